@@ -1,0 +1,145 @@
+"""Config from the environment. A missing or bad value stops the start and names itself."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from cryptography.fernet import Fernet
+
+Environment = Literal["simulator", "sandbox", "production"]
+
+SIMULATOR_CLIENT_ID = "dunahub-development"
+SIMULATOR_CLIENT_SECRET = "dunahub-development-secret"  # noqa: S105  (opens nothing but a simulator)
+
+
+class BadConfig(Exception):
+    """The environment does not describe a configuration we can run with."""
+
+
+@dataclass(frozen=True)
+class Config:
+    database_url: str
+    secret_key: str
+    token_keys: tuple[str, ...]  # Fernet keys; the first encrypts, all decrypt
+    environment: Environment
+    client_id: str
+    client_secret: str
+    simulator_url: str
+    base_url: str  # how browsers reach us: the OAuth redirect address is built from it
+    secure_cookies: bool
+    call_deadline: timedelta  # one call to QuickBooks, in all
+    lease: timedelta  # longer than one call may take; renewed before each
+    resend_after: timedelta  # Intuit ends a request at 120 s and may still be at work until then
+    poll_interval: timedelta
+    drainers: int  # threads that drain lanes, per process
+
+    @property
+    def redirect_uri(self) -> str:
+        return self.base_url.rstrip("/") + "/settings/quickbooks/callback"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Config":
+        """Reads and judges the environment. Raises BadConfig, naming the variable at fault."""
+        read = _Reader(environ)
+        environment = read.choice("QUICKBOOKS_ENVIRONMENT", ("simulator", "sandbox", "production"))
+        simulated = environment == "simulator"
+        base_url = read.text("BASE_URL", "http://127.0.0.1:5000" if simulated else None)
+        config = cls(
+            database_url=read.text("DATABASE_URL"),
+            secret_key=read.secret("SECRET_KEY"),
+            token_keys=read.token_keys("TOKEN_KEYS"),
+            environment=environment,
+            client_id=read.text("QUICKBOOKS_CLIENT_ID", SIMULATOR_CLIENT_ID if simulated else None),
+            client_secret=read.secret(
+                "QUICKBOOKS_CLIENT_SECRET", SIMULATOR_CLIENT_SECRET if simulated else None
+            ),
+            simulator_url=read.text("SIMULATOR_URL", "http://127.0.0.1:5001"),
+            base_url=base_url,
+            secure_cookies=base_url.startswith("https://"),
+            call_deadline=read.seconds("CALL_DEADLINE", 60),
+            lease=read.seconds("LEASE", 75),
+            resend_after=read.seconds("RESEND_AFTER", 125),
+            poll_interval=read.seconds("POLL_INTERVAL", 1),
+            drainers=read.count("DRAINERS", 4),
+        )
+        config._judge(environ)
+        return config
+
+    def _judge(self, environ: Mapping[str, str]) -> None:
+        if not self.call_deadline < self.lease < self.resend_after:
+            raise BadConfig(
+                "CALL_DEADLINE must be shorter than LEASE, and LEASE shorter than RESEND_AFTER"
+                f" (they are {self.call_deadline}, {self.lease} and {self.resend_after})."
+            )
+        if self.environment == "simulator":
+            return
+        if environ.get("OAUTHLIB_INSECURE_TRANSPORT"):
+            raise BadConfig(
+                "OAUTHLIB_INSECURE_TRANSPORT is set. It sends tokens over plain http and is for the"
+                " simulator only; unset it."
+            )
+        if not self.base_url.startswith("https://") and self.environment == "production":
+            raise BadConfig("BASE_URL must start with https:// in production.")
+        if self.client_secret == SIMULATOR_CLIENT_SECRET:
+            raise BadConfig("QUICKBOOKS_CLIENT_SECRET is the simulator's. Set your Intuit app's.")
+        if len(self.secret_key) < 32:
+            raise BadConfig("SECRET_KEY is too short: use at least 32 random characters.")
+
+
+class _Reader:
+    """Reads one variable at a time; `NAME_FILE` may point at a file that holds it."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.environ.get(name, "").strip() or default
+        if not value:
+            raise BadConfig(f"{name} is not set. See the configuration table in README.md.")
+        return value
+
+    def secret(self, name: str, default: str | None = None) -> str:
+        path = self.environ.get(f"{name}_FILE")
+        if not path:
+            return self.text(name, default)
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as problem:
+            raise BadConfig(f"{name}_FILE cannot be read: {problem.strerror}.") from problem
+
+    def choice(self, name: str, choices: tuple[Environment, ...]) -> Environment:
+        value = self.text(name)
+        for choice in choices:
+            if value == choice:
+                return choice
+        raise BadConfig(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
+
+    def seconds(self, name: str, default: float) -> timedelta:
+        text = self.text(name, str(default))
+        try:
+            value = float(text)
+        except ValueError as problem:
+            raise BadConfig(f"{name} is {text!r}; it must be a number of seconds.") from problem
+        if not 0 < value < 86_400:
+            raise BadConfig(f"{name} is {text}; it must be above 0 and below a day.")
+        return timedelta(seconds=value)
+
+    def count(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if not text.isdigit() or not 1 <= int(text) <= 64:
+            raise BadConfig(f"{name} is {text!r}; it must be a whole number from 1 to 64.")
+        return int(text)
+
+    def token_keys(self, name: str) -> tuple[str, ...]:
+        keys = tuple(key.strip() for key in self.secret(name).split(",") if key.strip())
+        for key in keys:
+            try:
+                Fernet(key)
+            except ValueError as problem:
+                raise BadConfig(
+                    f"{name} holds a key that is not a Fernet key. Make one with: flask tokens new-key"
+                ) from problem
+        return keys

@@ -1,0 +1,254 @@
+"""The outbox: lanes, entries, links, and what was sent.
+
+An entry is one change of one record, addressed to one lane, with a frozen snapshot. A dispatch is
+one request to QuickBooks, stored before it is sent. See docs/architecture.md.
+"""
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base, CreatedAt, Json, Key, Moment
+
+
+class State(StrEnum):
+    PENDING = "pending"
+    SYNCED = "synced"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    SUPERSEDED = "superseded"
+
+
+class Operation(StrEnum):
+    SAVE = "save"
+    VOID = "void"
+
+
+class LaneState(StrEnum):
+    OPEN = "open"  # takes entries and drains
+    HELD = "held"  # takes entries, does not drain: sign-in expired, plan lapsed
+    CLOSED = "closed"  # takes none: disconnected, region BR
+
+
+class Lane(Base):
+    """Where an organization's entries for one company go one after another. The row is the fence."""
+
+    __tablename__ = "outbox_lanes"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'held', 'closed')", name="state"),
+        CheckConstraint("(pause_until IS NULL) = (pause_reason IS NULL)", name="pause_has_reason"),
+        # At most one lane of an organization takes entries.
+        Index(
+            "uq_outbox_lanes_taking_entries",
+            "organization_id",
+            unique=True,
+            postgresql_where="state IN ('open', 'held')",
+        ),
+        {"postgresql_with": {"fillfactor": "50"}},  # updated in place, many times a second
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    state: Mapped[str] = mapped_column(server_default="open")
+    hold_reason: Mapped[str | None]
+    line: Mapped[int | None]  # the highest entry number when the lane was closed
+    lease_token: Mapped[int] = mapped_column(server_default="0")
+    lease_until: Mapped[Moment | None]
+    pause_until: Mapped[Moment | None]
+    pause_reason: Mapped[str | None]
+    consecutive_outages: Mapped[int] = mapped_column(server_default="0")
+    outage_since: Mapped[Moment | None]
+    claims_unsettled: Mapped[int] = mapped_column(server_default="0")
+    suspect_entry_id: Mapped[int | None]
+    # When the next call, and the next batch, may go out under QuickBooks' limits (see outbox/pace.py).
+    next_call_at: Mapped[Moment | None]
+    next_batch_at: Mapped[Moment | None]
+    last_synced_at: Mapped[Moment | None]
+    created_at: Mapped[CreatedAt]
+
+
+class Entry(Base):
+    __tablename__ = "outbox"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('pending', 'synced', 'failed', 'skipped', 'superseded')", name="state"
+        ),
+        CheckConstraint("operation IN ('save', 'void')", name="operation"),
+        CheckConstraint(
+            "aggregate_type IN ('lead', 'product', 'invoice', 'payment')", name="aggregate_type"
+        ),
+        CheckConstraint("(waits_for_type IS NULL) = (waits_for_id IS NULL)", name="wait_is_whole"),
+        CheckConstraint("waits_for_type IS NULL OR state = 'pending'", name="only_pending_waits"),
+        CheckConstraint("(state = 'pending') = (settled_at IS NULL)", name="settled_has_time"),
+        # Due lanes and due entries: `poller.DUE_LANES`, `claim`.
+        Index(
+            "ix_outbox_due",
+            "lane_id",
+            "available_at",
+            postgresql_where="state = 'pending' AND waits_for_type IS NULL",
+        ),
+        # Whom a settled record releases.
+        Index(
+            "ix_outbox_waiting",
+            "lane_id",
+            "waits_for_type",
+            "waits_for_id",
+            postgresql_where="waits_for_type IS NOT NULL",
+        ),
+        # The history of one record, and its order.
+        Index("ix_outbox_of_record", "aggregate_type", "aggregate_id", "id"),
+        # What waits and what needs a person, by organization.
+        Index(
+            "ix_outbox_open",
+            "organization_id",
+            "state",
+            "id",
+            postgresql_where="state IN ('pending', 'failed')",
+        ),
+        # Activity of an organization, newest first.
+        Index("ix_outbox_of_organization", "organization_id", "id"),
+        Index(
+            "ix_outbox_synced_at",
+            "organization_id",
+            "settled_at",
+            postgresql_where="state = 'synced'",
+        ),
+        Index("ix_outbox_failed", "id", postgresql_where="state = 'failed'"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lane_id: Mapped[int] = mapped_column(ForeignKey("outbox_lanes.id"))
+    aggregate_type: Mapped[str]
+    aggregate_id: Mapped[int]
+    operation: Mapped[str]
+    payload: Mapped[Json]  # money as strings; `needs` lists the records that must arrive before
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # its own failures
+    first_attempt_at: Mapped[Moment | None]
+    available_at: Mapped[CreatedAt]
+    waits_for_type: Mapped[str | None]
+    waits_for_id: Mapped[int | None]
+    taken_along_for: Mapped[str | None]  # "invoice 1042": why this went though nobody changed it
+    checks: Mapped[bool] = mapped_column(Boolean, server_default="false")  # read before writing
+    knowledge: Mapped[Json] = mapped_column(
+        server_default="{}"
+    )  # learned; decides the next request
+    fault_code: Mapped[str | None]
+    fault_about: Mapped[Json] = mapped_column(server_default="{}")  # names its sentence uses
+    fault_field: Mapped[str | None]  # the form's field that mends it
+    fault_detail: Mapped[str | None]  # QuickBooks' own words, redacted
+    trace_id: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+    settled_at: Mapped[Moment | None]
+
+    lane: Mapped[Lane] = relationship()
+
+
+class Dispatch(Base):
+    """One request, stored before it is sent, repeated byte for byte while its outcome is unknown."""
+
+    __tablename__ = "outbox_dispatches"
+    __table_args__ = (Index("ix_outbox_dispatches_trace_id", "trace_id"),)
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lane_id: Mapped[int] = mapped_column(ForeignKey("outbox_lanes.id"))
+    request_id: Mapped[str] = mapped_column(unique=True)
+    method: Mapped[str]
+    path: Mapped[str]  # below the company's base address
+    query: Mapped[str]
+    body: Mapped[str | None] = mapped_column(Text)  # text, never jsonb: keys keep their order
+    sends: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    created_at: Mapped[CreatedAt]
+    sent_at: Mapped[Moment | None]
+    answered_at: Mapped[Moment | None]
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    trace_id: Mapped[str | None]
+    answer: Mapped[str | None] = mapped_column(
+        Text
+    )  # redacted; only of what did not simply succeed
+
+    items: Mapped[list["DispatchItem"]] = relationship(
+        back_populates="dispatch", order_by="DispatchItem.position"
+    )
+
+
+class DispatchItem(Base):
+    """What we know of one entry in one dispatch. Open while it has no outcome."""
+
+    __tablename__ = "outbox_dispatch_items"
+    __table_args__ = (
+        # An entry is in at most one open dispatch.
+        Index(
+            "uq_outbox_dispatch_items_open",
+            "entry_id",
+            unique=True,
+            postgresql_where="outcome IS NULL",
+        ),
+        Index(
+            "ix_outbox_dispatch_items_open_of_lane",
+            "lane_id",
+            "dispatch_id",
+            postgresql_where="outcome IS NULL",
+        ),
+        Index("ix_outbox_dispatch_items_of_entry", "entry_id"),
+    )
+
+    dispatch_id: Mapped[int] = mapped_column(
+        ForeignKey("outbox_dispatches.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)  # also its bId
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lane_id: Mapped[int] = mapped_column(ForeignKey("outbox_lanes.id"))
+    entry_id: Mapped[int] = mapped_column(ForeignKey("outbox.id"))
+    intent: Mapped[str]  # what the request does for this entry: create | update | void | look_up …
+    outcome: Mapped[str | None]
+    settled_at: Mapped[Moment | None]
+
+    dispatch: Mapped[Dispatch] = relationship(back_populates="items")
+    entry: Mapped[Entry] = relationship()
+
+
+class Link(Base):
+    """Record ↔ QuickBooks object, per lane and so per company. Never deleted."""
+
+    __tablename__ = "outbox_links"
+    __table_args__ = (
+        UniqueConstraint("lane_id", "aggregate_type", "aggregate_id"),
+        # One customer, invoice or payment there belongs to one record here; items may be shared.
+        Index(
+            "uq_outbox_links_remote",
+            "lane_id",
+            "aggregate_type",
+            "remote_id",
+            unique=True,
+            postgresql_where="aggregate_type <> 'product'",
+        ),
+        Index("ix_outbox_links_of_record", "aggregate_type", "aggregate_id"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lane_id: Mapped[int] = mapped_column(ForeignKey("outbox_lanes.id"))
+    aggregate_type: Mapped[str]
+    aggregate_id: Mapped[int]
+    remote_id: Mapped[str]
+    remote_version: Mapped[str]  # SyncToken
+    stale: Mapped[bool] = mapped_column(Boolean, server_default="false")  # read before writing
+    remote_number: Mapped[str | None]
+    remote_total: Mapped[str | None]
+    voided_at: Mapped[Moment | None]
+    note: Mapped[str | None]  # how it came about, when not simply created
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())

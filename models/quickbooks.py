@@ -1,0 +1,118 @@
+"""An organization's grant to a QuickBooks company, and what we keep about that company."""
+
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.accounts import Organization, User
+from models.base import Base, CreatedAt, Json, Key, Moment
+from models.outbox import Lane
+
+
+class ConnectionStatus(StrEnum):
+    CONNECTED = "connected"
+    EXPIRED = "expired"  # QuickBooks refused to renew the sign-in
+    DISCONNECTED = "disconnected"
+
+
+class Connection(Base):
+    """One row per organization and company, kept for ever: reconnecting finds lane and links again."""
+
+    __tablename__ = "quickbooks_connections"
+    __table_args__ = (
+        CheckConstraint("status IN ('connected', 'expired', 'disconnected')", name="status"),
+        UniqueConstraint("organization_id", "environment", "realm_id"),
+        # Two firms cannot hold one company, nor one firm two companies, at the same moment.
+        Index(
+            "uq_quickbooks_connections_live_company",
+            "environment",
+            "realm_id",
+            unique=True,
+            postgresql_where="status <> 'disconnected'",
+        ),
+        Index(
+            "uq_quickbooks_connections_live_organization",
+            "organization_id",
+            unique=True,
+            postgresql_where="status <> 'disconnected'",
+        ),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lane_id: Mapped[int] = mapped_column(ForeignKey("outbox_lanes.id"), unique=True)
+    environment: Mapped[str]
+    realm_id: Mapped[str]
+    company_name: Mapped[str]
+    country: Mapped[str]
+    status: Mapped[str]
+    status_reason: Mapped[str | None]  # the second line under the status word
+    status_since: Mapped[Moment]
+    connected_at: Mapped[Moment]
+    connected_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    hard_expires_at: Mapped[Moment | None]  # the sign-in ends then whatever we do
+    # How records arrive: QuickBooks ids, chosen by us at connect and by the owner afterwards.
+    settings: Mapped[Json] = mapped_column(server_default="{}")
+    # What we read about the company: preferences, accounts, payment methods, items.
+    facts: Mapped[Json] = mapped_column(server_default="{}")
+    facts_read_at: Mapped[Moment | None]
+
+    organization: Mapped[Organization] = relationship()
+    lane: Mapped[Lane] = relationship(lazy="joined", innerjoin=True)
+    connected_by: Mapped[User | None] = relationship()
+
+    @property
+    def is_live(self) -> bool:
+        return self.status != ConnectionStatus.DISCONNECTED
+
+
+class Tokens(Base):
+    """Encrypted. Refreshing locks this row, so that it happens once."""
+
+    __tablename__ = "quickbooks_tokens"
+
+    connection_id: Mapped[int] = mapped_column(
+        ForeignKey("quickbooks_connections.id"), primary_key=True, autoincrement=False
+    )
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    access_token: Mapped[str]
+    refresh_token: Mapped[str]
+    access_expires_at: Mapped[Moment]
+    refresh_expires_at: Mapped[Moment]
+    refreshed_at: Mapped[Moment]
+
+
+class OAuthState(Base):
+    """A one-time `state` of the consent round trip: whose, for what, until when."""
+
+    __tablename__ = "quickbooks_oauth_states"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256: the value itself is a secret
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    purpose: Mapped[str]  # connect | reconnect
+    allowed_realm_id: Mapped[str | None]  # another company than before, agreed to by the owner
+    created_at: Mapped[CreatedAt]
+    used_at: Mapped[Moment | None]
+    connection_id: Mapped[int | None] = mapped_column(ForeignKey("quickbooks_connections.id"))
+
+
+class Revocation(Base):
+    """A grant that was ended here and must still be ended at Intuit. The token is encrypted."""
+
+    __tablename__ = "quickbooks_revocations"
+    __table_args__ = (
+        Index(
+            "ix_quickbooks_revocations_due", "available_at", postgresql_where="revoked_at IS NULL"
+        ),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    connection_id: Mapped[int | None] = mapped_column(ForeignKey("quickbooks_connections.id"))
+    token: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    available_at: Mapped[CreatedAt]
+    created_at: Mapped[CreatedAt]
+    revoked_at: Mapped[Moment | None]

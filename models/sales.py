@@ -1,0 +1,309 @@
+"""What a service firm works with: leads, products, jobs, proposals, invoices and payments.
+
+Sums of an invoice are computed by the database, under the invoice's row lock: two people who edit
+two lines at once would otherwise each store a total that is true for neither.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    inspect,
+    text,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from models.accounts import Organization
+from models.base import MONEY, PERCENT, PRICE, QUANTITY, Base, CreatedAt, Key, Moment
+
+
+class RecordType(StrEnum):
+    """The kinds of record that flow to QuickBooks, in the order they must arrive there."""
+
+    LEAD = "lead"
+    PRODUCT = "product"
+    INVOICE = "invoice"
+    PAYMENT = "payment"
+
+    @property
+    def rank(self) -> int:
+        return list(RecordType).index(self)
+
+
+class PaymentMethod(StrEnum):
+    CARD = "card"
+    ACH = "ach"
+
+
+def new_mark() -> str:
+    """A random mark by which a document of ours is found again in QuickBooks (at most 21 characters).
+
+    Never derived from an id: a restored backup hands the same ids out twice.
+    """
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    return "DH-" + "".join(secrets.choice(alphabet) for _ in range(12))
+
+
+class Lead(Base):
+    __tablename__ = "leads"
+    __table_args__ = (
+        CheckConstraint("btrim(name) <> ''", name="has_name"),
+        Index("ix_leads_of_organization", "organization_id", "id"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    name: Mapped[str]
+    company_name: Mapped[str] = mapped_column(server_default="", default="")
+    email: Mapped[str] = mapped_column(server_default="", default="")
+    phone: Mapped[str] = mapped_column(server_default="", default="")
+    street: Mapped[str] = mapped_column(server_default="", default="")
+    city: Mapped[str] = mapped_column(server_default="", default="")
+    state: Mapped[str] = mapped_column(server_default="", default="")
+    postal_code: Mapped[str] = mapped_column(server_default="", default="")
+    notes: Mapped[str] = mapped_column(server_default="", default="")
+    quickbooks_name: Mapped[str | None]  # chosen by a person when the plain name is taken there
+    first_entry_at: Mapped[Moment | None]
+    deleted_at: Mapped[Moment | None]
+    created_at: Mapped[CreatedAt]
+
+    organization: Mapped[Organization] = relationship()
+
+
+class Product(Base):
+    __tablename__ = "products"
+    __table_args__ = (
+        CheckConstraint("btrim(name) <> ''", name="has_name"),
+        UniqueConstraint("organization_id", "name"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="", default="")
+    unit_price: Mapped[Decimal] = mapped_column(PRICE)
+    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
+    active: Mapped[bool] = mapped_column(server_default="true", default=True)
+    first_entry_at: Mapped[Moment | None]
+    created_at: Mapped[CreatedAt]
+
+
+class Job(Base):
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_of_organization", "organization_id", "id"),)
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
+    title: Mapped[str]
+    scheduled_on: Mapped[date | None]
+    agreed_price: Mapped[Decimal | None] = mapped_column(MONEY)
+    notes: Mapped[str] = mapped_column(server_default="", default="")
+    created_at: Mapped[CreatedAt]
+
+    lead: Mapped[Lead] = relationship()
+
+
+class Proposal(Base):
+    __tablename__ = "proposals"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "number"),
+        Index("ix_proposals_of_organization", "organization_id", "id"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
+    number: Mapped[str]
+    title: Mapped[str]
+    tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
+    created_at: Mapped[CreatedAt]
+
+    lead: Mapped[Lead] = relationship()
+    lines: Mapped[list["ProposalLine"]] = relationship(
+        order_by="ProposalLine.position", cascade="all, delete-orphan"
+    )
+
+
+class ProposalLine(Base):
+    __tablename__ = "proposal_lines"
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposals.id"), index=True)
+    position: Mapped[int]
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    description: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
+    unit_price: Mapped[Decimal] = mapped_column(PRICE)
+    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
+    amount: Mapped[Decimal] = mapped_column(MONEY, Computed("round(quantity * unit_price, 2)"))
+
+
+class Invoice(Base):
+    __tablename__ = "invoices"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "number"),
+        CheckConstraint("char_length(number) BETWEEN 1 AND 21", name="number_length"),
+        Index("ix_invoices_of_organization", "organization_id", "id"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id"))
+    number: Mapped[str]
+    issued_on: Mapped[date]
+    due_on: Mapped[date]
+    memo: Mapped[str] = mapped_column(server_default="", default="")
+    tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
+    # Sums: written by `recalculate`, never by hand.
+    subtotal: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
+    tax_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
+    total: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
+    paid_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
+    # Raised whenever a line or a payment changes, so that the row's lock covers the whole record.
+    revision: Mapped[int] = mapped_column(server_default="0", default=0)
+    mark: Mapped[str] = mapped_column(default=new_mark)
+    voided_at: Mapped[Moment | None]
+    first_entry_at: Mapped[Moment | None]
+    created_at: Mapped[CreatedAt]
+
+    lead: Mapped[Lead] = relationship()
+    job: Mapped[Job | None] = relationship()
+    proposal: Mapped[Proposal | None] = relationship()
+    lines: Mapped[list["InvoiceLine"]] = relationship(
+        order_by="InvoiceLine.position", cascade="all, delete-orphan", back_populates="invoice"
+    )
+    payments: Mapped[list["Payment"]] = relationship(
+        order_by="Payment.id", back_populates="invoice"
+    )
+
+    @property
+    def balance(self) -> Decimal:
+        return Decimal(0) if self.voided_at else self.total - self.paid_amount
+
+
+class InvoiceLine(Base):
+    __tablename__ = "invoice_lines"
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
+    position: Mapped[int]
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    description: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
+    unit_price: Mapped[Decimal] = mapped_column(PRICE)
+    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
+    amount: Mapped[Decimal] = mapped_column(MONEY, Computed("round(quantity * unit_price, 2)"))
+
+    invoice: Mapped[Invoice] = relationship(back_populates="lines")
+    product: Mapped[Product | None] = relationship()
+
+
+class Payment(Base):
+    __tablename__ = "payments"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_is_positive"),
+        CheckConstraint("method IN ('card', 'ach')", name="method"),
+        Index("ix_payments_of_organization", "organization_id", "id"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
+    amount: Mapped[Decimal] = mapped_column(MONEY)
+    method: Mapped[str]
+    received_on: Mapped[date]
+    note: Mapped[str] = mapped_column(server_default="", default="")
+    mark: Mapped[str] = mapped_column(default=new_mark)
+    refunded_at: Mapped[Moment | None]
+    refunded_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
+    first_entry_at: Mapped[Moment | None]
+    created_at: Mapped[CreatedAt]
+
+    invoice: Mapped[Invoice] = relationship(back_populates="payments")
+
+
+# What of a record QuickBooks gets to see. A change of anything else makes no entry.
+SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
+    Lead: frozenset(
+        "name company_name email phone street city state postal_code notes quickbooks_name"
+        " deleted_at".split()
+    ),
+    Invoice: frozenset("lead_id lead number issued_on due_on memo tax_rate voided_at".split()),
+    InvoiceLine: frozenset(
+        "position product_id product description quantity unit_price taxable".split()
+    ),
+    Payment: frozenset("amount method received_on note refunded_amount".split()),
+}
+
+RECORD_TABLES = ("leads", "products", "invoices", "invoice_lines", "payments")
+
+
+def synced_fields_changed(item: object) -> bool:
+    """Whether this flush writes something of `item` that QuickBooks gets to see."""
+    fields = SYNCED_FIELDS.get(type(item), frozenset())  # type: ignore[arg-type]
+    attributes = inspect(item).attrs
+    return any(attributes[name].history.has_changes() for name in fields)
+
+
+def lock_invoices_of_changed_parts(session: Session) -> None:
+    """Before a flush: a changed line or payment also writes its invoice's row, and so locks it."""
+    for part in _changed_parts(session):
+        invoice = part.invoice or session.get(Invoice, part.invoice_id)
+        if invoice is None or invoice in session.new or invoice in session.deleted:
+            continue
+        invoice.revision = Invoice.revision + 1  # computed there: two writers raise it twice
+
+
+def _changed_parts(session: Session) -> Iterator[InvoiceLine | Payment]:
+    for part in [*session.new, *session.dirty, *session.deleted]:
+        if not isinstance(part, InvoiceLine | Payment):
+            continue
+        if part in session.dirty and not synced_fields_changed(part):
+            continue
+        yield part
+
+
+def recalculate(session: Session, invoice_ids: Iterable[int]) -> None:
+    """Computes the sums of these invoices from what the database holds now, under their row locks."""
+    session.connection().execute(_RECALCULATE, {"invoice_ids": sorted(invoice_ids)})
+
+
+_RECALCULATE = text(
+    """
+    UPDATE invoices
+    SET subtotal = sums.subtotal,
+        tax_amount = sums.tax_amount,
+        total = sums.subtotal + sums.tax_amount,
+        paid_amount = sums.paid_amount
+    FROM (
+        SELECT invoice.id,
+               coalesce(sum(line.amount), 0) AS subtotal,
+               round(coalesce(sum(line.amount) FILTER (WHERE line.taxable), 0)
+                     * invoice.tax_rate / 100, 2) AS tax_amount,
+               (SELECT coalesce(sum(payment.amount - payment.refunded_amount), 0)
+                FROM payments AS payment WHERE payment.invoice_id = invoice.id) AS paid_amount
+        FROM invoices AS invoice
+        LEFT JOIN invoice_lines AS line ON line.invoice_id = invoice.id
+        WHERE invoice.id = ANY(:invoice_ids)
+        GROUP BY invoice.id
+    ) AS sums
+    WHERE invoices.id = sums.id
+    """
+)
+
+
+class WriteWithoutCapture(Exception):
+    """A write of a synced table that capture would not have seen."""

@@ -1,0 +1,121 @@
+"""The frozen picture of a record that an entry carries, read by SQL in the capturing statement.
+
+Read from the database and never from objects in memory, which are stale for what another
+transaction changed meanwhile. Money and quantities are strings. `needs` names the records that
+must be in QuickBooks first. Each SELECT yields (organization_id, id, operation, payload).
+"""
+
+from models.sales import RecordType
+
+_LEAD = """
+    SELECT lead.organization_id, lead.id,
+           CASE WHEN lead.deleted_at IS NULL THEN 'save' ELSE 'void' END AS operation,
+           jsonb_build_object(
+               'title', lead.name,
+               'needs', '[]'::jsonb,
+               'name', lead.name,
+               'quickbooks_name', lead.quickbooks_name,
+               'company_name', lead.company_name,
+               'email', lead.email,
+               'phone', lead.phone,
+               'street', lead.street,
+               'city', lead.city,
+               'state', lead.state,
+               'postal_code', lead.postal_code,
+               'notes', lead.notes
+           ) AS payload
+    FROM leads AS lead
+"""
+
+_PRODUCT = """
+    SELECT product.organization_id, product.id, 'save' AS operation,
+           jsonb_build_object(
+               'title', product.name,
+               'needs', '[]'::jsonb,
+               'name', product.name,
+               'description', product.description,
+               'unit_price', product.unit_price::text,
+               'taxable', product.taxable
+           ) AS payload
+    FROM products AS product
+"""
+
+_INVOICE = """
+    SELECT invoice.organization_id, invoice.id,
+           CASE WHEN invoice.voided_at IS NULL THEN 'save' ELSE 'void' END AS operation,
+           jsonb_build_object(
+               'title', invoice.number,
+               'needs', jsonb_build_array(jsonb_build_object('type', 'lead', 'id', invoice.lead_id))
+                   || coalesce(lines.products, '[]'::jsonb),
+               'lead_id', invoice.lead_id,
+               'lead_name', lead.name,
+               'number', invoice.number,
+               'issued_on', invoice.issued_on,
+               'due_on', invoice.due_on,
+               'memo', invoice.memo,
+               'mark', invoice.mark,
+               'tax_rate', invoice.tax_rate::text,
+               'subtotal', invoice.subtotal::text,
+               'tax_amount', invoice.tax_amount::text,
+               'total', invoice.total::text,
+               'lines', coalesce(lines.lines, '[]'::jsonb)
+           ) AS payload
+    FROM invoices AS invoice
+    JOIN leads AS lead ON lead.id = invoice.lead_id
+    CROSS JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_object(
+                   'product_id', line.product_id,
+                   'product_name', product.name,
+                   'description', line.description,
+                   'quantity', line.quantity::text,
+                   'unit_price', line.unit_price::text,
+                   'amount', line.amount::text,
+                   'taxable', line.taxable
+               ) ORDER BY line.position, line.id) AS lines,
+               jsonb_agg(DISTINCT jsonb_build_object('type', 'product', 'id', line.product_id))
+                   FILTER (WHERE line.product_id IS NOT NULL) AS products
+        FROM invoice_lines AS line
+        LEFT JOIN products AS product ON product.id = line.product_id
+        WHERE line.invoice_id = invoice.id
+    ) AS lines
+"""
+
+_PAYMENT = """
+    SELECT payment.organization_id, payment.id, 'save' AS operation,
+           jsonb_build_object(
+               'title', payment.amount::text,
+               'needs', jsonb_build_array(
+                   jsonb_build_object('type', 'invoice', 'id', payment.invoice_id)),
+               'invoice_id', payment.invoice_id,
+               'invoice_number', invoice.number,
+               'lead_id', invoice.lead_id,
+               'amount', payment.amount::text,
+               'invoice_total', invoice.total::text,
+               'paid_before', (
+                   SELECT coalesce(sum(earlier.amount - earlier.refunded_amount), 0)::text
+                   FROM payments AS earlier
+                   WHERE earlier.invoice_id = payment.invoice_id AND earlier.id < payment.id),
+               'method', payment.method,
+               'received_on', payment.received_on,
+               'note', payment.note,
+               'mark', payment.mark,
+               'refunded_amount', payment.refunded_amount::text
+           ) AS payload
+    FROM payments AS payment
+    JOIN invoices AS invoice ON invoice.id = payment.invoice_id
+"""
+
+# The SELECT of each kind, without WHERE; its first FROM item is named after the kind.
+SNAPSHOTS: dict[RecordType, str] = {
+    RecordType.LEAD: _LEAD,
+    RecordType.PRODUCT: _PRODUCT,
+    RecordType.INVOICE: _INVOICE,
+    RecordType.PAYMENT: _PAYMENT,
+}
+
+TABLES: dict[RecordType, str] = {
+    RecordType.LEAD: "leads",
+    RecordType.PRODUCT: "products",
+    RecordType.INVOICE: "invoices",
+    RecordType.PAYMENT: "payments",
+}

@@ -1,0 +1,239 @@
+"""What the engine and the company at the other end say to each other.
+
+The engine stores, fences and settles. What a request looks like and what an answer means is the
+company's to say: `app.py` hands the poller a `Company` made by `quickbooks.delivery`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+from models.base import Json
+from models.outbox import Operation
+from models.sales import RecordType
+
+
+@dataclass(frozen=True, order=True)
+class Record:
+    """A lead, a product, an invoice or a payment."""
+
+    type: RecordType
+    id: int
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What we know of a record's counterpart in the company: the content of a link."""
+
+    id: str
+    version: str  # SyncToken
+    number: str | None = None
+    total: str | None = None
+    stale: bool = False  # the version may be old: read before writing
+    voided: bool = False
+
+
+@dataclass(frozen=True)
+class Due:
+    """An entry that may go out now, as `compose` sees it."""
+
+    entry_id: int
+    record: Record
+    operation: Operation
+    payload: Json
+    checks: bool = False  # requeued: read the counterpart, write only what differs
+    looks_first: bool = False  # may have arrived already: look by mark before creating
+    knowledge: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Item:
+    entry_id: int
+    intent: str  # create | update | void | read | look_up: what the request does for the entry
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A request about to be stored. `query` lacks only the request id, which the engine draws.
+
+    `path` is below the company's base address, e.g. "invoice". Items stand in the order of their
+    bIds "0", "1", …; a draft of two or more writing items is a batch.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: str | None
+    items: Sequence[Item]
+    is_batch: bool = False
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A stored dispatch, as `send` and `read` see it. Sent byte for byte, each time."""
+
+    id: int
+    lane_id: int
+    request_id: str
+    method: str
+    path: str
+    query: str  # encoded, with the request id in it
+    body: str | None
+    items: Sequence[Item]
+    due: Mapping[int, Due]  # by entry id
+    sends: int = 1
+    looks_up: bool = False  # asks what became of the items of dispatch `id`; is itself not stored
+
+
+class Problem(StrEnum):
+    """Why there is no usable HTTP answer."""
+
+    NOT_SENT = "not_sent"  # connection refused, no address: QuickBooks never saw it
+    UNANSWERED = "unanswered"  # time-out, reset, cut: QuickBooks may have done it
+    SIGNED_OUT = "signed_out"  # no usable access token, and none to be had
+    TOKENS_UNAVAILABLE = "tokens_unavailable"  # the token endpoint has an outage; nothing was sent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `body` is whole and secret-bearing: only redacted parts are ever stored."""
+
+    status: int | None = None
+    body: str = ""
+    trace_id: str | None = None
+    retry_after: timedelta | None = None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An error to be explained to a person. The sentence is made when it is shown."""
+
+    code: str  # QuickBooks' code, or a word of ours such as "no_name"
+    about: Json = field(default_factory=dict)  # names its sentence uses
+    field: str | None = None  # the field on our form that mends it
+    detail: str = ""  # QuickBooks' own words, redacted
+
+
+# --- What an item came to ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Synced:
+    """It is there, as we wanted it. `remote` is None only where nothing had to go ("nothing")."""
+
+    remote: Remote | None
+    note: str | None = None  # how it came about, when not simply written
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Not done yet, but wiser: go again at once, by a new dispatch.
+
+    `remote` refreshes or makes the link; `knowledge` is merged into the entry's.
+    """
+
+    knowledge: Json = field(default_factory=dict)
+    remote: Remote | None = None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A definite no that may pass by itself. Spends one of the entry's attempts."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Only a person can cure this."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Cannot go before this record is there."""
+
+    for_record: Record
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """Nothing has to go out: a void of what was never sent. Settles it, and what it undid."""
+
+
+Outcome = Synced | Learned | Retry | Rejected | Waiting | Unneeded
+
+
+# --- The company's own trouble ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing of this company goes out for a while; entries keep their attempts."""
+
+    reason: str  # throttled | outage
+    for_: timedelta | None = None  # None: the engine's own back-off for outages
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Nothing of this company goes out until a person acts."""
+
+    reason: str  # signed_out | access_lost | plan_lapsed
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an answer says. Items without an outcome stay open: the same dispatch goes again.
+
+    `taken` is False when QuickBooks definitely did not take the request (429, 401, refused
+    connection): it may then go again as soon as the lane does. Otherwise a repeat waits for
+    RESEND_AFTER, because QuickBooks may still be at work.
+    """
+
+    outcomes: Mapping[int, Outcome] = field(default_factory=dict)  # by entry id
+    trouble: Pause | Hold | None = None
+    taken: bool = True
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What to do next with the entries of a wave.
+
+    Entries neither in the draft nor in `verdicts` are left for the next wave (two creates with one
+    name, a read that must come first).
+    """
+
+    draft: Draft | None
+    verdicts: Mapping[int, Outcome] = field(default_factory=dict)  # settled without a request
+
+
+class Company(Protocol):
+    """The other end. `compose` and `read` are pure; `send` is the only one that does I/O."""
+
+    def settings(self, session: Session, lane_id: int) -> Json:
+        """How this company wants its records: what `compose` needs beside entry and links."""
+        ...
+
+    def compose(
+        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+    ) -> Composition:
+        """Makes one request of some of these entries: one kind, one entry per record.
+
+        `links` holds the links of the entries' records and of all they need.
+        """
+        ...
+
+    def send(self, sent: Sent) -> Answer:
+        """Sends it and waits, at most CALL_DEADLINE. Never raises for trouble of the network."""
+        ...
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        """Says what the answer means for each item. Never raises for a strange answer."""
+        ...
