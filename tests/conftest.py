@@ -1,0 +1,189 @@
+"""One PostgreSQL for the whole run, a fresh database for every test, QuickBooks as a process."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.fernet import Fernet
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from config import Config
+from db import Sessions, make_engine, make_sessions
+from development.postgres import throwaway_postgres
+from models import Base
+from outbox.capture import attach
+
+if TYPE_CHECKING:
+    from simulator.testing import RunningSimulator
+
+SERVER = "DUNAHUB_TEST_POSTGRES"  # how the workers learn of the server that the controller runs
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "google-chrome"])), None)
+TEMPLATE = "dunahub_template"
+TOKEN_KEY = Fernet.generate_key().decode()
+NOBODY = "http://127.0.0.1:9"  # where no simulator listens: a call there is refused at once
+
+os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http on loopback
+
+
+# --- The run ------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also what costs minutes")
+    parser.addoption("--no-browser", action="store_true", help="nothing that needs Chromium")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that the person started runs the server; xdist's workers inherit its address."""
+    if hasattr(config, "workerinput") or config.option.collectonly or config.option.help:
+        return
+    life = ExitStack()
+    config.add_cleanup(life.close)
+    server = life.enter_context(throwaway_postgres())
+    os.environ[SERVER] = server.url()
+    _make_template(server.url())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what was not asked for. Left out, not skipped: in CI a skip is a failure."""
+    unwanted = {"full"} - ({"full"} if config.option.full else set())
+    unwanted |= {"browser"} if config.option.no_browser else set()
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    if CHROMIUM is None:
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped, and CI runs everything: {report.longrepr}"
+    return report
+
+
+# --- Databases ----------------------------------------------------------------------------------
+
+
+def _make_template(server_url: str) -> None:
+    with _maintenance(server_url) as connection:
+        connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
+    engine = create_engine(make_url(server_url).set(database=TEMPLATE), poolclass=NullPool)
+    Base.metadata.create_all(engine)
+
+
+def _maintenance(server_url: str) -> Connection:
+    return create_engine(server_url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
+
+
+@pytest.fixture
+def new_database() -> Iterator[Callable[[str], str]]:
+    """Makes databases from a template ("template0": an empty one), dropped after the test."""
+    names: list[str] = []
+    server = os.environ[SERVER]
+
+    def make(template: str = TEMPLATE) -> str:
+        name = "test_" + secrets.token_hex(6)
+        with _maintenance(server) as connection:
+            connection.execute(
+                text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+            )
+        names.append(name)
+        return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+    yield make
+    with _maintenance(server) as connection:
+        for name in names:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str]) -> str:
+    """A database of this test's own, migrated and empty."""
+    return new_database()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sessions(engine: Engine) -> Sessions:
+    """Sessions as the app makes them, capture attached. Nobody is woken: tests drain by hand."""
+    sessions = make_sessions(engine)
+    attach(sessions, wake=None)
+    return sessions
+
+
+@pytest.fixture
+def session(sessions: Sessions) -> Iterator[Session]:
+    with sessions() as session:
+        yield session
+
+
+# --- The app and QuickBooks ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def config(request: pytest.FixtureRequest, database_url: str) -> Config:
+    """As `bin/dev` would run, with short times. QuickBooks is there if the test asks for it."""
+    simulated = "simulator" in request.fixturenames
+    return Config.from_environ(
+        {
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": "a secret of the tests, long enough for anyone",
+            "TOKEN_KEYS": TOKEN_KEY,
+            "QUICKBOOKS_ENVIRONMENT": "simulator",
+            "SIMULATOR_URL": request.getfixturevalue("simulator").url if simulated else NOBODY,
+            "BASE_URL": "http://localhost",
+            "CALL_DEADLINE": "2",
+            "LEASE": "3",
+            "RESEND_AFTER": "4",
+            "POLL_INTERVAL": "0.2",
+            "DRAINERS": "2",
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def simulator_process() -> "Iterator[RunningSimulator]":
+    from simulator.testing import running_simulator
+
+    with running_simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(simulator_process: "RunningSimulator") -> "RunningSimulator":
+    """The simulated QuickBooks: empty books, no faults, its clock at now."""
+    simulator_process.reset()
+    return simulator_process
+
+
+@pytest.fixture
+def app(config: Config) -> Flask:
+    from app import create_app
+
+    return create_app(config)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
