@@ -3,7 +3,7 @@
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base, CreatedAt, Json, Key
@@ -47,7 +47,7 @@ class User(Base):
     __table_args__ = (
         CheckConstraint("role IN ('owner', 'member', 'admin')", name="role"),
         CheckConstraint("(role = 'admin') = (organization_id IS NULL)", name="admin_has_no_firm"),
-        Index("uq_users_email", func.lower("email"), unique=True),
+        Index("uq_users_email", text("lower(email)"), unique=True),
     )
 
     id: Mapped[Key]

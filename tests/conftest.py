@@ -18,8 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from config import Config
 from db import Sessions, make_engine, make_sessions
+from development.database import migrate
 from development.postgres import throwaway_postgres
-from models import Base
 from outbox.capture import attach
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def _make_template(server_url: str) -> None:
     with _maintenance(server_url) as connection:
         connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
-    engine = create_engine(make_url(server_url).set(database=TEMPLATE), poolclass=NullPool)
-    Base.metadata.create_all(engine)
+    migrate(make_url(server_url).set(database=TEMPLATE).render_as_string(hide_password=False))
 
 
 def _maintenance(server_url: str) -> Connection:

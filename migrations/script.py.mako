@@ -1,0 +1,22 @@
+"""${message}
+
+To be read by a person before it is committed: autogenerate is silent about CHECKs, index
+predicates and storage parameters. tests/test_schema.py compares the result with the models.
+"""
+
+from alembic import op
+import sqlalchemy as sa
+${imports if imports else ""}
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = ${repr(branch_labels)}
+depends_on = ${repr(depends_on)}
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "pass"}

@@ -1,0 +1,82 @@
+"""What `alembic upgrade head` makes is what the models describe, down to index predicates."""
+
+from collections.abc import Callable
+
+import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Engine, text
+
+from db import make_engine
+from development.database import ALEMBIC_INI, NotOurs, migrate, refuse_foreign
+from models import Base
+
+CATALOG = {
+    "columns": """
+        SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+               a.attidentity::text, a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid)
+        FROM pg_attribute a
+        JOIN pg_class c ON c.oid = a.attrelid
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+          AND a.attnum > 0 AND NOT a.attisdropped
+    """,
+    "constraints": """
+        SELECT c.relname, k.conname, pg_get_constraintdef(k.oid)
+        FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+        WHERE c.relnamespace = 'public'::regnamespace AND k.contype <> 'n'
+    """,
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    "settings": """
+        SELECT relname, reloptions::text FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+    """,
+    "code": """
+        SELECT p.proname, pg_get_functiondef(p.oid) FROM pg_proc p
+        WHERE p.pronamespace = 'public'::regnamespace
+        UNION ALL
+        SELECT t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t WHERE NOT t.tgisinternal
+    """,
+}
+
+
+@pytest.mark.parametrize("part", CATALOG)
+def test_the_migrations_make_what_the_models_describe(
+    part: str, engine: Engine, new_database: Callable[[str], str]
+) -> None:
+    described = make_engine(new_database("template0"))
+    Base.metadata.create_all(described)
+    try:
+        assert _read(engine, part) == _read(described, part)
+    finally:
+        described.dispose()
+
+
+def test_every_migration_can_be_taken_back(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = AlembicConfig(ALEMBIC_INI)
+    monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    command.downgrade(config, "base")
+    assert _read(engine, "columns") == set()
+    command.upgrade(config, "head")
+    assert _read(engine, "columns")
+
+
+def test_somebody_elses_database_is_refused(new_database: Callable[[str], str]) -> None:
+    url = new_database("template0")
+    refuse_foreign(url)  # empty: may be taken
+    migrate(url)
+    refuse_foreign(url)  # ours
+
+    foreign = new_database("template0")
+    engine = make_engine(foreign)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE wordpress_posts ()"))
+    engine.dispose()
+    with pytest.raises(NotOurs, match="wordpress_posts"):
+        refuse_foreign(foreign)
+
+
+def _read(engine: Engine, part: str) -> set[tuple[object, ...]]:
+    with engine.connect() as connection:
+        rows = {tuple(row) for row in connection.execute(text(CATALOG[part]))}
+    return {row for row in rows if not str(row[0]).startswith("alembic_version")}
