@@ -140,6 +140,7 @@ class _Reader:
                 Fernet(key)
             except ValueError as problem:
                 raise BadConfig(
-                    f"{name} holds a key that is not a Fernet key. Make one with: flask tokens new-key"
+                    f"{name} holds a key that is not a Fernet key."
+                    " Make one with: flask tokens new-key"
                 ) from problem
         return keys

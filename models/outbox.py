@@ -41,7 +41,7 @@ class LaneState(StrEnum):
 
 
 class Lane(Base):
-    """Where an organization's entries for one company go one after another. The row is the fence."""
+    """Where an organization's entries for one company go in turn. The row is the fence."""
 
     __tablename__ = "outbox_lanes"
     __table_args__ = (
@@ -70,7 +70,7 @@ class Lane(Base):
     outage_since: Mapped[Moment | None]
     claims_unsettled: Mapped[int] = mapped_column(server_default="0")
     suspect_entry_id: Mapped[int | None]
-    # When the next call, and the next batch, may go out under QuickBooks' limits (see outbox/pace.py).
+    # When the next call, and the next batch, may go out under QuickBooks' limits (outbox/pace.py).
     next_call_at: Mapped[Moment | None]
     next_batch_at: Mapped[Moment | None]
     last_synced_at: Mapped[Moment | None]
@@ -156,7 +156,7 @@ class Entry(Base):
 
 
 class Dispatch(Base):
-    """One request, stored before it is sent, repeated byte for byte while its outcome is unknown."""
+    """One request, stored before it is sent, repeated byte for byte until its outcome is known."""
 
     __tablename__ = "outbox_dispatches"
     __table_args__ = (Index("ix_outbox_dispatches_trace_id", "trace_id"),)

@@ -17,7 +17,7 @@ class ConnectionStatus(StrEnum):
 
 
 class Connection(Base):
-    """One row per organization and company, kept for ever: reconnecting finds lane and links again."""
+    """One row per organization and company, kept for ever: reconnecting finds lane and links."""
 
     __tablename__ = "quickbooks_connections"
     __table_args__ = (

@@ -44,7 +44,7 @@ class PaymentMethod(StrEnum):
 
 
 def new_mark() -> str:
-    """A random mark by which a document of ours is found again in QuickBooks (at most 21 characters).
+    """A random mark, by which a document of ours is found in QuickBooks (at most 21 characters).
 
     Never derived from an id: a restored backup hands the same ids out twice.
     """
@@ -277,7 +277,7 @@ def _changed_parts(session: Session) -> Iterator[InvoiceLine | Payment]:
 
 
 def recalculate(session: Session, invoice_ids: Iterable[int]) -> None:
-    """Computes the sums of these invoices from what the database holds now, under their row locks."""
+    """Computes the sums of these invoices from what the database holds now, under their locks."""
     session.connection().execute(_RECALCULATE, {"invoice_ids": sorted(invoice_ids)})
 
 
