@@ -1,7 +1,6 @@
 """A real PostgreSQL from a wheel: no root, no Docker, no installation.
 
-It belongs to the process that started it and ends with it, however that ends: a watcher between the
-two holds the other end of a pipe, which the kernel closes even after `kill -9`.
+It belongs to the process that started it and ends with it, however that ends.
 """
 
 import os
@@ -21,19 +20,14 @@ import psutil
 import psycopg2
 from sqlalchemy.engine import URL
 
+from development import processes
+from development.processes import Tethered
+
 VERSION = 18
 START_DEADLINE = 60.0  # seconds; recovery after a hard stop on a busy machine
+STOP_DEADLINE = 30.0
 SOCKET_NAME = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 103  # macOS; Linux takes 107
-
-# Stops the server, at once but in order, when the owner's end of the pipe closes.
-WATCHER = """
-exec 3<&0
-"$@" 3<&- & server=$!
-{ cat >/dev/null; kill -INT "$server"; } <&3 & reader=$!
-wait "$server"
-kill "$reader" 2>/dev/null
-"""
 
 SETTINGS = {
     "listen_addresses": "",
@@ -88,19 +82,18 @@ def running_postgres(folder: Path, *, throwaway: bool = False) -> Iterator[Serve
         command = [str(_programs() / "postgres"), "-D", str(folder), "-k", str(socket_folder)]
         command += [f"-c{name}={value}" for name, value in settings.items()]
         with (folder / "log").open("ab") as log:
-            watcher = subprocess.Popen(
-                ["/bin/sh", "-c", WATCHER, "postgres", *command],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-                user=account,
-                start_new_session=True,  # Ctrl-C is for its owner, who stops it last
+            tethered = processes.start(
+                "postgres",
+                command,
+                stop_signal="INT",  # at once, but in order
+                output=log,
+                folder=folder,
+                account=account,
             )
         try:
-            yield _ready(watcher, folder, socket_folder)
+            yield _ready(tethered, folder, socket_folder)
         finally:
-            watcher.communicate()  # closes the pipe and waits for the server's end
+            tethered.stop(STOP_DEADLINE)
 
 
 @contextmanager
@@ -114,9 +107,9 @@ def throwaway_postgres() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _ready(watcher: "subprocess.Popen[bytes]", folder: Path, socket_folder: Path) -> Server:
+def _ready(tethered: Tethered, folder: Path, socket_folder: Path) -> Server:
     deadline = time.monotonic() + START_DEADLINE
-    while watcher.poll() is None and time.monotonic() < deadline:
+    while not tethered.ended and time.monotonic() < deadline:
         with suppress(psycopg2.OperationalError):
             psycopg2.connect(user="postgres", dbname="postgres", host=str(socket_folder)).close()
             return Server(socket_folder, _postmaster(folder))
@@ -141,7 +134,7 @@ def _make(folder: Path, account: str | None) -> None:
 
 
 def _stop_leftover(folder: Path) -> None:
-    """Stops a server whose owner was killed together with its watcher."""
+    """Stops a server whose owner was killed together with the shell between them."""
     with suppress(FileNotFoundError, psutil.NoSuchProcess):
         leftover = psutil.Process(_postmaster(folder))
         if str(folder) in leftover.cmdline():  # and not a later process with the same number

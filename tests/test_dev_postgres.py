@@ -55,7 +55,7 @@ def test_a_server_left_over_from_a_killed_owner_is_replaced(tmp_path: Path) -> N
     owner = _owner(tmp_path / "data")
     assert owner.stdout
     leftover = psutil.Process(int(owner.stdout.readline()))
-    psutil.Process(leftover.ppid()).kill()  # the watcher, which would have stopped it
+    psutil.Process(leftover.ppid()).kill()  # the shell, which would have stopped it
     owner.kill()
     owner.communicate()
     with running_postgres(tmp_path / "data", throwaway=True) as server:
