@@ -134,7 +134,8 @@ class Synced:
 class Learned:
     """Not done yet, but wiser: go again at once, by a new dispatch.
 
-    `remote` refreshes or makes the link; `knowledge` is merged into the entry's.
+    `remote` refreshes or makes the link; `knowledge` is merged into the entry's. A true
+    `knowledge["checked"]` ends the check of a requeued entry: the next request writes.
     """
 
     knowledge: Json = field(default_factory=dict)
@@ -164,7 +165,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Unneeded:
-    """Nothing has to go out: a void of what was never sent. Settles it, and what it undid."""
+    """Nothing has to go out: a void of what was never sent. It and what it undid are superseded."""
 
 
 Outcome = Synced | Learned | Retry | Rejected | Waiting | Unneeded
@@ -194,12 +195,14 @@ class Reading:
 
     `taken` is False when QuickBooks definitely did not take the request (429, 401, refused
     connection): it may then go again as soon as the lane does. Otherwise a repeat waits for
-    RESEND_AFTER, because QuickBooks may still be at work.
+    RESEND_AFTER, because QuickBooks may still be at work. `kept_answer` is stored with the
+    dispatch: redacted, and only when it did not simply succeed.
     """
 
     outcomes: Mapping[int, Outcome] = field(default_factory=dict)  # by entry id
     trouble: Pause | Hold | None = None
     taken: bool = True
+    kept_answer: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,193 @@
+"""What a person may do with entries: send again, skip, undo a skip. Safe at any moment.
+
+Each takes the lanes of its entries first (as drainers do), judges every entry by what is stored
+then, and refuses with a sentence. Callers write the audit event and commit.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from models.outbox import State
+from outbox.capture import wake_after_commit
+
+UNANSWERED = "QuickBooks has not answered yet for this record."
+CLOSED = "QuickBooks is not connected for this organization."
+NEWER = "A newer version of this record has gone out, or is about to."
+NOT_FOUND = "There is no such record in this organization."
+
+
+@dataclass(frozen=True)
+class Acted:
+    done: tuple[int, ...]
+    refused: dict[int, str] = field(default_factory=dict)  # entry → why, as a sentence
+
+
+_LOCK_LANES = text(
+    """
+    SELECT lane.id FROM outbox_lanes AS lane
+    WHERE lane.id IN (SELECT lane_id FROM outbox WHERE id = ANY(:entries))
+    ORDER BY lane.id
+    FOR NO KEY UPDATE
+    """
+)
+
+_JUDGE = text(
+    """
+    SELECT entry.id, entry.lane_id, entry.state, lane.state AS lane_state, organization.region,
+           EXISTS (SELECT FROM outbox_dispatch_items AS item
+                   WHERE item.entry_id = entry.id AND item.outcome IS NULL) AS is_out,
+           EXISTS (SELECT FROM outbox AS newer
+                   WHERE newer.aggregate_type = entry.aggregate_type
+                     AND newer.aggregate_id = entry.aggregate_id
+                     AND newer.lane_id = entry.lane_id
+                     AND newer.id > entry.id
+                     AND newer.state IN ('pending', 'synced')) AS has_newer,
+           EXISTS (SELECT FROM outbox_links AS link
+                   WHERE link.lane_id = entry.lane_id
+                     AND link.aggregate_type = entry.aggregate_type
+                     AND link.aggregate_id = entry.aggregate_id) AS is_linked
+    FROM outbox AS entry
+    JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
+    JOIN organizations AS organization ON organization.id = entry.organization_id
+    WHERE entry.id = ANY(:entries)
+      AND (CAST(:organization AS bigint) IS NULL OR entry.organization_id = :organization)
+    ORDER BY entry.id
+    FOR UPDATE OF entry
+    """
+)
+
+# An entry of a record that is in QuickBooks is checked: one read, and only what differs is written.
+_PEND = text(
+    """
+    UPDATE outbox
+    SET state = 'pending', settled_at = NULL, available_at = clock_timestamp(), attempts = 0,
+        first_attempt_at = NULL, waits_for_type = NULL, waits_for_id = NULL, knowledge = '{}',
+        fault_code = NULL, fault_about = '{}', fault_field = NULL, fault_detail = NULL,
+        checks = id = ANY(:linked)
+    WHERE id = ANY(:entries)
+    """
+)
+
+# A requeue means that a person believes the trouble is over: back-offs of the lane end.
+_END_PAUSE = text(
+    """
+    UPDATE outbox_lanes
+    SET pause_until = NULL, pause_reason = NULL, consecutive_outages = 0
+    WHERE id = ANY(:lanes) AND pause_reason = 'outage'
+    """
+)
+
+_SKIP = text(
+    """
+    UPDATE outbox
+    SET state = 'skipped', settled_at = clock_timestamp(), waits_for_type = NULL,
+        waits_for_id = NULL
+    WHERE id = ANY(:entries)
+    """
+)
+
+
+def requeue(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
+    """Sends again. Doubles nothing: a record that is in QuickBooks is checked, never created.
+
+    `organization_id` None is for DunaHub's admins. Waiting entries go at once.
+    """
+
+    def why_not(entry: Row[Any]) -> str | None:
+        if entry.lane_state == "closed" or entry.region != "US":
+            return CLOSED
+        if entry.has_newer:
+            return NEWER
+        if entry.state == State.SUPERSEDED:
+            return NEWER
+        return None
+
+    return _act(session, entries, organization_id, why_not, _pend)
+
+
+def skip(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
+    """Decides that these are not sent. What needs them goes on waiting. Can be undone."""
+
+    def why_not(entry: Row[Any]) -> str | None:
+        if entry.state not in (State.PENDING, State.FAILED):
+            return "Only what waits or needs attention can be skipped."
+        return None
+
+    return _act(session, entries, organization_id, why_not, _skip)
+
+
+def undo_skip(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
+    """Takes a skip back: the entries wait to be sent again."""
+
+    def why_not(entry: Row[Any]) -> str | None:
+        if entry.state != State.SKIPPED:
+            return "Only what was skipped can be taken back."
+        if entry.has_newer:
+            return NEWER
+        return None
+
+    return _act(session, entries, organization_id, why_not, _pend)
+
+
+def dependents(session: Session, entries: Sequence[int]) -> int:
+    """How many entries wait for the records of these: what a skip would leave waiting."""
+    return int(
+        session.execute(
+            text(
+                """
+                SELECT count(DISTINCT waiter.id) FROM outbox AS entry
+                JOIN outbox AS waiter
+                  ON waiter.lane_id = entry.lane_id
+                 AND waiter.waits_for_type = entry.aggregate_type
+                 AND waiter.waits_for_id = entry.aggregate_id
+                WHERE entry.id = ANY(:entries)
+                """
+            ),
+            {"entries": list(entries)},
+        ).scalar_one()
+    )
+
+
+def _act(
+    session: Session,
+    entries: Sequence[int],
+    organization_id: int | None,
+    why_not: Callable[[Row[Any]], str | None],
+    settle: Callable[[Session, list[Row[Any]]], None],
+) -> Acted:
+    wanted = sorted(set(entries))
+    session.execute(_LOCK_LANES, {"entries": wanted})
+    found = session.execute(_JUDGE, {"entries": wanted, "organization": organization_id}).all()
+    refused = dict.fromkeys(set(wanted) - {entry.id for entry in found}, NOT_FOUND)
+    done: list[Row[Any]] = []
+    for entry in found:
+        reason = UNANSWERED if entry.is_out else why_not(entry)
+        if reason:
+            refused[entry.id] = reason
+        else:
+            done.append(entry)
+    if done:
+        settle(session, done)
+        session.expire_all()
+    return Acted(tuple(entry.id for entry in done), refused)
+
+
+def _skip(session: Session, done: list[Row[Any]]) -> None:
+    session.execute(_SKIP, {"entries": [entry.id for entry in done]})
+
+
+def _pend(session: Session, done: list[Row[Any]]) -> None:
+    session.execute(
+        _PEND,
+        {
+            "entries": [entry.id for entry in done],
+            "linked": [entry.id for entry in done if entry.is_linked],
+        },
+    )
+    lanes = sorted({entry.lane_id for entry in done})
+    session.execute(_END_PAUSE, {"lanes": lanes})
+    wake_after_commit(session, lanes)

@@ -1,0 +1,260 @@
+"""Capture: a write of a record inserts its entry in the same transaction.
+
+It hangs on the session, so every ORM write of a tracked record is seen, from a view, a command or
+a shell. A write that would go around it (bulk UPDATE, text(), a session without capture) raises.
+
+1. Before a flush, a changed line or payment also writes its invoice's row: the row's lock then
+   covers the whole record.
+2. After the flush the rows are written and locked. Only now are the sums computed and the entries
+   inserted, so numbers are drawn in the order in which records really changed.
+3. The snapshot is read back by SQL in the inserting statement: objects in memory are stale for
+   what another transaction changed meanwhile.
+4. A later flush of the same transaction rewrites the entry: one transaction, one entry a record.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from sqlalchemy import Connection as DatabaseConnection
+from sqlalchemy import Engine, event, text
+from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
+from sqlalchemy.orm import Session, SessionTransaction, UOWTransaction
+
+from db import Sessions
+from models.sales import (
+    RECORD_TABLES,
+    Invoice,
+    InvoiceLine,
+    Lead,
+    Payment,
+    Product,
+    RecordType,
+    WriteWithoutCapture,
+    lock_invoices_of_changed_parts,
+    recalculate,
+    synced_fields_changed,
+)
+from models.snapshots import SNAPSHOTS, TABLES
+from outbox.company import Record
+
+Wake = Callable[[int], None]
+
+_WAKES = "outbox.lanes_to_wake"  # lanes that got entries in this transaction
+_OWN = "outbox.entries_of_this_transaction"  # record → entry number
+_ALLOWED = "outbox.flush_is_captured"  # on the connection, while a captured flush runs
+
+
+def attach(sessions: Sessions, wake: Wake | None = None) -> None:
+    """Makes every session of this factory capture.
+
+    `wake` is called with a lane's id after the outermost commit that gave the lane entries.
+    """
+
+    @event.listens_for(sessions, "before_flush")
+    def prepare(session: Session, _flush: UOWTransaction, _instances: object) -> None:
+        _refuse_deletes(session)
+        lock_invoices_of_changed_parts(session)
+        session.connection().info[_ALLOWED] = True
+
+    @event.listens_for(sessions, "after_flush")
+    def capture(session: Session, _flush: UOWTransaction) -> None:
+        _compute_sums(session)
+        for type_, ids in _changed_records(session).items():
+            _capture_kind(session, type_, ids)
+        session.connection().info.pop(_ALLOWED, None)
+
+    @event.listens_for(sessions, "after_flush_postexec")
+    def forget_old_sums(session: Session, _flush: UOWTransaction) -> None:
+        for item in list(session.identity_map.values()):
+            if isinstance(item, Invoice) and item.id in session.info.get("outbox.summed", ()):
+                session.expire(item, ["subtotal", "tax_amount", "total", "paid_amount", "revision"])
+        session.info.pop("outbox.summed", None)
+
+    @event.listens_for(sessions, "after_transaction_end")
+    def end(session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            session.info.pop(_OWN, None)
+
+    @event.listens_for(sessions, "after_commit")
+    def wake_lanes(session: Session) -> None:
+        # Also fires when a SAVEPOINT is released, while the outer transaction may still roll back.
+        if session.in_nested_transaction():
+            return
+        for lane_id in session.info.pop(_WAKES, ()):
+            if wake is not None:
+                wake(lane_id)
+
+    @event.listens_for(sessions, "after_rollback")
+    def forget(session: Session) -> None:
+        if not session.in_nested_transaction():
+            session.info.pop(_WAKES, None)
+
+
+def wake_after_commit(session: Session, lanes: Iterable[int]) -> None:
+    """Wakes these lanes' drainers once the outermost transaction of this session is committed."""
+    session.info.setdefault(_WAKES, set()).update(lanes)
+
+
+def _refuse_deletes(session: Session) -> None:
+    for item in session.deleted:
+        if isinstance(item, Lead | Product | Invoice | Payment):
+            raise WriteWithoutCapture(
+                f"A {type(item).__name__.lower()} is voided, refunded or marked as deleted, never"
+                " removed: QuickBooks may have it."
+            )
+
+
+def _compute_sums(session: Session) -> None:
+    touched = {
+        item.invoice_id
+        for item in [*session.new, *session.dirty, *session.deleted]
+        if isinstance(item, InvoiceLine | Payment)
+    } | {
+        item.id
+        for item in [*session.new, *session.dirty]
+        if isinstance(item, Invoice) and (item in session.new or session.is_modified(item))
+    }
+    if touched:
+        recalculate(session, touched)
+        session.info["outbox.summed"] = touched
+
+
+def _changed_records(session: Session) -> dict[RecordType, list[int]]:
+    """Records whose synced fields this flush wrote, kind by kind in the order they must arrive."""
+    changed: dict[RecordType, set[int]] = {}
+    for item in [*session.new, *session.dirty, *session.deleted]:
+        if item not in session.deleted and not synced_fields_changed(item):
+            continue
+        match item:
+            case Lead():
+                changed.setdefault(RecordType.LEAD, set()).add(item.id)
+            case Invoice():
+                changed.setdefault(RecordType.INVOICE, set()).add(item.id)
+            case InvoiceLine():
+                changed.setdefault(RecordType.INVOICE, set()).add(item.invoice_id)
+            case Payment():
+                changed.setdefault(RecordType.PAYMENT, set()).add(item.id)
+            case _:
+                pass  # products go along with the invoice that needs them
+    return {type_: sorted(changed[type_]) for type_ in RecordType if type_ in changed}
+
+
+def _capture_kind(session: Session, type_: RecordType, ids: Sequence[int]) -> None:
+    connection = session.connection()
+    own: dict[Record, int] = session.info.setdefault(_OWN, {})
+    rewritten: set[int] = set()
+    if known := [own[Record(type_, id_)] for id_ in ids if Record(type_, id_) in own]:
+        rows = connection.execute(_REWRITE[type_], {"entry_ids": known, "record_ids": list(ids)})
+        rewritten = {row.aggregate_id for row in rows}
+    new = [id_ for id_ in ids if id_ not in rewritten]
+    if not new:
+        return
+    created = [item.id for item in session.new if isinstance(item, Invoice)]
+    rows = connection.execute(_CAPTURE[type_], {"record_ids": new, "created_ids": created})
+    for row in rows:
+        own[Record(type_, row.aggregate_id)] = row.id
+        wake_after_commit(session, [row.lane_id])
+
+
+# Which writes make an entry, beside "the organization is in the US and its lane takes entries".
+_KNOWN_TO_LANE = """(
+    EXISTS (SELECT FROM outbox_links AS link
+            WHERE link.lane_id = lane.id AND link.aggregate_type = 'invoice'
+              AND link.aggregate_id = {invoice_id})
+    OR EXISTS (SELECT FROM outbox AS entry
+               WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'invoice'
+                 AND entry.aggregate_id = {invoice_id}))"""
+
+_MAKES_ENTRY: dict[RecordType, str] = {
+    RecordType.LEAD: "true",
+    # Editing is not creating: a change of an invoice that was never sent sends nothing.
+    RecordType.INVOICE: "(snapshot.id = ANY(:created_ids) OR "
+    + _KNOWN_TO_LANE.format(invoice_id="snapshot.id")
+    + ")",
+    # A payment never drags its invoice in.
+    RecordType.PAYMENT: _KNOWN_TO_LANE.format(
+        invoice_id="(snapshot.payload ->> 'invoice_id')::bigint"
+    ),
+}
+
+# The lane is taken FOR KEY SHARE: that waits for a close (FOR UPDATE) and then sees it, so nothing
+# slips behind the line; and it neither blocks nor waits for a lease (FOR NO KEY UPDATE).
+_CAPTURE = {
+    type_: text(
+        f"""
+        WITH captured AS (
+            INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
+                                operation, payload)
+            SELECT snapshot.organization_id, lane.id, '{type_.value}', snapshot.id,
+                   snapshot.operation, snapshot.payload
+            FROM ({SNAPSHOTS[type_]} WHERE {type_.value}.id = ANY(:record_ids)) AS snapshot
+            JOIN organizations AS organization
+              ON organization.id = snapshot.organization_id AND organization.region = 'US'
+            JOIN outbox_lanes AS lane
+              ON lane.organization_id = snapshot.organization_id
+             AND lane.state IN ('open', 'held')
+            WHERE {condition}
+            ORDER BY snapshot.id
+            FOR KEY SHARE OF lane
+            RETURNING id, aggregate_id, lane_id
+        ), marked AS (
+            UPDATE {TABLES[type_]} AS record SET first_entry_at = clock_timestamp()
+            FROM captured
+            WHERE record.id = captured.aggregate_id AND record.first_entry_at IS NULL
+        )
+        SELECT id, aggregate_id, lane_id FROM captured
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+    for type_, condition in _MAKES_ENTRY.items()
+}
+
+_REWRITE = {
+    type_: text(
+        f"""
+        UPDATE outbox
+        SET operation = snapshot.operation, payload = snapshot.payload
+        FROM ({SNAPSHOTS[type_]} WHERE {type_.value}.id = ANY(:record_ids)) AS snapshot
+        WHERE outbox.id = ANY(:entry_ids) AND outbox.aggregate_id = snapshot.id
+        RETURNING outbox.aggregate_id
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+    for type_ in _MAKES_ENTRY
+}
+
+
+# --- The guard: no write goes around capture ----------------------------------------------------
+
+_WRITES_A_RECORD = re.compile(
+    rf"\b(?:insert\s+into|update|delete\s+from)\s+(?:only\s+)?\"?(?:{'|'.join(RECORD_TABLES)})\b",
+    re.IGNORECASE,
+)
+
+
+@event.listens_for(Engine, "before_cursor_execute")
+def _refuse_writes_around_capture(
+    connection: DatabaseConnection,
+    _cursor: DBAPICursor,
+    statement: str,
+    _parameters: object,
+    _context: ExecutionContext | None,
+    _executemany: bool,
+) -> None:
+    if _ALLOWED in connection.info or not _WRITES_A_RECORD.search(statement):
+        return
+    raise WriteWithoutCapture(
+        "This statement writes a table that flows to QuickBooks, but not through a session that"
+        " captures. Load the objects and change them through the application's sessions."
+    )
+
+
+@event.listens_for(Engine, "commit")
+@event.listens_for(Engine, "rollback")
+def _close_the_door(connection: DatabaseConnection) -> None:
+    connection.info.pop(_ALLOWED, None)  # a flush that failed half-way left it open
+
+
+@event.listens_for(Engine, "rollback_savepoint")
+def _close_the_door_at_savepoint(
+    connection: DatabaseConnection, _name: str, _context: object
+) -> None:
+    connection.info.pop(_ALLOWED, None)

@@ -1,0 +1,238 @@
+"""Lanes: opened, held and closed by people's acts; leased by drainers.
+
+The lane row is the fence. Everything here locks it and says its condition in the statement.
+Lock order everywhere: connection → tokens → lane → entries by number → links.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import text, update
+from sqlalchemy.orm import Session
+
+from db import Sessions
+from models.outbox import Lane, LaneState
+from outbox.capture import wake_after_commit
+
+SOLO_AFTER = 3  # claims in a row that ended without a settle: from then on one entry at a time
+FAIL_AFTER = SOLO_AFTER + 5  # … and the one that was named each time goes to a person
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to drain one lane until a time. The token only rises, and fences late answers."""
+
+    lane_id: int
+    organization_id: int
+    token: int
+    claims_unsettled: int  # claims since the last settle, this one included
+    suspect_entry_id: int | None
+
+    @property
+    def takes_one(self) -> bool:
+        return self.claims_unsettled >= SOLO_AFTER
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """A renewed lease, and what the holder needs to know of the lane."""
+
+    now: datetime
+    line: int
+    next_call_at: datetime | None
+    next_batch_at: datetime | None
+    consecutive_outages: int
+
+
+# --- People's acts ------------------------------------------------------------------------------
+
+
+def create(session: Session, organization_id: int) -> Lane:
+    """A new lane that takes entries and drains."""
+    lane = Lane(organization_id=organization_id, state=LaneState.OPEN)
+    session.add(lane)
+    session.flush()
+    return lane
+
+
+def close(session: Session, lane_id: int) -> int:
+    """Takes no more entries and draws the line; says how many wait behind it.
+
+    FOR UPDATE waits for writers that are capturing (FOR KEY SHARE) and makes later ones see the
+    closed lane: nothing slips behind the line.
+    """
+    session.execute(text("SELECT FROM outbox_lanes WHERE id = :lane FOR UPDATE"), {"lane": lane_id})
+    session.execute(
+        text(
+            """
+            UPDATE outbox_lanes
+            SET state = 'closed', hold_reason = NULL, pause_until = NULL, pause_reason = NULL,
+                line = (SELECT max(id) FROM outbox WHERE lane_id = :lane AND state = 'pending')
+            WHERE id = :lane AND state <> 'closed'
+            """
+        ),
+        {"lane": lane_id},
+    )
+    session.expire_all()
+    return waiting_behind_line(session, lane_id)
+
+
+def reopen(session: Session, lane_id: int) -> None:
+    """Takes entries and drains again. What waits behind the line stays there until decided."""
+    session.execute(
+        text(
+            """
+            UPDATE outbox_lanes
+            SET state = 'open', hold_reason = NULL, pause_until = NULL, pause_reason = NULL,
+                consecutive_outages = 0, outage_since = NULL,
+                line = CASE WHEN EXISTS (
+                    SELECT FROM outbox WHERE lane_id = :lane AND state = 'pending' AND id <= line
+                ) THEN line END
+            WHERE id = :lane
+            """
+        ),
+        {"lane": lane_id},
+    )
+    session.expire_all()
+    wake_after_commit(session, [lane_id])
+
+
+def hold(session: Session, lane_id: int, reason: str) -> bool:
+    """Goes on taking entries but drains nothing until reopened. False when it was not open."""
+    held = session.execute(
+        update(Lane)
+        .where(Lane.id == lane_id, Lane.state == LaneState.OPEN)
+        .values(state=LaneState.HELD, hold_reason=reason, pause_until=None, pause_reason=None)
+        .returning(Lane.id)
+    )
+    return held.first() is not None
+
+
+def waiting_behind_line(session: Session, lane_id: int) -> int:
+    """How many entries wait behind the line for the owner's decision."""
+    return int(
+        session.execute(
+            text(
+                """
+                SELECT count(*) FROM outbox JOIN outbox_lanes AS lane ON lane.id = outbox.lane_id
+                WHERE outbox.lane_id = :lane AND outbox.state = 'pending' AND outbox.id <= lane.line
+                """
+            ),
+            {"lane": lane_id},
+        ).scalar_one()
+    )
+
+
+def send_waiting(session: Session, lane_id: int) -> int:
+    """The owner decided: what waits behind the line goes out. Says how many entries that were."""
+    _lock(session, lane_id)
+    waiting = waiting_behind_line(session, lane_id)
+    _forget_line(session, lane_id)
+    wake_after_commit(session, [lane_id])
+    return waiting
+
+
+def skip_waiting(session: Session, lane_id: int) -> int:
+    """The owner decided: what waits behind the line is not sent. Says how many were skipped.
+
+    An entry QuickBooks has not answered for is no longer ours to skip: it is cleared up first.
+    """
+    _lock(session, lane_id)
+    skipped = session.execute(
+        text(
+            """
+            UPDATE outbox
+            SET state = 'skipped', settled_at = clock_timestamp(),
+                waits_for_type = NULL, waits_for_id = NULL
+            FROM outbox_lanes AS lane
+            WHERE lane.id = :lane AND outbox.lane_id = :lane AND outbox.state = 'pending'
+              AND outbox.id <= lane.line
+              AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
+                              WHERE item.entry_id = outbox.id AND item.outcome IS NULL)
+            RETURNING outbox.id
+            """
+        ),
+        {"lane": lane_id},
+    )
+    count = len(skipped.all())
+    _forget_line(session, lane_id)
+    return count
+
+
+def _lock(session: Session, lane_id: int) -> None:
+    session.execute(
+        text("SELECT FROM outbox_lanes WHERE id = :lane FOR NO KEY UPDATE"), {"lane": lane_id}
+    )
+
+
+def _forget_line(session: Session, lane_id: int) -> None:
+    # What waited for a record behind the line is judged anew by the next claim.
+    session.execute(
+        text(
+            "UPDATE outbox SET waits_for_type = NULL, waits_for_id = NULL"
+            " WHERE lane_id = :lane AND waits_for_type IS NOT NULL"
+        ),
+        {"lane": lane_id},
+    )
+    session.execute(update(Lane).where(Lane.id == lane_id).values(line=None))
+
+
+# --- Leases -------------------------------------------------------------------------------------
+
+_LEASE = text(
+    """
+    UPDATE outbox_lanes
+    SET lease_token = lease_token + 1,
+        lease_until = clock_timestamp() + :lease,
+        claims_unsettled = claims_unsettled + 1
+    WHERE id = (
+        SELECT id FROM outbox_lanes
+        WHERE id = :lane AND state = 'open'
+          AND (pause_until IS NULL OR pause_until <= clock_timestamp())
+          AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    RETURNING organization_id, lease_token, claims_unsettled, suspect_entry_id
+    """
+)
+
+_RENEW = text(
+    """
+    UPDATE outbox_lanes SET lease_until = clock_timestamp() + :lease
+    WHERE id = :lane AND lease_token = :token AND state = 'open'
+      AND (pause_until IS NULL OR pause_until <= clock_timestamp())
+    RETURNING clock_timestamp() AS now, coalesce(line, 0) AS line,
+              next_call_at, next_batch_at, consecutive_outages
+    """
+)
+
+
+def lease_lane(sessions: Sessions, lane_id: int, lease: timedelta) -> Claim | None:
+    """Claims the lane for one drainer, or None: someone else has it, or it is not to drain now."""
+    with sessions.begin() as session:
+        row = session.execute(_LEASE, {"lane": lane_id, "lease": lease}).one_or_none()
+    if row is None:
+        return None
+    return Claim(
+        lane_id, row.organization_id, row.lease_token, row.claims_unsettled, row.suspect_entry_id
+    )
+
+
+def renew(session: Session, claim: Claim, lease: timedelta) -> Renewed | None:
+    """Locks the lane row and renews the lease, or None: lost, closed, held or paused meanwhile."""
+    row = session.execute(
+        _RENEW, {"lane": claim.lane_id, "token": claim.token, "lease": lease}
+    ).one_or_none()
+    if row is None:
+        return None
+    return Renewed(row.now, row.line, row.next_call_at, row.next_batch_at, row.consecutive_outages)
+
+
+def release(sessions: Sessions, claim: Claim) -> None:
+    """Gives the lane back. Changes nothing when the lease was lost."""
+    with sessions.begin() as session:
+        session.execute(
+            update(Lane)
+            .where(Lane.id == claim.lane_id, Lane.lease_token == claim.token)
+            .values(lease_until=None, claims_unsettled=0, suspect_entry_id=None)
+        )

@@ -1,0 +1,206 @@
+"""The poller: finds lanes with due work and drains each with one drainer at a time.
+
+    capture → claim → deliver → settle
+
+`drain_lane` is the engine's sentence. `Poller` runs it on a few threads, lanes in turns, woken by
+the writers of this process and, as a net, once a second by the scheduler.
+"""
+
+import random
+import threading
+import time
+from collections import deque
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from outbox import metrics
+from outbox.company import Answer, Company, Reading, Sent
+from outbox.dispatches import next_dispatch
+from outbox.lanes import lease_lane, release
+from outbox.settle import settle
+
+QUANTUM = 10  # dispatches a lane may send before the others get their turn
+STOP_WAIT = timedelta(seconds=8)  # how long a stop waits for calls in hand
+
+log = structlog.get_logger()
+
+
+def drain_lane(
+    sessions: Sessions, company: Company, lane_id: int, config: Config, stopping: threading.Event
+) -> bool:
+    """Sends what is due in one lane, up to a quantum. True when there may be more.
+
+    The lease is released in the end, unless it was lost; after an exception it runs out by itself.
+    """
+    claim = lease_lane(sessions, lane_id, config.lease)
+    if claim is None:
+        return False
+    for _ in range(QUANTUM):
+        if stopping.is_set():
+            break
+        sent = next_dispatch(sessions, claim, company, config)
+        if sent is None:
+            release(sessions, claim)
+            return False
+        metrics.DISPATCHES.inc()
+        answer = company.send(sent)  # no transaction is open here
+        reading = _read(company, sent, answer)
+        if settle(sessions, claim, sent, answer, reading) is None:
+            return False
+    release(sessions, claim)
+    return True
+
+
+def _read(company: Company, sent: Sent, answer: Answer) -> Reading:
+    try:
+        return company.read(sent, answer)
+    except Exception:
+        # Nothing is known then: the items stay open and are looked up in the end.
+        log.exception("reading an answer failed", dispatch=sent.id)
+        return Reading()
+
+
+# A loose index scan: from lane to lane over `ix_outbox_due`, whatever stands behind each of them;
+# then only open, unleased lanes with something due. Cost follows the lanes with pending entries.
+_DUE_LANES = text(
+    """
+    WITH RECURSIVE waiting (lane_id) AS (
+        (SELECT lane_id FROM outbox
+         WHERE state = 'pending' AND waits_for_type IS NULL ORDER BY lane_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT entry.lane_id FROM outbox AS entry
+                WHERE entry.state = 'pending' AND entry.waits_for_type IS NULL
+                  AND entry.lane_id > waiting.lane_id
+                ORDER BY entry.lane_id LIMIT 1)
+        FROM waiting WHERE waiting.lane_id IS NOT NULL
+    )
+    SELECT lane.id
+    FROM waiting JOIN outbox_lanes AS lane ON lane.id = waiting.lane_id
+    WHERE lane.state = 'open'
+      AND (lane.pause_until IS NULL OR lane.pause_until <= clock_timestamp())
+      AND (lane.lease_until IS NULL OR lane.lease_until <= clock_timestamp())
+      AND EXISTS (SELECT FROM outbox AS entry
+                  WHERE entry.lane_id = lane.id AND entry.state = 'pending'
+                    AND entry.waits_for_type IS NULL
+                    AND entry.available_at <= clock_timestamp()
+                    AND entry.id > coalesce(lane.line, 0))
+    """
+)
+
+
+def due_lanes(session: Session) -> list[int]:
+    """Lanes that a drainer could serve now."""
+    return list(session.execute(_DUE_LANES).scalars())
+
+
+class Turns:
+    """Lanes that want a drainer, first come first served, each at most once at a time.
+
+    A wake that comes while the lane is being drained is kept (the dirty flag): what it announces
+    may have been committed after the drainer's last look.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queue: deque[int] = deque()
+        self._queued: set[int] = set()
+        self._running: set[int] = set()
+        self._dirty: set[int] = set()
+
+    def want(self, lane_id: int) -> None:
+        with self._changed:
+            if lane_id in self._running:
+                self._dirty.add(lane_id)
+            elif lane_id not in self._queued:
+                self._queued.add(lane_id)
+                self._queue.append(lane_id)
+                self._changed.notify()
+
+    def take(self, timeout: float) -> int | None:
+        with self._changed:
+            if not self._queue:
+                self._changed.wait(timeout)
+            if not self._queue:
+                return None
+            lane_id = self._queue.popleft()
+            self._queued.discard(lane_id)
+            self._running.add(lane_id)
+            return lane_id
+
+    def done(self, lane_id: int, *, more: bool) -> None:
+        with self._changed:
+            self._running.discard(lane_id)
+            again = more or lane_id in self._dirty
+            self._dirty.discard(lane_id)
+        if again:
+            self.want(lane_id)
+
+    def interrupt(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+class Poller:
+    """Drainer threads of one process. Correct with any number of processes: leases decide."""
+
+    def __init__(self, sessions: Sessions, company: Company, config: Config) -> None:
+        self._sessions = sessions
+        self._company = company
+        self._config = config
+        self._turns = Turns()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.last_look_at = time.monotonic()
+
+    def start(self) -> None:
+        for number in range(self._config.drainers):
+            thread = threading.Thread(target=self._drain, name=f"drainer-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def wake(self, lane_id: int) -> None:
+        """Drains this lane as soon as a drainer is free. Never blocks."""
+        self._turns.want(lane_id)
+
+    def look(self) -> None:
+        """The net under the wakes: finds what is due, whoever wrote it. Run every second."""
+        try:
+            with self._sessions() as session:
+                due = due_lanes(session)
+        except Exception:
+            log.exception("looking for due lanes failed")  # the database may be restarting
+            return
+        random.shuffle(due)  # several processes should not all begin with the same lane
+        for lane_id in due:
+            self._turns.want(lane_id)
+        self.last_look_at = time.monotonic()
+
+    def stop(self) -> bool:
+        """Starts no new call and waits for those in hand. False when one was still out."""
+        self._stopping.set()
+        self._turns.interrupt()
+        deadline = time.monotonic() + STOP_WAIT.total_seconds()
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _drain(self) -> None:
+        while not self._stopping.is_set():
+            lane_id = self._turns.take(timeout=1.0)
+            if lane_id is None:
+                continue
+            more = False
+            try:
+                more = drain_lane(
+                    self._sessions, self._company, lane_id, self._config, self._stopping
+                )
+            except Exception:
+                # The lease runs out, and the next claim goes on where the database says we were.
+                log.exception("draining failed", lane=lane_id)
+            finally:
+                self._turns.done(lane_id, more=more)

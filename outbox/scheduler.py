@@ -1,0 +1,151 @@
+"""The engine's life in a serving process.
+
+APScheduler runs the jobs; it never is the wake path, because it drops a wake that comes during a
+run. Started by the serving process only: once per gunicorn worker after the fork, never on import,
+in `create_app`, for commands or in a reloader's parent.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from config import Config
+from db import Sessions
+from outbox.company import Company
+from outbox.poller import Poller
+from outbox.prune import prune
+from outbox.watchdog import release_forgotten_waiters
+
+log = structlog.get_logger()
+
+DEAD_AFTER = 15  # seconds without a look: the scheduler's thread is gone, whatever it says itself
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to run now and then beside draining, e.g. keeping sign-ins alive."""
+
+    name: str
+    every: timedelta
+    run: Callable[[], object]
+
+
+class Engine:
+    """Poller, scheduler and watchdog of one process."""
+
+    def __init__(
+        self, sessions: Sessions, company: Company, config: Config, jobs: Sequence[Job] = ()
+    ) -> None:
+        self._config = config
+        self._poller = Poller(sessions, company, config)
+        self._jobs = (
+            *jobs,
+            Job("prune", timedelta(hours=1), lambda: prune(sessions)),
+            Job("waiters", timedelta(minutes=5), lambda: release_forgotten_waiters(sessions)),
+        )
+        self._scheduler = self._new_scheduler()
+        self._stopping = threading.Event()
+        self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        self._poller.start()
+        self._scheduler.start()
+        self._watchdog.start()
+        self._poller.look()
+
+    def wake(self, lane_id: int) -> None:
+        self._poller.wake(lane_id)
+
+    def stop(self) -> bool:
+        """Ends cleanly, within about eight seconds. False when a call was still out."""
+        self._stopping.set()
+        # Not waiting: a wait holds the job store's lock, and a job that wants it would never end.
+        self._scheduler.shutdown(wait=False)
+        return self._poller.stop()
+
+    @property
+    def seconds_since_look(self) -> float:
+        return time.monotonic() - self._poller.last_look_at
+
+    def _new_scheduler(self) -> BackgroundScheduler:
+        scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(1), "jobs": ThreadPoolExecutor(2)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+        poll = self._config.poll_interval.total_seconds()
+        scheduler.add_job(self._poller.look, "interval", seconds=poll, jitter=poll / 4, id="drain")
+        for job in self._jobs:
+            seconds = job.every.total_seconds()
+            scheduler.add_job(
+                _logged(job),
+                "interval",
+                seconds=seconds,
+                jitter=seconds / 10,
+                id=job.name,
+                executor="jobs",
+            )
+        return scheduler
+
+    def _watch(self) -> None:
+        """A scheduler whose thread died still says it is running: its last look tells the truth."""
+        while not self._stopping.wait(DEAD_AFTER / 3):
+            if self.seconds_since_look < DEAD_AFTER + self._config.poll_interval.total_seconds():
+                continue
+            thread = getattr(self._scheduler, "_thread", None)
+            if thread is not None and thread.is_alive():
+                continue  # alive but without a look: the database is away; it heals by itself
+            log.error("scheduler thread died; starting another")
+            self._scheduler = self._new_scheduler()
+            self._scheduler.start()
+
+
+def _logged(job: Job) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            job.run()
+        except Exception:
+            log.exception("job failed", job=job.name)
+
+    return run
+
+
+# --- One engine a process -----------------------------------------------------------------------
+
+_engine: Engine | None = None
+_owner: int | None = None  # the pid that started it: a forked child inherits no threads
+
+
+def start(sessions: Sessions, company: Company, config: Config, jobs: Sequence[Job] = ()) -> Engine:
+    """Starts this process's engine, once."""
+    global _engine, _owner
+    if _engine is None or _owner != os.getpid():
+        _engine, _owner = Engine(sessions, company, config, jobs), os.getpid()
+        _engine.start()
+        log.info("engine started", pid=_owner)
+    return _engine
+
+
+def wake(lane_id: int) -> None:
+    """Tells this process's engine, if it has one, that the lane got entries. Never blocks."""
+    if _engine is not None and _owner == os.getpid():
+        _engine.wake(lane_id)
+
+
+def current() -> Engine | None:
+    """This process's engine, if it runs one."""
+    return _engine if _owner == os.getpid() else None
+
+
+def stop() -> bool:
+    """Stops this process's engine. False when a call to QuickBooks was still out."""
+    global _engine
+    engine, _engine = current(), None
+    return engine.stop() if engine else True

@@ -1,0 +1,428 @@
+"""Settle: what came back becomes the entries' states, links and the lane's own trouble.
+
+One transaction, fenced by the lane row: a drainer that lost the lease changes nothing. Statements
+are set-based; rows travel as one JSON parameter each.
+"""
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db import Sessions
+from models.outbox import State
+from models.sales import RecordType
+from outbox import metrics
+from outbox.company import (
+    Answer,
+    Due,
+    Fault,
+    Hold,
+    Learned,
+    Outcome,
+    Pause,
+    Reading,
+    Record,
+    Rejected,
+    Remote,
+    Retry,
+    Sent,
+    Synced,
+    Unneeded,
+    Waiting,
+)
+from outbox.lanes import Claim
+from outbox.retry import GiveUp, after_outage, after_own_fault, after_throttle
+
+log = structlog.get_logger()
+
+_FENCE = text(
+    """
+    UPDATE outbox_lanes SET claims_unsettled = 0, suspect_entry_id = NULL
+    WHERE id = :lane AND lease_token = :token
+    RETURNING consecutive_outages
+    """
+)
+
+_STORE_ANSWER = text(
+    """
+    UPDATE outbox_dispatches
+    SET answered_at = clock_timestamp(), status = :status, trace_id = coalesce(:trace_id, trace_id),
+        answer = :answer
+    WHERE id = :dispatch
+    """
+)
+
+# "Not taken": QuickBooks never had it. It goes again as soon as the lane does, and did not count.
+_NOT_TAKEN = text(
+    """
+    WITH dispatch AS (
+        UPDATE outbox_dispatches SET sends = greatest(sends - 1, 0) WHERE id = :dispatch
+    )
+    UPDATE outbox SET available_at = clock_timestamp()
+    FROM outbox_dispatch_items AS item
+    WHERE item.dispatch_id = :dispatch AND item.outcome IS NULL AND outbox.id = item.entry_id
+    """
+)
+
+_SETTLE_ITEMS = text(
+    """
+    UPDATE outbox_dispatch_items AS item
+    SET outcome = result.outcome, settled_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS result (entry_id bigint, outcome text)
+    WHERE item.dispatch_id = :dispatch AND item.entry_id = result.entry_id
+      AND item.outcome IS NULL
+    RETURNING item.entry_id
+    """
+)
+
+
+def settle(
+    sessions: Sessions, claim: Claim, sent: Sent, answer: Answer, reading: Reading
+) -> int | None:
+    """Stores what the answer said of each entry; says how many left the queue.
+
+    None when the lease was lost meanwhile: then nothing was changed, and the next holder sends the
+    same dispatch again.
+    """
+    with sessions.begin() as session:
+        fence = session.execute(_FENCE, {"lane": claim.lane_id, "token": claim.token}).one_or_none()
+        if fence is None:
+            metrics.LATE_RESULTS.inc()
+            log.warning("late result ignored", dispatch=sent.id, lane=claim.lane_id)
+            return None
+        outcomes = dict(reading.outcomes)
+        is_read = sent.method == "GET"
+        if is_read and not sent.looks_up:
+            # A read that failed changed nothing over there: its entries are free at once.
+            freed = {item.entry_id for item in sent.items} - outcomes.keys()
+        else:
+            freed = set()
+        if not sent.looks_up:
+            session.execute(
+                _STORE_ANSWER,
+                {
+                    "dispatch": sent.id,
+                    "status": answer.status,
+                    "trace_id": answer.trace_id,
+                    "answer": reading.kept_answer,
+                },
+            )
+        results = [
+            {"entry_id": entry_id, "outcome": type(outcome).__name__.lower()}
+            for entry_id, outcome in outcomes.items()
+        ] + [{"entry_id": entry_id, "outcome": "unanswered"} for entry_id in freed]
+        open_items = {
+            row.entry_id
+            for row in session.execute(
+                _SETTLE_ITEMS, {"dispatch": sent.id, "results": json.dumps(results)}
+            )
+        }
+        # Settling an item twice does nothing.
+        outcomes = {id_: outcome for id_, outcome in outcomes.items() if id_ in open_items}
+        if freed:
+            _free(session, freed)
+        if not reading.taken and not is_read:
+            session.execute(_NOT_TAKEN, {"dispatch": sent.id})
+        settled = settle_entries(session, claim.lane_id, outcomes, sent.due, answer.trace_id)
+        _settle_lane(session, claim, reading.trouble, fence.consecutive_outages)
+    for outcome in outcomes.values():
+        metrics.OUTCOMES.labels(type(outcome).__name__.lower()).inc()
+    return settled
+
+
+def _free(session: Session, entries: set[int]) -> None:
+    session.execute(
+        text("UPDATE outbox SET available_at = clock_timestamp() WHERE id = ANY(:entries)"),
+        {"entries": sorted(entries)},
+    )
+
+
+# --- Entries ------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Row:
+    """What becomes of one entry, as one row of the settling statement."""
+
+    entry_id: int
+    state: str = State.PENDING
+    spends_attempt: bool = False
+    delay: float = 0  # seconds until it may go again, while pending
+    waits_for_type: str | None = None
+    waits_for_id: int | None = None
+    keeps_fault: bool = False
+    fault_code: str | None = None
+    fault_about: dict[str, Any] | None = None
+    fault_field: str | None = None
+    fault_detail: str | None = None
+    knowledge: dict[str, Any] | None = None
+    checks: bool | None = None
+
+
+_SETTLE_ENTRIES = text(
+    """
+    UPDATE outbox AS entry
+    SET state = row.state,
+        settled_at = CASE WHEN row.state = 'pending' THEN NULL ELSE clock_timestamp() END,
+        attempts = entry.attempts + CASE WHEN row.spends_attempt THEN 1 ELSE 0 END,
+        available_at = CASE WHEN row.state = 'pending'
+                            THEN clock_timestamp() + make_interval(secs => row.delay)
+                            ELSE entry.available_at END,
+        waits_for_type = row.waits_for_type,
+        waits_for_id = row.waits_for_id,
+        fault_code = CASE WHEN row.keeps_fault THEN entry.fault_code ELSE row.fault_code END,
+        fault_about = CASE WHEN row.keeps_fault THEN entry.fault_about
+                           ELSE coalesce(row.fault_about, '{}'::jsonb) END,
+        fault_field = CASE WHEN row.keeps_fault THEN entry.fault_field ELSE row.fault_field END,
+        fault_detail = CASE WHEN row.keeps_fault THEN entry.fault_detail ELSE row.fault_detail END,
+        knowledge = entry.knowledge || coalesce(row.knowledge, '{}'::jsonb),
+        checks = coalesce(row.checks, entry.checks),
+        trace_id = coalesce(:trace_id, entry.trace_id)
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+        entry_id bigint, state text, spends_attempt boolean, delay double precision,
+        waits_for_type text, waits_for_id bigint, keeps_fault boolean, fault_code text,
+        fault_about jsonb, fault_field text, fault_detail text, knowledge jsonb, checks boolean)
+    WHERE entry.id = row.entry_id AND entry.state = 'pending'
+    """
+)
+
+_ATTEMPTS = text(
+    """
+    SELECT id, attempts, clock_timestamp() - coalesce(first_attempt_at, clock_timestamp()) AS since
+    FROM outbox WHERE id = ANY(:entries)
+    """
+)
+
+# Whatever waited for a record that now moved is judged anew by the next claim.
+_RELEASE = text(
+    """
+    UPDATE outbox SET waits_for_type = NULL, waits_for_id = NULL
+    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
+    WHERE outbox.lane_id = :lane AND outbox.waits_for_type = record.type
+      AND outbox.waits_for_id = record.id
+    """
+)
+
+
+def settle_entries(
+    session: Session,
+    lane_id: int,
+    outcomes: Mapping[int, Outcome],
+    due: Mapping[int, Due],
+    trace_id: str | None = None,
+) -> int:
+    """Writes outcomes into entries and links; says how many entries left the queue.
+
+    The caller holds the lane. Links first: one that is taken turns its entry's success into a
+    question for a person.
+    """
+    if not outcomes:
+        return 0
+    outcomes = _write_links(session, lane_id, outcomes, due)
+    retried = [entry_id for entry_id, outcome in outcomes.items() if isinstance(outcome, Retry)]
+    history = {row.id: row for row in session.execute(_ATTEMPTS, {"entries": retried})}
+    rows = [
+        _row(entry_id, outcome, history.get(entry_id)) for entry_id, outcome in outcomes.items()
+    ]
+    session.execute(
+        _SETTLE_ENTRIES,
+        {"rows": json.dumps([asdict(row) for row in rows]), "trace_id": trace_id},
+    )
+    moved = [row.entry_id for row in rows if row.state != State.PENDING]
+    _release(session, lane_id, [due[entry_id].record for entry_id in moved])
+    payments = [
+        due[entry_id].payload["invoice_id"]
+        for entry_id, outcome in outcomes.items()
+        if isinstance(outcome, Synced) and due[entry_id].record.type == RecordType.PAYMENT
+    ]
+    if payments:
+        # QuickBooks raises the version of an invoice when a payment is applied to it.
+        session.execute(
+            text(
+                "UPDATE outbox_links SET stale = true WHERE lane_id = :lane"
+                " AND aggregate_type = 'invoice' AND aggregate_id = ANY(:invoices)"
+            ),
+            {"lane": lane_id, "invoices": payments},
+        )
+    if any(isinstance(outcome, Synced) for outcome in outcomes.values()):
+        session.execute(
+            text("UPDATE outbox_lanes SET last_synced_at = clock_timestamp() WHERE id = :lane"),
+            {"lane": lane_id},
+        )
+    return len(moved)
+
+
+def _row(entry_id: int, outcome: Outcome, history: Any) -> _Row:
+    match outcome:
+        case Synced(note=note):
+            return _Row(
+                entry_id, State.SYNCED, checks=False, knowledge={"note": note} if note else None
+            )
+        case Unneeded():
+            return _Row(entry_id, State.SUPERSEDED)
+        case Learned(knowledge=knowledge):
+            checks = False if knowledge.get("checked") else None
+            return _Row(entry_id, keeps_fault=True, knowledge=dict(knowledge), checks=checks)
+        case Waiting(for_record=record):
+            return _Row(entry_id, waits_for_type=record.type, waits_for_id=record.id)
+        case Retry(fault=fault):
+            decision = after_own_fault(history.attempts + 1, history.since, random.random())  # noqa: S311
+            if isinstance(decision, GiveUp):
+                return _faulty(_Row(entry_id, State.FAILED, spends_attempt=True), fault)
+            seconds = decision.after.total_seconds()
+            return _faulty(_Row(entry_id, spends_attempt=True, delay=seconds), fault)
+        case Rejected(fault=fault):
+            return _faulty(_Row(entry_id, State.FAILED, spends_attempt=True), fault)
+
+
+def _faulty(row: _Row, fault: Fault) -> _Row:
+    row.fault_code = fault.code
+    row.fault_about = dict(fault.about)
+    row.fault_field = fault.field
+    row.fault_detail = fault.detail
+    return row
+
+
+def _release(session: Session, lane_id: int, records: list[Record]) -> None:
+    if records:
+        as_json = json.dumps([{"type": record.type, "id": record.id} for record in records])
+        session.execute(_RELEASE, {"lane": lane_id, "records": as_json})
+
+
+# --- Links --------------------------------------------------------------------------------------
+
+_UPDATE_LINKS = text(
+    """
+    UPDATE outbox_links AS link
+    SET remote_id = row.remote_id, remote_version = row.remote_version, stale = row.stale,
+        remote_number = coalesce(row.remote_number, link.remote_number),
+        remote_total = coalesce(row.remote_total, link.remote_total),
+        voided_at = CASE WHEN row.voided THEN coalesce(link.voided_at, clock_timestamp()) END,
+        note = coalesce(row.note, link.note),
+        updated_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+        type text, id bigint, remote_id text, remote_version text, stale boolean,
+        remote_number text, remote_total text, voided boolean, note text)
+    WHERE link.lane_id = :lane AND link.aggregate_type = row.type AND link.aggregate_id = row.id
+    RETURNING link.aggregate_type, link.aggregate_id
+    """
+)
+
+_INSERT_LINKS = text(
+    """
+    INSERT INTO outbox_links (organization_id, lane_id, aggregate_type, aggregate_id, remote_id,
+                              remote_version, stale, remote_number, remote_total, voided_at, note)
+    SELECT lane.organization_id, lane.id, row.type, row.id, row.remote_id, row.remote_version,
+           row.stale, row.remote_number, row.remote_total,
+           CASE WHEN row.voided THEN clock_timestamp() END, row.note
+    FROM outbox_lanes AS lane, jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+        type text, id bigint, remote_id text, remote_version text, stale boolean,
+        remote_number text, remote_total text, voided boolean, note text)
+    WHERE lane.id = :lane
+    ON CONFLICT DO NOTHING
+    RETURNING aggregate_type, aggregate_id
+    """
+)
+
+
+def _write_links(
+    session: Session, lane_id: int, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
+) -> dict[int, Outcome]:
+    """Writes what was learned of counterparts; a counterpart another record has is not stolen."""
+    remotes: dict[Record, tuple[int, Remote, str | None]] = {}
+    for entry_id, outcome in outcomes.items():
+        if isinstance(outcome, Synced | Learned) and outcome.remote is not None:
+            note = outcome.note if isinstance(outcome, Synced) else None
+            remotes[due[entry_id].record] = (entry_id, outcome.remote, note)
+    rows: list[dict[str, Any]] = [
+        {
+            "type": record.type,
+            "id": record.id,
+            "remote_id": remote.id,
+            "remote_version": remote.version,
+            "stale": remote.stale,
+            "remote_number": remote.number,
+            "remote_total": remote.total,
+            "voided": remote.voided,
+            "note": note,
+        }
+        for record, (_, remote, note) in remotes.items()
+    ]
+    if not rows:
+        return dict(outcomes)
+    written = _written(session, _UPDATE_LINKS, lane_id, rows)
+    if new := [row for row in rows if Record(RecordType(row["type"]), row["id"]) not in written]:
+        written |= _written(session, _INSERT_LINKS, lane_id, new)
+    refused = dict(outcomes)
+    for record in remotes.keys() - written:
+        entry_id, remote, _ = remotes[record]
+        refused[entry_id] = Rejected(
+            Fault("taken_by_another_record", about={"remote_id": remote.id})
+        )
+    return refused
+
+
+def _written(
+    session: Session, statement: Any, lane_id: int, rows: list[dict[str, Any]]
+) -> set[Record]:
+    result = session.execute(statement, {"lane": lane_id, "rows": json.dumps(rows)})
+    return {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in result}
+
+
+# --- The lane's own trouble ---------------------------------------------------------------------
+
+_PAUSE = text(
+    """
+    UPDATE outbox_lanes
+    SET pause_until = clock_timestamp() + :delay, pause_reason = :reason,
+        consecutive_outages = consecutive_outages + CASE WHEN :outage THEN 1 ELSE 0 END,
+        outage_since = CASE WHEN :outage THEN coalesce(outage_since, clock_timestamp())
+                            ELSE outage_since END
+    WHERE id = :lane
+    """
+)
+
+
+def _settle_lane(
+    session: Session, claim: Claim, trouble: Pause | Hold | None, outages: int
+) -> None:
+    match trouble:
+        case Pause(reason=reason, for_=told):
+            outage = reason == "outage"
+            chance = random.random()  # noqa: S311  (spreads probes, guards nothing)
+            delay = after_outage(outages + 1, chance) if outage else after_throttle(told, chance)
+            session.execute(
+                _PAUSE,
+                {"lane": claim.lane_id, "delay": delay, "reason": reason, "outage": outage},
+            )
+            log.warning(
+                "lane paused",
+                lane=claim.lane_id,
+                reason=reason,
+                seconds=delay / timedelta(seconds=1),
+            )
+        case Hold(reason=reason):
+            session.execute(
+                text(
+                    "UPDATE outbox_lanes SET state = 'held', hold_reason = :reason"
+                    " WHERE id = :lane AND state = 'open'"
+                ),
+                {"lane": claim.lane_id, "reason": reason},
+            )
+            log.warning("lane held", lane=claim.lane_id, reason=reason)
+        case None:
+            if outages:
+                session.execute(
+                    text(
+                        "UPDATE outbox_lanes SET consecutive_outages = 0, outage_since = NULL"
+                        " WHERE id = :lane"
+                    ),
+                    {"lane": claim.lane_id},
+                )
