@@ -119,18 +119,21 @@ def _ready(tethered: Tethered, folder: Path, socket_folder: Path) -> Server:
 
 
 def _make(folder: Path, account: str | None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(folder.name + ".unfinished")  # a kill half-way leaves no ruin
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     if account:
-        _open_the_way(folder, account)
+        _open_the_way(unfinished, account)
     options = "--username postgres --auth trust --encoding UTF8 --locale C --no-sync"
     options += " --locale-provider builtin --builtin-locale C.UTF-8"  # the same on every system
     subprocess.run(
-        [str(_programs() / "initdb"), "--pgdata", str(folder), *options.split()],
+        [str(_programs() / "initdb"), "--pgdata", str(unfinished), *options.split()],
         check=True,
         capture_output=True,
-        cwd=folder,
+        cwd=unfinished,
         user=account,
     )
+    unfinished.replace(folder)
 
 
 def _stop_leftover(folder: Path) -> None:

@@ -17,7 +17,6 @@ import psutil
 
 TETHER = """
 exec 3<&0
-trap '' HUP
 signal=$1; shift
 "$@" 3<&- & child=$!
 { cat >/dev/null; kill -"$signal" "$child"; } <&3 & reader=$!

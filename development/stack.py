@@ -1,0 +1,191 @@
+"""DunaHub as a whole on one machine: database, simulated QuickBooks, app."""
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from config import Config
+from development import processes
+from development.database import migrate, refuse_foreign
+from development.postgres import running_postgres
+from development.processes import Tethered
+from development.seed import seed_once
+
+ROOT = Path(__file__).parent.parent
+START_DEADLINE = 60.0  # seconds, on a machine busy with other things
+STOP_DEADLINE = 35.0  # longer than gunicorn gives its workers
+
+
+class CannotStart(Exception):
+    """Says in one sentence what is in the way, and which variable moves it."""
+
+
+@dataclass(frozen=True)
+class Child:
+    process: Tethered
+    log: Path
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-15:]
+        code = self.process.exit_code
+        return "\n".join([f"The {self.process.name} ended by itself (code {code}).", *lines])
+
+
+@dataclass(frozen=True)
+class Stack:
+    port: int
+    simulator_port: int | None  # None: Intuit's own QuickBooks is configured
+    children: tuple[Child, ...]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def simulator_url(self) -> str | None:
+        return f"http://127.0.0.1:{self.simulator_port}" if self.simulator_port else None
+
+    def ended_child(self) -> Child | None:
+        return _ended(self.children)
+
+
+@contextmanager
+def running_stack(
+    data: Path, port: int, simulator_port: int, environ: Mapping[str, str] = os.environ
+) -> Iterator[Stack]:
+    """Starts what is needed on `data`, ready to serve; stops it all, the app first."""
+    simulated = (environ.get("QUICKBOOKS_ENVIRONMENT") or "simulator") == "simulator"
+    _refuse_busy_port("PORT", port)
+    if simulated:
+        _refuse_busy_port("SIMULATOR_PORT", simulator_port)
+    with ExitStack() as life:
+        life.enter_context(_sole_use_of(data))
+        database_url = environ.get("DATABASE_URL")
+        if database_url:
+            refuse_foreign(database_url)
+        else:
+            database_url = life.enter_context(running_postgres(data / "postgres")).url()
+        settings = _settings(data, port, simulator_port, database_url, environ)
+        Config.from_environ(settings)  # a bad value is told here, not by a dying child
+        migrate(database_url)
+        children = []
+        if simulated:
+            seed_once(database_url)
+            command = ["simulator", f"--port={simulator_port}", f"--data={data / 'simulator'}"]
+            children.append(life.enter_context(_running("simulator", command, settings, data)))
+            _await(simulator_port, children)
+        command = ["gunicorn", "app:app", f"--bind=127.0.0.1:{port}"]
+        children.append(life.enter_context(_running("app", command, settings, data)))
+        _await(port, children)
+        yield Stack(port, simulator_port if simulated else None, tuple(children))
+
+
+def _settings(
+    data: Path, port: int, simulator_port: int, database_url: str, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """What the app and the simulator get to see: what the person set, and the rest for them."""
+    environment = environ.get("QUICKBOOKS_ENVIRONMENT") or "simulator"
+    simulated = environment == "simulator"
+    return {
+        **_secrets(data / "secrets.json"),
+        # Intuit lets a test app return to plain http by the name of localhost only.
+        "BASE_URL": f"http://{'127.0.0.1' if simulated else 'localhost'}:{port}",
+        "SIMULATOR_URL": f"http://127.0.0.1:{simulator_port}",
+        "PYTHONUNBUFFERED": "1",
+        **environ,
+        **({"OAUTHLIB_INSECURE_TRANSPORT": "1"} if simulated else {}),
+        "QUICKBOOKS_ENVIRONMENT": environment,
+        "DATABASE_URL": database_url,
+    }
+
+
+@contextmanager
+def _running(
+    name: str, module: list[str], settings: Mapping[str, str], data: Path
+) -> Iterator[Child]:
+    log = data / f"{name}.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", *module]
+        tethered = processes.start(name, command, environ=settings, output=output, folder=ROOT)
+    try:
+        yield Child(tethered, log)
+    finally:
+        tethered.stop(STOP_DEADLINE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _refuse_busy_port(name: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as problem:
+            raise CannotStart(
+                f"Port {port} cannot be used ({problem.strerror}). "
+                f"Set {name} to another one: {name}={port + 10} bin/dev"
+            ) from problem
+
+
+@contextmanager
+def _sole_use_of(data: Path) -> Iterator[None]:
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / ".in-use").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the kernel, however we end
+        except BlockingIOError as problem:
+            raise CannotStart(
+                f"Another copy is running on {data}. Give this one its own folder: "
+                "DATA_DIR=var2 PORT=5010 SIMULATOR_PORT=5011 bin/dev"
+            ) from problem
+        yield
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    """Keys for this machine only, drawn once: signing in and tokens survive a restart."""
+    if not path.exists():
+        fresh = {
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "TOKEN_KEYS": Fernet.generate_key().decode(),
+            "PAYMENTS_WEBHOOK_SECRET": secrets.token_urlsafe(32),
+        }
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(fresh, file, indent=2)
+    stored: dict[str, str] = json.loads(path.read_text())
+    return stored
+
+
+def _await(port: int, children: Sequence[Child]) -> None:
+    deadline = time.monotonic() + START_DEADLINE
+    while time.monotonic() < deadline:
+        if ended := _ended(children):
+            raise CannotStart(ended.last_words())
+        with (
+            suppress(OSError, HTTPException),
+            closing(HTTPConnection("127.0.0.1", port, 5)) as call,
+        ):
+            call.request("GET", "/")
+            if call.getresponse().status < 500:
+                return
+        time.sleep(0.05)
+    raise CannotStart(f"Nothing answers on port {port} after {START_DEADLINE:.0f} seconds.")
+
+
+def _ended(children: Sequence[Child]) -> Child | None:
+    return next((child for child in children if child.process.ended), None)
