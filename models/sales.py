@@ -242,8 +242,8 @@ SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
         " deleted_at".split()
     ),
     Invoice: frozenset("lead_id lead number issued_on due_on memo tax_rate voided_at".split()),
-    InvoiceLine: frozenset(
-        "position product_id product description quantity unit_price taxable".split()
+    InvoiceLine: frozenset(  # its invoice too: a line taken out of `lines` is deleted as an orphan
+        "invoice position product_id product description quantity unit_price taxable".split()
     ),
     Payment: frozenset("amount method received_on note refunded_amount".split()),
 }

@@ -85,6 +85,7 @@ _PAYMENT = """
            jsonb_build_object(
                'title', payment.amount::text,
                'needs', jsonb_build_array(
+                   jsonb_build_object('type', 'lead', 'id', invoice.lead_id),
                    jsonb_build_object('type', 'invoice', 'id', payment.invoice_id)),
                'invoice_id', payment.invoice_id,
                'invoice_number', invoice.number,

@@ -1,0 +1,106 @@
+"""create_app(): wires config, database, sign-in, views, the engine and commands; nothing else.
+
+`gunicorn app:app` makes the app on first use; importing this module makes nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from flask import Flask
+from sqlalchemy import Engine as Database
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
+
+import logs
+import outbox.cli
+import quickbooks.cli
+import views
+from config import BadConfig, Config
+from db import Sessions, make_engine, make_sessions
+from models.accounts import User
+from models.passwords import DEMO_EMAILS
+from outbox import scheduler
+from outbox.capture import attach
+from outbox.scheduler import Job
+from quickbooks import connections, tokens
+from quickbooks.delivery import QuickBooks
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class DunaHub:
+    """What the app is made of, at `app.extensions["dunahub"]`."""
+
+    config: Config
+    database: Database
+    sessions: Sessions
+    company: QuickBooks
+
+    def start_engine(self) -> scheduler.Engine:
+        """Starts draining in this process. For serving processes only, after any fork."""
+        return scheduler.start(self.sessions, self.company, self.config, self._jobs())
+
+    def _jobs(self) -> list[Job]:
+        return [
+            Job(
+                "revoke",
+                timedelta(minutes=1),
+                lambda: connections.revoke_due(self.sessions, self.config),
+            ),
+            Job(
+                "keep-alive",
+                timedelta(hours=1),
+                lambda: tokens.keep_alive(self.sessions, self.config),
+            ),
+        ]
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """The application. Raises BadConfig when it must not start; starts no thread."""
+    config = config or Config.from_environ()
+    logs.configure()
+    app = Flask(__name__)
+    database = make_engine(config.database_url)
+    sessions = make_sessions(database)
+    attach(sessions, wake=scheduler.wake)
+    _refuse_demo_accounts(config, sessions)
+    app.extensions["dunahub"] = DunaHub(config, database, sessions, QuickBooks(sessions, config))
+    app.config.update(
+        SECRET_KEY=config.secret_key,
+        MAX_CONTENT_LENGTH=1_000_000,
+        MAX_FORM_PARTS=5_000,
+        SESSION_COOKIE_NAME="dunahub",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SECURE=config.secure_cookies,
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    views.register(app)
+    app.cli.add_command(outbox.cli.group)
+    app.cli.add_command(quickbooks.cli.group)
+    return app
+
+
+def _refuse_demo_accounts(config: Config, sessions: Sessions) -> None:
+    if config.environment == "simulator":
+        return
+    with sessions() as session:
+        if _has_users(session) and session.scalar(
+            select(User.id).where(User.email.in_(DEMO_EMAILS))
+        ):
+            raise BadConfig(
+                "This database has demo accounts with a password that everybody knows."
+                " Use another DATABASE_URL, or delete them."
+            )
+
+
+def _has_users(session: Session) -> bool:
+    return inspect(session.connection()).has_table(User.__tablename__)  # not yet migrated: no users
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":  # what `gunicorn app:app` asks for
+        return create_app()
+    raise AttributeError(name)
