@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -21,12 +21,12 @@ class BadConfig(Exception):
 
 @dataclass(frozen=True)
 class Config:
-    database_url: str
-    secret_key: str
-    token_keys: tuple[str, ...]  # Fernet keys; the first encrypts, all decrypt
+    database_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    token_keys: tuple[str, ...] = field(repr=False)  # Fernet: the first encrypts, all decrypt
     environment: Environment
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     simulator_url: str
     base_url: str  # how browsers reach us: the OAuth redirect address is built from it
     secure_cookies: bool
@@ -134,7 +134,7 @@ class _Reader:
         return int(text)
 
     def token_keys(self, name: str) -> tuple[str, ...]:
-        keys = tuple(key.strip() for key in self.secret(name).split(",") if key.strip())
+        keys = tuple(key.strip() for key in self.secret(name).split(","))
         for key in keys:
             try:
                 Fernet(key)
