@@ -23,7 +23,7 @@ from development.postgres import throwaway_postgres
 from outbox.capture import attach
 
 if TYPE_CHECKING:
-    from simulator.testing import RunningSimulator
+    from simulator.testing import SimulatorHandle
 
 SERVER = "DUNAHUB_TEST_POSTGRES"  # how the workers learn of the server that the controller runs
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "google-chrome"])), None)
@@ -162,7 +162,7 @@ def config(request: pytest.FixtureRequest, database_url: str) -> Config:
 
 
 @pytest.fixture(scope="session")
-def simulator_process() -> "Iterator[RunningSimulator]":
+def simulator_process() -> "Iterator[SimulatorHandle]":
     from simulator.testing import running_simulator
 
     with running_simulator() as simulator:
@@ -170,7 +170,7 @@ def simulator_process() -> "Iterator[RunningSimulator]":
 
 
 @pytest.fixture
-def simulator(simulator_process: "RunningSimulator") -> "RunningSimulator":
+def simulator(simulator_process: "SimulatorHandle") -> "SimulatorHandle":
     """The simulated QuickBooks: empty books, no faults, its clock at now."""
     simulator_process.reset()
     return simulator_process
