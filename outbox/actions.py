@@ -17,6 +17,7 @@ from outbox.capture import wake_after_commit
 UNANSWERED = "QuickBooks has not answered yet for this record."
 CLOSED = "QuickBooks is not connected for this organization."
 NEWER = "A newer version of this record has gone out, or is about to."
+ALREADY = "This record is already waiting to be sent."
 NOT_FOUND = "There is no such record in this organization."
 
 
@@ -38,6 +39,7 @@ _LOCK_LANES = text(
 _JUDGE = text(
     """
     SELECT entry.id, entry.lane_id, entry.state, lane.state AS lane_state, organization.region,
+           entry.state = 'pending' AND entry.available_at <= clock_timestamp() AS is_due,
            EXISTS (SELECT FROM outbox_dispatch_items AS item
                    WHERE item.entry_id = entry.id AND item.outcome IS NULL) AS is_out,
            EXISTS (SELECT FROM outbox AS newer
@@ -94,16 +96,16 @@ _SKIP = text(
 def requeue(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
     """Sends again. Doubles nothing: a record that is in QuickBooks is checked, never created.
 
-    `organization_id` None is for DunaHub's admins. Waiting entries go at once.
+    `organization_id` None is for DunaHub's admins. What was to be tried again later goes at once.
     """
 
     def why_not(entry: Row[Any]) -> str | None:
         if entry.lane_state == "closed" or entry.region != "US":
             return CLOSED
-        if entry.has_newer:
+        if entry.has_newer or entry.state == State.SUPERSEDED:
             return NEWER
-        if entry.state == State.SUPERSEDED:
-            return NEWER
+        if entry.is_due:
+            return ALREADY
         return None
 
     return _act(session, entries, organization_id, why_not, _pend)

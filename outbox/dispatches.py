@@ -50,7 +50,7 @@ LOOK = 120  # entries looked at for one wave: those that must wait make room for
 OLD = timedelta(minutes=10)  # past this QuickBooks may have forgotten a request id: look first
 SENDS_BEFORE_LOOK_UP = 3
 
-# Prerequisites that nobody wrote an entry for and that may go along with what needs them.
+# Prerequisites of an invoice that may go along with it when nobody wrote an entry for them.
 TAKEN_ALONG = frozenset({RecordType.LEAD, RecordType.PRODUCT})
 
 log = structlog.get_logger()
@@ -318,11 +318,11 @@ def _with_all_they_need(
         if one.due.operation == Operation.VOID:
             missing = []  # a void needs only its own record's counterpart
         for record in missing:
-            if record.type in TAKEN_ALONG:
+            if record.type in TAKEN_ALONG and one.due.record.type == RecordType.INVOICE:
                 _take_along(session, claim, record, one)
         before = [*missing, *earlier.get(one.due.entry_id, ())]
-        if before:
-            waits[one.due.entry_id] = before[0]
+        if before:  # the nearest one: a payment waits for its invoice, not for the customer
+            waits[one.due.entry_id] = max(before, key=lambda record: record.type.rank)
         else:
             ready.append(one)
     _set_waits(session, waits)

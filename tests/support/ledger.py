@@ -1,0 +1,147 @@
+"""A company at the other end of the engine, as small as can be, with faults on demand.
+
+For what the engine alone promises: order, fencing, crash safety. It keeps request ids as
+QuickBooks does: a repeated id gets the first answer again. QuickBooks itself is tested through
+`quickbooks.delivery` and the simulator.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.orm import Session
+
+from models.base import Json
+from models.outbox import Operation
+from outbox.company import (
+    Answer,
+    Composition,
+    Draft,
+    Due,
+    Fault,
+    Item,
+    Learned,
+    Outcome,
+    Pause,
+    Problem,
+    Reading,
+    Record,
+    Rejected,
+    Remote,
+    Sent,
+    Synced,
+    Unneeded,
+)
+
+
+@dataclass
+class Arrival:
+    """One change that the ledger booked."""
+
+    record: str  # "lead 7"
+    intent: str
+    payload: Json
+
+
+@dataclass
+class Ledger:
+    """Books what it is sent. `fail(sent)` may return an Answer to give instead of booking."""
+
+    fail: Callable[[Sent], Answer | None] = lambda _sent: None
+    after: Callable[[Sent], Answer | None] = lambda _sent: None  # booked, but answered thus
+    rejects: set[str] = field(default_factory=set)  # titles a person must mend
+    arrivals: list[Arrival] = field(default_factory=list)
+    calls: list[Sent] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)  # record → remote id
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def settings(self, session: Session, lane_id: int) -> Json:
+        return {}
+
+    def compose(
+        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+    ) -> Composition:
+        verdicts: dict[int, Outcome] = {}
+        looks: list[Due] = []
+        writes: list[tuple[Due, str]] = []
+        for due in entries:
+            link = links.get(due.record)
+            if due.payload.get("title") == "breaks compose":
+                raise ValueError("this entry cannot be composed")
+            if due.operation == Operation.VOID and link is None:
+                verdicts[due.entry_id] = Unneeded()
+            elif due.checks or (due.looks_first and not due.knowledge.get("absent")):
+                looks.append(due)
+            elif due.operation == Operation.VOID:
+                writes.append((due, "void"))
+            else:
+                writes.append((due, "update" if link else "create"))
+        if looks:
+            names = json.dumps([_name(due.record) for due in looks])
+            items = [Item(due.entry_id, "look_up") for due in looks]
+            return Composition(Draft("GET", "query", {"names": names}, None, items), verdicts)
+        if not writes:
+            return Composition(None, verdicts)
+        body = json.dumps([[_name(due.record), intent, due.payload] for due, intent in writes])
+        items = [Item(due.entry_id, intent) for due, intent in writes]
+        return Composition(Draft("POST", "batch", {}, body, items, len(items) > 1), verdicts)
+
+    def send(self, sent: Sent) -> Answer:
+        with self.lock:
+            self.calls.append(sent)
+        if failure := self.fail(sent):
+            return failure
+        with self.lock:
+            if sent.method == "GET":
+                return Answer(200, json.dumps(self.held))
+            if sent.request_id not in self.answers:
+                self.answers[sent.request_id] = json.dumps(self._book(sent))
+            body = self.answers[sent.request_id]
+        return self.after(sent) or Answer(200, body, trace_id=f"trace-{sent.id}")
+
+    def _book(self, sent: Sent) -> list[str | None]:
+        booked: list[str | None] = []
+        for name, intent, payload in json.loads(sent.body or "[]"):
+            if payload["title"] in self.rejects:
+                booked.append(None)
+                continue
+            self.arrivals.append(Arrival(name, intent, payload))
+            if intent == "create":
+                assert name not in self.held, f"{name} was created twice"
+                self.held[name] = str(len(self.held) + 1)
+            booked.append(self.held[name])
+        return booked
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        if answer.problem in (Problem.NOT_SENT, Problem.SIGNED_OUT):
+            return Reading(trouble=Pause("outage"), taken=False)
+        if answer.status == 429:
+            return Reading(trouble=Pause("throttled", answer.retry_after), taken=False)
+        if answer.status != 200:
+            return Reading(kept_answer=answer.body)
+        if sent.method == "GET":
+            return self._read_look_up(sent, json.loads(answer.body))
+        outcomes: dict[int, Outcome] = {}
+        for item, remote in zip(sent.items, json.loads(answer.body), strict=True):
+            if item.entry_id in sent.due:
+                outcomes[item.entry_id] = (
+                    Synced(Remote(remote, "0")) if remote else Rejected(Fault("refused"))
+                )
+        return Reading(outcomes)
+
+    def _read_look_up(self, sent: Sent, held: dict[str, str]) -> Reading:
+        outcomes: dict[int, Outcome] = {}
+        for item in sent.items:
+            name = _name(sent.due[item.entry_id].record)
+            found = Synced(Remote(held[name], "0")) if name in held else None
+            outcomes[item.entry_id] = found or Learned({"absent": True})
+        return Reading(outcomes)
+
+    def creates(self) -> list[str]:
+        return [arrival.record for arrival in self.arrivals if arrival.intent == "create"]
+
+
+def _name(record: Record) -> str:
+    return f"{record.type} {record.id}"
