@@ -1,0 +1,1 @@
+"""A local QuickBooks Online: OAuth server, accounting API, books, and faults on demand."""

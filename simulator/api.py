@@ -1,0 +1,398 @@
+"""The accounting API: from an HTTP request to an answer, in the order Intuit's servers work.
+
+    rule of a fault → token → company → throttle → requestid → latency → operation → answer
+
+Everything between the requestid and the answer runs without waiting, so that calls never meet
+half way; what waits (latency, faults) stands before or behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from simulator import answers, batch, operations, reading, refusals
+from simulator.answers import Answer
+from simulator.books import Books
+from simulator.clock import envelope_time
+from simulator.documents import Document, Json, Malformed, dump_json, parse_json, part_of
+from simulator.injection import Call
+from simulator.journal import Entry
+from simulator.log import as_fragment
+from simulator.oauth import Grant
+from simulator.query import parse, run
+from simulator.refusals import Fault, Refusal
+from simulator.schema import Entity, entity_named
+from simulator.state import Simulator
+from simulator.store import Company, Replay
+from simulator.validation import checked_path_id
+from simulator.wire import Exchange, fault_from
+
+LONGEST_REQUEST_ID = 50
+LONGEST_BATCH_REQUEST_ID = 36
+REFUSED_BODY_TYPES = ("application/xml", "text/xml", "application/x-www-form-urlencoded")
+
+
+@dataclass(slots=True)
+class Visit(Exchange):
+    """One request to the API on its way through."""
+
+    realm: str = ""
+    parts: list[str] = field(default_factory=list)  # of the path, behind the realm
+    grant: Grant | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(self.request.query)
+
+    @property
+    def operation(self) -> str:
+        """As a fault rule names it."""
+        if not self.parts:
+            return ""
+        head, *rest = self.parts
+        if head in ("query", "batch", "cdc"):
+            return head
+        if rest[1:] in (["pdf"], ["send"]):
+            return rest[1]
+        if self.request.method == "GET":
+            return "read"
+        word = self.request.query.get("operation", "").lower()
+        if "void" in self.request.query.get("include", "").lower() or word == "void":
+            return "void"
+        if word == "delete":
+            return "delete"
+        return "update" if b'"Id"' in self.raw else "create"
+
+    @property
+    def entity(self) -> str:
+        known = entity_named(self.parts[0]) if self.parts else None
+        return known.name if known else ""
+
+
+class Api:
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self._running: dict[tuple[str, str], asyncio.Future[None]] = {}
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        visit = await self._begin(request)
+        if self.simulator.injection.rules:
+            visit.take_rule(_as_call(visit))
+        company = self.simulator.world.companies.get(visit.realm)
+        works_on = company.switches.works_on_after_hangup if company else 0.0
+        return await visit.serve(lambda: self._answer(visit), works_on)
+
+    async def _begin(self, request: web.Request) -> Visit:
+        arrived_at = time.time()
+        raw = await request.read()
+        realm = request.match_info["realm"]
+        parts = [part for part in request.match_info["tail"].split("/") if part]
+        entry = Entry(
+            method=request.method,
+            path=request.path,
+            query=request.query_string,
+            body=raw,
+            realm=realm,
+            tid=answers.new_tid(arrived_at),
+            requestid=request.query.get("requestid", ""),
+            arrived_at=arrived_at,
+        )
+        self.simulator.journal.entries.append(entry)
+        return Visit(self.simulator, request, raw, entry, realm=realm, parts=parts)
+
+    # The way of a request ---------------------------------------------------------------------
+
+    async def _answer(self, visit: Visit) -> Answer:
+        refused = self._check_token(visit) or self._check_throttle(visit)
+        if refused:
+            return refused
+        company = self.simulator.world.companies[visit.realm]
+        request_id = visit.entry.requestid
+        if visit.request.method != "POST" or not request_id or visit.operation == "query":
+            await self._take_time(visit, company)
+            return self._work(visit, company)
+        return await self._answer_once(visit, company, request_id)
+
+    async def _answer_once(self, visit: Visit, company: Company, request_id: str) -> Answer:
+        """Under a requestid the first answer is the only one."""
+        is_batch = visit.operation == "batch"
+        if len(request_id) > (LONGEST_BATCH_REQUEST_ID if is_batch else LONGEST_REQUEST_ID):
+            return self._refuse(visit, company, refusals.malformed_request_id())
+        key = (company.realm, request_id)
+        while running := self._running.get(key):
+            how = company.switches.requestid_while_running
+            if how == "600":
+                return self._refuse(visit, company, refusals.duplicate_request_id())
+            if how == "duplicate":
+                break
+            await asyncio.wait([running])
+        if not is_batch and (known := self._replay(visit, company, request_id)):
+            return known
+        running = asyncio.get_running_loop().create_future()
+        self._running[key] = running
+        try:
+            await self._take_time(visit, company)
+            answer = self._work(visit, company)
+            if not is_batch:
+                self._remember(visit, company, request_id, answer)
+                self.simulator.log.commit()
+            return answer
+        finally:
+            if self._running.get(key) is running:
+                del self._running[key]
+            running.set_result(None)
+
+    def _replay(self, visit: Visit, company: Company, key: str) -> Answer | None:
+        replay = self._known(company, key)
+        if replay is None:
+            return None
+        switches = company.switches
+        if switches.requestid_mismatch == "600" and replay.request != _digest(visit, visit.raw):
+            return self._refuse(visit, company, refusals.duplicate_request_id())
+        visit.entry.replayed = True
+        ok = replay.status == 200
+        return Answer(
+            replay.status, replay.body, answers.JSON_SUCCESS if ok else answers.JSON_ERROR
+        )
+
+    def _known(self, company: Company, key: str) -> Replay | None:
+        replay = company.replays.get(key)
+        ttl = company.switches.requestid_ttl
+        if replay and ttl is not None and self.simulator.clock.now() - replay.at > ttl:
+            return None
+        return replay
+
+    def _remember(self, visit: Visit, company: Company, key: str, answer: Answer) -> None:
+        if answer.status == 200 or company.switches.replay_faults:
+            now = self.simulator.clock.now()
+            replay = Replay(answer.status, answer.body, _digest(visit, visit.raw), now)
+            self.simulator.world.remember(company, key, replay)
+
+    # Gateway ----------------------------------------------------------------------------------
+
+    def _check_token(self, visit: Visit) -> Answer | None:
+        now = self.simulator.clock.now()
+        scheme, _, token = visit.request.headers.get("Authorization", "").partition(" ")
+        company = self.simulator.world.companies.get(visit.realm)
+        as_xml = visit.as_xml or bool(company and company.switches.gateway_format == "xml")
+        if scheme.lower() != "bearer" or not token:
+            return answers.unauthenticated("", now, as_xml)
+        visit.grant = self.simulator.oauth.grant_of(token)
+        if visit.grant is None:
+            return answers.unauthenticated(token, now, as_xml)
+        wrong = company is None or visit.grant.realm != visit.realm
+        if wrong or (company and company.switches.wrong_environment):
+            return answers.unauthorized(now, as_xml)
+        if company and company.switches.user_lost_admin:
+            detail = ": -11014-You do not have access to use QuickBooks Online Plus."
+            name = "AuthorizationFailure"
+            return answers.gateway(401, "120", name, detail, "AUTHENTICATION", now, as_xml)
+        return None
+
+    def _check_throttle(self, visit: Visit) -> Answer | None:
+        company = self.simulator.world.companies[visit.realm]
+        switches = company.switches
+        if not switches.limits or visit.grant is None:
+            return None
+        items = visit.raw.count(b'"bId"') if visit.operation == "batch" else 0
+        weight = max(1, items) if switches.batch_counts_items else 1
+        now = self.simulator.clock.now()
+        app = visit.grant.client_id
+        if self.simulator.throttle.admits(now, visit.realm, app, items, weight):
+            return None
+        as_xml = visit.as_xml or switches.gateway_format == "xml"
+        return answers.throttled(now, as_xml, switches.retry_after)
+
+    # Work -------------------------------------------------------------------------------------
+
+    async def _take_time(self, visit: Visit, company: Company) -> None:
+        switches = company.switches
+        seconds = switches.latency
+        if switches.latency_per_item:
+            items = visit.raw.count(b'"bId"') if visit.operation == "batch" else 1
+            seconds += switches.latency_per_item * items
+        if seconds:
+            await visit.wait(seconds, switches.works_on_after_hangup)
+
+    def _work(self, visit: Visit, company: Company) -> Answer:
+        """The operation itself, without a pause; what it changed is in the log afterwards."""
+        includes = visit.request.query.get("include", "").lower()
+        books = Books(self.simulator.world, company, frozenset(includes.split(",")))
+        try:
+            answer = self._dispatch(visit, books)
+        except Refusal as refusal:
+            answer = self._refuse(visit, company, *refusal.faults)
+        self.simulator.log.commit()
+        return answer
+
+    def _refuse(self, visit: Visit, company: Company, *faults: Fault) -> Answer:
+        now = self.simulator.clock.now()
+        return answers.fault(faults, company.switches.language, now, visit.as_xml)
+
+    def _dispatch(self, visit: Visit, books: Books) -> Answer:
+        method = visit.request.method
+        if visit.do.get("bump_sync_token"):
+            self._bump(visit, books)
+        match [method, *visit.parts]:
+            case ["POST", "batch"]:
+                return self._batch(visit, books)
+            case ["GET" | "POST", "query"]:
+                return self._query(visit, books)
+            case ["GET", "cdc"]:
+                visit.entry.reads = 1
+                changes = reading.changes(
+                    books, visit.query.get("entities", ""), visit.query.get("changedSince", "")
+                )
+                return self._success(visit, {"CDCResponse": [changes]})
+            case ["GET", "reports", name]:
+                visit.entry.reads = 1
+                return Answer(200, dump_json(reading.report(books, name)))
+            case ["GET", "preferences"]:
+                return self._read(visit, books, "Preferences", "1")
+            case ["GET", "companyinfo", _]:
+                return self._read(visit, books, "CompanyInfo", "1")
+            case ["GET", name, object_id] if entity_named(name):
+                return self._read(visit, books, name, checked_path_id(object_id))
+            case ["GET", name, object_id, "pdf"] if entity_named(name):
+                return self._pdf(visit, books, name, checked_path_id(object_id))
+            case ["POST", name, object_id, "send"] if entity := entity_named(name):
+                address = visit.query.get("sendTo", "")
+                sent = operations.send(books, entity, checked_path_id(object_id), address)
+                return self._success(visit, {entity.name: sent})
+            case ["POST", name] if entity := entity_named(name):
+                return self._change(visit, books, entity)
+        path = visit.request.path
+        words = f"Could not find resource for relative : {path} of full path: {visit.request.url}"
+        raise Refusal(refusals.unsupported_operation(words))
+
+    def _success(self, visit: Visit, content: Document) -> Answer:
+        return answers.success(content, self.simulator.clock.now(), visit.as_xml)
+
+    def _read(self, visit: Visit, books: Books, name: str, object_id: str) -> Answer:
+        visit.entry.reads = 1
+        entity = entity_named(name)
+        assert entity is not None
+        document = operations.read(books, entity, object_id)
+        if "invoicelink" in books.includes and entity.name == "Invoice":
+            link = f"https://connect.intuit.com/portal/app/CommerceNetwork/view/{object_id}"
+            document = {**document, "InvoiceLink": link}
+        return self._success(visit, {entity.name: document})
+
+    def _pdf(self, visit: Visit, books: Books, name: str, object_id: str) -> Answer:
+        visit.entry.reads = 1
+        entity = entity_named(name)
+        assert entity is not None
+        document = operations.read(books, entity, object_id)
+        return Answer(200, reading.pdf(books, entity, document), "application/pdf")
+
+    def _query(self, visit: Visit, books: Books) -> Answer:
+        visit.entry.reads = 1
+        statement = visit.query.get("query", "")
+        if visit.request.method == "POST" and not statement:
+            statement = visit.raw.decode("utf-8", "replace")
+        rows = run(books.company, parse(statement))
+        return self._success(visit, {"QueryResponse": rows})
+
+    def _change(self, visit: Visit, books: Books, entity: Entity) -> Answer:
+        body = self._body(visit)
+        match visit.request.query.get("operation", "").lower():
+            case "delete":
+                changed = operations.delete(books, entity, body)
+            case "void":
+                changed = operations.void(books, entity, body)
+            case "update" | "create" | "" if "void" in books.includes:
+                changed = operations.void(books, entity, body)
+            case "update" | "create" | "":
+                changed = operations.save(books, entity, body)
+            case other:
+                raise Refusal(refusals.unsupported_operation(other))
+        return self._success(visit, {entity.name: changed})
+
+    def _body(self, visit: Visit) -> Json:
+        content_type = visit.request.headers.get("Content-Type", "").partition(";")[0].strip()
+        if content_type.lower() in REFUSED_BODY_TYPES:
+            raise Refusal(refusals.invalid_content_type(content_type))
+        if not visit.raw.strip():
+            raise Refusal(
+                refusals.unreadable_property("No content to map to Object due to end of input")
+            )
+        try:
+            return parse_json(visit.raw)
+        except Malformed as error:
+            raise Refusal(refusals.unreadable_property(str(error))) from None
+
+    def _bump(self, visit: Visit, books: Books) -> None:
+        try:
+            body = parse_json(visit.raw)
+        except Malformed:
+            return
+        object_id = body.get("Id") if isinstance(body, dict) else None
+        if isinstance(object_id, str):
+            operations.touch(books, visit.entity, object_id)
+
+    # Batch ------------------------------------------------------------------------------------
+
+    def _batch(self, visit: Visit, books: Books) -> Answer:
+        company, request_id = books.company, visit.entry.requestid
+        limit = company.switches.batch_items
+        items = batch.items_of(self._body(visit), limit, bool(request_id))
+        visit.entry.reads = batch.reads_in(items)
+        responses: list[object] = []
+        replayed = 0
+        for index, item in enumerate(items):
+            bid = batch.bid_of(item)
+            known = self._known(company, f"{request_id}\n{bid}") if request_id else None
+            if known:
+                replayed += 1
+                responses.append(as_fragment(known.body))
+                continue
+            response = self._injected_item(visit, index, bid) or batch.run_item(books, item)
+            body = dump_json({**response, "bId": bid})
+            if request_id and ("Fault" not in response or company.switches.replay_faults):
+                if not visit.do.get("item_fault"):
+                    replay = Replay(200, body, "", self.simulator.clock.now())
+                    self.simulator.world.remember(company, f"{request_id}\n{bid}", replay)
+            responses.append(as_fragment(body))
+        visit.entry.replayed = replayed == len(items)
+        kept = self._without_missing(visit, items, responses)
+        time_told = envelope_time(self.simulator.clock.now())
+        return Answer(200, dump_json({"BatchItemResponse": kept, "time": time_told}))
+
+    def _injected_item(self, visit: Visit, index: int, bid: str) -> Document | None:
+        told = part_of(visit.do, "item_fault")
+        if not told or (told.get("bId", bid), told.get("index", index)) != (bid, index):
+            return None
+        fault = fault_from(told)
+        return {"Fault": refusals.fault_body((fault,), "en")}
+
+    def _without_missing(
+        self, visit: Visit, items: list[Document], responses: list[object]
+    ) -> list[object]:
+        missing = visit.do.get("missing_bids")
+        if isinstance(missing, int) and not isinstance(missing, bool):
+            return responses[: max(0, len(responses) - missing)]
+        if isinstance(missing, list):
+            pairs = zip(items, responses, strict=True)
+            return [response for item, response in pairs if batch.bid_of(item) not in missing]
+        return responses
+
+
+def _as_call(visit: Visit) -> Call:
+    return Call(
+        method=visit.request.method,
+        path=visit.request.path,
+        realm=visit.realm,
+        entity=visit.entity,
+        operation=visit.operation,
+        body=visit.raw.decode("utf-8", "replace"),
+    )
+
+
+def _digest(visit: Visit, raw: bytes) -> str:
+    text = f"{visit.request.method} {visit.request.path} ".encode() + raw
+    return hashlib.blake2b(text, digest_size=12).hexdigest()

@@ -1,0 +1,56 @@
+"""The simulator's own time: the real one plus an offset that tests may push forward."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+PACIFIC = ZoneInfo("America/Los_Angeles")  # QuickBooks writes its server's time
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.offset
+
+    def today(self) -> date:
+        return datetime.fromtimestamp(self.now(), PACIFIC).date()
+
+
+@lru_cache(maxsize=64)
+def _to_the_second(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, PACIFIC).isoformat()
+
+
+def timestamp(epoch: float) -> str:
+    """`2020-09-29T05:58:16-07:00`, as in MetaData."""
+    return _to_the_second(int(epoch))
+
+
+def envelope_time(epoch: float) -> str:
+    """`2020-09-29T05:58:16.187-07:00`, as around an answer."""
+    stamp = _to_the_second(int(epoch))
+    return f"{stamp[:19]}.{int(epoch % 1 * 1000):03d}{stamp[19:]}"
+
+
+def parse_moment(text: str) -> datetime:
+    """A date or date-time of a client; without an offset it is Pacific. Raises ValueError."""
+    moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=PACIFIC)
+
+
+def parse_day(text: str) -> date:
+    """`2026-01-31`, also with a time or offset behind it, which QuickBooks ignores."""
+    return datetime.strptime(text[:10], "%Y-%m-%d").date()
+
+
+def days_after(day: date, days: int) -> str:
+    return (day + timedelta(days=days)).isoformat()
+
+
+def in_utc(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)

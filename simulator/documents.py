@@ -1,0 +1,94 @@
+"""JSON documents as QuickBooks writes them: exact numbers, money with two decimals, `0` for zero."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Never, TypeAlias
+
+import orjson
+
+Json: TypeAlias = "None | bool | int | str | Decimal | list[Json] | dict[str, Json]"
+Document: TypeAlias = dict[str, Json]
+
+CENT = Decimal("0.01")
+ZERO = Decimal(0)
+
+
+class Malformed(ValueError):
+    """The text is not JSON; the message is a parser's own words."""
+
+
+def parse_json(text: bytes) -> Json:
+    try:
+        parsed: Json = json.loads(
+            text.decode(), parse_float=Decimal, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as error:
+        offending = text[error.start]
+        raise Malformed(f"Invalid UTF-8 middle byte {offending:#x}") from error
+    except (ValueError, RecursionError) as error:
+        raise Malformed(str(error)) from error
+    return parsed
+
+
+def dump_json(value: object) -> bytes:
+    return orjson.dumps(value, default=_write_exactly)
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"Non-standard token '{name}'")
+
+
+def _write_exactly(value: object) -> object:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f") if value else "0")
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def money(value: Decimal | int) -> Decimal:
+    """Rounded half up to the cent, the way QuickBooks rounds."""
+    return Decimal(value).quantize(CENT, ROUND_HALF_UP)
+
+
+def plain(value: Decimal) -> Decimal:
+    """A quantity, price or rate without trailing zeros: 75, 4.5, 12.75."""
+    return value.quantize(Decimal(1)) if value == value.to_integral() else value.normalize()
+
+
+# Reading from documents that validation has already checked. ----------------------------------
+
+
+def text_of(document: Document, key: str) -> str:
+    value = document.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def number_of(document: Document, key: str) -> Decimal:
+    value = document.get(key)
+    if isinstance(value, Decimal):
+        return value
+    return Decimal(value) if isinstance(value, int) else ZERO
+
+
+def part_of(document: Document, key: str) -> Document:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def parts_of(document: Document, key: str) -> list[Document]:
+    value = document.get(key)
+    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+
+
+def ref_of(document: Document, key: str) -> str:
+    return text_of(part_of(document, key), "value")
+
+
+def in_order(document: Document, keys: Iterable[str]) -> Document:
+    """The document with the listed keys first, in their order; the rest keep theirs, behind."""
+    ordered = {key: document[key] for key in keys if key in document}
+    if len(ordered) < len(document):
+        ordered.update(document)
+    return ordered

@@ -1,0 +1,114 @@
+"""Faults on demand: rules that match calls and say what goes wrong with them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from simulator.documents import Document, Json, part_of, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a rule can look at."""
+
+    method: str
+    path: str
+    realm: str = ""
+    entity: str = ""
+    operation: str = ""
+    body: str = ""
+
+
+@dataclass(slots=True)
+class Rule:
+    match: Document
+    do: Document
+    nth: int | None = None  # only the nth matching call, counted from 1
+    times: int | None = None  # at most so many calls, from the first (or the nth) on
+    seen: int = 0
+    used: int = 0
+
+    def takes(self, call: Call) -> bool:
+        """Whether this call is one of the rule's; counts it when it matches."""
+        if not self._matches(call):
+            return False
+        self.seen += 1
+        first = self.nth or 1
+        most = self.times if self.times is not None else (1 if self.nth else None)
+        if self.seen < first or (most is not None and self.used >= most):
+            return False
+        self.used += 1
+        return True
+
+    def _matches(self, call: Call) -> bool:
+        exact = {
+            "method": call.method,
+            "entity": call.entity,
+            "operation": call.operation,
+            "realm": call.realm,
+        }
+        for key, value in exact.items():
+            wanted = self.match.get(key)
+            if isinstance(wanted, str) and wanted.lower() != value.lower():
+                return False
+        for key, text in (("path", call.path), ("body", call.body)):
+            wanted = self.match.get(key)
+            if isinstance(wanted, str) and wanted not in text and not re.search(wanted, text):
+                return False
+        return True
+
+
+@dataclass(slots=True)
+class Injection:
+    """The rules in force. The first that takes a call decides what happens to it."""
+
+    rules: list[Rule] = field(default_factory=list)
+
+    def add(self, values: Document) -> Rule:
+        """Raises ValueError for a rule that could never do anything."""
+        match, do = part_of(values, "match"), part_of(values, "do")
+        if not do:
+            raise ValueError("a fault rule needs «do»")
+        unknown = set(match) - MATCHES
+        unknown |= set(do) - ACTIONS
+        if unknown:
+            raise ValueError(f"a fault rule does not know {', '.join(sorted(unknown))}")
+        for key in ("path", "body"):
+            try:
+                re.compile(text_of(match, key))
+            except re.error as error:
+                raise ValueError(f"«{key}» is no regular expression: {error}") from error
+        rule = Rule(match, do, _whole(match.get("nth")), _whole(match.get("times")))
+        self.rules.append(rule)
+        return rule
+
+    def for_call(self, call: Call) -> Document:
+        for rule in self.rules:
+            if rule.takes(call):
+                return rule.do
+        return {}
+
+
+MATCHES = {"method", "path", "body", "entity", "operation", "realm", "nth", "times"}
+ACTIONS = {
+    "delay",  # seconds before anything happens
+    "delay_after",  # seconds between the commit and the answer
+    "timeout",  # "before" | "after" the commit: no answer until the client gives up
+    "reset",  # "before" | "after" the commit: the connection breaks
+    "truncate",  # the answer stops half way (true) or after so many bytes
+    "status",  # this status, with a body that fits it, instead of the real answer
+    "after_commit",  # with status: the work is done nevertheless
+    "body",  # with status: this body, text or JSON
+    "headers",  # with status: these headers too
+    "format",  # with status: json | xml | html
+    "retry_after",  # with status 429: the header
+    "fault",  # {"code", "message"?, "detail"?, "element"?, "type"?}: a fault of the API
+    "missing_bids",  # batch: leave these bIds, or so many, out of the answer (they were done)
+    "item_fault",  # batch: {"bId" or "index", "code", …}: that item is refused
+    "bump_sync_token",  # somebody else edits the object just before
+}
+
+
+def _whole(value: Json) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,56 @@
+"""Every request since the start, for tests that ask what a client really sent."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+MOST_ENTRIES = 200_000  # so that a long load run does not eat the machine
+
+
+@dataclass(slots=True)
+class Entry:
+    method: str
+    path: str
+    query: str
+    body: bytes
+    realm: str
+    tid: str
+    requestid: str
+    arrived_at: float
+    answered_at: float | None = None
+    status: int | None = None  # None: no answer has gone out (yet)
+    reads: int = 0  # how many metered reads it was
+    replayed: bool = False
+    fault: str = ""  # what was done to it on demand
+
+    def answered(self, status: int) -> None:
+        self.status = status
+        self.answered_at = time.time()
+
+    def as_document(self) -> dict[str, object]:
+        return {
+            "method": self.method,
+            "path": self.path,
+            "query": self.query,
+            "body": self.body.decode("utf-8", "replace"),
+            "status": self.status,
+            "requestid": self.requestid or None,
+            "tid": self.tid,
+            "arrived_at": self.arrived_at,
+            "answered_at": self.answered_at,
+            "metered": self.reads > 0,
+            "metered_reads": self.reads,
+            "replayed": self.replayed,
+            "realm": self.realm or None,
+            "fault": self.fault or None,
+        }
+
+
+class Journal:
+    def __init__(self) -> None:
+        self.entries: deque[Entry] = deque(maxlen=MOST_ENTRIES)
+
+    def as_documents(self) -> list[dict[str, object]]:
+        return [entry.as_document() for entry in self.entries]

@@ -1,0 +1,86 @@
+"""Everything the simulator knows, put together, and how it comes back after a restart."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from simulator.clock import Clock
+from simulator.injection import Injection
+from simulator.journal import Journal
+from simulator.limits import Throttle
+from simulator.log import Log
+from simulator.oauth import DEFAULT_CLIENT, DEFAULT_SECRET, OAuthServer
+from simulator.seed import seed_company, seed_defaults
+from simulator.store import Company, World
+
+
+class Simulator:
+    def __init__(self, directory: Path | None = None) -> None:
+        self.clock = Clock()
+        self.log = Log(directory)
+        self.world = World(self.log, self.clock)
+        self.oauth = OAuthServer(self.world)
+        self.injection = Injection()
+        self.throttle = Throttle()
+        self.journal = Journal()
+        if not self._restore():
+            self._begin()
+        self.log.start_over(self._snapshot())
+
+    def _restore(self) -> bool:
+        found = False
+        for change in self.log.read():
+            found = True
+            match change:
+                case ["clock", str(offset)]:
+                    self.clock.offset = float(offset)
+                    continue
+            known = self.world.apply(change)
+            known = self.oauth.apply(change) or known
+            if not known:
+                raise ValueError(f"the log has a line this simulator does not know: {change[0]}")
+        return found
+
+    def _snapshot(self) -> list[list[object]]:
+        return [
+            ["clock", str(self.clock.offset)],
+            *self.world.snapshot(),
+            *self.oauth.snapshot(),
+        ]
+
+    def _begin(self) -> None:
+        seed_defaults(self.world)
+        self.oauth.register(DEFAULT_CLIENT, DEFAULT_SECRET, [])
+        self.log.commit()
+
+    def reset(self) -> None:
+        """As on the first start: default companies, no grants, no rules, real time."""
+        self.clock.offset = 0.0
+        self.log.add("reset")
+        self.log.add("clock", "0.0")
+        self.world.companies.clear()
+        self.oauth = OAuthServer(self.world)
+        self.injection = Injection()
+        self.throttle.forget()
+        self.journal = Journal()
+        self._begin()
+        self.log.start_over(self._snapshot())
+
+    def advance(self, seconds: float) -> None:
+        self.clock.offset += seconds
+        self.log.add("clock", str(self.clock.offset))
+        self.log.commit()
+
+    def add_company(self, name: str, country: str, realm: str | None = None) -> Company:
+        realm = realm or self._free_realm()
+        company = self.world.add_company(realm, name, country)
+        seed_company(self.world, company)
+        self.log.commit()
+        return company
+
+    def _free_realm(self) -> str:
+        while True:
+            realm = f"93414{secrets.randbelow(10**11):011d}"
+            if realm not in self.world.companies:
+                return realm

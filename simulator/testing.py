@@ -1,0 +1,213 @@
+"""A simulator of one's own for a test: a real process on a free port, with typed controls."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TypedDict
+
+from simulator.documents import Document, Json
+
+START_WITHIN = 20.0  # seconds
+STOP_WITHIN = 10.0
+
+
+class GrantedTokens(TypedDict):
+    access_token: str
+    refresh_token: str
+    realm_id: str
+    client_id: str
+    client_secret: str
+    expires_in: int
+    x_refresh_token_expires_in: int
+    x_refresh_token_hard_expires_in: int
+    token_type: str
+
+
+class JournalEntry(TypedDict):
+    method: str
+    path: str
+    query: str
+    body: str
+    status: int | None
+    requestid: str | None
+    tid: str
+    arrived_at: float
+    answered_at: float | None
+    metered: bool
+    metered_reads: int
+    replayed: bool
+    realm: str | None
+    fault: str | None
+
+
+Books = dict[str, list[Document]]
+
+
+class SimulatorHandle:
+    """Starts and stops the process, and speaks its control interface."""
+
+    def __init__(self, data: Path | None = None, port: int = 0) -> None:
+        self.data = data
+        self.port = port
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("the simulator is not running")
+        return self._process.pid
+
+    # The process ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """On the same port as before; with a data folder the books are still there."""
+        command = [sys.executable, "-m", "simulator", "--port", str(self.port)]
+        if self.data is not None:
+            command += ["--data", str(self.data)]
+        root = Path(__file__).resolve().parent.parent
+        path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        found = re.search(r":(\d+)$", line.strip())
+        if not found:
+            self._process.kill()
+            self._process.wait()
+            raise RuntimeError(f"the simulator did not start: {line!r}")
+        self.port = int(found.group(1))
+        self._wait_until_healthy()
+
+    def _wait_until_healthy(self) -> None:
+        ends_at = time.monotonic() + START_WITHIN
+        while True:
+            try:
+                self._call("GET", "/_simulator/health")
+                return
+            except OSError:
+                if time.monotonic() > ends_at:
+                    raise
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a crash would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        process = self._process
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        self._process = None
+
+    # The control interface --------------------------------------------------------------------
+
+    def books(self, realm: str) -> Books:
+        """Every object of the company, by entity; money as Decimal."""
+        found = self._call("GET", f"/_simulator/books/{realm}")
+        assert isinstance(found, dict)
+        return {
+            name: [each for each in objects if isinstance(each, dict)]
+            for name, objects in found.items()
+            if isinstance(objects, list)
+        }
+
+    def journal(self) -> list[JournalEntry]:
+        entries: list[JournalEntry] = json.loads(self._send("GET", "/_simulator/journal"))
+        return entries
+
+    def clear_journal(self) -> None:
+        self._call("DELETE", "/_simulator/journal")
+
+    def fault(self, *, match: Mapping[str, object] | None = None, do: Mapping[str, object]) -> None:
+        """`fault(match={"entity": "Invoice", "nth": 1}, do={"timeout": "after"})`"""
+        self._call("POST", "/_simulator/faults", {"match": dict(match or {}), "do": dict(do)})
+
+    def clear_faults(self) -> None:
+        self._call("DELETE", "/_simulator/faults")
+
+    def advance(self, seconds: float) -> None:
+        self._call("POST", "/_simulator/clock", {"advance": seconds})
+
+    def company(self, realm: str, **switches: object) -> Document:
+        """Sets switches; answers with all of them."""
+        method = "PATCH" if switches else "GET"
+        found = self._call(method, f"/_simulator/company/{realm}", switches or None)
+        assert isinstance(found, dict)
+        return found
+
+    def add_company(self, name: str, country: str = "US") -> str:
+        found = self._call("POST", "/_simulator/companies", {"name": name, "country": country})
+        assert isinstance(found, dict)
+        return str(found["realm"])
+
+    def add_client(self, client_id: str, client_secret: str, *redirect_uris: str) -> None:
+        body = {"client_id": client_id, "client_secret": client_secret}
+        self._call("POST", "/_simulator/clients", {**body, "redirect_uris": list(redirect_uris)})
+
+    def grant(self, realm_id: str | None = None, client_id: str | None = None) -> GrantedTokens:
+        body = {"realm_id": realm_id, "client_id": client_id}
+        told = {key: value for key, value in body.items() if value}
+        granted: GrantedTokens = json.loads(self._send("POST", "/_simulator/grant", told))
+        return granted
+
+    def revoke(self, realm: str) -> None:
+        """The user disconnects the app inside QuickBooks."""
+        self._call("POST", f"/_simulator/revoke/{realm}")
+
+    def reset(self) -> None:
+        self._call("POST", "/_simulator/reset")
+
+    def _call(self, method: str, path: str, body: object = None) -> Json:
+        found: Json = json.loads(self._send(method, path, body), parse_float=Decimal)
+        return found
+
+    def _send(self, method: str, path: str, body: object = None) -> bytes:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                answer: bytes = response.read()
+                return answer
+        except urllib.error.HTTPError as error:
+            words = error.read().decode("utf-8", "replace")
+            error.close()
+            raise ValueError(f"{method} {path}: {error.code} {words}") from None
+
+
+@contextmanager
+def running_simulator(data: Path | None = None, port: int = 0) -> Iterator[SimulatorHandle]:
+    handle = SimulatorHandle(data, port)
+    handle.start()
+    try:
+        yield handle
+    finally:
+        handle.stop()
