@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from models.base import Json
 from models.outbox import Operation
 from models.sales import RecordType
+from outbox.pace import Limits
 
 
 @dataclass(frozen=True, order=True)
@@ -219,6 +220,11 @@ class Composition:
 
 class Company(Protocol):
     """The other end. `compose` and `read` are pure; `send` is the only one that does I/O."""
+
+    @property
+    def limits(self) -> Limits:
+        """How fast, and how much at a time, it may be called."""
+        ...
 
     def settings(self, session: Session, lane_id: int) -> Json:
         """How this company wants its records: what `compose` needs beside entry and links."""

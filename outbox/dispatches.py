@@ -28,7 +28,6 @@ from models.base import Json
 from models.outbox import Operation
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
-from outbox import pace
 from outbox.company import (
     Company,
     Composition,
@@ -45,7 +44,6 @@ from outbox.company import (
 from outbox.lanes import FAIL_AFTER, Claim, Renewed, renew
 from outbox.settle import settle_entries
 
-WAVE = 30  # Intuit's limit of items in a batch
 LOOK = 120  # entries looked at for one wave: those that must wait make room for others
 OLD = timedelta(minutes=10)  # past this QuickBooks may have forgotten a request id: look first
 SENDS_BEFORE_LOOK_UP = 3
@@ -62,39 +60,39 @@ class _Candidate:
     needs: tuple[Record, ...]
 
 
+@dataclass(frozen=True)
+class Rest:
+    """The lane's rate budget is spent: it is paused, and wants another turn after this long."""
+
+    for_: timedelta
+
+
 def next_dispatch(
     sessions: Sessions, claim: Claim, company: Company, config: Config
-) -> Sent | None:
+) -> Sent | Rest | None:
     """Stores the next request of this lane and renews the lease; None when there is none now.
 
-    None also means: lease lost, lane closed, held or paused, or its rate budget is spent (the lane
-    is then paused until it isn't).
+    None also means: lease lost, or lane closed, held or paused.
     """
     while True:
         with sessions.begin() as session:
             lane = renew(session, claim, config.lease)
-            if lane is None or not _may_call(session, claim, lane):
+            if lane is None:
                 return None
+            if wait := company.limits.calls.wait(lane.next_call_at, lane.now):
+                return _rest(session, claim, wait)
             if sent := _unanswered(session, claim, lane, company, config):
                 return sent
-            wave = _choose_wave(session, claim, lane)
+            wave = _choose_wave(session, claim, lane, company.limits.wave)
             if not wave:
                 return None
-            sent = _compose_and_store(session, claim, lane, wave, company, config)
-        if sent:
-            return sent
+            next_ = _compose_and_store(session, claim, lane, wave, company, config)
+        if next_:
+            return next_
         # All of the wave was settled or told to wait; there may be more behind it.
 
 
-def _may_call(session: Session, claim: Claim, lane: Renewed) -> bool:
-    wait = pace.CALLS.wait(lane.next_call_at, lane.now)
-    if wait <= timedelta(0):
-        return True
-    _rest(session, claim, wait)
-    return False
-
-
-def _rest(session: Session, claim: Claim, wait: timedelta) -> None:
+def _rest(session: Session, claim: Claim, wait: timedelta) -> Rest:
     session.execute(
         text(
             "UPDATE outbox_lanes SET pause_until = clock_timestamp() + :wait, pause_reason = 'pace'"
@@ -102,6 +100,7 @@ def _rest(session: Session, claim: Claim, wait: timedelta) -> None:
         ),
         {"lane": claim.lane_id, "wait": wait},
     )
+    return Rest(wait)
 
 
 # --- 1. Dispatches without an answer ------------------------------------------------------------
@@ -158,7 +157,7 @@ def _unanswered(
     waiting = [item for item in items if item.outcome is None]
     entries = [item.id for item in waiting]
     session.execute(_EXPECT_ANSWER, {"entries": entries, "after": config.resend_after})
-    _spend(session, claim, lane, is_batch=False)
+    _spend(session, claim, lane, company, is_batch=False)
     if row.sends >= SENDS_BEFORE_LOOK_UP or row.age >= OLD:
         return _look_up(session, claim, row, waiting, company)
     session.execute(_SEND_AGAIN, {"dispatch": row.id})
@@ -253,7 +252,7 @@ _SET_WAIT = text(
 )
 
 
-def _choose_wave(session: Session, claim: Claim, lane: Renewed) -> list[_Candidate]:
+def _choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> list[_Candidate]:
     rows = session.execute(
         _DUE, {"lane": claim.lane_id, "line": lane.line, "look": LOOK, "old": OLD}
     ).all()
@@ -264,7 +263,7 @@ def _choose_wave(session: Session, claim: Claim, lane: Renewed) -> list[_Candida
     if not ready:
         return []
     first_kind = min((one.due.record.type for one in ready), key=lambda type_: type_.rank)
-    wave = [one for one in ready if one.due.record.type == first_kind][:WAVE]
+    wave = [one for one in ready if one.due.record.type == first_kind][:size]
     return wave[:1] if claim.takes_one else wave
 
 
@@ -438,7 +437,7 @@ def _compose_and_store(
     wave: Sequence[_Candidate],
     company: Company,
     config: Config,
-) -> Sent | None:
+) -> Sent | Rest | None:
     due = [one.due for one in wave]
     if claim.takes_one and (poison := _name_suspect(session, claim, due[0])):
         settle_entries(session, claim.lane_id, {due[0].entry_id: poison}, {due[0].entry_id: due[0]})
@@ -451,10 +450,11 @@ def _compose_and_store(
         if not composition.verdicts:
             raise RuntimeError("The company neither composed nor settled anything of a wave.")
         return None
-    if composition.draft.is_batch and (wait := pace.BATCHES.wait(lane.next_batch_at, lane.now)):
-        _rest(session, claim, wait)
-        return None
-    _spend(session, claim, lane, is_batch=composition.draft.is_batch)
+    if composition.draft.is_batch and (
+        wait := company.limits.batches.wait(lane.next_batch_at, lane.now)
+    ):
+        return _rest(session, claim, wait)
+    _spend(session, claim, lane, company, is_batch=composition.draft.is_batch)
     return _store(session, claim, composition.draft, due, config)
 
 
@@ -536,15 +536,18 @@ def _name_suspect(session: Session, claim: Claim, due: Due) -> Rejected | None:
     return None
 
 
-def _spend(session: Session, claim: Claim, lane: Renewed, *, is_batch: bool) -> None:
+def _spend(
+    session: Session, claim: Claim, lane: Renewed, company: Company, *, is_batch: bool
+) -> None:
+    limits = company.limits
     session.execute(
         text(
             "UPDATE outbox_lanes SET next_call_at = :call, next_batch_at = :batch WHERE id = :lane"
         ),
         {
             "lane": claim.lane_id,
-            "call": pace.CALLS.after_call(lane.next_call_at, lane.now),
-            "batch": pace.BATCHES.after_call(lane.next_batch_at, lane.now)
+            "call": limits.calls.after_call(lane.next_call_at, lane.now),
+            "batch": limits.batches.after_call(lane.next_batch_at, lane.now)
             if is_batch
             else lane.next_batch_at,
         },

@@ -1,4 +1,4 @@
-"""How fast one company may be called. Intuit: 500 requests and 40 batches a minute, 10 a second.
+"""How fast one company may be called.
 
 A generic cell rate algorithm: one time per limit, kept in the lane's row, so that the budget goes
 with the lane from drainer to drainer. In any minute at most `burst + 60 s / interval` calls go out.
@@ -24,5 +24,13 @@ class Pace:
         return max(next_at or now, now) + self.interval
 
 
-CALLS = Pace(interval=timedelta(seconds=60) / 490, burst=8)  # at most 498 in any minute
-BATCHES = Pace(interval=timedelta(seconds=60) / 38, burst=2)  # at most 40 in any minute
+@dataclass(frozen=True)
+class Limits:
+    """What the other end admits. `wave` is how many entries one request may carry."""
+
+    calls: Pace
+    batches: Pace
+    wave: int = 30
+
+
+UNLIMITED = Limits(Pace(timedelta(0), 1), Pace(timedelta(0), 1))

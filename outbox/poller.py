@@ -6,6 +6,7 @@
 the writers of this process and, as a net, once a second by the scheduler.
 """
 
+import heapq
 import random
 import threading
 import time
@@ -32,28 +33,28 @@ log = structlog.get_logger()
 
 def drain_lane(
     sessions: Sessions, company: Company, lane_id: int, config: Config, stopping: threading.Event
-) -> bool:
-    """Sends what is due in one lane, up to a quantum. True when there may be more.
+) -> timedelta | None:
+    """Sends what is due in one lane, up to a quantum. Says when it wants another turn, if it does.
 
     The lease is released in the end, unless it was lost; after an exception it runs out by itself.
     """
     claim = lease_lane(sessions, lane_id, config.lease)
     if claim is None:
-        return False
+        return None
     for _ in range(QUANTUM):
         if stopping.is_set():
             break
         sent = next_dispatch(sessions, claim, company, config)
-        if sent is None:
+        if not isinstance(sent, Sent):
             release(sessions, claim)
-            return False
+            return sent.for_ if sent else None
         metrics.DISPATCHES.inc()
         answer = company.send(sent)  # no transaction is open here
         reading = _read(company, sent, answer)
         if settle(sessions, claim, sent, answer, reading) is None:
-            return False
+            return None
     release(sessions, claim)
-    return True
+    return timedelta(0)
 
 
 def _read(company: Company, sent: Sent, answer: Answer) -> Reading:
@@ -108,23 +109,32 @@ class Turns:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._queue: deque[int] = deque()
+        self._later: list[tuple[float, int]] = []  # a heap: (monotonic time, lane)
         self._queued: set[int] = set()
         self._running: set[int] = set()
         self._dirty: set[int] = set()
 
     def want(self, lane_id: int) -> None:
         with self._changed:
-            if lane_id in self._running:
-                self._dirty.add(lane_id)
-            elif lane_id not in self._queued:
-                self._queued.add(lane_id)
-                self._queue.append(lane_id)
-                self._changed.notify()
+            self._want(lane_id)
+
+    def _want(self, lane_id: int) -> None:
+        if lane_id in self._running:
+            self._dirty.add(lane_id)
+        elif lane_id not in self._queued:
+            self._queued.add(lane_id)
+            self._queue.append(lane_id)
+            self._changed.notify()
 
     def take(self, timeout: float) -> int | None:
+        """The next lane in turn; None when none came up within `timeout` seconds."""
         with self._changed:
+            self._bring_up_later()
             if not self._queue:
+                if self._later:
+                    timeout = min(timeout, max(0.0, self._later[0][0] - time.monotonic()))
                 self._changed.wait(timeout)
+                self._bring_up_later()
             if not self._queue:
                 return None
             lane_id = self._queue.popleft()
@@ -132,13 +142,20 @@ class Turns:
             self._running.add(lane_id)
             return lane_id
 
-    def done(self, lane_id: int, *, more: bool) -> None:
+    def done(self, lane_id: int, again_in: timedelta | None) -> None:
         with self._changed:
             self._running.discard(lane_id)
-            again = more or lane_id in self._dirty
+            if again_in:
+                # Resting: a wake meanwhile could not be served either.
+                heapq.heappush(self._later, (time.monotonic() + again_in.total_seconds(), lane_id))
+                self._changed.notify()
+            elif again_in is not None or lane_id in self._dirty:
+                self._want(lane_id)
             self._dirty.discard(lane_id)
-        if again:
-            self.want(lane_id)
+
+    def _bring_up_later(self) -> None:
+        while self._later and self._later[0][0] <= time.monotonic():
+            self._want(heapq.heappop(self._later)[1])
 
     def interrupt(self) -> None:
         with self._changed:
@@ -194,13 +211,13 @@ class Poller:
             lane_id = self._turns.take(timeout=1.0)
             if lane_id is None:
                 continue
-            more = False
+            again_in: timedelta | None = None
             try:
-                more = drain_lane(
+                again_in = drain_lane(
                     self._sessions, self._company, lane_id, self._config, self._stopping
                 )
             except Exception:
                 # The lease runs out, and the next claim goes on where the database says we were.
                 log.exception("draining failed", lane=lane_id)
             finally:
-                self._turns.done(lane_id, more=more)
+                self._turns.done(lane_id, again_in)

@@ -31,7 +31,7 @@ from tests.support.firm import (
 )
 from tests.support.ledger import Ledger
 
-Drain = Callable[[int], bool]
+Drain = Callable[[int], None]
 
 
 @pytest.fixture
@@ -43,10 +43,9 @@ def ledger() -> Ledger:
 def drain(sessions: Sessions, ledger: Ledger, config: Config) -> Drain:
     """Drains a lane until it says that nothing more is due."""
 
-    def run(lane_id: int) -> bool:
-        while drain_lane(sessions, ledger, lane_id, config, threading.Event()):
+    def run(lane_id: int) -> None:
+        while drain_lane(sessions, ledger, lane_id, config, threading.Event()) is not None:
             pass
-        return True
 
     return run
 
@@ -336,7 +335,7 @@ def test_rule_9_a_lost_lease_changes_nothing(
     slow = lanes.lease_lane(sessions, lane, config.lease)
     assert slow is not None
     sent = next_dispatch(sessions, slow, ledger, config)
-    assert sent is not None
+    assert isinstance(sent, Sent)
     answer = ledger.send(sent)
     make_due(session)  # the slow one is paused beyond its lease …
     drain(lane)  # … and another takes over and sends the same dispatch again
@@ -358,7 +357,7 @@ def test_rule_9_settling_a_dispatch_twice_does_nothing(
     claim = lanes.lease_lane(sessions, lane, config.lease)
     assert claim is not None
     sent = next_dispatch(sessions, claim, ledger, config)
-    assert sent is not None
+    assert isinstance(sent, Sent)
     answer = ledger.send(sent)
     assert settle(sessions, claim, sent, answer, ledger.read(sent, answer)) == 1
     assert settle(sessions, claim, sent, answer, ledger.read(sent, answer)) == 0
@@ -429,7 +428,7 @@ def test_rule_10_claims_that_end_in_a_crash_isolate_the_poison(
         assert claim.claims_unsettled == crash
         if claim.takes_one:
             sent = next_dispatch(sessions, claim, ledger, config)
-            assert sent is not None
+            assert isinstance(sent, Sent)
             assert len(sent.items) == 1
             session.execute(text("DELETE FROM outbox_dispatch_items"))  # as if never stored
             session.commit()
@@ -705,7 +704,7 @@ def test_the_database_refuses_an_entry_in_two_open_dispatches(
     claim = lanes.lease_lane(sessions, lane, config.lease)
     assert claim is not None
     sent = next_dispatch(sessions, claim, ledger, config)
-    assert sent is not None
+    assert isinstance(sent, Sent)
     session.add(
         DispatchItem(
             dispatch_id=sent.id, position=1, organization_id=firm, lane_id=lane,

@@ -33,6 +33,7 @@ from outbox.company import (
     Synced,
     Unneeded,
 )
+from outbox.pace import UNLIMITED, Limits
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Ledger:
     answers: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)  # record → remote id
     lock: threading.Lock = field(default_factory=threading.Lock)
+    limits: Limits = UNLIMITED
 
     def settings(self, session: Session, lane_id: int) -> Json:
         return {}
