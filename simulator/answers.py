@@ -141,9 +141,7 @@ def _elements(name: str, value: Json) -> str:
     if set(value) <= {"value", "name"} and "value" in value:
         named = f" name={quoteattr(_xml_text(value['name']))}" if "name" in value else ""
         return f"<{name}{named}>{escape(_xml_text(value['value']))}</{name}>"
-    attributes = "".join(
-        f" {key}={quoteattr(_xml_text(value[key]))}" for key in _attributes(value)
-    )
+    attributes = "".join(f" {key}={quoteattr(_xml_text(value[key]))}" for key in _attributes(value))
     children = "".join(
         _elements(key, each) for key, each in value.items() if key not in XML_ATTRIBUTES
     )

@@ -353,10 +353,10 @@ class Api:
                 continue
             response = self._injected_item(visit, index, bid) or batch.run_item(books, item)
             body = dump_json({**response, "bId": bid})
-            if request_id and ("Fault" not in response or company.switches.replay_faults):
-                if not visit.do.get("item_fault"):
-                    replay = Replay(200, body, "", self.simulator.clock.now())
-                    self.simulator.world.remember(company, f"{request_id}\n{bid}", replay)
+            is_final = "Fault" not in response or company.switches.replay_faults
+            if request_id and is_final and not visit.do.get("item_fault"):
+                replay = Replay(200, body, "", self.simulator.clock.now())
+                self.simulator.world.remember(company, f"{request_id}\n{bid}", replay)
             responses.append(as_fragment(body))
         visit.entry.replayed = replayed == len(items)
         kept = self._without_missing(visit, items, responses)

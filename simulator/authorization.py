@@ -74,7 +74,7 @@ class Authorization:
         try:
             client = self.simulator.oauth.check_authorization(query)
         except BadAuthorization as refusal:
-            return page("refused.html", status=400, reason=str(refusal))
+            return page("refused.html", 400, reason=str(refusal))
         companies = sorted(self.simulator.world.companies.values(), key=lambda each: each.realm)
         return page("consent.html", client=client, companies=companies, query=query)
 
@@ -83,14 +83,14 @@ class Authorization:
         try:
             client = self.simulator.oauth.check_authorization(form)
         except BadAuthorization as refusal:
-            return page("refused.html", status=400, reason=str(refusal))
+            return page("refused.html", 400, reason=str(refusal))
         state = {"state": form["state"]} if "state" in form else {}
         if form.get("action") != "connect":
             answer = {"error": "access_denied", **state}
             return _go_to(form["redirect_uri"], answer)
         realm = form.get("realm_id", "")
         if realm not in self.simulator.world.companies:
-            return page("refused.html", status=400, reason="Choose a company to connect.")
+            return page("refused.html", 400, reason="Choose a company to connect.")
         code = self.simulator.oauth.issue_code(
             client.client_id, realm, form["redirect_uri"], form.get("scope", "")
         )

@@ -1,4 +1,4 @@
-"""JSON documents as QuickBooks writes them: exact numbers, money with two decimals, `0` for zero."""
+"""JSON documents as QuickBooks writes them: exact numbers, money to the cent, `0` for zero."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Never, TypeAlias
 
 import orjson
 
-Json: TypeAlias = "None | bool | int | str | Decimal | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | str | Decimal | list[Json] | dict[str, Json] | None"
 Document: TypeAlias = dict[str, Json]
 
 CENT = Decimal("0.01")

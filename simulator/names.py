@@ -7,7 +7,6 @@ from simulator.books import CURRENCIES, Books
 from simulator.documents import (
     ZERO,
     Document,
-    in_order,
     money,
     number_of,
     part_of,
@@ -50,6 +49,13 @@ ACCOUNT_ORDER = tuple(
     "AccountSubType AcctNum CurrentBalance CurrentBalanceWithSubAccounts CurrencyRef domain sparse "
     "Id SyncToken MetaData".split()
 )
+ORDERS = {
+    "Customer": CUSTOMER_ORDER,
+    "Vendor": VENDOR_ORDER,
+    "Employee": EMPLOYEE_ORDER,
+    "Item": ITEM_ORDER,
+    "Account": ACCOUNT_ORDER,
+}
 
 
 # People and firms ----------------------------------------------------------------------------
@@ -73,11 +79,11 @@ def complete_name(books: Books, entity: str, draft: Document, before: Document |
         case "Vendor":
             draft["Balance"] = number_of(before, "Balance") if before else ZERO
             draft.setdefault("Vendor1099", False)
-            return in_order(books.addressed(draft, before, "BillAddr", "ShipAddr"), VENDOR_ORDER)
+            return books.addressed(draft, before, "BillAddr", "ShipAddr")
         case _:
             draft.pop("CurrencyRef", None)
             draft.setdefault("BillableTime", False)
-            return in_order(books.addressed(draft, before, "PrimaryAddr"), EMPLOYEE_ORDER)
+            return books.addressed(draft, before, "PrimaryAddr")
 
 
 def _display_name(draft: Document) -> str:
@@ -137,7 +143,7 @@ def _complete_customer(
         draft["ParentRef"] = {"value": text_of(parent, "Id")}
         draft["Level"] = _level(parent)
     draft["FullyQualifiedName"] = _qualified(parent, text_of(draft, "DisplayName"))
-    return in_order(books.addressed(draft, before, "BillAddr", "ShipAddr"), CUSTOMER_ORDER)
+    return books.addressed(draft, before, "BillAddr", "ShipAddr")
 
 
 def settle_customer(books: Books, before: Document | None, after: Document) -> None:
@@ -164,9 +170,7 @@ def _rename_children(books: Books, entity: str, parent_id: str, name_property: s
 # Hierarchies ---------------------------------------------------------------------------------
 
 
-def _parent(
-    books: Books, entity: str, draft: Document, before: Document | None
-) -> Document | None:
+def _parent(books: Books, entity: str, draft: Document, before: Document | None) -> Document | None:
     parent_id = ref_of(draft, "ParentRef")
     if not parent_id:
         draft.pop("ParentRef", None)
@@ -240,7 +244,7 @@ def complete_item(books: Books, draft: Document, before: Document | None) -> Doc
         draft.setdefault("UnitPrice", ZERO)
         draft.setdefault("PurchaseCost", ZERO)
     draft.setdefault("TrackQtyOnHand", draft["Type"] == "Inventory")
-    return in_order(draft, ITEM_ORDER)
+    return draft
 
 
 _ITEM_ACCOUNTS = (
@@ -300,7 +304,7 @@ def complete_account(books: Books, draft: Document, before: Document | None) -> 
     draft["CurrentBalance"] = number_of(before, "CurrentBalance") if before else ZERO
     draft["CurrentBalanceWithSubAccounts"] = draft["CurrentBalance"]
     draft["CurrencyRef"] = books.currency_ref(ref_of(draft, "CurrencyRef") or None)
-    return in_order(draft, ACCOUNT_ORDER)
+    return draft
 
 
 def _type_of_subtype(subtype: str) -> str:

@@ -326,9 +326,7 @@ _GRANT_TIMES = (
 
 
 def _floats_as_text(values: dict[str, object]) -> dict[str, object]:
-    return {
-        key: str(value) if isinstance(value, float) else value for key, value in values.items()
-    }
+    return {key: str(value) if isinstance(value, float) else value for key, value in values.items()}
 
 
 def _restored(values: Document, *times: str) -> dict[str, Json | float]:
@@ -341,7 +339,8 @@ def _restored(values: Document, *times: str) -> dict[str, Json | float]:
 def _is_known_scope(scope: str) -> bool:
     scopes = scope.split()
     return bool(scopes) and all(
-        each in SCOPES or each.startswith(("com.intuit.quickbooks", "project-", "app-"))
+        each in SCOPES
+        or each.startswith(("com.intuit.quickbooks", "project-", "app-"))
         or each in ("indirect-tax.tax-calculation.quickbooks", "time-tracking.time-entry")
         for each in scopes
     )
@@ -349,7 +348,8 @@ def _is_known_scope(scope: str) -> bool:
 
 def _access_value() -> str:
     header = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4Q0JDLUhTMjU2IiwieC5vcmciOiJIMCJ9"
-    return f"{header}..{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(360)}.{secrets.token_urlsafe(16)}"
+    parts = (secrets.token_urlsafe(length) for length in (16, 360, 16))
+    return f"{header}..{'.'.join(parts)}"
 
 
 def _refresh_value(now: float) -> str:

@@ -7,7 +7,17 @@ from decimal import Decimal
 
 from simulator import names, payments, refusals, sales
 from simulator.books import Books, is_blank
-from simulator.documents import ZERO, Document, Json, money, number_of, parts_of, ref_of, text_of
+from simulator.documents import (
+    ZERO,
+    Document,
+    Json,
+    in_order,
+    money,
+    number_of,
+    parts_of,
+    ref_of,
+    text_of,
+)
 from simulator.refusals import Refusal, Stage
 from simulator.schema import COMMON, NAME_ENTITIES, SALES_FORMS, AsSent, Computed, Entity
 from simulator.validation import Reader, check_id, check_required
@@ -188,29 +198,12 @@ def _merge_deep(before: Document, changes: Document) -> Document:
 def _finish(
     books: Books, entity: Entity, completed: Document, object_id: str, before: Document | None
 ) -> Document:
-    system = books.system_fields(object_id, before)
-    if before and "CreateTime" not in str(before.get("MetaData")):
-        system.pop("MetaData")
+    document = {**completed, **books.system_fields(object_id, before)}
+    if entity.name in names.ORDERS:
+        return in_order(books.with_names(document, entity.fields), names.ORDERS[entity.name])
     if entity.name in SALES_FORMS:
-        return _ordered(sales.ORDER, {**completed, **system})
-    if entity.name == "Payment":
-        return _ordered(payments.ORDER, {**completed, **system})
-    orders = {
-        "Customer": names.CUSTOMER_ORDER,
-        "Vendor": names.VENDOR_ORDER,
-        "Employee": names.EMPLOYEE_ORDER,
-        "Item": names.ITEM_ORDER,
-        "Account": names.ACCOUNT_ORDER,
-    }
-    if order := orders.get(entity.name):
-        return _ordered(order, books.with_names({**completed, **system}, entity.fields))
-    return {**completed, **system}
-
-
-def _ordered(order: tuple[str, ...], document: Document) -> Document:
-    ordered = {key: document[key] for key in order if key in document}
-    ordered.update(document)
-    return ordered
+        return in_order(document, sales.ORDER)
+    return in_order(document, payments.ORDER) if entity.name == "Payment" else document
 
 
 # Effects on other objects --------------------------------------------------------------------
@@ -241,9 +234,7 @@ def _settle(books: Books, name: str, before: Document | None, after: Document) -
         names.settle_customer(books, before, after)
 
 
-def _settle_owed(
-    books: Books, name: str, before: Document | None, after: Document | None
-) -> None:
+def _settle_owed(books: Books, name: str, before: Document | None, after: Document | None) -> None:
     was, now = sales.owed(name, before), sales.owed(name, after)
     old_customer = ref_of(before, "CustomerRef") if before else ""
     new_customer = ref_of(after, "CustomerRef") if after else ""

@@ -72,9 +72,7 @@ def complete(books: Books, draft: Document, before: Document | None) -> Document
     if before:
         check_not_deposited(books, text_of(before, "Id"))
     draft.setdefault("TxnDate", text_of(before, "TxnDate") if before else books.today())
-    books.check_open_period(
-        text_of(draft, "TxnDate"), text_of(before, "TxnDate") if before else ""
-    )
+    books.check_open_period(text_of(draft, "TxnDate"), text_of(before, "TxnDate") if before else "")
     customer = books.company.get("Customer", ref_of(draft, "CustomerRef")) or {}
     _complete_account_and_method(books, draft)
     _check_card(draft)
@@ -94,7 +92,7 @@ def complete(books: Books, draft: Document, before: Document | None) -> Document
     draft["UnappliedAmt"] = money(unapplied)
     draft["ProcessPayment"] = False
     draft["Line"] = [*_complete_lines(books, draft, before)]
-    return in_order(draft, ORDER)
+    return draft
 
 
 def _complete_account_and_method(books: Books, draft: Document) -> None:
@@ -155,9 +153,7 @@ def _check_lines(books: Books, draft: Document, before: Document | None) -> Appl
             open_before = number_of(txn, "Balance") + was_applied.get((entity, txn_id), ZERO)
             if applied[entity, txn_id] > open_before:
                 if not open_before:
-                    raise Refusal(
-                        refusals.cannot_link(f"{entity} {txn_id} has no open balance.")
-                    )
+                    raise Refusal(refusals.cannot_link(f"{entity} {txn_id} has no open balance."))
                 raise Refusal(
                     refusals.business_rule(
                         "The amount applied cannot exceed the open balance of the linked "
@@ -194,9 +190,7 @@ def _net(applied: Applied) -> Decimal:
     )
 
 
-def _complete_lines(
-    books: Books, draft: Document, before: Document | None
-) -> Iterable[Document]:
+def _complete_lines(books: Books, draft: Document, before: Document | None) -> Iterable[Document]:
     was_applied = applied_by(before)
     for line in parts_of(draft, "Line"):
         links = parts_of(line, "LinkedTxn")
@@ -208,8 +202,7 @@ def _complete_lines(
             open_balance = number_of(txn, "Balance") + was_applied.get((entity, txn_id), ZERO)
             completed["LineEx"] = _line_ex(txn_id, open_balance, text_of(txn, "DocNumber"))
         completed["LinkedTxn"] = [
-            {"TxnId": text_of(link, "TxnId"), "TxnType": text_of(link, "TxnType")}
-            for link in links
+            {"TxnId": text_of(link, "TxnId"), "TxnType": text_of(link, "TxnType")} for link in links
         ]
         yield completed
 
@@ -365,7 +358,9 @@ def _add_line(books: Books, payment: Document, invoice_id: str, amount: Decimal)
     invoice = books.company.get("Invoice", invoice_id) or {}
     line: Document = {
         "Amount": money(amount),
-        "LineEx": _line_ex(invoice_id, number_of(invoice, "Balance"), text_of(invoice, "DocNumber")),
+        "LineEx": _line_ex(
+            invoice_id, number_of(invoice, "Balance"), text_of(invoice, "DocNumber")
+        ),
         "LinkedTxn": [{"TxnId": invoice_id, "TxnType": "Invoice"}],
     }
     after = books.changed(

@@ -217,12 +217,12 @@ class _Parser:
         try:
             number = int(self._take().text.strip("'"))
         except ValueError:
-            raise Refusal(
-                refusals.unparsable_query(_told(token), token.column)
-            ) from None
+            raise Refusal(refusals.unparsable_query(_told(token), token.column)) from None
         if number < lowest:
             raise Refusal(
-                refusals.invalid_query(f"value {number} is too small. Min allowed value is {lowest}")
+                refusals.invalid_query(
+                    f"value {number} is too small. Min allowed value is {lowest}"
+                )
             )
         return number
 

@@ -65,9 +65,9 @@ def require_lines(draft: Document, reader: Reader) -> None:
             reader.refuse(refusals.required_missing("DetailType"))
         elif kind == "SalesItemLineDetail" and "Amount" not in line:
             reader.refuse(refusals.required_missing("Amount"))
-    if text_of(draft, "EmailStatus") == "NeedToSend" and "BillEmail" in draft:
-        if not text_of(part_of(draft, "BillEmail"), "Address"):
-            reader.refuse(refusals.required_missing("BillEmail"))
+    must_mail = text_of(draft, "EmailStatus") == "NeedToSend" and draft.get("sparse") is not True
+    if must_mail and not text_of(part_of(draft, "BillEmail"), "Address"):
+        reader.refuse(refusals.required_missing("BillEmail"))
 
 
 def _detail_type(line: Document) -> str:
@@ -89,18 +89,11 @@ def _check_amount(line: Document, detail: Document) -> None:
 
 def complete(books: Books, entity: str, draft: Document, before: Document | None) -> Document:
     customer = books.company.get("Customer", ref_of(draft, "CustomerRef")) or {}
-    if before and ref_of(before, "CustomerRef") != ref_of(draft, "CustomerRef"):
-        if books.total_applied(before) and entity in OWED:
-            raise Refusal(
-                refusals.business_rule(
-                    "You can't change the customer of a transaction that is linked to others."
-                )
-            )
+    if before and entity in OWED and books.total_applied(before):
+        _check_same_customer(draft, before)
     draft = {key: value for key, value in draft.items() if value != ""}
     draft.setdefault("TxnDate", text_of(before, "TxnDate") if before else books.today())
-    books.check_open_period(
-        text_of(draft, "TxnDate"), text_of(before, "TxnDate") if before else ""
-    )
+    books.check_open_period(text_of(draft, "TxnDate"), text_of(before, "TxnDate") if before else "")
     _complete_currency(books, draft, customer)
     lines = _complete_lines(books, draft, before)
     subtotal, discount = _sums(lines)
@@ -119,7 +112,13 @@ def complete(books: Books, entity: str, draft: Document, before: Document | None
     _complete_links(entity, draft, before)
     _complete_defaults(books, entity, draft, before, customer)
     _complete_balance(books, entity, draft, before)
-    return in_order(draft, ORDER)
+    return draft
+
+
+def _check_same_customer(draft: Document, before: Document) -> None:
+    if ref_of(before, "CustomerRef") != ref_of(draft, "CustomerRef"):
+        words = "You can't change the customer of a transaction that is linked to others."
+        raise Refusal(refusals.business_rule(words))
 
 
 def _complete_currency(books: Books, draft: Document, customer: Document) -> None:

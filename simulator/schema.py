@@ -70,9 +70,7 @@ class AsSent:
     """Stored without a look."""
 
 
-Kind: TypeAlias = (
-    "Text | Flag | Number | Day | OneOf | Ref | Part | Many | Computed | AsSent"
-)
+Kind: TypeAlias = "Text | Flag | Number | Day | OneOf | Ref | Part | Many | Computed | AsSent"
 
 TEXT, FLAG, NUMBER, MONEY, DAY = Text(), Flag(), Number(), Number(money=True), Day()
 COMPUTED, AS_SENT = Computed(), AsSent()

@@ -115,9 +115,7 @@ def _tax_line(books: Books, rate_id: str, taxable: Decimal) -> Document:
     }
 
 
-def _tax_by_line(
-    books: Books, draft: Document, lines: list[Document]
-) -> tuple[Document, Decimal]:
+def _tax_by_line(books: Books, draft: Document, lines: list[Document]) -> tuple[Document, Decimal]:
     """Outside the US every line names its code, and the form says how amounts include tax."""
     mode = text_of(draft, "GlobalTaxCalculation") or "TaxExcluded"
     draft["GlobalTaxCalculation"] = mode
@@ -142,8 +140,11 @@ def _tax_by_line(
         detail, tax = _tax_by_code(books, code, amount)
         if mode == "TaxInclusive":
             percent = sum(
-                (number_of(part_of(line, "TaxLineDetail"), "TaxPercent") for line in
-                 parts_of(detail, "TaxLine")), ZERO
+                (
+                    number_of(part_of(line, "TaxLineDetail"), "TaxPercent")
+                    for line in parts_of(detail, "TaxLine")
+                ),
+                ZERO,
             )
             detail, tax = _tax_by_code(books, code, money(amount * 100 / (100 + percent)))
         tax_lines.extend(parts_of(detail, "TaxLine"))

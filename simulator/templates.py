@@ -32,7 +32,7 @@ def _money(value: object) -> str:
 _environment.filters["money"] = _money
 
 
-def page(name: str, status: int = 200, **values: object) -> web.Response:
-    text = _environment.get_template(name).render(**values)
+def page(template: str, http_status: int = 200, **values: object) -> web.Response:
+    text = _environment.get_template(template).render(**values)
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
-    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+    return web.Response(text=text, status=http_status, content_type="text/html", headers=headers)

@@ -115,7 +115,7 @@ class Windows:
             for company in holders
         ]
         what = f"{has[0].lower()} {has[1]}" if has else "this page"
-        return page("pick.html", status=200 if holders else 404, links=links, what=what)
+        return page("pick.html", 200 if holders else 404, links=links, what=what)
 
     def _show(self, name: str, company: Company, **values: object) -> web.Response:
         response = page(name, 200, company=company, currency=company.home_currency, **values)
@@ -181,9 +181,7 @@ class Windows:
         reads = sum(entry.reads for entry in self.simulator.journal.entries)
         rows = [(entry, _told_time(entry), _took(entry)) for entry in entries]
         if company is None:
-            return page(
-                "requests.html", company=None, page_name="requests", rows=rows, reads=reads
-            )
+            return page("requests.html", company=None, page_name="requests", rows=rows, reads=reads)
         return self._show("requests.html", company, page_name="requests", rows=rows, reads=reads)
 
     # Where deep links land ----------------------------------------------------------------------

@@ -1,0 +1,145 @@
+"""Craig's Design and Landscaping Services: the well-known sample company, with a summer's work."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from decimal import Decimal
+
+from simulator.books import Books
+from simulator.clock import PACIFIC
+from simulator.documents import Document, money
+from simulator.operations import save
+from simulator.schema import SCHEMAS
+from simulator.seeding import Seeds, custom_flag, rows
+from simulator.store import Company, World
+
+EMPLOYEES = (("54", "John", "Johnson", True), ("55", "Emily", "Platt", False))
+LAST_TRANSACTION = 145
+
+
+def seed_craig(world: World, company: Company) -> None:
+    seeds = Seeds(world, company)
+    for row in rows("craig-customers"):
+        _seed_customer(seeds, row)
+    for row in rows("craig-vendors"):
+        name = row["name"]
+        values: Document = {
+            "Balance": 0,
+            "Vendor1099": False,
+            "CurrencyRef": seeds.currency,
+            "DisplayName": name,
+            "PrintOnCheckName": name.removesuffix(" (deleted)"),
+            "Active": not name.endswith(" (deleted)"),
+        }
+        seeds.put("Vendor", row["id"], values, "names")
+    for object_id, given, family, active in EMPLOYEES:
+        name = f"{given} {family}"
+        employee: Document = {
+            "BillableTime": False,
+            "GivenName": given,
+            "FamilyName": family,
+            "DisplayName": name if active else f"{name} (deleted)",
+            "PrintOnCheckName": name,
+            "Active": active,
+        }
+        seeds.put("Employee", object_id, employee, "names")
+    preferences = company.all("Preferences")["1"]
+    crew: Document = {"Name": "SalesFormsPrefs.SalesCustomName1", "Type": "StringType"}
+    custom: list[Document] = [
+        {"CustomField": [custom_flag(number, number == 1) for number in range(1, 4)]},
+        {"CustomField": [{**crew, "StringValue": "Crew #"}]},
+    ]
+    forms: Document = {**company.preference("SalesFormsPrefs"), "CustomField": [*custom]}
+    world.put(company, "Preferences", {**preferences, "SalesFormsPrefs": forms})
+    _seed_transactions(world, company)
+    fees = company.all("Account")["5"]
+    name = "Fees Billed (deleted)"
+    values = {"Name": name, "FullyQualifiedName": name, "Active": False, "SyncToken": "1"}
+    world.put(company, "Account", {**fees, **values})
+
+
+def _seed_customer(seeds: Seeds, row: dict[str, str]) -> None:
+    above = seeds.company.get("Customer", row["parent"])
+    name = row["name"]
+    values: Document = {"Taxable": row["taxable"] == "true"}
+    if row["line"]:
+        address_id = int(row["id"]) + 1
+        seeds.world.skip_ids(seeds.company, "addresses", address_id)
+        values["BillAddr"] = values["ShipAddr"] = {
+            "Id": str(address_id),
+            "Line1": row["line"],
+            "City": row["city"],
+            "CountrySubDivisionCode": row["state"],
+            "PostalCode": row["zip"],
+            "Lat": "INVALID",
+            "Long": "INVALID",
+        }
+    values |= {"Job": above is not None, "BillWithParent": False}
+    if above:
+        values |= {"ParentRef": {"value": row["parent"]}, "Level": 1}
+    values |= {
+        "Balance": 0,
+        "BalanceWithJobs": 0,
+        "CurrencyRef": seeds.currency,
+        "PreferredDeliveryMethod": "Print",
+        "GivenName": row["given"],
+        "FamilyName": row["family"],
+        "FullyQualifiedName": f"{above['FullyQualifiedName']}:{name}" if above else name,
+        "CompanyName": row["firm"],
+        "DisplayName": name,
+        "PrintOnCheckName": row["firm"] or name,
+        "Active": True,
+    }
+    if row["phone"]:
+        values["PrimaryPhone"] = {"FreeFormNumber": row["phone"]}
+    if row["email"]:
+        values["PrimaryEmailAddr"] = {"Address": row["email"]}
+    kept: Document = {key: value for key, value in values.items() if value != ""}
+    seeds.put("Customer", row["id"], kept, "names")
+
+
+def _seed_transactions(world: World, company: Company) -> None:
+    """Through the ordinary operations, in the order of their ids, on a clock put back."""
+    offset = world.clock.offset
+    books = Books(world, company)
+    for row in rows("craig-transactions"):
+        noon = datetime.fromisoformat(f"{row['date']}T12:00:00").replace(tzinfo=PACIFIC)
+        world.clock.offset = noon.timestamp() - time.time()
+        company.sequences["transactions"] = int(row["id"]) - 1
+        body: Document = {"TxnDate": row["date"]}
+        if row["customer"]:
+            body["CustomerRef"] = {"value": row["customer"]}
+        body |= _payment_body(row) if row["entity"] == "Payment" else _form_body(row)
+        save(books, SCHEMAS[row["entity"]], body)
+    world.clock.offset = offset
+    world.skip_ids(company, "transactions", LAST_TRANSACTION)
+
+
+def _payment_body(row: dict[str, str]) -> Document:
+    amount = Decimal(row["amount"])
+    body: Document = {"TotalAmt": amount, "PaymentMethodRef": {"value": row["method"]}}
+    if row["reference"]:
+        body["PaymentRefNum"] = row["reference"]
+    if row["invoice"]:
+        link: Document = {"TxnId": row["invoice"], "TxnType": "Invoice"}
+        body["Line"] = [{"Amount": amount, "LinkedTxn": [link]}]
+    return body
+
+
+def _form_body(row: dict[str, str]) -> Document:
+    quantity, price = Decimal(row["quantity"]), Decimal(row["price"])
+    line: Document = {
+        "Amount": money(quantity * price),
+        "DetailType": "SalesItemLineDetail",
+        "SalesItemLineDetail": {
+            "ItemRef": {"value": row["item"]},
+            "UnitPrice": price,
+            "Qty": quantity,
+            "TaxCodeRef": {"value": "TAX" if row["taxed"] else "NON"},
+        },
+    }
+    body: Document = {"DocNumber": row["number"], "Line": [line]}
+    if row["taxed"]:
+        body["TxnTaxDetail"] = {"TxnTaxCodeRef": {"value": "2"}}
+    return body
