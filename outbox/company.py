@@ -48,6 +48,7 @@ class Due:
     payload: Json
     checks: bool = False  # requeued: read the counterpart, write only what differs
     looks_first: bool = False  # may have arrived already: look by mark before creating
+    before: Json | None = None  # what of this record arrived last here: only changes are written
     knowledge: Json = field(default_factory=dict)
 
 

@@ -13,7 +13,7 @@
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -180,7 +180,9 @@ def _look_up(
     session: Session, claim: Claim, dispatch: Row[Any], items: Sequence[Row[Any]], company: Company
 ) -> Sent | None:
     """Asks what became of a dispatch. A read: not stored, but its answer settles the items."""
-    due = [_due(item, looks_first=True) for item in items]
+    due = _with_what_arrived_before(
+        session, claim.lane_id, [_due(item, looks_first=True) for item in items]
+    )
     links = _links(session, claim.lane_id, {one.record for one in due} | _needs(due))
     settings = company.settings(session, claim.lane_id)
     draft = company.compose(due, links, settings).draft
@@ -438,7 +440,7 @@ def _compose_and_store(
     company: Company,
     config: Config,
 ) -> Sent | Rest | None:
-    due = [one.due for one in wave]
+    due = _with_what_arrived_before(session, claim.lane_id, [one.due for one in wave])
     if claim.takes_one and (poison := _name_suspect(session, claim, due[0])):
         settle_entries(session, claim.lane_id, {due[0].entry_id: poison}, {due[0].entry_id: due[0]})
         return None
@@ -593,6 +595,30 @@ def _due(row: Row[Any], *, looks_first: bool = False) -> Due:
         looks_first=looks_first or (never_sent and getattr(row, "is_old", False)),
         knowledge=row.knowledge,
     )
+
+
+_ARRIVED = text(
+    """
+    SELECT record.type, record.id, arrived.payload
+    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
+    CROSS JOIN LATERAL (
+        SELECT entry.payload FROM outbox AS entry
+        WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
+          AND entry.lane_id = :lane AND entry.state = 'synced' AND entry.operation = 'save'
+        ORDER BY entry.id DESC
+        LIMIT 1
+    ) AS arrived
+    """
+)
+
+
+def _with_what_arrived_before(session: Session, lane_id: int, due: Sequence[Due]) -> list[Due]:
+    """Adds the snapshot that arrived last, so that an update writes only what changed here."""
+    rows = session.execute(
+        _ARRIVED, {"lane": lane_id, "records": _as_json(one.record for one in due)}
+    )
+    arrived = {Record(RecordType(row.type), row.id): row.payload for row in rows}
+    return [replace(one, before=arrived.get(one.record)) for one in due]
 
 
 def _candidate(row: Row[Any]) -> _Candidate:

@@ -21,7 +21,9 @@ _PRUNE_ENTRIES = text(
           AND EXISTS (SELECT FROM outbox AS newer
                       WHERE newer.aggregate_type = entry.aggregate_type
                         AND newer.aggregate_id = entry.aggregate_id
-                        AND newer.lane_id = entry.lane_id AND newer.id > entry.id)
+                        AND newer.lane_id = entry.lane_id AND newer.id > entry.id
+                        -- what arrived last tells the next update what changed since
+                        AND newer.state = 'synced')
           AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
                           WHERE item.entry_id = entry.id AND item.outcome IS NULL)
         ORDER BY entry.id
