@@ -53,7 +53,7 @@ class DunaHub:
             Job(
                 "keep-alive",
                 timedelta(hours=1),
-                lambda: tokens.keep_alive(self.sessions, self.config),
+                lambda: tokens.keep_alive_due(self.sessions, self.config),
             ),
         ]
 
