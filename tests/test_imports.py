@@ -1,0 +1,30 @@
+"""The top-level modules keep the direction app → views → quickbooks → outbox → models → db → config.
+
+Packages are held to it by import-linter (pyproject.toml), which does not know single modules.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ORDER = ["config", "logs", "db", "models", "outbox", "quickbooks", "views", "app"]
+NEVER = {"simulator", "development", "benchmarks", "tests"}
+
+
+def imported(path: Path) -> set[str]:
+    tops: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                tops |= {alias.name.partition(".")[0] for alias in names}
+            case ast.ImportFrom(module=str(module), level=0):
+                tops.add(module.partition(".")[0])
+    return tops
+
+
+@pytest.mark.parametrize("module", ["config", "logs", "db", "app"])
+def test_a_top_level_module_imports_only_what_lies_below_it(module: str) -> None:
+    above = set(ORDER[ORDER.index(module) + 1 :]) | NEVER
+    assert not imported(ROOT / f"{module}.py") & above
