@@ -2,10 +2,9 @@
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import pytest
 from cryptography.fernet import Fernet
@@ -18,15 +17,13 @@ from sqlalchemy.pool import NullPool
 
 from config import Config
 from db import Sessions, make_engine, make_sessions
+from development import chromium
 from development.database import migrate
 from development.postgres import throwaway_postgres
 from outbox.capture import attach
-
-if TYPE_CHECKING:
-    from simulator.testing import SimulatorHandle
+from simulator.testing import SimulatorHandle, running_simulator
 
 SERVER = "DUNAHUB_TEST_POSTGRES"  # how the workers learn of the server that the controller runs
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "google-chrome"])), None)
 TEMPLATE = "dunahub_template"
 TOKEN_KEY = Fernet.generate_key().decode()
 NOBODY = "http://127.0.0.1:9"  # where no simulator listens: a call there is refused at once
@@ -61,19 +58,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    if CHROMIUM is None:
+    if chromium.PATH is None:
         for item in items:
             if item.get_closest_marker("browser"):
                 item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def _fails_when_skipped(report: Report) -> Report:
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI"):
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped, and CI runs everything: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _fails_when_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _fails_when_skipped((yield))
 
 
 # --- Databases ----------------------------------------------------------------------------------
@@ -141,46 +149,49 @@ def session(sessions: Sessions) -> Iterator[Session]:
 
 
 @pytest.fixture
-def config(request: pytest.FixtureRequest, database_url: str) -> Config:
+def environ(request: pytest.FixtureRequest, database_url: str) -> dict[str, str]:
     """As `bin/dev` would run, with short times. QuickBooks is there if the test asks for it."""
     simulated = "simulator" in request.fixturenames
-    return Config.from_environ(
-        {
-            "DATABASE_URL": database_url,
-            "SECRET_KEY": "a secret of the tests, long enough for anyone",
-            "TOKEN_KEYS": TOKEN_KEY,
-            "QUICKBOOKS_ENVIRONMENT": "simulator",
-            "SIMULATOR_URL": request.getfixturevalue("simulator").url if simulated else NOBODY,
-            "BASE_URL": "http://localhost",
-            "CALL_DEADLINE": "2",
-            "LEASE": "3",
-            "RESEND_AFTER": "4",
-            "POLL_INTERVAL": "0.2",
-            "DRAINERS": "2",
-        }
-    )
+    return {
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "a secret of the tests, long enough for anyone",
+        "TOKEN_KEYS": TOKEN_KEY,
+        "QUICKBOOKS_ENVIRONMENT": "simulator",
+        "SIMULATOR_URL": request.getfixturevalue("simulator").url if simulated else NOBODY,
+        "BASE_URL": "http://localhost",
+        "CALL_DEADLINE": "2",
+        "LEASE": "3",
+        "RESEND_AFTER": "4",
+        "POLL_INTERVAL": "0.2",
+        "DRAINERS": "2",
+    }
+
+
+@pytest.fixture
+def config(environ: dict[str, str]) -> Config:
+    return Config.from_environ(environ)
 
 
 @pytest.fixture(scope="session")
-def simulator_process() -> "Iterator[SimulatorHandle]":
-    from simulator.testing import running_simulator
-
+def simulator_process() -> Iterator[SimulatorHandle]:
     with running_simulator() as simulator:
         yield simulator
 
 
 @pytest.fixture
-def simulator(simulator_process: "SimulatorHandle") -> "SimulatorHandle":
+def simulator(simulator_process: SimulatorHandle) -> SimulatorHandle:
     """The simulated QuickBooks: empty books, no faults, its clock at now."""
     simulator_process.reset()
     return simulator_process
 
 
 @pytest.fixture
-def app(config: Config) -> Flask:
+def app(config: Config) -> Iterator[Flask]:
     from app import create_app
 
-    return create_app(config)
+    app = create_app(config)
+    yield app
+    app.extensions["dunahub"].database.dispose()
 
 
 @pytest.fixture
