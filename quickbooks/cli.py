@@ -6,18 +6,17 @@ from flask.cli import AppGroup
 
 from quickbooks import tokens
 
-group = AppGroup("tokens", help="The keys that the QuickBooks sign-ins are encrypted with.")
+group = AppGroup("tokens", help="The keys that QuickBooks tokens are encrypted with.")
 
 
 @group.command("new-key")
 def new_key() -> None:
-    """Print a new key. Put it first in TOKEN_KEYS, restart, then run `rotate`."""
+    """Print a new key. Put it first in TOKEN_KEYS, restart, rotate, then drop the old one."""
     click.echo(tokens.new_key())
 
 
 @group.command("rotate")
 def rotate() -> None:
-    """Encrypt every stored sign-in anew with the first of TOKEN_KEYS."""
-    dunahub = current_app.extensions["dunahub"]
-    count = tokens.rotate(dunahub.sessions, dunahub.config)
-    click.echo(f"{count} tokens are encrypted with the first key now. Older keys may go.")
+    """Encrypt every stored token anew with the first of TOKEN_KEYS."""
+    app = current_app.extensions["dunahub"]
+    click.echo(f"{tokens.rotate(app.sessions, app.config)} tokens encrypted with the first key.")

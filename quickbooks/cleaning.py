@@ -1,0 +1,78 @@
+"""Text as QuickBooks in the US can store it: Latin-1, within its lengths, names on one line.
+
+Every cleaning gives the same when done twice, and is reported where it loses something.
+"""
+
+import re
+import unicodedata
+
+# What people and word processors write, and how it reads in Latin-1.
+_SPELLED = str.maketrans(
+    {
+        **dict.fromkeys("“”„‟″", '"'),
+        **dict.fromkeys("‘’‚‛′", "'"),
+        **dict.fromkeys("‐‑‒–—―−", "-"),
+        "…": "...",
+        "•": "*",
+        "™": "(TM)",
+        "€": "EUR",
+        "‹": "<",
+        "›": ">",
+        "⁄": "/",
+        "\u2028": "\n",
+        "\u2029": "\n",
+        "\x0b": "\n",
+        "\x0c": "\n",
+        "\x85": "\n",
+        **dict(zip("łŁđĐıŒœħĦŋŊŧŦĸ", "l L d D i OE oe h H n N t T k".split(), strict=True)),
+    }
+)
+_UNWRITABLE = "?"
+_CUT = "..."
+
+
+def latin(text: str) -> str:
+    """The text in Latin-1: without emoji and invisible signs, `?` for a letter it does not have."""
+    text = unicodedata.normalize("NFC", text).translate(_SPELLED)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(_latin_sign(sign) for sign in text)
+
+
+def _latin_sign(sign: str) -> str:
+    category = unicodedata.category(sign)
+    if sign == "\n":
+        return sign
+    if category in ("Cc", "Zs"):
+        return " "
+    if category == "Cf":
+        return ""  # joins and turns what stands around it, and shows nothing
+    if ord(sign) < 256:
+        return sign
+    spelled = unicodedata.normalize("NFKD", sign).translate(_SPELLED)
+    known = "".join(part for part in spelled if ord(part) < 256 and part.isprintable())
+    if known:
+        return known
+    return _UNWRITABLE if category[0] in "LN" else ""
+
+
+def loses_letters(text: str) -> bool:
+    """Whether letters of it cannot be written in Latin-1."""
+    return latin(text).count(_UNWRITABLE) > text.count(_UNWRITABLE)
+
+
+def clean_text(text: str, longest: int) -> str:
+    """A text of several lines, cut visibly where it is too long."""
+    cleaned = "\n".join(line.rstrip() for line in latin(text).split("\n")).strip()
+    if len(cleaned) <= longest:
+        return cleaned
+    return cleaned[: longest - len(_CUT)].rstrip() + _CUT
+
+
+def clean_line(text: str, longest: int) -> str:
+    """One line: breaks and runs of space become one space."""
+    return " ".join(latin(text).split())[:longest].rstrip()
+
+
+def clean_name(text: str, longest: int) -> str:
+    """A name: one line without colons, which part a sub-customer from its parent in QuickBooks."""
+    return clean_line(re.sub(r"\s*:\s*", " - ", latin(text)), longest).strip()

@@ -1,0 +1,315 @@
+"""What we know about a company, and how its records arrive there.
+
+Facts are read at connect and once a day; settings are chosen sensibly from them at connect, and by
+the owner afterwards. Lines without a product are booked on one item, found by its name or created
+when a company is connected: so no invoice ever needs a call of its own for it.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import structlog
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.base import Json
+from models.quickbooks import Connection, ConnectionStatus
+from models.sales import PaymentMethod
+from outbox.company import Answer
+from quickbooks import client, tokens
+from quickbooks.faults import faults_in, parse_json
+from quickbooks.payloads import dumps
+
+FALLBACK_ITEM = "DunaHub services"
+FACTS_LAST = timedelta(days=1)
+MOST_ROWS = 1000  # of one query; longer lists are cut, as no owner chooses from more
+
+# How a payment method of ours is called in most companies, in the order we would choose.
+_METHOD_NAMES = {
+    PaymentMethod.CARD: ("credit card", "card", "visa", "mastercard"),
+    PaymentMethod.ACH: ("ach", "e-check", "echeck", "direct debit", "check"),
+}
+# Where a sale of services is booked, in the order we would choose.
+_INCOME_SUBTYPES = ("ServiceFeeIncome", "SalesOfProductIncome", "OtherPrimaryIncome")
+
+log = structlog.get_logger()
+
+
+class FactsUnavailable(Exception):
+    """The company could not be read now."""
+
+
+class Reader:
+    """Reads one company with one token, under one deadline."""
+
+    def __init__(self, config: Config, realm_id: str, token: str) -> None:
+        self.config = config
+        self.realm_id = realm_id
+        self.token = token
+        self.deadline = time.monotonic() + config.call_deadline.total_seconds()
+
+    def get(self, path: str, **query: str) -> Json:
+        return self._asked("GET", path, query)
+
+    def post(self, path: str, body: Json, **query: str) -> Json:
+        return self._asked("POST", path, query, dumps(body))
+
+    def rows(self, entity: str, where: str = "") -> list[Json]:
+        statement = f"select * from {entity} {where} maxresults {MOST_ROWS}"  # noqa: S608
+        found = self.get("query", query=" ".join(statement.split())).get("QueryResponse") or {}
+        return [row for row in found.get(entity, []) if isinstance(row, dict)]
+
+    def _asked(
+        self, method: str, path: str, query: dict[str, str], body: str | None = None
+    ) -> Json:
+        asked = urlencode({**query, "minorversion": client.MINOR_VERSION})
+        answer = client.call(
+            self.config,
+            self.realm_id,
+            self.token,
+            client.Call(method, path, asked, body),
+            self.deadline,
+        )
+        return _object(answer)
+
+
+def _object(answer: Answer) -> Json:
+    document = parse_json(answer.body)
+    if answer.status != 200 or document is None or faults_in(answer.body):
+        raise FactsUnavailable(f"QuickBooks answered {answer.status or answer.problem}.")
+    return document
+
+
+# --- Reading ------------------------------------------------------------------------------------
+
+
+def read_company(reader: Reader) -> Json:
+    """Name, country and home currency: whether we may connect to this company at all."""
+    info = reader.get(f"companyinfo/{reader.realm_id}").get("CompanyInfo") or {}
+    preferences = reader.get("preferences").get("Preferences") or {}
+    currency = preferences.get("CurrencyPrefs") or {}
+    return {
+        "name": str(info.get("CompanyName") or "QuickBooks company"),
+        "country": str(info.get("Country") or ""),
+        "home_currency": str((currency.get("HomeCurrency") or {}).get("value") or ""),
+        "preferences": _preferences(preferences),
+        "plan": _named_values(info.get("NameValue")),
+    }
+
+
+def _preferences(told: Json) -> Json:
+    sales = told.get("SalesFormsPrefs") or {}
+    tax = told.get("TaxPrefs") or {}
+    accounting = told.get("AccountingInfoPrefs") or {}
+    currency = told.get("CurrencyPrefs") or {}
+    return {
+        "custom_numbers": sales.get("CustomTxnNumbers") is True,
+        "applies_credits": sales.get("AutoApplyCredit") is True
+        or sales.get("AutoApplyPayments") is True,
+        "allows_discounts": sales.get("AllowDiscount") is True,
+        "uses_sales_tax": tax.get("UsingSalesTax") is True,
+        "automated_tax": "PartnerTaxEnabled" in tax,
+        "tax_code_id": str((tax.get("TaxGroupCodeRef") or {}).get("value") or ""),
+        "closed_until": accounting.get("BookCloseDate"),
+        "multicurrency": currency.get("MultiCurrencyEnabled") is True,
+    }
+
+
+def _named_values(told: object) -> Json:
+    pairs = told if isinstance(told, list) else []
+    wanted = ("SubscriptionStatus", "OfferingSku")
+    return {
+        str(pair["Name"]): str(pair.get("Value", ""))
+        for pair in pairs
+        if isinstance(pair, dict) and pair.get("Name") in wanted
+    }
+
+
+def read_facts(reader: Reader, company: Json) -> Json:
+    """The lists from which settings are chosen, beside what `read_company` found."""
+    accounts = reader.rows("Account", "where Active = true")
+    preferences = company["preferences"]
+    needs_codes = preferences["uses_sales_tax"] and not preferences["automated_tax"]
+    return {
+        **company,
+        "income_accounts": [
+            _account(row) for row in accounts if row.get("AccountType") == "Income"
+        ],
+        "deposit_accounts": [
+            _account(row)
+            for row in accounts
+            if row.get("AccountType") == "Bank" or row.get("AccountSubType") == "UndepositedFunds"
+        ],
+        "payment_methods": [_named(row) for row in reader.rows("PaymentMethod")],
+        "items": [
+            _named(row)
+            for row in reader.rows(
+                "Item", "where Type IN ('Service','NonInventory','Inventory') and Active = true"
+            )
+        ],
+        "tax_codes": _tax_codes(reader) if needs_codes else [],
+    }
+
+
+def _account(row: Json) -> Json:
+    return {
+        **_named(row, "FullyQualifiedName"),
+        "subtype": str(row.get("AccountSubType") or ""),
+    }
+
+
+def _named(row: Json, name: str = "Name") -> Json:
+    return {"id": str(row["Id"]), "name": str(row.get(name) or row.get("Name") or "")}
+
+
+def _tax_codes(reader: Reader) -> list[Json]:
+    percents = {str(row["Id"]): str(row.get("RateValue", 0)) for row in reader.rows("TaxRate")}
+    codes: list[Json] = []
+    for row in reader.rows("TaxCode"):
+        details = (row.get("SalesTaxRateList") or {}).get("TaxRateDetail") or []
+        ids = [str((detail.get("TaxRateRef") or {}).get("value")) for detail in details]
+        rates = [{"id": id_, "percent": percents[id_]} for id_ in ids if id_ in percents]
+        if rates and row.get("Active") is not False:
+            codes.append({**_named(row), "rates": rates})
+    return codes
+
+
+# --- Choosing -----------------------------------------------------------------------------------
+
+
+def choose_settings(facts: Json, chosen: Json) -> Json:
+    """How records arrive: as the owner chose, where that still exists, else a sound choice."""
+    income = _still_there(chosen.get("income_account_id"), facts["income_accounts"])
+    methods = chosen.get("payment_methods") or {}
+    deposits = chosen.get("deposit_accounts") or {}
+    return {
+        "income_account_id": income or _income_account(facts["income_accounts"]),
+        "fallback_item_id": _still_there(chosen.get("fallback_item_id"), facts["items"])
+        or _by_name(facts["items"], (FALLBACK_ITEM,)),
+        "payment_methods": {
+            method: _still_there(methods.get(method), facts["payment_methods"])
+            or _by_name(facts["payment_methods"], _METHOD_NAMES[method])
+            for method in PaymentMethod
+        },
+        "deposit_accounts": {
+            # Undeposited Funds, QuickBooks' own default: nobody's bank is guessed.
+            method: _still_there(deposits.get(method), facts["deposit_accounts"])
+            for method in PaymentMethod
+        },
+        "numbers": chosen.get("numbers") or "as_company",
+        "tax": chosen.get("tax") or {"mode": "as_company"},
+    }
+
+
+def _still_there(id_: str | None, options: Sequence[Json]) -> str | None:
+    if len(options) >= MOST_ROWS:
+        return id_  # the list was cut: it may stand further down
+    return id_ if any(option["id"] == id_ for option in options) else None
+
+
+def _income_account(accounts: Sequence[Json]) -> str | None:
+    def preference(account: Json) -> tuple[bool, int]:
+        by_name = account["name"].casefold() in ("services", "sales", "sales of product income")
+        known = account["subtype"] in _INCOME_SUBTYPES
+        rank = _INCOME_SUBTYPES.index(account["subtype"]) if known else len(_INCOME_SUBTYPES)
+        return (not by_name, rank)
+
+    return str(min(accounts, key=preference)["id"]) if accounts else None
+
+
+def _by_name(options: Sequence[Json], names: Sequence[str]) -> str | None:
+    by_name = {option["name"].casefold(): option["id"] for option in reversed(options)}
+    return next((by_name[name.casefold()] for name in names if name.casefold() in by_name), None)
+
+
+def ensure_fallback_item(reader: Reader, facts: Json, settings: Json) -> None:
+    """Creates the item for lines without a product where the company has none yet."""
+    if settings["fallback_item_id"] or not settings["income_account_id"]:
+        return
+    account = {"value": settings["income_account_id"]}
+    body: Json = {"Name": FALLBACK_ITEM, "Type": "Service", "IncomeAccountRef": account}
+    try:
+        created = reader.post("item", body).get("Item") or {}
+    except FactsUnavailable as problem:
+        # Records that need it ask for one; nothing else has to wait for it.
+        log.warning("no fallback item", realm=reader.realm_id, problem=str(problem))
+        return
+    settings["fallback_item_id"] = str(created["Id"])
+    facts["items"].append({"id": str(created["Id"]), "name": FALLBACK_ITEM})
+
+
+def for_documents(connection: Connection) -> Json:
+    """What `payloads` needs: the settings, with the company's own ways where nothing was chosen."""
+    settings, facts = dict(connection.settings), connection.facts
+    preferences: Json = facts.get("preferences") or {}
+    if settings.get("numbers", "as_company") == "as_company":
+        settings["numbers"] = "ours" if preferences.get("custom_numbers") else "quickbooks"
+    tax = dict(settings.get("tax") or {})
+    if tax.get("mode", "as_company") == "as_company":
+        tax["mode"] = _tax_mode(preferences)
+    tax.setdefault("code_id", preferences.get("tax_code_id"))
+    return {
+        **settings,
+        "tax": tax,
+        "tax_codes": facts.get("tax_codes", []),
+        "multicurrency": preferences.get("multicurrency", False),
+    }
+
+
+def _tax_mode(preferences: Json) -> str:
+    if not preferences.get("uses_sales_tax"):
+        return "line"  # QuickBooks computes none: a line of its own keeps the totals equal
+    return "automated" if preferences.get("automated_tax") else "manual"
+
+
+# --- Every day ----------------------------------------------------------------------------------
+
+
+def refresh_due(sessions: Sessions, config: Config) -> int:
+    """Reads anew the facts that are older than a day; says of how many companies."""
+    with sessions() as session:
+        oldest = func.clock_timestamp() - FACTS_LAST
+        stale = session.scalars(
+            select(Connection.id).where(
+                Connection.status == ConnectionStatus.CONNECTED,
+                Connection.environment == config.environment,
+                or_(Connection.facts_read_at.is_(None), Connection.facts_read_at < oldest),
+            )
+        ).all()
+    return sum(refresh(sessions, config, connection_id) for connection_id in stale)
+
+
+def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
+    """Reads the facts of one company anew. False when they cannot be had now."""
+    with sessions() as session:
+        known = session.get_one(Connection, connection_id)
+        realm_id, chosen = known.realm_id, known.settings
+    try:
+        token = tokens.access_token(sessions, config, connection_id)
+        reader = Reader(config, realm_id, token)
+        facts = read_facts(reader, read_company(reader))
+        settings = choose_settings(facts, chosen)
+        ensure_fallback_item(reader, facts, settings)
+    except (tokens.SignedOut, tokens.TokensUnavailable, FactsUnavailable) as problem:
+        log.info("facts not read", connection=connection_id, problem=str(problem))
+        return False
+    with sessions.begin() as session:
+        connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
+        if connection is not None:
+            if connection.settings != chosen:
+                settings = choose_settings(facts, connection.settings)  # the owner chose meanwhile
+            store(session, connection, facts, settings)
+    return True
+
+
+def store(session: Session, connection: Connection, facts: Json, settings: Json) -> None:
+    """Writes what was read and what follows from it."""
+    connection.company_name = facts["name"]
+    connection.country = facts["country"]
+    connection.facts = facts
+    connection.settings = settings
+    connection.facts_read_at = session.execute(select(func.clock_timestamp())).scalar_one()

@@ -1,0 +1,117 @@
+"""Is it the same thing? Our document beside what QuickBooks holds."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from quickbooks.payloads import Document
+
+INACTIVE_SUFFIX = " (deleted)"  # what QuickBooks appends to the name of an inactive record
+
+# Written once and then QuickBooks': a bookkeeper may add to the note, and tax is QuickBooks' own
+# arithmetic, whose result shows as a difference of totals.
+_NOT_COMPARED = frozenset({"PrivateNote", "TxnTaxDetail", "PaymentRefNum", "Type"})
+
+
+def differences(document: Document, found: Mapping[str, Any]) -> Document:
+    """The part of our document that QuickBooks holds otherwise; {} when nothing needs writing."""
+    return {
+        key: value
+        for key, value in document.items()
+        if key not in _NOT_COMPARED and not agrees(value, found.get(key))
+    }
+
+
+def agrees(ours: object, theirs: object) -> bool:
+    """Whether everything that we say stands there too; what they add does not count."""
+    match ours:
+        case dict():
+            if "value" in ours:  # a reference: only its id matters, the name is QuickBooks' own
+                return isinstance(theirs, dict) and _same(ours["value"], theirs.get("value"))
+            there = theirs if isinstance(theirs, dict) else {}
+            return all(agrees(value, there.get(key)) for key, value in ours.items())
+        case list():
+            there_lines = _own_lines(theirs)
+            return len(ours) == len(there_lines) and all(
+                agrees(one, other) for one, other in zip(ours, there_lines, strict=True)
+            )
+        case _:
+            return _same(ours, theirs)
+
+
+def _own_lines(theirs: object) -> list[object]:
+    """Their lines without the subtotal that QuickBooks adds by itself."""
+    if not isinstance(theirs, list):
+        return []
+    return [
+        line
+        for line in theirs
+        if not (isinstance(line, dict) and line.get("DetailType") == "SubTotalLineDetail")
+    ]
+
+
+def _same(ours: object, theirs: object) -> bool:
+    if isinstance(ours, bool) or ours is None:
+        return ours == theirs
+    if isinstance(ours, Decimal | int):
+        return _number(theirs) == ours
+    return str(ours) == ("" if theirs is None else str(theirs))
+
+
+def _number(value: object) -> Decimal | None:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+# --- Customers ----------------------------------------------------------------------------------
+
+
+def same_customer(document: Document, found: Mapping[str, Any]) -> bool:
+    """Plainly the same: same name, and the same e-mail address or phone number."""
+    if not same_name(document["DisplayName"], str(found.get("DisplayName", ""))):
+        return False
+    email, phone = email_of(document), phone_of(document)
+    return (email != "" and email == email_of(found)) or (phone != "" and phone == phone_of(found))
+
+
+def is_our_customer(document: Document, found: Mapping[str, Any]) -> bool:
+    """Whether it is what a create of ours, of which we heard nothing, would have made."""
+    return not differences(document, found) and (email_of(document), phone_of(document)) == (
+        email_of(found),
+        phone_of(found),
+    )
+
+
+def same_name(one: str, other: str) -> bool:
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.removesuffix(INACTIVE_SUFFIX).split()).casefold()
+
+
+def email_of(customer: Mapping[str, Any]) -> str:
+    return str((customer.get("PrimaryEmailAddr") or {}).get("Address", "")).strip().casefold()
+
+
+def phone_of(customer: Mapping[str, Any]) -> str:
+    """The digits of the phone number, without the country's own prefix."""
+    digits = re.sub(r"\D", "", str((customer.get("PrimaryPhone") or {}).get("FreeFormNumber", "")))
+    return digits[1:] if len(digits) == 11 and digits.startswith("1") else digits
+
+
+# --- Documents ----------------------------------------------------------------------------------
+
+
+def is_our_invoice(document: Document, total: str, found: Mapping[str, Any], mark: str) -> bool:
+    """It carries our mark, or is of the same customer, day and total."""
+    if mark in str(found.get("PrivateNote", "")):
+        return True
+    return (
+        agrees(document["CustomerRef"], found.get("CustomerRef"))
+        and agrees(document["TxnDate"], found.get("TxnDate"))
+        and _number(found.get("TotalAmt")) == Decimal(total)
+    )

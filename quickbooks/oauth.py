@@ -1,0 +1,256 @@
+"""Intuit's sign-in: where its endpoints are, and the three things one says to them.
+
+requests-oauthlib makes the requests. What an answer means is read from the raw response before
+oauthlib sees it, because its error classes lose the status and call an HTML page of an outage a
+missing token.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import requests
+from oauthlib.oauth2 import OAuth2Error
+from requests.auth import HTTPBasicAuth
+from requests_oauthlib import OAuth2Session
+
+from config import Config
+from quickbooks import client
+from quickbooks.faults import redact
+
+SCOPE = "com.intuit.quickbooks.accounting"
+TOKEN_DEADLINE = 10.0  # seconds; a refresh holds a row lock while it waits
+REVOKE_DEADLINE = 5.0  # seconds; a person waits, and a job tries again later
+DISCOVERY = {
+    "production": "https://developer.api.intuit.com/.well-known/openid_configuration",
+    "sandbox": "https://developer.api.intuit.com/.well-known/openid_sandbox_configuration",
+}
+DISCOVERY_LASTS = 86_400.0  # seconds
+# Asks Intuit to tell when the sign-in ends for good; without it the field does not appear.
+_HARD_EXPIRY_ASKED = {"x-include-refresh-token-hard-expires-in": "true"}
+
+
+class GrantRefused(Exception):
+    """Intuit says the code or token is no longer good: a person must sign in again."""
+
+
+class Misconfigured(Exception):
+    """Intuit does not know our client id or secret: an operator must act, no customer can."""
+
+
+class Unavailable(Exception):
+    """Intuit could not be reached or had trouble of its own: try again later."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    authorization: str
+    token: str
+    revocation: str
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What the token endpoint gave us."""
+
+    access_token: str
+    refresh_token: str
+    access_lasts: timedelta
+    refresh_lasts: timedelta
+    hard_lasts: timedelta | None  # until the sign-in ends whatever we do; None when not told
+
+    def __repr__(self) -> str:
+        return "Grant([hidden])"  # rule 17: a traceback must not tell
+
+
+# --- Where --------------------------------------------------------------------------------------
+
+_discovered: dict[str, tuple[float, Endpoints]] = {}
+_discovery_lock = threading.Lock()
+
+
+def endpoints(config: Config) -> Endpoints:
+    """Intuit's addresses from its discovery document, kept for a day. Raises Unavailable."""
+    address = DISCOVERY.get(
+        config.environment,
+        config.simulator_url.rstrip("/") + "/.well-known/openid_sandbox_configuration",
+    )
+    with _discovery_lock:
+        known = _discovered.get(address)
+        if known and time.monotonic() - known[0] < DISCOVERY_LASTS:
+            return known[1]
+        try:
+            found = _discover(config, address)
+        except Unavailable:
+            if known:
+                return known[1]  # Intuit's addresses outlive its outages
+            raise
+        _discovered[address] = (time.monotonic(), found)
+        return found
+
+
+def _discover(config: Config, address: str) -> Endpoints:
+    session = requests.Session()
+    client.mount(session)
+    try:
+        with client.until(time.monotonic() + TOKEN_DEADLINE), session:
+            response = session.get(address, timeout=TOKEN_DEADLINE, allow_redirects=False)
+        response.raise_for_status()
+        told = response.json()
+        found = Endpoints(
+            authorization=str(told["authorization_endpoint"]),
+            token=str(told["token_endpoint"]),
+            revocation=str(told["revocation_endpoint"]),
+        )
+    except (requests.RequestException, OSError, ValueError, KeyError, TypeError) as problem:
+        raise Unavailable("Intuit's discovery document could not be read.") from problem
+    if config.environment != "simulator":
+        for endpoint in (found.authorization, found.token, found.revocation):
+            _must_be_intuit(endpoint)
+    return found
+
+
+def _must_be_intuit(address: str) -> None:
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if parts.scheme != "https" or not (host == "intuit.com" or host.endswith(".intuit.com")):
+        raise Unavailable("Intuit's discovery document names an address outside intuit.com.")
+
+
+# --- What one says ------------------------------------------------------------------------------
+
+
+def authorize_url(config: Config, state: str) -> str:
+    """Where the browser goes to ask for the grant. Raises Unavailable."""
+    session = OAuth2Session(config.client_id, scope=[SCOPE], redirect_uri=config.redirect_uri)
+    url, _ = session.authorization_url(endpoints(config).authorization, state=state)
+    return str(url)
+
+
+def exchange(config: Config, code: str) -> Grant:
+    """The grant for a code. Raises GrantRefused, Misconfigured or Unavailable."""
+    session = _session(config)
+    return _grant(
+        lambda: session.fetch_token(
+            endpoints(config).token,
+            code=code,
+            auth=HTTPBasicAuth(config.client_id, config.client_secret),
+            include_client_id=False,
+            headers=_headers(),
+            timeout=TOKEN_DEADLINE,
+        )
+    )
+
+
+def refresh(config: Config, refresh_token: str) -> Grant:
+    """A fresh grant for a refresh token. Raises GrantRefused, Misconfigured or Unavailable."""
+    session = _session(config)  # without a scope: Intuit's own clients send none on refresh
+    return _grant(
+        lambda: session.refresh_token(
+            endpoints(config).token,
+            refresh_token=refresh_token,
+            auth=HTTPBasicAuth(config.client_id, config.client_secret),
+            headers=_headers(),
+            timeout=TOKEN_DEADLINE,
+        )
+    )
+
+
+def revoke(config: Config, token: str) -> bool:
+    """Ends a grant at Intuit. True when it is ended, or unknown there. Raises Unavailable."""
+    session = requests.Session()
+    client.mount(session)
+    try:
+        with client.until(time.monotonic() + REVOKE_DEADLINE), session:
+            response = session.post(
+                endpoints(config).revocation,
+                data=json.dumps({"token": token}),
+                auth=HTTPBasicAuth(config.client_id, config.client_secret),
+                headers={"Accept": "application/json", "Content-Type": "application/json"},
+                timeout=REVOKE_DEADLINE,
+                allow_redirects=False,
+            )
+    except (requests.RequestException, OSError) as problem:
+        raise Unavailable("Intuit could not be reached to end the grant.") from _bare(problem)
+    if response.status_code == 200:
+        return True
+    if response.status_code == 429 or not 400 <= response.status_code < 500:
+        raise Unavailable(f"Intuit answered {response.status_code} when asked to end the grant.")
+    return False
+
+
+def _headers() -> dict[str, str]:
+    return {
+        "Accept": "application/json",
+        "Content-Type": "application/x-www-form-urlencoded",
+        **_HARD_EXPIRY_ASKED,
+    }
+
+
+def _session(config: Config) -> OAuth2Session:
+    session = OAuth2Session(config.client_id, redirect_uri=config.redirect_uri)
+    session.max_redirects = 0  # a redirect would carry our secret to who knows where
+    client.mount(session)
+    session.register_compliance_hook("access_token_response", _judge)
+    session.register_compliance_hook("refresh_token_response", _judge)
+    return session
+
+
+def _judge(response: requests.Response) -> requests.Response:
+    """Raises for anything but a grant, by the status and the error that Intuit itself gave."""
+    if response.status_code == 200:
+        return response
+    try:
+        error = response.json().get("error")
+    except (ValueError, AttributeError):
+        error = None
+    if response.status_code == 400 and error == "invalid_grant":
+        raise GrantRefused("Intuit refused the code or token.")
+    if error in ("invalid_client", "unauthorized_client"):
+        raise Misconfigured("Intuit does not accept our client id and secret.")
+    raise Unavailable(f"Intuit's token endpoint answered {response.status_code}.")
+
+
+def _grant(ask: Any) -> Grant:
+    try:
+        with client.until(time.monotonic() + TOKEN_DEADLINE):
+            token: Mapping[str, Any] = ask()
+        return Grant(
+            access_token=str(token["access_token"]),
+            refresh_token=str(token["refresh_token"]),
+            access_lasts=_lasts(token, "expires_in", 3600),
+            refresh_lasts=_lasts(token, "x_refresh_token_expires_in", 8_640_000),
+            hard_lasts=_hard_lasts(token),
+        )
+    except (GrantRefused, Misconfigured, Unavailable):
+        raise
+    except (requests.RequestException, OAuth2Error, OSError, ValueError, KeyError) as problem:
+        _unavailable(problem)
+
+
+def _unavailable(problem: Exception) -> NoReturn:
+    raise Unavailable("Intuit's token endpoint gave no usable answer.") from _bare(problem)
+
+
+def _bare(problem: Exception) -> Exception:
+    """The problem's kind and words, without the request that hangs on it and its secrets."""
+    return RuntimeError(f"{type(problem).__name__}: {redact(str(problem))}")
+
+
+def _lasts(token: Mapping[str, Any], key: str, otherwise: int) -> timedelta:
+    """A number of seconds, which Intuit sometimes writes as a string."""
+    try:
+        return timedelta(seconds=int(token.get(key, otherwise)))
+    except (TypeError, ValueError):
+        return timedelta(seconds=otherwise)
+
+
+def _hard_lasts(token: Mapping[str, Any]) -> timedelta | None:
+    if "x_refresh_token_hard_expires_in" not in token:
+        return None
+    return _lasts(token, "x_refresh_token_hard_expires_in", 0)

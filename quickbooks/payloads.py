@@ -1,0 +1,510 @@
+"""Documents for QuickBooks, made from a snapshot, links and settings. Pure functions.
+
+Money and quantities are `Decimal` from the snapshot's strings to the digits in the body. Fields
+that nobody filled in are left out, so that nothing is blanked over there that we do not manage.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from models.base import Json
+from models.sales import RecordType
+from outbox.company import Fault, Record, Remote
+from quickbooks.cleaning import clean_line, clean_name, clean_text, loses_letters
+
+Document = dict[str, Any]
+
+# Lengths from Intuit's reference of each entity.
+NAME_LONGEST = 500
+ITEM_NAME_LONGEST = 100
+COMPANY_LONGEST = 100
+EMAIL_LONGEST = 100
+PHONE_LONGEST = 30
+ADDRESS_LINE_LONGEST = 500
+ADDRESS_LINES_LONGEST = 2000  # Line1 to Line5 together
+CITY_LONGEST = 255
+POSTAL_CODE_LONGEST = 30
+DESCRIPTION_LONGEST = 4000
+NOTE_LONGEST = 4000
+MEMO_LONGEST = 1000
+NUMBER_LONGEST = 21
+REFERENCE_LONGEST = 21  # of a payment: by convention, no limit is documented
+AMOUNT_LIMIT = Decimal(10**10)  # a line's amount has ten digits before the point
+PRICE_LIMIT = Decimal(99_999_999_999)
+
+ENTITY = {
+    RecordType.LEAD: "Customer",
+    RecordType.PRODUCT: "Item",
+    RecordType.INVOICE: "Invoice",
+    RecordType.PAYMENT: "Payment",
+}
+# What the property that an empty value clears looks like in a sparse update: objects are cleared
+# by {}, texts by "", both taken from what others found out; null would be read as "not sent".
+_CLEARED: Document = {
+    "CompanyName": "",
+    "PrimaryEmailAddr": {},
+    "PrimaryPhone": {},
+    "BillAddr": {},
+    "CustomerMemo": {"value": ""},
+    "PrivateNote": "",
+    "Description": "",
+}
+
+
+class NotWritable(Exception):
+    """QuickBooks would refuse this record, and only a person can change that."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.code)
+        self.fault = fault
+
+
+class Missing(Exception):
+    """A record that must be in QuickBooks first is not linked."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"{record.type} {record.id}")
+        self.record = record
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A field whose text reaches QuickBooks differently."""
+
+    field: str
+    was: str
+    became: str
+
+
+# --- Bodies -------------------------------------------------------------------------------------
+
+
+def dumps(value: object) -> str:
+    """JSON with every `Decimal` written digit by digit: 100.00 stays 100.00."""
+    match value:
+        case dict():
+            return (
+                "{" + ",".join(f"{_quoted(key)}:{dumps(each)}" for key, each in value.items()) + "}"
+            )
+        case list() | tuple():
+            return "[" + ",".join(map(dumps, value)) + "]"
+        case Decimal():
+            return format(value, "f")
+        case float():
+            raise TypeError("Money must not become a float.")
+        case _:
+            return _quoted(value)
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def document(
+    record: Record, payload: Json, links: Mapping[Record, Remote], settings: Json
+) -> Document:
+    """What QuickBooks should hold of the record. Raises NotWritable or Missing."""
+    match record.type:
+        case RecordType.LEAD:
+            return customer(payload)
+        case RecordType.PRODUCT:
+            return item(payload, settings)
+        case RecordType.INVOICE:
+            return invoice(payload, links, settings)
+        case RecordType.PAYMENT:
+            return payment(payload, links, settings)
+
+
+def sparse(remote: Remote, changes: Document) -> Document:
+    """The body of an update that touches nothing but `changes`."""
+    return {"Id": remote.id, "SyncToken": remote.version, "sparse": True, **changes}
+
+
+def changed(before: Document, now: Document) -> Document:
+    """What an update must say to turn `before` into `now`: new values, and cleared ones."""
+    changes = {key: value for key, value in now.items() if before.get(key) != value}
+    gone = {key: _CLEARED[key] for key in before if key not in now and key in _CLEARED}
+    return {**changes, **gone}
+
+
+# --- Customers ----------------------------------------------------------------------------------
+
+_EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s,;<>()]+\.[^@\s,;<>().]+")
+
+
+def customer(payload: Json) -> Document:
+    """A lead as a customer. Its internal notes never leave DunaHub."""
+    document: Document = {"DisplayName": customer_name(payload)}
+    if company := clean_line(payload["company_name"], COMPANY_LONGEST):
+        document["CompanyName"] = company
+    if email := payload["email"].strip():
+        document["PrimaryEmailAddr"] = {"Address": _judged_email(email)}
+    if phone := clean_line(payload["phone"], PHONE_LONGEST):
+        document["PrimaryPhone"] = {"FreeFormNumber": phone}
+    if address := _address(payload):
+        document["BillAddr"] = address
+    return document
+
+
+def customer_name(payload: Json) -> str:
+    """The DisplayName: what a person chose for QuickBooks, else the lead's own name."""
+    return _judged_name(payload["quickbooks_name"] or payload["name"], NAME_LONGEST)
+
+
+def _judged_name(name: str, longest: int) -> str:
+    if loses_letters(name):
+        raise NotWritable(Fault("name_characters", about={"name": name}, field="name"))
+    cleaned = clean_name(name, longest)
+    if not cleaned:
+        raise NotWritable(Fault("no_name", field="name"))
+    return cleaned
+
+
+def _judged_email(email: str) -> str:
+    if len(email) > EMAIL_LONGEST:
+        about = {"label": "The e-mail address", "max": EMAIL_LONGEST}
+        raise NotWritable(Fault("2050", about=about, field="email"))
+    if not email.isascii() or not _EMAIL.fullmatch(email):
+        raise NotWritable(Fault("2210", about={"email": email}, field="email"))
+    return email
+
+
+def _address(payload: Json) -> Document:
+    street = [clean_line(line, ADDRESS_LINE_LONGEST) for line in payload["street"].splitlines()]
+    street = [line for line in street if line]
+    if len(street) > 5:
+        street = [*street[:4], clean_line(" ".join(street[4:]), ADDRESS_LINE_LONGEST)]
+    room = ADDRESS_LINES_LONGEST
+    address: Document = {}
+    for position, line in enumerate(street, start=1):
+        if kept := line[:room].rstrip():
+            address[f"Line{position}"] = kept
+        room -= len(kept)
+    rest = {
+        "City": clean_line(payload["city"], CITY_LONGEST),
+        "CountrySubDivisionCode": clean_line(payload["state"], CITY_LONGEST),
+        "PostalCode": clean_line(payload["postal_code"], POSTAL_CODE_LONGEST),
+    }
+    return address | {key: value for key, value in rest.items() if value}
+
+
+# --- Items --------------------------------------------------------------------------------------
+
+
+def item(payload: Json, settings: Json) -> Document:
+    """A product as a service item: nothing is counted in stock."""
+    account = settings.get("income_account_id")
+    if not account:
+        raise NotWritable(Fault("no_income_account", about={"item": payload["name"]}))
+    document: Document = {
+        "Name": _judged_name(payload["name"], ITEM_NAME_LONGEST),
+        "Type": "Service",
+        "IncomeAccountRef": {"value": account},
+        "UnitPrice": shortest(_price(payload["unit_price"])),
+        "Taxable": payload["taxable"],
+    }
+    if description := clean_text(payload["description"], DESCRIPTION_LONGEST):
+        document["Description"] = description
+    return document
+
+
+# --- Invoices -----------------------------------------------------------------------------------
+
+
+def invoice(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
+    """An invoice with all its lines; dates as given, sums as we computed them."""
+    if not payload["lines"]:
+        raise NotWritable(Fault("no_lines", field="lines"))
+    if Decimal(payload["total"]) < 0:
+        raise NotWritable(
+            Fault("negative_total", about={"amount": payload["total"]}, field="lines")
+        )
+    document: Document = {
+        "CustomerRef": {"value": _linked(links, RecordType.LEAD, payload["lead_id"])}
+    }
+    if settings.get("numbers") != "quickbooks":
+        document["DocNumber"] = document_number(payload)
+    document["TxnDate"] = payload["issued_on"]
+    document["DueDate"] = payload["due_on"]
+    document["Line"] = _lines(payload, links, settings)
+    if tax := _tax_detail(payload, settings):
+        document["TxnTaxDetail"] = tax
+    if memo := clean_text(payload["memo"], MEMO_LONGEST):
+        document["CustomerMemo"] = {"value": memo}
+    # Our number and mark: by them the invoice is found again whatever number QuickBooks gave it.
+    document["PrivateNote"] = f"DunaHub invoice {document_number(payload)}, {payload['mark']}"
+    if settings.get("multicurrency"):
+        document["CurrencyRef"] = {"value": "USD"}
+    return document
+
+
+def document_number(payload: Json) -> str:
+    return clean_line(payload["number"], NUMBER_LONGEST)
+
+
+def _linked(links: Mapping[Record, Remote], type_: RecordType, id_: int) -> str:
+    record = Record(type_, id_)
+    if record not in links:
+        raise Missing(record)
+    return links[record].id
+
+
+def _lines(payload: Json, links: Mapping[Record, Remote], settings: Json) -> list[Document]:
+    lines = [_line(line, payload, links, settings) for line in payload["lines"]]
+    tax = Decimal(payload["tax_amount"])
+    if tax and tax_mode(settings) == "line":
+        lines.append(_tax_line(tax, payload, settings))
+    return lines
+
+
+def _line(line: Json, payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
+    amount = _amount(line["amount"])
+    quantity, price = Decimal(line["quantity"]), _price(line["unit_price"])
+    description = clean_text(
+        line["description"] or line.get("product_name") or "", DESCRIPTION_LONGEST
+    )
+    detail: Document = {"ItemRef": {"value": _item_of(line, links, settings)}}
+    if _quickbooks_agrees(quantity, price, amount):
+        detail |= {"Qty": shortest(quantity), "UnitPrice": shortest(price)}
+    else:
+        asked = f"{shortest(quantity)} x {shortest(price)}"
+        description = clean_text(f"{asked} {description}", DESCRIPTION_LONGEST)
+    is_taxed = line["taxable"] and taxes_lines(payload, settings)
+    detail["TaxCodeRef"] = {"value": "TAX" if is_taxed else "NON"}
+    document: Document = {"Amount": amount, "DetailType": "SalesItemLineDetail"}
+    if description:
+        document["Description"] = description
+    return document | {"SalesItemLineDetail": detail}
+
+
+def _item_of(line: Json, links: Mapping[Record, Remote], settings: Json) -> str:
+    if line["product_id"] is not None:
+        return _linked(links, RecordType.PRODUCT, line["product_id"])
+    fallback = settings.get("fallback_item_id")
+    if not fallback:
+        raise NotWritable(Fault("no_fallback_item", field="lines"))
+    return str(fallback)
+
+
+def _quickbooks_agrees(quantity: Decimal, price: Decimal, amount: Decimal) -> bool:
+    """Whether QuickBooks computes the same amount, however it rounds a half cent (its fault 6070).
+
+    A line that it might see differently is sent as an amount alone.
+    """
+    exact = quantity * price
+    nearest = exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
+    is_half = abs(exact * 100 % 1) == Decimal("0.5")
+    return nearest == amount and not is_half and quantity != 0
+
+
+def _tax_line(tax: Decimal, payload: Json, settings: Json) -> Document:
+    """Sales tax as a line of its own, for companies in which QuickBooks computes none."""
+    fallback = settings.get("fallback_item_id")
+    if not fallback:
+        raise NotWritable(Fault("no_fallback_item", field="lines"))
+    return {
+        "Amount": tax,
+        "DetailType": "SalesItemLineDetail",
+        "Description": f"Sales tax {shortest(Decimal(payload['tax_rate']), 0)}%",
+        "SalesItemLineDetail": {
+            "ItemRef": {"value": str(fallback)},
+            "TaxCodeRef": {"value": "NON"},
+        },
+    }
+
+
+def tax_mode(settings: Json) -> str:
+    """none | line | manual | automated: who computes sales tax, and where it stands."""
+    return str(settings.get("tax", {}).get("mode", "none"))
+
+
+def taxes_lines(payload: Json, settings: Json) -> bool:
+    """Whether lines are marked taxable. Never where we charge nothing: QuickBooks would add tax."""
+    return Decimal(payload["tax_rate"]) > 0 and tax_mode(settings) in ("manual", "automated")
+
+
+def _tax_detail(payload: Json, settings: Json) -> Document | None:
+    """Our tax, for companies that keep their own rates; those with automated tax compute theirs.
+
+    Told in full (code, total and a line for each rate of the code), because QuickBooks keeps a
+    total that differs from its own only then.
+    """
+    if tax_mode(settings) != "manual" or not taxes_lines(payload, settings):
+        return None
+    tax = _amount(payload["tax_amount"])
+    code = _tax_code(payload, settings)
+    if code is None:
+        return {"TotalTax": tax}
+    taxable = sum(
+        (Decimal(line["amount"]) for line in payload["lines"] if line["taxable"]), Decimal("0.00")
+    )
+    return {
+        "TxnTaxCodeRef": {"value": code["id"]},
+        "TotalTax": tax,
+        "TaxLine": [
+            {
+                "Amount": amount,
+                "DetailType": "TaxLineDetail",
+                "TaxLineDetail": {
+                    "TaxRateRef": {"value": rate["id"]},
+                    "PercentBased": True,
+                    "TaxPercent": Decimal(rate["percent"]),
+                    "NetAmountTaxable": taxable,
+                },
+            }
+            for rate, amount in _shared_out(tax, code["rates"])
+        ],
+    }
+
+
+def _tax_code(payload: Json, settings: Json) -> Json | None:
+    """The code of the same rate, else the company's usual one."""
+    codes: Sequence[Json] = settings.get("tax_codes", [])
+    codes = [code for code in codes if code["rates"]]
+    rate = Decimal(payload["tax_rate"])
+    same = [code for code in codes if sum(Decimal(one["percent"]) for one in code["rates"]) == rate]
+    usual = [code for code in codes if code["id"] == settings.get("tax", {}).get("code_id")]
+    preferred = [code for code in same if code in usual] or same or usual
+    return preferred[0] if preferred else None
+
+
+def _shared_out(tax: Decimal, rates: Sequence[Json]) -> list[tuple[Json, Decimal]]:
+    """The tax by the rates of its code, to the cent; the last rate takes what is left."""
+    whole = sum(Decimal(rate["percent"]) for rate in rates) or Decimal(1)
+    shares: list[tuple[Json, Decimal]] = []
+    left = tax
+    for rate in rates[:-1]:
+        share = (tax * Decimal(rate["percent"]) / whole).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        shares.append((rate, share))
+        left -= share
+    return [*shares, (rates[-1], left)]
+
+
+# --- Payments -----------------------------------------------------------------------------------
+
+
+def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
+    """A payment on its invoice. What the invoice cannot take stays as the customer's credit."""
+    invoice_id = _linked(links, RecordType.INVOICE, payload["invoice_id"])
+    billed = links[Record(RecordType.INVOICE, payload["invoice_id"])]
+    if billed.voided:
+        raise NotWritable(Fault("invoice_voided", about={"invoice": payload["invoice_number"]}))
+    method = payload["method"]
+    amount = _amount(payload["amount"])
+    applied = min(amount, _open_balance(payload, billed))
+    document: Document = {
+        "CustomerRef": {"value": _linked(links, RecordType.LEAD, payload["lead_id"])},
+        "TotalAmt": amount,
+        "TxnDate": payload["received_on"],
+        "PaymentRefNum": payload["mark"][:REFERENCE_LONGEST],
+    }
+    if method_id := settings.get("payment_methods", {}).get(method):
+        document["PaymentMethodRef"] = {"value": method_id}
+    if account := settings.get("deposit_accounts", {}).get(method):
+        document["DepositToAccountRef"] = {"value": account}
+    if settings.get("multicurrency"):
+        document["CurrencyRef"] = {"value": "USD"}
+    note = f"Invoice {payload['invoice_number']}. {payload['note']}"
+    document["PrivateNote"] = clean_text(note, NOTE_LONGEST)
+    document["Line"] = []
+    if applied > 0:
+        linked = [{"TxnId": invoice_id, "TxnType": "Invoice"}]
+        document["Line"] = [{"Amount": applied, "LinkedTxn": linked}]
+    return document
+
+
+def _open_balance(payload: Json, billed: Remote) -> Decimal:
+    """What the invoice still takes over there, after the payments recorded before this one."""
+    total = _cents(billed.total if billed.total is not None else payload["invoice_total"])
+    return max(total - _cents(payload["paid_before"]), Decimal("0.00"))
+
+
+# --- Numbers ------------------------------------------------------------------------------------
+
+
+def _cents(text: str) -> Decimal:
+    return Decimal(text).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+def _amount(text: str) -> Decimal:
+    amount = _cents(text)
+    if abs(amount) >= AMOUNT_LIMIT:
+        raise NotWritable(
+            Fault("amount_too_large", about={"amount": f"${amount:,}"}, field="lines")
+        )
+    return amount
+
+
+def _price(text: str) -> Decimal:
+    price = Decimal(text)
+    if abs(price) > PRICE_LIMIT:
+        raise NotWritable(Fault("amount_too_large", about={"amount": f"${price:,}"}, field="lines"))
+    return price
+
+
+def shortest(number: Decimal, places: int = 2) -> Decimal:
+    """Without zeros that say nothing, but at least `places` decimals unless it is whole."""
+    bare = number.normalize()
+    exponent = bare.as_tuple().exponent
+    if isinstance(exponent, int) and exponent >= 0:
+        return bare.quantize(Decimal(1))
+    return (
+        bare
+        if isinstance(exponent, int) and -exponent >= places
+        else number.quantize(Decimal(1).scaleb(-places))
+    )
+
+
+# --- What became different on the way ------------------------------------------------------------
+
+
+def cleanings(type_: RecordType, payload: Json) -> list[Cleaned]:
+    """The fields of a snapshot whose text QuickBooks gets in another form, for people to see."""
+    found: list[Cleaned] = []
+
+    def note(field: str, was: str | None, became: str) -> None:
+        if was and " ".join(was.split()) != " ".join(became.split()):
+            found.append(Cleaned(field, was, became))
+
+    match type_:
+        case RecordType.LEAD:
+            name = payload["quickbooks_name"] or payload["name"]
+            note("name", name, clean_name(name, NAME_LONGEST))
+            note(
+                "company_name",
+                payload["company_name"],
+                clean_line(payload["company_name"], COMPANY_LONGEST),
+            )
+            note("phone", payload["phone"], clean_line(payload["phone"], PHONE_LONGEST))
+            for field, longest in (
+                ("city", CITY_LONGEST),
+                ("state", CITY_LONGEST),
+                ("postal_code", POSTAL_CODE_LONGEST),
+            ):
+                note(field, payload[field], clean_line(payload[field], longest))
+            address = _address(payload)
+            lines = [address.get(f"Line{position}", "") for position in range(1, 6)]
+            note("street", payload["street"], " ".join(filter(None, lines)))
+        case RecordType.PRODUCT:
+            note("name", payload["name"], clean_name(payload["name"], ITEM_NAME_LONGEST))
+            note(
+                "description",
+                payload["description"],
+                clean_text(payload["description"], DESCRIPTION_LONGEST),
+            )
+        case RecordType.INVOICE:
+            note("number", payload["number"], document_number(payload))
+            note("memo", payload["memo"], clean_text(payload["memo"], MEMO_LONGEST))
+            for line in payload["lines"]:
+                note(
+                    "lines",
+                    line["description"],
+                    clean_text(line["description"], DESCRIPTION_LONGEST),
+                )
+        case RecordType.PAYMENT:
+            note("note", payload["note"], clean_text(payload["note"], NOTE_LONGEST))
+    return found

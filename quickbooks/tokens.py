@@ -1,0 +1,226 @@
+"""Tokens: encrypted where they lie, and refreshed once however many ask.
+
+A refresh is the one call that is made inside a transaction (rule 8): it holds the lock of its
+token row, so that the pair Intuit hands out is neither asked for twice nor lost.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import AuditEvent
+from models.quickbooks import Connection, ConnectionStatus, Revocation, Tokens
+from outbox import lanes
+from quickbooks import oauth
+
+EARLY = timedelta(minutes=5)  # a token is renewed when less than this is left of its hour
+LOCK_WAIT = "12s"  # longer than a refresh may take, so that a waiter gets its result
+IDLE = timedelta(days=1)  # a connection nobody used is refreshed once a day, to stay alive
+
+log = structlog.get_logger()
+
+
+class SignedOut(Exception):
+    """There is no usable sign-in, and only a person can make one."""
+
+
+class TokensUnavailable(Exception):
+    """There may be a sign-in, but Intuit (or our own configuration) keeps us from using it now."""
+
+
+# --- At rest ------------------------------------------------------------------------------------
+
+
+def encrypt(config: Config, token: str) -> str:
+    return _vault(config).encrypt(token.encode()).decode()
+
+
+def decrypt(config: Config, stored: str) -> str:
+    """The token. Raises TokensUnavailable when none of our keys opens it."""
+    try:
+        return _vault(config).decrypt(stored.encode()).decode()
+    except InvalidToken:
+        log.error("a stored token opens with none of TOKEN_KEYS")
+        raise TokensUnavailable("No key opens this token.") from None
+
+
+def _vault(config: Config) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in config.token_keys])
+
+
+def new_key() -> str:
+    """A key for TOKEN_KEYS. Put it first, run `rotate`, then drop the old one."""
+    return Fernet.generate_key().decode()
+
+
+def rotate(sessions: Sessions, config: Config) -> int:
+    """Encrypts everything anew with the first key; says how many tokens that were."""
+    vault, count = _vault(config), 0
+    with sessions.begin() as session:
+        for tokens in session.scalars(select(Tokens).with_for_update()):
+            tokens.access_token = vault.rotate(tokens.access_token.encode()).decode()
+            tokens.refresh_token = vault.rotate(tokens.refresh_token.encode()).decode()
+            count += 2
+        pending = select(Revocation).where(Revocation.token.is_not(None)).with_for_update()
+        for revocation in session.scalars(pending):
+            revocation.token = vault.rotate((revocation.token or "").encode()).decode()
+            count += 1
+    return count
+
+
+# --- In use -------------------------------------------------------------------------------------
+
+
+def access_token(
+    sessions: Sessions, config: Config, connection_id: int, *, refused: str | None = None
+) -> str:
+    """A token for the next call; renewed when less than five minutes are left.
+
+    `refused` is a token that QuickBooks has just turned down: it is renewed whatever its age,
+    unless someone else did so meanwhile. Raises SignedOut or TokensUnavailable.
+    """
+    with sessions() as session:
+        tokens = session.get(Tokens, connection_id)
+        if tokens is None:
+            raise SignedOut("There is no sign-in for this company.")
+        if token := _usable(session, config, tokens, refused):
+            return token
+    return _refresh(sessions, config, connection_id, refused)
+
+
+def _usable(session: Session, config: Config, tokens: Tokens, refused: str | None) -> str | None:
+    if tokens.access_expires_at - _now(session) < EARLY:
+        return None
+    token = decrypt(config, tokens.access_token)
+    return None if token == refused else token
+
+
+def _refresh(sessions: Sessions, config: Config, connection_id: int, refused: str | None) -> str:
+    """Asks Intuit once, with the row locked; the new pair is committed before anyone uses it."""
+    sent = ""
+    try:
+        with sessions.begin() as session:
+            session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
+            tokens = session.get(Tokens, connection_id, with_for_update={"key_share": True})
+            if tokens is None:
+                raise SignedOut("The sign-in was ended meanwhile.")
+            if token := _usable(session, config, tokens, refused):
+                return token  # someone else has refreshed while we waited for the lock
+            sent = tokens.refresh_token
+            grant = oauth.refresh(config, decrypt(config, sent))
+            store(session, config, tokens, grant)
+    except oauth.GrantRefused:
+        expire(sessions, connection_id, sent, reason="refused")
+        raise SignedOut("Intuit no longer renews this sign-in.") from None
+    except oauth.Misconfigured:
+        log.error("Intuit does not accept QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET")
+        raise TokensUnavailable("Our own configuration is wrong.") from None
+    except oauth.Unavailable as problem:
+        log.warning("refresh failed", connection=connection_id, problem=str(problem))
+        raise TokensUnavailable(str(problem)) from None
+    except OperationalError as problem:
+        raise TokensUnavailable("The sign-in is being renewed by someone else.") from problem
+    _note_hard_expiry(sessions, connection_id, grant)
+    return grant.access_token
+
+
+def _note_hard_expiry(sessions: Sessions, connection_id: int, grant: oauth.Grant) -> None:
+    """Keeps the day on which the sign-in ends for good; apart, for the order of locks."""
+    if grant.hard_lasts is None:
+        return
+    with sessions.begin() as session:
+        ends_at = _now(session) + grant.hard_lasts
+        known = session.scalar(
+            select(Connection.hard_expires_at).where(Connection.id == connection_id)
+        )
+        if known is None or abs(ends_at - known) > timedelta(hours=1):
+            session.execute(
+                update(Connection)
+                .where(Connection.id == connection_id)
+                .values(hard_expires_at=ends_at)
+            )
+
+
+def store(session: Session, config: Config, tokens: Tokens, grant: oauth.Grant) -> None:
+    """Writes a grant into its row."""
+    now = _now(session)
+    tokens.access_token = encrypt(config, grant.access_token)
+    tokens.refresh_token = encrypt(config, grant.refresh_token)
+    tokens.access_expires_at = now + grant.access_lasts
+    tokens.refresh_expires_at = now + grant.refresh_lasts
+    tokens.refreshed_at = now
+
+
+def _now(session: Session) -> datetime:
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+# --- The end of a sign-in -----------------------------------------------------------------------
+
+
+def expire(sessions: Sessions, connection_id: int, stored: str, *, reason: str) -> bool:
+    """Marks a connection whose sign-in Intuit refused, and holds its lane, together.
+
+    `stored` is the refused token as it lies in its row: a row that holds another one by now was
+    renewed meanwhile, by a reconnect perhaps, and stays as it is. False then.
+    """
+    with sessions.begin() as session:
+        connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
+        tokens = session.get(Tokens, connection_id, with_for_update={"key_share": True})
+        if connection is None or tokens is None:
+            return False
+        if stored not in (tokens.refresh_token, tokens.access_token):
+            return False
+        if connection.status != ConnectionStatus.CONNECTED:
+            return False
+        connection.status = ConnectionStatus.EXPIRED
+        connection.status_reason = reason
+        connection.status_since = _now(session)
+        lanes.hold(session, connection.lane_id, "signed_out")
+        session.add(
+            AuditEvent(
+                organization_id=connection.organization_id,
+                action="quickbooks.expired",
+                details={"company": connection.company_name, "reason": reason},
+            )
+        )
+    log.warning("connection expired", connection=connection_id, reason=reason)
+    return True
+
+
+def expire_refused(sessions: Sessions, config: Config, connection_id: int, refused: str) -> bool:
+    """Marks a connection whose fresh access token QuickBooks refused again and again."""
+    with sessions() as session:
+        tokens = session.get(Tokens, connection_id)
+    if tokens is None or decrypt(config, tokens.access_token) != refused:
+        return False
+    return expire(sessions, connection_id, tokens.access_token, reason="access_refused")
+
+
+def keep_alive_due(sessions: Sessions, config: Config) -> int:
+    """Refreshes connections that nobody used for a day, lest they run out; says how many."""
+    with sessions() as session:
+        idle = session.scalars(
+            select(Tokens.connection_id)
+            .join(Connection, Connection.id == Tokens.connection_id)
+            .where(
+                Connection.status == ConnectionStatus.CONNECTED,
+                Connection.environment == config.environment,
+                Tokens.refreshed_at < func.clock_timestamp() - IDLE,
+            )
+        ).all()
+    kept = 0
+    for connection_id in idle:
+        try:
+            access_token(sessions, config, connection_id)
+        except (SignedOut, TokensUnavailable):
+            continue
+        kept += 1
+    return kept
