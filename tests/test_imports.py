@@ -1,4 +1,4 @@
-"""The top-level modules keep the direction app → views → quickbooks → outbox → models → db → config.
+"""Top-level modules keep the order app → views → quickbooks → outbox → models → db → config.
 
 Packages are held to it by import-linter (pyproject.toml), which does not know single modules.
 """
