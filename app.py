@@ -24,7 +24,7 @@ from models.passwords import DEMO_EMAILS
 from outbox import scheduler
 from outbox.capture import attach
 from outbox.scheduler import Job
-from quickbooks import connections, tokens
+from quickbooks import connections, facts, tokens
 from quickbooks.delivery import QuickBooks
 
 log = structlog.get_logger()
@@ -44,17 +44,12 @@ class DunaHub:
         return scheduler.start(self.sessions, self.company, self.config, self._jobs())
 
     def _jobs(self) -> list[Job]:
+        sessions, config = self.sessions, self.config
         return [
-            Job(
-                "revoke",
-                timedelta(minutes=1),
-                lambda: connections.revoke_due(self.sessions, self.config),
-            ),
-            Job(
-                "keep-alive",
-                timedelta(hours=1),
-                lambda: tokens.keep_alive_due(self.sessions, self.config),
-            ),
+            Job("revoke", timedelta(minutes=1), lambda: connections.revoke_due(sessions, config)),
+            Job("keep-alive", timedelta(hours=1), lambda: tokens.keep_alive_due(sessions, config)),
+            Job("facts", timedelta(hours=1), lambda: facts.refresh_due(sessions, config)),
+            Job("probe", timedelta(hours=4), lambda: connections.probe_due(sessions, config)),
         ]
 
 
