@@ -451,10 +451,11 @@ def _store_tokens(
     session: Session, config: Config, connection: Connection, grant: oauth.Grant
 ) -> None:
     stored = session.get(Tokens, connection.id, with_for_update={"key_share": True})
-    if stored is None:
-        stored = Tokens(connection_id=connection.id, organization_id=connection.organization_id)
-        session.add(stored)
+    stored = stored or Tokens(
+        connection_id=connection.id, organization_id=connection.organization_id
+    )
     tokens.store(session, config, stored, grant)
+    session.add(stored)
     # The person has just granted access anew: a revoke still to come could end that grant too.
     session.execute(
         delete(Revocation).where(
