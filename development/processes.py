@@ -19,9 +19,10 @@ TETHER = """
 exec 3<&0
 signal=$1; shift
 "$@" 3<&- & child=$!
-{ cat >/dev/null; kill -"$signal" "$child"; } <&3 & reader=$!
+{ read -r _; kill -"$signal" "$child"; } <&3 & reader=$!
 wait "$child"; code=$?
 kill "$reader" 2>/dev/null
+wait "$reader"
 exit "$code"
 """
 
@@ -75,6 +76,14 @@ def start(
         start_new_session=True,  # Ctrl-C is for us; we stop the children in their order
     )
     return Tethered(name, shell)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still does anything. One that ended may wait long for someone to notice."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

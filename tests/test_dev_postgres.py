@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from development.postgres import PostgresFailed, running_postgres
+from development.processes import alive
 
 OWNER = """
 import sys, time
@@ -61,7 +62,7 @@ def test_a_server_left_over_from_a_killed_owner_is_replaced(tmp_path: Path) -> N
     with running_postgres(tmp_path / "data", throwaway=True) as server:
         assert server.pid != leftover.pid
         psycopg2.connect(_dsn(server.url())).close()
-    assert not leftover.is_running()
+    assert not alive(leftover)
 
 
 def test_a_server_that_cannot_start_says_what_its_log_says(tmp_path: Path) -> None:
