@@ -12,6 +12,7 @@ worker_class = "gthread"
 threads = 8  # requests at once per process; with the drainers within the database pool's 20
 graceful_timeout = 30  # seconds after TERM; requests end in a moment, the engine within eight
 keepalive = 5
+control_socket_disable = True  # its path would be the same for every copy on a machine
 
 
 def post_worker_init(worker: Worker) -> None:
