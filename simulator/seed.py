@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from simulator.books import CURRENCIES
 from simulator.clock import timestamp
 from simulator.documents import Document
 from simulator.sample import seed_craig
@@ -63,6 +64,12 @@ CANADIAN_CODES = {
     "5": ("HST ON", ("4",)),
     "6": ("GST/QST QC - 9.975", ("3", "5")),
 }
+EXCHANGE_RATES = {
+    "USD": Decimal("1.36"),
+    "CAD": Decimal("0.73"),
+    "EUR": Decimal("1.08"),
+    "GBP": Decimal("1.27"),
+}
 assert set(AUTOMATED_CODES.values()) | {NO_NEXUS_CODE} <= set(US_CODES)
 
 
@@ -96,6 +103,7 @@ def seed_company(world: World, company: Company, items: str = "firm-items") -> N
     seeds.taxes(rates, codes)
     for row in rows(items):
         seeds.item(row)
+    seeds.currencies()
 
 
 class CompanySeeds(Seeds):
@@ -161,7 +169,7 @@ class CompanySeeds(Seeds):
             }
             self.put("TaxRate", object_id, rate)
         if self.company.is_us:
-            for name, taxable in (("TAX", True), ("NON", False)):
+            for name, taxable in (("TAX", True), ("NON", False), ("CustomSalesTax", True)):
                 flags: Document = {"Taxable": taxable, "TaxGroup": False}
                 self.put("TaxCode", name, {"Name": name, "Active": True, **flags})
         for object_id, (name, rate_ids) in codes.items():
@@ -183,6 +191,21 @@ class CompanySeeds(Seeds):
                 "PurchaseTaxRateList": {"TaxRateDetail": []},
             }
             self.put("TaxCode", object_id, code)
+
+    def currencies(self) -> None:
+        """What the currency list would hold once several currencies are turned on."""
+        home = self.company.home_currency
+        others = [code for code in CURRENCIES if code != home]
+        for number, code in enumerate(sorted(others, key=["CAD", "EUR"].__contains__)[::-1], 1):
+            currency: Document = {"Name": CURRENCIES[code], "Code": code, "Active": True}
+            self.put("CompanyCurrency", str(number), currency)
+            rate: Document = {
+                "SourceCurrencyCode": code,
+                "TargetCurrencyCode": home,
+                "Rate": EXCHANGE_RATES.get(code, Decimal(1)),
+                "AsOfDate": "2026-01-02",
+            }
+            self.put("ExchangeRate", code, rate)
 
     def singletons(self) -> None:
         company = self.company
@@ -223,10 +246,10 @@ class CompanySeeds(Seeds):
             ],
         }
         self.put("CompanyInfo", "1", info)
-        self.put("Preferences", "1", _preferences(company.is_us))
+        self.put("Preferences", "1", _preferences(company.is_us, company.realm in (RIVERA, OAK)))
 
 
-def _preferences(us: bool) -> Document:
+def _preferences(us: bool, numbers_itself: bool) -> Document:
     def message(kind: str) -> Document:
         words = f"Here's your {kind.lower()}! We appreciate your prompt payment."
         return {"Subject": f"{kind} from our company", "Message": words}
@@ -256,7 +279,7 @@ def _preferences(us: bool) -> Document:
         },
         "SalesFormsPrefs": {
             "CustomField": [no_custom_fields],
-            "CustomTxnNumbers": False,
+            "CustomTxnNumbers": numbers_itself,
             "AllowDeposit": False,
             "AllowDiscount": True,
             "DefaultDiscountAccount": "86",
