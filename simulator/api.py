@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from simulator import answers, batch, operations, reading, refusals
+from simulator import answers, batch, oddities, operations, reading, refusals
 from simulator.answers import Answer
 from simulator.books import Books
 from simulator.clock import envelope_time
@@ -260,6 +260,10 @@ class Api:
                 return self._read(visit, books, name, checked_path_id(object_id))
             case ["GET", name, object_id, "pdf"] if entity_named(name):
                 return self._pdf(visit, books, name, checked_path_id(object_id))
+            case ["POST", "upload"]:
+                return self._success(visit, oddities.upload(books, visit.raw))
+            case ["POST", "taxservice", "taxcode"]:
+                return self._success(visit, oddities.create_tax_code(books, self._body(visit)))
             case ["POST", name, object_id, "send"] if entity := entity_named(name):
                 address = visit.query.get("sendTo", "")
                 sent = operations.send(books, entity, checked_path_id(object_id), address)

@@ -47,6 +47,7 @@ class Log:
 
     def start_over(self, changes: Iterable[Change]) -> None:
         """Replaces the log by one that leads to the same state in fewer words."""
+        self._pending.clear()
         if self._path is None:
             return
         fresh = self._path.with_suffix(".new")

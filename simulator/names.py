@@ -14,7 +14,7 @@ from simulator.documents import (
     text_of,
 )
 from simulator.refusals import Refusal
-from simulator.schema import ACCOUNT_TYPES
+from simulator.schema import ACCOUNT_SUBTYPES, ACCOUNT_TYPES
 from simulator.store import DELETED_SUFFIX, folded_name
 from simulator.validation import Reader
 
@@ -309,18 +309,9 @@ def complete_account(books: Books, draft: Document, before: Document | None) -> 
 
 def _type_of_subtype(subtype: str) -> str:
     for kind, (_, usual) in ACCOUNT_TYPES.items():
-        if subtype == usual:
+        if subtype == usual or subtype in ACCOUNT_SUBTYPES.get(kind, ()):
             return kind
-    return {
-        "Savings": "Bank",
-        "UndepositedFunds": "Other Current Asset",
-        "Inventory": "Other Current Asset",
-        "ServiceFeeIncome": "Income",
-        "OtherPrimaryIncome": "Income",
-        "NonProfitIncome": "Income",
-        "DiscountsRefundsGiven": "Income",
-        "UnappliedCashPaymentIncome": "Income",
-    }.get(subtype, "")
+    return ""
 
 
 # Payment methods and terms -------------------------------------------------------------------

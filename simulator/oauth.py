@@ -297,8 +297,6 @@ class OAuthServer:
                     self.refresh[grant.previous_token] = grant.grant_id
             case ["access", str(token), str(grant_id), str(expires_at)]:
                 self.access[token] = Access(grant_id, float(expires_at))
-            case ["reset"]:
-                self.__init__(self.world)  # type: ignore[misc]
             case _:
                 return False
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from simulator import names, payments, refusals, sales
+from simulator import names, oddities, payments, refusals, sales
 from simulator.books import Books, is_blank
 from simulator.documents import (
     ZERO,
@@ -30,13 +30,15 @@ def read(books: Books, entity: Entity, object_id: str) -> Document:
     document = books.company.get(entity.name, object_id)
     if document is None:
         raise Refusal(refusals.not_found())
+    if entity.name == "RecurringTransaction":
+        return oddities.shown_recurring(document)
     return document
 
 
 def save(books: Books, entity: Entity, body: Json) -> Document:
     """Creates the object, or updates it when the body has an Id."""
-    if entity.is_read_only:
-        raise Refusal(refusals.unsupported_operation(f"create on {entity.name}"))
+    if entity.name in _OWN_SHAPE:
+        return _OWN_SHAPE[entity.name](books, body)
     reader = Reader()
     sent = reader.read(body, entity)
     object_id = text_of(sent, "Id")
@@ -58,6 +60,12 @@ def save(books: Books, entity: Entity, body: Json) -> Document:
     document = _finish(books, entity, completed, object_id, before)
     _settle(books, entity.name, before, document)
     return books.company.all(entity.name)[object_id]
+
+
+_OWN_SHAPE: dict[str, Callable[[Books, Json], Document]] = {
+    "RecurringTransaction": oddities.save_recurring,
+    "ExchangeRate": oddities.save_exchange_rate,
+}
 
 
 def _check_shape(
@@ -164,10 +172,14 @@ def _complete_generic(
         draft.setdefault("CurrencyRef", books.currency_ref())
         lines = parts_of(draft, "Line")
         if lines:
-            amounts = [number_of(line, "Amount") for line in lines]
-            draft.setdefault("TotalAmt", money(sum(amounts, ZERO)))
+            total = money(sum((number_of(line, "Amount") for line in lines), ZERO))
+            if entity.name in _TOTALLED or "TotalAmt" not in draft:
+                draft["TotalAmt"] = total
             _number_lines(draft, lines)
     return draft
+
+
+_TOTALLED = {"Bill", "Deposit", "Purchase", "PurchaseOrder", "VendorCredit"}
 
 
 def _check_generic_name(books: Books, entity: Entity, name: str, own_id: str) -> None:
@@ -266,6 +278,8 @@ def _named(books: Books, entity: Entity, body: Json) -> Document:
 
 
 def delete(books: Books, entity: Entity, body: Json) -> Document:
+    if entity.name == "RecurringTransaction":
+        return oddities.delete_recurring(books, body)
     if entity.is_list or entity.is_singleton or entity.name in NAME_ENTITIES:
         raise Refusal(refusals.unsupported_operation(f"delete on {entity.name}"))
     document = _named(books, entity, body)
@@ -288,7 +302,7 @@ def delete(books: Books, entity: Entity, body: Json) -> Document:
 
 
 def void(books: Books, entity: Entity, body: Json) -> Document:
-    if entity.name not in ("Invoice", "Payment", "SalesReceipt", "CreditMemo"):
+    if entity.sequence != "transactions":
         raise Refusal(refusals.unsupported_operation(f"void on {entity.name}"))
     before = _named(books, entity, body)
     books.check_subscription()
@@ -300,6 +314,10 @@ def void(books: Books, entity: Entity, body: Json) -> Document:
         payments.settle(books, before, after)
         books.world.put(books.company, "Payment", after)
         return after
+    if entity.name not in SALES_FORMS:
+        after = _voided_generic(books, before)
+        books.world.put(books.company, entity.name, after)
+        return after
     version = before
     if entity.name in sales.OWED and books.total_applied(before):
         payments.release(books, entity.name, object_id, ZERO)
@@ -308,6 +326,14 @@ def void(books: Books, entity: Entity, body: Json) -> Document:
     books.world.put(books.company, entity.name, after)
     _settle_owed(books, entity.name, before, after)
     return after
+
+
+def _voided_generic(books: Books, before: Document) -> Document:
+    note = text_of(before, "PrivateNote")
+    lines: list[Json] = [{**line, "Amount": ZERO} for line in parts_of(before, "Line")]
+    values: Document = {"PrivateNote": f"{sales.VOIDED} - {note}" if note else sales.VOIDED}
+    values |= {"TotalAmt": ZERO, "Line": lines}
+    return books.changed(before, **values)
 
 
 def send(books: Books, entity: Entity, object_id: str, address: str) -> Document:

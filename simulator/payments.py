@@ -71,7 +71,7 @@ def complete(books: Books, draft: Document, before: Document | None) -> Document
         raise Refusal(refusals.business_rule("Transaction amount must be 0 or greater."))
     if before:
         check_not_deposited(books, text_of(before, "Id"))
-    draft.setdefault("TxnDate", text_of(before, "TxnDate") if before else books.today())
+    draft.setdefault("TxnDate", books.today())
     books.check_open_period(text_of(draft, "TxnDate"), text_of(before, "TxnDate") if before else "")
     customer = books.company.get("Customer", ref_of(draft, "CustomerRef")) or {}
     _complete_account_and_method(books, draft)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from simulator import refusals
 from simulator.clock import parse_moment
 from simulator.documents import Document, Json, part_of, text_of
+from simulator.oddities import shown_recurring
 from simulator.refusals import Refusal
 from simulator.schema import Entity, entity_named
 from simulator.store import INDEXED, Company
@@ -46,7 +47,7 @@ class Token(NamedTuple):
 
 class Condition(NamedTuple):
     name: str
-    operator: str  # = < > <= >= IN LIKE
+    operator: str  # = != < > <= >= IN LIKE
     values: tuple[str, ...]
 
 
@@ -149,7 +150,7 @@ class _Parser:
         name = self._take().text
         token = self._take()
         values: tuple[str, ...]
-        if token.kind == "operator" and token.text not in ("!=", "<>"):
+        if token.kind == "operator" and token.text != "<>":
             operator, values = token.text, (self._value(),)
         elif token.is_word("LIKE"):
             operator, values = "LIKE", (self._value(),)
@@ -282,12 +283,33 @@ def run(company: Company, query: Query) -> Document:
     rows = [row for row in _candidates(company, query) if _matches(row, query)]
     if query.counts:
         return {"totalCount": len(rows)}
-    rows = _sorted(rows, query)[query.start - 1 : query.start - 1 + query.most]
+    rows = _page(_sorted(rows, query), query)
     if not rows:
         return {}
     if query.fields:
         rows = [_projected(row, query.fields) for row in rows]
+    if query.entity.name in SHOWN_OTHERWISE:
+        rows = [SHOWN_OTHERWISE[query.entity.name](row) for row in rows]
     return {query.entity.name: [*rows], "startPosition": query.start, "maxResults": len(rows)}
+
+
+def _page(rows: list[Document], query: Query) -> list[Document]:
+    """Pseudo tax codes (TAX, NON, CustomSalesTax) come along and are not counted: Intuit's bug."""
+    if query.entity.name != "TaxCode":
+        return rows[query.start - 1 : query.start - 1 + query.most]
+    pseudo = [row for row in rows if not text_of(row, "Id").isdigit()]
+    real = [row for row in rows if text_of(row, "Id").isdigit()]
+    return [*pseudo, *real[query.start - 1 : query.start - 1 + query.most]]
+
+
+def _without_id(row: Document) -> Document:
+    return {key: value for key, value in row.items() if key not in ("Id", "SyncToken")}
+
+
+SHOWN_OTHERWISE: dict[str, Callable[[Document], Document]] = {
+    "RecurringTransaction": shown_recurring,
+    "ExchangeRate": _without_id,
+}
 
 
 def _candidates(company: Company, query: Query) -> Iterable[Document]:
@@ -324,6 +346,8 @@ def _holds(condition: Condition, row: Document) -> bool:
         return value is not None and _like(condition.values[0]).match(_as_text(value)) is not None
     if condition.operator in ("=", "IN"):
         return any(_compare(value, each) == 0 for each in condition.values)
+    if condition.operator == "!=":
+        return _compare(value, condition.values[0]) != 0
     order = _compare(value, condition.values[0])
     if order is None:
         return False

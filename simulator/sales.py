@@ -92,7 +92,7 @@ def complete(books: Books, entity: str, draft: Document, before: Document | None
     if before and entity in OWED and books.total_applied(before):
         _check_same_customer(draft, before)
     draft = {key: value for key, value in draft.items() if value != ""}
-    draft.setdefault("TxnDate", text_of(before, "TxnDate") if before else books.today())
+    draft.setdefault("TxnDate", books.today())
     books.check_open_period(text_of(draft, "TxnDate"), text_of(before, "TxnDate") if before else "")
     _complete_currency(books, draft, customer)
     lines = _complete_lines(books, draft, before)
@@ -262,6 +262,11 @@ def _complete_number(books: Books, entity: str, draft: Document, before: Documen
         highest = company.sequences.get(_sequence(entity), FIRST_NUMBER - 1)
         draft["DocNumber"] = str(highest + 1)
         books.world.skip_ids(company, _sequence(entity), highest + 1)
+        return
+    if not number and before and not custom:
+        number = text_of(before, "DocNumber")  # kept, even when a full update leaves it out
+        if number:
+            draft["DocNumber"] = number
         return
     if not number:
         draft.pop("DocNumber", None)

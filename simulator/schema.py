@@ -619,6 +619,38 @@ ACCOUNT_TYPES: Mapping[str, tuple[str, str]] = {  # type: (classification, defau
     "Other Expense": ("Expense", "OtherMiscellaneousExpense"),
     "Non-Posting": ("", "Non-Posting"),
 }
+ACCOUNT_SUBTYPES: Mapping[str, tuple[str, ...]] = {  # the usual ones, by type
+    "Bank": tuple("CashOnHand MoneyMarket RentsHeldInTrust Savings TrustAccounts".split()),
+    "Other Current Asset": tuple(
+        "AllowanceForBadDebts DevelopmentCosts EmployeeCashAdvances Inventory LoansToOthers "
+        "LoansToStockholders PrepaidExpenses Retainage UndepositedFunds".split()
+    ),
+    "Fixed Asset": tuple(
+        "AccumulatedDepreciation Buildings FurnitureAndFixtures Land LeaseholdImprovements "
+        "MachineryAndEquipment Vehicles".split()
+    ),
+    "Other Current Liability": tuple(
+        "GlobalTaxPayable InsurancePayable LineOfCredit LoanPayable PayrollClearing "
+        "PayrollTaxPayable SalesTaxPayable".split()
+    ),
+    "Long Term Liability": tuple("NotesPayable ShareholderNotesPayable".split()),
+    "Equity": tuple("CommonStock OwnersEquity PartnersEquity RetainedEarnings".split()),
+    "Income": tuple(
+        "DiscountsRefundsGiven NonProfitIncome OtherPrimaryIncome ServiceFeeIncome "
+        "UnappliedCashPaymentIncome".split()
+    ),
+    "Cost of Goods Sold": tuple(
+        "CostOfLaborCos EquipmentRentalCos ShippingFreightDelivery".split()
+    ),
+    "Expense": tuple(
+        "AdvertisingPromotional Auto BankCharges DuesSubscriptions EntertainmentMeals "
+        "EquipmentRental Insurance LegalProfessionalFees OfficeGeneralAdministrativeExpenses "
+        "PayrollExpenses RentOrLeaseOfBuildings RepairMaintenance SuppliesMaterials TaxesPaid "
+        "Travel TravelMeals Utilities".split()
+    ),
+    "Other Income": tuple("InterestEarned DividendIncome OtherInvestmentIncome".split()),
+    "Other Expense": tuple("Amortization Depreciation ExchangeGainOrLoss".split()),
+}
 ACCOUNT: Mapping[str, Kind] = {
     "Name": Text(100, ':"'),
     "SubAccount": FLAG,
@@ -686,7 +718,6 @@ class Entity:
     sequence: str = ""  # which id sequence it draws from; its own when empty
     required: tuple[str, ...] = ()
     is_singleton: bool = False
-    is_read_only: bool = False
     number_sequence: bool = False  # draws a DocNumber
 
 

@@ -196,7 +196,7 @@ class CompanySeeds(Seeds):
         """What the currency list would hold once several currencies are turned on."""
         home = self.company.home_currency
         others = [code for code in CURRENCIES if code != home]
-        for number, code in enumerate(sorted(others, key=["CAD", "EUR"].__contains__)[::-1], 1):
+        for number, code in enumerate(others, 1):
             currency: Document = {"Name": CURRENCIES[code], "Code": code, "Active": True}
             self.put("CompanyCurrency", str(number), currency)
             rate: Document = {

@@ -52,13 +52,10 @@ class Simulator:
     def _begin(self) -> None:
         seed_defaults(self.world)
         self.oauth.register(DEFAULT_CLIENT, DEFAULT_SECRET, [])
-        self.log.commit()
 
     def reset(self) -> None:
         """As on the first start: default companies, no grants, no rules, real time."""
         self.clock.offset = 0.0
-        self.log.add("reset")
-        self.log.add("clock", "0.0")
         self.world.companies.clear()
         self.oauth = OAuthServer(self.world)
         self.injection = Injection()

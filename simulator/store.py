@@ -250,8 +250,6 @@ class World:
                 self.companies[realm].country = country
             case ["switches", str(realm), dict(values)]:
                 _restore_switches(self.companies[realm].switches, values)
-            case ["reset"]:
-                self.companies.clear()
             case _:
                 return False
         return True

@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import urlencode
 
-from simulator.documents import Document, Json
+from simulator.documents import Document, Json, dump_json
 
 START_WITHIN = 20.0  # seconds
 STOP_WITHIN = 10.0
@@ -52,6 +54,92 @@ class JournalEntry(TypedDict):
 
 
 Books = dict[str, list[Document]]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    status: int
+    text: str
+    headers: dict[str, str]
+
+    @property
+    def body(self) -> Document:
+        parsed: Json = json.loads(self.text, parse_float=Decimal)
+        assert isinstance(parsed, dict)
+        return parsed
+
+    def object(self, name: str) -> Document:
+        """`answer.object("Invoice")`: what a success is about; fails loudly on a fault."""
+        found = self.body.get(name)
+        assert isinstance(found, dict), self.text
+        return found
+
+    @property
+    def error(self) -> Document:
+        """The first error, in lower-case keys whichever shape it came in."""
+        fault = self.body.get("Fault") or self.body.get("fault")
+        assert isinstance(fault, dict), self.text
+        errors = fault.get("Error") or fault.get("error")
+        assert isinstance(errors, list)
+        first = errors[0]
+        assert isinstance(first, dict)
+        return {key.lower(): value for key, value in first.items()}
+
+    @property
+    def code(self) -> str:
+        return str(self.error["code"])
+
+
+class ApiClient:
+    """The accounting API of one company, with a grant of its own; one connection, kept open."""
+
+    def __init__(self, port: int, realm: str, token: str) -> None:
+        self.realm = realm
+        self.headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ApiAnswer:
+        told = urlencode({"minorversion": 75, **(query or {})})
+        data = body if isinstance(body, bytes) or body is None else dump_json(body)
+        url = f"/v3/company/{self.realm}/{path}?{told}"
+        try:
+            self._connection.request(method, url, data, {**self.headers, **(headers or {})})
+            response = self._connection.getresponse()
+            text = response.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+        return ApiAnswer(response.status, text, dict(response.getheaders()))
+
+    def post(self, path: str, body: object, /, **query: object) -> ApiAnswer:
+        return self.call("POST", path, body, query)
+
+    def get(self, path: str, /, **query: object) -> ApiAnswer:
+        return self.call("GET", path, None, query)
+
+    def query(self, statement: str) -> Document:
+        """The inside of a QueryResponse."""
+        return self.get("query", query=statement).object("QueryResponse")
+
+    def batch(self, *items: Document, **query: object) -> list[Document]:
+        answer = self.post("batch", {"BatchItemRequest": list(items)}, **query)
+        found = answer.body.get("BatchItemResponse")
+        assert isinstance(found, list), answer.text
+        return [each for each in found if isinstance(each, dict)]
 
 
 class SimulatorHandle:
@@ -176,6 +264,10 @@ class SimulatorHandle:
         told = {key: value for key, value in body.items() if value}
         granted: GrantedTokens = json.loads(self._send("POST", "/_simulator/grant", told))
         return granted
+
+    def client(self, realm: str) -> ApiClient:
+        """The company's API, connected and ready."""
+        return ApiClient(self.port, realm, self.grant(realm)["access_token"])
 
     def revoke(self, realm: str) -> None:
         """The user disconnects the app inside QuickBooks."""

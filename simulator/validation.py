@@ -60,10 +60,10 @@ class Reader:
         if not isinstance(body, dict):
             raise Refusal(refusals.wrong_type(entity.name, f"com.intuit…{entity.name}"))
         if not entity.fields:
-            return self._read_generic(body)
+            return self.read_generic(body)
         return self._read_part(body, entity.name, entity.fields, "")
 
-    def _read_generic(self, body: Document) -> Document:
+    def read_generic(self, body: Document) -> Document:
         document: Document = {key: value for key, value in body.items() if value is not None}
         for computed in ("MetaData", "domain", "status"):
             document.pop(computed, None)
