@@ -114,7 +114,7 @@ _DUE_AGAIN = text(
         FROM outbox_dispatch_items AS item
         JOIN outbox AS entry ON entry.id = item.entry_id
         WHERE item.lane_id = :lane AND item.outcome IS NULL
-          AND entry.available_at <= clock_timestamp() AND entry.id > :line
+          AND entry.available_at <= now() AND entry.id > :line
         ORDER BY item.dispatch_id
         LIMIT 1
     )
@@ -211,7 +211,7 @@ _DUE = text(
     SELECT entry.*, entry.created_at < clock_timestamp() - CAST(:old AS interval) AS is_old
     FROM outbox AS entry
     WHERE entry.lane_id = :lane AND entry.state = 'pending' AND entry.waits_for_type IS NULL
-      AND entry.available_at <= clock_timestamp()
+      AND entry.available_at <= now()  -- now(), because an index cannot use clock_timestamp()
       AND entry.id > :line
       AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
                       WHERE item.entry_id = entry.id AND item.outcome IS NULL)
