@@ -1,0 +1,89 @@
+"""The web app people see: parse, act, commit, answer."""
+
+from dataclasses import dataclass
+
+from flask import Flask, request, url_for
+
+from views import access, errors, formats, security
+from views.access import current_organization, person
+from views.accounts import accounts
+from views.admin import admin
+from views.connection import connection
+from views.invoices import invoices
+from views.jobs import jobs
+from views.leads import leads
+from views.live import live, live_badges
+from views.outbox import outbox
+from views.payments import payments
+from views.products import products
+from views.proposals import proposals
+from views.settings import quickbooks, settings
+
+
+def register(app: Flask) -> None:
+    """Puts everything a person can open into the app."""
+    security.register(app)
+    access.register(app)
+    errors.register(app)
+    formats.register(app)
+    app.jinja_env.globals.update(sections=sections, live_badges=live_badges)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    for blueprint in (
+        accounts,
+        leads,
+        products,
+        jobs,
+        proposals,
+        invoices,
+        payments,
+        settings,
+        quickbooks,
+        connection,
+        outbox,
+        live,
+        admin,
+    ):
+        app.register_blueprint(blueprint)
+
+
+@dataclass(frozen=True)
+class Section:
+    """An entry of the main menu."""
+
+    name: str
+    address: str
+    is_current: bool
+
+
+FIRM = [
+    ("Leads", "leads.index"),
+    ("Jobs", "jobs.index"),
+    ("Proposals", "proposals.index"),
+    ("Invoices", "invoices.index"),
+    ("Payments", "payments.index"),
+    ("Products", "products.index"),
+]
+ADMIN = [
+    ("Outbox", "admin.outbox"),
+    ("Organizations", "admin.organizations"),
+    ("Audit", "admin.audit"),
+]
+
+
+def sections() -> list[Section]:
+    organization = current_organization()
+    if person().is_admin or organization is None:
+        entries = ADMIN
+    else:
+        entries = [*FIRM, ("Settings", "settings.index")]
+    return [Section(name, url_for(endpoint), _is_current(endpoint)) for name, endpoint in entries]
+
+
+def _is_current(endpoint: str) -> bool:
+    group, _, view = endpoint.partition(".")
+    here = request.endpoint or ""
+    if group == "admin":
+        return here.startswith(f"admin.{view.removesuffix('s')}")
+    return here.startswith(f"{group}.") or (
+        group == "settings" and here.startswith(("quickbooks.", "connection."))
+    )

@@ -1,0 +1,202 @@
+"""Who may come in: sign-in, roles, the organization and the database session of a request.
+
+Every route is closed to strangers unless it is marked `public`. Beyond that each blueprint stands
+behind one of the doors below, so that a new view cannot forget to ask.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
+
+from flask import Flask, abort, current_app, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import LoginManager, current_user, login_user, logout_user
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import AuditEvent, Organization, User
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Model = TypeVar("Model")
+
+login_manager = LoginManager()
+
+
+class DunaHub(Protocol):
+    """What `app.py` leaves at `app.extensions["dunahub"]`."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def sessions(self) -> Sessions: ...
+
+
+def register(app: Flask) -> None:
+    login_manager.init_app(app)
+    login_manager.user_loader(load_user)
+    app.before_request(refuse_strangers)
+    app.teardown_appcontext(close_session)
+
+
+def dunahub() -> DunaHub:
+    return cast(DunaHub, current_app.extensions["dunahub"])
+
+
+# --- The session of a request ---------------------------------------------------------------------
+
+
+def session() -> Session:
+    """The request's one database session. What was not committed is rolled back at its end."""
+    if "session" not in g:
+        g.session = dunahub().sessions()
+    return cast(Session, g.session)
+
+
+def close_session(_problem: BaseException | None = None) -> None:
+    opened: Session | None = g.pop("session", None)
+    if opened is not None:
+        opened.close()
+
+
+def step_out() -> None:
+    """Ends the request's transaction before someone else is waited for (rule 8).
+
+    What was loaded stays readable; the next use of `session` begins anew.
+    """
+    session().close()
+
+
+# --- The person -----------------------------------------------------------------------------------
+
+
+def load_user(session_id: str) -> User | None:
+    """The signed-in person, unless they were signed out everywhere since."""
+    key, _, version = session_id.partition(":")
+    if not key.isdigit() or not version.isdigit():
+        return None
+    user = session().get(User, int(key))
+    return user if user and user.session_version == int(version) else None
+
+
+def sign_in(user: User) -> None:
+    """Begins a session of its own: nothing of what the browser held before lives on."""
+    from flask import session as cookie
+
+    cookie.clear()
+    cookie.permanent = True
+    login_user(user)
+
+
+def sign_out() -> None:
+    from flask import session as cookie
+
+    logout_user()
+    cookie.clear()
+
+
+def person() -> User:
+    return cast(User, current_user._get_current_object())
+
+
+def current_organization() -> Organization | None:
+    return person().organization if current_user.is_authenticated else None
+
+
+def firm() -> Organization:
+    """The organization whose records this request may see. DunaHub's staff have none."""
+    organization = person().organization
+    if organization is None:
+        abort(404)
+    return organization
+
+
+def own(model: type[Model], key: int) -> Model:
+    """The firm's record with this key. Another firm's does not exist here (rule 18)."""
+    columns = model.__table__.c  # type: ignore[attr-defined]
+    found = session().scalars(
+        select(model).where(columns.id == key, columns.organization_id == firm().id)
+    )
+    record = found.one_or_none()
+    if record is None:
+        abort(404)
+    return record
+
+
+def note(
+    action: str, *, reason: str | None = None, organization_id: int | None, **details: object
+) -> None:
+    """Writes into the audit record who does this. Committed with the act itself."""
+    session().add(
+        AuditEvent(
+            organization_id=organization_id,
+            user_id=person().id if current_user.is_authenticated else None,
+            action=action,
+            reason=reason,
+            details=details,
+        )
+    )
+
+
+# --- The doors ------------------------------------------------------------------------------------
+
+
+def public(view: Callable[P, R]) -> Callable[P, R]:
+    """Marks a view that strangers may open."""
+    view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
+def refuse_strangers() -> ResponseReturnValue | None:
+    """Before every request: strangers see public pages only."""
+    if request.endpoint is None or request.endpoint == "static":
+        return None
+    view = current_app.view_functions[request.endpoint]
+    if getattr(view, "is_public", False) or current_user.is_authenticated:
+        return None
+    if request.headers.get("HX-Request"):
+        abort(403)
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("accounts.show_sign_in", next=wanted))
+
+
+def firms_only() -> None:
+    """Door of what a firm works with: DunaHub's staff find nothing behind it."""
+    firm()
+
+
+def quickbooks_only() -> None:
+    """Door of everything about QuickBooks: in region BR there is no such thing (rule 19)."""
+    if not firm().has_quickbooks:
+        abort(404)
+
+
+def admins_only() -> None:
+    """Door of DunaHub's own pages. They span organizations, each act is audited (rule 18)."""
+    if not person().is_admin:
+        abort(404)
+
+
+def owner_required(view: Callable[P, R]) -> Callable[P, R]:
+    """For what only an owner of the firm may do; a member is told so."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not person().is_owner:
+            abort(403)
+        return view(*args, **kwargs)
+
+    return guarded
+
+
+def safe_target(address: str | None, fallback: str) -> str:
+    """An address of our own to go on to, whatever the link or form asked for."""
+    if not address or "\\" in address or any(ord(character) < 32 for character in address):
+        return fallback
+    parts = urlsplit(address)
+    if parts.scheme or parts.netloc or not parts.path.startswith("/") or address.startswith("//"):
+        return fallback
+    return address

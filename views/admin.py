@@ -1,0 +1,295 @@
+"""DunaHub's own pages: the outbox of all organizations, their region, and who did what.
+
+The one place where queries span organizations (rule 18). Acts ask for a reason and are audited.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import joinedload
+
+from models.accounts import AuditEvent, Organization, Region, User
+from models.outbox import Dispatch, DispatchItem, Entry, Lane, LaneState, State
+from models.sales import RecordType
+from outbox import actions
+from outbox.company import Record
+from quickbooks import connections
+from views.access import admins_only, note, session
+from views.outbox import tell
+from views.paging import asked, containing, page_of
+from views.panel import chapters_of, laid_out
+from views.rows import rows_of
+from views.status import KINDS
+
+admin = Blueprint("admin", __name__, url_prefix="/admin")
+admin.before_request(admins_only)
+
+MOST_AT_ONCE = 1_000  # entries acted on by one press
+LONGEST_REASON = 500
+OPEN = [State.PENDING, State.FAILED]
+AGES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "3d": timedelta(days=3)}
+ACTS = {
+    "requeue": (actions.requeue, "requeued"),
+    "skip": (actions.skip, "skipped"),
+    "undo": (actions.undo_skip, "skip undone"),
+}
+
+
+# --- Outbox ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Health:
+    """What someone on call looks at first."""
+
+    waiting: int
+    oldest: datetime | None
+    paused: int
+    held: int
+    closed: int
+    failed: int
+    draining: int
+
+
+@admin.get("/outbox")
+def outbox() -> ResponseReturnValue:
+    page = page_of(select(Entry).where(*_asked_filters()).options(joinedload(Entry.lane)), Entry.id)
+    return render_template(
+        "admin/outbox.html",
+        page=page,
+        rows=rows_of(page.rows),
+        health=health(),
+        organizations=_organizations(),
+        states=["open", *State],
+        kinds=KINDS,
+        ages=AGES,
+        asked=asked,
+    )
+
+
+def health() -> Health:
+    now = func.clock_timestamp()
+    waiting, oldest = (
+        session()
+        .execute(
+            select(func.count(), func.min(Entry.created_at))
+            .join(Entry.lane)
+            .where(Entry.state == State.PENDING, Lane.state == LaneState.OPEN)
+        )
+        .one()
+    )
+    paused, held, closed, draining = (
+        session()
+        .execute(
+            select(
+                func.count().filter(Lane.pause_until > now),
+                func.count().filter(Lane.state == LaneState.HELD),
+                func.count().filter(Lane.state == LaneState.CLOSED),
+                func.count().filter(Lane.lease_until > now),
+            )
+        )
+        .one()
+    )
+    failed = session().scalar(select(func.count()).where(Entry.state == State.FAILED))
+    return Health(waiting, oldest, paused, held, closed, failed or 0, draining)
+
+
+def _asked_filters() -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
+    if organization := _asked_key("organization"):
+        filters.append(Entry.organization_id == organization)
+    state = asked("state") if "state" in request.args else "open"
+    if state == "open":
+        filters.append(Entry.state.in_(OPEN))
+    elif state in set(State):
+        filters.append(Entry.state == state)
+    if asked("type") in KINDS:
+        filters.append(Entry.aggregate_type == asked("type"))
+    if code := asked("code"):
+        filters.append(Entry.fault_code == code)
+    if older := AGES.get(asked("age")):
+        filters.append(Entry.created_at < datetime.now(UTC) - older)
+    if wanted := asked("q"):
+        filters.append(_fits(wanted))
+    return filters
+
+
+def _fits(wanted: str) -> ColumnElement[bool]:
+    """By the entry's number, the record's own number or name, or a trace id."""
+    by_trace = (
+        select(DispatchItem.entry_id).join(DispatchItem.dispatch).where(Dispatch.trace_id == wanted)
+    )
+    fits = [
+        Entry.trace_id == wanted,
+        Entry.id.in_(by_trace),
+        Entry.payload["title"].astext.icontains(wanted, autoescape=True),
+    ]
+    number = wanted.removeprefix("#")
+    if number.isascii() and number.isdigit() and len(number) < 19:
+        fits.append(Entry.id == int(number))
+    return or_(*fits)
+
+
+def _asked_key(name: str) -> int | None:
+    text = asked(name)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _organizations() -> Sequence[Organization]:
+    return session().scalars(select(Organization).order_by(Organization.name).limit(500)).all()
+
+
+@admin.get("/outbox/<key:entry_id>")
+def outbox_entry(entry_id: int) -> ResponseReturnValue:
+    entry = session().get(Entry, entry_id, options=[joinedload(Entry.lane)]) or abort(404)
+    (chapter,), (row,) = chapters_of([entry]), rows_of([entry])
+    same_record = session().scalars(
+        select(Entry)
+        .where(
+            Entry.aggregate_type == entry.aggregate_type, Entry.aggregate_id == entry.aggregate_id
+        )
+        .options(joinedload(Entry.lane))
+        .order_by(Entry.id.desc())
+        .limit(20)
+    )
+    return render_template(
+        "admin/entry.html",
+        row=row,
+        chapter=chapter,
+        awaited=_awaited(entry),
+        siblings=rows_of([other for other in same_record if other.id != entry.id]),
+        laid_out=laid_out,
+    )
+
+
+def _awaited(entry: Entry) -> Entry | None:
+    """The newest entry of the record that this one waits for."""
+    if not entry.waits_for_type:
+        return None
+    awaited = Record(RecordType(entry.waits_for_type), entry.waits_for_id or 0)
+    return session().scalar(
+        select(Entry)
+        .where(
+            Entry.lane_id == entry.lane_id,
+            Entry.aggregate_type == awaited.type,
+            Entry.aggregate_id == awaited.id,
+        )
+        .order_by(Entry.id.desc())
+        .limit(1)
+    )
+
+
+@admin.post("/outbox/acts")
+def outbox_act() -> ResponseReturnValue:
+    """Requeue, skip or undo of the chosen rows. Asks for the reason first, then acts and audits."""
+    name = request.form.get("act", "")
+    ids = _chosen_ids()
+    if name not in ACTS or len(ids) > MOST_AT_ONCE:
+        abort(400)
+    if not ids:
+        flash("Choose at least one row.", "warn")
+        return redirect(url_for("admin.outbox"), 303)
+    reason = _reason()
+    if not reason:
+        return render_template("admin/confirm.html", act=name, **_summary(ids))
+    act, word = ACTS[name]
+    acted = act(session(), ids, organization_id=None)
+    for organization_id, entries in _by_organization(acted.done).items():
+        note(word, reason=reason, organization_id=organization_id, entries=entries)
+    session().commit()
+    tell(acted, f"{len(acted.done)} of {len(ids)} rows: {word}.")
+    return redirect(url_for("admin.outbox"), 303)
+
+
+def _chosen_ids() -> list[int]:
+    chosen = request.form.getlist("entry")
+    if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in chosen):
+        abort(400)
+    return sorted({int(text) for text in chosen})
+
+
+def _reason() -> str:
+    return request.form.get("reason", "").replace("\x00", "").strip()[:LONGEST_REASON]
+
+
+def _summary(ids: Sequence[int]) -> dict[str, object]:
+    """What the chosen rows are, by organization, and how many others a skip leaves waiting."""
+    entries = session().scalars(
+        select(Entry).where(Entry.id.in_(ids)).options(joinedload(Entry.lane))
+    )
+    rows = rows_of(entries.all())
+    counts = Counter(row.organization.name for row in rows)
+    return {"rows": rows, "counts": counts, "dependents": actions.dependents(session(), ids)}
+
+
+def _by_organization(ids: Sequence[int]) -> dict[int, list[int]]:
+    grouped: dict[int, list[int]] = {}
+    found = session().execute(select(Entry.organization_id, Entry.id).where(Entry.id.in_(ids)))
+    for organization_id, entry_id in found:
+        grouped.setdefault(organization_id, []).append(entry_id)
+    return grouped
+
+
+# --- Organizations --------------------------------------------------------------------------------
+
+
+@admin.get("/organizations")
+def organizations() -> ResponseReturnValue:
+    wanted = asked("q")
+    query = select(Organization)
+    if wanted:
+        query = query.where(containing(wanted, Organization.name))
+    page = page_of(query, Organization.id)
+    return render_template("admin/organizations.html", page=page, wanted=wanted)
+
+
+@admin.get("/organizations/<key:organization_id>")
+def organization(organization_id: int) -> ResponseReturnValue:
+    found = session().get(Organization, organization_id) or abort(404)
+    people = session().scalars(
+        select(User).where(User.organization_id == found.id).order_by(User.id).limit(100)
+    )
+    return render_template(
+        "admin/organization.html", organization=found, people=people.all(), regions=list(Region)
+    )
+
+
+@admin.post("/organizations/<key:organization_id>/region")
+def change_region(organization_id: int) -> ResponseReturnValue:
+    """US to BR ends the connection and hides everything of it; back to US it is Not connected."""
+    found = session().get(Organization, organization_id) or abort(404)
+    region, reason = request.form.get("region", ""), _reason()
+    back = redirect(url_for("admin.organization", organization_id=found.id), 303)
+    if region not in set(Region):
+        abort(400)
+    if not reason:
+        flash("Say why: the organization's owner can read it.", "warn")
+        return back
+    if region == found.region:
+        flash(f"{found.name} is in {region} already.", "warn")
+        return back
+    note("changed region", reason=reason, organization_id=found.id, old=found.region, new=region)
+    found.region = region
+    if region == Region.BR:
+        connections.close_for_region(session(), found)
+    session().commit()
+    flash(f"{found.name} is in {region} now.", "good")
+    return back
+
+
+# --- Audit ----------------------------------------------------------------------------------------
+
+
+@admin.get("/audit")
+def audit() -> ResponseReturnValue:
+    query = select(AuditEvent).options(joinedload(AuditEvent.user))
+    if organization_id := _asked_key("organization"):
+        query = query.where(AuditEvent.organization_id == organization_id)
+    page = page_of(query, AuditEvent.id)
+    names = {organization.id: organization.name for organization in _organizations()}
+    return render_template("admin/audit.html", page=page, names=names)

@@ -1,0 +1,153 @@
+"""Settings → QuickBooks → connect, come back from Intuit, disconnect. For owners only.
+
+No transaction of ours is open while Intuit is asked: `step_out` ends the request's own first.
+"""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from models.quickbooks import ConnectionStatus
+from quickbooks import connections, oauth
+from quickbooks.connections import (
+    BadState,
+    CompanyTaken,
+    Connected,
+    Denied,
+    Finished,
+    Misconfigured,
+    NotAllowed,
+    OtherCompany,
+    Purpose,
+    TryAgain,
+    Unsuitable,
+)
+from views.access import dunahub, firm, owner_required, person, quickbooks_only, step_out
+from views.settings import standing, waiting_in
+
+connection = Blueprint("connection", __name__, url_prefix="/settings/quickbooks")
+connection.before_request(quickbooks_only)
+
+
+@connection.post("/connection")
+@owner_required
+def connect() -> ResponseReturnValue:
+    """Leads to Intuit's consent page. While connected there is nothing to connect."""
+    status = standing().status
+    if status is ConnectionStatus.CONNECTED:
+        flash("QuickBooks is connected already.")
+        return redirect(url_for("quickbooks.show"), 303)
+    known = status is ConnectionStatus.EXPIRED
+    return _to_intuit(Purpose.RECONNECT if known else Purpose.CONNECT, allowed_realm_id=None)
+
+
+@connection.post("/connection/other-company")
+@owner_required
+def connect_other_company() -> ResponseReturnValue:
+    """The owner agreed to another company than before: it is chosen at Intuit once more."""
+    realm_id = request.form.get("realm_id", "")
+    allowed = realm_id if realm_id.isascii() and realm_id.isdigit() else None
+    return _to_intuit(Purpose.CONNECT, allowed_realm_id=allowed)
+
+
+def _to_intuit(purpose: Purpose, *, allowed_realm_id: str | None) -> ResponseReturnValue:
+    user = person()
+    step_out()
+    try:
+        address = connections.begin(
+            dunahub().sessions, dunahub().config, user, purpose, allowed_realm_id=allowed_realm_id
+        )
+    except oauth.Unavailable:
+        flash("Intuit can't be reached right now. Try again in a few minutes.", "warn")
+        return redirect(url_for("quickbooks.show"), 303)
+    return redirect(address, 303)
+
+
+@connection.get("/callback")
+def callback() -> ResponseReturnValue:
+    """Where Intuit sends the browser back to."""
+    user = person()
+    step_out()
+    try:
+        finished = connections.finish(dunahub().sessions, dunahub().config, user, _told())
+    except BadState:
+        return render_template("settings/callback.html", outcome="bad_state"), 400
+    except NotAllowed:
+        return render_template("settings/callback.html", outcome="not_allowed"), 403
+    return _answer(finished)
+
+
+def _told() -> dict[str, str]:
+    return {name: value.replace("\x00", "") for name, value in request.args.items()}
+
+
+def _answer(finished: Finished) -> ResponseReturnValue:
+    match finished:
+        case Connected():
+            flash(_success(finished), "good")
+        case Denied():
+            flash("Nothing was changed: you cancelled at Intuit.")
+        case TryAgain():
+            flash("Intuit did not answer as it should. Nothing was changed; try again.", "warn")
+        case OtherCompany():
+            return render_template("settings/callback.html", outcome="other_company", told=finished)
+        case CompanyTaken():
+            return render_template("settings/callback.html", outcome="taken"), 409
+        case Unsuitable():
+            page = render_template("settings/callback.html", outcome="unsuitable", told=finished)
+            return page, 422
+        case Misconfigured():
+            return render_template("settings/callback.html", outcome="misconfigured"), 502
+    return redirect(url_for("quickbooks.show"), 303)
+
+
+def _success(connected: Connected) -> str:
+    if connected.was_known:
+        return f"QuickBooks is connected again to {connected.company_name}."
+    return (
+        f"QuickBooks is connected to {connected.company_name}."
+        " New leads, invoices and payments go there by themselves."
+    )
+
+
+# --- Disconnect -----------------------------------------------------------------------------------
+
+
+@connection.get("/connection/disconnect")
+@owner_required
+def show_disconnect() -> ResponseReturnValue:
+    """Asks how; with `first=send` shows how much is still on its way."""
+    now = standing()
+    if now.connection is None or not now.connection.is_live:
+        return redirect(url_for("quickbooks.show"))
+    waiting = waiting_in(now.connection)
+    sending = request.args.get("first") == "send" and waiting > 0
+    page = render_template(
+        "settings/disconnect.html",
+        connection=now.connection,
+        waiting=waiting,
+        sending=sending,
+        can_send=now.status is ConnectionStatus.CONNECTED,
+        sent=request.args.get("first") == "send" and not waiting,
+    )
+    return page, 200, {"Refresh": "3"} if sending else {}
+
+
+@connection.post("/connection/disconnect")
+@owner_required
+def disconnect() -> ResponseReturnValue:
+    if request.form.get("choice") == "send_first":
+        return redirect(url_for("connection.show_disconnect", first="send"), 303)
+    user, organization_id = person(), firm().id
+    step_out()
+    ended = connections.disconnect(dunahub().sessions, dunahub().config, organization_id, user)
+    if ended is None:
+        flash("QuickBooks was not connected.")
+    elif ended.revoked:
+        flash(f"{ended.company_name} is disconnected. QuickBooks no longer lets us in.", "good")
+    else:
+        flash(
+            f"{ended.company_name} is disconnected and we kept no access. Intuit could not be told"
+            " yet; we keep trying.",
+            "warn",
+        )
+    return redirect(url_for("quickbooks.show"), 303)

@@ -1,0 +1,43 @@
+"""The pages of what went wrong: what happened, and the way on."""
+
+import logging
+
+from flask import Flask, g, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+log = logging.getLogger(__name__)
+
+PAGES = {400, 403, 404, 405, 413, 429, 500}
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(CSRFError, show_stale_form)
+    app.register_error_handler(HTTPException, show_error)
+    app.register_error_handler(Exception, show_failure)
+
+
+def show_error(error: HTTPException) -> ResponseReturnValue:
+    if error.response is not None or error.code is None or error.code < 400:
+        return error
+    code = error.code if error.code in PAGES else (500 if error.code >= 500 else 400)
+    return _page(code, error.code)
+
+
+def show_stale_form(error: CSRFError) -> ResponseReturnValue:
+    return _page("stale", 400)
+
+
+def show_failure(error: Exception) -> ResponseReturnValue:
+    """A bug of ours: loud in the log, polite on the page, joined by the reference."""
+    if isinstance(error, HTTPException):
+        return show_error(error)
+    reference = g.get("reference", "")
+    log.exception("Request failed", extra={"reference": reference, "path": request.path})
+    return _page(500, InternalServerError.code)
+
+
+def _page(name: int | str, status: int | None) -> ResponseReturnValue:
+    page = render_template("error.html", name=str(name), reference=g.get("reference", ""))
+    return page, status or 500

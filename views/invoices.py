@@ -1,0 +1,205 @@
+"""Invoices: from a lead, a job or a proposal."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
+from wtforms import BooleanField
+from wtforms.validators import StopValidation
+
+from models.sales import Invoice, InvoiceLine, Lead, RecordType
+from views.access import firm, firms_only, note, own, session
+from views.forms import DayField, NumberField, area, line
+from views.lines import LinesForm, usual_tax_rate
+from views.numbers import next_invoice_number
+from views.origins import Origin, asked_origin, choose_lead, required_origin
+from views.paging import asked, containing, page_of
+from views.panel import panel_of
+from views.status import words_of
+
+invoices = Blueprint("invoices", __name__, url_prefix="/invoices")
+invoices.before_request(firms_only)
+
+TERMS = timedelta(days=30)
+
+
+class InvoiceForm(LinesForm):
+    number = line("Number", most=21)
+    issued_on = DayField("Issued", required="When is it issued?")
+    due_on = DayField("Due", required="When is it due?")
+    tax_rate = NumberField(
+        "Tax rate, %", decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
+    )
+    memo = area("Message to the customer")
+    confirms_below_paid = BooleanField("Save it with the lower total")
+
+    def columns(self) -> frozenset[str]:
+        return frozenset("number issued_on due_on tax_rate memo".split())
+
+    def validate_due_on(self, field: DayField) -> None:
+        if field.data and self.issued_on.data and field.data < self.issued_on.data:
+            raise StopValidation("It can't be due before it is issued.")
+
+    def falls_below(self, paid: Decimal) -> bool:
+        """Whether saving would leave less than was paid, and nobody agreed to that yet."""
+        total = self.totals(self.tax_rate.data or Decimal(0)).total
+        return total < paid and not self.confirms_below_paid.data
+
+
+@invoices.get("")
+def index() -> ResponseReturnValue:
+    wanted = asked("q")
+    query = (
+        select(Invoice)
+        .where(Invoice.organization_id == firm().id)
+        .options(joinedload(Invoice.lead))
+    )
+    if wanted:
+        query = query.join(Invoice.lead).where(
+            containing(wanted, Invoice.number, Lead.name, Lead.company_name)
+        )
+    match asked("state"):
+        case "open":
+            query = query.where(Invoice.voided_at.is_(None), Invoice.total > Invoice.paid_amount)
+        case "paid":
+            query = query.where(Invoice.voided_at.is_(None), Invoice.total <= Invoice.paid_amount)
+        case "void":
+            query = query.where(Invoice.voided_at.is_not(None))
+    page = page_of(query, Invoice.id)
+    words = words_of(RecordType.INVOICE, [invoice.id for invoice in page.rows])
+    return render_template(
+        "invoices/index.html", page=page, words=words, wanted=wanted, state=asked("state")
+    )
+
+
+@invoices.get("/new")
+def show_new() -> ResponseReturnValue:
+    origin = asked_origin()
+    if origin is None:
+        return choose_lead("New invoice", "invoices.show_new")
+    return render_template(
+        "invoices/form.html", form=_form_for(origin), origin=origin, invoice=None
+    )
+
+
+@invoices.post("")
+def create() -> ResponseReturnValue:
+    origin, form = required_origin(), InvoiceForm(request.form)
+    if not form.is_to_be_saved():
+        page = render_template("invoices/form.html", form=form, origin=origin, invoice=None)
+        return page, form.status
+    invoice = Invoice(
+        organization_id=firm().id, lead=origin.lead, job=origin.job, proposal=origin.proposal
+    )
+    form.apply_to(invoice)
+    invoice.number = next_invoice_number()
+    form.save_lines(invoice.lines, InvoiceLine)
+    session().add(invoice)
+    session().commit()
+    flash(f"Invoice {invoice.number} is saved.", "good")
+    return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+@invoices.get("/<key:invoice_id>")
+def show(invoice_id: int) -> ResponseReturnValue:
+    invoice = own(Invoice, invoice_id)
+    payment_ids = [payment.id for payment in invoice.payments]
+    return render_template(
+        "invoices/show.html",
+        invoice=invoice,
+        panel=panel_of(RecordType.INVOICE, invoice.id),
+        words=words_of(RecordType.PAYMENT, payment_ids),
+    )
+
+
+@invoices.get("/<key:invoice_id>/print")
+def show_print(invoice_id: int) -> ResponseReturnValue:
+    return render_template("invoices/print.html", invoice=own(Invoice, invoice_id))
+
+
+@invoices.get("/<key:invoice_id>/edit")
+def show_edit(invoice_id: int) -> ResponseReturnValue:
+    invoice = own(Invoice, invoice_id)
+    if invoice.voided_at:
+        return _refuse_change(invoice)
+    form = InvoiceForm.showing(invoice)
+    return render_template("invoices/form.html", form=form, invoice=invoice, fix=asked("fix"))
+
+
+@invoices.post("/<key:invoice_id>")
+def update(invoice_id: int) -> ResponseReturnValue:
+    invoice, form = own(Invoice, invoice_id), InvoiceForm(request.form)
+    if invoice.voided_at:
+        return _refuse_change(invoice)
+    form.number.data = form.number.data or invoice.number
+    ready = form.is_to_be_saved()
+    warns = ready and form.falls_below(invoice.paid_amount)
+    if not ready or warns or not _write(invoice, form):
+        page = render_template(
+            "invoices/form.html", form=form, invoice=invoice, warns=warns, fix=asked("fix")
+        )
+        return page, form.status
+    session().commit()
+    flash(f"Invoice {invoice.number} is saved.", "good")
+    return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+@invoices.get("/<key:invoice_id>/void")
+def show_void(invoice_id: int) -> ResponseReturnValue:
+    invoice = own(Invoice, invoice_id)
+    if invoice.voided_at:
+        return _refuse_change(invoice)
+    return render_template("invoices/void.html", invoice=invoice)
+
+
+@invoices.post("/<key:invoice_id>/void")
+def void(invoice_id: int) -> ResponseReturnValue:
+    invoice = own(Invoice, invoice_id)
+    if invoice.voided_at:
+        return _refuse_change(invoice)
+    invoice.voided_at = datetime.now(UTC)
+    note("voided invoice", organization_id=firm().id, number=invoice.number)
+    session().commit()
+    flash(f"Invoice {invoice.number} is void.")
+    return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+def today() -> date:
+    """The organization's day, not the server's."""
+    return datetime.now(firm().zone).date()
+
+
+def _form_for(origin: Origin) -> InvoiceForm:
+    proposal, job = origin.proposal, origin.job
+    lines = list(proposal.lines) if proposal else []
+    if job and job.agreed_price is not None:
+        work = InvoiceLine(description=job.title, quantity=Decimal(1), unit_price=job.agreed_price)
+        return InvoiceForm.blank([work], **_defaults(usual_tax_rate()))
+    return InvoiceForm.blank(
+        lines, **_defaults(proposal.tax_rate if proposal else usual_tax_rate())
+    )
+
+
+def _defaults(tax_rate: Decimal) -> dict[str, object]:
+    return {"issued_on": today(), "due_on": today() + TERMS, "tax_rate": tax_rate}
+
+
+def _write(invoice: Invoice, form: InvoiceForm) -> bool:
+    """Whether the number was free. The unique index decides, not a look before."""
+    try:
+        with session().begin_nested(), session().no_autoflush:
+            form.apply_to(invoice)
+            form.save_lines(invoice.lines, InvoiceLine)
+    except IntegrityError:
+        form.number.errors = ["Another invoice has this number."]
+        return False
+    return True
+
+
+def _refuse_change(invoice: Invoice) -> ResponseReturnValue:
+    flash(f"Invoice {invoice.number} is void and can't be changed any more.", "warn")
+    return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)

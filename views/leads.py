@@ -1,0 +1,137 @@
+"""Leads: the people and firms that work is done for."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from wtforms import StringField
+from wtforms.validators import ValidationError
+
+from models.sales import Invoice, Job, Lead, Proposal, RecordType
+from views.access import firm, firms_only, own, session
+from views.forms import EditForm, area, line
+from views.paging import asked, containing, page_of
+from views.panel import panel_of
+from views.status import words_of
+
+leads = Blueprint("leads", __name__, url_prefix="/leads")
+leads.before_request(firms_only)
+
+Document = TypeVar("Document", Job, Proposal, Invoice)
+
+FEW = 20  # of each kind of document on a lead's page
+
+
+class LeadForm(EditForm):
+    name = line("Name", required="Who is it? Type a name.")
+    company_name = line("Company")
+    email = line("E-mail")
+    phone = line("Phone")
+    street = line("Street")
+    city = line("City")
+    state = line("State")
+    postal_code = line("ZIP code")
+    notes = area("Notes")
+
+    def columns(self) -> frozenset[str]:
+        return frozenset(
+            "name company_name email phone street city state postal_code notes".split()
+        )
+
+    def validate_email(self, field: StringField) -> None:
+        text = field.data or ""
+        if text and ("@" not in text.strip("@") or any(c.isspace() for c in text)):
+            raise ValidationError("This isn't an e-mail address. Check it for typos.")
+
+
+@leads.get("")
+def index() -> ResponseReturnValue:
+    wanted = asked("q")
+    query = select(Lead).where(Lead.organization_id == firm().id, Lead.deleted_at.is_(None))
+    if wanted:
+        query = query.where(
+            containing(wanted, Lead.name, Lead.company_name, Lead.email, Lead.phone)
+        )
+    page = page_of(query, Lead.id)
+    words = words_of(RecordType.LEAD, [lead.id for lead in page.rows])
+    return render_template("leads/index.html", page=page, words=words, wanted=wanted)
+
+
+@leads.get("/new")
+def show_new() -> ResponseReturnValue:
+    return render_template("leads/form.html", form=LeadForm(), lead=None)
+
+
+@leads.post("")
+def create() -> ResponseReturnValue:
+    form = LeadForm(request.form)
+    if not form.validate():
+        return render_template("leads/form.html", form=form, lead=None), 422
+    lead = Lead(organization_id=firm().id)
+    form.apply_to(lead)
+    session().add(lead)
+    session().commit()
+    flash(f"Lead {lead.name} is saved.", "good")
+    return redirect(url_for("leads.show", lead_id=lead.id), 303)
+
+
+@leads.get("/<key:lead_id>")
+def show(lead_id: int) -> ResponseReturnValue:
+    lead = own(Lead, lead_id)
+    invoices = _latest(Invoice, lead)
+    return render_template(
+        "leads/show.html",
+        lead=lead,
+        panel=panel_of(RecordType.LEAD, lead.id),
+        invoices=invoices,
+        jobs=_latest(Job, lead),
+        proposals=_latest(Proposal, lead),
+        words=words_of(RecordType.INVOICE, [invoice.id for invoice in invoices]),
+    )
+
+
+@leads.get("/<key:lead_id>/edit")
+def show_edit(lead_id: int) -> ResponseReturnValue:
+    lead = _alive(lead_id)
+    form = LeadForm.showing(lead)
+    return render_template("leads/form.html", form=form, lead=lead, fix=asked("fix"))
+
+
+@leads.post("/<key:lead_id>")
+def update(lead_id: int) -> ResponseReturnValue:
+    lead, form = _alive(lead_id), LeadForm(request.form)
+    if not form.validate():
+        return render_template("leads/form.html", form=form, lead=lead, fix=asked("fix")), 422
+    form.apply_to(lead)
+    session().commit()
+    flash(f"Lead {lead.name} is saved.", "good")
+    return redirect(url_for("leads.show", lead_id=lead.id), 303)
+
+
+@leads.get("/<key:lead_id>/delete")
+def show_delete(lead_id: int) -> ResponseReturnValue:
+    return render_template("leads/delete.html", lead=_alive(lead_id))
+
+
+@leads.post("/<key:lead_id>/delete")
+def delete(lead_id: int) -> ResponseReturnValue:
+    lead = _alive(lead_id)
+    lead.deleted_at = datetime.now(UTC)
+    session().commit()
+    flash(f"Lead {lead.name} is deleted. Its invoices and payments stay.")
+    return redirect(url_for("leads.index"), 303)
+
+
+def _latest(model: type[Document], lead: Lead) -> Sequence[Document]:
+    newest = select(model).where(model.lead_id == lead.id).order_by(model.id.desc()).limit(FEW)
+    return session().scalars(newest).all()
+
+
+def _alive(lead_id: int) -> Lead:
+    lead = own(Lead, lead_id)
+    if lead.deleted_at:
+        abort(404)
+    return lead

@@ -1,0 +1,63 @@
+"""What a new document is made from: a lead, or one of its jobs or proposals."""
+
+from dataclasses import dataclass
+
+from flask import abort, render_template, request
+from sqlalchemy import select
+
+from models.sales import Job, Lead, Proposal
+from views.access import firm, own
+from views.paging import asked, containing, page_of
+
+
+@dataclass(frozen=True)
+class Origin:
+    lead: Lead
+    job: Job | None = None
+    proposal: Proposal | None = None
+
+
+def asked_origin() -> Origin | None:
+    """What the address or the form names; None when it names nothing."""
+    if key := _asked_key("proposal"):
+        proposal = own(Proposal, key)
+        return Origin(_not_deleted(proposal.lead), proposal=proposal)
+    if key := _asked_key("job"):
+        job = own(Job, key)
+        return Origin(_not_deleted(job.lead), job=job)
+    if key := _asked_key("lead"):
+        return Origin(_not_deleted(own(Lead, key)))
+    return None
+
+
+def required_origin() -> Origin:
+    return asked_origin() or abort(400)
+
+
+def choose_lead(title: str, endpoint: str) -> str:
+    """The page that asks whom a new document is for."""
+    wanted = asked("q")
+    query = select(Lead).where(Lead.organization_id == firm().id, Lead.deleted_at.is_(None))
+    if wanted:
+        query = query.where(
+            containing(wanted, Lead.name, Lead.company_name, Lead.email, Lead.phone)
+        )
+    page = page_of(query, Lead.id)
+    return render_template(
+        "leads/choose.html", page=page, wanted=wanted, title=title, endpoint=endpoint
+    )
+
+
+def _asked_key(name: str) -> int | None:
+    text = request.values.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        abort(404)
+    return int(text)
+
+
+def _not_deleted(lead: Lead) -> Lead:
+    if lead.deleted_at:
+        abort(404)
+    return lead

@@ -1,0 +1,61 @@
+"""What an owner does with single records: send again, skip, undo."""
+
+from collections.abc import Callable
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from models.outbox import Entry
+from models.sales import RecordType
+from outbox import actions
+from outbox.actions import Acted
+from outbox.company import Record
+from views.access import firm, note, own, owner_required, quickbooks_only, safe_target, session
+from views.panel import address_of
+
+outbox = Blueprint("outbox", __name__, url_prefix="/outbox")
+outbox.before_request(quickbooks_only)
+
+
+@outbox.post("/<key:entry_id>/requeue")
+@owner_required
+def requeue(entry_id: int) -> ResponseReturnValue:
+    return _act(entry_id, actions.requeue, "sent again", "It will be sent again.")
+
+
+@outbox.post("/<key:entry_id>/skip")
+@owner_required
+def skip(entry_id: int) -> ResponseReturnValue:
+    return _act(entry_id, actions.skip, "skipped", "Skipped. You can undo that.")
+
+
+@outbox.post("/<key:entry_id>/undo-skip")
+@owner_required
+def undo_skip(entry_id: int) -> ResponseReturnValue:
+    return _act(entry_id, actions.undo_skip, "skip undone", "It will be sent.")
+
+
+Act = Callable[..., Acted]
+
+
+def _act(entry_id: int, act: Act, name: str, sentence: str) -> ResponseReturnValue:
+    entry = own(Entry, entry_id)
+    record = Record(RecordType(entry.aggregate_type), entry.aggregate_id)
+    acted = act(session(), [entry_id], organization_id=firm().id)
+    if acted.done:
+        note(name, organization_id=firm().id, entries=list(acted.done))
+    session().commit()
+    tell(acted, sentence)
+    return redirect(_back(record), 303)
+
+
+def tell(acted: Acted, sentence: str) -> None:
+    """Says what was done, and why the rest was not."""
+    if acted.done:
+        flash(sentence, "good")
+    for reason in dict.fromkeys(acted.refused.values()):
+        flash(reason, "warn")
+
+
+def _back(record: Record) -> str:
+    return safe_target(request.form.get("next"), address_of(record) or url_for("settings.index"))

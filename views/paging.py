@@ -1,0 +1,54 @@
+"""Pages by key, newest first: the cost of a page doesn't grow with what lies before it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from flask import request, url_for
+from sqlalchemy import ColumnElement, Select, or_
+from sqlalchemy.orm import InstrumentedAttribute
+
+from views.access import session
+
+Row = TypeVar("Row")
+
+ROWS = 50
+
+
+@dataclass(frozen=True)
+class Page(Generic[Row]):
+    rows: Sequence[Row]
+    older: int | None  # the key before which the next page begins
+    is_first: bool
+
+    @property
+    def older_address(self) -> str:
+        return _same_page(before=str(self.older))
+
+    @property
+    def newest_address(self) -> str:
+        return _same_page(before=None)
+
+
+def page_of(query: Select[Row], key: InstrumentedAttribute[int], *, rows: int = ROWS) -> Page[Row]:
+    before = asked("before")
+    if before.isascii() and before.isdigit() and len(before) < 19:
+        query = query.where(key < int(before))
+    found = list(session().scalars(query.order_by(key.desc()).limit(rows + 1)))
+    older = getattr(found[rows - 1], key.key) if len(found) > rows else None
+    return Page(found[:rows], older, not before)
+
+
+def asked(name: str, most: int = 200) -> str:
+    """A word of the query string, without what the database could not take."""
+    return request.args.get(name, "").replace("\x00", "").strip()[:most]
+
+
+def containing(text: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    return or_(*(column.icontains(text, autoescape=True) for column in columns))
+
+
+def _same_page(**changes: str | None) -> str:
+    arguments = {**request.args.to_dict(), **(request.view_args or {}), **changes}
+    assert request.endpoint
+    return url_for(request.endpoint, **{k: v for k, v in arguments.items() if v is not None})

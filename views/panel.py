@@ -1,0 +1,268 @@
+"""The QuickBooks panel of a record: where it is, what it waits for, what was sent, what to do."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from flask import url_for
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from models.outbox import Dispatch, DispatchItem, Entry, Link, State
+from models.quickbooks import Connection
+from models.sales import RecordType
+from outbox.company import Record
+from quickbooks.faults import Explanation, explain
+from quickbooks.links import record_url
+from views.access import dunahub, firm, session
+from views.status import (
+    KINDS,
+    Word,
+    current_entries,
+    live_lane_id,
+    names_of,
+    our_total,
+    words_of,
+    words_of_entries,
+)
+
+LONGEST_CHAIN = 6  # a payment waits for an invoice, which waits for a customer: three in practice
+HISTORY = 20
+
+
+@dataclass(frozen=True)
+class Step:
+    """One link of the chain: a record that another one waits for."""
+
+    record: Record
+    name: str  # "Customer Green Lawn Co"
+    word: Word
+    entry: Entry
+    explanation: Explanation | None
+    address: str | None  # its page here
+    fix_address: str | None  # the form, at the field that mends it
+
+
+@dataclass(frozen=True)
+class Attempt:
+    dispatch: Dispatch
+    item: DispatchItem
+    body: str | None  # the part of the request that was about this record
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One entry of the record's history, and the requests it went out in."""
+
+    entry: Entry
+    word: Word
+    attempts: Sequence[Attempt]
+
+
+@dataclass(frozen=True)
+class Panel:
+    record: Record
+    word: Word
+    entry: Entry | None = None
+    link: Link | None = None
+    connection: Connection | None = None
+    address: str | None = None  # in QuickBooks
+    total: str | None = None  # ours, as it was sent
+    chain: Sequence[Step] = ()  # what it waits for, the root of it first; ends with itself
+    history: Sequence[Chapter] = field(default_factory=tuple)
+
+    @property
+    def explanation(self) -> Explanation | None:
+        return self.chain[-1].explanation if self.chain else None
+
+    @property
+    def fix_address(self) -> str | None:
+        return self.chain[-1].fix_address if self.chain else None
+
+    @property
+    def stamp(self) -> str:
+        """Changes when the panel would look different. Told to the browser, which asks with it."""
+        entry = f"{self.entry.id}.{self.entry.attempts}" if self.entry else ""
+        roots = ".".join(f"{step.entry.id}{step.word.text}" for step in self.chain[:-1])
+        return f"{entry} {self.word.text} {roots}"
+
+    @property
+    def last_attempt(self) -> Attempt | None:
+        attempts = [attempt for chapter in self.history for attempt in chapter.attempts]
+        return next((attempt for attempt in attempts if attempt.body), None)
+
+    @property
+    def trace_id(self) -> str | None:
+        return (self.entry.trace_id if self.entry else None) or next(
+            (a.dispatch.trace_id for c in self.history for a in c.attempts if a.dispatch.trace_id),
+            None,
+        )
+
+
+def panel_of(kind: RecordType, key: int) -> Panel | None:
+    """The panel of a record of the firm; none for an organization without QuickBooks (rule 19)."""
+    if not firm().has_quickbooks:
+        return None
+    word = words_of(kind, [key])[key]
+    record = Record(kind, key)
+    entry = current_entries(session(), firm().id, kind, [key], live_lane_id()).get(key)
+    if entry is None:
+        return Panel(record, word)
+    link, connection = _link(entry), _connection(entry.lane_id)
+    return Panel(
+        record,
+        word,
+        entry,
+        link,
+        connection,
+        address_in_quickbooks(connection, link),
+        our_total(entry),
+        _chain(record),
+        history_of(record),
+    )
+
+
+def _link(entry: Entry) -> Link | None:
+    return session().scalar(
+        select(Link).where(
+            Link.lane_id == entry.lane_id,
+            Link.aggregate_type == entry.aggregate_type,
+            Link.aggregate_id == entry.aggregate_id,
+        )
+    )
+
+
+def _connection(lane_id: int) -> Connection | None:
+    return session().scalar(select(Connection).where(Connection.lane_id == lane_id))
+
+
+def address_in_quickbooks(connection: Connection | None, link: Link | None) -> str | None:
+    """Where QuickBooks shows this object, for someone signed in there."""
+    if connection is None or link is None:
+        return None
+    kind = RecordType(link.aggregate_type)
+    return record_url(dunahub().config, connection, kind, link.remote_id)
+
+
+# --- The chain ------------------------------------------------------------------------------------
+
+
+def _chain(record: Record) -> list[Step]:
+    steps: list[Step] = []
+    awaited: Record | None = record
+    while awaited and len(steps) < LONGEST_CHAIN and awaited not in [s.record for s in steps]:
+        step = _step(awaited)
+        if step is None:
+            break
+        steps.insert(0, step)
+        awaited = step.word.about
+    return steps
+
+
+def _step(record: Record) -> Step | None:
+    entry = current_entries(session(), firm().id, record.type, [record.id], live_lane_id()).get(
+        record.id
+    )
+    if entry is None:
+        return None
+    name = names_of(session(), [record]).get((record.type.value, record.id), KINDS[record.type])
+    return Step(
+        record,
+        name[:1].upper() + name[1:],
+        words_of(record.type, [record.id])[record.id],
+        entry,
+        explanation_of(entry),
+        address_of(record),
+        fix_address_of(entry),
+    )
+
+
+def explanation_of(entry: Entry) -> Explanation | None:
+    """Cause and effect in words, of what needs attention or is tried again after a fault."""
+    if not entry.fault_code:
+        return None
+    about = {"record": entry.aggregate_type, **entry.fault_about}
+    return explain(entry.fault_code, about, entry.fault_detail or "")
+
+
+def address_of(record: Record) -> str | None:
+    """The record's own page here."""
+    match record.type:
+        case RecordType.LEAD:
+            return url_for("leads.show", lead_id=record.id)
+        case RecordType.PRODUCT:
+            return url_for("products.show_edit", product_id=record.id)
+        case RecordType.INVOICE:
+            return url_for("invoices.show", invoice_id=record.id)
+        case RecordType.PAYMENT:
+            return url_for("payments.show", payment_id=record.id)
+
+
+def fix_address_of(entry: Entry) -> str | None:
+    """The form of the record, at the field that mends its fault."""
+    explanation = explanation_of(entry)
+    fix = entry.fault_field or (explanation.field if explanation else None)
+    if entry.state != State.FAILED or not fix:
+        return None
+    match RecordType(entry.aggregate_type):
+        case RecordType.LEAD:
+            return url_for("leads.show_edit", lead_id=entry.aggregate_id, fix=fix)
+        case RecordType.PRODUCT:
+            return url_for("products.show_edit", product_id=entry.aggregate_id, fix=fix)
+        case RecordType.INVOICE:
+            return url_for("invoices.show_edit", invoice_id=entry.aggregate_id, fix=fix)
+        case RecordType.PAYMENT:
+            return None
+
+
+# --- History --------------------------------------------------------------------------------------
+
+
+def history_of(record: Record) -> list[Chapter]:
+    entries = list(
+        session().scalars(
+            select(Entry)
+            .where(
+                Entry.organization_id == firm().id,
+                Entry.aggregate_type == record.type,
+                Entry.aggregate_id == record.id,
+            )
+            .options(joinedload(Entry.lane))
+            .order_by(Entry.id.desc())
+            .limit(HISTORY)
+        )
+    )
+    return chapters_of(entries)
+
+
+def chapters_of(entries: Sequence[Entry]) -> list[Chapter]:
+    """Each entry with its word and its attempts, in two queries whatever their number."""
+    words = words_of_entries(session(), entries)
+    attempts: dict[int, list[Attempt]] = {entry.id: [] for entry in entries}
+    items = session().scalars(
+        select(DispatchItem)
+        .where(DispatchItem.entry_id.in_(attempts))
+        .options(joinedload(DispatchItem.dispatch))
+        .order_by(DispatchItem.dispatch_id.desc())
+    )
+    for item in items:
+        attempts[item.entry_id].append(Attempt(item.dispatch, item, sent_part(item)))
+    return [Chapter(entry, words[entry.id], attempts[entry.id]) for entry in entries]
+
+
+def sent_part(item: DispatchItem) -> str | None:
+    """What a request said about one entry, laid out to be read; a batch says more than that."""
+    if not item.dispatch.body:
+        return None
+    try:
+        document = json.loads(item.dispatch.body)
+    except ValueError:
+        return item.dispatch.body
+    parts = document.get("BatchItemRequest") if isinstance(document, dict) else None
+    if isinstance(parts, list):
+        document = next((p for p in parts if p.get("bId") == str(item.position)), document)
+    return laid_out(document)
+
+
+def laid_out(document: object) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)

@@ -1,0 +1,91 @@
+"""Products and services: what lines of proposals and invoices are made of."""
+
+from decimal import Decimal
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from wtforms import BooleanField
+
+from models.sales import Product
+from views.access import firm, firms_only, own, session
+from views.forms import EditForm, NumberField, area, line
+from views.lines import MOST_PRICE
+from views.paging import asked, containing, page_of
+
+products = Blueprint("products", __name__, url_prefix="/products")
+products.before_request(firms_only)
+
+LONGEST_NAME = 200  # unique names are indexed, and an index entry has room for this much
+
+
+class ProductForm(EditForm):
+    name = line("Name", required="What do you call it?", most=LONGEST_NAME)
+    description = area("Description")
+    unit_price = NumberField(
+        "Price",
+        decimals=4,
+        shown=2,
+        most=MOST_PRICE,
+        least=Decimal(0),
+        required="What does one cost?",
+    )
+    taxable = BooleanField("Taxable")
+    active = BooleanField("Offered on new lines", default=True)
+
+    def columns(self) -> frozenset[str]:
+        return frozenset("name description unit_price taxable active".split())
+
+
+@products.get("")
+def index() -> ResponseReturnValue:
+    wanted = asked("q")
+    query = select(Product).where(Product.organization_id == firm().id)
+    if wanted:
+        query = query.where(containing(wanted, Product.name, Product.description))
+    return render_template("products/index.html", page=page_of(query, Product.id), wanted=wanted)
+
+
+@products.get("/new")
+def show_new() -> ResponseReturnValue:
+    return render_template("products/form.html", form=ProductForm(), product=None)
+
+
+@products.post("")
+def create() -> ResponseReturnValue:
+    product, form = Product(organization_id=firm().id), ProductForm(request.form)
+    if not (form.validate() and _write(product, form)):
+        return render_template("products/form.html", form=form, product=None), 422
+    session().commit()
+    flash(f"{product.name} is saved.", "good")
+    return redirect(url_for("products.index"), 303)
+
+
+@products.get("/<key:product_id>/edit")
+def show_edit(product_id: int) -> ResponseReturnValue:
+    product = own(Product, product_id)
+    form = ProductForm.showing(product)
+    return render_template("products/form.html", form=form, product=product, fix=asked("fix"))
+
+
+@products.post("/<key:product_id>")
+def update(product_id: int) -> ResponseReturnValue:
+    product, form = own(Product, product_id), ProductForm(request.form)
+    if not (form.validate() and _write(product, form)):
+        return render_template("products/form.html", form=form, product=product), 422
+    session().commit()
+    flash(f"{product.name} is saved.", "good")
+    return redirect(url_for("products.index"), 303)
+
+
+def _write(product: Product, form: ProductForm) -> bool:
+    """Whether the name was free. The unique index decides, not a look before."""
+    try:
+        with session().begin_nested():
+            form.apply_to(product)
+            session().add(product)
+    except IntegrityError:
+        form.name.errors = ["Another product or service has this name."]
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""Proposals: what a job would cost, line by line."""
+
+from decimal import Decimal
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload, selectinload
+
+from models.sales import Invoice, Lead, Proposal, ProposalLine, RecordType
+from views.access import firm, firms_only, own, session
+from views.forms import NumberField, line
+from views.lines import LinesForm, totals_of, usual_tax_rate
+from views.numbers import next_proposal_number
+from views.origins import asked_origin, choose_lead, required_origin
+from views.paging import asked, containing, page_of
+from views.status import words_of
+
+proposals = Blueprint("proposals", __name__, url_prefix="/proposals")
+proposals.before_request(firms_only)
+
+
+class ProposalForm(LinesForm):
+    title = line("What is proposed?", required="Say in a few words what is proposed.")
+    tax_rate = NumberField(
+        "Tax rate, %", decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
+    )
+
+    def columns(self) -> frozenset[str]:
+        return frozenset("title tax_rate".split())
+
+
+@proposals.get("")
+def index() -> ResponseReturnValue:
+    wanted = asked("q")
+    query = (
+        select(Proposal)
+        .where(Proposal.organization_id == firm().id)
+        .options(joinedload(Proposal.lead), selectinload(Proposal.lines))
+    )
+    if wanted:
+        query = query.join(Proposal.lead).where(
+            containing(wanted, Proposal.number, Proposal.title, Lead.name)
+        )
+    page = page_of(query, Proposal.id)
+    totals = {row.id: totals_of(row.lines, row.tax_rate) for row in page.rows}
+    return render_template("proposals/index.html", page=page, totals=totals, wanted=wanted)
+
+
+@proposals.get("/new")
+def show_new() -> ResponseReturnValue:
+    origin = asked_origin()
+    if origin is None:
+        return choose_lead("New proposal", "proposals.show_new")
+    form = ProposalForm.blank(tax_rate=usual_tax_rate())
+    return render_template("proposals/form.html", form=form, lead=origin.lead, proposal=None)
+
+
+@proposals.post("")
+def create() -> ResponseReturnValue:
+    lead, form = required_origin().lead, ProposalForm(request.form)
+    if not form.is_to_be_saved():
+        page = render_template("proposals/form.html", form=form, lead=lead, proposal=None)
+        return page, form.status
+    proposal = Proposal(organization_id=firm().id, lead=lead, number=next_proposal_number())
+    form.apply_to(proposal)
+    form.save_lines(proposal.lines, ProposalLine)
+    session().add(proposal)
+    session().commit()
+    flash(f"Proposal {proposal.number} is saved.", "good")
+    return redirect(url_for("proposals.show", proposal_id=proposal.id), 303)
+
+
+@proposals.get("/<key:proposal_id>")
+def show(proposal_id: int) -> ResponseReturnValue:
+    proposal = own(Proposal, proposal_id)
+    found = select(Invoice).where(Invoice.proposal_id == proposal.id).order_by(Invoice.id.desc())
+    invoices = session().scalars(found).all()
+    return render_template(
+        "proposals/show.html",
+        proposal=proposal,
+        totals=totals_of(proposal.lines, proposal.tax_rate),
+        invoices=invoices,
+        words=words_of(RecordType.INVOICE, [invoice.id for invoice in invoices]),
+    )
+
+
+@proposals.get("/<key:proposal_id>/edit")
+def show_edit(proposal_id: int) -> ResponseReturnValue:
+    proposal = own(Proposal, proposal_id)
+    form = ProposalForm.showing(proposal)
+    return render_template("proposals/form.html", form=form, lead=proposal.lead, proposal=proposal)
+
+
+@proposals.post("/<key:proposal_id>")
+def update(proposal_id: int) -> ResponseReturnValue:
+    proposal, form = own(Proposal, proposal_id), ProposalForm(request.form)
+    if not form.is_to_be_saved():
+        page = render_template(
+            "proposals/form.html", form=form, lead=proposal.lead, proposal=proposal
+        )
+        return page, form.status
+    form.apply_to(proposal)
+    form.save_lines(proposal.lines, ProposalLine)
+    session().commit()
+    flash(f"Proposal {proposal.number} is saved.", "good")
+    return redirect(url_for("proposals.show", proposal_id=proposal.id), 303)

@@ -1,0 +1,64 @@
+"""Entries as rows of a list: settings, activity and the admin's outbox show the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from models.accounts import Organization
+from models.outbox import Entry
+from models.sales import RecordType
+from outbox.company import Record
+from quickbooks.faults import Explanation
+from views.access import session
+from views.panel import address_in_quickbooks, address_of, explanation_of, fix_address_of
+from views.status import KINDS, Word, our_total, say, situations_of
+
+
+@dataclass(frozen=True)
+class Row:
+    entry: Entry
+    organization: Organization
+    word: Word
+    title: str  # "Invoice 1043 · Green Lawn Co"
+    amount: str | None
+    address: str | None  # of the record, here
+    quickbooks_address: str | None
+    explanation: Explanation | None
+    fix_address: str | None
+
+
+def rows_of(entries: Sequence[Entry]) -> list[Row]:
+    """In a fixed number of queries, each in its organization's time zone."""
+    now = datetime.now(UTC)
+    situations = situations_of(session(), entries)
+    rows = []
+    for entry in entries:
+        it = situations[entry.id]
+        record = Record(RecordType(entry.aggregate_type), entry.aggregate_id)
+        rows.append(
+            Row(
+                entry,
+                it.organization,
+                say(it, now, it.organization.zone),
+                title_of(entry),
+                our_total(entry),
+                address_of(record),
+                address_in_quickbooks(it.connection, it.link),
+                explanation_of(entry),
+                fix_address_of(entry),
+            )
+        )
+    return rows
+
+
+def title_of(entry: Entry) -> str:
+    """What a list calls the record, as the entry had it."""
+    payload, kind = entry.payload, RecordType(entry.aggregate_type)
+    title = str(payload.get("title", ""))
+    match kind:
+        case RecordType.INVOICE:
+            return f"Invoice {title} · {payload.get('lead_name', '')}"
+        case RecordType.PAYMENT:
+            return f"Payment for invoice {payload.get('invoice_number', '')}"
+        case _:
+            return f"{KINDS[kind].capitalize()} {title}"

@@ -1,0 +1,96 @@
+"""What every answer carries, and what every form must: headers, CSRF token, bounded sign-ins."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, g, request
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.routing import IntegerConverter
+
+from config import Config
+from views.access import dunahub
+
+SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
+LARGEST_FORM = 2 * 1024 * 1024
+
+csrf = CSRFProtect()
+limiter = Limiter(get_remote_address, storage_uri="memory://", default_limits=[])
+
+
+class Key(IntegerConverter):
+    """A key of the database: what is beyond its range names nothing, and answers 404."""
+
+    regex = r"[1-9]\d{0,17}"
+
+
+def register(app: Flask) -> None:
+    config: Config = app.extensions["dunahub"].config
+    app.config.update(
+        SESSION_COOKIE_NAME="dunahub",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",  # Intuit sends people back to us by a link
+        SESSION_COOKIE_SECURE=config.secure_cookies,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=14),
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form left open overnight still saves
+        MAX_CONTENT_LENGTH=LARGEST_FORM,
+        MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
+        MAX_FORM_PARTS=5_000,
+    )
+    app.url_map.converters["key"] = Key
+    csrf.init_app(app)
+    limiter.init_app(app)
+    app.before_request(name_request)
+    app.after_request(protect)
+    app.url_defaults(_version_static_files)
+
+
+def name_request() -> None:
+    """A reference that error pages show and logs carry."""
+    g.reference = secrets.token_hex(4)
+
+
+def protect(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", content_policy(dunahub().config))
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("X-Frame-Options", "DENY")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if dunahub().config.secure_cookies:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    if request.endpoint != "static":
+        headers.setdefault("Cache-Control", "no-store")  # Back after sign-out shows nothing
+    return response
+
+
+def content_policy(config: Config) -> str:
+    """Everything from ourselves; forms may end at Intuit, where Connect leads."""
+    intuit = "https://*.intuit.com"
+    if config.environment == "simulator":
+        parts = urlsplit(config.simulator_url)
+        intuit = f"{parts.scheme}://{parts.netloc}"
+    return (
+        "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none';"
+        f" form-action 'self' {intuit}"
+    )
+
+
+_versions: dict[str, str] = {}
+
+
+def _version_static_files(endpoint: str, values: dict[str, Any]) -> None:
+    """A new version of a file has a new address, so browsers may keep files for long."""
+    name = values.get("filename")
+    if endpoint != "static" or not isinstance(name, str):
+        return
+    if name not in _versions:
+        path = Path(__file__).parent.parent / "static" / name
+        _versions[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+    values["v"] = _versions[name]

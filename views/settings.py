@@ -1,0 +1,401 @@
+"""Settings → Organization, and Settings → QuickBooks without the sign-in at Intuit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import joinedload
+from wtforms import SelectField
+
+from models.accounts import Organization
+from models.base import Json
+from models.outbox import Entry, State
+from models.quickbooks import Connection, ConnectionStatus
+from models.sales import Invoice, Lead, Payment
+from outbox import actions, lanes
+from quickbooks import connections
+from quickbooks.connections import Standing
+from quickbooks.faults import Explanation
+from views.access import (
+    dunahub,
+    firm,
+    firms_only,
+    note,
+    owner_required,
+    quickbooks_only,
+    session,
+)
+from views.accounts import time_zones
+from views.forms import EARLIEST, LATEST, EditForm, line
+from views.outbox import tell
+from views.paging import asked, page_of
+from views.rows import Row, rows_of
+from views.status import KINDS, Word
+
+settings = Blueprint("settings", __name__, url_prefix="/settings")
+settings.before_request(firms_only)
+
+quickbooks = Blueprint("quickbooks", __name__, url_prefix="/settings/quickbooks")
+quickbooks.before_request(quickbooks_only)
+
+RECENT = 8  # rows of activity on the settings page
+MOST_FAILED = 200  # shown by cause on the settings page; the list has them all
+RECORDS_NAMED = 5  # of each cause
+
+
+# --- The organization -----------------------------------------------------------------------------
+
+
+class OrganizationForm(EditForm):
+    name = line("Company name", required="What is your company called?", most=200)
+    time_zone = SelectField("Time zone", choices=time_zones)
+
+    def columns(self) -> frozenset[str]:
+        return frozenset({"name", "time_zone"})
+
+
+@settings.get("")
+def index() -> ResponseReturnValue:
+    first = "quickbooks.show" if firm().has_quickbooks else "settings.show_organization"
+    return redirect(url_for(first))
+
+
+@settings.get("/organization")
+def show_organization() -> ResponseReturnValue:
+    form = OrganizationForm.showing(firm())
+    return render_template("settings/organization.html", form=form)
+
+
+@settings.post("/organization")
+@owner_required
+def update_organization() -> ResponseReturnValue:
+    form = OrganizationForm(request.form)
+    if not form.validate():
+        return render_template("settings/organization.html", form=form), 422
+    form.apply_to(firm())
+    note("changed organization", organization_id=firm().id)
+    session().commit()
+    flash("Your settings are saved.", "good")
+    return redirect(url_for("settings.show_organization"), 303)
+
+
+# --- QuickBooks: is it working, does it need me ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Counts:
+    sent_this_month: int
+    waiting: int
+    failed: int
+    not_sent: int
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """All records that failed for one cause."""
+
+    code: str
+    explanation: Explanation
+    rows: Sequence[Row]
+
+    @property
+    def named(self) -> Sequence[Row]:
+        return self.rows[:RECORDS_NAMED]
+
+
+@quickbooks.get("")
+def show() -> ResponseReturnValue:
+    now = standing()
+    connection = now.connection
+    recent = session().scalars(_entries().order_by(Entry.id.desc()).limit(RECENT)).all()
+    return render_template(
+        "settings/quickbooks.html",
+        standing=now,
+        connection=connection,
+        status=status_word(now),
+        counts=counts_of(firm()),
+        troubles=troubles_of(firm()),
+        behind=_behind_line(now),
+        on_hold=waiting_in(connection) if connection and now.held_for else 0,
+        waiting_there=waiting_in(connection) if connection and not connection.is_live else 0,
+        arrivals=arrivals_of(connection),
+        cautions=cautions_of(connection),
+        recent=rows_of(recent),
+    )
+
+
+def standing() -> Standing:
+    return connections.status_of(session(), dunahub().config, firm().id)
+
+
+def status_word(now: Standing) -> Word:
+    """Exactly three words; everything else is said on the second line."""
+    since = now.connection.status_since if now.connection else None
+    match now.status:
+        case ConnectionStatus.CONNECTED:
+            return Word("check", "Connected", "good", since)
+        case ConnectionStatus.EXPIRED:
+            return Word("key", "Token expired", "warn", since)
+        case ConnectionStatus.DISCONNECTED:
+            return Word("plug", "Not connected", "quiet", since)
+
+
+def counts_of(organization: Organization) -> Counts:
+    counted = session().execute(
+        select(Entry.state, func.count())
+        .where(
+            Entry.organization_id == organization.id,
+            Entry.state.in_([State.PENDING, State.FAILED]),
+        )
+        .group_by(Entry.state)
+    )
+    states: dict[str, int] = dict(counted.tuples().all())
+    sent = session().scalar(
+        select(func.count()).where(
+            Entry.organization_id == organization.id,
+            Entry.state == State.SYNCED,
+            Entry.settled_at >= month_start(organization.zone),
+        )
+    )
+    not_sent = sum(
+        session().scalar(select(func.count()).select_from(model).where(*_never_sent(model))) or 0
+        for model in NEVER_SENT.values()
+    )
+    return Counts(sent or 0, states.get(State.PENDING, 0), states.get(State.FAILED, 0), not_sent)
+
+
+def month_start(zone: ZoneInfo) -> datetime:
+    return datetime.now(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def troubles_of(organization: Organization) -> list[Trouble]:
+    failed = session().scalars(
+        _entries().where(Entry.state == State.FAILED).order_by(Entry.id.desc()).limit(MOST_FAILED)
+    )
+    rows = sorted(rows_of(failed.all()), key=lambda row: row.entry.fault_code or "")
+    troubles = []
+    for code, group in groupby(rows, key=lambda row: row.entry.fault_code or ""):
+        members = list(group)
+        explanation = members[0].explanation
+        if explanation:
+            troubles.append(Trouble(code, explanation, members))
+    return sorted(troubles, key=lambda trouble: -len(trouble.rows))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    count: int
+    since: datetime | None
+
+
+def _behind_line(now: Standing) -> Waiting | None:
+    """What waited when QuickBooks was disconnected, until the owner decides."""
+    if now.connection is None or not now.connection.is_live or not now.waiting_behind_line:
+        return None
+    since = session().scalar(
+        select(func.min(Entry.created_at)).where(
+            Entry.lane_id == now.connection.lane_id,
+            Entry.state == State.PENDING,
+            Entry.id <= now.connection.lane.line,
+        )
+    )
+    return Waiting(now.waiting_behind_line, since)
+
+
+def waiting_in(connection: Connection) -> int:
+    pending = select(func.count()).where(
+        Entry.lane_id == connection.lane_id, Entry.state == State.PENDING
+    )
+    return session().scalar(pending) or 0
+
+
+def _entries() -> Select[Entry]:
+    return select(Entry).where(Entry.organization_id == firm().id).options(joinedload(Entry.lane))
+
+
+# --- How records arrive ---------------------------------------------------------------------------
+
+
+def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
+    """Where the firm's money lands in QuickBooks, in the owner's words."""
+    if connection is None or not connection.is_live:
+        return []
+    chosen, facts = connection.settings, connection.facts
+    preferences: Json = facts.get("preferences") or {}
+    deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
+    undeposited = "Undeposited Funds; you match the bank deposit there"
+    numbered_here = chosen.get("numbers") == "ours" or preferences.get("custom_numbers")
+
+    def name(list_: str, key: str | None, otherwise: str) -> str:
+        found = (row["name"] for row in facts.get(list_, []) if row["id"] == key)
+        return next(found, otherwise)
+
+    rows = [
+        ("Sales go to", name("income_accounts", chosen.get("income_account_id"), "not chosen yet")),
+        ("Lines without a product use", name("items", chosen.get("fallback_item_id"), "none yet")),
+    ]
+    for method, label in (("card", "Card"), ("ach", "ACH")):
+        where = name("deposit_accounts", deposits.get(method), undeposited)
+        kind = name("payment_methods", methods.get(method), "")
+        rows.append((f"{label} payments go to", f"{where}{f', as {kind}' if kind else ''}"))
+    return [
+        *rows,
+        ("Sales tax", _tax_words(preferences)),
+        ("Invoice numbers", "DunaHub's numbers" if numbered_here else "QuickBooks gives its own"),
+    ]
+
+
+def _tax_words(preferences: Json) -> str:
+    if not preferences.get("uses_sales_tax"):
+        return "A line of its own, because sales tax is off in QuickBooks"
+    if preferences.get("automated_tax"):
+        return "Computed by QuickBooks"
+    return "As on DunaHub's invoice"
+
+
+def cautions_of(connection: Connection | None) -> list[str]:
+    """Settings over there that surprise people."""
+    if connection is None or not connection.is_live:
+        return []
+    preferences: Json = connection.facts.get("preferences") or {}
+    cautions = []
+    if preferences.get("applies_credits"):
+        cautions.append(
+            "“Automatically apply credits” is on: QuickBooks may mark an invoice as paid by itself."
+        )
+    if preferences.get("multicurrency"):
+        cautions.append("Several currencies are on: DunaHub sends US dollars only.")
+    if closed := preferences.get("closed_until"):
+        cautions.append(f"The books are closed up to {closed}: earlier records are refused.")
+    return cautions
+
+
+# --- Lists ----------------------------------------------------------------------------------------
+
+STATES = {
+    "sent": ("In QuickBooks", [State.SYNCED]),
+    "waiting": ("Waiting", [State.PENDING]),
+    "failed": ("Needs attention", [State.FAILED]),
+    "skipped": ("Skipped", [State.SKIPPED]),
+    "replaced": ("Replaced", [State.SUPERSEDED]),
+}
+
+
+@quickbooks.get("/activity")
+def activity() -> ResponseReturnValue:
+    wanted, state, kind = asked("q"), asked("state"), asked("type")
+    first, last = _asked_day("from"), _asked_day("to")
+    query = _entries()
+    if wanted:
+        query = query.where(Entry.payload["title"].astext.icontains(wanted, autoescape=True))
+    if state in STATES:
+        query = query.where(Entry.state.in_(STATES[state][1]))
+    if kind in KINDS:
+        query = query.where(Entry.aggregate_type == kind)
+    if first:
+        query = query.where(Entry.created_at >= _midnight(first))
+    if last:
+        query = query.where(Entry.created_at < _midnight(last) + timedelta(days=1))
+    page = page_of(query, Entry.id)
+    return render_template(
+        "settings/activity.html",
+        page=page,
+        rows=rows_of(page.rows),
+        wanted=wanted,
+        state=state,
+        kind=kind,
+        first=first,
+        last=last,
+        states={key: label for key, (label, _) in STATES.items()},
+        kinds=KINDS,
+    )
+
+
+def _asked_day(name: str) -> date | None:
+    try:
+        day = date.fromisoformat(asked(name))
+    except ValueError:
+        return None
+    return day if EARLIEST <= day <= LATEST else None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=firm().zone)
+
+
+@quickbooks.get("/not-sent")
+def not_sent() -> ResponseReturnValue:
+    """Records of a time without QuickBooks, one kind at a time."""
+    kind = asked("type")
+    model = NEVER_SENT.get(kind, Invoice)
+    query = select(model).where(*_never_sent(model))
+    if model is Invoice:
+        query = query.options(joinedload(Invoice.lead))
+    elif model is Payment:
+        query = query.options(joinedload(Payment.invoice).joinedload(Invoice.lead))
+    page = page_of(query, model.id)
+    return render_template(
+        "settings/not_sent.html", page=page, kind=kind if kind in NEVER_SENT else "invoice"
+    )
+
+
+NEVER_SENT: dict[str, type[Lead] | type[Invoice] | type[Payment]] = {
+    "invoice": Invoice,
+    "payment": Payment,
+    "lead": Lead,
+}
+
+
+def _never_sent(model: type[Lead] | type[Invoice] | type[Payment]) -> list[ColumnElement[bool]]:
+    conditions = [model.organization_id == firm().id, model.first_entry_at.is_(None)]
+    if model is Invoice:
+        conditions.append(Invoice.voided_at.is_(None))
+    elif model is Lead:
+        conditions.append(Lead.deleted_at.is_(None))
+    return conditions
+
+
+# --- What an owner decides ------------------------------------------------------------------------
+
+
+@quickbooks.post("/failed/requeue")
+@owner_required
+def requeue_failed() -> ResponseReturnValue:
+    """Sends again what needs attention: all of it, or all with one cause."""
+    failed = select(Entry.id).where(Entry.organization_id == firm().id, Entry.state == State.FAILED)
+    code = request.form.get("code", "").replace("\x00", "")
+    if code:
+        failed = failed.where(Entry.fault_code == code)
+    ids = session().scalars(failed).all()
+    acted = actions.requeue(session(), ids, organization_id=firm().id)
+    if acted.done:
+        note("sent again", organization_id=firm().id, entries=list(acted.done))
+    session().commit()
+    count = len(acted.done)
+    tell(acted, f"{count} record{'' if count == 1 else 's'} will be sent again.")
+    return redirect(url_for("quickbooks.show"), 303)
+
+
+@quickbooks.post("/waiting")
+@owner_required
+def decide_waiting() -> ResponseReturnValue:
+    """What waited when QuickBooks was disconnected: sent now, or never."""
+    connection = standing().connection
+    if connection is None or not connection.is_live:
+        abort(404)
+    if request.form.get("decision") == "send":
+        count = lanes.send_waiting(session(), connection.lane_id)
+        note("sent what waited", organization_id=firm().id, count=count)
+        sentence = f"{count} waiting record{'' if count == 1 else 's'} will be sent now."
+    else:
+        count = lanes.skip_waiting(session(), connection.lane_id)
+        note("skipped what waited", organization_id=firm().id, count=count)
+        sentence = f"{count} waiting record{'' if count == 1 else 's'} skipped. Each can be undone."
+    session().commit()
+    flash(sentence, "good")
+    return redirect(url_for("quickbooks.show"), 303)
