@@ -60,6 +60,8 @@ def call(config: Config, realm_id: str, token: str, asked: Call, deadline: float
     Never raises for trouble of the network. The answer's text is without the token: QuickBooks
     echoes it in its faults.
     """
+    if time.monotonic() >= deadline:
+        return Answer(problem=Problem.NOT_SENT)
     headers = {"Accept": "application/json"}
     if asked.body is not None:
         content = STATEMENT if asked.path == "query" else "application/json"

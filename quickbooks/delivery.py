@@ -72,6 +72,7 @@ LONGEST_QUESTION = 4000  # characters of a query; the address of a request has i
 STALE_TRIES = 2  # a version refused twice in a row: someone is at work there
 THROTTLED = timedelta(seconds=60)  # Intuit's rule when it names no time
 _NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
+_SALES_ITEMS = ("Service", "NonInventory", "Inventory")  # what a line can name; not categories
 _LISTS = (RecordType.LEAD, RecordType.PRODUCT)  # inactive rows are hidden unless asked for
 _MINOR = {"minorversion": client.MINOR_VERSION}
 
@@ -207,7 +208,7 @@ def _reversed_step(due: Due, link: Remote | None) -> _Step:
     if link is None and refunded >= amount:
         return Unneeded()  # came and went before QuickBooks heard of it
     about = {"refunded": f"${refunded:,.2f}", "amount": f"${amount:,.2f}"}
-    return Rejected(_fault("reversed", due, about))
+    return Rejected(_fault("reversed" if link else "reversed_unsent", due, about))
 
 
 def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
@@ -258,6 +259,8 @@ def _by_name(due: Due, document: Document) -> _Question:
 
 def _judge_found(due: Due, document: Document, found: Json) -> _Step:
     """What bears our mark is ours. A customer has none: it must be as we would have made it."""
+    if due.record.type == RecordType.PRODUCT:
+        return _judge_name_holder(due, document, found)
     if due.record.type != RecordType.LEAD:
         return Synced(_remote(found), note="found in QuickBooks")
     if matching.same_customer(document, found) or matching.is_our_customer(document, found):
@@ -269,7 +272,7 @@ def _judge_name_holder(due: Due, document: Document, found: Json | None) -> _Ste
     if found is None:
         return _name_taken(due, document, None)
     if due.record.type == RecordType.PRODUCT:
-        if found.get("Type") == "Category":
+        if found.get("Type") not in _SALES_ITEMS:
             return _name_taken(due, document, None)
         return _adopted(due, found)
     if matching.same_customer(document, found):
@@ -334,13 +337,20 @@ def _changes(
     settings: Json,
 ) -> Document:
     """What to write: only what changed here since it last arrived, and only what differs there."""
-    changes = document
-    if due.before is not None and not due.knowledge.get("compares"):
-        before = payloads.document(due.record, due.before, links, settings)
-        changes = payloads.changed(before, document)
-    if found is not None:
-        return matching.differences(changes, found)
+    if found is not None and (due.before is None or due.knowledge.get("compares")):
+        return matching.differences(document, found, ignoring=_NOT_OURS)
+    if due.before is None:
+        return document
+    before = payloads.document(due.record, due.before, links, settings)
+    changes = payloads.changed(before, document)
+    if found is not None and not matching.differences(changes, found):
+        return {}
     return changes
+
+
+# Written with the document and then QuickBooks': a bookkeeper may add to the note, and what tax
+# became of ours shows as a difference of totals.
+_NOT_OURS = frozenset({"PrivateNote", "TxnTaxDetail"})
 
 
 def _own(link: Remote) -> _Question:
@@ -416,14 +426,20 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _asked(statement: str) -> tuple[str, list[str]]:
-    """The property and the values that a statement of ours asks for, in the order of its items."""
-    property_, _, rest = statement.partition(" WHERE ")[2].partition(" ")
-    values = rest.partition(" AND Active IN ")[0].partition(" AND TxnDate = ")[0]
-    return property_, [
+_TAIL = re.compile(r"( AND Active IN \(true, false\))? MAXRESULTS 1000$")
+_DAY = re.compile(r" AND TxnDate = '[^']*'$")
+
+
+def _asked(statement: str) -> tuple[str, list[str], str]:
+    """What a statement of ours asks for: property, values in the order of its items, condition."""
+    name, _, rest = _TAIL.sub("", statement).partition(" WHERE ")[2].partition(" ")
+    day = _DAY.search(rest) if name == "CustomerRef" else None
+    values = rest[: day.start()] if day else rest
+    unquoted = [
         re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
         for value in re.findall(r"'((?:\\.|[^'\\])*)'", values, re.DOTALL)
     ]
+    return name, unquoted, day[0] if day else ""
 
 
 def _writing_draft(writes: Sequence[_Write]) -> Draft | None:
@@ -531,7 +547,9 @@ def read(sent: Sent, answer: Answer) -> Reading:
     if trouble := _trouble_of(answer, told):
         return Reading(_not_seen(sent), trouble, taken=False, kept_answer=kept)
     if answer.status is not None and answer.status >= 500:
-        down = Pause("outage") if answer.status in (502, 503, 504) else None
+        # A 500 may be the one record's own; what a gateway says, or a read gets, is an outage.
+        is_down = answer.status in (502, 503, 504) or sent.method == "GET"
+        down = Pause("outage") if is_down else None
         return Reading(_not_seen(sent), down, kept_answer=kept)
     if told:
         return Reading(_refused_as_a_whole(sent, told), kept_answer=kept)
@@ -556,7 +574,7 @@ def _read_problem(sent: Sent, problem: Problem) -> Reading:
         case Problem.SIGNED_OUT:
             return Reading(_not_seen(sent), Hold("signed_out"), taken=False)
         case Problem.UNANSWERED:
-            return Reading(_not_seen(sent))
+            return Reading(_not_seen(sent), Pause("outage") if sent.method == "GET" else None)
 
 
 def _not_seen(sent: Sent) -> dict[int, Outcome]:
@@ -675,18 +693,18 @@ def _remote(found: Mapping[str, Any]) -> Remote:
 
 def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
     """What was found for each entry, kept for `compose` to judge."""
-    property_, values = _asked(parse_qs(sent.query)["query"][0])
-    value_of = dict(zip((item.entry_id for item in sent.items), values, strict=True))
     response = document.get("QueryResponse")
     if not isinstance(response, dict):
         return _not_seen(sent)
+    name, values, condition = _asked(parse_qs(sent.query)["query"][0])
+    value_of = dict(zip((item.entry_id for item in sent.items), values, strict=True))
 
     def outcome_of(item: Item, due: Due) -> Outcome:
         rows = [row for row in response.get(ENTITY[due.record.type], []) if isinstance(row, dict)]
         value = value_of[item.entry_id]
-        row = next((row for row in rows if _answers(row, property_, value, due)), None)
+        row = next((row for row in rows if _answers(row, name, value, due)), None)
         knowledge: Json = {
-            "seen": _key_of(sent, property_, value),
+            "seen": _Question(name, value, condition).key,
             "found": None if row is None else _kept(row),
             "unseen": False,
             "checked": True,
@@ -699,21 +717,16 @@ def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
     return _each(sent, outcome_of)
 
 
-def _key_of(sent: Sent, property_: str, value: str) -> str:
-    day = re.search(r" AND TxnDate = '[^']*'", parse_qs(sent.query)["query"][0])
-    return _Question(property_, value, day[0] if day else "").key
-
-
-def _answers(row: Json, property_: str, value: str, due: Due) -> bool:
-    match property_:
+def _answers(row: Json, name: str, value: str, due: Due) -> bool:
+    match name:
         case "DisplayName" | "Name":
-            return matching.same_name(str(row.get(property_, "")), value)
+            return matching.same_name(str(row.get(name, "")), value)
         case "DocNumber":
             return str(row.get("DocNumber")) == value and _bears_mark(row, due)
         case "CustomerRef":
             return _bears_mark(row, due)
         case _:
-            return str(row.get(property_)) == value
+            return str(row.get(name)) == value
 
 
 def _bears_mark(row: Json, due: Due) -> bool:
@@ -788,16 +801,20 @@ def _document_of(sent: Sent, item: Item, due: Due) -> Json | None:
 def _said(fault: RemoteFault, due: Due) -> Fault:
     """A fault of QuickBooks', with the names that its sentence uses."""
     about: Json = {}
+    field: str | None = None
     match fault.code:
         case "2500" | "6250" | "610":
             about |= _thing_in(fault, due)
         case "2050":
-            about |= _length_in(fault)
+            label, field = _FIELDS.get(fault.element.partition(".")[0], ("A text", None))
+            about["label"] = label
+            if longest := re.search(r"Max\s*:\s*(\d+)", fault.detail):
+                about["max"] = longest[1]
         case "2020" if fault.element:
             about["which"] = f" ({fault.element})"
         case "6200" | "6210":
             about["date"] = due.payload.get("issued_on") or due.payload.get("received_on")
-    return _fault(fault.code, due, about, _words(fault))
+    return _told(Fault(fault.code, about, field, _words(fault)), due)
 
 
 def _words(fault: RemoteFault) -> str:
@@ -817,7 +834,7 @@ def _thing_in(fault: RemoteFault, due: Due) -> Json:
     return {} if due.record.type == RecordType.LEAD else {"what": "customer, product or account"}
 
 
-_FIELDS = {
+_FIELDS: dict[str, tuple[str, str | None]] = {
     "DisplayName": ("The name", "name"),
     "Name": ("The name", "name"),
     "CompanyName": ("The company name", "company_name"),
@@ -826,13 +843,6 @@ _FIELDS = {
     "PrimaryEmailAddr": ("The e-mail address", "email"),
     "Description": ("A description", "lines"),
 }
-
-
-def _length_in(fault: RemoteFault) -> Json:
-    longest = re.search(r"Max\s*:\s*(\d+)", fault.detail)
-    element = fault.element.partition(".")[0]
-    label = _FIELDS.get(element, (element or "A text", None))[0]
-    return {"label": label, "max": longest[1] if longest else None}
 
 
 _KINDS = {

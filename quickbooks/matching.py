@@ -9,22 +9,24 @@ from quickbooks.payloads import Document
 
 INACTIVE_SUFFIX = " (deleted)"  # what QuickBooks appends to the name of an inactive record
 
-# Written once and then QuickBooks': a bookkeeper may add to the note, and tax is QuickBooks' own
-# arithmetic, whose result shows as a difference of totals.
-_NOT_COMPARED = frozenset({"PrivateNote", "TxnTaxDetail", "PaymentRefNum", "Type"})
+_BLANK: tuple[object, ...] = (None, "", {}, {"value": ""})  # what clears, and what is not there
 
 
-def differences(document: Document, found: Mapping[str, Any]) -> Document:
+def differences(
+    document: Document, found: Mapping[str, Any], *, ignoring: frozenset[str] = frozenset()
+) -> Document:
     """The part of our document that QuickBooks holds otherwise; {} when nothing needs writing."""
     return {
         key: value
         for key, value in document.items()
-        if key not in _NOT_COMPARED and not agrees(value, found.get(key))
+        if key not in ignoring and not agrees(value, found.get(key))
     }
 
 
 def agrees(ours: object, theirs: object) -> bool:
     """Whether everything that we say stands there too; what they add does not count."""
+    if ours in _BLANK:
+        return theirs in _BLANK
     match ours:
         case dict():
             if "value" in ours:  # a reference: only its id matters, the name is QuickBooks' own

@@ -206,13 +206,16 @@ def _judge(response: requests.Response) -> requests.Response:
     if response.status_code == 200:
         return response
     try:
-        error = response.json().get("error")
+        told = response.json()
+        error, words = told.get("error"), str(told.get("error_description", ""))
     except (ValueError, AttributeError):
-        error = None
+        error, words = None, ""
+    is_other_apps = error == "invalid_grant" and "clientid" in words.lower()
+    if is_other_apps or error in ("invalid_client", "unauthorized_client"):
+        # Also a good token of another app or environment: nobody's sign-in has run out.
+        raise Misconfigured("Intuit does not accept our client id and secret.")
     if response.status_code == 400 and error == "invalid_grant":
         raise GrantRefused("Intuit refused the code or token.")
-    if error in ("invalid_client", "unauthorized_client"):
-        raise Misconfigured("Intuit does not accept our client id and secret.")
     raise Unavailable(f"Intuit's token endpoint answered {response.status_code}.")
 
 

@@ -51,8 +51,10 @@ _CLEARED: Document = {
     "BillAddr": {},
     "CustomerMemo": {"value": ""},
     "PrivateNote": "",
-    "Description": "",
+    "TxnTaxDetail": {"TotalTax": Decimal(0)},
 }
+# Parts that QuickBooks computes with: one without the other would bring its own arithmetic back.
+_TOGETHER = ("Line", "TxnTaxDetail")
 
 
 class NotWritable(Exception):
@@ -127,8 +129,10 @@ def sparse(remote: Remote, changes: Document) -> Document:
 def changed(before: Document, now: Document) -> Document:
     """What an update must say to turn `before` into `now`: new values, and cleared ones."""
     changes = {key: value for key, value in now.items() if before.get(key) != value}
-    gone = {key: _CLEARED[key] for key in before if key not in now and key in _CLEARED}
-    return {**changes, **gone}
+    changes |= {key: _CLEARED[key] for key in before if key not in now and key in _CLEARED}
+    if any(key in changes for key in _TOGETHER):
+        changes |= {key: now[key] for key in _TOGETHER if key in now}
+    return changes
 
 
 # --- Customers ----------------------------------------------------------------------------------

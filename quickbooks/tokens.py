@@ -105,6 +105,7 @@ def _refresh(sessions: Sessions, config: Config, connection_id: int, refused: st
     """Asks Intuit once, with the row locked; the new pair is committed before anyone uses it."""
     sent = ""
     try:
+        oauth.endpoints(config)  # read now, if need be, and not with the row locked
         with sessions.begin() as session:
             session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
             tokens = session.get(Tokens, connection_id, with_for_update={"key_share": True})
