@@ -36,10 +36,12 @@ class Child:
     process: Tethered
     log: Path
 
+    def log_end(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+
     def last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-15:]
         code = self.process.exit_code
-        return "\n".join([f"The {self.process.name} ended by itself (code {code}).", *lines])
+        return f"The {self.process.name} ended by itself (code {code}).\n{self.log_end()}"
 
 
 @dataclass(frozen=True)

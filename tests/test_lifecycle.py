@@ -1,0 +1,164 @@
+"""Processes: when the engine starts and stops, and what several of them do to one outbox."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from db import Sessions
+from development.browser import Browser
+from development.demo import connect, sign_in
+from development.seed import seed_once
+from development.stack import ROOT
+from models.accounts import Organization
+from models.outbox import DispatchItem, Entry, Lane, State
+from models.sales import Lead
+from outbox import scheduler
+from simulator.seed import OAK, RIVERA
+from simulator.testing import SimulatorHandle
+from tests.support.serving import eventually, serving
+
+FIRMS = (
+    ("ana@rivera.example", "Rivera Plumbing LLC", RIVERA),
+    ("carla@oakhvac.example", "Oak HVAC Inc", OAK),
+)
+TWO_WORKERS = ("--workers=2", "--threads=4")
+
+
+def test_nothing_starts_on_import_or_in_create_app(app: Flask) -> None:
+    assert app.extensions["dunahub"] is not None
+    assert scheduler.current() is None
+    names = {thread.name for thread in threading.enumerate()}
+    assert not any(name.startswith(("drainer", "watchdog", "APScheduler")) for name in names)
+
+
+@pytest.mark.parametrize("command", ["outbox status", "routes"])
+def test_no_command_starts_the_engine(command: str, environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "app", *command.split()],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "engine started" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)])
+def test_each_worker_starts_one_engine_after_the_fork(
+    options: tuple[str, ...], environ: dict[str, str], tmp_path: Path
+) -> None:
+    with serving(environ, tmp_path, *TWO_WORKERS, *options) as served:
+        eventually(lambda: len(served.log_lines("engine started")) >= 2)
+        workers = {process.pid for process in served.workers()}
+        assert served.terminate() == 0
+    started = served.log_lines("engine started")
+    assert len(started) == 2
+    assert {pid for pid in workers for line in started if f'"pid": {pid}' in line} == workers
+
+
+def test_two_workers_never_send_an_entry_twice(
+    environ: dict[str, str], sessions: Sessions, simulator: SimulatorHandle, tmp_path: Path
+) -> None:
+    """Rule 7."""
+    _connect_two_firms(environ, tmp_path)
+    with serving(environ, tmp_path, *TWO_WORKERS):
+        _write_leads(sessions, 60)
+        eventually(lambda: _pending(sessions) == 0, lambda: _states(sessions))
+    _judge_books(sessions, simulator, leads=60)
+
+
+def test_a_term_in_the_midst_of_work_leaves_nothing_half_done(
+    environ: dict[str, str], sessions: Sessions, simulator: SimulatorHandle, tmp_path: Path
+) -> None:
+    """Rule 10."""
+    _connect_two_firms(environ, tmp_path)
+    for _email, _name, realm_id in FIRMS:
+        simulator.company(realm_id, latency=0.1)
+    for round_ in range(1, 4):
+        with serving(environ, tmp_path, *TWO_WORKERS) as served:
+            _write_leads(sessions, 12)
+            eventually(lambda: _synced(sessions) >= 3 * round_, lambda: _states(sessions))  # noqa: B023
+            assert served.terminate() == 0
+        assert _open_items(sessions) == 0
+        assert _leased_lanes(sessions) == 0
+    assert _pending(sessions) > 0
+    with serving(environ, tmp_path, *TWO_WORKERS):
+        eventually(lambda: _pending(sessions) == 0, lambda: _states(sessions))
+    _judge_books(sessions, simulator, leads=36)
+
+
+# --- Arranging ----------------------------------------------------------------------------------
+
+
+def _connect_two_firms(environ: dict[str, str], folder: Path) -> None:
+    """Two firms whose owners went through the consent page."""
+    seed_once(environ["DATABASE_URL"])
+    with serving(environ, folder) as served:
+        for email, _name, realm_id in FIRMS:
+            browser = Browser(served.url)
+            sign_in(browser, email)
+            assert connect(browser, realm_id) == realm_id
+            browser.close()
+
+
+def _write_leads(sessions: Sessions, each: int) -> None:
+    """Written by a process without an engine: nobody is woken, and both workers go looking."""
+    with sessions() as session:
+        for _email, name, _realm_id in FIRMS:
+            firm_id = session.scalars(select(Organization.id).filter_by(name=name)).one()
+            known = session.scalar(select(func.count()).where(Lead.organization_id == firm_id))
+            session.add_all(
+                Lead(organization_id=firm_id, name=f"Customer {(known or 0) + number}")
+                for number in range(each)
+            )
+            session.commit()
+
+
+# --- Judging ------------------------------------------------------------------------------------
+
+
+def _pending(sessions: Sessions) -> int:
+    with sessions() as session:
+        return session.scalar(select(func.count()).where(Entry.state == State.PENDING)) or 0
+
+
+def _synced(sessions: Sessions) -> int:
+    with sessions() as session:
+        return session.scalar(select(func.count()).where(Entry.state == State.SYNCED)) or 0
+
+
+def _open_items(sessions: Sessions) -> int:
+    with sessions() as session:
+        return session.scalar(select(func.count()).where(DispatchItem.outcome.is_(None))) or 0
+
+
+def _leased_lanes(sessions: Sessions) -> int:
+    with sessions() as session:
+        leased = Lane.lease_until > func.clock_timestamp()
+        return session.scalar(select(func.count(Lane.id)).where(leased)) or 0
+
+
+def _states(sessions: Sessions) -> Counter[tuple[str, str | None]]:
+    with sessions() as session:
+        rows = session.execute(select(Entry.state, Entry.fault_code))
+        return Counter((state, fault_code) for state, fault_code in rows)
+
+
+def _judge_books(sessions: Sessions, simulator: SimulatorHandle, *, leads: int) -> None:
+    """Each lead is one customer, and no request that wrote was ever sent a second time."""
+    assert set(_states(sessions)) == {(State.SYNCED, None)}
+    for _email, _name, realm_id in FIRMS:
+        customers = simulator.books(realm_id)["Customer"]
+        names = [one["DisplayName"] for one in customers]
+        written = [name for name in names if str(name).startswith("Customer ")]
+        assert len(written) == len(set(written)) == leads
+    writes = [entry for entry in simulator.journal() if entry["requestid"]]
+    assert Counter(entry["requestid"] for entry in writes).most_common(1)[0][1] == 1
