@@ -87,3 +87,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden || !window.htmx) return;
   document.querySelectorAll("[data-live]").forEach((live) => window.htmx.trigger(live, "resume"));
 });
+
+// --- On a narrow screen the menu scrolls: where we are is in sight ---------------------------------
+
+document.querySelector(".menu [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });

@@ -83,14 +83,14 @@ def enter() -> ResponseReturnValue:
         page = render_template("accounts/sign_in.html", form=form, refused=True)
         return page, 422
     sign_in(user)
-    note("signed in", organization_id=user.organization_id)
+    note("account.signed_in", organization_id=user.organization_id)
     session().commit()
     return redirect(safe_target(request.args.get("next"), home()), 303)
 
 
 @accounts.post("/sign-out")
 def leave() -> ResponseReturnValue:
-    note("signed out", organization_id=person().organization_id)
+    note("account.signed_out", organization_id=person().organization_id)
     session().commit()
     sign_out()
     flash("You are signed out.")
@@ -183,5 +183,7 @@ def _new_owner(form: SignUpForm) -> User | None:
         session().rollback()
         form.email.errors = ["Someone signed up with this address. Sign in instead."]
         return None
-    session().add(AuditEvent(organization_id=organization.id, user_id=user.id, action="signed up"))
+    session().add(
+        AuditEvent(organization_id=organization.id, user_id=user.id, action="account.signed_up")
+    )
     return user

@@ -200,7 +200,12 @@ def outbox_act() -> ResponseReturnValue:
     act, word = ACTS[name]
     acted = act(session(), ids, organization_id=None)
     for organization_id, entries in _by_organization(acted.done).items():
-        note(word, reason=reason, organization_id=organization_id, entries=entries)
+        note(
+            f"outbox.{word.replace(' ', '_')}",
+            reason=reason,
+            organization_id=organization_id,
+            entries=entries,
+        )
     session().commit()
     tell(acted, f"{len(acted.done)} of {len(ids)} rows: {word}.")
     return redirect(url_for("admin.outbox"), 303)
@@ -273,7 +278,13 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     if region == found.region:
         flash(f"{found.name} is in {region} already.", "warn")
         return back
-    note("changed region", reason=reason, organization_id=found.id, old=found.region, new=region)
+    note(
+        "organization.region_changed",
+        reason=reason,
+        organization_id=found.id,
+        old=found.region,
+        new=region,
+    )
     found.region = region
     if region == Region.BR:
         connections.close_for_region(session(), found)

@@ -24,6 +24,7 @@ def register(app: Flask) -> None:
         spoken_day=lambda value: spoken_day(value, current_zone()),
         spoken_month=lambda value: spoken_month(value, current_zone()),
         ago=ago,
+        spoken_action=spoken_action,
     )
 
 
@@ -129,3 +130,10 @@ def size(passed: timedelta) -> str:
             count = seconds // length
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
+def spoken_action(action: str) -> str:
+    """An act as people read it: "quickbooks.connected" is QuickBooks connected."""
+    group, _, name = action.partition(".")
+    words = name.replace("_", " ")
+    return f"QuickBooks {words}" if group == "quickbooks" else words.capitalize()

@@ -162,7 +162,7 @@ def void(invoice_id: int) -> ResponseReturnValue:
     if invoice.voided_at:
         return _refuse_change(invoice)
     invoice.voided_at = datetime.now(UTC)
-    note("voided invoice", organization_id=firm().id, number=invoice.number)
+    note("invoice.voided", organization_id=firm().id, number=invoice.number)
     session().commit()
     flash(f"Invoice {invoice.number} is void.")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)

@@ -20,19 +20,19 @@ outbox.before_request(quickbooks_only)
 @outbox.post("/<key:entry_id>/requeue")
 @owner_required
 def requeue(entry_id: int) -> ResponseReturnValue:
-    return _act(entry_id, actions.requeue, "sent again", "It will be sent again.")
+    return _act(entry_id, actions.requeue, "outbox.requeued", "It will be sent again.")
 
 
 @outbox.post("/<key:entry_id>/skip")
 @owner_required
 def skip(entry_id: int) -> ResponseReturnValue:
-    return _act(entry_id, actions.skip, "skipped", "Skipped. You can undo that.")
+    return _act(entry_id, actions.skip, "outbox.skipped", "Skipped. You can undo that.")
 
 
 @outbox.post("/<key:entry_id>/undo-skip")
 @owner_required
 def undo_skip(entry_id: int) -> ResponseReturnValue:
-    return _act(entry_id, actions.undo_skip, "skip undone", "It will be sent.")
+    return _act(entry_id, actions.undo_skip, "outbox.skip_undone", "It will be sent.")
 
 
 Act = Callable[..., Acted]

@@ -22,6 +22,7 @@ from views.status import (
     live_lane_id,
     names_of,
     our_total,
+    total_difference,
     words_of,
     words_of_entries,
 )
@@ -78,6 +79,12 @@ class Panel:
     @property
     def fix_address(self) -> str | None:
         return self.chain[-1].fix_address if self.chain else None
+
+    @property
+    def totals_agree(self) -> bool:
+        if self.entry is None or self.link is None:
+            return False
+        return not total_difference(self.entry, self.link)
 
     @property
     def stamp(self) -> str:

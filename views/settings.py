@@ -78,7 +78,7 @@ def update_organization() -> ResponseReturnValue:
     if not form.validate():
         return render_template("settings/organization.html", form=form), 422
     form.apply_to(firm())
-    note("changed organization", organization_id=firm().id)
+    note("organization.changed", organization_id=firm().id)
     session().commit()
     flash("Your settings are saved.", "good")
     return redirect(url_for("settings.show_organization"), 303)
@@ -228,7 +228,6 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
     chosen, facts = connection.settings, connection.facts
     preferences: Json = facts.get("preferences") or {}
     deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
-    undeposited = "Undeposited Funds; you match the bank deposit there"
     numbered_here = chosen.get("numbers") == "ours" or preferences.get("custom_numbers")
 
     def name(list_: str, key: str | None, otherwise: str) -> str:
@@ -240,9 +239,11 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
         ("Lines without a product use", name("items", chosen.get("fallback_item_id"), "none yet")),
     ]
     for method, label in (("card", "Card"), ("ach", "ACH")):
-        where = name("deposit_accounts", deposits.get(method), undeposited)
+        where = name("deposit_accounts", deposits.get(method), "")
         kind = name("payment_methods", methods.get(method), "")
-        rows.append((f"{label} payments go to", f"{where}{f', as {kind}' if kind else ''}"))
+        words = (where or "Undeposited Funds") + (f" as {kind}" if kind else "")
+        match_it = "" if where else " · you match the bank deposit there"
+        rows.append((f"{label} payments go to", words + match_it))
     return [
         *rows,
         ("Sales tax", _tax_words(preferences)),
@@ -374,7 +375,7 @@ def requeue_failed() -> ResponseReturnValue:
     ids = session().scalars(failed).all()
     acted = actions.requeue(session(), ids, organization_id=firm().id)
     if acted.done:
-        note("sent again", organization_id=firm().id, entries=list(acted.done))
+        note("outbox.requeued", organization_id=firm().id, entries=list(acted.done))
     session().commit()
     count = len(acted.done)
     tell(acted, f"{count} record{'' if count == 1 else 's'} will be sent again.")
@@ -390,11 +391,11 @@ def decide_waiting() -> ResponseReturnValue:
         abort(404)
     if request.form.get("decision") == "send":
         count = lanes.send_waiting(session(), connection.lane_id)
-        note("sent what waited", organization_id=firm().id, count=count)
+        note("outbox.waiting_sent", organization_id=firm().id, count=count)
         sentence = f"{count} waiting record{'' if count == 1 else 's'} will be sent now."
     else:
         count = lanes.skip_waiting(session(), connection.lane_id)
-        note("skipped what waited", organization_id=firm().id, count=count)
+        note("outbox.waiting_skipped", organization_id=firm().id, count=count)
         sentence = f"{count} waiting record{'' if count == 1 else 's'} skipped. Each can be undone."
     session().commit()
     flash(sentence, "good")
