@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from app import create_app
 from config import Config
 from db import Sessions, make_engine, make_sessions
 from development import chromium
@@ -187,8 +188,6 @@ def simulator(simulator_process: SimulatorHandle) -> SimulatorHandle:
 
 @pytest.fixture
 def app(config: Config) -> Iterator[Flask]:
-    from app import create_app
-
     app = create_app(config)
     yield app
     app.extensions["dunahub"].database.dispose()

@@ -1,0 +1,38 @@
+"""What the documents say about the tree is true."""
+
+import re
+from itertools import chain
+
+import pytest
+
+from development.stack import ROOT
+from models.passwords import DEMO_EMAILS, DEMO_PASSWORD
+
+DOCUMENTS = sorted(chain(ROOT.glob("*.md"), ROOT.glob("docs/*.md")))
+
+
+@pytest.mark.parametrize("name", [str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_file_that_a_document_names_is_there(name: str) -> None:
+    document = ROOT / name
+    text = document.read_text()
+    links = re.findall(r"\]\((?!http|#)([^)#]+)", text)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    paths = re.findall(r"`((?:[a-z_]+/)*[\w.-]+\.(?:py|md|toml|in|txt))`", text)
+    paths += re.findall(r"`(bin/\w+)", text)
+    missing += [path for path in paths if not (ROOT / path).exists()]
+    assert missing == []
+
+
+def test_the_readme_tells_all_sign_ins() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert DEMO_PASSWORD in readme
+    assert [email for email in DEMO_EMAILS if f"`{email}`" not in readme] == []
+
+
+def test_no_document_or_program_knows_the_machine_it_was_written_on() -> None:
+    own = [ROOT / "bin", ROOT / ".ci", ROOT / "development", ROOT / "docs", ROOT / "migrations"]
+    for path in chain(*(folder.rglob("*") for folder in own), ROOT.glob("*.*")):
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".ini", ""} and path.is_file():
+            text = path.read_text(errors="replace")
+            assert "/work/" not in text, path
+            assert "../shared" not in text, path
