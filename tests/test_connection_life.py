@@ -1,0 +1,558 @@
+"""The life of a connection against a simulated Intuit: made, lost, made again, ended."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import AuditEvent, Organization, User
+from models.outbox import Lane
+from models.quickbooks import Connection, ConnectionStatus, OAuthState, Revocation, Tokens
+from quickbooks import connections, facts, tokens
+from quickbooks.connections import (
+    BadState,
+    CompanyTaken,
+    Connected,
+    Denied,
+    Misconfigured,
+    NotAllowed,
+    OtherCompany,
+    Purpose,
+    TryAgain,
+    Unsuitable,
+)
+from simulator.testing import SimulatorHandle
+from tests.support.connected import (
+    CANADIAN,
+    OAK,
+    RIVERA,
+    connect,
+    consent,
+    drain,
+    firm_of,
+    go_through,
+    new_owner,
+    states,
+)
+from tests.support.firm import new_firm, new_lead
+
+EXCHANGE = {"path": "/oauth2/v1/tokens/bearer"}
+
+
+@pytest.fixture
+def owner(session: Session, simulator: SimulatorHandle) -> User:
+    return new_owner(session)
+
+
+def exchanges(simulator: SimulatorHandle) -> int:
+    return sum(each["path"] == EXCHANGE["path"] for each in simulator.journal())
+
+
+def audited(session: Session) -> list[str]:
+    session.rollback()
+    return list(session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)))
+
+
+# --- Made ---------------------------------------------------------------------------------------
+
+
+def test_a_first_connect_reads_the_company_and_chooses_sensibly(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+) -> None:
+    simulator.company(RIVERA, CustomTxnNumbers=False)
+    finished = go_through(sessions, config, owner)
+    assert isinstance(finished, Connected)
+    assert (finished.was_known, finished.waiting, finished.replayed) == (False, 0, False)
+    connection = session.get_one(Connection, finished.connection_id)
+    assert (connection.country, connection.status) == ("US", "connected")
+    assert connection.lane.state == "open"
+    assert connection.connected_by_id == owner.id
+    chosen = connection.settings
+    names = {one["id"]: one["name"] for one in connection.facts["items"]}
+    assert names[chosen["fallback_item_id"]] == facts.FALLBACK_ITEM
+    assert chosen["income_account_id"] in [a["id"] for a in connection.facts["income_accounts"]]
+    methods = {one["id"]: one["name"] for one in connection.facts["payment_methods"]}
+    assert methods[chosen["payment_methods"]["card"]] == "Visa"
+    assert methods[chosen["payment_methods"]["ach"]] == "Direct Debit"
+    assert facts.for_documents(connection)["numbers"] == "quickbooks"
+    assert facts.for_documents(connection)["tax"]["mode"] == "manual"
+    assert audited(session) == ["quickbooks.connected"]
+    items = [one["Name"] for one in simulator.books(RIVERA)["Item"]]
+    assert items.count(facts.FALLBACK_ITEM) == 1
+
+
+def test_a_company_that_numbers_its_own_forms_gets_our_numbers(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
+) -> None:
+    simulator.company(RIVERA, CustomTxnNumbers=True, UsingSalesTax=False)
+    settings = facts.for_documents(connect(sessions, config, owner))
+    assert settings["numbers"] == "ours"
+    assert settings["tax"]["mode"] == "line"
+
+
+def test_the_fallback_item_is_found_again_and_not_made_twice(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
+) -> None:
+    first = connect(sessions, config, owner)
+    connections.disconnect(sessions, config, firm_of(owner), owner)
+    again = connect(sessions, config, owner)
+    assert again.settings["fallback_item_id"] == first.settings["fallback_item_id"]
+    items = [one["Name"] for one in simulator.books(RIVERA)["Item"]]
+    assert items.count(facts.FALLBACK_ITEM) == 1
+
+
+def test_consent_denied_changes_nothing(
+    sessions: Sessions, config: Config, owner: User, session: Session
+) -> None:
+    address = connections.begin(sessions, config, owner, Purpose.CONNECT)
+    told = consent(address, RIVERA, action="cancel")
+    assert connections.finish(sessions, config, owner, told) == Denied()
+    assert session.scalar(select(func.count(Connection.id))) == 0
+
+
+@pytest.mark.parametrize("spoil", ["missing", "wrong", "expired", "used"])
+def test_a_state_that_is_not_good_exchanges_nothing(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    spoil: str,
+) -> None:
+    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    with sessions.begin() as session:
+        match spoil:
+            case "missing":
+                del told["state"]
+            case "wrong":
+                told["state"] = "x" + told["state"]
+            case "expired":
+                session.execute(
+                    update(OAuthState).values(
+                        created_at=func.clock_timestamp() - timedelta(minutes=11)
+                    )
+                )
+            case "used":
+                session.execute(update(OAuthState).values(used_at=func.clock_timestamp()))
+    with pytest.raises(BadState):
+        connections.finish(sessions, config, owner, told)
+    assert exchanges(simulator) == 0
+
+
+def test_a_state_is_kept_as_a_digest_only(
+    sessions: Sessions, config: Config, owner: User, session: Session
+) -> None:
+    address = connections.begin(sessions, config, owner, Purpose.CONNECT)
+    told = consent(address, RIVERA)
+    (digest,) = session.scalars(select(OAuthState.digest))
+    assert told["state"] not in digest
+
+
+def test_a_callback_shown_again_is_the_same_success(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
+) -> None:
+    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    first = connections.finish(sessions, config, owner, told)
+    again = connections.finish(sessions, config, owner, told)
+    assert isinstance(first, Connected)
+    assert isinstance(again, Connected)
+    assert again.replayed
+    assert again.connection_id == first.connection_id
+    assert exchanges(simulator) == 1
+    connections.disconnect(sessions, config, firm_of(owner), owner)
+    with pytest.raises(BadState):
+        connections.finish(sessions, config, owner, told)
+
+
+def test_one_state_at_the_same_moment_is_exchanged_once(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
+) -> None:
+    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    ready = threading.Barrier(4)
+
+    def call_back(_: int) -> str:
+        ready.wait()
+        try:
+            return type(connections.finish(sessions, config, owner, told)).__name__
+        except BadState:
+            return "BadState"
+
+    with ThreadPoolExecutor(4) as pool:
+        came = sorted(pool.map(call_back, range(4)))
+    assert exchanges(simulator) == 1
+    assert came.count("Connected") >= 1
+    assert set(came) <= {"Connected", "BadState"}
+
+
+@pytest.mark.parametrize("change", ["member", "region", "other firm"])
+def test_rule_18_whoever_lost_the_right_meanwhile_is_refused_and_audited(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+    change: str,
+) -> None:
+    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    match change:
+        case "member":
+            session.execute(update(User).values(role="member"))
+        case "region":
+            session.execute(update(Organization).values(region="BR"))
+        case _:
+            other = new_firm(session, name="Oak HVAC")
+            session.execute(update(User).values(organization_id=other))
+    session.commit()
+    with pytest.raises((NotAllowed, BadState)):
+        connections.finish(sessions, config, owner, told)
+    assert exchanges(simulator) == 0
+    if change != "other firm":
+        assert audited(session) == ["quickbooks.callback_refused"]
+
+
+def test_rule_18_another_persons_state_is_of_no_use(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    stranger = new_owner(session, new_firm(session, name="Oak HVAC"), "carla@oakhvac.example")
+    with pytest.raises(BadState):
+        connections.finish(sessions, config, stranger, told)
+    assert isinstance(connections.finish(sessions, config, owner, told), Connected)
+
+
+def test_rule_19_a_firm_outside_the_us_cannot_even_begin(
+    sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> None:
+    bruno = new_owner(session, new_firm(session, name="Silva Reformas", region="BR"))
+    with pytest.raises(NotAllowed):
+        connections.begin(sessions, config, bruno, Purpose.CONNECT)
+
+
+def test_a_company_outside_the_us_is_not_kept_and_its_grant_is_ended(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    finished = go_through(sessions, config, owner, CANADIAN)
+    assert isinstance(finished, Unsuitable)
+    assert finished.country == "CA"
+    assert finished.company_name
+    assert session.scalar(select(func.count(Connection.id))) == 0
+    assert simulator.journal()[-1]["path"] == "/v2/oauth2/tokens/revoke"
+
+
+def test_a_company_of_another_firm_is_refused_before_the_exchange_and_not_named(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connect(sessions, config, owner)
+    carla = new_owner(session, new_firm(session, name="Oak HVAC"), "carla@oakhvac.example")
+    simulator.clear_journal()
+    assert go_through(sessions, config, carla, RIVERA) == CompanyTaken()
+    assert exchanges(simulator) == 0
+
+
+def test_two_firms_at_the_same_moment_get_one_company_and_the_winners_grant_lives(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    carla = new_owner(session, new_firm(session, name="Oak HVAC"), "carla@oakhvac.example")
+    both = [
+        (person, consent(connections.begin(sessions, config, person, Purpose.CONNECT), RIVERA))
+        for person in (owner, carla)
+    ]
+    # Both are past the comparison before either stores: the index decides.
+    simulator.fault(match={"path": "companyinfo"}, do={"delay": 0.3})
+    ready = threading.Barrier(2)
+
+    def call_back(one: tuple[User, dict[str, str]]) -> connections.Finished:
+        ready.wait()
+        return connections.finish(sessions, config, *one)
+
+    with ThreadPoolExecutor(2) as pool:
+        came = list(pool.map(call_back, both))
+    assert sorted(type(one).__name__ for one in came) == ["CompanyTaken", "Connected"]
+    assert session.scalar(select(func.count(Connection.id))) == 1
+    assert session.scalar(select(func.count(Lane.id))) == 1
+    revokes = [each for each in simulator.journal() if "revoke" in each["path"]]
+    assert revokes == []
+    (winner,) = session.scalars(select(Connection.id))
+    assert facts.refresh(sessions, config, winner)
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ({"path": "/oauth2/v1/tokens/bearer"}, "unavailable"),
+        ({"path": "companyinfo"}, "unavailable"),
+        ({"path": "query"}, "unavailable"),
+    ],
+)
+def test_trouble_at_intuit_stores_nothing_and_a_second_try_connects(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+    where: dict[str, str],
+    reason: str,
+) -> None:
+    simulator.fault(match={**where}, do={"status": 503, "body": "<html>down</html>"})
+    assert go_through(sessions, config, owner) == TryAgain(reason)
+    assert session.scalar(select(func.count(Connection.id))) == 0
+    simulator.clear_faults()
+    assert isinstance(go_through(sessions, config, owner), Connected)
+
+
+def test_a_stale_code_asks_to_try_again(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
+) -> None:
+    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    told["code"] = "AB11-stale"
+    assert connections.finish(sessions, config, owner, told) == TryAgain("refused")
+
+
+def test_a_wrong_secret_of_ours_is_not_the_owners_fault(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
+) -> None:
+    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    wrong = replace(config, client_secret="not the secret of anyone")
+    assert connections.finish(sessions, wrong, owner, told) == Misconfigured()
+
+
+# --- Ended --------------------------------------------------------------------------------------
+
+
+def test_disconnect_ends_the_grant_at_once_and_draws_the_line(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connection = connect(sessions, config, owner)
+    session.add(new_lead(firm_of(owner)))
+    session.commit()
+    access = tokens.access_token(sessions, config, connection.id)
+    ended = connections.disconnect(sessions, config, firm_of(owner), owner)
+    assert ended is not None
+    assert (ended.waiting, ended.revoked) == (1, True)
+    session.rollback()
+    session.expire_all()
+    known = session.get_one(Connection, connection.id)
+    assert (known.status, known.lane.state) == ("disconnected", "closed")
+    assert session.scalar(select(func.count()).select_from(Tokens)) == 0
+    assert session.scalars(select(Revocation.token)).all() == [None]
+    reader = facts.Reader(config, RIVERA, access)
+    with pytest.raises(facts.FactsUnavailable):
+        facts.read_company(reader)
+    assert connections.disconnect(sessions, config, firm_of(owner), owner) is None
+    session.add(new_lead(firm_of(owner), "Created while disconnected"))
+    session.commit()
+    assert len(states(session)) == 1
+
+
+def test_a_revoke_that_intuit_does_not_take_goes_on_by_itself(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connect(sessions, config, owner)
+    simulator.fault(match={"path": "/v2/oauth2/tokens/revoke"}, do={"status": 503, "body": ""})
+    ended = connections.disconnect(sessions, config, firm_of(owner), owner)
+    assert ended is not None
+    assert not ended.revoked
+    assert connections.status_of(session, config, firm_of(owner)).revoke_pending
+    simulator.clear_faults()
+    assert connections.revoke_due(sessions, config) == 0, "not due again so soon"
+    session.execute(update(Revocation).values(available_at=func.clock_timestamp()))
+    session.commit()
+    assert connections.revoke_due(sessions, config) == 1
+    assert not connections.status_of(session, config, firm_of(owner)).revoke_pending
+    assert session.scalars(select(Revocation.token)).all() == [None]
+
+
+def test_rule_19_a_flip_of_the_region_closes_in_the_callers_transaction(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connection = connect(sessions, config, owner)
+    organization = session.get_one(Organization, firm_of(owner))
+    assert connections.close_for_region(session, organization)
+    session.rollback()
+    assert connections.status_of(session, config, firm_of(owner)).status == "connected"
+    organization = session.get_one(Organization, firm_of(owner))
+    connections.close_for_region(session, organization)
+    session.commit()
+    standing = connections.status_of(session, config, firm_of(owner))
+    assert standing.status is ConnectionStatus.DISCONNECTED
+    assert connections.revoke_due(sessions, config) == 1
+    session.expire_all()
+    assert session.get_one(Lane, connection.lane_id).state == "closed"
+
+
+# --- Made again ---------------------------------------------------------------------------------
+
+
+def test_rule_14_reconnecting_finds_row_lane_and_links_and_asks_about_what_waited(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connection = connect(sessions, config, owner)
+    session.add(new_lead(firm_of(owner), "Sent before"))
+    session.commit()
+    drain(sessions, config, connection.lane_id)
+    session.add(new_lead(firm_of(owner), "Waited"))
+    session.commit()
+    connections.disconnect(sessions, config, firm_of(owner), owner)
+    session.add(new_lead(firm_of(owner), "Meanwhile"))
+    session.commit()
+    finished = go_through(sessions, config, owner)
+    assert isinstance(finished, Connected)
+    assert (finished.was_known, finished.waiting) == (True, 1)
+    assert finished.connection_id == connection.id
+    session.add(new_lead(firm_of(owner), "After"))
+    session.commit()
+    drain(sessions, config, connection.lane_id)
+    names = {one["DisplayName"] for one in simulator.books(RIVERA)["Customer"]}
+    assert names == {"Sent before", "After"}
+
+
+def test_an_expired_connection_drains_what_it_held_after_a_reconnect(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connection = connect(sessions, config, owner)
+    simulator.revoke(RIVERA)
+    session.add(new_lead(firm_of(owner)))
+    session.commit()
+    drain(sessions, config, connection.lane_id)
+    standing = connections.status_of(session, config, firm_of(owner))
+    assert standing.status is ConnectionStatus.EXPIRED
+    assert standing.held_for == "signed_out"
+    assert states(session) == [("lead", "pending")]
+    finished = go_through(sessions, config, owner, purpose=Purpose.RECONNECT)
+    assert isinstance(finished, Connected)
+    assert finished.waiting == 0
+    drain(sessions, config, connection.lane_id)
+    assert states(session) == [("lead", "synced")]
+    assert len(simulator.books(RIVERA)["Customer"]) == 1
+
+
+@pytest.mark.parametrize("end", ["expired", "disconnected"])
+def test_another_company_is_asked_about_before_the_exchange(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+    end: str,
+) -> None:
+    first = connect(sessions, config, owner)
+    if end == "expired":
+        with sessions() as reading:
+            stored = reading.get_one(Tokens, first.id).refresh_token
+        tokens.expire(sessions, first.id, stored, reason="refused")
+    else:
+        connections.disconnect(sessions, config, firm_of(owner), owner)
+    simulator.clear_journal()
+    asked = go_through(sessions, config, owner, OAK, Purpose.RECONNECT)
+    assert asked == OtherCompany(OAK, first.company_name, None)
+    assert exchanges(simulator) == 0
+    agreed = go_through(sessions, config, owner, OAK, Purpose.RECONNECT, allowed_realm_id=OAK)
+    assert isinstance(agreed, Connected)
+    assert agreed.connection_id != first.id
+    session.rollback()
+    session.expire_all()
+    rows = session.scalars(select(Connection).order_by(Connection.id)).all()
+    assert [(row.realm_id, row.status, row.lane.state) for row in rows] == [
+        (RIVERA, "disconnected", "closed"),
+        (OAK, "connected", "open"),
+    ]
+    back = go_through(sessions, config, owner, RIVERA, Purpose.RECONNECT)
+    assert back == OtherCompany(RIVERA, rows[1].company_name, first.company_name)
+
+
+def test_a_pending_revoke_does_not_end_the_grant_that_follows_it(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connection = connect(sessions, config, owner)
+    simulator.fault(match={"path": "/v2/oauth2/tokens/revoke"}, do={"status": 503, "body": ""})
+    connections.disconnect(sessions, config, firm_of(owner), owner)
+    simulator.clear_faults()
+    connect(sessions, config, owner)
+    session.execute(update(Revocation).values(available_at=func.clock_timestamp()))
+    session.commit()
+    assert connections.revoke_due(sessions, config) == 0
+    assert facts.refresh(sessions, config, connection.id)
+
+
+def test_a_reconnect_keeps_what_the_owner_chose(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connection = connect(sessions, config, owner)
+    account = connection.facts["income_accounts"][-1]["id"]
+    with sessions.begin() as writing:
+        known = writing.get_one(Connection, connection.id)
+        known.settings = {**known.settings, "income_account_id": account, "numbers": "ours"}
+    again = connect(sessions, config, owner)
+    assert again.settings["income_account_id"] == account
+    assert again.settings["numbers"] == "ours"
+
+
+# --- How it stands ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def a_day_later(sessions: Sessions) -> Callable[[], None]:
+    def pass_a_day() -> None:
+        with sessions.begin() as session:
+            session.execute(
+                update(Connection).values(facts_read_at=func.clock_timestamp() - timedelta(days=2))
+            )
+
+    return pass_a_day
+
+
+def test_facts_are_read_anew_once_a_day(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+    a_day_later: Callable[[], None],
+) -> None:
+    simulator.company(RIVERA, CustomTxnNumbers=False)
+    connection = connect(sessions, config, owner)
+    assert facts.for_documents(connection)["numbers"] == "quickbooks"
+    assert facts.refresh_due(sessions, config) == 0
+    simulator.company(RIVERA, CustomTxnNumbers=True)
+    a_day_later()
+    assert facts.refresh_due(sessions, config) == 1
+    session.expire_all()
+    known = session.get_one(Connection, connection.id)
+    assert facts.for_documents(known)["numbers"] == "ours"
+    assert facts.refresh_due(sessions, config) == 0
+
+
+def test_a_lapsed_plan_holds_once_and_is_found_out_again(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connection = connect(sessions, config, owner)
+    simulator.company(RIVERA, subscription_lapsed=True)
+    session.add_all(new_lead(firm_of(owner), f"Lead {number}") for number in range(3))
+    session.commit()
+    drain(sessions, config, connection.lane_id)
+    standing = connections.status_of(session, config, firm_of(owner))
+    assert (standing.status, standing.held_for) == (ConnectionStatus.CONNECTED, "plan_lapsed")
+    assert {state for _, state in states(session)} == {"pending"}
+    attempts = session.scalars(text("SELECT attempts FROM outbox")).all()
+    assert set(attempts) == {0}, "rule 12: the company's trouble is not the entry's"
+    simulator.company(RIVERA, subscription_lapsed=False)
+    assert connections.probe_due(sessions, config) == 1
+    drain(sessions, config, connection.lane_id)
+    assert {state for _, state in states(session)} == {"synced"}
+
+
+def test_a_firm_that_never_connected_stands_disconnected(
+    session: Session, config: Config, owner: User
+) -> None:
+    standing = connections.status_of(session, config, firm_of(owner))
+    assert (standing.status, standing.connection) == (ConnectionStatus.DISCONNECTED, None)
