@@ -3,10 +3,10 @@
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, Connection, ForeignKey, Index, event, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base, CreatedAt, Json, Key
+from models.base import Base, CreatedAt, Json, Key, Moment
 
 
 class Region(StrEnum):
@@ -81,7 +81,7 @@ class User(Base):
 
 
 class AuditEvent(Base):
-    """Who did what, when and why. Only ever inserted."""
+    """Who did what, when and why. Only ever inserted: the database refuses anything else."""
 
     __tablename__ = "audit_events"
     __table_args__ = (Index("ix_audit_events_of_organization", "organization_id", "id"),)
@@ -95,3 +95,61 @@ class AuditEvent(Base):
     created_at: Mapped[CreatedAt]
 
     user: Mapped[User | None] = relationship()
+
+
+_REFUSE_CHANGE = """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is only ever added to', TG_TABLE_NAME USING ERRCODE = '42501';
+END
+$$;
+CREATE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+"""
+
+
+@event.listens_for(AuditEvent.__table__, "after_create")
+def _only_add(_table: object, connection: Connection, **_: object) -> None:
+    connection.execute(text(_REFUSE_CHANGE))
+
+
+class Invitation(Base):
+    """A colleague who was asked to join, by a link that only they were sent."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'member')", name="role"),
+        CheckConstraint("accepted_at IS NULL OR withdrawn_at IS NULL", name="one_end"),
+        # One open invitation of an address per organization.
+        Index(
+            "uq_invitations_open",
+            "organization_id",
+            text("lower(email)"),
+            unique=True,
+            postgresql_where="accepted_at IS NULL AND withdrawn_at IS NULL",
+        ),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    email: Mapped[str]
+    role: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)  # SHA-256: the link itself is a secret
+    invited_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[CreatedAt]
+    accepted_at: Mapped[Moment | None]
+    withdrawn_at: Mapped[Moment | None]
+
+    organization: Mapped[Organization] = relationship()
+    invited_by: Mapped[User] = relationship()
+
+
+class Tally(Base):
+    """How often something was tried, until when that counts. Lost in a crash, which is no harm."""
+
+    __tablename__ = "tallies"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012  (SQLAlchemy's own idiom)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    expires_at: Mapped[Moment]

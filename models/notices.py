@@ -1,0 +1,66 @@
+"""Conditions that somebody must hear of, and whether they did."""
+
+from sqlalchemy import Boolean, ForeignKey, Index, SmallInteger, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, CreatedAt, Json, Key, Moment
+
+
+class Notice(Base):
+    """One condition, from when it was first seen until it is fixed. It is told at most once.
+
+    Whoever notices it calls `see`, as often as they like: while the condition lasts there is one
+    row of it.
+    """
+
+    __tablename__ = "notices"
+    __table_args__ = (
+        Index("uq_notices_lasting", "kind", "subject", unique=True, postgresql_where="lasts"),
+        Index("ix_notices_of_subject", "kind", "subject", "id"),
+        Index("ix_notices_due", "available_at", postgresql_where="lasts AND told_at IS NULL"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
+    kind: Mapped[str]  # stopped, down, ending, attention … (see notices/)
+    subject: Mapped[str]  # what it is about, e.g. "lane 7"
+    about: Mapped[Json] = mapped_column(server_default="{}")  # what its sentences use
+    lasts: Mapped[bool] = mapped_column(Boolean, server_default="true")
+    created_at: Mapped[CreatedAt]
+    seen_at: Mapped[CreatedAt]
+    told_at: Mapped[Moment | None]
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    available_at: Mapped[CreatedAt]  # when telling it is tried (again)
+
+
+_SEE = text(
+    """
+    INSERT INTO notices (kind, subject, organization_id, about)
+    VALUES (:kind, :subject, :organization_id, CAST(:about AS jsonb))
+    ON CONFLICT (kind, subject) WHERE lasts
+    DO UPDATE SET seen_at = clock_timestamp()
+    """
+)
+
+
+def see(
+    session: Session,
+    kind: str,
+    subject: str,
+    *,
+    organization_id: int | None = None,
+    about: str = "{}",
+) -> None:
+    """Notes that the condition is there (now, still, or again). Never commits.
+
+    `about` is JSON, and is kept as it was when the condition began.
+    """
+    session.execute(
+        _SEE,
+        {
+            "kind": kind,
+            "subject": subject,
+            "organization_id": organization_id,
+            "about": about,
+        },
+    )
