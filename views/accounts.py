@@ -1,6 +1,5 @@
 """Sign-in, sign-out, and a new organization."""
 
-from functools import cache
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
@@ -9,50 +8,56 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
-from wtforms import Form, PasswordField, SelectField, StringField
+from wtforms import Form, PasswordField, StringField
 from wtforms.validators import ValidationError
 
 from models.accounts import AuditEvent, Organization, Region, Role, User
 from models.passwords import NOBODYS_HASH, check_password, hash_password
 from views.access import note, person, public, safe_target, session, sign_in, sign_out
-from views.forms import line
+from views.forms import ChoiceField, line
 from views.security import SIGN_INS, limiter
 
 accounts = Blueprint("accounts", __name__)
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 500
-US_ZONES = [
-    ("America/New_York", "Eastern (New York)"),
-    ("America/Chicago", "Central (Chicago)"),
-    ("America/Denver", "Mountain (Denver)"),
-    ("America/Phoenix", "Arizona (Phoenix)"),
-    ("America/Los_Angeles", "Pacific (Los Angeles)"),
-    ("America/Anchorage", "Alaska (Anchorage)"),
-    ("Pacific/Honolulu", "Hawaii (Honolulu)"),
-    ("America/Puerto_Rico", "Atlantic (Puerto Rico)"),
-]
-BR_ZONES = [
-    ("America/Sao_Paulo", "São Paulo, Brasília"),
-    ("America/Bahia", "Bahia"),
-    ("America/Fortaleza", "Fortaleza"),
-    ("America/Manaus", "Manaus"),
-    ("America/Cuiaba", "Cuiabá"),
-    ("America/Rio_Branco", "Rio Branco"),
-    ("America/Noronha", "Fernando de Noronha"),
-]
+REGIONS = {Region.US.value: "United States", Region.BR.value: "Brazil"}
+US_ZONES = {
+    "America/New_York": "Eastern (New York)",
+    "America/Chicago": "Central (Chicago)",
+    "America/Denver": "Mountain (Denver)",
+    "America/Phoenix": "Arizona (Phoenix)",
+    "America/Los_Angeles": "Pacific (Los Angeles)",
+    "America/Anchorage": "Alaska (Anchorage)",
+    "Pacific/Honolulu": "Hawaii (Honolulu)",
+    "America/Puerto_Rico": "Atlantic (Puerto Rico)",
+}
+BR_ZONES = {
+    "America/Sao_Paulo": "São Paulo, Brasília",
+    "America/Bahia": "Bahia",
+    "America/Fortaleza": "Fortaleza",
+    "America/Manaus": "Manaus",
+    "America/Cuiaba": "Cuiabá",
+    "America/Rio_Branco": "Rio Branco",
+    "America/Noronha": "Fernando de Noronha",
+}
+PLACES = "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split()
 
 
-@cache
-def time_zones() -> dict[str, list[tuple[str, str]]]:
-    """The zones to choose from, the likely ones first."""
-    listed = {name for name, _ in US_ZONES + BR_ZONES}
-    rest = sorted(name for name in available_timezones() - listed if "/" in name)
-    others = [
-        (name, name.replace("_", " "))
-        for name in rest
-        if not name.startswith(("Etc/", "posix/", "right/", "SystemV/"))
-    ]
-    return {"United States": US_ZONES, "Brazil": BR_ZONES, "Everywhere else": others}
+def _other_zones() -> dict[str, str]:
+    listed = {*US_ZONES, *BR_ZONES}
+    return {
+        name: name.replace("_", " ")
+        for name in sorted(available_timezones() - listed)
+        if name.partition("/")[0] in PLACES
+    }
+
+
+ZONE_GROUPS = {
+    "United States": US_ZONES,
+    "Brazil": BR_ZONES,
+    "Everywhere else": _other_zones(),
+}
+ZONES = {name: label for zones in ZONE_GROUPS.values() for name, label in zones.items()}
 
 
 # --- Sign-in --------------------------------------------------------------------------------------
@@ -119,11 +124,8 @@ def _find(email: str) -> User | None:
 
 class SignUpForm(Form):
     organization = line("Company name", required="What is your company called?", most=200)
-    region = SelectField(
-        "Where does it work?",
-        choices=[(Region.US.value, "United States"), (Region.BR.value, "Brazil")],
-    )
-    time_zone = SelectField("Time zone", default="America/New_York", choices=time_zones)
+    region = ChoiceField("Where does it work?", REGIONS, default=Region.US.value)
+    time_zone = ChoiceField("Time zone", ZONES, default="America/New_York")
     name = line("Your name", required="What is your name?", most=200)
     email = line("E-mail", required="Type your e-mail address.", most=254)
     password = PasswordField("Password")
@@ -148,7 +150,7 @@ class SignUpForm(Form):
 @accounts.get("/sign-up")
 @public
 def show_sign_up() -> ResponseReturnValue:
-    return render_template("accounts/sign_up.html", form=SignUpForm())
+    return render_template("accounts/sign_up.html", form=SignUpForm(), zones=ZONE_GROUPS)
 
 
 @accounts.post("/sign-up")
@@ -158,7 +160,7 @@ def sign_up() -> ResponseReturnValue:
     form = SignUpForm(request.form)
     user = _new_owner(form) if form.validate() else None
     if user is None:
-        return render_template("accounts/sign_up.html", form=form), 422
+        return render_template("accounts/sign_up.html", form=form, zones=ZONE_GROUPS), 422
     session().commit()
     sign_in(user)
     flash(f"Welcome to DunaHub, {user.name}.", "good")

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Self
@@ -164,6 +164,23 @@ class KeyField(Field):
         if not re.fullmatch(r"[0-9]{1,18}", text):
             raise ValueError("Choose one from the list.")
         self.data = int(text)
+
+
+class ChoiceField(Field):
+    """One of a few values; `options` maps each to what a person reads."""
+
+    data: str | None
+
+    def __init__(self, label: str, options: Mapping[str, str], **kw: Any) -> None:
+        super().__init__(label, **kw)
+        self.options = options
+
+    def process_formdata(self, valuelist: Sequence[Any]) -> None:
+        self.data = valuelist[0] if valuelist else None
+
+    def pre_validate(self, form: Form) -> None:  # type: ignore[override]
+        if self.data not in self.options:
+            raise StopValidation("Choose one of these.")
 
 
 # --- Editing: only what this person changed -------------------------------------------------------

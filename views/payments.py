@@ -6,11 +6,11 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
-from wtforms import Form, RadioField
+from wtforms import Form
 
 from models.sales import Invoice, Lead, Payment, PaymentMethod, RecordType
 from views.access import firm, firms_only, own, session
-from views.forms import MOST_MONEY, DayField, NumberField, area
+from views.forms import MOST_MONEY, ChoiceField, DayField, NumberField, area
 from views.invoices import today
 from views.paging import asked, containing, page_of
 from views.panel import panel_of
@@ -18,6 +18,9 @@ from views.status import words_of
 
 payments = Blueprint("payments", __name__)
 payments.before_request(firms_only)
+
+
+METHODS = {PaymentMethod.CARD.value: "Card", PaymentMethod.ACH.value: "ACH"}
 
 
 class PaymentForm(Form):
@@ -29,11 +32,7 @@ class PaymentForm(Form):
         least=Decimal("0.01"),
         required="How much was paid?",
     )
-    method = RadioField(
-        "Paid by",
-        choices=[(PaymentMethod.CARD.value, "Card"), (PaymentMethod.ACH.value, "ACH")],
-        default=PaymentMethod.CARD.value,
-    )
+    method = ChoiceField("Paid by", METHODS, default=PaymentMethod.CARD)
     received_on = DayField("Received", required="When was it received?")
     note = area("Note")
 

@@ -10,7 +10,6 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import joinedload
-from wtforms import SelectField
 
 from models.accounts import Organization
 from models.base import Json
@@ -30,8 +29,8 @@ from views.access import (
     quickbooks_only,
     session,
 )
-from views.accounts import time_zones
-from views.forms import EARLIEST, LATEST, EditForm, line
+from views.accounts import ZONE_GROUPS, ZONES
+from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line
 from views.outbox import tell
 from views.paging import asked, page_of
 from views.rows import Row, rows_of
@@ -53,7 +52,7 @@ RECORDS_NAMED = 5  # of each cause
 
 class OrganizationForm(EditForm):
     name = line("Company name", required="What is your company called?", most=200)
-    time_zone = SelectField("Time zone", choices=time_zones)
+    time_zone = ChoiceField("Time zone", ZONES)
 
     def columns(self) -> frozenset[str]:
         return frozenset({"name", "time_zone"})
@@ -68,7 +67,7 @@ def index() -> ResponseReturnValue:
 @settings.get("/organization")
 def show_organization() -> ResponseReturnValue:
     form = OrganizationForm.showing(firm())
-    return render_template("settings/organization.html", form=form)
+    return render_template("settings/organization.html", form=form, zones=ZONE_GROUPS)
 
 
 @settings.post("/organization")
@@ -76,7 +75,7 @@ def show_organization() -> ResponseReturnValue:
 def update_organization() -> ResponseReturnValue:
     form = OrganizationForm(request.form)
     if not form.validate():
-        return render_template("settings/organization.html", form=form), 422
+        return render_template("settings/organization.html", form=form, zones=ZONE_GROUPS), 422
     form.apply_to(firm())
     note("organization.changed", organization_id=firm().id)
     session().commit()

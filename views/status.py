@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from models.accounts import Organization
@@ -233,7 +234,7 @@ def current_entries(
             Entry.aggregate_id.in_(ids),
         )
         .options(joinedload(Entry.lane))
-        .distinct(Entry.aggregate_id, Entry.lane_id)
+        .ext(distinct_on(Entry.aggregate_id, Entry.lane_id))
         .order_by(Entry.aggregate_id, Entry.lane_id, Entry.id.desc())
     ).unique()
     current: dict[int, Entry] = {}
