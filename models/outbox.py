@@ -170,6 +170,8 @@ class Dispatch(Base):
     query: Mapped[str]
     body: Mapped[str | None] = mapped_column(Text)  # text, never jsonb: keys keep their order
     sends: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    # Sends without an answer while the lane's other calls had one; a crash of ours is no silence.
+    silences: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     created_at: Mapped[CreatedAt]
     sent_at: Mapped[Moment | None]
     answered_at: Mapped[Moment | None]

@@ -12,11 +12,12 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.outbox import State
+from outbox import lanes
 from outbox.capture import wake_after_commit
 
 UNANSWERED = "QuickBooks has not answered yet for this record."
 CLOSED = "QuickBooks is not connected for this organization."
-NEWER = "A newer version of this record has gone out, or is about to."
+NEWER = "There is a newer version of this record, which goes or went in its place."
 ALREADY = "This record is already waiting to be sent."
 NOT_FOUND = "There is no such record in this organization."
 
@@ -47,7 +48,7 @@ _JUDGE = text(
                      AND newer.aggregate_id = entry.aggregate_id
                      AND newer.lane_id = entry.lane_id
                      AND newer.id > entry.id
-                     AND newer.state IN ('pending', 'synced')) AS has_newer,
+                     AND newer.state IN ('pending', 'synced', 'failed')) AS has_newer,
            EXISTS (SELECT FROM outbox_links AS link
                    WHERE link.lane_id = entry.lane_id
                      AND link.aggregate_type = entry.aggregate_type
@@ -89,6 +90,17 @@ _SKIP = text(
     SET state = 'skipped', settled_at = clock_timestamp(), waits_for_type = NULL,
         waits_for_id = NULL
     WHERE id = ANY(:entries)
+    """
+)
+
+# Whatever waited for a skipped entry's record is judged anew: a newer entry of it may go, and so
+# may what needs only that the record is there.
+_RELEASE = text(
+    """
+    UPDATE outbox AS waiter SET waits_for_type = NULL, waits_for_id = NULL
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND waiter.lane_id = entry.lane_id
+      AND waiter.waits_for_type = entry.aggregate_type AND waiter.waits_for_id = entry.aggregate_id
     """
 )
 
@@ -162,7 +174,8 @@ def _act(
     settle: Callable[[Session, list[Row[Any]]], None],
 ) -> Acted:
     wanted = sorted(set(entries))
-    session.execute(_LOCK_LANES, {"entries": wanted})
+    lanes_ = session.execute(_LOCK_LANES, {"entries": wanted}).scalars().all()
+    lanes.withdraw_untaken(session, lanes_)
     found = session.execute(_JUDGE, {"entries": wanted, "organization": organization_id}).all()
     refused = dict.fromkeys(set(wanted) - {entry.id for entry in found}, NOT_FOUND)
     done: list[Row[Any]] = []
@@ -179,7 +192,9 @@ def _act(
 
 
 def _skip(session: Session, done: list[Row[Any]]) -> None:
-    session.execute(_SKIP, {"entries": [entry.id for entry in done]})
+    entries = [entry.id for entry in done]
+    session.execute(_SKIP, {"entries": entries})
+    session.execute(_RELEASE, {"entries": entries})
 
 
 def _pend(session: Session, done: list[Row[Any]]) -> None:
@@ -190,6 +205,6 @@ def _pend(session: Session, done: list[Row[Any]]) -> None:
             "linked": [entry.id for entry in done if entry.is_linked],
         },
     )
-    lanes = sorted({entry.lane_id for entry in done})
-    session.execute(_END_PAUSE, {"lanes": lanes})
-    wake_after_commit(session, lanes)
+    woken = sorted({entry.lane_id for entry in done})
+    session.execute(_END_PAUSE, {"lanes": woken})
+    wake_after_commit(session, woken)

@@ -40,11 +40,13 @@ from outbox.company import (
     Rejected,
     Remote,
     Sent,
+    Waiting,
 )
 from outbox.lanes import FAIL_AFTER, Claim, Renewed, renew
-from outbox.settle import settle_entries
+from outbox.settle import settle_entries, settle_looked_up
 
 LOOK = 120  # entries looked at for one wave: those that must wait make room for others
+ROUNDS = 20  # such looks in one turn of a lane that find nothing to send
 OLD = timedelta(minutes=10)  # past this QuickBooks may have forgotten a request id: look first
 SENDS_BEFORE_LOOK_UP = 3
 
@@ -58,11 +60,13 @@ log = structlog.get_logger()
 class _Candidate:
     due: Due
     needs: tuple[Record, ...]
+    goes_alone: bool  # it was in a request that nobody answered and that did not arrive
 
 
 @dataclass(frozen=True)
 class Rest:
-    """The lane's rate budget is spent: it is paused, and wants another turn after this long."""
+    """Nothing now, but the lane wants another turn after this long: its rate budget is spent (it
+    is paused then), or it was looked through long enough without finding anything to send."""
 
     for_: timedelta
 
@@ -74,7 +78,7 @@ def next_dispatch(
 
     None also means: lease lost, or lane closed, held or paused.
     """
-    while True:
+    for _ in range(ROUNDS):
         with sessions.begin() as session:
             lane = renew(session, claim, config.lease)
             if lane is None:
@@ -84,12 +88,13 @@ def next_dispatch(
             if sent := _unanswered(session, claim, lane, company, config):
                 return sent
             wave = _choose_wave(session, claim, lane, company.limits.wave)
-            if not wave:
+            if wave is None:
                 return None
             next_ = _compose_and_store(session, claim, lane, wave, company, config)
         if next_:
             return next_
         # All of the wave was settled or told to wait; there may be more behind it.
+    return Rest(timedelta(0))
 
 
 def _rest(session: Session, claim: Claim, wait: timedelta) -> Rest:
@@ -156,10 +161,10 @@ def _unanswered(
     items = session.execute(_OPEN_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
     entries = [item.id for item in waiting]
-    session.execute(_EXPECT_ANSWER, {"entries": entries, "after": config.resend_after})
-    _spend(session, claim, lane, company, is_batch=False)
+    _spend(session, claim, lane, company, is_batch=row.path == "batch")
     if row.sends >= SENDS_BEFORE_LOOK_UP or row.age >= OLD:
-        return _look_up(session, claim, row, waiting, company)
+        return _look_up(session, claim, row, waiting, company, config)
+    session.execute(_EXPECT_ANSWER, {"entries": entries, "after": config.resend_after})
     session.execute(_SEND_AGAIN, {"dispatch": row.id})
     log.info("dispatch sent again", dispatch=row.id, lane=claim.lane_id, sends=row.sends + 1)
     return Sent(
@@ -177,18 +182,39 @@ def _unanswered(
 
 
 def _look_up(
-    session: Session, claim: Claim, dispatch: Row[Any], items: Sequence[Row[Any]], company: Company
+    session: Session,
+    claim: Claim,
+    dispatch: Row[Any],
+    items: Sequence[Row[Any]],
+    company: Company,
+    config: Config,
 ) -> Sent | None:
-    """Asks what became of a dispatch. A read: not stored, but its answer settles the items."""
-    due = _with_what_arrived_before(
-        session, claim.lane_id, [_due(item, looks_first=True) for item in items]
+    """Asks what became of a dispatch. A read: not stored, but its answer settles the items.
+
+    Items that ask differently (by customer and day) stay due and are asked for one after another.
+    """
+    due = {item.id: _due(item, looks_first=True) for item in items}
+    links = _links(
+        session, claim.lane_id, {one.record for one in due.values()} | _needs(due.values())
     )
-    links = _links(session, claim.lane_id, {one.record for one in due} | _needs(due))
     settings = company.settings(session, claim.lane_id)
-    draft = company.compose(due, links, settings).draft
+    composition = _compose(company, list(due.values()), links, settings)
+    # What needs no question, or cannot even be asked for: its own mapping is broken meanwhile.
+    known = {
+        entry_id: verdict
+        for entry_id, verdict in composition.verdicts.items()
+        if not isinstance(verdict, Waiting)
+    }
+    settle_looked_up(session, claim.lane_id, dispatch.id, known, due)
+    draft = composition.draft
     if draft is None or draft.method != "GET":
-        log.error("no look-up for an unanswered dispatch", dispatch=dispatch.id)
+        left = sorted(due.keys() - known.keys())
+        session.execute(_EXPECT_ANSWER, {"entries": left, "after": config.resend_after})
+        if left:
+            log.error("no look-up for an unanswered dispatch", dispatch=dispatch.id)
         return None
+    asked = [item.entry_id for item in draft.items]
+    session.execute(_EXPECT_ANSWER, {"entries": asked, "after": config.resend_after})
     log.info("dispatch looked up", dispatch=dispatch.id, lane=claim.lane_id)
     return Sent(
         id=dispatch.id,
@@ -199,7 +225,7 @@ def _look_up(
         query=urlencode(draft.query),
         body=draft.body,
         items=draft.items,
-        due={one.entry_id: one for one in due},
+        due={entry_id: due[entry_id] for entry_id in asked},
         looks_up=True,
     )
 
@@ -208,8 +234,15 @@ def _look_up(
 
 _DUE = text(
     """
-    SELECT entry.*, entry.created_at < clock_timestamp() - CAST(:old AS interval) AS is_old
+    SELECT entry.*,
+           entry.created_at < clock_timestamp() - CAST(:old AS interval)
+           OR 'unknown' = ANY(past.outcomes) AS may_be_there,
+           'looked_up' = ANY(past.outcomes) AS goes_alone
     FROM outbox AS entry
+    CROSS JOIN LATERAL (
+        SELECT array_agg(item.outcome) AS outcomes FROM outbox_dispatch_items AS item
+        WHERE item.entry_id = entry.id
+    ) AS past
     WHERE entry.lane_id = :lane AND entry.state = 'pending' AND entry.waits_for_type IS NULL
       AND entry.available_at <= now()  -- now(), because an index cannot use clock_timestamp()
       AND entry.id > :line
@@ -254,19 +287,30 @@ _SET_WAIT = text(
 )
 
 
-def _choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> list[_Candidate]:
+def _choose_wave(
+    session: Session, claim: Claim, lane: Renewed, size: int
+) -> list[_Candidate] | None:
+    """Entries of one kind that may go now, perhaps none of those looked at. None: nothing is due.
+
+    Every entry looked at is chosen, superseded or told what it waits for, so that the next look
+    finds others.
+    """
     rows = session.execute(
         _DUE, {"lane": claim.lane_id, "line": lane.line, "look": LOOK, "old": OLD}
     ).all()
     if not rows:
-        return []
+        return None
     newest = _newest_of_each_record(session, claim, lane, rows)
     ready = _with_all_they_need(session, claim, newest)
     if not ready:
         return []
     first_kind = min((one.due.record.type for one in ready), key=lambda type_: type_.rank)
-    wave = [one for one in ready if one.due.record.type == first_kind][:size]
-    return wave[:1] if claim.takes_one else wave
+    wave = [one for one in ready if one.due.record.type == first_kind]
+    together = [one for one in wave if not one.goes_alone]
+    # A company that was down is probed with one entry, and a suspect is taken by itself.
+    if not together or claim.takes_one or lane.consecutive_outages:
+        return wave[:1]
+    return together[:size]
 
 
 def _newest_of_each_record(
@@ -281,6 +325,7 @@ def _newest_of_each_record(
     ):
         unsettled[Record(RecordType(row.aggregate_type), row.aggregate_id)].append(row)
 
+    first_payments = _first_payments(session, claim, unsettled)
     due = {row.id: row for row in rows}
     chosen: list[_Candidate] = []
     superseded: list[int] = []
@@ -293,6 +338,14 @@ def _newest_of_each_record(
             # An earlier entry of the record is with QuickBooks, or behind the line.
             waits.update(dict.fromkeys(mine, record))
             continue
+        first_payment = first_payments.get(record, 0)
+        earlier = [entry for entry in entries if entry.id < first_payment]
+        if any(entry.state == "pending" for entry in earlier):
+            # What was changed before the payment goes before it, and is not merged with what came
+            # after: the payment was made for the total of then.
+            later = [id_ for id_ in mine if id_ > first_payment]
+            waits.update(dict.fromkeys(later, record))
+            entries = earlier
         # A captured entry is truer than one taken along, whose snapshot was read without a lock.
         pending = [entry for entry in entries if entry.state == "pending"]
         last = max(pending, key=lambda entry: (not entry.was_taken_along, entry.id))
@@ -303,6 +356,37 @@ def _newest_of_each_record(
         session.execute(_SUPERSEDE, {"entries": superseded})
     _set_waits(session, waits)
     return sorted(chosen, key=lambda one: one.due.entry_id)
+
+
+_FIRST_PAYMENTS = text(
+    """
+    SELECT invoice.id AS invoice_id, min(entry.id) AS first
+    FROM unnest(CAST(:invoices AS bigint[])) AS invoice (id)
+    JOIN outbox_links AS link
+      ON link.lane_id = :lane AND link.aggregate_type = 'invoice'
+     AND link.aggregate_id = invoice.id
+    JOIN payments AS payment ON payment.invoice_id = invoice.id
+    JOIN outbox AS entry
+      ON entry.aggregate_type = 'payment' AND entry.aggregate_id = payment.id
+    WHERE entry.lane_id = :lane AND entry.state = 'pending'
+    GROUP BY invoice.id
+    """
+)
+
+
+def _first_payments(
+    session: Session, claim: Claim, unsettled: Mapping[Record, Sequence[Row[Any]]]
+) -> dict[Record, int]:
+    """The first payment entry that waits, of each invoice with several changes on their way."""
+    invoices = [
+        record.id
+        for record, entries in unsettled.items()
+        if record.type == RecordType.INVOICE and len(entries) > 1
+    ]
+    if not invoices:
+        return {}
+    rows = session.execute(_FIRST_PAYMENTS, {"lane": claim.lane_id, "invoices": invoices})
+    return {Record(RecordType.INVOICE, row.invoice_id): row.first for row in rows}
 
 
 def _with_all_they_need(
@@ -440,9 +524,10 @@ def _compose_and_store(
     company: Company,
     config: Config,
 ) -> Sent | Rest | None:
+    if not wave:
+        return None
     due = _with_what_arrived_before(session, claim.lane_id, [one.due for one in wave])
-    if claim.takes_one and (poison := _name_suspect(session, claim, due[0])):
-        settle_entries(session, claim.lane_id, {due[0].entry_id: poison}, {due[0].entry_id: due[0]})
+    if claim.takes_one and not _is_named(session, claim, lane, due[0]):
         return None
     links = _links(session, claim.lane_id, {one.record for one in due} | _needs(due))
     settings = company.settings(session, claim.lane_id)
@@ -526,16 +611,23 @@ def _store(
     )
 
 
-def _name_suspect(session: Session, claim: Claim, due: Due) -> Rejected | None:
-    """After claims that ended in a crash: names the one entry taken, or gives up on it."""
+def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
+    """Whether a crash from here on would be put down to this entry; else names it, or gives it up.
+
+    The name is committed before anything is done with the entry: what a crash rolls back is lost.
+    """
+    if lane.suspect_entry_id != due.entry_id:
+        session.execute(
+            text("UPDATE outbox_lanes SET suspect_entry_id = :entry WHERE id = :lane"),
+            {"entry": due.entry_id, "lane": claim.lane_id},
+        )
+        return False
     if claim.suspect_entry_id == due.entry_id and claim.claims_unsettled >= FAIL_AFTER:
         log.error("entry given up: five claims of it ended in a crash", entry=due.entry_id)
-        return Rejected(Fault("poison"))
-    session.execute(
-        text("UPDATE outbox_lanes SET suspect_entry_id = :entry WHERE id = :lane"),
-        {"entry": due.entry_id, "lane": claim.lane_id},
-    )
-    return None
+        poison = Rejected(Fault("poison"))
+        settle_entries(session, claim.lane_id, {due.entry_id: poison}, {due.entry_id: due})
+        return False
+    return True
 
 
 def _spend(
@@ -592,7 +684,7 @@ def _due(row: Row[Any], *, looks_first: bool = False) -> Due:
         operation=Operation(row.operation),
         payload=row.payload,
         checks=row.checks,
-        looks_first=looks_first or (never_sent and getattr(row, "is_old", False)),
+        looks_first=looks_first or (never_sent and getattr(row, "may_be_there", False)),
         knowledge=row.knowledge,
     )
 
@@ -623,7 +715,7 @@ def _with_what_arrived_before(session: Session, lane_id: int, due: Sequence[Due]
 
 def _candidate(row: Row[Any]) -> _Candidate:
     due = _due(row)
-    return _Candidate(due, tuple(sorted(_needs([due]))))
+    return _Candidate(due, tuple(sorted(_needs([due]))), bool(row.goes_alone))
 
 
 def _needs(due: Iterable[Due]) -> set[Record]:

@@ -4,6 +4,7 @@ The lane row is the fence. Everything here locks it and says its condition in th
 Lock order everywhere: connection → tokens → lane → entries by number → links.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from models.outbox import Lane, LaneState
 from outbox.capture import wake_after_commit
 
 SOLO_AFTER = 3  # claims in a row that ended without a settle: from then on one entry at a time
+CLAIM_AGAIN_AFTER = timedelta(seconds=5)  # after an exception: whatever it was may be over then
 FAIL_AFTER = SOLO_AFTER + 5  # … and the one that was named each time goes to a person
 
 
@@ -42,6 +44,7 @@ class Renewed:
     next_call_at: datetime | None
     next_batch_at: datetime | None
     consecutive_outages: int
+    suspect_entry_id: int | None
 
 
 # --- People's acts ------------------------------------------------------------------------------
@@ -138,6 +141,7 @@ def skip_waiting(session: Session, lane_id: int) -> int:
     An entry QuickBooks has not answered for is no longer ours to skip: it is cleared up first.
     """
     _lock(session, lane_id)
+    withdraw_untaken(session, [lane_id])
     skipped = session.execute(
         text(
             """
@@ -157,6 +161,32 @@ def skip_waiting(session: Session, lane_id: int) -> int:
     count = len(skipped.all())
     _forget_line(session, lane_id)
     return count
+
+
+def withdraw_untaken(session: Session, lane_ids: Sequence[int]) -> None:
+    """Frees the entries of dispatches that QuickBooks certainly never took.
+
+    They were kept to go out again byte for byte; once a person decides about one of them, that
+    would be against the decision. The caller holds the lanes, so no call of theirs is out.
+    """
+    session.execute(_WITHDRAW, {"lanes": list(lane_ids)})
+
+
+_WITHDRAW = text(
+    """
+    WITH withdrawn AS (
+        UPDATE outbox_dispatch_items AS item
+        SET outcome = 'withdrawn', settled_at = clock_timestamp()
+        FROM outbox_dispatches AS dispatch
+        WHERE dispatch.id = item.dispatch_id AND dispatch.sends = 0
+          AND item.lane_id = ANY(:lanes) AND item.outcome IS NULL
+        RETURNING item.entry_id
+    )
+    UPDATE outbox
+    SET available_at = least(outbox.available_at, clock_timestamp()), first_attempt_at = NULL
+    FROM withdrawn WHERE outbox.id = withdrawn.entry_id
+    """
+)
 
 
 def _lock(session: Session, lane_id: int) -> None:
@@ -202,7 +232,7 @@ _RENEW = text(
     WHERE id = :lane AND lease_token = :token AND state = 'open'
       AND (pause_until IS NULL OR pause_until <= clock_timestamp())
     RETURNING clock_timestamp() AS now, coalesce(line, 0) AS line,
-              next_call_at, next_batch_at, consecutive_outages
+              next_call_at, next_batch_at, consecutive_outages, suspect_entry_id
     """
 )
 
@@ -225,7 +255,27 @@ def renew(session: Session, claim: Claim, lease: timedelta) -> Renewed | None:
     ).one_or_none()
     if row is None:
         return None
-    return Renewed(row.now, row.line, row.next_call_at, row.next_batch_at, row.consecutive_outages)
+    return Renewed(
+        row.now,
+        row.line,
+        row.next_call_at,
+        row.next_batch_at,
+        row.consecutive_outages,
+        row.suspect_entry_id,
+    )
+
+
+def hand_back(sessions: Sessions, claim: Claim) -> None:
+    """After an exception: the lane may be claimed again soon, and the claim counts as unsettled."""
+    with sessions.begin() as session:
+        session.execute(
+            text(
+                "UPDATE outbox_lanes"
+                " SET lease_until = least(lease_until, clock_timestamp() + :soon)"
+                " WHERE id = :lane AND lease_token = :token"
+            ),
+            {"lane": claim.lane_id, "token": claim.token, "soon": CLAIM_AGAIN_AFTER},
+        )
 
 
 def release(sessions: Sessions, claim: Claim) -> None:

@@ -22,7 +22,7 @@ from db import Sessions
 from outbox import metrics
 from outbox.company import Answer, Company, Reading, Sent
 from outbox.dispatches import next_dispatch
-from outbox.lanes import lease_lane, release
+from outbox.lanes import Claim, hand_back, lease_lane, release
 from outbox.settle import settle
 
 QUANTUM = 10  # dispatches a lane may send before the others get their turn
@@ -36,18 +36,35 @@ def drain_lane(
 ) -> timedelta | None:
     """Sends what is due in one lane, up to a quantum. Says when it wants another turn, if it does.
 
-    The lease is released in the end, unless it was lost; after an exception it runs out by itself.
+    The lease is released in the end, unless it was lost. After an exception it is handed back, or
+    runs out by itself; the next claim goes on where the database says we were.
     """
     claim = lease_lane(sessions, lane_id, config.lease)
     if claim is None:
         return None
+    try:
+        return _drain(sessions, company, claim, config, stopping)
+    except Exception:
+        hand_back(sessions, claim)
+        raise
+
+
+def _drain(
+    sessions: Sessions, company: Company, claim: Claim, config: Config, stopping: threading.Event
+) -> timedelta | None:
     for _ in range(QUANTUM):
         if stopping.is_set():
             break
+        leased_at = time.monotonic()
         sent = next_dispatch(sessions, claim, company, config)
         if not isinstance(sent, Sent):
             release(sessions, claim)
             return sent.for_ if sent else None
+        if time.monotonic() - leased_at > (config.lease - config.call_deadline).total_seconds():
+            # This process was stopped for a while, and the call might outlive the lease. The
+            # dispatch stays open and goes out when an answer to it could be expected no more.
+            log.warning("not sent: too little lease left", dispatch=sent.id)
+            return timedelta(0)
         metrics.DISPATCHES.inc()
         answer = company.send(sent)  # no transaction is open here
         reading = _read(company, sent, answer)
@@ -222,7 +239,6 @@ class Poller:
                     self._sessions, self._company, lane_id, self._config, self._stopping
                 )
             except Exception:
-                # The lease runs out, and the next claim goes on where the database says we were.
                 log.exception("draining failed", lane=lane_id)
             finally:
                 self._turns.done(lane_id, again_in)

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 FIRST_DELAY = timedelta(seconds=2)
 LONGEST_DELAY = timedelta(hours=1)
-PATIENCE = timedelta(days=3)  # of the entry's own transient faults; an outage never counts
+PATIENCE = timedelta(days=3)  # of the entry's own transient faults …
+PATIENT_ATTEMPTS = 24  # … of which there were this many: days of an outage or a hold never count
 LONGEST_OUTAGE_PAUSE = timedelta(minutes=1)  # between two probes of a company that is down
 THROTTLE_PAUSE = timedelta(seconds=60)  # Intuit's rule when a 429 names no time
 LONGEST_THROTTLE_PAUSE = timedelta(seconds=300)
@@ -23,7 +24,7 @@ class GiveUp:
 
 def after_own_fault(attempts: int, since_first: timedelta, chance: float) -> Again | GiveUp:
     """What follows the `attempts`-th failure. `chance` in [0, 1) spreads retries (full jitter)."""
-    if since_first >= PATIENCE:
+    if since_first >= PATIENCE and attempts >= PATIENT_ATTEMPTS:
         return GiveUp()
     ceiling = min(FIRST_DELAY * 2 ** min(attempts - 1, 20), LONGEST_DELAY)
     return Again(max(FIRST_DELAY / 2, ceiling * chance))

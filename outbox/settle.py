@@ -6,7 +6,8 @@ are set-based; rows travel as one JSON parameter each.
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from outbox.company import (
     Learned,
     Outcome,
     Pause,
+    Problem,
     Reading,
     Record,
     Rejected,
@@ -39,6 +41,8 @@ from outbox.company import (
 )
 from outbox.lanes import Claim
 from outbox.retry import GiveUp, after_outage, after_own_fault, after_throttle
+
+SILENCES = 5  # sends of one entry alone, unanswered while the lane works: then a person looks
 
 log = structlog.get_logger()
 
@@ -98,6 +102,12 @@ def settle(
             log.warning("late result ignored", dispatch=sent.id, lane=claim.lane_id)
             return None
         outcomes = dict(reading.outcomes)
+        is_silent = reading.trouble is None and _is_silent(answer)
+        if is_silent and not fence.consecutive_outages and sent.method != "GET":
+            # The last other call of this lane was answered: perhaps it is this request's own fault.
+            session.execute(_COUNT_SILENCE, {"dispatch": sent.id})
+        if sent.looks_up:
+            outcomes = _with_those_that_never_arrive(session, sent, outcomes)
         is_read = sent.method == "GET"
         if is_read and not sent.looks_up:
             # A read that failed changed nothing over there: its entries are free at once.
@@ -111,30 +121,86 @@ def settle(
                     "dispatch": sent.id,
                     "status": answer.status,
                     "trace_id": answer.trace_id,
-                    "answer": reading.kept_answer,
+                    "answer": _storable(reading.kept_answer),
                 },
             )
-        results = [
-            {"entry_id": entry_id, "outcome": type(outcome).__name__.lower()}
-            for entry_id, outcome in outcomes.items()
-        ] + [{"entry_id": entry_id, "outcome": "unanswered"} for entry_id in freed]
-        open_items = {
-            row.entry_id
-            for row in session.execute(
-                _SETTLE_ITEMS, {"dispatch": sent.id, "results": json.dumps(results)}
-            )
-        }
+        named = {id_: _named(outcome, sent.looks_up) for id_, outcome in outcomes.items()}
+        open_items = _settle_items(session, sent.id, named | dict.fromkeys(freed, "unanswered"))
         # Settling an item twice does nothing.
         outcomes = {id_: outcome for id_, outcome in outcomes.items() if id_ in open_items}
         if freed:
             _free(session, freed)
+            _release_newer(session, claim.lane_id, freed)
         if not reading.taken and not is_read:
             session.execute(_NOT_TAKEN, {"dispatch": sent.id})
         settled = settle_entries(session, claim.lane_id, outcomes, sent.due, answer.trace_id)
-        _settle_lane(session, claim, reading.trouble, fence.consecutive_outages)
+        trouble = Pause("outage") if is_silent else reading.trouble
+        _settle_lane(session, claim, trouble, fence.consecutive_outages, spares_first=is_silent)
     for outcome in outcomes.values():
         metrics.OUTCOMES.labels(type(outcome).__name__.lower()).inc()
     return settled
+
+
+def settle_looked_up(
+    session: Session,
+    lane_id: int,
+    dispatch_id: int,
+    outcomes: Mapping[int, Outcome],
+    due: Mapping[int, Due],
+) -> None:
+    """Settles open items of an unanswered dispatch without asking. The caller holds the lane."""
+    if outcomes:
+        _settle_items(
+            session, dispatch_id, {id_: _named(outcome, True) for id_, outcome in outcomes.items()}
+        )
+        settle_entries(session, lane_id, outcomes, due)
+
+
+def _settle_items(session: Session, dispatch_id: int, named: Mapping[int, str]) -> set[int]:
+    """Writes what items came to; says which of them were open."""
+    results = [{"entry_id": entry_id, "outcome": name} for entry_id, name in named.items()]
+    rows = session.execute(_SETTLE_ITEMS, {"dispatch": dispatch_id, "results": _as_json(results)})
+    return {row.entry_id for row in rows}
+
+
+def _named(outcome: Outcome, looks_up: bool) -> str:
+    """How an item's outcome is stored. After a look-up two of them say what became of the send."""
+    if looks_up and isinstance(outcome, Learned):
+        return "looked_up"
+    if looks_up and isinstance(outcome, Rejected):
+        return "unknown"  # nobody could tell: should it be sent again, it is looked for first
+    return type(outcome).__name__.lower()
+
+
+def _is_silent(answer: Answer) -> bool:
+    """Whether QuickBooks may have done it without telling."""
+    return answer.problem is Problem.UNANSWERED or (answer.status or 0) >= 500
+
+
+_COUNT_SILENCE = text("UPDATE outbox_dispatches SET silences = silences + 1 WHERE id = :dispatch")
+
+_NEVER_ANSWERED = text(
+    """
+    SELECT item.entry_id
+    FROM outbox_dispatch_items AS item
+    JOIN outbox_dispatches AS dispatch ON dispatch.id = item.dispatch_id
+    WHERE item.entry_id = ANY(:entries)
+      AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS beside
+                      WHERE beside.dispatch_id = item.dispatch_id
+                        AND beside.position <> item.position)
+    GROUP BY item.entry_id
+    HAVING sum(dispatch.silences) >= :silences
+    """
+)
+
+
+def _with_those_that_never_arrive(
+    session: Session, sent: Sent, outcomes: dict[int, Outcome]
+) -> dict[int, Outcome]:
+    """What went alone, again and again, and was never answered nor found, is a person's matter."""
+    absent = [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Learned)]
+    rows = session.execute(_NEVER_ANSWERED, {"entries": absent, "silences": SILENCES})
+    return outcomes | {row.entry_id: Rejected(Fault("unanswered")) for row in rows}
 
 
 def _free(session: Session, entries: set[int]) -> None:
@@ -233,10 +299,11 @@ def settle_entries(
     ]
     session.execute(
         _SETTLE_ENTRIES,
-        {"rows": json.dumps([asdict(row) for row in rows]), "trace_id": trace_id},
+        {"rows": _as_json([asdict(row) for row in rows]), "trace_id": trace_id},
     )
     moved = [row.entry_id for row in rows if row.state != State.PENDING]
     _release(session, lane_id, [due[entry_id].record for entry_id in moved])
+    _release_newer(session, lane_id, outcomes.keys() - set(moved))
     payments = [
         due[entry_id].payload["invoice_id"]
         for entry_id, outcome in outcomes.items()
@@ -292,8 +359,26 @@ def _faulty(row: _Row, fault: Fault) -> _Row:
 
 def _release(session: Session, lane_id: int, records: list[Record]) -> None:
     if records:
-        as_json = json.dumps([{"type": record.type, "id": record.id} for record in records])
-        session.execute(_RELEASE, {"lane": lane_id, "records": as_json})
+        rows = [{"type": record.type, "id": record.id} for record in records]
+        session.execute(_RELEASE, {"lane": lane_id, "records": _as_json(rows)})
+
+
+# A newer entry of a record waited only while an older one was out.
+_RELEASE_NEWER = text(
+    """
+    UPDATE outbox AS newer SET waits_for_type = NULL, waits_for_id = NULL
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND newer.lane_id = :lane
+      AND newer.waits_for_type = entry.aggregate_type AND newer.waits_for_id = entry.aggregate_id
+      AND newer.aggregate_type = entry.aggregate_type AND newer.aggregate_id = entry.aggregate_id
+    """
+)
+
+
+def _release_newer(session: Session, lane_id: int, freed: AbstractSet[int]) -> None:
+    """An entry that is free again may be superseded by what was written meanwhile: a fix, say."""
+    if freed:
+        session.execute(_RELEASE_NEWER, {"entries": sorted(freed), "lane": lane_id})
 
 
 # --- Links --------------------------------------------------------------------------------------
@@ -311,6 +396,10 @@ _UPDATE_LINKS = text(
         type text, id bigint, remote_id text, remote_version text, stale boolean,
         remote_number text, remote_total text, voided boolean, note text)
     WHERE link.lane_id = :lane AND link.aggregate_type = row.type AND link.aggregate_id = row.id
+      AND NOT EXISTS (SELECT FROM outbox_links AS other
+                      WHERE other.lane_id = :lane AND other.aggregate_type = row.type
+                        AND other.aggregate_type <> 'product'
+                        AND other.remote_id = row.remote_id AND other.aggregate_id <> row.id)
     RETURNING link.aggregate_type, link.aggregate_id
     """
 )
@@ -372,8 +461,28 @@ def _write_links(
 def _written(
     session: Session, statement: Any, lane_id: int, rows: list[dict[str, Any]]
 ) -> set[Record]:
-    result = session.execute(statement, {"lane": lane_id, "rows": json.dumps(rows)})
+    result = session.execute(statement, {"lane": lane_id, "rows": _as_json(rows)})
     return {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in result}
+
+
+# --- Other people's texts -----------------------------------------------------------------------
+
+
+def _as_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps([_storable(row) for row in rows], default=str)
+
+
+def _storable(value: Any) -> Any:
+    """Without what PostgreSQL cannot store: what cannot be settled would come for ever."""
+    match value:
+        case str():
+            return value.replace("\0", "").encode("utf-8", "replace").decode()
+        case Mapping():
+            return {_storable(key): _storable(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_storable(each) for each in value]
+        case _:
+            return value
 
 
 # --- The lane's own trouble ---------------------------------------------------------------------
@@ -391,13 +500,25 @@ _PAUSE = text(
 
 
 def _settle_lane(
-    session: Session, claim: Claim, trouble: Pause | Hold | None, outages: int
+    session: Session,
+    claim: Claim,
+    trouble: Pause | Hold | None,
+    outages: int,
+    *,
+    spares_first: bool = False,
 ) -> None:
+    """The lane's state after a call. A first silence is only counted: it may be one request's."""
     match trouble:
         case Pause(reason=reason, for_=told):
             outage = reason == "outage"
             chance = random.random()  # noqa: S311  (spreads probes, guards nothing)
             delay = after_outage(outages + 1, chance) if outage else after_throttle(told, chance)
+            if spares_first and not outages:
+                session.execute(
+                    text("UPDATE outbox_lanes SET consecutive_outages = 1 WHERE id = :lane"),
+                    {"lane": claim.lane_id},
+                )
+                return
             session.execute(
                 _PAUSE,
                 {"lane": claim.lane_id, "delay": delay, "reason": reason, "outage": outage},

@@ -278,6 +278,7 @@ CREATE TABLE outbox_dispatches (
     query varchar NOT NULL,
     body text,
     sends smallint NOT NULL DEFAULT '0',
+    silences smallint NOT NULL DEFAULT '0',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     sent_at timestamptz,
     answered_at timestamptz,

@@ -74,7 +74,7 @@ class Ledger:
                 raise ValueError("this entry cannot be composed")
             if due.operation == Operation.VOID and link is None:
                 verdicts[due.entry_id] = Unneeded()
-            elif due.checks or (due.looks_first and not due.knowledge.get("absent")):
+            elif due.checks or due.looks_first:
                 looks.append(due)
             elif due.operation == Operation.VOID:
                 writes.append((due, "void"))
@@ -138,7 +138,7 @@ class Ledger:
         for item in sent.items:
             name = _name(sent.due[item.entry_id].record)
             found = Synced(Remote(held[name], "0")) if name in held else None
-            outcomes[item.entry_id] = found or Learned({"absent": True})
+            outcomes[item.entry_id] = found or Learned({"checked": True})
         return Reading(outcomes)
 
     def creates(self) -> list[str]:

@@ -1,0 +1,627 @@
+"""Rules 5 and 10 to 13 where it hurts: silence, refusals, broken processes and databases."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions, make_engine, make_sessions
+from development.postgres import running_postgres
+from models.base import Json
+from models.outbox import Entry, State
+from outbox import actions, lanes
+from outbox.company import (
+    Answer,
+    Composition,
+    Due,
+    Learned,
+    Outcome,
+    Problem,
+    Reading,
+    Record,
+    Rejected,
+    Remote,
+    Retry,
+    Sent,
+)
+from outbox.dispatches import next_dispatch
+from outbox.poller import Poller, drain_lane
+from outbox.retry import PATIENCE, PATIENT_ATTEMPTS, Again, GiveUp, after_own_fault
+from outbox.scheduler import Engine as OutboxEngine
+from outbox.settle import settle
+from tests.support.drains import drain, make_due
+from tests.support.firm import (
+    entries_of,
+    lane_of,
+    new_firm_with_lane,
+    new_invoice,
+    new_lead,
+    new_payment,
+)
+from tests.support.ledger import Ledger
+
+SILENT = Answer(problem=Problem.UNANSWERED)
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+class RetryingLedger(Ledger):
+    """Its refusals may pass by themselves."""
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        reading = super().read(sent, answer)
+        outcomes: dict[int, Outcome] = {
+            entry_id: Retry(outcome.fault) if isinstance(outcome, Rejected) else outcome
+            for entry_id, outcome in reading.outcomes.items()
+        }
+        return Reading(outcomes, reading.trouble, reading.taken, reading.kept_answer)
+
+
+def states(session: Session) -> list[str]:
+    return [entry.state for entry in entries_of(session)]
+
+
+# --- Silence ------------------------------------------------------------------------------------
+
+
+def test_one_that_never_arrives_while_others_do_goes_to_a_person(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, "Swallowed"), new_lead(firm, "Fine")])
+    session.commit()
+    swallowed = entries_of(session)[0].id
+    ledger.fail = lambda sent: SILENT if sent.method == "POST" and swallowed in sent.due else None
+    for number in range(40):
+        session.add(new_lead(firm, f"Other {number}"))
+        session.commit()
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+        if session.get_one(Entry, swallowed).state != State.PENDING:
+            break
+        session.rollback()
+    entry = entries_of(session)[0]
+    assert (entry.state, entry.fault_code) == ("failed", "unanswered")
+    assert states(session).count("failed") == 1
+    alone = [len(call.items) for call in ledger.calls if swallowed in call.due]
+    assert alone[:3] == [3, 3, 3]  # the same batch, never rebuilt before the look-up
+    assert set(alone[4:]) == {1}
+    assert entry.attempts == 1
+
+
+def test_a_company_that_answers_nobody_is_down_and_costs_no_entry_anything(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Rule 12."""
+    ledger.fail = lambda _sent: SILENT
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, f"Customer {number}") for number in range(70)])
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert len(ledger.calls) == 2  # a second silence in a row is an outage
+    assert lane_of(session, lane).pause_reason == "outage"
+    for _ in range(30):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    assert {(entry.state, entry.attempts) for entry in entries_of(session)} == {("pending", 0)}
+    ledger.fail = lambda _sent: None
+    for _ in range(30):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    assert set(states(session)) == {"synced"}
+    assert len(ledger.creates()) == 70
+
+
+def test_after_an_outage_one_entry_is_tried_first(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    ledger.fail = lambda _sent: Answer(problem=Problem.NOT_SENT)
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm, "First"))
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    lanes.hold(session, lane, "signed_out")
+    session.execute(text("UPDATE outbox_lanes SET state = 'open', hold_reason = NULL"))
+    actions.skip(session, [entries_of(session)[0].id], organization_id=firm)
+    session.add_all([new_lead(firm, f"Customer {number}") for number in range(9)])
+    session.commit()
+    make_due(session)
+    ledger.fail = lambda _sent: None
+    drain(sessions, ledger, lane, config)
+    assert [len(call.items) for call in ledger.calls] == [1, 1, 8]
+
+
+def test_crashes_of_our_own_are_no_evidence_against_an_entry(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    for _ in range(12):
+        claim = lanes.lease_lane(sessions, lane, config.lease)
+        assert claim is not None
+        sent = next_dispatch(sessions, claim, ledger, config)
+        if isinstance(sent, Sent) and sent.looks_up:
+            answer = ledger.send(sent)
+            settle(sessions, claim, sent, answer, ledger.read(sent, answer))
+        make_due(session)  # … and the process is gone before the request was out
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced"]
+    assert entries_of(session)[0].attempts == 0
+
+
+def test_what_a_look_up_could_not_tell_is_looked_for_before_it_is_sent_again(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    ledger.after = lambda sent: SILENT if sent.method == "POST" else None
+    for _ in range(3):
+        drain(sessions, ledger, lane, config)
+        make_due(session)
+
+    class Broken(Ledger):
+        def compose(
+            self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        ) -> Composition:
+            raise ValueError("what it needs was taken away meanwhile")
+
+    drain(sessions, Broken(), lane, config)
+    [entry] = entries_of(session)
+    assert (entry.state, entry.fault_code) == ("failed", "internal")
+    assert actions.requeue(session, [entry.id], organization_id=firm).done
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert ledger.calls[-1].method == "GET"
+    assert ledger.creates() == ["lead 1"]
+    assert states(session) == ["synced"]
+
+
+def test_no_call_begins_with_less_lease_left_than_it_may_take(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Rule 9: this process was stopped between storing the dispatch and sending it."""
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    clock = iter([0.0, config.lease.total_seconds()])
+    monkeypatch.setattr("outbox.poller.time.monotonic", lambda: next(clock))
+    drain_lane(sessions, ledger, lane, config, threading.Event())
+    monkeypatch.undo()
+    assert not ledger.calls
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced"]
+
+
+# --- Waits --------------------------------------------------------------------------------------
+
+
+def test_a_fix_does_not_wait_for_the_back_off_of_what_it_mends(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    """Rule 13: any fix re-sends by itself; and at once."""
+    ledger = RetryingLedger()
+    ledger.rejects = {"Broken"}
+    firm, lane = new_firm_with_lane(session)
+    lead = new_lead(firm, "Broken")
+    session.add(lead)
+    session.commit()
+
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["pending"]
+    lead.name = "Mended"
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["superseded", "synced"]
+
+
+def test_a_fix_that_was_told_to_wait_for_one_that_is_out_goes_when_that_is_free(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    ledger = RetryingLedger()
+    ledger.rejects = {"Broken"}
+    firm, lane = new_firm_with_lane(session)
+    lead = new_lead(firm, "Broken")
+    session.add(lead)
+    session.commit()
+    ledger.fail = lambda _sent: SILENT
+    drain(sessions, ledger, lane, config)
+    lead.name = "Mended"
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert entries_of(session)[1].waits_for_id == lead.id
+    ledger.fail = lambda _sent: None
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["superseded", "synced"]
+
+
+def test_a_hundred_and_twenty_that_must_wait_do_not_delay_one_that_may_go(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    ledger.rejects = {"Stuck"}
+    firm, lane = new_firm_with_lane(session)
+    stuck = new_lead(firm, "Stuck")
+    session.add(stuck)
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    session.add_all([new_invoice(firm, stuck, number=str(number)) for number in range(2000, 2260)])
+    session.commit()
+    session.add(new_lead(firm, "Free"))
+    session.commit()
+    assert drain_lane(sessions, ledger, lane, config, threading.Event()) is None
+    assert ledger.arrivals[-1].payload["title"] == "Free"
+
+
+def test_an_invoice_changed_paid_and_changed_again_arrives_in_that_order(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Rule 11: a payment is made for the total of its time."""
+    firm, lane = new_firm_with_lane(session)
+    invoice = new_invoice(firm, new_lead(firm))
+    session.add(invoice)
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    for memo in ("one", "two"):
+        invoice.memo = memo
+        session.commit()
+    session.add(new_payment(firm, invoice))
+    session.commit()
+    for memo in ("three", "four"):
+        invoice.memo = memo
+        session.commit()
+    drain(sessions, ledger, lane, config)
+    arrived = [
+        a.payload.get("memo", "payment") for a in ledger.arrivals if not a.record.startswith("lead")
+    ]
+    assert arrived == ["", "two", "payment", "four"]
+    assert set(states(session)) == {"synced", "superseded"}
+
+
+def test_skipping_one_lets_a_newer_version_of_the_record_go(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    lead = new_lead(firm, "Waiting")
+    session.add(lead)
+    session.commit()
+    lanes.close(session, lane)
+    lanes.reopen(session, lane)
+    session.commit()
+    lead.phone = "1"
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    first, second = entries_of(session)
+    assert second.waits_for_id == lead.id
+    assert actions.skip(session, [first.id], organization_id=firm).done
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["skipped", "synced"]
+
+
+# --- What a person decides ----------------------------------------------------------------------
+
+
+def test_what_was_never_taken_is_the_persons_to_skip(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    ledger.fail = lambda _sent: Answer(429)
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, "One"), new_lead(firm, "Two")])
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    first = entries_of(session)[0]
+    assert actions.skip(session, [first.id], organization_id=firm).done == (first.id,)
+    session.commit()
+    ledger.fail = lambda _sent: None
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert [arrival.payload["title"] for arrival in ledger.arrivals] == ["Two"]
+    assert states(session) == ["skipped", "synced"]
+
+
+def test_what_was_never_taken_is_not_sent_against_the_owners_word(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    ledger.fail = lambda _sent: Answer(problem=Problem.SIGNED_OUT)
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, "One"), new_lead(firm, "Two")])
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    lanes.close(session, lane)
+    lanes.reopen(session, lane)
+    assert lanes.skip_waiting(session, lane) == 2
+    session.commit()
+    ledger.fail = lambda _sent: None
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert not ledger.arrivals
+    assert states(session) == ["skipped", "skipped"]
+
+
+def test_an_older_version_is_not_sent_in_place_of_a_newer_that_failed(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    ledger.rejects = {"A", "B"}
+    firm, lane = new_firm_with_lane(session)
+    lead = new_lead(firm, "A")
+    session.add(lead)
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    lanes.hold(session, lane, "signed_out")
+    lead.name = "B"
+    session.commit()
+    session.execute(text("UPDATE outbox SET state = 'failed', settled_at = now()"))
+    session.commit()
+    first, second = entries_of(session)
+    acted = actions.requeue(session, [first.id, second.id], organization_id=firm)
+    assert (acted.done, acted.refused) == ((second.id,), {first.id: actions.NEWER})
+
+
+def test_disconnecting_while_a_call_is_out_records_its_answer(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+
+    def disconnect(_sent: Sent) -> None:
+        with sessions.begin() as other:
+            lanes.close(other, lane)
+
+    ledger.after = disconnect
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced"]
+
+
+@pytest.mark.parametrize("answer", [Answer(problem=Problem.SIGNED_OUT), SILENT, Answer(429)])
+def test_disconnecting_while_a_call_is_out_fails_nothing(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config, answer: Answer
+) -> None:
+    """Whatever comes back then, the entry is on hold, and goes once when the owner says so."""
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+
+    def disconnect(_sent: Sent) -> Answer:
+        with sessions.begin() as other:
+            lanes.close(other, lane)
+        return answer
+
+    ledger.after = disconnect
+    drain(sessions, ledger, lane, config)
+    ledger.after = lambda _sent: None
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert [(e.state, e.attempts) for e in entries_of(session)] == [("pending", 0)]
+    lanes.reopen(session, lane)
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["pending"]
+    assert lanes.send_waiting(session, lane) == 1
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced"]
+    assert ledger.creates() == ["lead 1"]
+
+
+# --- Patience -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attempts", "since", "gives_up"),
+    [
+        (1, timedelta(0), False),
+        (PATIENT_ATTEMPTS, PATIENCE, True),
+        (PATIENT_ATTEMPTS, PATIENCE - timedelta(seconds=1), False),
+        (2, PATIENCE * 10, False),  # a hold of a month, and then a second failure
+    ],
+)
+def test_rule_12_patience_counts_the_entrys_own_failures(
+    attempts: int, since: timedelta, gives_up: bool
+) -> None:
+    decision = after_own_fault(attempts, since, 0.5)
+    assert isinstance(decision, GiveUp if gives_up else Again)
+
+
+# --- Strange answers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "\ud800 alone", "\\u0000", "🙂" * 10])
+def test_an_answer_that_postgresql_cannot_store_is_settled_nevertheless(
+    session: Session, sessions: Sessions, config: Config, odd: str
+) -> None:
+    class Odd(Ledger):
+        def read(self, sent: Sent, answer: Answer) -> Reading:
+            reading = super().read(sent, answer)
+            learned = Learned({odd: [odd, {"found": odd}]})
+            outcomes: dict[int, Outcome] = {
+                entry_id: learned if isinstance(outcome, Rejected) else outcome
+                for entry_id, outcome in reading.outcomes.items()
+            }
+            self.rejects = set()
+            return Reading(outcomes, kept_answer=odd)
+
+    ledger = Odd(rejects={"Green Lawn Co"})
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced"]
+    assert len(ledger.calls) == 2
+
+
+# --- The database goes away ---------------------------------------------------------------------
+
+
+def eventually(sessions: Sessions, state: str, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with sessions() as session:
+                if session.query(Entry).filter_by(state=state).count() == count:
+                    return
+        except OperationalError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def poller(sessions: Sessions, ledger: Ledger, config: Config) -> Iterator[Poller]:
+    poller = Poller(sessions, ledger, config)
+    poller.start()
+    yield poller
+    poller.stop()
+
+
+def kill_backends(session: Session) -> None:
+    session.execute(
+        text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    )
+    session.commit()
+
+
+def test_dropped_connections_heal_by_themselves(
+    session: Session, sessions: Sessions, ledger: Ledger, poller: Poller
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    for number in range(5):
+        session.add(new_lead(firm, f"Customer {number}"))
+        session.commit()
+        kill_backends(session)
+        poller.look()
+        poller.wake(lane)
+    ends_at = time.monotonic() + 30
+    while session.query(Entry).filter_by(state="pending").count() and time.monotonic() < ends_at:
+        session.rollback()
+        poller.look()
+        time.sleep(0.05)
+    session.rollback()
+    assert set(states(session)) == {"synced"}
+    assert len(ledger.creates()) == 5
+
+
+def test_a_commit_that_fails_is_made_good_by_the_next_claim(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config, engine: Engine
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    for failing in range(1, 6):  # the commit of the claim, of the dispatch, of the settling, …
+        commits = iter(range(1, 100))
+
+        def fail(_connection: object, commits: Iterator[int] = commits, at: int = failing) -> None:
+            if next(commits) == at:
+                raise OperationalError("COMMIT", None, Exception("gone"))
+
+        event.listen(engine, "commit", fail)
+        try:
+            drain_lane(sessions, ledger, lane, config, threading.Event())
+        except OperationalError:
+            pass
+        finally:
+            event.remove(engine, "commit", fail)
+        make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced"]
+    assert ledger.creates() == ["lead 1"]
+
+
+def test_a_full_pool_delays_and_loses_nothing(
+    session: Session, database_url: str, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    engine = make_engine(database_url, pool_size=1)
+    engine.pool._timeout = 0.2  # type: ignore[attr-defined]
+    taken = [engine.connect(), engine.connect()]
+    poller = Poller(make_sessions(engine), ledger, config)
+    poller.start()
+    poller.wake(lane)
+    poller.look()
+    for connection in taken:
+        connection.close()
+    poller.look()
+    eventually(make_sessions(engine), "synced", 1)
+    assert poller.stop()
+    engine.dispose()
+
+
+def test_a_restart_of_the_database_heals_by_itself(
+    tmp_path_factory: pytest.TempPathFactory, ledger: Ledger, config: Config
+) -> None:
+    from development.database import migrate
+    from outbox.capture import attach
+
+    folder = tmp_path_factory.mktemp("pg") / "data"
+    with running_postgres(folder, throwaway=True) as server:
+        migrate(server.url())
+        engine = make_engine(server.url(), pool_size=4)
+        sessions = make_sessions(engine)
+        attach(sessions)
+        with sessions() as session:
+            firm, lane = new_firm_with_lane(session)
+            session.add(new_lead(firm, "Before"))
+            session.commit()
+        poller = Poller(sessions, ledger, config)
+        poller.start()
+        poller.wake(lane)
+        eventually(sessions, "synced", 1)
+    poller.look()  # nobody is there: logged, and that is all
+    poller.wake(lane)
+    with running_postgres(folder, throwaway=True) as server:
+        with sessions() as session:
+            session.add(new_lead(firm, "After"))
+            session.commit()
+        poller.wake(lane)
+        eventually(sessions, "synced", 2)
+        assert poller.stop()
+        engine.dispose()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_scheduler_whose_thread_died_is_replaced(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("outbox.scheduler.DEAD_AFTER", 0.3)
+    engine = OutboxEngine(sessions, ledger, config)
+    engine.start()
+    try:
+        scheduler = engine._scheduler
+
+        def burst() -> float:
+            sys.exit()  # what escapes here ends the thread, and `running` stays true
+
+        monkeypatch.setattr(scheduler, "_process_jobs", burst)
+        scheduler.wakeup()
+        scheduler._thread.join(10)
+        assert scheduler.running
+        ends_at = time.monotonic() + 20
+        while engine._scheduler is scheduler and time.monotonic() < ends_at:
+            time.sleep(0.05)
+        assert engine._scheduler is not scheduler
+        firm, _ = new_firm_with_lane(session)
+        session.add(new_lead(firm))
+        session.commit()
+        eventually(sessions, "synced", 1)
+    finally:
+        engine.stop()
