@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus
 
 import structlog
 from sqlalchemy import select
@@ -68,7 +68,7 @@ from quickbooks.faults import (
 from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
 
 BATCH = 30  # items: Intuit's limit
-LONGEST_QUESTION = 4000  # characters of a query; the address of a request has its limits
+LONGEST_QUESTION = 6000  # of a query as it is sent; gateways cut addresses at about 8,000
 STALE_TRIES = 2  # a version refused twice in a row: someone is at work there
 THROTTLED = timedelta(seconds=60)  # Intuit's rule when it names no time
 _NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
@@ -376,7 +376,7 @@ def _found(due: Due) -> Json | None:
 
 def _is_voided(due: Due, found: Json) -> bool:
     """A voided document loses every amount, and says so in its note, in the company's language."""
-    if Decimal(str(found.get("TotalAmt", 0))) != 0:
+    if matching.number(found.get("TotalAmt")) != 0:
         return False
     says_so = str(found.get("PrivateNote", "")).startswith("Voided")
     return says_so or Decimal(due.payload["total"]) > 0
@@ -399,7 +399,7 @@ def _question_draft(reads: Sequence[_Read]) -> Draft | None:
         )
         if same and not (first.question.and_ or one.question.and_):
             alike.append(one)
-    while len(alike) > 1 and len(_statement(alike)) > LONGEST_QUESTION:
+    while len(alike) > 1 and len(quote_plus(_statement(alike))) > LONGEST_QUESTION:
         alike.pop()
     return Draft(
         method="GET",
@@ -673,18 +673,24 @@ def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
 def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome | None:
     """The object that came back. Without one the answer is incomplete, and the item stays open."""
     found = document.get(ENTITY[due.record.type])
-    if not isinstance(found, dict) or not found.get("Id") or "SyncToken" not in found:
+    if not isinstance(found, dict) or not _is_object(found):
         return None
     return Synced(replace(_remote(found), voided=item.intent == "void"))
 
 
+def _is_object(found: Mapping[str, Any]) -> bool:
+    return all(
+        isinstance(found.get(key), str | int) and str(found[key]) for key in ("Id", "SyncToken")
+    )
+
+
 def _remote(found: Mapping[str, Any]) -> Remote:
-    total = found.get("TotalAmt")
+    total = matching.number(found.get("TotalAmt"))
     return Remote(
         id=str(found["Id"]),
         version=str(found["SyncToken"]),
         number=str(found["DocNumber"]) if found.get("DocNumber") else None,
-        total=None if total is None else format(Decimal(str(total)), ".2f"),
+        total=None if total is None else format(total, ".2f"),
     )
 
 
@@ -700,7 +706,7 @@ def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
     value_of = dict(zip((item.entry_id for item in sent.items), values, strict=True))
 
     def outcome_of(item: Item, due: Due) -> Outcome:
-        rows = [row for row in response.get(ENTITY[due.record.type], []) if isinstance(row, dict)]
+        rows = _rows(response, ENTITY[due.record.type])
         value = value_of[item.entry_id]
         row = next((row for row in rows if _answers(row, name, value, due)), None)
         knowledge: Json = {
@@ -715,6 +721,13 @@ def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
         return Learned(knowledge, remote)
 
     return _each(sent, outcome_of)
+
+
+def _rows(response: Json, entity: str) -> list[Json]:
+    listed = response.get(entity)
+    if not isinstance(listed, list):
+        return []
+    return [row for row in listed if isinstance(row, dict) and _is_object(row)]
 
 
 def _answers(row: Json, name: str, value: str, due: Due) -> bool:

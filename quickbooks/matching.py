@@ -57,15 +57,17 @@ def _same(ours: object, theirs: object) -> bool:
     if isinstance(ours, bool) or ours is None:
         return ours == theirs
     if isinstance(ours, Decimal | int):
-        return _number(theirs) == ours
+        return number(theirs) == ours
     return str(ours) == ("" if theirs is None else str(theirs))
 
 
-def _number(value: object) -> Decimal | None:
+def number(value: object) -> Decimal | None:
+    """A number of theirs, written as number or string; None when it is neither."""
     try:
-        return Decimal(str(value))
+        found = Decimal(str(value))
     except InvalidOperation:
         return None
+    return found if found.is_finite() else None
 
 
 # --- Customers ----------------------------------------------------------------------------------
@@ -115,5 +117,5 @@ def is_our_invoice(document: Document, total: str, found: Mapping[str, Any], mar
     return (
         agrees(document["CustomerRef"], found.get("CustomerRef"))
         and agrees(document["TxnDate"], found.get("TxnDate"))
-        and _number(found.get("TotalAmt")) == Decimal(total)
+        and number(found.get("TotalAmt")) == Decimal(total)
     )

@@ -1,0 +1,480 @@
+"""What goes out next: one request of one kind, or a verdict without one. Pure, read as a table."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.base import Json
+from models.outbox import Operation
+from models.sales import RecordType
+from outbox.company import (
+    Draft,
+    Due,
+    Outcome,
+    Record,
+    Rejected,
+    Remote,
+    Synced,
+    Unneeded,
+    Waiting,
+)
+from quickbooks.delivery import _asked, _Question, _Read, _statement, compose
+from tests.test_payloads import SETTINGS, a_lead, a_line, a_payment, an_invoice
+
+LEAD, INVOICE = Record(RecordType.LEAD, 1), Record(RecordType.INVOICE, 3)
+PAYMENT, PRODUCT = Record(RecordType.PAYMENT, 4), Record(RecordType.PRODUCT, 2)
+CUSTOMER, BILL = Remote("58", "0"), Remote("130", "2", "1042", "100.00")
+ALL = {LEAD: CUSTOMER, INVOICE: BILL, PRODUCT: Remote("11", "0")}
+
+
+def lead(entry_id: int = 1, record_id: int | None = None, **fields: Any) -> Due:
+    of_due = {key: fields.pop(key) for key in list(fields) if key in Due.__dataclass_fields__}
+    payload = a_lead(**{"name": f"Lead {entry_id}", **fields})
+    record = Record(RecordType.LEAD, record_id or entry_id)
+    return Due(entry_id, record, of_due.pop("operation", Operation.SAVE), payload, **of_due)
+
+
+def bill(entry_id: int = 3, number: str = "1042", **of_due: Any) -> Due:
+    record = Record(RecordType.INVOICE, of_due.pop("record_id", 3))
+    operation = of_due.pop("operation", Operation.SAVE)
+    return Due(entry_id, record, operation, an_invoice(number=number), **of_due)
+
+
+def paid(entry_id: int = 4, *, fields: Json | None = None, **of_due: Any) -> Due:
+    record = Record(RecordType.PAYMENT, entry_id)
+    payload = a_payment("40.00", **(fields or {}))
+    return Due(entry_id, record, Operation.SAVE, payload, **of_due)
+
+
+def product(entry_id: int = 2, **of_due: Any) -> Due:
+    payload = {"name": "Design", "description": "", "unit_price": "75", "taxable": False}
+    return Due(entry_id, PRODUCT, Operation.SAVE, payload, **of_due)
+
+
+def draft_of(*entries: Due, links: Mapping[Record, Remote] = ALL, **settings: Any) -> Draft:
+    draft = compose(entries, links, {**SETTINGS, **settings}).draft
+    assert draft is not None
+    return draft
+
+
+def verdict_on(due: Due, links: Mapping[Record, Remote] = ALL, **settings: Any) -> Outcome:
+    composition = compose([due], links, {**SETTINGS, **settings})
+    assert composition.draft is None
+    return composition.verdicts[due.entry_id]
+
+
+def body_of(draft: Draft) -> Any:
+    return json.loads(draft.body or "", parse_float=Decimal)
+
+
+# --- Writes -------------------------------------------------------------------------------------
+
+
+def test_one_entry_goes_by_the_plain_endpoint() -> None:
+    draft = draft_of(lead(9, name="Green Lawn"), links={})
+    assert (draft.method, draft.path, draft.is_batch) == ("POST", "customer", False)
+    assert draft.query == {"minorversion": "75"}
+    assert body_of(draft) == {"DisplayName": "Green Lawn"}
+    assert [(item.entry_id, item.intent) for item in draft.items] == [(9, "create")]
+
+
+def test_two_or_more_go_as_a_batch_in_the_order_of_their_bids() -> None:
+    draft = draft_of(lead(7), lead(8), links={})
+    assert (draft.path, draft.is_batch) == ("batch", True)
+    assert body_of(draft) == {
+        "BatchItemRequest": [
+            {"bId": "0", "operation": "create", "Customer": {"DisplayName": "Lead 7"}},
+            {"bId": "1", "operation": "create", "Customer": {"DisplayName": "Lead 8"}},
+        ]
+    }
+
+
+def test_a_batch_holds_thirty_at_most() -> None:
+    assert len(draft_of(*(lead(number) for number in range(40)), links={}).items) == 30
+
+
+@pytest.mark.parametrize(
+    ("entries", "links"),
+    [
+        ([lead(7, name="Green Lawn"), lead(8, name="GREEN  lawn")], {}),
+        ([bill(7, record_id=7), bill(8, record_id=8)], ALL),  # one number
+        ([paid(7), paid(8)], ALL),  # one invoice
+        ([lead(7), lead(8, knowledge={"alone": True})], {}),
+        ([lead(7), lead(8, 1, before=a_lead(name="Old"))], ALL),  # a create and an update
+    ],
+)
+def test_what_could_get_into_each_others_way_goes_one_after_the_other(
+    entries: list[Due], links: Mapping[Record, Remote]
+) -> None:
+    assert [item.entry_id for item in draft_of(*entries, links=links).items] == [7]
+
+
+def test_rule_11_what_is_missing_is_waited_for_by_name() -> None:
+    assert verdict_on(bill(), {}) == Waiting(LEAD)
+    assert verdict_on(paid(), {LEAD: CUSTOMER}) == Waiting(INVOICE)
+
+
+def test_one_impossible_entry_does_not_keep_the_others() -> None:
+    composition = compose([lead(7, name="🌱"), lead(8)], {}, SETTINGS)
+    assert composition.draft is not None
+    assert [item.entry_id for item in composition.draft.items] == [8]
+    refused = composition.verdicts[7]
+    assert isinstance(refused, Rejected)
+    assert (refused.fault.code, refused.fault.field) == ("no_name", "name")
+
+
+# --- Updates ------------------------------------------------------------------------------------
+
+
+def test_an_update_is_sparse_and_says_only_what_changed_here() -> None:
+    due = lead(9, 1, name="Green", email="b@lawn.example", before=a_lead(name="Green", phone="1"))
+    assert body_of(draft_of(due)) == {
+        "Id": "58",
+        "SyncToken": "0",
+        "sparse": True,
+        "PrimaryEmailAddr": {"Address": "b@lawn.example"},
+        "PrimaryPhone": {},
+    }
+
+
+def test_a_change_that_quickbooks_does_not_see_needs_no_call() -> None:
+    due = lead(9, 1, name="Green", notes="new", before=a_lead(name="Green", notes="old"))
+    assert verdict_on(due) == Synced(CUSTOMER)
+
+
+def test_without_knowing_what_arrived_before_nothing_is_blanked() -> None:
+    assert body_of(draft_of(lead(9, 1, name="Green"))) == {
+        "Id": "58",
+        "SyncToken": "0",
+        "sparse": True,
+        "DisplayName": "Green",
+    }
+
+
+def test_a_changed_payment_takes_its_lines_along() -> None:
+    links = {**ALL, PAYMENT: Remote("163", "1")}
+    before = a_payment("40.00", note="old")
+    body = body_of(draft_of(paid(before=before, fields={"note": "new"}), links=links))
+    assert body["Line"] == [{"Amount": 40, "LinkedTxn": [{"TxnId": "130", "TxnType": "Invoice"}]}]
+    assert body["PrivateNote"] == "Invoice 1042. new"
+    assert "PaymentRefNum" not in body
+
+
+def test_a_stale_version_is_read_first() -> None:
+    draft = draft_of(bill(), links={**ALL, INVOICE: replace(BILL, stale=True)})
+    assert (draft.method, draft.path) == ("GET", "query")
+    assert draft.query["query"] == "SELECT * FROM Invoice WHERE Id IN ('130') MAXRESULTS 1000"
+    assert draft.items[0].intent == "read"
+
+
+# --- Voids, deletions, refunds ------------------------------------------------------------------
+
+
+def test_an_invoice_is_voided_never_deleted() -> None:
+    draft = draft_of(bill(operation=Operation.VOID))
+    assert (draft.path, draft.query["operation"]) == ("invoice", "void")
+    assert body_of(draft) == {"Id": "130", "SyncToken": "2"}
+
+
+@pytest.mark.parametrize(
+    ("due", "links", "expected"),
+    [
+        (bill(operation=Operation.VOID), {}, Unneeded()),
+        (
+            bill(operation=Operation.VOID),
+            {INVOICE: replace(BILL, voided=True)},
+            Synced(replace(BILL, voided=True)),
+        ),
+        (lead(1, operation=Operation.VOID), {}, Unneeded()),
+        (lead(1, operation=Operation.VOID), ALL, Synced(None, note="kept in QuickBooks")),
+        (paid(fields={"refunded_amount": "40.00"}), ALL, Unneeded()),
+        (product(), ALL, Synced(ALL[PRODUCT])),
+    ],
+)
+def test_what_needs_no_call_gets_none(
+    due: Due, links: Mapping[Record, Remote], expected: Outcome
+) -> None:
+    assert verdict_on(due, links) == expected
+
+
+@pytest.mark.parametrize(
+    ("due", "links", "code"),
+    [
+        (paid(fields={"refunded_amount": "40.00"}), {**ALL, PAYMENT: CUSTOMER}, "reversed"),
+        (paid(fields={"refunded_amount": "10.00"}), ALL, "reversed_unsent"),
+        (paid(), {**ALL, INVOICE: replace(BILL, voided=True)}, "invoice_voided"),
+        (bill(), {**ALL, INVOICE: replace(BILL, voided=True)}, "voided_there"),
+        (product(), {}, "no_income_account"),
+    ],
+)
+def test_what_only_a_person_can_solve_is_asked(
+    due: Due, links: Mapping[Record, Remote], code: str
+) -> None:
+    outcome = verdict_on(due, links, income_account_id=None)
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.code == code
+
+
+# --- Questions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("due", "links", "settings", "statement"),
+    [
+        (
+            lead(7, name="Amy's Bird", looks_first=True),
+            {},
+            {},
+            "SELECT * FROM Customer WHERE DisplayName IN ('Amy\\'s Bird') AND Active IN"
+            " (true, false) MAXRESULTS 1000",
+        ),
+        (
+            product(looks_first=True),
+            {},
+            {},
+            "SELECT * FROM Item WHERE Name IN ('Design') AND Active IN (true, false)"
+            " MAXRESULTS 1000",
+        ),
+        (
+            bill(looks_first=True),
+            {LEAD: CUSTOMER},
+            {},
+            "SELECT * FROM Invoice WHERE DocNumber IN ('1042') MAXRESULTS 1000",
+        ),
+        (
+            bill(looks_first=True),
+            {LEAD: CUSTOMER},
+            {"numbers": "quickbooks"},
+            "SELECT * FROM Invoice WHERE CustomerRef = '58' AND TxnDate = '2026-11-18'"
+            " MAXRESULTS 1000",
+        ),
+        (
+            paid(looks_first=True),
+            ALL,
+            {},
+            "SELECT * FROM Payment WHERE PaymentRefNum IN ('DH-MNOPQRSTUVWX') MAXRESULTS 1000",
+        ),
+        (
+            bill(looks_first=True),
+            ALL,
+            {},
+            "SELECT * FROM Invoice WHERE Id IN ('130') MAXRESULTS 1000",
+        ),
+        (
+            lead(7, knowledge={"name_holder": "1209"}),
+            {},
+            {},
+            "SELECT * FROM Customer WHERE Id IN ('1209') AND Active IN (true, false)"
+            " MAXRESULTS 1000",
+        ),
+        (
+            bill(knowledge={"number_holder": "1109"}),
+            {LEAD: CUSTOMER},
+            {},
+            "SELECT * FROM Invoice WHERE Id IN ('1109') MAXRESULTS 1000",
+        ),
+        (
+            lead(1, checks=True),
+            ALL,
+            {},
+            "SELECT * FROM Customer WHERE Id IN ('58') AND Active IN (true, false) MAXRESULTS 1000",
+        ),
+    ],
+)
+def test_what_may_be_there_already_is_looked_for(
+    due: Due, links: Mapping[Record, Remote], settings: Json, statement: str
+) -> None:
+    draft = draft_of(due, links=links, **settings)
+    assert (draft.method, draft.body) == ("GET", None)
+    assert draft.query["query"] == statement
+
+
+def test_many_questions_of_one_sort_are_one_read_and_go_before_writes() -> None:
+    entries = [lead(1), lead(2, looks_first=True), lead(3, looks_first=True)]
+    draft = draft_of(*entries, links={})
+    assert [item.entry_id for item in draft.items] == [2, 3]
+    assert "DisplayName IN ('Lead 2', 'Lead 3')" in draft.query["query"]
+
+
+def test_a_question_stays_short_enough_for_an_address() -> None:
+    entries = [lead(number, name=str(number) + "ß" * 490, looks_first=True) for number in range(30)]
+    draft = draft_of(*entries, links={})
+    assert 1 <= len(draft.items) < 30
+    assert len(urlencode(draft.query)) < 8_000
+
+
+values = st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=5)
+
+
+@given(values)
+def test_a_statement_tells_again_what_it_asks(names: list[str]) -> None:
+    reads = [
+        _Read(lead(number), "look_up", _Question("DisplayName", name))
+        for number, name in enumerate(names)
+    ]
+    assert _asked(_statement(reads)) == ("DisplayName", names, "")
+    day = _Read(bill(), "look_up", _Question("CustomerRef", "58", " AND TxnDate = '2026-11-18'"))
+    assert _asked(_statement([day])) == ("CustomerRef", ["58"], " AND TxnDate = '2026-11-18'")
+
+
+# --- Judging what was found ---------------------------------------------------------------------
+
+GREEN = {
+    "Id": "1209",
+    "SyncToken": "4",
+    "DisplayName": "Green Lawn",
+    "Active": True,
+    "PrimaryEmailAddr": {"Address": "Green@Lawn.example"},
+    "PrimaryPhone": {"FreeFormNumber": "+1 (415) 555-0142"},
+}
+
+
+def holding(found: Json | None, **fields: Any) -> Due:
+    knowledge = {"name_holder": "1209", "seen": "Id=1209", "found": found}
+    return lead(7, knowledge=knowledge, **{"name": "Green Lawn", **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "found", "links_it"),
+    [
+        ({"email": "green@lawn.example"}, GREEN, True),
+        ({"phone": "415.555.0142"}, GREEN, True),
+        ({"email": "other@lawn.example", "phone": "4155550142"}, GREEN, True),
+        ({"email": "other@lawn.example"}, GREEN, False),
+        ({}, GREEN, False),  # a name alone is not plainly the same
+        ({"email": "green@lawn.example"}, {**GREEN, "DisplayName": "Green"}, False),
+        ({"email": "green@lawn.example"}, {**GREEN, "Active": False}, False),
+        ({"email": "green@lawn.example"}, None, False),  # a vendor or an employee
+    ],
+)
+def test_a_taken_name_is_linked_only_when_it_is_plainly_the_same(
+    fields: Json, found: Json | None, links_it: bool
+) -> None:
+    outcome = verdict_on(holding(found, **fields), {})
+    if links_it:
+        assert isinstance(outcome, Synced)
+        assert outcome.remote == Remote("1209", "4")
+        assert outcome.note
+    else:
+        assert isinstance(outcome, Rejected)
+        assert outcome.fault.field == "name"
+        expected = "customer_inactive" if found and found["Active"] is False else "6240"
+        assert outcome.fault.code == expected
+        assert outcome.fault.about["name"] == "Green Lawn"
+
+
+FOUND_BILL = {
+    "Id": "1109",
+    "SyncToken": "1",
+    "DocNumber": "1042",
+    "TxnDate": "2026-11-18",
+    "CustomerRef": {"value": "58", "name": "Green Lawn"},
+    "TotalAmt": "100.00",
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "links_it"),
+    [
+        (FOUND_BILL, True),
+        ({**FOUND_BILL, "TotalAmt": "100.01"}, False),
+        ({**FOUND_BILL, "TxnDate": "2026-11-19"}, False),
+        ({**FOUND_BILL, "CustomerRef": {"value": "59"}}, False),
+        ({**FOUND_BILL, "TotalAmt": 5, "PrivateNote": "x DH-ABCDEFGHIJKL y"}, True),
+        (None, False),
+    ],
+)
+def test_a_taken_number_is_linked_only_when_it_is_ours(found: Json | None, links_it: bool) -> None:
+    knowledge = {"number_holder": "1109", "seen": "Id=1109", "found": found}
+    outcome = verdict_on(bill(knowledge=knowledge), {LEAD: CUSTOMER})
+    if links_it:
+        assert isinstance(outcome, Synced)
+        assert outcome.remote is not None
+        assert outcome.remote.id == "1109"
+    else:
+        assert isinstance(outcome, Rejected)
+        assert (outcome.fault.code, outcome.fault.field) == ("6140", "number")
+
+
+def test_what_was_looked_for_and_not_found_is_created() -> None:
+    due = lead(7, knowledge={"seen": "DisplayName=Lead 7", "found": None, "unseen": False})
+    assert draft_of(due, links={}).items[0].intent == "create"
+
+
+def test_a_question_without_an_answer_is_asked_again() -> None:
+    assert draft_of(lead(7, knowledge={"unseen": True}), links={}).method == "GET"
+
+
+def test_what_bears_our_mark_is_ours() -> None:
+    found = {"Id": "163", "SyncToken": "0", "TotalAmt": "40"}
+    knowledge = {"seen": "PaymentRefNum=DH-MNOPQRSTUVWX", "found": found}
+    assert verdict_on(paid(knowledge=knowledge)) == Synced(
+        Remote("163", "0", None, "40.00"), "found in QuickBooks"
+    )
+
+
+def test_a_checked_record_that_agrees_is_left_alone() -> None:
+    found = {**GREEN, "Id": "58", "SyncToken": "9", "Notes": "theirs"}
+    knowledge = {"seen": "Id=58", "found": found, "compares": True}
+    fields = {"name": "Green Lawn", "email": "Green@Lawn.example"}
+    outcome = verdict_on(lead(9, 1, knowledge=knowledge, before=a_lead(), **fields))
+    assert outcome == Synced(Remote("58", "9"))
+
+
+def test_a_checked_record_that_differs_gets_only_what_differs() -> None:
+    found = {**GREEN, "Id": "58", "SyncToken": "9"}
+    knowledge = {"seen": "Id=58", "found": found, "compares": True}
+    due = lead(9, 1, knowledge=knowledge, name="Green Lawn", email="new@lawn.example")
+    body = body_of(draft_of(due, links={**ALL, LEAD: Remote("58", "9")}))
+    assert body == {
+        "Id": "58",
+        "SyncToken": "9",
+        "sparse": True,
+        "PrimaryEmailAddr": {"Address": "new@lawn.example"},
+    }
+
+
+def test_a_checked_record_that_is_gone_goes_to_a_person_and_is_never_created_again() -> None:
+    due = lead(9, 1, knowledge={"seen": "Id=58", "found": None, "compares": True})
+    outcome = verdict_on(due)
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.code == "610"
+
+
+def test_lines_compare_by_what_we_said_of_them() -> None:
+    payload = an_invoice(a_line("2", "50", taxable=True), tax_rate="8")
+    sent = {
+        "Id": "130",
+        "SyncToken": "5",
+        "CustomerRef": {"value": "58", "name": "Green"},
+        "DocNumber": "1042",
+        "TxnDate": "2026-11-18",
+        "DueDate": "2026-12-18",
+        "TotalAmt": "108",
+        "Line": [
+            {
+                "Id": "1",
+                "LineNum": 1,
+                "Description": "Work",
+                "Amount": "100.0",
+                "DetailType": "SalesItemLineDetail",
+                "SalesItemLineDetail": {
+                    "ItemRef": {"value": "99", "name": "DunaHub services"},
+                    "Qty": "2",
+                    "UnitPrice": "50.00",
+                    "TaxCodeRef": {"value": "TAX"},
+                },
+            },
+            {"Amount": "100.0", "DetailType": "SubTotalLineDetail", "SubTotalLineDetail": {}},
+        ],
+    }
+    knowledge = {"seen": "Id=130", "found": sent, "compares": True}
+    due = Due(3, INVOICE, Operation.SAVE, payload, knowledge=knowledge)
+    assert verdict_on(due) == Synced(Remote("130", "5", "1042", "108.00"))
