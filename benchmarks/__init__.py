@@ -1,0 +1,1 @@
+"""Measurements: python -m benchmarks.<name>. Each prints a table, or JSON with --json."""
