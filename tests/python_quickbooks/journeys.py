@@ -28,6 +28,7 @@ change_data_capture = import_module("quickbooks.cdc").change_data_capture
 qb_date_format = import_module("quickbooks.helpers").qb_date_format
 objects = import_module("quickbooks.objects")
 company_currency = import_module("quickbooks.objects.companycurrency")
+exchange_rate = import_module("quickbooks.objects.exchangerate")
 recurring = import_module("quickbooks.objects.recurringtransaction")
 
 
@@ -411,10 +412,10 @@ def test_taxes_and_currencies(qb: Theirs) -> None:
     assert created.TaxCode == service.TaxCode
     assert created.TaxRateDetails[0].TaxAgencyId == "1"
     assert company_currency.CompanyCurrency.get(1, qb=qb).Name == "Canadian Dollar"
-    rate = objects.ExchangeRate.where("SourceCurrencyCode = 'EUR'", qb=qb)[0]
+    rate = exchange_rate.ExchangeRate.where("SourceCurrencyCode = 'EUR'", qb=qb)[0]
     rate.Rate += 1
     rate.save(qb=qb)
-    assert objects.ExchangeRate.where("SourceCurrencyCode = 'EUR'", qb=qb)[0].Rate == rate.Rate
+    assert exchange_rate.ExchangeRate.where("SourceCurrencyCode = 'EUR'", qb=qb)[0].Rate == rate.Rate
 
 
 def test_recurring_transactions(qb: Theirs) -> None:
