@@ -153,7 +153,7 @@ def counts_of(organization: Organization) -> Counts:
         )
         .group_by(Entry.state)
     )
-    states: dict[str, int] = dict(counted.tuples().all())
+    states: dict[str, int] = dict(counted.all())
     sent = session().scalar(
         select(func.count()).where(
             Entry.organization_id == organization.id,

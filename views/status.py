@@ -315,7 +315,7 @@ def _open_dispatches(session: Session, entries: Sequence[Entry]) -> dict[int, Di
         .join(DispatchItem.dispatch)
         .where(DispatchItem.entry_id.in_(pending), DispatchItem.outcome.is_(None))
     )
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def _newest(session: Session, entries: Sequence[Entry]) -> dict[Place, int]:

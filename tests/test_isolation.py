@@ -1,0 +1,274 @@
+"""Rule 18: every route × every role × another organization's records, new routes included."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+from werkzeug.routing import Rule
+
+from models import Base
+from models.accounts import Role
+from models.outbox import Entry
+from models.sales import Job, Proposal
+from tests.support.firm import (
+    new_firm,
+    new_firm_with_lane,
+    new_invoice,
+    new_lead,
+    new_payment,
+    new_product,
+)
+from tests.support.visitor import Visitor, new_person
+
+FIRM_BLUEPRINTS = {"leads", "products", "jobs", "proposals", "invoices", "payments", "settings"}
+QUICKBOOKS_BLUEPRINTS = {"quickbooks", "connection", "outbox", "live"}
+OWNERS_ONLY = {
+    "connection.connect",
+    "connection.connect_other_company",
+    "connection.show_disconnect",
+    "connection.disconnect",
+    "quickbooks.requeue_failed",
+    "quickbooks.decide_waiting",
+    "outbox.requeue",
+    "outbox.skip",
+    "outbox.undo_skip",
+    "settings.update_organization",
+}
+# What needs no sign-in, and why nothing of a firm shows there.
+PUBLIC = {
+    "accounts.index",  # leads on to where one belongs
+    "accounts.show_sign_in",
+    "accounts.enter",
+    "accounts.show_sign_up",
+    "accounts.sign_up",
+}
+UNTESTED = {"static"}
+EMAILS = {
+    "ana": "ana@rivera.example",
+    "tom": "tom@rivera.example",
+    "carla": "carla@oakhvac.example",
+    "bruno": "bruno@silva.example",
+    "admin": "admin@dunahub.example",
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """Rivera's records, by the name that routes give their keys, and everyone who might knock."""
+
+    keys: Mapping[str, int]
+    people: Mapping[str, Visitor]
+
+
+@pytest.fixture
+def world(app: Flask, session: Session) -> World:
+    rivera, _ = new_firm_with_lane(session)
+    oak, _ = new_firm_with_lane(session, name="Oak HVAC Inc")
+    silva = new_firm(session, name="Silva Reformas", region="BR")
+    new_person(session, rivera, EMAILS["ana"])
+    new_person(session, rivera, EMAILS["tom"], Role.MEMBER)
+    new_person(session, oak, EMAILS["carla"])
+    new_person(session, silva, EMAILS["bruno"])
+    new_person(session, None, EMAILS["admin"], Role.ADMIN)
+    lead = new_lead(rivera, "Secret Customer")
+    invoice = new_invoice(rivera, lead, number="SECRET-1")
+    payment = new_payment(rivera, invoice)
+    product = new_product(rivera, "Secret service")
+    job = Job(organization_id=rivera, lead=lead, title="Secret job")
+    proposal = Proposal(organization_id=rivera, lead=lead, number="SECRET-2", title="Secret plan")
+    session.add_all([lead, invoice, payment, product, job, proposal])
+    session.commit()
+    entry = session.query(Entry).order_by(Entry.id).first()
+    assert entry
+    keys = {
+        "lead_id": lead.id,
+        "invoice_id": invoice.id,
+        "payment_id": payment.id,
+        "product_id": product.id,
+        "job_id": job.id,
+        "proposal_id": proposal.id,
+        "entry_id": entry.id,
+        "organization_id": rivera,
+    }
+    session.commit()
+    people = {name: Visitor(app).sign_in(email) for name, email in EMAILS.items()}
+    return World(keys, {**people, "stranger": Visitor(app)})
+
+
+@dataclass(frozen=True)
+class Door:
+    endpoint: str
+    method: str
+    path: str
+    names_a_record: bool
+
+    @property
+    def blueprint(self) -> str:
+        return self.endpoint.partition(".")[0]
+
+
+def doors(app: Flask, keys: Mapping[str, int]) -> Iterator[Door]:
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in UNTESTED:
+            continue
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield Door(rule.endpoint, method, _path(rule, keys), bool(rule.arguments))
+
+
+def _path(rule: Rule, keys: Mapping[str, int]) -> str:
+    unknown = rule.arguments - set(keys)
+    assert not unknown, f"{rule.rule} has a key that this test knows no record for: {unknown}"
+    built = rule.build({name: keys[name] for name in rule.arguments}, append_unknown=False)
+    assert built
+    return built[1]
+
+
+def knock(visitor: Visitor, door: Door, token: str) -> int:
+    answer = visitor.client.open(
+        door.path, method=door.method, data={"csrf_token": token} if door.method == "POST" else None
+    )
+    visitor.answer = answer
+    return answer.status_code
+
+
+def everything(session: Session) -> str:
+    """The whole database, apart from who signed in when."""
+    session.rollback()
+    tables = sorted(set(Base.metadata.tables) - {"audit_events"})
+    return "\n".join(
+        str(session.execute(text(f"SELECT * FROM {table} ORDER BY 1")).all()) for table in tables
+    )
+
+
+def test_rule_18_a_stranger_is_sent_to_the_sign_in(app: Flask, world: World) -> None:
+    stranger = world.people["stranger"]
+    token = stranger.token()
+    for door in doors(app, world.keys):
+        if door.endpoint in PUBLIC:
+            continue
+        assert knock(stranger, door, token) == 302, door
+        assert stranger.answer.headers["Location"].startswith("/sign-in"), door
+
+
+@pytest.mark.parametrize("name", ["carla", "bruno", "admin"])
+def test_rule_18_nobody_outside_the_firm_finds_or_changes_its_records(
+    app: Flask, world: World, session: Session, name: str
+) -> None:
+    visitor, before = world.people[name], everything(session)
+    token = visitor.token()
+    for door in doors(app, world.keys):
+        if door.endpoint in PUBLIC or (name == "admin" and door.blueprint == "admin"):
+            continue
+        status = knock(visitor, door, token)
+        page = visitor.answer.get_data(as_text=True)
+        assert status < 500, door
+        assert "ecret" not in page.replace("client_secret", ""), door
+        assert "SECRET" not in page, door
+        if door.names_a_record:
+            assert status == 404, door
+        if door.endpoint == "accounts.leave":
+            visitor.sign_in(EMAILS[name])
+            token = visitor.token()
+    assert everything(session) == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/invoices/new?lead={lead_id}",
+        "/invoices/new?job={job_id}",
+        "/invoices/new?proposal={proposal_id}",
+        "/jobs/new?lead={lead_id}",
+        "/proposals/new?lead={lead_id}",
+        "/quickbooks/badges?panel=invoice-{invoice_id}-0&round=1",
+    ],
+)
+def test_rule_18_a_key_in_a_query_is_judged_as_one_in_a_path(world: World, path: str) -> None:
+    assert world.people["carla"].open(path.format(**world.keys)).status == 404
+    assert world.people["ana"].open(path.format(**world.keys)).status == 200
+
+
+def test_rule_18_a_badge_of_another_firm_says_nothing(world: World) -> None:
+    path = "/quickbooks/badges?b=invoice-{invoice_id}-0&b=lead-{lead_id}-0&round=1"
+    path = path.format(**world.keys)
+    carla = world.people["carla"].open(path)
+    assert (carla.status, "badge-" in carla.answer.get_data(as_text=True)) == (200, False)
+    ana = world.people["ana"].open(path)
+    assert "badge-invoice-" in ana.answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("field", ["lead", "job", "proposal"])
+@pytest.mark.parametrize("path", ["/invoices", "/proposals", "/jobs"])
+def test_rule_18_a_key_in_a_form_is_judged_as_one_in_a_path(
+    world: World, session: Session, path: str, field: str
+) -> None:
+    before = everything(session)
+    carla = world.people["carla"]
+    carla.post(path, {field: world.keys[f"{field}_id"], "title": "Mine", "issued_on": "2026-11-20"})
+    assert carla.status == 404
+    assert everything(session) == before
+
+
+def test_a_member_may_not_do_what_owners_decide(app: Flask, world: World, session: Session) -> None:
+    tom = world.people["tom"]
+    token = tom.token()
+    before = everything(session)
+    refused = {
+        door.endpoint
+        for door in doors(app, world.keys)
+        if door.endpoint in OWNERS_ONLY and knock(tom, door, token) == 403
+    }
+    assert refused == OWNERS_ONLY
+    assert "Only an owner of your organization may do this." in tom.text
+    assert everything(session) == before
+    settings = tom.open("/settings/quickbooks")
+    assert "Connect QuickBooks" not in settings.text
+    assert "Only an owner can connect or disconnect." in settings.text
+
+
+def test_a_member_and_an_owner_find_their_firms_records(app: Flask, world: World) -> None:
+    for name in ("ana", "tom"):
+        visitor = world.people[name]
+        for door in doors(app, world.keys):
+            if door.method != "GET" or door.blueprint == "admin" or door.endpoint in PUBLIC:
+                continue
+            expected = {200, 302, 400}  # 400: Intuit's callback and the badges, asked for nothing
+            if door.blueprint == "connection":
+                expected = expected | {403}
+            assert knock(visitor, door, "") in expected, door
+
+
+def test_only_admins_find_the_admin_pages(app: Flask, world: World) -> None:
+    for door in doors(app, world.keys):
+        if door.blueprint != "admin":
+            continue
+        for name in ("ana", "tom", "carla", "bruno"):
+            visitor = world.people[name]
+            assert knock(visitor, door, visitor.token()) == 404, (name, door)
+        if door.method == "GET":
+            assert knock(world.people["admin"], door, "") == 200, door
+
+
+def test_every_route_stands_behind_a_door_this_test_knows(app: Flask, world: World) -> None:
+    known = FIRM_BLUEPRINTS | QUICKBOOKS_BLUEPRINTS | {"admin", "accounts"}
+    assert {door.blueprint for door in doors(app, world.keys)} <= known
+
+
+def test_every_form_needs_its_token(app: Flask, world: World, session: Session) -> None:
+    before = everything(session)
+    for door in doors(app, world.keys):
+        if door.method == "POST":
+            assert knock(world.people["ana"], door, "") == 400, door
+    assert "open too long" in world.people["ana"].text
+    assert everything(session) == before
+
+
+def test_signed_out_everywhere_ends_every_session(world: World, session: Session) -> None:
+    ana = world.people["ana"]
+    assert ana.open("/leads", follow=False).status == 200
+    session.execute(text("UPDATE users SET session_version = session_version + 1"))
+    session.commit()
+    assert ana.open("/leads", follow=False).status == 302
