@@ -57,6 +57,7 @@ def create_app(config: Config | None = None) -> Flask:
     """The application. Raises BadConfig when it must not start; starts no thread."""
     config = config or Config.from_environ()
     logs.configure()
+    logs.hide(config.secrets)
     app = Flask(__name__)
     database = make_engine(config.database_url)
     sessions = make_sessions(database)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from cryptography.fernet import Fernet
 
@@ -13,6 +14,11 @@ Environment = Literal["simulator", "sandbox", "production"]
 
 SIMULATOR_CLIENT_ID = "dunahub-development"
 SIMULATOR_CLIENT_SECRET = "dunahub-development-secret"  # noqa: S105  (opens nothing but a simulator)
+
+
+# What people write into examples and forget there. Found in a value, the value is no secret.
+PLACEHOLDERS = ("change", "secret", "example", "password", "development", "postgres", "dunahub")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class BadConfig(Exception):
@@ -35,6 +41,23 @@ class Config:
     resend_after: timedelta  # Intuit ends a request at 120 s and may still be at work until then
     poll_interval: timedelta
     drainers: int  # threads that drain lanes, per process
+    proxies: int  # in front of us, whose word on a visitor's address is believed
+    metrics_token: str = field(repr=False)  # "": /metrics answers this machine only
+    smtp_url: str = field(repr=False)  # "": nobody is told anything by e-mail
+    mail_from: str
+    operators: tuple[str, ...]  # e-mail addresses of whoever runs this
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that must never be seen anywhere."""
+        in_addresses = (urlsplit(url).password for url in (self.database_url, self.smtp_url))
+        return (
+            self.secret_key,
+            *self.token_keys,
+            self.client_secret,
+            self.metrics_token,
+            *(unquote(password) for password in in_addresses if password),
+        )
 
     @property
     def redirect_uri(self) -> str:
@@ -64,6 +87,11 @@ class Config:
             resend_after=read.seconds("RESEND_AFTER", 125),
             poll_interval=read.seconds("POLL_INTERVAL", 1),
             drainers=read.count("DRAINERS", 4),
+            proxies=read.count("PROXIES", 0, least=0),
+            metrics_token=read.secret("METRICS_TOKEN", ""),
+            smtp_url=read.secret("SMTP_URL", ""),
+            mail_from=read.text("MAIL_FROM", ""),
+            operators=read.addresses("OPERATORS"),
         )
         config._judge(environ)
         return config
@@ -74,7 +102,14 @@ class Config:
                 "CALL_DEADLINE must be shorter than LEASE, and LEASE shorter than RESEND_AFTER"
                 f" (they are {self.call_deadline}, {self.lease} and {self.resend_after})."
             )
+        self._judge_mail()
         if self.environment == "simulator":
+            parts = urlsplit(self.base_url)
+            if parts.scheme == "https" and parts.hostname not in LOOPBACK:
+                raise BadConfig(
+                    "QUICKBOOKS_ENVIRONMENT is simulator, which is for one's own machine, but"
+                    f" BASE_URL is {self.base_url}. Set it to sandbox or production."
+                )
             return
         if environ.get("OAUTHLIB_INSECURE_TRANSPORT"):
             raise BadConfig(
@@ -85,8 +120,39 @@ class Config:
             raise BadConfig("BASE_URL must start with https:// in production.")
         if self.client_secret == SIMULATOR_CLIENT_SECRET:
             raise BadConfig("QUICKBOOKS_CLIENT_SECRET is the simulator's. Set your Intuit app's.")
+        self._judge_secrets()
+
+    def _judge_mail(self) -> None:
+        if not self.smtp_url:
+            return
+        parts = urlsplit(self.smtp_url)
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            raise BadConfig(
+                "SMTP_URL must look like smtp://user:password@host:587 (STARTTLS) or smtps://…:465."
+            )
+        if "@" not in self.mail_from:
+            raise BadConfig("MAIL_FROM must be an e-mail address when SMTP_URL is set.")
+
+    def _judge_secrets(self) -> None:
         if len(self.secret_key) < 32:
             raise BadConfig("SECRET_KEY is too short: use at least 32 random characters.")
+        if _is_guessable(self.secret_key):
+            raise BadConfig("SECRET_KEY can be guessed: use at least 32 random characters.")
+        for key in self.token_keys:
+            if len(set(key)) < 12:
+                raise BadConfig("TOKEN_KEYS can be guessed. Make one with: flask tokens new-key")
+        if self.metrics_token and (
+            len(self.metrics_token) < 16 or _is_guessable(self.metrics_token)
+        ):
+            raise BadConfig("METRICS_TOKEN can be guessed: use at least 16 random characters.")
+        password = urlsplit(self.database_url).password
+        if password is not None and (len(password) < 8 or _is_guessable(password, distinct=5)):
+            raise BadConfig("DATABASE_URL has a password that can be guessed.")
+
+
+def _is_guessable(secret: str, *, distinct: int = 10) -> bool:
+    lower = secret.lower()
+    return len(set(secret)) < distinct or any(word in lower for word in PLACEHOLDERS)
 
 
 class _Reader:
@@ -97,7 +163,7 @@ class _Reader:
 
     def text(self, name: str, default: str | None = None) -> str:
         value = self.environ.get(name, "").strip() or default
-        if not value:
+        if value is None:
             raise BadConfig(f"{name} is not set. See the configuration table in README.md.")
         return value
 
@@ -127,11 +193,17 @@ class _Reader:
             raise BadConfig(f"{name} is {text}; it must be above 0 and below a day.")
         return timedelta(seconds=value)
 
-    def count(self, name: str, default: int) -> int:
+    def count(self, name: str, default: int, *, least: int = 1) -> int:
         text = self.text(name, str(default))
-        if not text.isdigit() or not 1 <= int(text) <= 64:
-            raise BadConfig(f"{name} is {text!r}; it must be a whole number from 1 to 64.")
+        if not text.isdigit() or not least <= int(text) <= 64:
+            raise BadConfig(f"{name} is {text!r}; it must be a whole number from {least} to 64.")
         return int(text)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        found = tuple(each.strip() for each in self.text(name, "").split(",") if each.strip())
+        if any("@" not in each for each in found):
+            raise BadConfig(f"{name} must hold e-mail addresses, separated by commas.")
+        return found
 
     def token_keys(self, name: str) -> tuple[str, ...]:
         keys = tuple(key.strip() for key in self.secret(name).split(","))

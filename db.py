@@ -18,6 +18,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         max_overflow=pool_size,
         pool_timeout=10,
         pool_pre_ping=True,  # heals by itself after a database restart
+        hide_parameters=True,  # an error's text tells the statement, and no customer's values
         connect_args={"application_name": "dunahub", "options": "-c timezone=UTC"},
     )
 

@@ -4,10 +4,26 @@ PORT and WEB_CONCURRENCY (processes) are gunicorn's own variables.
 """
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
+import logs
 from outbox import scheduler
 
+logs.configure()
+
+
+class OneLog(Logger):  # type: ignore[misc]
+    """gunicorn's own lines go through our one redacting renderer too."""
+
+    def setup(self, config: Config) -> None:
+        super().setup(config)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+logger_class = OneLog
 worker_class = "gthread"
 threads = 8  # requests at once per process; with the drainers within the database pool's 20
 graceful_timeout = 30  # seconds after TERM; requests end in a moment, the engine within eight

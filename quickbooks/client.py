@@ -24,8 +24,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 from config import Config
+from logs import redact
 from outbox.company import Answer, Problem
-from quickbooks.faults import redact
 
 API_HOSTS = {
     "production": "https://quickbooks.api.intuit.com",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from logs import redact
 from models.base import Json
 from quickbooks.catalogue import (
     CATALOGUE,
@@ -24,8 +25,6 @@ from quickbooks.catalogue import (
 )
 
 __all__ = ["Action", "Class", "Explanation", "RemoteFault", "class_of", "explain", "faults_in"]
-
-HIDDEN = "[hidden]"
 
 
 @dataclass(frozen=True)
@@ -130,30 +129,6 @@ def _bare_code(code: str, message: str) -> str:
     if not code and (named := re.search(r"errorCode=0*(\d+)", message)):
         code = named[1]
     return (code.lstrip("0") or "0") if code.isdigit() else code
-
-
-# --- Secrets ------------------------------------------------------------------------------------
-
-# Each keeps its first group and hides the rest.
-_SECRETS = (
-    re.compile(r"(\b)eyJ[\w.=+/-]{8,}"),  # access tokens, id tokens
-    re.compile(r"(\b)RT1-[\w.-]+"),  # refresh tokens
-    re.compile(r"(\b)AB\d[A-Za-z0-9]{16,}"),  # tokens of older days
-    re.compile(r"(?i)(\b(?:bearer|basic) )[\w.=+/~-]{16,}"),
-    re.compile(r"(?i)(\btoken (?:expired|revoked|invalid|rejected): )[^\s\"<,]+"),
-    re.compile(r"(?i)(\"(?:access|refresh|id)_token\"\s*:\s*\")[^\"]+"),
-    re.compile(r"(?i)(\b(?:access_token|refresh_token|client_secret)=)[^&\s\"'<,;]+"),
-)
-
-
-def redact(text: str, *secrets: str) -> str:
-    """The text without tokens: the `secrets` named, and whatever looks like one (rule 17)."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, HIDDEN)
-    for pattern in _SECRETS:
-        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
-    return text
 
 
 # --- What a fault means -------------------------------------------------------------------------

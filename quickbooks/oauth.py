@@ -20,8 +20,8 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from config import Config
+from logs import redact
 from quickbooks import client
-from quickbooks.faults import redact
 
 SCOPE = "com.intuit.quickbooks.accounting"
 TOKEN_DEADLINE = 10.0  # seconds; a refresh holds a row lock while it waits

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logs import HIDDEN, redact
 from quickbooks.catalogue import CATALOGUE, DEFAULT_WORDS, UNKNOWN, Class
-from quickbooks.faults import HIDDEN, RemoteFault, class_of, explain, faults_in, redact
+from quickbooks.faults import RemoteFault, class_of, explain, faults_in
 
 TOKEN = "eyJlbmMiOiJBMTI4Q0JDLUhTMjU2IiwiYWxnIjoiZGlyIn0..abc.def"
 
