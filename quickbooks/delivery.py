@@ -212,6 +212,9 @@ def _reversed_step(due: Due, link: Remote | None) -> _Step:
 
 
 def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
+    sought = _by_mark(due, links, settings)
+    if due.looks_first or _unseen(due):
+        return _Read(due, "look_up", sought)
     document = payloads.document(due.record, due.payload, links, settings)
     if holder := due.knowledge.get("name_holder"):
         question = _Question("Id", str(holder))
@@ -219,42 +222,37 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
             return _Read(due, "look_up", question)
         return _judge_name_holder(due, document, _found(due))
     if due.knowledge.get("name_taken"):
-        question = _by_name(due, document)
-        if not _has_seen(due, question):
-            return _Read(due, "look_up", question)
+        if not _has_seen(due, sought):
+            return _Read(due, "look_up", sought)
         return _judge_name_holder(due, document, _found(due))
     if holder := due.knowledge.get("number_holder"):
         question = _Question("Id", str(holder))
         if not _has_seen(due, question):
             return _Read(due, "look_up", question)
         return _judge_number_holder(due, document, _found(due))
-    question = _by_mark(due, document)
-    if due.looks_first or _unseen(due):
-        return _Read(due, "look_up", question)
-    if _has_seen(due, question) and (found := _found(due)):
+    if _has_seen(due, sought) and (found := _found(due)):
         return _judge_found(due, document, found)
     return _Write(due, "create", document)
 
 
-def _by_mark(due: Due, document: Document) -> _Question:
-    """How a create of ours, of which we heard nothing, is found again."""
+def _by_mark(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Question:
+    """How a create of ours, of which we heard nothing, is found again.
+
+    Asks for no more than it needs: what cannot be composed any more may have arrived all the same.
+    """
     match due.record.type:
-        case RecordType.LEAD | RecordType.PRODUCT:
-            return _by_name(due, document)
-        case RecordType.INVOICE if "DocNumber" in document:
-            return _Question("DocNumber", document["DocNumber"])
+        case RecordType.LEAD:
+            return _Question("DisplayName", payloads.customer_name(due.payload))
+        case RecordType.PRODUCT:
+            return _Question("Name", payloads.item_name(due.payload))
+        case RecordType.INVOICE if payloads.carries_our_number(settings):
+            return _Question("DocNumber", payloads.document_number(due.payload))
         case RecordType.INVOICE:
-            day = document["TxnDate"]
-            return _Question(
-                "CustomerRef", document["CustomerRef"]["value"], f" AND TxnDate = '{day}'"
-            )
+            customer = payloads.linked(links, RecordType.LEAD, due.payload["lead_id"])
+            day = f" AND TxnDate = '{due.payload['issued_on']}'"
+            return _Question("CustomerRef", customer, day)
         case RecordType.PAYMENT:
-            return _Question("PaymentRefNum", document["PaymentRefNum"])
-
-
-def _by_name(due: Due, document: Document) -> _Question:
-    name = _NAME_OF[due.record.type]
-    return _Question(name, document[name])
+            return _Question("PaymentRefNum", payloads.payment_reference(due.payload))
 
 
 def _judge_found(due: Due, document: Document, found: Json) -> _Step:

@@ -205,7 +205,7 @@ def item(payload: Json, settings: Json) -> Document:
     if not account:
         raise NotWritable(Fault("no_income_account", about={"item": payload["name"]}))
     document: Document = {
-        "Name": _judged_name(payload["name"], ITEM_NAME_LONGEST),
+        "Name": item_name(payload),
         "Type": "Service",
         "IncomeAccountRef": {"value": account},
         "UnitPrice": shortest(_price(payload["unit_price"])),
@@ -214,6 +214,10 @@ def item(payload: Json, settings: Json) -> Document:
     if description := clean_text(payload["description"], DESCRIPTION_LONGEST):
         document["Description"] = description
     return document
+
+
+def item_name(payload: Json) -> str:
+    return _judged_name(payload["name"], ITEM_NAME_LONGEST)
 
 
 # --- Invoices -----------------------------------------------------------------------------------
@@ -228,9 +232,9 @@ def invoice(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
             Fault("negative_total", about={"amount": payload["total"]}, field="lines")
         )
     document: Document = {
-        "CustomerRef": {"value": _linked(links, RecordType.LEAD, payload["lead_id"])}
+        "CustomerRef": {"value": linked(links, RecordType.LEAD, payload["lead_id"])}
     }
-    if settings.get("numbers") != "quickbooks":
+    if carries_our_number(settings):
         document["DocNumber"] = document_number(payload)
     document["TxnDate"] = payload["issued_on"]
     document["DueDate"] = payload["due_on"]
@@ -250,7 +254,13 @@ def document_number(payload: Json) -> str:
     return clean_line(payload["number"], NUMBER_LONGEST)
 
 
-def _linked(links: Mapping[Record, Remote], type_: RecordType, id_: int) -> str:
+def carries_our_number(settings: Json) -> bool:
+    """False in companies that number their forms themselves: a number sent could be taken twice."""
+    return settings.get("numbers") != "quickbooks"
+
+
+def linked(links: Mapping[Record, Remote], type_: RecordType, id_: int) -> str:
+    """The id of a record's counterpart. Raises Missing."""
     record = Record(type_, id_)
     if record not in links:
         raise Missing(record)
@@ -287,7 +297,7 @@ def _line(line: Json, payload: Json, links: Mapping[Record, Remote], settings: J
 
 def _item_of(line: Json, links: Mapping[Record, Remote], settings: Json) -> str:
     if line["product_id"] is not None:
-        return _linked(links, RecordType.PRODUCT, line["product_id"])
+        return linked(links, RecordType.PRODUCT, line["product_id"])
     fallback = settings.get("fallback_item_id")
     if not fallback:
         raise NotWritable(Fault("no_fallback_item", field="lines"))
@@ -393,7 +403,7 @@ def _shared_out(tax: Decimal, rates: Sequence[Json]) -> list[tuple[Json, Decimal
 
 def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
     """A payment on its invoice. What the invoice cannot take stays as the customer's credit."""
-    invoice_id = _linked(links, RecordType.INVOICE, payload["invoice_id"])
+    invoice_id = linked(links, RecordType.INVOICE, payload["invoice_id"])
     billed = links[Record(RecordType.INVOICE, payload["invoice_id"])]
     if billed.voided:
         raise NotWritable(Fault("invoice_voided", about={"invoice": payload["invoice_number"]}))
@@ -401,10 +411,10 @@ def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
     amount = _amount(payload["amount"])
     applied = min(amount, _open_balance(payload, billed))
     document: Document = {
-        "CustomerRef": {"value": _linked(links, RecordType.LEAD, payload["lead_id"])},
+        "CustomerRef": {"value": linked(links, RecordType.LEAD, payload["lead_id"])},
         "TotalAmt": amount,
         "TxnDate": payload["received_on"],
-        "PaymentRefNum": payload["mark"][:REFERENCE_LONGEST],
+        "PaymentRefNum": payment_reference(payload),
     }
     if method_id := settings.get("payment_methods", {}).get(method):
         document["PaymentMethodRef"] = {"value": method_id}
@@ -416,9 +426,13 @@ def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
     document["PrivateNote"] = clean_text(note, NOTE_LONGEST)
     document["Line"] = []
     if applied > 0:
-        linked = [{"TxnId": invoice_id, "TxnType": "Invoice"}]
-        document["Line"] = [{"Amount": applied, "LinkedTxn": linked}]
+        pays = [{"TxnId": invoice_id, "TxnType": "Invoice"}]
+        document["Line"] = [{"Amount": applied, "LinkedTxn": pays}]
     return document
+
+
+def payment_reference(payload: Json) -> str:
+    return str(payload["mark"])[:REFERENCE_LONGEST]
 
 
 def _open_balance(payload: Json, billed: Remote) -> Decimal:

@@ -1,0 +1,433 @@
+"""A simulated company that misbehaves: nothing is lost, nothing arrives twice, people are asked."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import User
+from models.outbox import Dispatch, Entry, Lane, Link
+from models.quickbooks import Connection, Tokens
+from models.sales import Invoice
+from outbox import actions
+from quickbooks import facts, tokens
+from simulator.testing import SimulatorHandle
+from tests.support.connected import (
+    RIVERA,
+    connect,
+    drain,
+    firm_of,
+    go_through,
+    new_owner,
+    states,
+)
+from tests.support.firm import (
+    entries_of,
+    new_invoice,
+    new_lead,
+    new_line,
+    new_payment,
+    new_product,
+)
+
+
+class Firm:
+    """A connected firm, and the few things these tests do with it."""
+
+    def __init__(
+        self,
+        session: Session,
+        sessions: Sessions,
+        config: Config,
+        owner: User,
+        connection: Connection,
+        simulator: SimulatorHandle,
+    ) -> None:
+        self.session, self.sessions, self.config = session, sessions, config
+        self.owner, self.connection, self.simulator = owner, connection, simulator
+        self.id = firm_of(owner)
+
+    def save(self, *records: object) -> None:
+        self.session.add_all(records)
+        self.session.commit()
+
+    def drain(self) -> None:
+        drain(self.sessions, self.config, self.connection.lane_id)
+
+    def let_time_pass(self) -> None:
+        """What waits for RESEND_AFTER or for the end of a pause may go now."""
+        with self.sessions.begin() as session:
+            session.execute(text("UPDATE outbox SET available_at = now() WHERE state = 'pending'"))
+            session.execute(text("UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL"))
+
+    def drain_to_the_end(self) -> None:
+        for _ in range(12):
+            self.let_time_pass()
+            self.drain()
+            if all(state != "pending" for _, state in states(self.session)):
+                return
+
+    def books(self, entity: str) -> list[Any]:
+        return list(self.simulator.books(RIVERA)[entity])
+
+    def last(self) -> Entry:
+        return entries_of(self.session)[-1]
+
+    def an_invoice(self, number: str = "1001", **fields: str) -> Invoice:
+        lead = new_lead(self.id, f"Customer of {number}", **fields)
+        invoice = new_invoice(self.id, lead, [new_line(self.id)], number=number)
+        self.save(invoice)
+        return invoice
+
+
+@pytest.fixture
+def firm(session: Session, sessions: Sessions, config: Config, simulator: SimulatorHandle) -> Firm:
+    owner = new_owner(session)
+    connection = connect(sessions, config, owner)
+    simulator.clear_journal()
+    return Firm(session, sessions, config, owner, connection, simulator)
+
+
+# --- Silence ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        {"timeout": "after"},
+        {"reset": "after"},
+        {"reset": "before"},
+        {"truncate": True},
+        {"status": 500, "after_commit": True},
+        {"status": 503},
+        {"status": 504, "after_commit": True},
+    ],
+)
+@pytest.mark.parametrize("forgets", [False, True])
+def test_rule_5_what_was_not_answered_arrives_once(
+    firm: Firm, do: dict[str, object], forgets: bool
+) -> None:
+    if forgets:  # QuickBooks no longer knows the request id: we must find our own work again
+        firm.simulator.company(RIVERA, requestid_ttl=0.0)
+    invoice = firm.an_invoice()
+    firm.save(new_payment(firm.id, invoice))
+    for entity in ("Customer", "Invoice", "Payment"):
+        firm.simulator.fault(match={"entity": entity, "method": "POST", "nth": 1}, do=do)
+    for _ in range(6):
+        firm.drain()
+        if forgets:  # as after three sends without an answer
+            with firm.sessions.begin() as session:
+                session.execute(update(Dispatch).values(sends=3))
+        firm.let_time_pass()
+    assert {state for _, state in states(firm.session)} == {"synced"}
+    for entity in ("Customer", "Invoice", "Payment"):
+        assert len(firm.books(entity)) == 1, entity
+
+
+def test_rule_5_what_a_batch_leaves_out_is_found_again(firm: Firm) -> None:
+    firm.save(*(new_lead(firm.id, f"Lead {number}") for number in range(5)))
+    firm.simulator.fault(match={"path": "batch", "nth": 1}, do={"missing_bids": ["1", "3"]})
+    firm.drain()
+    assert [state for _, state in states(firm.session)].count("pending") == 2
+    firm.drain_to_the_end()
+    assert {state for _, state in states(firm.session)} == {"synced"}
+    assert len(firm.books("Customer")) == 5
+
+
+def test_entries_that_waited_long_look_first_with_one_read_a_wave(firm: Firm) -> None:
+    firm.save(*(new_lead(firm.id, f"Lead {number}") for number in range(8)))
+    with firm.sessions.begin() as session:
+        session.execute(text("UPDATE outbox SET created_at = created_at - interval '1 hour'"))
+    firm.drain()
+    assert {state for _, state in states(firm.session)} == {"synced"}
+    calls = [(each["method"], each["path"].rsplit("/", 1)[1]) for each in firm.simulator.journal()]
+    assert calls == [("GET", "query"), ("POST", "batch")]
+
+
+def test_a_restored_backup_finds_what_it_had_sent(firm: Firm) -> None:
+    invoice = firm.an_invoice()
+    firm.save(new_payment(firm.id, invoice))
+    firm.drain()
+    with firm.sessions.begin() as session:  # the backup knows nothing of the sends
+        session.execute(text("DELETE FROM outbox_dispatch_items"))
+        session.execute(text("DELETE FROM outbox_dispatches"))
+        session.execute(text("DELETE FROM outbox_links"))
+        session.execute(
+            text(
+                "UPDATE outbox SET state = 'pending', settled_at = NULL, first_attempt_at = NULL,"
+                " knowledge = '{}', created_at = created_at - interval '1 hour'"
+            )
+        )
+    firm.drain_to_the_end()
+    assert {state for _, state in states(firm.session)} == {"synced"}
+    for entity in ("Customer", "Invoice", "Payment"):
+        assert len(firm.books(entity)) == 1, entity
+
+
+# --- The company's trouble ----------------------------------------------------------------------
+
+
+def test_rule_12_a_throttle_rests_the_lane_and_spends_no_attempt(firm: Firm) -> None:
+    firm.save(new_lead(firm.id))
+    firm.simulator.fault(match={"nth": 1}, do={"status": 429, "format": "xml", "retry_after": 30})
+    firm.drain()
+    firm.session.expire_all()
+    lane = firm.session.get_one(Lane, firm.connection.lane_id)
+    assert lane.pause_reason == "throttled"
+    assert lane.pause_until is not None
+    assert firm.last().attempts == 0
+    firm.drain_to_the_end()
+    assert len(firm.books("Customer")) == 1
+    ids = {each["requestid"] for each in firm.simulator.journal()}
+    assert len(ids) == 1, "not taken: the same dispatch again"
+
+
+@pytest.mark.parametrize("gateway", ["json", "xml"])
+def test_a_401_is_renewed_silently_and_sent_again(firm: Firm, gateway: str) -> None:
+    firm.simulator.company(RIVERA, gateway_format=gateway)
+    firm.simulator.advance(3700)
+    firm.save(new_lead(firm.id))
+    firm.drain()
+    assert states(firm.session) == [("lead", "synced")]
+    paths = [each["path"].rsplit("/", 1)[1] for each in firm.simulator.journal()]
+    assert paths == ["customer", "bearer", "customer"]
+
+
+def test_a_second_401_holds_the_lane_and_a_reconnect_drains_it(firm: Firm) -> None:
+    firm.save(new_lead(firm.id))
+    firm.simulator.fault(match={"path": "/v3/"}, do={"status": 401})
+    firm.drain()
+    firm.session.expire_all()
+    connection = firm.session.get_one(Connection, firm.connection.id)
+    assert (connection.status, connection.status_reason) == ("expired", "access_refused")
+    assert (connection.lane.state, connection.lane.hold_reason) == ("held", "signed_out")
+    assert (firm.last().state, firm.last().attempts) == ("pending", 0)
+    firm.simulator.clear_faults()
+    go_through(firm.sessions, firm.config, firm.owner)
+    firm.drain_to_the_end()
+    assert states(firm.session) == [("lead", "synced")]
+
+
+def test_a_user_who_lost_admin_holds_the_lane(firm: Firm) -> None:
+    firm.simulator.company(RIVERA, user_lost_admin=True)
+    firm.save(new_lead(firm.id))
+    firm.drain()
+    firm.session.expire_all()
+    lane = firm.session.get_one(Lane, firm.connection.lane_id)
+    assert (lane.state, lane.hold_reason) == ("held", "access_lost")
+    assert firm.last().state == "pending"
+
+
+def test_with_quickbooks_away_everything_waits_and_then_arrives_in_order(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoice = firm.an_invoice()
+    firm.save(new_payment(firm.id, invoice))
+    away = Config(**{**firm.config.__dict__, "simulator_url": "http://127.0.0.1:9"})
+    drain(firm.sessions, away, firm.connection.lane_id)
+    assert {state for _, state in states(firm.session)} == {"pending"}
+    assert set(firm.session.scalars(select(Entry.attempts))) == {0}
+    firm.drain_to_the_end()
+    assert {state for _, state in states(firm.session)} == {"synced"}
+
+
+# --- Conflicts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wording", ["id", "null", "words"])
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_same_customer_is_linked_in_every_wording(
+    firm: Firm, wording: str, language: str
+) -> None:
+    firm.save(new_lead(firm.id, "Green Lawn", email="green@lawn.example"))
+    firm.drain()
+    _forget_links(firm)
+    firm.simulator.company(RIVERA, duplicate_name_detail=wording, language=language)
+    firm.save(new_lead(firm.id, "Green Lawn", email="green@lawn.example", city="Fresno"))
+    firm.drain()
+    assert firm.last().state == "synced"
+    assert len(firm.books("Customer")) == 1
+    (link,) = firm.session.scalars(select(Link))
+    assert link.note
+
+
+@pytest.mark.parametrize("wording", ["id", "null"])
+def test_a_name_of_another_customer_is_asked_about(firm: Firm, wording: str) -> None:
+    firm.save(new_lead(firm.id, "Green Lawn", email="green@lawn.example"))
+    firm.drain()
+    _forget_links(firm)
+    firm.simulator.company(RIVERA, duplicate_name_detail=wording)
+    firm.save(new_lead(firm.id, "Green Lawn", email="other@lawn.example"))
+    firm.drain()
+    refused = firm.last()
+    assert (refused.state, refused.fault_code, refused.fault_field) == ("failed", "6240", "name")
+    assert refused.fault_about["holder"] == "another customer (green@lawn.example)"
+
+
+def test_two_leads_of_one_customer_are_asked_about_and_no_link_is_stolen(firm: Firm) -> None:
+    firm.save(new_lead(firm.id, "Green Lawn", email="green@lawn.example"))
+    firm.drain()
+    firm.save(new_lead(firm.id, "Green Lawn", email="green@lawn.example"))
+    firm.drain()
+    assert (firm.last().state, firm.last().fault_code) == ("failed", "taken_by_another_record")
+    assert firm.session.scalar(select(func.count(Link.id))) == 1
+
+
+def _forget_links(firm: Firm) -> None:
+    """The customers are there, but not by our doing."""
+    with firm.sessions.begin() as session:
+        session.execute(text("DELETE FROM outbox_links"))
+        session.execute(text("UPDATE outbox SET state = 'superseded'"))
+
+
+def bookkeeper(firm: Firm) -> facts.Reader:
+    """Someone who works in QuickBooks itself."""
+    token = tokens.access_token(firm.sessions, firm.config, firm.connection.id)
+    return facts.Reader(firm.config, RIVERA, token)
+
+
+def test_a_number_of_another_invoice_is_asked_about(firm: Firm) -> None:
+    firm.simulator.company(RIVERA, CustomTxnNumbers=True)
+    hers = bookkeeper(firm)
+    customer = hers.post("customer", {"DisplayName": "Walk-in"})["Customer"]
+    line = {
+        "Amount": 7,
+        "DetailType": "SalesItemLineDetail",
+        "SalesItemLineDetail": {"ItemRef": {"value": firm.connection.settings["fallback_item_id"]}},
+    }
+    theirs = {"CustomerRef": {"value": customer["Id"]}, "DocNumber": "1001", "Line": [line]}
+    hers.post("invoice", theirs)
+    firm.an_invoice("1001")
+    firm.drain()
+    refused = firm.last()
+    assert (refused.fault_code, refused.fault_field) == ("6140", "number")
+    assert refused.fault_about["number"] == "1001"
+
+
+def test_a_name_of_a_vendor_is_asked_about(firm: Firm) -> None:
+    bookkeeper(firm).post("vendor", {"DisplayName": "Green Lawn"})
+    firm.save(new_lead(firm.id, "Green Lawn", email="green@lawn.example"))
+    firm.drain()
+    refused = firm.last()
+    assert (refused.state, refused.fault_code) == ("failed", "6240")
+    assert "vendor" in refused.fault_about["holder"]
+
+
+def test_closed_books_are_never_tried_again_by_themselves(firm: Firm) -> None:
+    firm.simulator.company(RIVERA, BookCloseDate="2026-11-30")
+    firm.an_invoice("1001")
+    firm.drain()
+    refused = firm.last()
+    assert (refused.state, refused.fault_code) == ("failed", "6200")
+    assert refused.fault_about["date"] == "2026-11-18"
+    firm.simulator.clear_journal()
+    firm.let_time_pass()
+    firm.drain()
+    assert firm.simulator.journal() == []
+
+
+def test_a_version_changed_over_there_is_read_and_written_once_more(firm: Firm) -> None:
+    lead = new_lead(firm.id, "Green Lawn", email="green@lawn.example")
+    firm.save(lead)
+    firm.drain()
+    firm.simulator.clear_journal()
+    firm.simulator.fault(match={"method": "POST", "nth": 1}, do={"bump_sync_token": True})
+    lead.phone = "415 555 0142"
+    firm.session.commit()
+    firm.drain()
+    assert firm.last().state == "synced"
+    (customer,) = firm.books("Customer")
+    assert customer["PrimaryPhone"] == {"FreeFormNumber": "415 555 0142"}
+    assert [each["method"] for each in firm.simulator.journal()] == ["POST", "GET", "POST"]
+
+
+def test_a_version_that_never_stops_changing_is_asked_about(firm: Firm) -> None:
+    lead = new_lead(firm.id, "Green Lawn")
+    firm.save(lead)
+    firm.drain()
+    firm.simulator.fault(match={"method": "POST"}, do={"bump_sync_token": True})
+    lead.phone = "415 555 0142"
+    firm.session.commit()
+    firm.drain()
+    assert (firm.last().state, firm.last().fault_code) == ("failed", "5010")
+    firm.simulator.clear_faults()
+    actions.requeue(firm.session, [firm.last().id], organization_id=firm.id)
+    firm.session.commit()
+    firm.drain()
+    assert firm.last().state == "synced"
+
+
+def test_one_bad_item_of_a_batch_stops_alone(firm: Firm) -> None:
+    firm.save(*(new_lead(firm.id, f"Lead {number}") for number in range(4)))
+    firm.simulator.fault(
+        match={"path": "batch", "nth": 1},
+        do={"item_fault": {"bId": "2", "code": "2040", "detail": "Invalid String"}},
+    )
+    firm.drain()
+    assert sorted(state for _, state in states(firm.session)) == ["failed"] + ["synced"] * 3
+
+
+def test_an_item_deleted_there_is_named(firm: Firm) -> None:
+    product = new_product(firm.id)
+    first = new_invoice(firm.id, new_lead(firm.id), [new_line(firm.id, product=product)])
+    firm.save(first)
+    firm.drain()
+    (link,) = firm.session.scalars(select(Link).where(Link.aggregate_type == "product"))
+    with firm.sessions.begin() as session:
+        session.execute(
+            update(Link).where(Link.id == link.id).values(remote_id="4711")
+        )  # as if it were gone
+    firm.save(new_invoice(firm.id, first.lead, [new_line(firm.id, product=product)], number="1002"))
+    firm.drain()
+    refused = firm.last()
+    assert (refused.state, refused.fault_code) == ("failed", "2500")
+    assert refused.fault_about["what"] == "product"
+
+
+# --- Fixing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "arrives_as"),
+    [
+        ("O'Brien & Sons", "O'Brien & Sons"),
+        ("A:B\tC", "A - B C"),
+        ("Café “Zürich”", 'Café "Zürich"'),
+        ("Back\\slash's", "Back\\slash's"),
+        ("x" * 700, "x" * 500),
+    ],
+)
+def test_any_name_arrives_and_is_found_again(firm: Firm, name: str, arrives_as: str) -> None:
+    firm.save(new_lead(firm.id, name, email="a@lawn.example"))
+    with firm.sessions.begin() as session:  # looks by name before it creates
+        session.execute(text("UPDATE outbox SET created_at = created_at - interval '1 hour'"))
+    firm.drain()
+    (customer,) = firm.books("Customer")
+    assert customer["DisplayName"] == arrives_as
+    _forget_links(firm)
+    firm.save(new_lead(firm.id, name, email="a@lawn.example"))
+    firm.drain()
+    assert firm.last().state == "synced"
+    assert len(firm.books("Customer")) == 1
+
+
+def test_a_payment_above_the_balance_is_held_as_credit(firm: Firm) -> None:
+    invoice = firm.an_invoice()
+    firm.save(new_payment(firm.id, invoice, "120"))
+    firm.drain()
+    (payment,) = firm.books("Payment")
+    assert (payment["TotalAmt"], payment["UnappliedAmt"]) == (120, 20)
+
+
+def test_no_token_is_kept_with_a_dispatch(firm: Firm) -> None:
+    with firm.sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Tokens)) == 1
+    firm.simulator.advance(3700)
+    firm.simulator.fault(match={"path": "bearer"}, do={"status": 503})
+    firm.save(new_lead(firm.id))
+    firm.drain()
+    for answer in firm.session.scalars(select(Dispatch.answer)):
+        assert answer is None or "eyJ" not in answer
