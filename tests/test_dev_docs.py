@@ -36,3 +36,16 @@ def test_no_document_or_program_knows_the_machine_it_was_written_on() -> None:
             text = path.read_text(errors="replace")
             assert "/work/" not in text, path
             assert "../shared" not in text, path
+
+
+def test_every_rule_names_tests_that_name_the_rule() -> None:
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| .* \| ([^|]*) \|$", architecture, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 20))
+    for number, cell in rows:
+        names = re.findall(r"`(\w+)`", cell)
+        assert names, f"rule {number} has no test"
+        for name in names:
+            source = (ROOT / "tests" / f"test_{name}.py").read_text()
+            said = re.search(rf"rules?[ _]{number}(?!\d)", source, re.IGNORECASE)
+            assert said, f"tests/test_{name}.py does not name rule {number}"
