@@ -1,6 +1,10 @@
 """What `alembic upgrade head` makes is what the models describe, down to index predicates."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic import command
@@ -61,6 +65,16 @@ def test_every_migration_can_be_taken_back(engine: Engine, monkeypatch: pytest.M
     assert _read(engine, "columns")
 
 
+def test_two_releases_at_once_take_turns(new_database: Callable[[str], str]) -> None:
+    url = new_database("template0")
+    with ThreadPoolExecutor(2) as releases:
+        for release in [releases.submit(_upgrade_by_hand, url) for _ in range(2)]:
+            release.result()
+    engine = make_engine(url)
+    assert _read(engine, "columns")
+    engine.dispose()
+
+
 def test_somebody_elses_database_is_refused(new_database: Callable[[str], str]) -> None:
     url = new_database("template0")
     refuse_foreign(url)  # empty: may be taken
@@ -74,6 +88,15 @@ def test_somebody_elses_database_is_refused(new_database: Callable[[str], str]) 
     engine.dispose()
     with pytest.raises(NotOurs, match="wordpress_posts"):
         refuse_foreign(foreign)
+
+
+def _upgrade_by_hand(url: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ALEMBIC_INI.parent,
+        env={**os.environ, "DATABASE_URL": url},
+        check=True,
+    )
 
 
 def _read(engine: Engine, part: str) -> set[tuple[object, ...]]:
