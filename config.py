@@ -51,13 +51,9 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never be seen anywhere."""
         in_addresses = (urlsplit(url).password for url in (self.database_url, self.smtp_url))
-        return (
-            self.secret_key,
-            *self.token_keys,
-            self.client_secret,
-            self.metrics_token,
-            *(unquote(password) for password in in_addresses if password),
-        )
+        secrets = [self.secret_key, *self.token_keys, self.client_secret, self.metrics_token]
+        secrets += [unquote(password) for password in in_addresses if password]
+        return tuple(filter(None, secrets))
 
     @property
     def redirect_uri(self) -> str:
@@ -131,7 +127,7 @@ class Config:
                 "SMTP_URL must look like smtp://user:password@host:587 (STARTTLS) or smtps://…:465."
             )
         if "@" not in self.mail_from:
-            raise BadConfig("MAIL_FROM must be an e-mail address when SMTP_URL is set.")
+            raise BadConfig("SMTP_URL is set; then MAIL_FROM must be an e-mail address.")
 
     def _judge_secrets(self) -> None:
         if len(self.secret_key) < 32:

@@ -84,11 +84,28 @@ def test_a_bad_value_names_itself(name: str, value: str) -> None:
         ("BASE_URL", "http://dunahub.example"),
         ("QUICKBOOKS_CLIENT_SECRET", "dunahub-development-secret"),
         ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        ("SECRET_KEY", "please-CHANGE-me-0123456789-0123456789"),
+        ("TOKEN_KEYS", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("DATABASE_URL", "postgresql://app:postgres@db.internal/app"),
+        ("DATABASE_URL", "postgresql://app:1234567@db.internal/app"),
+        ("METRICS_TOKEN", "0123456789"),
+        ("METRICS_TOKEN", "example-token-0123456789"),
+        ("SMTP_URL", "mail.internal:587"),
+        ("SMTP_URL", "http://mail.internal"),
+        ("SMTP_URL", "smtp://mail.internal"),  # from whom? MAIL_FROM is not set
+        ("OPERATORS", "the night shift"),
+        ("PROXIES", "-1"),
     ],
 )
 def test_production_refuses_what_is_for_development(name: str, value: str) -> None:
     with pytest.raises(BadConfig, match=name):
         Config.from_environ(PRODUCTION | {name: value})
+
+
+def test_a_simulator_is_not_served_to_the_world() -> None:
+    with pytest.raises(BadConfig, match="QUICKBOOKS_ENVIRONMENT is simulator"):
+        Config.from_environ(SIMULATED | {"BASE_URL": "https://dunahub.example"})
 
 
 @pytest.mark.parametrize("name", "SECRET_KEY TOKEN_KEYS QUICKBOOKS_CLIENT_SECRET".split())

@@ -1,0 +1,369 @@
+"""Rule 17: what opens somebody's books is in one place, encrypted, and shows nowhere else.
+
+A whole life of a connection is lived with a simulator that keeps a record of every token it ever
+gave out; then everything that was logged, shown, stored or raised is searched for each of them.
+"""
+
+import io
+import json
+import logging
+import re
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import structlog
+from bs4 import BeautifulSoup
+from flask import Flask
+from sqlalchemy import func, inspect, select, text, update
+from sqlalchemy.orm import Session
+
+import logs
+from app import create_app
+from config import Config
+from models.accounts import Role
+from models.outbox import Dispatch, Entry
+from models.quickbooks import ConnectionStatus, Tokens
+from quickbooks import connections, oauth, tokens
+from quickbooks.connections import Connected, Purpose
+from quickbooks.tokens import SignedOut, TokensUnavailable
+from simulator.testing import running_simulator
+from tests.support.firm import new_invoice, new_lead, new_payment
+from tests.support.office import RIVERA, Office, open_office
+from tests.support.visitor import Visitor, new_person
+
+ISSUED = re.compile(r"eyJ[\w.=-]{40,}|RT1-[\w-]{20,}|XAB1[\w-]{20,}")
+
+
+@dataclass
+class Life:
+    """An app whose every log line is kept, and a simulator whose every token is known."""
+
+    app: Flask
+    office: Office
+    folder: Path
+    log: io.StringIO
+    raised: list[str]
+
+    def issued(self) -> set[str]:
+        """Every token and code that was ever given out."""
+        kept = "".join(path.read_text() for path in self.folder.iterdir())
+        return set(ISSUED.findall(kept))
+
+    def attempt(self, act: Callable[[], object], *expected: type[Exception]) -> None:
+        """Acts, expecting trouble, and keeps all that its traceback says."""
+        try:
+            act()
+        except expected as problem:
+            self.raised += traceback.format_exception(problem)
+        else:
+            raise AssertionError("nothing was raised")
+
+
+@pytest.fixture
+def life(environ: dict[str, str], tmp_path: Path) -> Iterator[Life]:
+    log = io.StringIO()
+    with running_simulator(tmp_path / "books") as simulator:
+        app = create_app(Config.from_environ(environ | {"SIMULATOR_URL": simulator.url}))
+        root = logging.getLogger()
+        [handler] = [
+            each
+            for each in root.handlers
+            if isinstance(each.formatter, structlog.stdlib.ProcessorFormatter)
+        ]
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(log)
+        root.setLevel(logging.DEBUG)
+        dunahub = app.extensions["dunahub"]
+        with dunahub.sessions() as session:
+            office = open_office(dunahub.sessions, dunahub.config, simulator, session)
+            yield Life(app, office, tmp_path / "books", log, [])
+        root.removeHandler(handler)
+        root.setLevel(logging.WARNING)
+        structlog.reset_defaults()
+        dunahub.database.dispose()
+
+
+def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(life: Life) -> None:
+    office, simulator = life.office, life.office.simulator
+    owner = Visitor(life.app).sign_in("ana@rivera.example")
+
+    # Connected, through the browser: the callback's address carries a code.
+    owner.open("/settings/quickbooks")
+    begun = owner.post("/settings/quickbooks/connection").answer.headers["Location"]
+    told = office.consent(begun, RIVERA)
+    owner.answer = owner.client.get(
+        "/settings/quickbooks/callback", query_string=dict(told), follow_redirects=True
+    )
+    assert owner.status == 200
+    assert office.connection.status == ConnectionStatus.CONNECTED
+
+    # The main job; then an access token that QuickBooks refuses while we think it good: it says
+    # the token in its answer.
+    lead = new_lead(office.firm, email="kim@greenlawn.example")
+    invoice = new_invoice(office.firm, lead)
+    office.save(lead, invoice)
+    office.save(new_payment(office.firm, invoice))
+    office.drain()
+    assert {state for _, state in office.states()} == {"synced"}
+    simulator.advance(25 * 3600)  # the refresh token is another one, too
+    office.save(new_lead(office.firm, "The day after"))
+    office.drain()
+    assert office.states()[-1] == ("lead", "synced")
+
+    # Faults that repeat the token: of one record (a person reads it), of the company, of nobody.
+    access = _stored_access(office)
+    echoes: dict[str, dict[str, object]] = {
+        "Refused Co": {
+            "fault": {"code": "6000", "message": f"No: {access}", "detail": f"Bearer {access} no"}
+        },
+        "Gateway Co": {"status": 502, "body": f"<html>Token rejected: {access}</html>"},
+        "Signed Out Co": {"status": 401, "body": f"token={access}", "format": "xml"},
+    }
+    for name, do in echoes.items():
+        simulator.fault(match={"path": "/v3/", "method": "POST", "times": 1}, do=do)
+        office.save(new_lead(office.firm, name))
+        office.drain()
+        office.pass_time()
+    with office.sessions() as session:
+        kept = session.scalars(select(Dispatch.answer).where(Dispatch.answer.is_not(None))).all()
+        failed = session.scalars(select(Entry.fault_detail).where(Entry.fault_code == "6000")).all()
+    assert any("[hidden]" in (answer or "") for answer in kept)
+    assert any("[hidden]" in (detail or "") for detail in failed)
+
+    # Trouble of the token endpoint, told as exceptions.
+    connection_id = office.connection.id
+    for trouble in (
+        {"status": 500, "body": f"oops {_stored_refresh(office)}"},
+        {"status": 200, "body": f"<html>{_stored_refresh(office)}</html>"},
+        {"reset": "before"},
+        {"status": 401, "body": json.dumps({"error": "invalid_client"})},
+    ):
+        simulator.fault(match={"path": "/oauth2/v1/tokens/bearer", "times": 1}, do=trouble)
+        _age(office)
+        life.attempt(
+            lambda: tokens.access_token(office.sessions, office.config, connection_id),
+            TokensUnavailable,
+        )
+        simulator.fault(match={"path": "/oauth2/v1/tokens/bearer", "times": 1}, do=trouble)
+        life.attempt(
+            lambda: oauth.refresh(office.config, _stored_refresh(office)),
+            oauth.Unavailable,
+            oauth.Misconfigured,
+        )
+    simulator.fault(match={"path": "revoke", "times": 1}, do={"status": 503, "body": access})
+    life.attempt(lambda: oauth.revoke(office.config, access), oauth.Unavailable)
+
+    # Refused, connected again, disconnected while Intuit is down, and revoked by the job.
+    simulator.revoke(RIVERA)
+    _age(office)
+    life.attempt(
+        lambda: tokens.access_token(office.sessions, office.config, connection_id), SignedOut
+    )
+    assert office.connection.status == ConnectionStatus.EXPIRED
+    assert isinstance(office.connect(purpose=Purpose.RECONNECT), Connected)
+    office.drain()
+    simulator.fault(match={"path": "revoke", "times": 1}, do={"status": 503})
+    ended = connections.disconnect(office.sessions, office.config, office.firm, office.owner)
+    assert ended
+    assert not ended.revoked
+    seen_while_revoking = _dump(office)
+    with office.sessions.begin() as session:
+        session.execute(text("UPDATE quickbooks_revocations SET available_at = now()"))
+    assert connections.revoke_due(office.sessions, office.config) == 1
+
+    new_person(office.session, None, "dana@dunahub.example", Role.ADMIN)
+    admin = Visitor(life.app).sign_in("dana@dunahub.example")
+    searched = {
+        "the log": life.log.getvalue(),
+        "an exception": "\n".join(life.raised),
+        "the database": seen_while_revoking + _dump(office),
+        **{f"the owner's page {path}": page for path, page in _crawl(owner)},
+        **{f"the admin's page {path}": page for path, page in _crawl(admin)},
+    }
+    issued = life.issued()
+    assert len([one for one in issued if one.startswith("RT1-")]) >= 3
+    assert len([one for one in issued if one.startswith("eyJ")]) >= 4
+    assert len([one for one in issued if one.startswith("XAB1")]) >= 2
+    assert len(searched) > 20
+    leaks = {
+        where: secret[:12]
+        for where, content in searched.items()
+        for secret in issued
+        if secret in content or secret[-40:] in content  # or its end: redaction stopped too early
+    }
+    assert leaks == {}
+    for secret in office.config.secrets:
+        if secret != office.config.client_secret:  # the simulator's is no secret
+            assert secret not in "".join(searched.values())
+
+
+def _stored_access(office: Office) -> str:
+    with office.sessions() as session:
+        return tokens.decrypt(office.config, session.scalars(select(Tokens)).one().access_token)
+
+
+def _stored_refresh(office: Office) -> str:
+    with office.sessions() as session:
+        return tokens.decrypt(office.config, session.scalars(select(Tokens)).one().refresh_token)
+
+
+def _age(office: Office) -> None:
+    """The access token is about to run out."""
+    with office.sessions.begin() as session:
+        session.execute(update(Tokens).values(access_expires_at=func.clock_timestamp()))
+
+
+def _dump(office: Office) -> str:
+    """Every row of every table, as text."""
+    with office.sessions() as session:
+        tables = inspect(session.connection()).get_table_names()
+        assert len(tables) > 20
+        rows = [
+            row
+            for table in tables
+            for row in session.execute(text(f'SELECT "{table}"::text FROM "{table}"')).scalars()
+        ]
+    return "\n".join(rows)
+
+
+def _crawl(visitor: Visitor) -> Iterator[tuple[str, str]]:
+    """Every page and download that links lead to."""
+    found, seen = ["/"], {"/"}
+    while found and len(seen) < 400:
+        path = found.pop()
+        answer = visitor.client.get(path, follow_redirects=True)
+        content = answer.get_data(as_text=True)
+        yield path, content
+        if answer.mimetype != "text/html":
+            continue
+        for link in BeautifulSoup(content, "html.parser").select("a[href]"):
+            address = str(link["href"]).partition("#")[0]
+            if (
+                address.startswith("/")
+                and not address.startswith("/static")
+                and address not in seen
+            ):
+                seen.add(address)
+                found.append(address)
+
+
+# --- The log line itself --------------------------------------------------------------------------
+
+TOKEN = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4Q0JDIn0..q9Zk3vXyT0PpLr2w.aB-cD_eF"
+REFRESH = "RT1-42-H0-1785429816rcysb9dns1ofreknypnm"
+OPAQUE = "aSecretWithoutAnyPatternWhatsoever"
+
+
+class _Strange:
+    def __repr__(self) -> str:
+        return f"Strange({TOKEN})"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"token": TOKEN},
+        {"nested": {"deep": [{"access_token": OPAQUE}, (REFRESH,)]}},
+        {
+            "answer": json.dumps(
+                {"refresh_token": OPAQUE, "inner": json.dumps({"password": OPAQUE})}
+            )
+        },
+        {"raw": b"Authorization: Bearer " + TOKEN.encode()},
+        {"object": _Strange()},
+        {"problem": ValueError(f"refused {TOKEN}")},
+        {"address": f"https://dunahub.example/callback?code={OPAQUE}&state={OPAQUE}&realmId=1"},
+        {"database": f"postgresql://dunahub:{OPAQUE}@db.example/dunahub"},
+        {f"key {TOKEN}": "value"},
+    ],
+)
+def test_rule_17_nothing_secret_passes_the_renderer(values: dict[str, object]) -> None:
+    line = _logged(lambda log: log.info("something happened", **values))
+    _nothing_secret_in(line)
+    assert "hidden" in line
+    assert json.loads(line)["event"] == "something happened"
+
+
+def test_rule_17_an_exception_is_logged_without_its_secrets() -> None:
+    def fail(log: structlog.stdlib.BoundLogger) -> None:
+        try:
+            try:
+                raise RuntimeError(f"inner {REFRESH}")
+            except RuntimeError as inner:
+                raise ValueError(f"outer Bearer {TOKEN}") from inner
+        except ValueError:
+            log.exception("failed", access=TOKEN)
+
+    line = _logged(fail)
+    _nothing_secret_in(line)
+    assert "RuntimeError: inner" in line
+    assert "ValueError: outer" in line
+
+
+def test_rule_17_a_librarys_own_record_is_redacted_too() -> None:
+    def speak(_log: object) -> None:
+        logging.getLogger("urllib3").warning(
+            "retrying %s with %r",
+            "/x",
+            {"Authorization": f"Bearer {TOKEN}"},
+            extra={"own": REFRESH},
+        )
+
+    _nothing_secret_in(_logged(speak))
+
+
+def test_rule_17_a_known_value_is_hidden_whatever_it_looks_like() -> None:
+    logs.hide(["quite/ordinary words"])
+    for text_ in ("it is quite/ordinary words", "?x=quite%2Fordinary%20words"):
+        assert "ordinary" not in logs.redact(text_)
+    logs.hide(["short"])
+    assert logs.redact("a short story") == "a short story"
+
+
+def test_rule_17_a_dying_thread_goes_through_the_log() -> None:
+    def die(_log: object) -> None:
+        try:
+            raise RuntimeError(TOKEN)
+        except RuntimeError as problem:
+            told = threading.ExceptHookArgs((RuntimeError, problem, problem.__traceback__, None))
+            logs._log_uncaught_in_thread(told)
+
+    line = _logged(die)
+    _nothing_secret_in(line)
+    assert "uncaught exception" in line
+
+
+def test_a_database_error_tells_no_customers_values(session: Session) -> None:
+    person = new_person(session, None, "someone@private.example", Role.ADMIN)
+    with pytest.raises(Exception, match="parameters hidden") as raised:
+        session.execute(
+            text("INSERT INTO users (email, name, password_hash, role) VALUES (:e, :n, :p, 'x')"),
+            {"e": "private@private.example", "n": "N", "p": person.password_hash},
+        )
+    assert "private@private.example" not in str(raised.value).partition("DETAIL")[0]
+
+
+def _logged(act: Callable[[structlog.stdlib.BoundLogger], object]) -> str:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    logs.configure()
+    handler = next(one for one in root.handlers if one not in before)
+    assert isinstance(handler, logging.StreamHandler)
+    stream = io.StringIO()
+    handler.setStream(stream)
+    try:
+        act(structlog.get_logger("test"))
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        structlog.reset_defaults()
+    return stream.getvalue().strip()
+
+
+def _nothing_secret_in(line: str) -> None:
+    for secret in (TOKEN, TOKEN[-16:], REFRESH, OPAQUE):
+        assert secret not in line, line
