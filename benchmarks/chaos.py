@@ -1,0 +1,713 @@
+"""Chaos: everything that can break breaks, and the books must be right nevertheless.
+
+    python -m benchmarks.chaos --seed 7 --minutes 10 [--json] [--quick]
+
+Serving processes under gunicorn, writers for many firms, a PostgreSQL of its own and the
+simulator; processes are killed with `kill -9`, the database restarted, connections cut, QuickBooks
+answers late, wrongly or not at all, firms disconnect and reconnect. In the end the simulator's
+books are compared with the writers' own log. Exits with 1 when anything is lost, doubled, out of
+order, wrong or stuck.
+"""
+
+import argparse
+import json
+import os
+import random
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import psutil
+import requests
+from cryptography.fernet import Fernet
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from benchmarks import chaos_log
+from benchmarks.chaos_log import FirmLog, Phase, Saved, Verdict, judge
+from config import Config
+from db import Sessions, make_engine, make_sessions
+from development import processes
+from development.database import migrate
+from development.postgres import Server, running_postgres
+from development.processes import Tethered
+from development.stack import ROOT, free_port
+from models.accounts import User
+from models.outbox import Entry, Lane
+from models.quickbooks import Connection
+from models.sales import Invoice, InvoiceLine, Lead, Payment, Product, new_mark
+from outbox import actions, lanes
+from outbox.capture import attach
+from quickbooks import connections
+from quickbooks.connections import Connected, Purpose
+from quickbooks.oauth import Unavailable
+from simulator.testing import SimulatorHandle, running_simulator
+from tests.support.connected import consent, new_owner
+from tests.support.firm import new_firm
+
+TIMES = {"CALL_DEADLINE": "2", "LEASE": "3", "RESEND_AFTER": "6", "POLL_INTERVAL": "0.5"}
+WORKS_ON = 2.5  # QuickBooks ends before a request is repeated, as Intuit does with 120 s and 125 s
+QUIET_WITHIN = 240.0  # seconds for everything to arrive after the last blow
+WRITES_PER_SECOND = 11.0
+WRITERS = 4
+STALE_TWICE = "5010"  # somebody edits the same thing over there again and again: a person's matter
+
+
+@dataclass
+class Firm:
+    id: int
+    owner: User
+    products: list[int]
+    log: FirmLog
+
+    @property
+    def realm(self) -> str:
+        return self.log.realm
+
+
+@dataclass
+class World:
+    """What the run consists of, and what was done to it."""
+
+    chance: random.Random
+    environ: dict[str, str]
+    config: Config
+    sessions: Sessions
+    simulator: SimulatorHandle
+    firms: list[Firm] = field(default_factory=list)
+    ending: threading.Event = field(default_factory=threading.Event)
+    kills: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+# --- The run ------------------------------------------------------------------------------------
+
+
+def run(seed: int, minutes: float, firms: int) -> dict[str, object]:
+    began = time.monotonic()
+    with ExitStack() as life:
+        folder = Path(life.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+        database = life.enter_context(_database(folder / "pg"))
+        migrate(database.url)
+        simulator = life.enter_context(running_simulator())
+        world = _world(seed, database.url, simulator)
+        for number in range(firms):
+            world.firms.append(_new_firm(world, number))
+        app = life.enter_context(_served(world, folder, "--workers=2"))
+        second = life.enter_context(_served(world, folder, "--workers=1"))
+        _say(f"{firms} firms are connected after {time.monotonic() - began:.0f} s")
+        _storm(world, database, app, second, minutes)
+        quiet = _wait_for_quiet(world)
+        return _report(world, seed, minutes, quiet, time.monotonic() - began)
+
+
+def _world(seed: int, database_url: str, simulator: SimulatorHandle) -> World:
+    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http
+    environ = {
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "TOKEN_KEYS": Fernet.generate_key().decode(),
+        "QUICKBOOKS_ENVIRONMENT": "simulator",
+        "SIMULATOR_URL": simulator.url,
+        "PAYMENTS_WEBHOOK_SECRET": secrets.token_urlsafe(32),
+        **TIMES,
+    }
+    engine = make_engine(database_url)
+    sessions = make_sessions(engine)
+    attach(sessions)
+    config = Config.from_environ(environ)
+    return World(random.Random(seed), environ, config, sessions, simulator)
+
+
+def _new_firm(world: World, number: int) -> Firm:
+    realm = world.simulator.add_company(f"Company {number}")
+    behaviour = world.chance.choice(["wait", "wait", "duplicate", "600"])
+    world.simulator.company(
+        realm,
+        works_on_after_hangup=WORKS_ON,
+        requestid_while_running=behaviour,
+        replay_faults=world.chance.random() < 0.5,
+        latency=0.01,
+        CustomTxnNumbers=True,
+    )
+    with world.sessions() as session:
+        firm_id = new_firm(session, name=f"Firm {number}")
+        owner = new_owner(session, firm_id, f"owner{number}@example.com")
+        products = [
+            Product(organization_id=firm_id, name=f"Service {index}", unit_price=Decimal(50))
+            for index in range(5)
+        ]
+        session.add_all(products)
+        session.commit()
+        firm = Firm(firm_id, owner, [one.id for one in products], FirmLog(realm))
+    _connect(world, firm)
+    return firm
+
+
+def _storm(
+    world: World, database: "Database", app: "Serving", second: "Serving", minutes: float
+) -> None:
+    threads = [
+        threading.Thread(target=_write, args=(world, number), daemon=True)
+        for number in range(WRITERS)
+    ]
+    threads.append(threading.Thread(target=_own, args=(world,), daemon=True))
+    for thread in threads:
+        thread.start()
+    ends_at = time.monotonic() + minutes * 60
+    blows = _blows(world, database, app, second)
+    names = [name for name, weight, _ in blows for _ in range(weight)]
+    act = {name: do for name, _, do in blows}
+    said_at = time.monotonic()
+    while time.monotonic() < ends_at:
+        name = world.chance.choice(names)
+        try:
+            act[name]()
+            world.faults[name] += 1
+        except (SQLAlchemyError, psutil.Error, OSError) as problem:
+            _say(f"{name} did not work: {type(problem).__name__}")
+        app.revive()
+        second.revive()
+        if time.monotonic() - said_at > 60:
+            said_at = time.monotonic()
+            records = sum(firm.log.records for firm in world.firms)
+            _say(f"{records} records, {world.kills} kills, {sum(world.faults.values())} blows")
+        time.sleep(world.chance.uniform(0.5, 2.0))
+    world.ending.set()
+    for thread in threads:
+        thread.join(60)
+    world.simulator.clear_faults()
+
+
+# --- Blows --------------------------------------------------------------------------------------
+
+
+class Database:
+    """A PostgreSQL that can be restarted on its folder, with the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._life = ExitStack()
+        self._server: Server | None = None
+
+    def start(self) -> None:
+        self._server = self._life.enter_context(running_postgres(self.folder, throwaway=True))
+
+    def stop(self) -> None:
+        self._life.close()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return self._server.url()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+
+@contextmanager
+def _database(folder: Path) -> Iterator[Database]:
+    database = Database(folder)
+    database.start()
+    try:
+        yield database
+    finally:
+        database.stop()
+
+
+class Serving:
+    """`gunicorn app:app`, started again whenever it is gone."""
+
+    def __init__(self, world: World, folder: Path, options: tuple[str, ...]) -> None:
+        self.world = world
+        self.options = options
+        self.port = free_port()
+        self.log = folder / f"gunicorn-{self.port}.log"
+        self.tethered: Tethered | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.tethered = processes.start(
+                "app",
+                [sys.executable, "-m", "gunicorn", "app:app", f"--bind=127.0.0.1:{self.port}",
+                 *self.options],
+                environ={**os.environ, **self.world.environ,
+                         "BASE_URL": f"http://127.0.0.1:{self.port}"},
+                output=output,
+                folder=ROOT,
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        if self.tethered is not None:
+            self.tethered.stop(35)
+
+    def revive(self) -> None:
+        if self.tethered is None or self.tethered.ended:
+            self.stop()
+            self.start()
+
+    def master(self) -> psutil.Process:
+        assert self.tethered is not None
+        children = psutil.Process(self.tethered.shell.pid).children()
+        return next(one for one in children if "gunicorn" in " ".join(one.cmdline()))
+
+    def kill_worker(self) -> None:
+        with suppress(StopIteration):
+            if workers := self.master().children():
+                self.world.chance.choice(workers).send_signal(signal.SIGKILL)
+                self.world.kills += 1
+
+    def kill_all(self) -> None:
+        with suppress(StopIteration):
+            master = self.master()
+            for process in [master, *master.children()]:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
+                    self.world.kills += 1
+
+
+@contextmanager
+def _served(world: World, folder: Path, *options: str) -> Iterator[Serving]:
+    serving = Serving(world, folder, options)
+    serving.start()
+    try:
+        yield serving
+    finally:
+        serving.stop()
+
+
+Blow = tuple[str, int, Callable[[], None]]  # name, weight, act
+
+
+def _blows(world: World, database: Database, app: Serving, second: Serving) -> list[Blow]:
+    def fault(**do: object) -> Callable[[], None]:
+        def add() -> None:
+            match: dict[str, object] = {"path": "/v3/company", "nth": world.chance.randint(1, 4)}
+            match["times"] = 1 if "bump_sync_token" in do else world.chance.randint(1, 3)
+            if world.chance.random() < 0.3:
+                match["realm"] = world.chance.choice(world.firms).realm
+            if "missing_bids" in do or "item_fault" in do:
+                match["path"] = "/batch"
+            world.simulator.fault(match=match, do=do)
+
+        return add
+
+    throttled = {"index": 0, "code": "3001"}
+    return [
+        ("kill a worker", 14, app.kill_worker),
+        ("kill the second process", 6, second.kill_worker),
+        ("kill all of the app", 1, app.kill_all),
+        ("kill all of the second", 1, second.kill_all),
+        ("restart PostgreSQL", 1, database.restart),
+        ("cut database connections", 4, lambda: _cut_connections(world)),
+        ("kill a database process", 1, lambda: _kill_backend(world)),
+        ("disconnect", 5, lambda: _disconnect(world)),
+        ("access tokens run out", 1, lambda: world.simulator.advance(3700)),
+        ("time-out after commit", 3, fault(timeout="after")),
+        ("time-out before commit", 2, fault(timeout="before")),
+        ("answer after the deadline", 2, fault(delay=2.3)),
+        ("reset after commit", 3, fault(reset="after")),
+        ("reset before commit", 2, fault(reset="before")),
+        ("500", 1, fault(status=500)),
+        ("502", 1, fault(status=502, format="html")),
+        ("503 after commit", 2, fault(status=503, after_commit=True)),
+        ("504 after commit", 1, fault(status=504, after_commit=True)),
+        ("429", 1, fault(status=429, retry_after=2)),
+        ("401", 1, fault(status=401)),
+        ("cut answer", 3, fault(truncate=True)),
+        ("missing bIds", 2, fault(missing_bids=1)),
+        ("throttled item", 1, fault(item_fault=throttled)),
+        ("stale version", 3, fault(bump_sync_token=True)),
+    ]
+
+
+def _cut_connections(world: World) -> None:
+    with world.sessions() as session:
+        session.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND random() < 0.5"
+            )
+        )
+        session.commit()
+
+
+def _kill_backend(world: World) -> None:
+    """PostgreSQL answers the death of one of its processes by a restart with recovery."""
+    with world.sessions() as session:
+        pids = session.execute(
+            text(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid()"
+            )
+        ).scalars()
+        chosen = world.chance.choice(list(pids) or [0])
+    if chosen:
+        os.kill(chosen, signal.SIGKILL)
+
+
+# --- Owners -------------------------------------------------------------------------------------
+
+
+def _disconnect(world: World) -> None:
+    firm = world.chance.choice(world.firms)
+    if firm.log.phases.now is not Phase.ON:
+        return
+    firm.log.phases.change(Phase.MAYBE)
+
+    def end() -> None:
+        _stubbornly(
+            lambda: connections.disconnect(world.sessions, world.config, firm.id, firm.owner)
+        )
+        firm.log.phases.change(Phase.OFF)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def _own(world: World) -> None:
+    """Owners reconnect after a while, and send what waited."""
+    chance = random.Random(world.chance.random())
+    while not world.ending.wait(chance.uniform(1.0, 3.0)):
+        for firm in world.firms:
+            if firm.log.phases.now is Phase.OFF and chance.random() < 0.3:
+                _connect(world, firm)
+        _stubbornly(lambda: _renew_expired(world))
+
+
+def _connect(world: World, firm: Firm) -> None:
+    firm.log.phases.change(Phase.MAYBE)
+    _stubbornly(lambda: _go_through(world, firm, Purpose.CONNECT))
+    firm.log.phases.change(Phase.ON)
+    _stubbornly(lambda: _send_waiting(world, firm))
+
+
+def _go_through(world: World, firm: Firm, purpose: Purpose) -> None:
+    address = connections.begin(world.sessions, world.config, firm.owner, purpose)
+    told = consent(address, firm.realm)
+    finished = connections.finish(world.sessions, world.config, firm.owner, told)
+    if not isinstance(finished, Connected):
+        raise OSError(f"not connected: {finished}")
+
+
+def _send_waiting(world: World, firm: Firm) -> None:
+    with world.sessions() as session:
+        for lane in session.scalars(
+            select(Lane.id).where(Lane.organization_id == firm.id, Lane.line.is_not(None))
+        ).all():
+            lanes.send_waiting(session, lane)
+        session.commit()
+
+
+def _renew_expired(world: World) -> None:
+    with world.sessions() as session:
+        firms = session.scalars(
+            select(Connection.organization_id)
+            .join(Lane, Lane.id == Connection.lane_id)
+            .where((Connection.status == "expired") | (Lane.state == "held"))
+        ).all()
+    for firm in world.firms:
+        if firm.id in firms:
+            world.faults["sign-in renewed by its owner"] += 1
+            _go_through(world, firm, Purpose.RECONNECT)
+
+
+def _stubbornly(act: Callable[[], object]) -> None:
+    """Until it works: databases restart, QuickBooks does not answer."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            act()
+            return
+        except (SQLAlchemyError, OSError, requests.RequestException, connections.BadState):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+        except Unavailable:
+            time.sleep(0.3)
+
+
+# --- Writers ------------------------------------------------------------------------------------
+
+
+def _write(world: World, number: int) -> None:
+    """One person of several firms, who writes one thing after another."""
+    chance = random.Random(f"{world.chance.random()} {number}")
+    firms = world.firms[number::WRITERS]
+    while not world.ending.is_set():
+        firm = chance.choice(firms)
+        kind = chance.choices(
+            [_new_lead, _new_invoice, _new_payment, _edit_lead, _edit_invoice, _void_invoice],
+            [28, 26, 18, 12, 14, 2],
+        )[0]
+        kind(world, firm, chance)
+        time.sleep(chance.expovariate(WRITES_PER_SECOND / WRITERS))
+
+
+def _save(
+    world: World, write: Callable[[Session], None], is_there: Callable[[Session], bool]
+) -> Saved:
+    """Saves until it is surely saved; a commit without an answer is looked for."""
+    begin = time.monotonic()
+    while True:
+        try:
+            with world.sessions() as session:
+                write(session)
+                session.commit()
+            return Saved(0, begin, time.monotonic())
+        except SQLAlchemyError:
+            time.sleep(0.2)
+        try:
+            with world.sessions() as session:
+                if is_there(session):
+                    return Saved(0, begin, time.monotonic())
+        except SQLAlchemyError:
+            time.sleep(0.2)
+
+
+def _at(saved: Saved, version: int) -> Saved:
+    return Saved(version, saved.begin, saved.end)
+
+
+def _new_lead(world: World, firm: Firm, chance: random.Random) -> None:
+    name = f"Customer {secrets.token_hex(5)}"
+
+    def write(session: Session) -> None:
+        session.add(Lead(organization_id=firm.id, name=name, phone="555-1"))
+
+    def is_there(session: Session) -> bool:
+        return session.scalar(select(Lead.id).where(Lead.name == name)) is not None
+
+    saved = _save(world, write, is_there)
+    id_ = _known(world, select(Lead.id).where(Lead.name == name))
+    firm.log.leads.append(chaos_log.Lead(id_, name, [_at(saved, 1)]))
+
+
+def _known(world: World, query: object) -> int:
+    found: list[int] = []
+
+    def read() -> None:
+        with world.sessions() as session:
+            found.append(session.execute(query).scalar_one())  # type: ignore[call-overload]
+
+    _stubbornly(read)
+    return found[0]
+
+
+def _edit_lead(world: World, firm: Firm, chance: random.Random) -> None:
+    if not firm.log.leads:
+        return
+    lead = chance.choice(firm.log.leads[-12:])
+    version = lead.saves[-1].version + 1
+    phone = f"555-{version}"
+
+    def write(session: Session) -> None:
+        session.get_one(Lead, lead.id).phone = phone
+
+    def is_there(session: Session) -> bool:
+        return session.get_one(Lead, lead.id).phone == phone
+
+    lead.saves.append(_at(_save(world, write, is_there), version))
+
+
+def _new_invoice(world: World, firm: Firm, chance: random.Random) -> None:
+    if not firm.log.leads:
+        return
+    lead = chance.choice(firm.log.leads[-12:])
+    number, mark = secrets.token_hex(5), new_mark()
+    lines = [
+        (
+            chance.choice(firm.products),
+            chance.randint(1, 9),
+            Decimal(chance.randint(100, 30000)) / 100,
+        )
+        for _ in range(chance.randint(1, 3))
+    ]
+
+    def write(session: Session) -> None:
+        session.add(
+            Invoice(
+                organization_id=firm.id, lead_id=lead.id, number=number, mark=mark, memo="note 1",
+                issued_on=date(2026, 11, 18), due_on=date(2026, 12, 18), tax_rate=Decimal(0),
+                lines=[
+                    InvoiceLine(organization_id=firm.id, position=index, product_id=product,
+                                description="Work", quantity=Decimal(quantity), unit_price=price)
+                    for index, (product, quantity, price) in enumerate(lines)
+                ],
+            )
+        )  # fmt: skip
+
+    def is_there(session: Session) -> bool:
+        return session.scalar(select(Invoice.id).where(Invoice.mark == mark)) is not None
+
+    saved = _save(world, write, is_there)
+    id_ = _known(world, select(Invoice.id).where(Invoice.mark == mark))
+    total = sum((quantity * price for _, quantity, price in lines), Decimal(0))
+    firm.log.invoices.append(chaos_log.Invoice(id_, number, mark, lead, total, [_at(saved, 1)]))
+
+
+def _open_invoice(firm: Firm, chance: random.Random) -> chaos_log.Invoice | None:
+    open_ = [one for one in firm.log.invoices[-12:] if not one.voided]
+    return chance.choice(open_) if open_ else None
+
+
+def _new_payment(world: World, firm: Firm, chance: random.Random) -> None:
+    invoice = _open_invoice(firm, chance)
+    if invoice is None:
+        return
+    left = invoice.total - sum((one.amount for one in invoice.payments), Decimal(0))
+    if left <= 0:
+        return
+    mark = new_mark()
+    amount = left if chance.random() < 0.4 else max(Decimal("0.01"), round(left / 2, 2))
+
+    def write(session: Session) -> None:
+        session.add(
+            Payment(organization_id=firm.id, invoice_id=invoice.id, amount=amount, method="card",
+                    received_on=date(2026, 11, 20), mark=mark)
+        )  # fmt: skip
+
+    def is_there(session: Session) -> bool:
+        return session.scalar(select(Payment.id).where(Payment.mark == mark)) is not None
+
+    saved = _save(world, write, is_there)
+    invoice.payments.append(chaos_log.Payment(0, mark, amount, saved))
+
+
+def _edit_invoice(world: World, firm: Firm, chance: random.Random) -> None:
+    invoice = _open_invoice(firm, chance)
+    if invoice is None:
+        return
+    version = invoice.saves[-1].version + 1
+    memo = f"note {version}"
+
+    def write(session: Session) -> None:
+        session.get_one(Invoice, invoice.id).memo = memo
+
+    def is_there(session: Session) -> bool:
+        return session.get_one(Invoice, invoice.id).memo == memo
+
+    invoice.saves.append(_at(_save(world, write, is_there), version))
+
+
+def _void_invoice(world: World, firm: Firm, chance: random.Random) -> None:
+    invoice = _open_invoice(firm, chance)
+    if invoice is None or invoice.payments:
+        return
+
+    def write(session: Session) -> None:
+        now = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+        session.get_one(Invoice, invoice.id).voided_at = now
+
+    def is_there(session: Session) -> bool:
+        return session.get_one(Invoice, invoice.id).voided_at is not None
+
+    invoice.voided = _save(world, write, is_there)
+
+
+# --- The end ------------------------------------------------------------------------------------
+
+
+def _wait_for_quiet(world: World) -> float:
+    """Owners come back, and everything arrives. Says how long that took."""
+    began = time.monotonic()
+    for firm in world.firms:
+        while firm.log.phases.now is Phase.MAYBE and time.monotonic() - began < 60:
+            time.sleep(0.1)
+        if firm.log.phases.now is Phase.OFF:
+            _connect(world, firm)
+        _stubbornly(lambda firm=firm: _send_waiting(world, firm))  # type: ignore[misc]
+    _stubbornly(lambda: _renew_expired(world))
+    while time.monotonic() - began < QUIET_WITHIN:
+        with suppress(SQLAlchemyError), world.sessions() as session:
+            _ask_a_person(session)
+            waiting = session.query(Entry).filter(Entry.state == "pending").count()
+            if not waiting:
+                break
+        with suppress(OSError, SQLAlchemyError):
+            _renew_expired(world)
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+def _ask_a_person(session: Session) -> None:
+    """Sends again what somebody's edits over there stopped: that is what the button is for."""
+    stopped = session.scalars(
+        select(Entry.id).where(Entry.state == "failed", Entry.fault_code == STALE_TWICE)
+    ).all()
+    if stopped:
+        actions.requeue(session, stopped, organization_id=None)
+        session.commit()
+
+
+def _report(
+    world: World, seed: int, minutes: float, quiet: float, seconds: float
+) -> dict[str, object]:
+    verdict = Verdict()
+    journal = world.simulator.journal()
+    for firm in world.firms:
+        books = world.simulator.books(firm.realm)
+        mine = [entry for entry in journal if entry["realm"] == firm.realm]
+        judge(firm.log, books, mine, verdict)
+    with world.sessions() as session:
+        left = session.query(Entry).filter(Entry.state.in_(["pending", "failed"])).all()
+        stuck = [
+            f"stuck: {one.state} {one.aggregate_type} {one.aggregate_id} entry {one.id}"
+            f" {one.fault_code or ''} {one.fault_detail or ''} waits for {one.waits_for_type}"
+            f" {one.waits_for_id or ''}"
+            for one in left
+        ]
+    told: dict[str, object] = {"seed": seed, "minutes": minutes, **asdict(verdict)}
+    details = [*stuck, *verdict.details]
+    del told["details"]
+    return told | {
+        "stuck": len(stuck),
+        "kills": world.kills,
+        "faults": dict(world.faults),
+        "requests": len(journal),
+        "seconds_until_quiet": round(quiet, 1),
+        "seconds": round(seconds),
+        "details": details[:50],
+    }
+
+
+WRONG = ("lost", "duplicates", "out_of_order", "wrong_totals", "unwanted", "stuck")
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000))
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--firms", type=int, default=20)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    parser.add_argument("--quick", action="store_true", help="a round of one minute, as in CI")
+    asked = parser.parse_args()
+    minutes = 1.0 if asked.quick else asked.minutes
+    _say(f"seed {asked.seed}")
+    report = run(asked.seed, minutes, asked.firms)
+    if asked.json:
+        print(json.dumps(report))
+    else:
+        for name, value in report.items():
+            print(f"{name:22} {value}")
+    return 1 if any(report[name] for name in WRONG) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

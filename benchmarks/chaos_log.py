@@ -1,0 +1,280 @@
+"""What the writers of a chaos run remember, and how the books are judged by it.
+
+The log knows nothing of the outbox: which record, when it was surely saved, and whether the firm
+was connected then. What was saved while a connect or disconnect was under way may go either way.
+"""
+
+import json
+import re
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from time import monotonic
+
+from simulator.documents import Document, Json
+from simulator.testing import Books, JournalEntry
+
+
+class Phase(StrEnum):
+    ON = "on"
+    OFF = "off"
+    MAYBE = "maybe"  # a connect or disconnect was under way
+
+
+@dataclass
+class Phases:
+    """When a firm was connected."""
+
+    changes: list[tuple[float, Phase]] = field(default_factory=lambda: [(0.0, Phase.OFF)])
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def change(self, phase: Phase) -> None:
+        with self.lock:
+            self.changes.append((monotonic(), phase))
+
+    @property
+    def now(self) -> Phase:
+        return self.changes[-1][1]
+
+    def during(self, begin: float, end: float) -> Phase:
+        with self.lock:
+            phases = {
+                phase
+                for (since, phase), (until, _) in zip(
+                    self.changes, [*self.changes[1:], (float("inf"), Phase.OFF)], strict=True
+                )
+                if since <= end and until >= begin
+            }
+        return phases.pop() if len(phases) == 1 else Phase.MAYBE
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One save of a record that surely happened, within this time."""
+
+    version: int
+    begin: float
+    end: float
+
+
+@dataclass
+class Lead:
+    id: int
+    name: str
+    saves: list[Saved] = field(default_factory=list)
+
+
+@dataclass
+class Payment:
+    id: int
+    mark: str
+    amount: Decimal
+    saved: Saved
+
+
+@dataclass
+class Invoice:
+    id: int
+    number: str
+    mark: str
+    lead: Lead
+    total: Decimal
+    saves: list[Saved] = field(default_factory=list)
+    payments: list[Payment] = field(default_factory=list)
+    voided: Saved | None = None
+
+
+@dataclass
+class FirmLog:
+    """All that was written for one firm. Each is written by one thread only."""
+
+    realm: str
+    phases: Phases = field(default_factory=Phases)
+    leads: list[Lead] = field(default_factory=list)
+    invoices: list[Invoice] = field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        payments = sum(len(invoice.payments) for invoice in self.invoices)
+        return len(self.leads) + len(self.invoices) + payments
+
+
+@dataclass
+class Verdict:
+    records: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    out_of_order: int = 0
+    wrong_totals: int = 0
+    unwanted: int = 0  # there, though nobody could have sent it
+    undecided: int = 0  # saved while a connect or disconnect was under way
+    details: list[str] = field(default_factory=list)
+
+    def note(self, kind: str, words: str) -> None:
+        setattr(self, kind, getattr(self, kind) + 1)
+        self.details.append(f"{kind}: {words}")
+
+
+def judge(log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: Verdict) -> None:
+    """Compares a company's books with the log, record by record."""
+    verdict.records += log.records
+    customers = _by(books.get("Customer", []), lambda one: str(one.get("DisplayName", "")))
+    invoices = _by(books.get("Invoice", []), lambda one: str(one.get("DocNumber", "")))
+    payments = _by(books.get("Payment", []), lambda one: str(one.get("PaymentRefNum", "")))
+    needed = {id(invoice.lead) for invoice in log.invoices if _fate(log, invoice.saves[:1]) == "on"}
+    may_be_needed = {id(invoice.lead) for invoice in log.invoices}
+    for lead in log.leads:
+        fate = "on" if id(lead) in needed else _fate(log, lead.saves)
+        if fate == "off" and id(lead) in may_be_needed:
+            fate = "maybe"
+        if found := _presence(verdict, f"customer {lead.name}", fate, customers.get(lead.name, [])):
+            _judge_content(log, verdict, lead.name, lead.saves, _version_of(_phone_of(found)))
+    for invoice in log.invoices:
+        _judge_invoice(log, verdict, invoice, invoices, payments)
+    _judge_order(log, books, journal, verdict)
+
+
+def _by(rows: Sequence[Document], key: object) -> dict[str, list[Document]]:
+    assert callable(key)
+    found: dict[str, list[Document]] = defaultdict(list)
+    for row in rows:
+        found[key(row)].append(row)
+    return found
+
+
+def _fate(log: FirmLog, saves: Sequence[Saved]) -> str:
+    phases = {log.phases.during(saved.begin, saved.end) for saved in saves}
+    if Phase.ON in phases:
+        return "on"
+    return "maybe" if Phase.MAYBE in phases else "off"
+
+
+def _presence(verdict: Verdict, name: str, fate: str, found: Sequence[Document]) -> Document | None:
+    if len(found) > 1:
+        verdict.note("duplicates", f"{name}: {len(found)} times")
+    if fate == "on" and not found:
+        verdict.note("lost", name)
+    if fate == "off" and found:
+        verdict.note("unwanted", name)
+    if fate == "maybe":
+        verdict.undecided += 1
+    return found[0] if found else None
+
+
+def _judge_content(
+    log: FirmLog, verdict: Verdict, name: str, saves: Sequence[Saved], arrived: int | None
+) -> None:
+    """The newest version surely sent must be there, or a newer one that perhaps was."""
+    surely = [one.version for one in saves if _fate(log, [one]) == "on"]
+    perhaps = [one.version for one in saves if _fate(log, [one]) == "maybe"]
+    least = max(surely, default=0)
+    if arrived is None or arrived < least:
+        verdict.note("out_of_order", f"{name}: version {arrived}, {least} was saved")
+    elif surely and arrived > least and arrived not in perhaps:
+        later = [one for one in perhaps if one > arrived]  # it may have gone along with that one
+        if not later:
+            verdict.note("unwanted", f"{name}: version {arrived}, {least} was the last to go")
+
+
+def _judge_invoice(
+    log: FirmLog,
+    verdict: Verdict,
+    invoice: Invoice,
+    invoices: dict[str, list[Document]],
+    payments: dict[str, list[Document]],
+) -> None:
+    name = f"invoice {invoice.number}"
+    fate = _fate(log, invoice.saves[:1])
+    voided = invoice.voided and _fate(log, [invoice.voided])
+    rows = invoices.get(invoice.number, [])
+    if invoice.voided:
+        if len(rows) > 1:
+            verdict.note("duplicates", name)
+        if voided == "on" and any(_money(row, "TotalAmt") for row in rows):
+            verdict.note("lost", f"the void of {name}")
+        return
+    row = _presence(verdict, name, fate, rows)
+    paid = Decimal(0)
+    for payment in invoice.payments:
+        its = fate if fate != "on" else _fate(log, [payment.saved])
+        found = _presence(
+            verdict, f"payment {payment.mark} of {name}", its, payments.get(payment.mark, [])
+        )
+        if found is None:
+            continue
+        paid += payment.amount
+        linked = re.findall(r"'TxnId': '(\d+)'", str(found.get("Line")))
+        if row is None or linked != [str(row["Id"])] or _money(found, "TotalAmt") != payment.amount:
+            verdict.note("wrong_totals", f"payment {payment.mark} of {name}: linked to {linked}")
+    if row is None:
+        return
+    if _money(row, "TotalAmt") != invoice.total or _money(row, "Balance") != invoice.total - paid:
+        verdict.note(
+            "wrong_totals",
+            f"{name}: {row.get('TotalAmt')} of {invoice.total}, open {row.get('Balance')}"
+            f" with {paid} paid",
+        )
+    _judge_content(log, verdict, name, invoice.saves, _version_of(_memo_of(row)))
+
+
+def _money(row: Document, name: str) -> Decimal:
+    return Decimal(str(row.get(name, 0)))
+
+
+def _phone_of(row: Document) -> str:
+    phone = row.get("PrimaryPhone")
+    return str(phone.get("FreeFormNumber", "")) if isinstance(phone, dict) else ""
+
+
+def _memo_of(row: Document) -> str:
+    memo = row.get("CustomerMemo")
+    return str(memo.get("value", "")) if isinstance(memo, dict) else ""
+
+
+def _version_of(words: str) -> int | None:
+    found = re.search(r"(\d+)\s*$", words)
+    return int(found[1]) if found else None
+
+
+def _judge_order(
+    log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: Verdict
+) -> None:
+    """Whatever was sent of a record, no older version ever went after a newer one."""
+    newest: Counter[str] = Counter()
+    names = {str(one["Id"]): str(one.get("DisplayName")) for one in books.get("Customer", [])}
+    numbers = {str(one["Id"]): str(one.get("DocNumber")) for one in books.get("Invoice", [])}
+    for entry in journal:
+        if entry["method"] != "POST" or entry["replayed"] or not entry["requestid"]:
+            continue
+        for document in _documents(entry["body"]):
+            if "PrimaryPhone" in document:
+                key = str(document.get("DisplayName") or names.get(str(document.get("Id"))))
+                version = _version_of(_phone_of(document))
+            elif "CustomerMemo" in document:
+                key = str(document.get("DocNumber") or numbers.get(str(document.get("Id"))))
+                version = _version_of(_memo_of(document))
+            else:
+                continue
+            if version is not None:
+                if version < newest[key]:
+                    verdict.note("out_of_order", f"{key}: {version} after {newest[key]}")
+                newest[key] = max(newest[key], version)
+
+
+def _documents(body: str) -> Iterator[Document]:
+    try:
+        told: Json = json.loads(body)
+    except ValueError:
+        return
+    if not isinstance(told, dict):
+        return
+    items = told.get("BatchItemRequest")
+    if isinstance(items, list):
+        for item in items:
+            if isinstance(item, dict):
+                yield from (one for one in item.values() if isinstance(one, dict))
+    else:
+        yield told

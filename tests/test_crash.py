@@ -1,0 +1,168 @@
+"""Rule 10: a real process, killed at every step of a drain, leaves nothing that does not heal."""
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions, make_engine, make_sessions
+from models.outbox import DispatchItem, Entry, Link
+from outbox.capture import attach
+from outbox.watchdog import release_forgotten_waiters
+from simulator.testing import Books, SimulatorHandle
+from tests.support import connected
+from tests.support.connected import connect, firm_of, new_owner
+from tests.support.crash import Zygote, running_zygote
+from tests.support.drains import make_due
+from tests.support.firm import new_invoice, new_lead, new_line, new_payment, new_product
+
+SAMPLE = 15  # kill points of a usual run; --full takes them all
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    with running_zygote() as zygote:
+        yield zygote
+
+
+class Rehearsal:
+    """One firm in a database and a company of its own, with a mixed chain about to go out."""
+
+    def __init__(
+        self, environ: dict[str, str], database_url: str, simulator: SimulatorHandle, name: str
+    ) -> None:
+        self.environ = environ | {"DATABASE_URL": database_url}
+        self.config = Config.from_environ(self.environ)
+        self.simulator = simulator
+        self.engine: Engine = make_engine(database_url, pool_size=2)
+        self.sessions: Sessions = make_sessions(self.engine)
+        attach(self.sessions)
+        self.realm = simulator.add_company(name)
+        with self.sessions() as session:
+            self._write(session)
+
+    def _write(self, session: Session) -> None:
+        owner = new_owner(session)
+        firm = firm_of(owner)
+        self.lane = connect(self.sessions, self.config, owner, self.realm).lane_id
+        lead = new_lead(firm)
+        changed = new_invoice(firm, lead, [new_line(firm, price="100")], number="1001")
+        voided = new_invoice(firm, lead, [new_line(firm, price="70")], number="1002")
+        session.add_all([changed, voided])
+        session.commit()
+        self.drain()
+        lead.phone = "555-0142"
+        session.commit()
+        product = new_product(firm)
+        fresh = new_invoice(
+            firm, lead, [new_line(firm, product=product, price="120")], number="1003"
+        )
+        session.add_all([fresh, new_payment(firm, fresh, "50"), new_payment(firm, fresh, "70")])
+        session.add(new_payment(firm, changed, "40"))
+        session.commit()
+        changed.memo = "Thank you"
+        voided.voided_at = session.execute(text("SELECT now()")).scalar_one()
+        assert isinstance(voided.voided_at, datetime)
+        session.commit()
+
+    def drain(self) -> None:
+        connected.drain(self.sessions, self.config, self.lane)
+
+    def recover(self) -> None:
+        """Time passes, and another process drains."""
+        with self.sessions() as session:
+            for _ in range(3):
+                make_due(session)
+                self.drain()
+
+    def judge(self) -> None:
+        judge_books(self.simulator.books(self.realm))
+        with self.sessions() as session:
+            left = session.execute(
+                select(Entry.aggregate_type, Entry.state, Entry.fault_code).where(
+                    Entry.state.in_(["pending", "failed"])
+                )
+            ).all()
+            assert left == []
+            assert not session.query(DispatchItem).filter(DispatchItem.outcome.is_(None)).count()
+            assert session.query(Link).count() == 8
+            assert not session.query(Entry).filter(Entry.attempts > 0).count()
+        assert release_forgotten_waiters(self.sessions) == 0
+
+
+def judge_books(books: Books) -> None:
+    """No loss, no duplicate, right totals, right links."""
+    [customer] = [one for one in books["Customer"] if one["DisplayName"] == "Green Lawn Co"]
+    assert "555-0142" in str(customer["PrimaryPhone"])
+    assert [one["Name"] for one in books["Item"]].count("Sprinkler repair") == 1
+    invoices = {str(one["DocNumber"]): one for one in books["Invoice"]}
+    assert len(invoices) == len(books["Invoice"]) == 3
+    sums = {
+        number: (int(float(str(one["TotalAmt"]))), int(float(str(one["Balance"]))))
+        for number, one in invoices.items()
+    }
+    assert sums == {"1001": (100, 60), "1002": (0, 0), "1003": (120, 0)}
+    assert "Thank you" in str(invoices["1001"]["CustomerMemo"])
+    payments = sorted(Decimal(str(one["TotalAmt"])) for one in books["Payment"])
+    assert payments == [40, 50, 70]
+    for payment in books["Payment"]:
+        paid_for = "1001" if payment["TotalAmt"] == 40 else "1003"
+        assert f"'TxnId': '{invoices[paid_for]['Id']}'" in str(payment["Line"])
+
+
+@pytest.fixture
+def rehearse(
+    environ: dict[str, str], simulator: SimulatorHandle, new_database: Callable[[], str]
+) -> Iterator[Callable[[], Rehearsal]]:
+    made: list[Rehearsal] = []
+
+    def make() -> Rehearsal:
+        rehearsal = Rehearsal(environ, new_database(), simulator, f"Company {len(made)}")
+        made.append(rehearsal)
+        return rehearsal
+
+    yield make
+    for rehearsal in made:
+        rehearsal.engine.dispose()
+
+
+def test_killed_at_points_chosen_by_chance(
+    zygote: Zygote, environ: dict[str, str], rehearse: Callable[[], Rehearsal]
+) -> None:
+    steps = count_steps(zygote, rehearse)
+    seed = random.randrange(10_000)
+    points = sorted(random.Random(seed).sample(range(1, len(steps) + 1), SAMPLE))
+    print(f"seed {seed}: {points} of {len(steps)}")  # noqa: T201  (shown when it fails)
+    for point in points:
+        kill_and_judge(zygote, rehearse(), point, steps)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_killed_at_every_point(zygote: Zygote, rehearse: Callable[[], Rehearsal]) -> None:
+    steps = count_steps(zygote, rehearse)
+    for point in range(1, len(steps) + 1):
+        kill_and_judge(zygote, rehearse(), point, steps)
+
+
+def count_steps(zygote: Zygote, rehearse: Callable[[], Rehearsal]) -> list[str]:
+    """The boundaries that a drain passes when nobody kills it."""
+    whole = rehearse()
+    steps = zygote.drain(whole.environ, whole.lane)
+    whole.judge()
+    assert steps.count("a call begins") == steps.count("its bytes are out")
+    return steps
+
+
+def kill_and_judge(zygote: Zygote, rehearsal: Rehearsal, point: int, steps: list[str]) -> None:
+    zygote.drain(rehearsal.environ, rehearsal.lane, die_at=point)
+    rehearsal.recover()
+    try:
+        rehearsal.judge()
+    except AssertionError as wrong:
+        raise AssertionError(f"killed at {point}: {steps[point - 1]}") from wrong
