@@ -11,7 +11,7 @@ group = AppGroup("tokens", help="The keys that QuickBooks tokens are encrypted w
 
 @group.command("new-key")
 def new_key() -> None:
-    """Print a new key. Put it first in TOKEN_KEYS, restart, rotate, then drop the old one."""
+    """Print a new key for TOKEN_KEYS. How to put it to use: docs/runbook.md."""
     click.echo(tokens.new_key())
 
 
@@ -20,3 +20,10 @@ def rotate() -> None:
     """Encrypt every stored token anew with the first of TOKEN_KEYS."""
     app = current_app.extensions["dunahub"]
     click.echo(f"{tokens.rotate(app.sessions, app.config)} tokens encrypted with the first key.")
+
+
+@group.command("forget-unreadable")
+def forget_unreadable() -> None:
+    """After the loss of a key: ask owners whose tokens nobody can read to sign in again."""
+    app = current_app.extensions["dunahub"]
+    click.echo(f"{tokens.forget_unreadable(app.sessions, app.config)} sign-ins were ended.")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -72,6 +72,35 @@ def rotate(sessions: Sessions, config: Config) -> int:
             revocation.token = vault.rotate((revocation.token or "").encode()).decode()
             count += 1
     return count
+
+
+def forget_unreadable(sessions: Sessions, config: Config) -> int:
+    """After the loss of a key: sign-ins that no key opens are ended, so that their owners are asked
+    to sign in again. Says how many. What waits is kept, and drains after that.
+    """
+    with sessions() as session:
+        stored = session.scalars(select(Tokens)).all()
+        pending = session.scalars(select(Revocation).where(Revocation.token.is_not(None))).all()
+    lost = [
+        tokens
+        for tokens in stored
+        if not (_opens(config, tokens.access_token) and _opens(config, tokens.refresh_token))
+    ]
+    hopeless = [one.id for one in pending if one.token and not _opens(config, one.token)]
+    with sessions.begin() as session:  # grants that we cannot name can no longer be ended by us
+        session.execute(delete(Revocation).where(Revocation.id.in_(hopeless)))
+    return sum(
+        expire(sessions, tokens.connection_id, tokens.refresh_token, reason="keys_lost")
+        for tokens in lost
+    )
+
+
+def _opens(config: Config, stored: str) -> bool:
+    try:
+        _vault(config).decrypt(stored.encode())
+    except InvalidToken:
+        return False
+    return True
 
 
 # --- In use -------------------------------------------------------------------------------------
@@ -165,6 +194,15 @@ def _now(session: Session) -> datetime:
 
 # --- The end of a sign-in -----------------------------------------------------------------------
 
+MANY = 3  # companies that refuse us within ten minutes for one reason: rather our own mistake
+_EXPIRED_ALIKE = text(
+    """
+    SELECT count(*) FROM quickbooks_connections
+    WHERE status = 'expired' AND status_reason = :reason
+      AND status_since > clock_timestamp() - interval '10 minutes'
+    """
+)
+
 
 def expire(sessions: Sessions, connection_id: int, stored: str, *, reason: str) -> bool:
     """Marks a connection whose sign-in Intuit refused, and holds its lane, together.
@@ -192,7 +230,10 @@ def expire(sessions: Sessions, connection_id: int, stored: str, *, reason: str) 
                 details={"company": connection.company_name, "reason": reason},
             )
         )
+        alike = session.scalar(_EXPIRED_ALIKE, {"reason": reason}) or 0
     log.warning("connection expired", connection=connection_id, reason=reason)
+    if alike >= MANY:
+        log.error("many companies refuse us at once: is our own configuration right?", count=alike)
     return True
 
 
