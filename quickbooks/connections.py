@@ -350,16 +350,21 @@ def _connect(
         if "uq_quickbooks_connections_live_company" not in str(problem.orig):
             raise
         return CompanyTaken()
-    except _Taken:
-        return CompanyTaken()
+    except _ConnectedMeanwhile as other:
+        _drop(sessions, config, asked, grant)
+        return OtherCompany(asked.realm_id, other.company_name, found["name"])
     except NotAllowed as refusal:
         _audit_refusal(sessions, user, str(refusal))
         _drop(sessions, config, asked, grant)
         raise
 
 
-class _Taken(Exception):
-    """Someone else connected the company while we read it."""
+class _ConnectedMeanwhile(Exception):
+    """A second browser of the same organization has connected another company."""
+
+    def __init__(self, company_name: str) -> None:
+        super().__init__(company_name)
+        self.company_name = company_name
 
 
 def _drop(sessions: Sessions, config: Config, asked: _Asked, grant: oauth.Grant) -> None:
@@ -397,7 +402,7 @@ def _store(
     for row in rows:
         if row is not mine and row.is_live:
             if asked.realm_id != asked.allowed_realm_id:
-                raise _Taken  # connected elsewhere by a second browser, meanwhile
+                raise _ConnectedMeanwhile(row.company_name)
             _close(session, row, user, "another company was connected")
     was_known = mine is not None
     now = _now(session)
@@ -433,7 +438,12 @@ def _store(
 
 
 def _lock_rows(session: Session, config: Config, organization_id: int) -> list[Connection]:
-    """All connections of the organization, locked in one order."""
+    """All connections of the organization, locked in one order; none can be added meanwhile."""
+    session.execute(
+        select(Organization.id)
+        .where(Organization.id == organization_id)
+        .with_for_update(key_share=True)
+    )
     return list(
         session.scalars(
             select(Connection)
@@ -456,10 +466,15 @@ def _store_tokens(
     )
     tokens.store(session, config, stored, grant)
     session.add(stored)
-    # The person has just granted access anew: a revoke still to come could end that grant too.
+    # Someone has just granted access to this company anew: a revoke still to come, ours or that of
+    # the organization that had it before, could end the new grant too.
+    of_company = select(Connection.id).where(
+        Connection.environment == connection.environment,
+        Connection.realm_id == connection.realm_id,
+    )
     session.execute(
         delete(Revocation).where(
-            Revocation.connection_id == connection.id, Revocation.revoked_at.is_(None)
+            Revocation.connection_id.in_(of_company), Revocation.revoked_at.is_(None)
         )
     )
     session.flush()

@@ -95,8 +95,7 @@ class QuickBooks:
 
     def settings(self, session: Session, lane_id: int) -> Json:
         """How this company wants its records."""
-        connection = session.scalar(select(Connection).where(Connection.lane_id == lane_id))
-        return facts.for_documents(connection) if connection else {}
+        return facts.of_lane(session, lane_id)
 
     def compose(
         self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
@@ -309,7 +308,7 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
     found = _found(due) if _has_seen(due, _own(link)) else None
     if _has_seen(due, _own(link)) and found is None:
         return Rejected(_fault("610", due))
-    if link.voided:
+    if link.voided or (found is not None and _is_voided(due, found)):
         return Rejected(_fault("voided_there", due))
     if due.record.type == RecordType.PRODUCT:
         # Linked is all an item has to be: it may be shared, and its price stands on the lines.
@@ -375,9 +374,10 @@ def _found(due: Due) -> Json | None:
 def _is_voided(due: Due, found: Json) -> bool:
     """A voided document loses every amount, and says so in its note, in the company's language."""
     if matching.number(found.get("TotalAmt")) != 0:
-        return False
+        return False  # or a kind without a total
     says_so = str(found.get("PrivateNote", "")).startswith("Voided")
-    return says_so or Decimal(due.payload["total"]) > 0
+    ours = due.payload.get("total") or due.payload.get("amount") or "0"
+    return says_so or Decimal(ours) > 0
 
 
 # --- Drafts -------------------------------------------------------------------------------------
@@ -503,7 +503,9 @@ def send(sessions: Sessions, config: Config, sent: Sent) -> Answer:
     """Sends a stored request byte for byte, with a token that is good for it."""
     deadline = time.monotonic() + config.call_deadline.total_seconds()
     with sessions() as session:
-        connection = session.scalar(select(Connection).where(Connection.lane_id == sent.lane_id))
+        connection = session.execute(
+            select(Connection.id, Connection.realm_id).where(Connection.lane_id == sent.lane_id)
+        ).one_or_none()
     if connection is None:
         return Answer(problem=Problem.SIGNED_OUT)
     asked = client.Call(sent.method, sent.path, sent.query, sent.body)

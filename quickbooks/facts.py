@@ -242,10 +242,29 @@ def ensure_fallback_item(reader: Reader, facts: Json, settings: Json) -> None:
     facts["items"].append({"id": str(created["Id"]), "name": FALLBACK_ITEM})
 
 
+def of_lane(session: Session, lane_id: int) -> Json:
+    """What `payloads` needs for the records of a lane, without the long lists beside it."""
+    row = session.execute(
+        select(
+            Connection.settings,
+            Connection.facts["preferences"].label("preferences"),
+            Connection.facts["tax_codes"].label("tax_codes"),
+        ).where(Connection.lane_id == lane_id)
+    ).one_or_none()
+    return _effective(row.settings, row.preferences or {}, row.tax_codes or []) if row else {}
+
+
 def for_documents(connection: Connection) -> Json:
-    """What `payloads` needs: the settings, with the company's own ways where nothing was chosen."""
-    settings, facts = dict(connection.settings), connection.facts
-    preferences: Json = facts.get("preferences") or {}
+    """The same for a connection at hand."""
+    facts = connection.facts
+    return _effective(
+        connection.settings, facts.get("preferences") or {}, facts.get("tax_codes") or []
+    )
+
+
+def _effective(chosen: Json, preferences: Json, tax_codes: list[Json]) -> Json:
+    """The settings, with the company's own ways where nothing was chosen."""
+    settings = dict(chosen)
     if settings.get("numbers", "as_company") == "as_company":
         settings["numbers"] = "ours" if preferences.get("custom_numbers") else "quickbooks"
     tax = dict(settings.get("tax") or {})
@@ -255,7 +274,7 @@ def for_documents(connection: Connection) -> Json:
     return {
         **settings,
         "tax": tax,
-        "tax_codes": facts.get("tax_codes", []),
+        "tax_codes": tax_codes,
         "multicurrency": preferences.get("multicurrency", False),
     }
 

@@ -162,7 +162,10 @@ def refresh(config: Config, refresh_token: str) -> Grant:
 
 
 def revoke(config: Config, token: str) -> bool:
-    """Ends a grant at Intuit. True when it is ended, or unknown there. Raises Unavailable."""
+    """Ends a grant at Intuit: True when it did, False when it does not know the token (any more).
+
+    Raises Unavailable: try again.
+    """
     session = requests.Session()
     client.mount(session)
     try:
@@ -179,7 +182,8 @@ def revoke(config: Config, token: str) -> bool:
         raise Unavailable("Intuit could not be reached to end the grant.") from _bare(problem)
     if response.status_code == 200:
         return True
-    if response.status_code == 429 or not 400 <= response.status_code < 500:
+    about_us = response.status_code in (401, 429)  # says nothing of the token
+    if about_us or not 400 <= response.status_code < 500:
         raise Unavailable(f"Intuit answered {response.status_code} when asked to end the grant.")
     return False
 

@@ -556,3 +556,39 @@ def test_a_firm_that_never_connected_stands_disconnected(
 ) -> None:
     standing = connections.status_of(session, config, firm_of(owner))
     assert (standing.status, standing.connection) == (ConnectionStatus.DISCONNECTED, None)
+
+
+def test_two_browsers_of_one_firm_end_with_one_company(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    told = [
+        consent(connections.begin(sessions, config, owner, Purpose.CONNECT), realm)
+        for realm in (RIVERA, OAK)
+    ]
+    simulator.fault(match={"path": "companyinfo"}, do={"delay": 0.3})
+    ready = threading.Barrier(2)
+
+    def call_back(one: dict[str, str]) -> connections.Finished:
+        ready.wait()
+        return connections.finish(sessions, config, owner, one)
+
+    with ThreadPoolExecutor(2) as pool:
+        came = list(pool.map(call_back, told))
+    assert sorted(type(one).__name__ for one in came) == ["Connected", "OtherCompany"]
+    live = select(func.count(Connection.id)).where(Connection.status == "connected")
+    assert session.scalar(live) == 1
+
+
+def test_the_revoke_of_one_firm_does_not_end_the_grant_of_the_next(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    connect(sessions, config, owner)
+    simulator.fault(match={"path": "/v2/oauth2/tokens/revoke"}, do={"status": 503, "body": ""})
+    connections.disconnect(sessions, config, firm_of(owner), owner)
+    simulator.clear_faults()
+    carla = new_owner(session, new_firm(session, name="Oak HVAC"), "carla@oakhvac.example")
+    hers = connect(sessions, config, carla)
+    session.execute(update(Revocation).values(available_at=func.clock_timestamp()))
+    session.commit()
+    assert connections.revoke_due(sessions, config) == 0
+    assert facts.refresh(sessions, config, hers.id)

@@ -222,7 +222,7 @@ def test_a_revoke_is_over_when_intuit_says_yes_or_does_not_know_it(
     assert json.loads(sent.calls[0].request.body or "") == {"token": "RT1-old"}
 
 
-@pytest.mark.parametrize("status", [302, 429, 500, 503])
+@pytest.mark.parametrize("status", [302, 401, 429, 500, 503])
 def test_a_revoke_goes_on_while_intuit_has_trouble(
     sandbox: Config, wire: RequestsMock, status: int
 ) -> None:

@@ -71,7 +71,7 @@ class Firm:
                 return
 
     def books(self, entity: str) -> list[Any]:
-        return list(self.simulator.books(RIVERA)[entity])
+        return list(self.simulator.books(RIVERA).get(entity, []))
 
     def last(self) -> Entry:
         return entries_of(self.session)[-1]
@@ -89,6 +89,12 @@ def firm(session: Session, sessions: Sessions, config: Config, simulator: Simula
     connection = connect(sessions, config, owner)
     simulator.clear_journal()
     return Firm(session, sessions, config, owner, connection, simulator)
+
+
+def bookkeeper(firm: Firm) -> facts.Reader:
+    """Someone who works in QuickBooks itself."""
+    token = tokens.access_token(firm.sessions, firm.config, firm.connection.id)
+    return facts.Reader(firm.config, RIVERA, token)
 
 
 # --- Silence ------------------------------------------------------------------------------------
@@ -283,12 +289,6 @@ def _forget_links(firm: Firm) -> None:
         session.execute(text("UPDATE outbox SET state = 'superseded'"))
 
 
-def bookkeeper(firm: Firm) -> facts.Reader:
-    """Someone who works in QuickBooks itself."""
-    token = tokens.access_token(firm.sessions, firm.config, firm.connection.id)
-    return facts.Reader(firm.config, RIVERA, token)
-
-
 def test_a_number_of_another_invoice_is_asked_about(firm: Firm) -> None:
     firm.simulator.company(RIVERA, CustomTxnNumbers=True)
     hers = bookkeeper(firm)
@@ -358,6 +358,52 @@ def test_a_version_that_never_stops_changing_is_asked_about(firm: Firm) -> None:
     firm.session.commit()
     firm.drain()
     assert firm.last().state == "synced"
+
+
+def test_an_invoice_voided_over_there_is_not_written_to(firm: Firm) -> None:
+    invoice = firm.an_invoice()
+    firm.drain()
+    (there,) = firm.books("Invoice")
+    named = {"Id": there["Id"], "SyncToken": there["SyncToken"]}
+    bookkeeper(firm).post("invoice", named, operation="void")
+    invoice.memo = "Thank you"
+    firm.session.commit()
+    firm.drain()
+    assert (firm.last().state, firm.last().fault_code) == ("failed", "voided_there")
+    (there,) = firm.books("Invoice")
+    assert there["TotalAmt"] == 0
+
+
+def test_an_invoice_deleted_over_there_is_asked_about_and_not_created_again(firm: Firm) -> None:
+    invoice = firm.an_invoice()
+    firm.drain()
+    (there,) = firm.books("Invoice")
+    named = {"Id": there["Id"], "SyncToken": there["SyncToken"]}
+    bookkeeper(firm).post("invoice", named, operation="delete")
+    invoice.memo = "Thank you"
+    firm.session.commit()
+    firm.drain()
+    assert (firm.last().state, firm.last().fault_code) == ("failed", "610")
+    actions.requeue(firm.session, [firm.last().id], organization_id=firm.id)
+    firm.session.commit()
+    firm.drain()
+    assert (firm.last().state, firm.last().fault_code) == ("failed", "610")
+    assert firm.books("Invoice") == []
+
+
+def test_a_customer_renamed_over_there_keeps_its_name(firm: Firm) -> None:
+    lead = new_lead(firm.id, "Green Lawn", email="green@lawn.example")
+    firm.save(lead)
+    firm.drain()
+    (there,) = firm.books("Customer")
+    renamed = {"Id": there["Id"], "SyncToken": there["SyncToken"], "DisplayName": "Green Lawn LLC"}
+    bookkeeper(firm).post("customer", {**renamed, "sparse": True})
+    lead.email = "new@lawn.example"
+    firm.session.commit()
+    firm.drain()
+    (there,) = firm.books("Customer")
+    assert there["DisplayName"] == "Green Lawn LLC"
+    assert there["PrimaryEmailAddr"] == {"Address": "new@lawn.example"}
 
 
 def test_one_bad_item_of_a_batch_stops_alone(firm: Firm) -> None:
