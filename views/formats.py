@@ -21,6 +21,7 @@ def register(app: Flask) -> None:
         entered=entered,
         day=day,
         moment=moment,
+        dated=dated,
         spoken_day=lambda value: spoken_day(value, current_zone()),
         spoken_month=lambda value: spoken_month(value, current_zone()),
         ago=ago,
@@ -91,18 +92,25 @@ def spoken_month(value: datetime, zone: ZoneInfo) -> str:
     return f"{MONTHS[local.month - 1]} {local.year}"
 
 
+def dated(value: datetime | None) -> Markup:
+    """Like `moment`, with the day even when it is today."""
+    if value is None:
+        return Markup("")
+    local = value.astimezone(current_zone())
+    return _time(local, f"{spoken_day(value, current_zone())}, {clock(local)}")
+
+
 def moment(value: datetime | None, zone: ZoneInfo | None = None) -> Markup:
     """A <time> in the organization's zone, the full date with offset in `datetime`."""
     if value is None:
         return Markup("")
     zone = zone or current_zone()
-    local = value.astimezone(zone)
+    return _time(value.astimezone(zone), spoken_moment(value, zone))
+
+
+def _time(local: datetime, words: str) -> Markup:
     return Markup('<time datetime="{}" title="{}, {} {}">{}</time>').format(
-        local.isoformat(timespec="seconds"),
-        day(local.date()),
-        clock(local),
-        local.tzname(),
-        spoken_moment(value, zone),
+        local.isoformat(timespec="seconds"), day(local.date()), clock(local), local.tzname(), words
     )
 
 

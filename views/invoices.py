@@ -18,7 +18,7 @@ from views.lines import LinesForm, usual_tax_rate
 from views.numbers import next_invoice_number
 from views.origins import Origin, asked_origin, choose_lead, required_origin
 from views.paging import asked, containing, page_of
-from views.panel import panel_of
+from views.panel import fix_of, panel_of
 from views.status import words_of
 
 invoices = Blueprint("invoices", __name__, url_prefix="/invoices")
@@ -127,7 +127,9 @@ def show_edit(invoice_id: int) -> ResponseReturnValue:
     if invoice.voided_at:
         return _refuse_change(invoice)
     form = InvoiceForm.showing(invoice)
-    return render_template("invoices/form.html", form=form, invoice=invoice, fix=asked("fix"))
+    return render_template(
+        "invoices/form.html", form=form, invoice=invoice, **fix_of(RecordType.INVOICE, invoice.id)
+    )
 
 
 @invoices.post("/<key:invoice_id>")
@@ -140,7 +142,11 @@ def update(invoice_id: int) -> ResponseReturnValue:
     warns = ready and form.falls_below(invoice.paid_amount)
     if not ready or warns or not _write(invoice, form):
         page = render_template(
-            "invoices/form.html", form=form, invoice=invoice, warns=warns, fix=asked("fix")
+            "invoices/form.html",
+            form=form,
+            invoice=invoice,
+            warns=warns,
+            **fix_of(RecordType.INVOICE, invoice.id),
         )
         return page, form.status
     session().commit()
@@ -166,6 +172,11 @@ def void(invoice_id: int) -> ResponseReturnValue:
     session().commit()
     flash(f"Invoice {invoice.number} is void.")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+def _form_page(form: InvoiceForm, invoice: Invoice, *, warns: bool = False) -> str:
+    fix = fix_of(RecordType.INVOICE, invoice.id)
+    return render_template("invoices/form.html", form=form, invoice=invoice, warns=warns, **fix)
 
 
 def today() -> date:

@@ -14,7 +14,7 @@ from models.sales import Invoice, Job, Lead, Proposal, RecordType
 from views.access import firm, firms_only, own, session
 from views.forms import EditForm, area, line
 from views.paging import asked, containing, page_of
-from views.panel import panel_of
+from views.panel import fix_of, panel_of
 from views.status import words_of
 
 leads = Blueprint("leads", __name__, url_prefix="/leads")
@@ -97,14 +97,18 @@ def show(lead_id: int) -> ResponseReturnValue:
 def show_edit(lead_id: int) -> ResponseReturnValue:
     lead = _alive(lead_id)
     form = LeadForm.showing(lead)
-    return render_template("leads/form.html", form=form, lead=lead, fix=asked("fix"))
+    return render_template(
+        "leads/form.html", form=form, lead=lead, **fix_of(RecordType.LEAD, lead.id)
+    )
 
 
 @leads.post("/<key:lead_id>")
 def update(lead_id: int) -> ResponseReturnValue:
     lead, form = _alive(lead_id), LeadForm(request.form)
     if not form.validate():
-        return render_template("leads/form.html", form=form, lead=lead, fix=asked("fix")), 422
+        return render_template(
+            "leads/form.html", form=form, lead=lead, **fix_of(RecordType.LEAD, lead.id)
+        ), 422
     form.apply_to(lead)
     session().commit()
     flash(f"Lead {lead.name} is saved.", "good")
@@ -123,6 +127,11 @@ def delete(lead_id: int) -> ResponseReturnValue:
     session().commit()
     flash(f"Lead {lead.name} is deleted. Its invoices and payments stay.")
     return redirect(url_for("leads.index"), 303)
+
+
+def _form_page(form: LeadForm, lead: Lead) -> str:
+    fix = fix_of(RecordType.LEAD, lead.id)
+    return render_template("leads/form.html", form=form, lead=lead, **fix)
 
 
 def _latest(model: type[Document], lead: Lead) -> Sequence[Document]:

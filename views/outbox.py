@@ -26,7 +26,11 @@ def requeue(entry_id: int) -> ResponseReturnValue:
 @outbox.post("/<key:entry_id>/skip")
 @owner_required
 def skip(entry_id: int) -> ResponseReturnValue:
-    return _act(entry_id, actions.skip, "outbox.skipped", "Skipped. You can undo that.")
+    left = actions.dependents(session(), [own(Entry, entry_id).id])
+    sentence = "Skipped. You can undo that."
+    if left:
+        sentence += f" {left} record{' waits' if left == 1 else 's wait'} for it."
+    return _act(entry_id, actions.skip, "outbox.skipped", sentence)
 
 
 @outbox.post("/<key:entry_id>/undo-skip")

@@ -12,9 +12,11 @@ from models.outbox import Dispatch, DispatchItem, Entry, Link, State
 from models.quickbooks import Connection
 from models.sales import RecordType
 from outbox.company import Record
+from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
 from quickbooks.faults import Explanation, explain
-from quickbooks.links import record_url
+from quickbooks.links import company_url, record_url
 from views.access import dunahub, firm, session
+from views.paging import asked
 from views.status import (
     KINDS,
     Word,
@@ -42,6 +44,11 @@ class Step:
     explanation: Explanation | None
     address: str | None  # its page here
     fix_address: str | None  # the form, at the field that mends it
+    company_address: str | None  # QuickBooks' own start page
+
+    @property
+    def buttons(self) -> Sequence[Action]:
+        return self.explanation.actions if self.explanation else (SEND_AGAIN, SKIP)
 
 
 @dataclass(frozen=True)
@@ -172,6 +179,7 @@ def _step(record: Record) -> Step | None:
     )
     if entry is None:
         return None
+    company = _connection(entry.lane_id)
     name = names_of(session(), [record]).get((record.type.value, record.id), KINDS[record.type])
     return Step(
         record,
@@ -181,7 +189,17 @@ def _step(record: Record) -> Step | None:
         explanation_of(entry),
         address_of(record),
         fix_address_of(entry),
+        company_url(dunahub().config, company) if company else None,
     )
+
+
+def fix_of(kind: RecordType, key: int) -> dict[str, object]:
+    """For a form opened by *Fix*: the field that mends the record's trouble, and what it is."""
+    fix = asked("fix")
+    panel = panel_of(kind, key) if fix else None
+    entry = panel.entry if panel else None
+    failed = entry if entry and entry.state == State.FAILED else None
+    return {"fix": fix, "trouble": explanation_of(failed) if failed else None}
 
 
 def explanation_of(entry: Entry) -> Explanation | None:

@@ -8,11 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from wtforms import BooleanField
 
-from models.sales import Product
+from models.sales import Product, RecordType
 from views.access import firm, firms_only, own, session
 from views.forms import EditForm, NumberField, area, line
 from views.lines import MOST_PRICE
 from views.paging import asked, containing, page_of
+from views.panel import fix_of
 
 products = Blueprint("products", __name__, url_prefix="/products")
 products.before_request(firms_only)
@@ -66,17 +67,29 @@ def create() -> ResponseReturnValue:
 def show_edit(product_id: int) -> ResponseReturnValue:
     product = own(Product, product_id)
     form = ProductForm.showing(product)
-    return render_template("products/form.html", form=form, product=product, fix=asked("fix"))
+    return render_template(
+        "products/form.html", form=form, product=product, **fix_of(RecordType.PRODUCT, product.id)
+    )
 
 
 @products.post("/<key:product_id>")
 def update(product_id: int) -> ResponseReturnValue:
     product, form = own(Product, product_id), ProductForm(request.form)
     if not (form.validate() and _write(product, form)):
-        return render_template("products/form.html", form=form, product=product), 422
+        return render_template(
+            "products/form.html",
+            form=form,
+            product=product,
+            **fix_of(RecordType.PRODUCT, product.id),
+        ), 422
     session().commit()
     flash(f"{product.name} is saved.", "good")
     return redirect(url_for("products.index"), 303)
+
+
+def _form_page(form: ProductForm, product: Product) -> str:
+    fix = fix_of(RecordType.PRODUCT, product.id)
+    return render_template("products/form.html", form=form, product=product, **fix)
 
 
 def _write(product: Product, form: ProductForm) -> bool:
