@@ -1,0 +1,176 @@
+"""Admin: the outbox of all organizations, acted on with a reason, and audited."""
+
+import re
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from models.accounts import AuditEvent, Role
+from models.outbox import Entry
+from tests.support.firm import new_firm_with_lane, new_invoice, new_lead
+from tests.support.visitor import Visitor, new_person
+
+ADMIN = "admin@dunahub.example"
+
+
+@pytest.fixture
+def firms(session: Session) -> tuple[int, int]:
+    """Rivera with a customer and an invoice, Oak with a customer."""
+    rivera, _ = new_firm_with_lane(session)
+    oak, _ = new_firm_with_lane(session, name="Oak HVAC Inc")
+    lead = new_lead(rivera)
+    session.add_all([new_invoice(rivera, lead), new_lead(oak, "Maple Dental")])
+    session.commit()
+    return rivera, oak
+
+
+@pytest.fixture
+def admin(app: Flask, session: Session, firms: tuple[int, int]) -> Visitor:
+    new_person(session, None, ADMIN, Role.ADMIN)
+    return Visitor(app).sign_in(ADMIN)
+
+
+def entries(session: Session) -> list[Entry]:
+    session.rollback()
+    session.expire_all()
+    return list(session.scalars(select(Entry).order_by(Entry.id)))
+
+
+def fail(session: Session, entry: Entry, code: str = "6240") -> None:
+    session.execute(
+        text(
+            "UPDATE outbox SET state = 'failed', settled_at = now(), fault_code = :code,"
+            " trace_id = '1-abc' WHERE id = :id"
+        ),
+        {"code": code, "id": entry.id},
+    )
+    session.commit()
+
+
+def test_an_admin_lands_on_the_outbox_and_sees_every_organization(admin: Visitor) -> None:
+    assert admin.path == "/admin/outbox"
+    assert "Rivera Plumbing LLC Customer Green Lawn Co Waiting to send" in admin.text
+    assert "Oak HVAC Inc Customer Maple Dental" in admin.text
+    assert re.search(r"3 Waiting · oldest \d+ seconds?", admin.text)
+
+
+@pytest.mark.parametrize(
+    ("filters", "shown"),
+    [
+        ("organization={oak}", {"Maple"}),
+        ("type=invoice", {"Invoice"}),
+        ("state=failed", {"Green"}),
+        ("state=synced", set()),
+        ("code=6240", {"Green"}),
+        ("age=1h", set()),
+        ("q=maple", {"Maple"}),
+        ("q=1-abc", {"Green"}),
+        ("q=%23{first}", {"Green"}),
+        ("q=no such thing", set()),
+        (
+            "organization=x&state=%00&type=%00&code=%00&age=x&q=%00&before=x",
+            {"Green", "Maple", "Invoice"},
+        ),
+    ],
+)
+def test_rows_are_filtered(
+    admin: Visitor, session: Session, firms: tuple[int, int], filters: str, shown: set[str]
+) -> None:
+    first = next(entry for entry in entries(session) if entry.aggregate_type == "lead")
+    fail(session, first)
+    if first.organization_id != firms[0]:
+        pytest.fail("the first lead is Rivera's")
+    admin.open("/admin/outbox?" + filters.format(oak=firms[1], first=first.id))
+    rows = " ".join(row.get_text(" ") for row in admin.page.select("tbody tr"))
+    titles = {"Green": "Customer Green", "Maple": "Customer Maple", "Invoice": "Invoice 1001"}
+    assert {name for name, title in titles.items() if title in rows} == shown
+
+
+def test_requeue_of_many_asks_for_a_reason_and_is_audited_by_organization(
+    admin: Visitor, session: Session, firms: tuple[int, int]
+) -> None:
+    for entry in entries(session):
+        fail(session, entry)
+    chosen = [str(entry.id) for entry in entries(session)]
+    admin.post("/admin/outbox/acts", {"act": "requeue", "entry": chosen})
+    assert "Requeue 3 rows?" in admin.text
+    assert "Rivera Plumbing LLC 2" in admin.text
+    assert "Oak HVAC Inc 1" in admin.text
+    assert {entry.state for entry in entries(session)} == {"failed"}
+    admin.post(
+        "/admin/outbox/acts", {"act": "requeue", "entry": chosen, "reason": "QuickBooks is back"}
+    )
+    assert {entry.state for entry in entries(session)} == {"pending"}
+    noted = session.scalars(
+        select(AuditEvent).where(AuditEvent.action == "outbox.requeued").order_by(AuditEvent.id)
+    ).all()
+    assert {(event.organization_id, event.reason) for event in noted} == {
+        (firms[0], "QuickBooks is back"),
+        (firms[1], "QuickBooks is back"),
+    }
+    assert "QuickBooks is back" in admin.open("/admin/audit").text
+
+
+def test_skip_and_undo_go_through_the_page(admin: Visitor, session: Session) -> None:
+    entry = entries(session)[0]
+    admin.open(f"/admin/outbox/{entry.id}").submit(press="Skip…")
+    admin.submit({"reason": "Asked by the owner"})
+    assert "1 of 1 rows: skipped." in admin.text
+    assert entries(session)[0].state == "skipped"
+    admin.open(f"/admin/outbox/{entry.id}").submit(press="Undo skip…")
+    admin.submit({"reason": "Changed their mind"})
+    assert entries(session)[0].state == "pending"
+
+
+def test_a_row_tells_its_whole_story(admin: Visitor, session: Session) -> None:
+    entry = entries(session)[0]
+    fail(session, entry)
+    admin.open(f"/admin/outbox/{entry.id}")
+    assert "Needs attention" in admin.text
+    assert "Captured" in admin.text
+    assert '"name": "Green Lawn Co"' in admin.text
+    assert "1-abc" in admin.text
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"act": "delete", "entry": "1"},
+        {"act": "requeue", "entry": "x"},
+        {"act": "requeue", "entry": "9" * 30},
+        {"act": "requeue", "entry": "\x00"},
+    ],
+)
+def test_a_strange_act_is_refused(admin: Visitor, form: dict[str, str]) -> None:
+    assert admin.post("/admin/outbox/acts", form).status == 400
+
+
+def test_nothing_chosen_says_so(admin: Visitor) -> None:
+    admin.post("/admin/outbox/acts", {"act": "skip"})
+    assert "Choose at least one row." in admin.open("/admin/outbox").text
+
+
+def test_an_admin_sees_nothing_else_of_a_firm(admin: Visitor) -> None:
+    for path in ("/leads", "/invoices", "/settings", "/settings/quickbooks", "/payments/1"):
+        assert admin.open(path).status == 404
+
+
+def test_organizations_are_found_and_show_their_people(
+    admin: Visitor, session: Session, firms: tuple[int, int]
+) -> None:
+    new_person(session, firms[0], "ana@rivera.example")
+    assert "Oak HVAC Inc" not in admin.open("/admin/organizations?q=rivera").text
+    admin.open(f"/admin/organizations/{firms[0]}")
+    assert "Ana owner" in admin.text
+
+
+def test_rows_go_on_by_key(admin: Visitor, session: Session, firms: tuple[int, int]) -> None:
+    session.add_all(new_lead(firms[0], f"Customer {number}") for number in range(60))
+    session.commit()
+    admin.open("/admin/outbox?type=lead")
+    assert len(admin.page.select("tbody tr")) == 50
+    older = admin.page.find("a", rel="next")
+    admin.open(str(older["href"]))  # type: ignore[index]
+    assert len(admin.page.select("tbody tr")) == 12
