@@ -64,15 +64,7 @@ def create_app(config: Config | None = None) -> Flask:
     attach(sessions, wake=scheduler.wake)
     _refuse_demo_accounts(config, sessions)
     app.extensions["dunahub"] = DunaHub(config, database, sessions, QuickBooks(sessions, config))
-    app.config.update(
-        SECRET_KEY=config.secret_key,
-        MAX_CONTENT_LENGTH=1_000_000,
-        MAX_FORM_PARTS=5_000,
-        SESSION_COOKIE_NAME="dunahub",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SECURE=config.secure_cookies,
-        SESSION_COOKIE_SAMESITE="Lax",
-    )
+    app.config["SECRET_KEY"] = config.secret_key
     views.register(app)
     app.cli.add_command(outbox.cli.group)
     app.cli.add_command(quickbooks.cli.group)

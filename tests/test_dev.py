@@ -16,8 +16,10 @@ import requests
 from sqlalchemy import text
 
 from db import make_engine
+from development.browser import Browser
 from development.processes import alive
 from development.stack import ROOT, free_port
+from models.passwords import DEMO_PASSWORD
 from tests.support.serving import PATIENCE, eventually
 
 SECOND_START = 10.0  # seconds
@@ -100,9 +102,17 @@ def test_the_second_start_is_quick_and_keeps_the_data(start_dev: StartDev, tmp_p
     assert (tmp_path / "var" / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_two_copies_run_side_by_side(start_dev: StartDev, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        start_dev(tmp_path / name).await_welcome()
+def test_two_copies_run_side_by_side_in_one_browser(start_dev: StartDev, tmp_path: Path) -> None:
+    copies = [start_dev(tmp_path / name) for name in ("one", "two")]
+    browser = Browser("http://127.0.0.1")
+    for copy in copies:
+        copy.await_welcome()
+        browser.open(f"http://127.0.0.1:{copy.port}/sign-in")
+        browser.submit({"email": "ana@rivera.example", "password": DEMO_PASSWORD})
+    for copy in copies:
+        browser.open(f"http://127.0.0.1:{copy.port}/leads")
+        assert "Maria Okafor" in browser.text
+    browser.close()
 
 
 def test_a_folder_in_use_is_refused(start_dev: StartDev) -> None:

@@ -1,7 +1,10 @@
 """What every answer carries, and what every form must: headers, CSRF token, bounded sign-ins."""
 
 import hashlib
+import logging
+import re
 import secrets
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,8 @@ from flask import Flask, Response, g, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_wtf.csrf import CSRFProtect
+from prometheus_client import Histogram
+from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.routing import IntegerConverter
 
 from config import Config
@@ -18,6 +23,17 @@ from views.access import dunahub
 
 SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
 LARGEST_FORM = 2 * 1024 * 1024
+
+QUIET = {"static", "health.healthz", "health.readyz", "health.figures"}  # asked for every second
+REQUESTS = Histogram(
+    "dunahub_requests_seconds",
+    "How long pages took",
+    ["status"],
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+)
+_REFERENCE = re.compile(r"[\w.-]{8,64}", re.ASCII)
+
+requests = logging.getLogger("dunahub.requests")
 
 csrf = CSRFProtect()
 limiter = Limiter(get_remote_address, storage_uri="memory://", default_limits=[])
@@ -32,7 +48,7 @@ class Key(IntegerConverter):
 def register(app: Flask) -> None:
     config: Config = app.extensions["dunahub"].config
     app.config.update(
-        SESSION_COOKIE_NAME="dunahub",
+        SESSION_COOKIE_NAME=_cookie_name(config),
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",  # Intuit sends people back to us by a link
         SESSION_COOKIE_SECURE=config.secure_cookies,
@@ -47,12 +63,48 @@ def register(app: Flask) -> None:
     limiter.init_app(app)
     app.before_request(name_request)
     app.after_request(protect)
+    app.after_request(tell)
     app.url_defaults(_version_static_files)
 
 
+def _cookie_name(config: Config) -> str:
+    """Cookies know no ports: copies side by side on one machine would sign each other out."""
+    port = urlsplit(config.base_url).port
+    return f"dunahub_{port}" if port else "dunahub"
+
+
 def name_request() -> None:
-    """A reference that error pages show and logs carry."""
-    g.reference = secrets.token_hex(4)
+    """A reference that error pages show, answers tell, and every log line of the request carries.
+
+    A proxy's own is kept, so that its log and ours meet.
+    """
+    given = request.headers.get("X-Request-Id", "")
+    g.reference = given if _REFERENCE.fullmatch(given) else secrets.token_hex(8)
+    g.began_at = time.monotonic()
+    clear_contextvars()  # the thread served someone else before
+    bind_contextvars(request=g.reference)
+
+
+def tell(response: Response) -> Response:
+    """One line a request: who, what, how long; no query, which may carry a sign-in's code."""
+    response.headers["X-Request-Id"] = g.reference
+    group = f"{response.status_code // 100}xx"
+    seconds = time.monotonic() - g.began_at
+    if request.endpoint not in QUIET:
+        REQUESTS.labels(group).observe(seconds)
+        person = g.get("_login_user")
+        requests.info(
+            "request",
+            extra={
+                "method": request.method,
+                "route": request.url_rule.rule if request.url_rule else None,
+                "status": response.status_code,
+                "ms": round(seconds * 1000),
+                "user": getattr(person, "id", None),
+                "organization": getattr(person, "organization_id", None),
+            },
+        )
+    return response
 
 
 def protect(response: Response) -> Response:
