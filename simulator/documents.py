@@ -14,6 +14,8 @@ Document: TypeAlias = dict[str, Json]
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
+LONGEST_NUMBER = 300  # digits; beyond, Java's doubles end as well
+DIGITS_OF_INT64 = 18
 
 
 class Malformed(ValueError):
@@ -23,18 +25,34 @@ class Malformed(ValueError):
 def parse_json(text: bytes) -> Json:
     try:
         parsed: Json = json.loads(
-            text.decode(), parse_float=Decimal, parse_constant=_refuse_constant
+            text.decode(),
+            parse_float=_read_decimal,
+            parse_int=_read_integer,
+            parse_constant=_refuse_constant,
         )
+        if b"\\u" in text:
+            dump_json(parsed)  # half a surrogate pair could be read, but never be written again
     except UnicodeDecodeError as error:
         offending = text[error.start]
         raise Malformed(f"Invalid UTF-8 middle byte {offending:#x}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise Malformed(str(error)) from error
     return parsed
 
 
 def dump_json(value: object) -> bytes:
     return orjson.dumps(value, default=_write_exactly)
+
+
+def _read_decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if abs(number.adjusted()) > LONGEST_NUMBER:
+        raise ValueError(f"Numeric value ({text[:20]}) out of range")
+    return number
+
+
+def _read_integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= DIGITS_OF_INT64 else _read_decimal(text)
 
 
 def _refuse_constant(name: str) -> Never:

@@ -103,7 +103,7 @@ def complete(books: Books, entity: str, draft: Document, before: Document | None
         raise Refusal(refusals.business_rule("Transaction amount must be 0 or greater."))
     _complete_number(books, entity, draft, before)
 
-    draft["Line"] = [*lines, *_closing_lines(lines, subtotal)]
+    draft["Line"] = [*_with_subtotal(lines, subtotal)]
     if tax_detail:
         draft["TxnTaxDetail"] = tax_detail
     else:
@@ -232,17 +232,15 @@ def _sums(lines: list[Document]) -> tuple[Decimal, Decimal]:
     return subtotal, discount
 
 
-def _closing_lines(lines: list[Document], subtotal: Decimal) -> list[Document]:
+def _with_subtotal(lines: list[Document], subtotal: Decimal) -> list[Document]:
     """The subtotal stands behind the items and before a discount; it has no id."""
-    discounts = [line for line in lines if line["DetailType"] == "DiscountLineDetail"]
-    for line in discounts:
-        lines.remove(line)
     closing: Document = {
         "Amount": money(subtotal),
         "DetailType": "SubTotalLineDetail",
         "SubTotalLineDetail": {},
     }
-    return [closing, *discounts]
+    discounts = [line for line in lines if line["DetailType"] == "DiscountLineDetail"]
+    return [*lines[: len(lines) - len(discounts)], closing, *discounts]
 
 
 # Numbers -------------------------------------------------------------------------------------
