@@ -1,7 +1,10 @@
 """The demo organizations of bin/dev."""
 
+import pytest
 from sqlalchemy import func, select
 
+from app import create_app
+from config import BadConfig, Config
 from db import Sessions
 from development.seed import seed_once
 from models.accounts import Organization, User
@@ -27,3 +30,20 @@ def test_a_database_in_use_is_left_alone(database_url: str, sessions: Sessions) 
     with sessions() as session:
         assert session.scalar(select(func.count()).select_from(User)) == len(DEMO_EMAILS) - 1
         assert session.scalar(select(func.count()).select_from(Organization)) == 3
+
+
+def test_no_real_company_is_served_while_a_demo_account_is_there(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OAUTHLIB_INSECURE_TRANSPORT")
+    real = {
+        "QUICKBOOKS_ENVIRONMENT": "sandbox",
+        "QUICKBOOKS_CLIENT_ID": "an-app",
+        "QUICKBOOKS_CLIENT_SECRET": "9a7c1e5f3b8d2460",
+        "SECRET_KEY": "kR7vQ2xW9mZ4pT6yB1nC8sD3fG5hJ0aL",
+    }
+    config = Config.from_environ(environ | real)
+    create_app(config).extensions["dunahub"].database.dispose()
+    seed_once(config.database_url)
+    with pytest.raises(BadConfig, match="demo accounts"):
+        create_app(config)
