@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from logs import redact
 from models.base import Json
+from models.sales import RecordType
+from outbox.company import Due, Fault
 from quickbooks.catalogue import (
     CATALOGUE,
     DEFAULT_WORDS,
@@ -178,3 +181,80 @@ def _business_rule(detail: str) -> str:
     if not sentence:
         return "one of its own rules"
     return "“" + sentence.rstrip(".") + "”"
+
+
+# --- Faults of entries --------------------------------------------------------------------------
+
+
+def said(fault: RemoteFault, due: Due) -> Fault:
+    """A fault of QuickBooks', with the names that its sentence uses."""
+    about: Json = {}
+    field: str | None = None
+    match fault.code:
+        case "2500" | "6250" | "610":
+            about |= _thing_in(fault, due)
+        case "2050":
+            label, field = _FIELDS.get(fault.element.partition(".")[0], ("A text", None))
+            about["label"] = label
+            if longest := re.search(r"Max\s*:\s*(\d+)", fault.detail):
+                about["max"] = longest[1]
+        case "2020" if fault.element:
+            about["which"] = f" ({fault.element})"
+        case "6200" | "6210":
+            about["date"] = due.payload.get("issued_on") or due.payload.get("received_on")
+    return about_record(Fault(fault.code, about, field, _words(fault)), due)
+
+
+def _words(fault: RemoteFault) -> str:
+    return " — ".join(filter(None, [fault.message, fault.detail]))[:2000]
+
+
+def _thing_in(fault: RemoteFault, due: Due) -> Json:
+    """What an inactive or missing reference is, as far as the detail tells."""
+    for word, what in (
+        ("Names", "customer"),
+        ("ItemRef", "product"),
+        ("item", "product"),
+        ("Account", "account"),
+    ):
+        if word in fault.detail:
+            return {"what": what}
+    return {} if due.record.type == RecordType.LEAD else {"what": "customer, product or account"}
+
+
+_FIELDS: dict[str, tuple[str, str | None]] = {
+    "DisplayName": ("The name", "name"),
+    "Name": ("The name", "name"),
+    "CompanyName": ("The company name", "company_name"),
+    "DocNumber": ("The number", "number"),
+    "PrimaryPhone": ("The phone number", "phone"),
+    "PrimaryEmailAddr": ("The e-mail address", "email"),
+    "Description": ("A description", "lines"),
+}
+
+
+_KINDS = {
+    RecordType.LEAD: "customer",
+    RecordType.PRODUCT: "product",
+    RecordType.INVOICE: "invoice",
+    RecordType.PAYMENT: "payment",
+}
+
+
+def ours(code: str, due: Due, about: Mapping[str, Any] | None = None) -> Fault:
+    """A fault that we found ourselves, about this entry."""
+    return about_record(Fault(code, dict(about or {})), due)
+
+
+def about_record(fault: Fault, due: Due) -> Fault:
+    """The fault with what every sentence may name, and the field that mends it."""
+    about = {
+        "record": due.record.type.value,
+        "what": _KINDS[due.record.type],
+        "name": due.payload.get("name") or due.payload.get("lead_name"),
+        "number": due.payload.get("number"),
+        **fault.about,
+    }
+    known = {key: value for key, value in about.items() if value is not None}
+    field = fault.field or explain(fault.code, known).field
+    return Fault(fault.code, known, field, fault.detail)

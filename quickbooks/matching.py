@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from outbox.company import Remote
 from quickbooks.payloads import Document
 
 INACTIVE_SUFFIX = " (deleted)"  # what QuickBooks appends to the name of an inactive record
@@ -118,4 +119,23 @@ def is_our_invoice(document: Document, total: str, found: Mapping[str, Any], mar
         agrees(document["CustomerRef"], found.get("CustomerRef"))
         and agrees(document["TxnDate"], found.get("TxnDate"))
         and number(found.get("TotalAmt")) == Decimal(total)
+    )
+
+
+# --- Objects ------------------------------------------------------------------------------------
+
+
+def is_object(found: Mapping[str, Any]) -> bool:
+    return all(
+        isinstance(found.get(key), str | int) and str(found[key]) for key in ("Id", "SyncToken")
+    )
+
+
+def remote_of(found: Mapping[str, Any]) -> Remote:
+    total = number(found.get("TotalAmt"))
+    return Remote(
+        id=str(found["Id"]),
+        version=str(found["SyncToken"]),
+        number=str(found["DocNumber"]) if found.get("DocNumber") else None,
+        total=None if total is None else format(total, ".2f"),
     )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from prometheus_client import Counter
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent
+from models.notices import see
 from models.quickbooks import Connection, ConnectionStatus, Revocation, Tokens
 from outbox import lanes
 from quickbooks import oauth
@@ -22,6 +24,10 @@ from quickbooks import oauth
 EARLY = timedelta(minutes=5)  # a token is renewed when less than this is left of its hour
 LOCK_WAIT = "12s"  # longer than a refresh may take, so that a waiter gets its result
 IDLE = timedelta(days=1)  # a connection nobody used is refreshed once a day, to stay alive
+
+REFRESHES = Counter(
+    "dunahub_quickbooks_refreshes_total", "Sign-ins renewed, and what Intuit said", ["outcome"]
+)
 
 log = structlog.get_logger()
 
@@ -146,18 +152,29 @@ def _refresh(sessions: Sessions, config: Config, connection_id: int, refused: st
             grant = oauth.refresh(config, decrypt(config, sent))
             store(session, config, tokens, grant)
     except oauth.GrantRefused:
+        REFRESHES.labels("refused").inc()
         expire(sessions, connection_id, sent, reason="refused")
         raise SignedOut("Intuit no longer renews this sign-in.") from None
     except oauth.Misconfigured:
-        log.error("Intuit does not accept QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET")
+        REFRESHES.labels("misconfigured").inc()
+        note_misconfigured(sessions)
         raise TokensUnavailable("Our own configuration is wrong.") from None
     except oauth.Unavailable as problem:
+        REFRESHES.labels("unavailable").inc()
         log.warning("refresh failed", connection=connection_id, problem=str(problem))
         raise TokensUnavailable(str(problem)) from None
     except OperationalError as problem:
         raise TokensUnavailable("The sign-in is being renewed by someone else.") from problem
+    REFRESHES.labels("renewed").inc()
     _note_hard_expiry(sessions, connection_id, grant)
     return grant.access_token
+
+
+def note_misconfigured(sessions: Sessions) -> None:
+    """Intuit does not know our app: operators are told, since no customer can mend it."""
+    log.error("Intuit does not accept QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET")
+    with sessions.begin() as session:
+        see(session, "app_refused", "Intuit app")
 
 
 def _note_hard_expiry(sessions: Sessions, connection_id: int, grant: oauth.Grant) -> None:

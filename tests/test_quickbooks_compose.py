@@ -25,7 +25,8 @@ from outbox.company import (
     Unneeded,
     Waiting,
 )
-from quickbooks.delivery import _asked, _Question, _Read, _statement, compose
+from quickbooks.composing import compose
+from quickbooks.questions import Question, asked, on_day, statement
 from tests.test_payloads import SETTINGS, a_lead, a_line, a_payment, an_invoice
 
 LEAD, INVOICE = Record(RecordType.LEAD, 1), Record(RecordType.INVOICE, 3)
@@ -315,13 +316,10 @@ values = st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=5)
 
 @given(values)
 def test_a_statement_tells_again_what_it_asks(names: list[str]) -> None:
-    reads = [
-        _Read(lead(number), "look_up", _Question("DisplayName", name))
-        for number, name in enumerate(names)
-    ]
-    assert _asked(_statement(reads)) == ("DisplayName", names, "")
-    day = _Read(bill(), "look_up", _Question("CustomerRef", "58", " AND TxnDate = '2026-11-18'"))
-    assert _asked(_statement([day])) == ("CustomerRef", ["58"], " AND TxnDate = '2026-11-18'")
+    questions = [Question("DisplayName", name) for name in names]
+    assert asked(statement(RecordType.LEAD, questions)) == questions
+    bills = [Question("CustomerRef", "58", on_day("2026-11-18"))]
+    assert asked(statement(RecordType.INVOICE, bills)) == bills
 
 
 # --- Judging what was found ---------------------------------------------------------------------

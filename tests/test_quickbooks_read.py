@@ -31,7 +31,7 @@ from outbox.company import (
     Sent,
     Synced,
 )
-from quickbooks.delivery import read
+from quickbooks.reading import read
 from tests.test_payloads import a_lead, a_payment, an_invoice
 
 TYPES = {"Customer": RecordType.LEAD, "Invoice": RecordType.INVOICE, "Payment": RecordType.PAYMENT}

@@ -1,0 +1,381 @@
+"""What goes out next: one request for some entries, or a verdict that needs none. Pure.
+
+`reading` only reports what an answer says; the judging is done here, where links and settings are
+at hand. Between the two an entry's `knowledge` is the memory of their dialogue:
+
+- `seen` names the question that `found` answers ("Id=55"); `unseen` says that one was not answered
+- `name_holder`, `name_taken` and `number_holder` are what QuickBooks said of a conflict
+- `compares` asks to compare with what is there, whatever we sent before
+- `stale` counts how often our version was refused; `alone` keeps an entry out of batches
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from urllib.parse import quote_plus
+
+from models.base import Json
+from models.outbox import Operation
+from models.sales import RecordType
+from outbox.company import (
+    Composition,
+    Draft,
+    Due,
+    Item,
+    Outcome,
+    Record,
+    Rejected,
+    Remote,
+    Synced,
+    Unneeded,
+    Waiting,
+)
+from quickbooks import client, matching, payloads
+from quickbooks.faults import about_record, ours
+from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
+from quickbooks.questions import Question, on_day, statement
+
+BATCH = 30  # items: Intuit's limit
+LONGEST_QUESTION = 6000  # of a query as it is sent; gateways cut addresses at about 8,000
+_NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
+_SALES_ITEMS = ("Service", "NonInventory", "Inventory")  # what a line can name; not categories
+_MINOR = {"minorversion": client.MINOR_VERSION}
+
+
+@dataclass(frozen=True)
+class _Read:
+    due: Due
+    intent: str  # read: our own counterpart; look_up: anything else
+    question: Question
+
+
+@dataclass(frozen=True)
+class _Write:
+    due: Due
+    intent: str  # create | update | void
+    document: Document
+
+    @property
+    def goes_alone(self) -> bool:
+        return self.intent == "void" or bool(self.due.knowledge.get("alone"))
+
+
+_Step = _Read | _Write | Outcome
+
+
+def compose(entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json) -> Composition:
+    """One request of one kind: reads before writes, since what they find decides the writes."""
+    reads: list[_Read] = []
+    writes: list[_Write] = []
+    verdicts: dict[int, Outcome] = {}
+    for due in entries:
+        step = _next_step(due, links, settings)
+        match step:
+            case _Read():
+                reads.append(step)
+            case _Write():
+                writes.append(step)
+            case _:
+                verdicts[due.entry_id] = step
+    draft = _question_draft(reads) or _writing_draft(writes)
+    return Composition(draft, verdicts)
+
+
+def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
+    link = links.get(due.record)
+    try:
+        if due.operation == Operation.VOID:
+            return _void_step(due, link)
+        if due.record.type == RecordType.PAYMENT and Decimal(due.payload["refunded_amount"]) > 0:
+            return _reversed_step(due, link)
+        if link is None:
+            return _create_step(due, links, settings)
+        return _update_step(due, link, links, settings)
+    except Missing as missing:
+        return Waiting(missing.record)
+    except NotWritable as refusal:
+        return Rejected(about_record(refusal.fault, due))
+
+
+def _void_step(due: Due, link: Remote | None) -> _Step:
+    if due.record.type == RecordType.LEAD:
+        # A customer stays in the books; what was not sent need not go.
+        return Unneeded() if link is None else Synced(None, note="kept in QuickBooks")
+    if link is None:
+        return Unneeded()
+    if link.voided:
+        return Synced(link)
+    if due.looks_first or due.checks or link.stale or _unseen(due):
+        return _read_own(due, link)
+    if _has_seen(due, _own(link)):
+        found = _found(due)
+        if found is None:
+            return Rejected(ours("610", due))
+        if _is_voided(due, found):
+            return Synced(replace(matching.remote_of(found), voided=True))
+    return _Write(due, "void", {"Id": link.id, "SyncToken": link.version})
+
+
+def _reversed_step(due: Due, link: Remote | None) -> _Step:
+    refunded, amount = Decimal(due.payload["refunded_amount"]), Decimal(due.payload["amount"])
+    if link is None and refunded >= amount:
+        return Unneeded()  # came and went before QuickBooks heard of it
+    about = {"refunded": f"${refunded:,.2f}", "amount": f"${amount:,.2f}"}
+    return Rejected(ours("reversed" if link else "reversed_unsent", due, about))
+
+
+def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
+    sought = _by_mark(due, links, settings)
+    if due.looks_first or _unseen(due):
+        return _Read(due, "look_up", sought)
+    document = payloads.document(due.record, due.payload, links, settings)
+    if holder := due.knowledge.get("name_holder"):
+        question = Question("Id", str(holder))
+        if not _has_seen(due, question):
+            return _Read(due, "look_up", question)
+        return _judge_name_holder(due, document, _found(due))
+    if due.knowledge.get("name_taken"):
+        if not _has_seen(due, sought):
+            return _Read(due, "look_up", sought)
+        return _judge_name_holder(due, document, _found(due))
+    if holder := due.knowledge.get("number_holder"):
+        question = Question("Id", str(holder))
+        if not _has_seen(due, question):
+            return _Read(due, "look_up", question)
+        return _judge_number_holder(due, document, _found(due))
+    if _has_seen(due, sought) and (found := _found(due)):
+        return _judge_found(due, document, found)
+    return _Write(due, "create", document)
+
+
+def _by_mark(due: Due, links: Mapping[Record, Remote], settings: Json) -> Question:
+    """How a create of ours, of which we heard nothing, is found again.
+
+    Asks for no more than it needs: what cannot be composed any more may have arrived all the same.
+    """
+    match due.record.type:
+        case RecordType.LEAD:
+            return Question("DisplayName", payloads.customer_name(due.payload))
+        case RecordType.PRODUCT:
+            return Question("Name", payloads.item_name(due.payload))
+        case RecordType.INVOICE if payloads.carries_our_number(settings):
+            return Question("DocNumber", payloads.document_number(due.payload))
+        case RecordType.INVOICE:
+            customer = payloads.linked(links, RecordType.LEAD, due.payload["lead_id"])
+            return Question("CustomerRef", customer, on_day(due.payload["issued_on"]))
+        case RecordType.PAYMENT:
+            return Question("PaymentRefNum", payloads.payment_reference(due.payload))
+
+
+def _judge_found(due: Due, document: Document, found: Json) -> _Step:
+    """What bears our mark is ours. A customer has none: it must be as we would have made it."""
+    if due.record.type == RecordType.PRODUCT:
+        return _judge_name_holder(due, document, found)
+    if due.record.type != RecordType.LEAD:
+        return Synced(matching.remote_of(found), note="found in QuickBooks")
+    if matching.same_customer(document, found) or matching.is_our_customer(document, found):
+        return _adopted(due, found)
+    return _name_taken(due, document, found)
+
+
+def _judge_name_holder(due: Due, document: Document, found: Json | None) -> _Step:
+    if found is None:
+        return _name_taken(due, document, None)
+    if due.record.type == RecordType.PRODUCT:
+        if found.get("Type") not in _SALES_ITEMS:
+            return _name_taken(due, document, None)
+        return _adopted(due, found)
+    if matching.same_customer(document, found):
+        return _adopted(due, found)
+    return _name_taken(due, document, found)
+
+
+def _adopted(due: Due, found: Json) -> _Step:
+    if found.get("Active") is False:
+        return Rejected(ours("customer_inactive", due, {"holder_id": str(found["Id"])}))
+    return Synced(matching.remote_of(found), note="was in QuickBooks already")
+
+
+def _name_taken(due: Due, document: Document, found: Json | None) -> Rejected:
+    name = document[_NAME_OF[due.record.type]]
+    if found is None:
+        holder = {"holder": "a vendor, an employee or another record"}
+    else:
+        holder = {"holder": "another customer", "holder_id": str(found["Id"])}
+        if email := matching.email_of(found):
+            holder["holder"] = f"another customer ({email})"
+    return Rejected(ours("6240", due, {"name": name, **holder}))
+
+
+def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _Step:
+    if found and matching.is_our_invoice(
+        document, due.payload["total"], found, due.payload["mark"]
+    ):
+        return Synced(matching.remote_of(found), note="was in QuickBooks already")
+    return Rejected(ours("6140", due, {"number": due.payload["number"]}))
+
+
+def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], settings: Json) -> _Step:
+    if due.looks_first or due.checks or link.stale or _unseen(due):
+        return _read_own(due, link)
+    found = _found(due) if _has_seen(due, _own(link)) else None
+    if _has_seen(due, _own(link)) and found is None:
+        return Rejected(ours("610", due))
+    if link.voided or (found is not None and _is_voided(due, found)):
+        return Rejected(ours("voided_there", due))
+    if due.record.type == RecordType.PRODUCT:
+        # Linked is all an item has to be: it may be shared, and its price stands on the lines.
+        return Synced(link)
+    document = payloads.document(due.record, due.payload, links, settings)
+    changes = _changes(due, document, found, links, settings)
+    if not changes:
+        return Synced(matching.remote_of(found) if found else link)
+    if due.record.type == RecordType.PAYMENT:
+        changes = {
+            "CustomerRef": document["CustomerRef"],
+            "TotalAmt": document["TotalAmt"],
+        } | changes
+        changes["Line"] = document["Line"]  # all or none: without them its links would go
+    return _Write(due, "update", payloads.sparse(link, changes))
+
+
+def _changes(
+    due: Due,
+    document: Document,
+    found: Json | None,
+    links: Mapping[Record, Remote],
+    settings: Json,
+) -> Document:
+    """What to write: only what changed here since it last arrived, and only what differs there."""
+    if found is not None and (due.before is None or due.knowledge.get("compares")):
+        return matching.differences(document, found, ignoring=_NOT_OURS)
+    if due.before is None:
+        return document
+    before = payloads.document(due.record, due.before, links, settings)
+    changes = payloads.changed(before, document)
+    if found is not None and not matching.differences(changes, found):
+        return {}
+    return changes
+
+
+# Written with the document and then QuickBooks': a bookkeeper may add to the note, and what tax
+# became of ours shows as a difference of totals.
+_NOT_OURS = frozenset({"PrivateNote", "TxnTaxDetail"})
+
+
+def _own(link: Remote) -> Question:
+    return Question("Id", link.id)
+
+
+def _read_own(due: Due, link: Remote) -> _Read:
+    return _Read(due, "read", _own(link))
+
+
+def _has_seen(due: Due, question: Question) -> bool:
+    return due.knowledge.get("seen") == question.key
+
+
+def _unseen(due: Due) -> bool:
+    return bool(due.knowledge.get("unseen"))
+
+
+def _found(due: Due) -> Json | None:
+    found: Json | None = due.knowledge.get("found")
+    return found
+
+
+def _is_voided(due: Due, found: Json) -> bool:
+    """A voided document loses every amount, and says so in its note, in the company's language."""
+    if matching.number(found.get("TotalAmt")) != 0:
+        return False  # or a kind without a total
+    says_so = str(found.get("PrivateNote", "")).startswith("Voided")
+    ours = due.payload.get("total") or due.payload.get("amount") or "0"
+    return says_so or Decimal(ours) > 0
+
+
+# --- Drafts -------------------------------------------------------------------------------------
+
+
+def _question_draft(reads: Sequence[_Read]) -> Draft | None:
+    """One query for as many entries as ask alike: rows are paid for, calls are counted."""
+    if not reads:
+        return None
+    first = reads[0]
+    alike = [first]
+    for one in reads[1:BATCH]:
+        same = (one.due.record.type, one.intent, one.question.name) == (
+            first.due.record.type,
+            first.intent,
+            first.question.name,
+        )
+        if same and not (first.question.and_ or one.question.and_):
+            alike.append(one)
+    while len(alike) > 1 and len(quote_plus(_asking(alike))) > LONGEST_QUESTION:
+        alike.pop()
+    return Draft(
+        method="GET",
+        path="query",
+        query={"query": _asking(alike), **_MINOR},
+        body=None,
+        items=[Item(one.due.entry_id, one.intent) for one in alike],
+    )
+
+
+def _asking(reads: Sequence[_Read]) -> str:
+    return statement(reads[0].due.record.type, [one.question for one in reads])
+
+
+def _writing_draft(writes: Sequence[_Write]) -> Draft | None:
+    if not writes:
+        return None
+    together = [writes[0]] if writes[0].goes_alone else list(_together(writes))
+    items = [Item(one.due.entry_id, one.intent) for one in together]
+    if len(together) > 1:
+        return Draft("POST", "batch", _MINOR, _batch_body(together), items, is_batch=True)
+    one = together[0]
+    path = ENTITY[one.due.record.type].lower()
+    operation = {"operation": "void"} if one.intent == "void" else {}
+    return Draft("POST", path, {**operation, **_MINOR}, dumps(one.document), items)
+
+
+def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
+    """Those that cannot get into each other's way: one kind, one intent, no name, number or
+    invoice twice, because QuickBooks may work on the items of a batch at once."""
+    first = writes[0]
+    taken: set[str] = set()
+    count = 0
+    for one in writes:
+        alike = (one.due.record.type, one.intent) == (first.due.record.type, first.intent)
+        claims = _claims(one)
+        if alike and not one.goes_alone and count < BATCH and not claims & taken:
+            taken |= claims
+            count += 1
+            yield one
+
+
+def _claims(one: _Write) -> set[str]:
+    """What of a company's books this write touches beside its own object."""
+    document = one.document
+    claims = {
+        f"{key} {str(document[key]).casefold()}"
+        for key in ("DisplayName", "Name", "DocNumber")
+        if key in document
+    }
+    for line in document.get("Line", ()):
+        claims |= {f"invoice {linked['TxnId']}" for linked in line.get("LinkedTxn", ())}
+    return claims
+
+
+def _batch_body(writes: Sequence[_Write]) -> str:
+    return dumps(
+        {
+            "BatchItemRequest": [
+                {
+                    "bId": str(position),
+                    "operation": one.intent,
+                    ENTITY[one.due.record.type]: one.document,
+                }
+                for position, one in enumerate(writes)
+            ]
+        }
+    )

@@ -1,0 +1,67 @@
+"""Questions to QuickBooks: queries that we write, and read again from a stored request.
+
+Rows are paid for and calls are counted, so as many entries as ask alike share one query. The
+values stand in it in the order of the request's items.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.sales import RecordType
+from quickbooks.payloads import ENTITY
+
+MOST_ROWS = 1000  # Intuit's limit of one answer
+
+_LISTS = (RecordType.LEAD, RecordType.PRODUCT)  # inactive rows are hidden unless asked for
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to look up: rows of the kind whose property `name` is `value`."""
+
+    name: str
+    value: str
+    and_: str = ""  # a further condition; such a question goes alone
+
+    @property
+    def key(self) -> str:
+        """Names the question in an entry's knowledge."""
+        return f"{self.name}={self.value}{self.and_}"
+
+
+def on_day(day: str) -> str:
+    """A further condition: documents of this date."""
+    return f" AND TxnDate = '{day}'"
+
+
+def statement(type_: RecordType, questions: Sequence[Question]) -> str:
+    """One query for questions of one kind and property."""
+    first = questions[0]
+    values = ", ".join(_quoted(question.value) for question in questions)
+    condition = f"{first.name} IN ({values})"
+    if first.and_:
+        condition = f"{first.name} = {values}{first.and_}"
+    if type_ in _LISTS:
+        condition += " AND Active IN (true, false)"
+    entity = ENTITY[type_]
+    return f"SELECT * FROM {entity} WHERE {condition} MAXRESULTS {MOST_ROWS}"  # noqa: S608  (not SQL)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+_TAIL = re.compile(r"( AND Active IN \(true, false\))? MAXRESULTS \d+$")
+_DAY = re.compile(r" AND TxnDate = '[^']*'$")
+
+
+def asked(statement: str) -> list[Question]:
+    """The questions that a statement of ours asks, in the order of its values."""
+    name, _, rest = _TAIL.sub("", statement).partition(" WHERE ")[2].partition(" ")
+    day = _DAY.search(rest) if name == "CustomerRef" else None
+    values = re.findall(r"'((?:\\.|[^'\\])*)'", rest[: day.start()] if day else rest, re.DOTALL)
+    return [
+        Question(name, re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL), day[0] if day else "")
+        for value in values
+    ]

@@ -1,0 +1,311 @@
+"""What an answer means: for each entry in it, and for the company as a whole. Pure.
+
+The company's trouble comes first (it is nobody's fault and spends no attempt); then silence, of
+which nothing is concluded; then each item's own yes or no. What was found in answer to a question
+is only reported: `composing` judges it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs
+
+import structlog
+
+from models.base import Json
+from outbox.company import (
+    Answer,
+    Due,
+    Hold,
+    Item,
+    Learned,
+    Outcome,
+    Pause,
+    Problem,
+    Reading,
+    Rejected,
+    Remote,
+    Retry,
+    Sent,
+    Synced,
+)
+from quickbooks import matching
+from quickbooks.faults import (
+    Class,
+    RemoteFault,
+    class_of,
+    faults_in,
+    faults_of_item,
+    ours,
+    parse_json,
+    said,
+)
+from quickbooks.payloads import ENTITY
+from quickbooks.questions import Question, asked
+
+STALE_TRIES = 2  # a version refused twice in a row: someone is at work there
+THROTTLED = timedelta(seconds=60)  # Intuit's rule when it names no time
+LONGEST_KEPT = 10_000  # characters of an answer that did not simply succeed
+
+log = structlog.get_logger()
+
+
+def read(sent: Sent, answer: Answer) -> Reading:
+    """The company's trouble first; what is left is each item's own."""
+    if answer.problem:
+        return _read_problem(sent, answer.problem)
+    told = faults_in(answer.body)
+    kept = None if answer.status == 200 and not told else answer.body[:LONGEST_KEPT]
+    if trouble := _trouble_of(answer, told):
+        return Reading(_not_seen(sent), trouble, taken=False, kept_answer=kept)
+    if answer.status is not None and answer.status >= 500:
+        # A 500 may be the one record's own; what a gateway says, or a read gets, is an outage.
+        is_down = answer.status in (502, 503, 504) or sent.method == "GET"
+        down = Pause("outage") if is_down else None
+        return Reading(_not_seen(sent), down, kept_answer=kept)
+    if told:
+        return Reading(_refused_as_a_whole(sent, told), kept_answer=kept)
+    document = parse_json(answer.body)
+    if answer.status != 200 or document is None:
+        # Cut off, or not from QuickBooks at all: we know nothing of what became of it.
+        is_odd = answer.status not in (200, 408)
+        return Reading(_not_seen(sent), Pause("outage") if is_odd else None, kept_answer=kept)
+    if sent.method == "GET":
+        return Reading(_read_rows(sent, document))
+    if sent.path == "batch":
+        return _read_batch(sent, document, answer)
+    return Reading(_each(sent, lambda item, due: _written(item, due, document)))
+
+
+def _read_problem(sent: Sent, problem: Problem) -> Reading:
+    match problem:
+        case Problem.NOT_SENT:
+            return Reading(_not_seen(sent), Pause("outage"), taken=False)
+        case Problem.TOKENS_UNAVAILABLE:
+            return Reading(_not_seen(sent), Pause("outage"), taken=False)
+        case Problem.SIGNED_OUT:
+            return Reading(_not_seen(sent), Hold("signed_out"), taken=False)
+        case Problem.UNANSWERED:
+            return Reading(_not_seen(sent), Pause("outage") if sent.method == "GET" else None)
+
+
+def _not_seen(sent: Sent) -> dict[int, Outcome]:
+    """A question without an answer is asked again; a write without one stays open."""
+    if sent.method != "GET" or sent.looks_up:
+        return {}
+    return {item.entry_id: Learned({"unseen": True}) for item in sent.items}
+
+
+_HOLDS = {"120": "access_lost", "6190": "plan_lapsed", "10200": "company_reset"}
+
+
+def _trouble_of(answer: Answer, told: Sequence[RemoteFault]) -> Pause | Hold | None:
+    """What stands in the way of the whole company, and not of this request alone."""
+    if answer.status == 429:
+        return Pause("throttled", answer.retry_after or THROTTLED)
+    for fault in told:
+        if trouble := _company_trouble(fault, answer.retry_after):
+            return trouble
+    if answer.status == 401:
+        return Hold("signed_out")
+    if answer.status == 403:
+        return Pause("outage")  # no code of QuickBooks': something between us and it
+    return None
+
+
+def _company_trouble(fault: RemoteFault, retry_after: timedelta | None) -> Pause | Hold | None:
+    match class_of(fault):
+        case Class.HOLD:
+            return Hold(_HOLDS.get(fault.code, "signed_out"))
+        case Class.PAUSE if fault.code == "3001":
+            return Pause("throttled", retry_after or THROTTLED)
+        case Class.PAUSE:
+            return Pause("outage")
+        case _:
+            return None
+
+
+def _refused_as_a_whole(sent: Sent, told: Sequence[RemoteFault]) -> dict[int, Outcome]:
+    if sent.path == "batch":
+        # Nothing of it was done; one by one we learn whose fault it was.
+        return _each(sent, lambda _item, _due: Learned({"alone": True}))
+    if sent.method == "GET":
+        # A question it cannot read is our mistake, and each entry's to show.
+        return _each(sent, lambda _item, due: Rejected(said(told[0], due)))
+    return _each(sent, lambda item, due: _faulted(sent, item, due, told))
+
+
+def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict[int, Outcome]:
+    """The outcome of each open item; one that cannot be read is that entry's own trouble."""
+    outcomes: dict[int, Outcome] = {}
+    for item in sent.items:
+        due = sent.due.get(item.entry_id)
+        if due is None:
+            continue  # settled before
+        try:
+            outcome = outcome_of(item, due)
+        except Exception:
+            log.exception("an answer could not be read", entry=item.entry_id, dispatch=sent.id)
+            outcome = Rejected(ours("internal", due))
+        if outcome is not None:
+            outcomes[item.entry_id] = outcome
+    return outcomes
+
+
+def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
+    """Item by item; what the batch does not mention stays open."""
+    told: dict[str, Json] = {}
+    for one in document.get("BatchItemResponse") or []:
+        if isinstance(one, dict):
+            told[str(one.get("bId"))] = one
+    position_of = {item.entry_id: str(place) for place, item in enumerate(sent.items)}
+    trouble: Pause | Hold | None = None
+    faulty = False
+    for one in told.values():
+        for fault in faults_of_item(one):
+            faulty = True
+            trouble = trouble or _company_trouble(fault, answer.retry_after)
+
+    def outcome_of(item: Item, due: Due) -> Outcome | None:
+        one = told.get(position_of[item.entry_id])
+        if one is None:
+            return None
+        faults = faults_of_item(one)
+        if not faults:
+            return _written(item, due, one)
+        if any(_company_trouble(fault, None) for fault in faults):
+            # The company's trouble, but a definite no for this item: it is free, unspent.
+            return Learned()
+        return _faulted(sent, item, due, faults)
+
+    kept = answer.body[:LONGEST_KEPT] if faulty or len(told) < len(sent.items) else None
+    return Reading(_each(sent, outcome_of), trouble, kept_answer=kept)
+
+
+def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome | None:
+    """The object that came back. Without one the answer is incomplete, and the item stays open."""
+    found = document.get(ENTITY[due.record.type])
+    if not isinstance(found, dict) or not matching.is_object(found):
+        return None
+    return Synced(replace(matching.remote_of(found), voided=item.intent == "void"))
+
+
+# --- Reading what was asked for -----------------------------------------------------------------
+
+
+def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
+    """What was found for each entry, kept for `compose` to judge."""
+    response = document.get("QueryResponse")
+    if not isinstance(response, dict):
+        return _not_seen(sent)
+    questions = asked(parse_qs(sent.query)["query"][0])
+    question_of = dict(zip((item.entry_id for item in sent.items), questions, strict=True))
+
+    def outcome_of(item: Item, due: Due) -> Outcome:
+        rows = _rows(response, ENTITY[due.record.type])
+        question = question_of[item.entry_id]
+        row = next((row for row in rows if _answers(row, question, due)), None)
+        knowledge: Json = {
+            "seen": question.key,
+            "found": None if row is None else _kept(row),
+            "unseen": False,
+            "checked": True,
+        }
+        if item.intent == "read" and due.checks:
+            knowledge["compares"] = True  # with what is there, whatever we sent before
+        remote = matching.remote_of(row) if row is not None and item.intent == "read" else None
+        return Learned(knowledge, remote)
+
+    return _each(sent, outcome_of)
+
+
+def _rows(response: Json, entity: str) -> list[Json]:
+    listed = response.get(entity)
+    if not isinstance(listed, list):
+        return []
+    return [row for row in listed if isinstance(row, dict) and matching.is_object(row)]
+
+
+def _answers(row: Json, question: Question, due: Due) -> bool:
+    there = str(row.get(question.name, ""))
+    match question.name:
+        case "DisplayName" | "Name":
+            return matching.same_name(there, question.value)
+        case "DocNumber":
+            return there == question.value and _bears_mark(row, due)
+        case "CustomerRef":
+            return _bears_mark(row, due)
+        case _:
+            return there == question.value
+
+
+def _bears_mark(row: Json, due: Due) -> bool:
+    return due.payload["mark"] in str(row.get("PrivateNote", ""))
+
+
+def _kept(row: Json) -> Json:
+    """An object as it may be stored: numbers as strings, nothing of QuickBooks' own affairs."""
+    dropped = ("MetaData", "domain", "sparse", "CustomField", "LinkedTxn")
+    return {key: _plain(value) for key, value in row.items() if key not in dropped}
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case list():
+            return [_plain(each) for each in value]
+        case Decimal():
+            return str(value)
+        case _:
+            return value
+
+
+# --- Faults -------------------------------------------------------------------------------------
+
+
+def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> Outcome:
+    """A definite no for this item: what we do about it, by its code."""
+    fault = told[0]
+    match fault.code:
+        case "5010":
+            return _stale(sent, item, due, fault)
+        case "6240" if item.intent == "create":
+            if "seen" in due.knowledge and due.knowledge.get("name_taken"):
+                return Rejected(said(fault, due))
+            named = re.search(r"\bId\s*=\s*(\d+)", fault.detail)
+            return Learned({"name_holder": named[1]} if named else {"name_taken": True})
+        case "6140" if item.intent == "create":
+            if named := re.search(r"\bTxnId\s*=\s*(\d+)", fault.detail):
+                return Learned({"number_holder": named[1]})
+            return Rejected(said(fault, due))
+        case "600":
+            return Learned({"unseen": True})  # done already, it says: look for it
+        case "610" if item.intent == "void":
+            return Rejected(said(fault, due))
+    if class_of(fault) is Class.RETRY:
+        return Retry(said(fault, due))
+    return Rejected(said(fault, due))
+
+
+def _stale(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Outcome:
+    """Someone changed it over there: read it once, and write what is still to be written."""
+    tries = int(due.knowledge.get("stale", 0)) + 1
+    written = _document_of(sent, item, due)
+    if tries >= STALE_TRIES or not written:
+        return Rejected(said(fault, due))
+    remote = Remote(str(written["Id"]), str(written["SyncToken"]), stale=True)
+    return Learned({"stale": tries, "seen": None, "found": None}, remote)
+
+
+def _document_of(sent: Sent, item: Item, due: Due) -> Json | None:
+    """The document that this request carried for the item."""
+    body = parse_json(sent.body or "") or {}
+    if sent.path != "batch":
+        return body
+    place = [one.entry_id for one in sent.items].index(item.entry_id)
+    document = body["BatchItemRequest"][place].get(ENTITY[due.record.type])
+    return document if isinstance(document, dict) else None
