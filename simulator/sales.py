@@ -139,7 +139,7 @@ def _complete_currency(books: Books, draft: Document, customer: Document) -> Non
 
 
 def _complete_lines(books: Books, draft: Document, before: Document | None) -> list[Document]:
-    known = {text_of(line, "Id") for line in parts_of(before, "Line")} if before else set()
+    known = {text_of(line, "Id") for line in parts_of(before or {}, "Line") if "Id" in line}
     highest = max((int(each) for each in known if each.isdigit()), default=0)
     lines: list[Document] = []
     discounts = 0
