@@ -9,6 +9,7 @@ from views.access import current_organization, person
 from views.accounts import accounts
 from views.admin import admin
 from views.connection import connection
+from views.health import health
 from views.invoices import invoices
 from views.jobs import jobs
 from views.leads import leads
@@ -42,6 +43,7 @@ def register(app: Flask) -> None:
         outbox,
         live,
         admin,
+        health,
     ):
         app.register_blueprint(blueprint)
 

@@ -24,7 +24,7 @@ from views.outbox import tell
 from views.paging import asked, containing, page_of
 from views.panel import chapters_of, laid_out
 from views.rows import rows_of
-from views.status import KINDS
+from views.status import KINDS, PACE
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 admin.before_request(admins_only)
@@ -87,7 +87,7 @@ def health() -> Health:
         session()
         .execute(
             select(
-                func.count().filter(Lane.pause_until > now),
+                func.count().filter(Lane.pause_until > now, Lane.pause_reason != PACE),
                 func.count().filter(Lane.state == LaneState.HELD),
                 func.count().filter(Lane.state == LaneState.CLOSED),
                 func.count().filter(Lane.lease_until > now),

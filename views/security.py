@@ -59,9 +59,9 @@ def register(app: Flask) -> None:
         MAX_FORM_PARTS=5_000,
     )
     app.url_map.converters["key"] = Key
+    app.before_request(name_request)  # first: what others refuse has a name too
     csrf.init_app(app)
     limiter.init_app(app)
-    app.before_request(name_request)
     app.after_request(protect)
     app.after_request(tell)
     app.url_defaults(_version_static_files)

@@ -35,6 +35,7 @@ HOLDS = {
     "access_lost": "QuickBooks refuses our access. Reconnect, and it will be sent.",
     "plan_lapsed": "The QuickBooks plan has lapsed. Once it is paid, it will be sent.",
 }
+PACE = "pace"  # a rest of seconds, to stay under QuickBooks' limits: nobody's trouble
 PAUSES = {
     "throttled": "QuickBooks is busy.",
     "outage": "QuickBooks can't be reached right now.",
@@ -127,7 +128,7 @@ def _belongs(connection: Connection | None) -> str:
 
 def _next_try(it: Situation, now: datetime) -> tuple[datetime | None, str | None]:
     lane, entry = it.entry.lane, it.entry
-    if lane.pause_until and lane.pause_until > now:
+    if lane.pause_until and lane.pause_until > now and lane.pause_reason != PACE:
         return lane.pause_until, PAUSES.get(lane.pause_reason or "", PAUSES["outage"])
     if entry.available_at > now and entry.attempts:
         return entry.available_at, "QuickBooks could not take it a moment ago."
