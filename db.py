@@ -19,7 +19,11 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_timeout=10,
         pool_pre_ping=True,  # heals by itself after a database restart
         hide_parameters=True,  # an error's text tells the statement, and no customer's values
-        connect_args={"application_name": "dunahub", "options": "-c timezone=UTC"},
+        connect_args={
+            "application_name": "dunahub",
+            "options": "-c timezone=UTC",
+            "connect_timeout": 5,  # seconds; a database that is away must not hold a thread
+        },
     )
 
 

@@ -3,13 +3,26 @@
 PORT and WEB_CONCURRENCY (processes) are gunicorn's own variables.
 """
 
+import os
+import shutil
+import tempfile
+
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-import logs
-from outbox import scheduler
+# Counters of several workers add up through files in a folder, which must be known before the
+# first counter is made. The arbiter makes it, its workers inherit it.
+FIGURES = "PROMETHEUS_MULTIPROC_DIR"
+if FIGURES not in os.environ:
+    os.environ[FIGURES] = tempfile.mkdtemp(prefix="dunahub-metrics-")
+    os.environ["DUNAHUB_METRICS_DIR"] = os.environ[FIGURES]  # ours to remove
+
+from prometheus_client import multiprocess  # noqa: E402
+
+import logs  # noqa: E402
+from outbox import scheduler  # noqa: E402
 
 logs.configure()
 
@@ -46,3 +59,13 @@ def post_worker_init(worker: Worker) -> None:
 def worker_exit(_arbiter: Arbiter, _worker: Worker) -> None:
     """Runs in the worker after its last request: on TERM, a reload, or its own end."""
     scheduler.stop()
+
+
+def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
+    """Runs in the arbiter: the gauges of a worker that is gone no longer count."""
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(_arbiter: Arbiter) -> None:
+    if folder := os.environ.get("DUNAHUB_METRICS_DIR"):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ a shell. A write that would go around it (bulk UPDATE, text(), a session without
 4. A later flush of the same transaction rewrites the entry: one transaction, one entry a record.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -39,8 +40,11 @@ from outbox.company import Record
 
 Wake = Callable[[int], None]
 
+log = logging.getLogger("dunahub.capture")
+
 _WAKES = "outbox.lanes_to_wake"  # lanes that got entries in this transaction
 _OWN = "outbox.entries_of_this_transaction"  # record → entry number
+_NEW = "outbox.new_entries"  # their numbers, told in the log once they are committed
 _ALLOWED = "outbox.flush_is_captured"  # on the connection, while a captured flush runs
 
 
@@ -80,6 +84,8 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
         # Also fires when a SAVEPOINT is released, while the outer transaction may still roll back.
         if session.in_nested_transaction():
             return
+        if entries := session.info.pop(_NEW, None):
+            log.info("captured", extra={"entries": entries})
         for lane_id in session.info.pop(_WAKES, ()):
             if wake is not None:
                 wake(lane_id)
@@ -88,6 +94,7 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
     def forget(session: Session) -> None:
         if not session.in_nested_transaction():
             session.info.pop(_WAKES, None)
+            session.info.pop(_NEW, None)
 
 
 def wake_after_commit(session: Session, lanes: Iterable[int]) -> None:
@@ -153,6 +160,7 @@ def _capture_kind(session: Session, type_: RecordType, ids: Sequence[int]) -> No
     rows = connection.execute(_CAPTURE[type_], {"record_ids": new, "created_ids": created})
     for row in rows:
         own[Record(type_, row.aggregate_id)] = row.id
+        session.info.setdefault(_NEW, []).append(row.id)
         wake_after_commit(session, [row.lane_id])
 
 

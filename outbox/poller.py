@@ -7,6 +7,7 @@ the writers of this process and, as a net, once a second by the scheduler.
 """
 
 import heapq
+import logging
 import random
 import threading
 import time
@@ -29,6 +30,7 @@ QUANTUM = 10  # dispatches a lane may send before the others get their turn
 STOP_WAIT = timedelta(seconds=8)  # how long a stop waits for calls in hand
 
 log = structlog.get_logger()
+calls = logging.getLogger("dunahub.calls")  # one line a call: nothing where logs aren't set up
 
 
 def drain_lane(
@@ -66,12 +68,34 @@ def _drain(
             log.warning("not sent: too little lease left", dispatch=sent.id)
             return timedelta(0)
         metrics.DISPATCHES.inc()
+        called_at = time.monotonic()
         answer = company.send(sent)  # no transaction is open here
+        _note_answer(sent, answer, time.monotonic() - called_at)
         reading = _read(company, sent, answer)
         if settle(sessions, claim, sent, answer, reading) is None:
             return None
     release(sessions, claim)
     return timedelta(0)
+
+
+def _note_answer(sent: Sent, answer: Answer, seconds: float) -> None:
+    """The last link of the trace: web request → entries ("captured") → this call → intuit_tid."""
+    class_ = metrics.class_of(answer)
+    metrics.ANSWERS.labels(class_).inc()
+    calls.info(
+        "answered",
+        extra={
+            "dispatch": sent.id,
+            "lane": sent.lane_id,
+            "entries": [item.entry_id for item in sent.items],
+            "call": f"{sent.method} {sent.path}",
+            "requestid": sent.request_id,
+            "answer": class_,
+            "status": answer.status,
+            "intuit_tid": answer.trace_id,
+            "ms": round(seconds * 1000),
+        },
+    )
 
 
 def _read(company: Company, sent: Sent, answer: Answer) -> Reading:
@@ -218,6 +242,7 @@ class Poller:
         for lane_id in due:
             self._turns.want(lane_id)
         self.last_look_at = time.monotonic()
+        metrics.LAST_LOOK.set_to_current_time()
 
     def stop(self) -> bool:
         """Starts no new call and waits for those in hand. False when one was still out."""

@@ -256,6 +256,8 @@ _SETTLE_ENTRIES = text(
         waits_for_type text, waits_for_id bigint, keeps_fault boolean, fault_code text,
         fault_about jsonb, fault_field text, fault_detail text, knowledge jsonb, checks boolean)
     WHERE entry.id = row.entry_id AND entry.state = 'pending'
+    RETURNING entry.id, entry.state,
+              extract(epoch FROM clock_timestamp() - entry.created_at) AS seconds
     """
 )
 
@@ -297,10 +299,13 @@ def settle_entries(
     rows = [
         _row(entry_id, outcome, history.get(entry_id)) for entry_id, outcome in outcomes.items()
     ]
-    session.execute(
+    settled = session.execute(
         _SETTLE_ENTRIES,
         {"rows": _as_json([asdict(row) for row in rows]), "trace_id": trace_id},
     )
+    for entry in settled:
+        if entry.state == State.SYNCED and not due[entry.id].checks:  # sent again: not a delay
+            metrics.DELAYS.observe(max(0.0, float(entry.seconds)))
     moved = [row.entry_id for row in rows if row.state != State.PENDING]
     _release(session, lane_id, [due[entry_id].record for entry_id in moved])
     _release_newer(session, lane_id, outcomes.keys() - set(moved))

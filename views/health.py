@@ -1,0 +1,187 @@
+"""For machines that look after us: alive, ready, and how it goes. Nothing of any customer."""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+
+import structlog
+from alembic.script import ScriptDirectory
+from flask import Blueprint, Response, abort, jsonify, request
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    generate_latest,
+    multiprocess,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from models.notices import Notice
+from models.quickbooks import Connection
+from outbox import metrics, scheduler
+from views.access import dunahub, public
+
+health = Blueprint("health", __name__)
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+PATIENCE = "3s"  # for the database; whoever asks gives up soon after
+LOOK_TIMEOUT = 30.0  # seconds without a look of the poller: it looks every second
+
+log = structlog.get_logger()
+
+
+@health.get("/healthz")
+@public
+def healthz() -> Response:
+    """Alive: this process answers. Asks nothing of anyone, so a broken database restarts nobody."""
+    return _json({"status": "ok"}, 200)
+
+
+@health.get("/readyz")
+@public
+def readyz() -> Response:
+    """Whether this process can do its work, and if not, why not."""
+    problems: list[str] = []
+    answer: dict[str, object] = {}
+    try:
+        with dunahub().sessions() as session:
+            session.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'"))
+            answer["database"] = "ok"
+            answer["migrations"] = _migrations(session, problems)
+            answer["waiting"], oldest = metrics.waiting(session)
+            answer["oldest_due_seconds"] = round(oldest, 1)
+    except SQLAlchemyError as problem:
+        log.error("not ready: the database does not answer", problem=type(problem).__name__)
+        answer.setdefault("database", "unavailable")
+        problems.append("The database does not answer.")
+    answer["last_look_seconds"] = _last_look(problems)
+    answer["problems"] = problems
+    return _json(
+        {"status": "not ready" if problems else "ready", **answer}, 503 if problems else 200
+    )
+
+
+def _migrations(session: Session, problems: list[str]) -> str:
+    """Behind is not ready. Ahead is: the next release migrates while this one still serves."""
+    if not session.scalar(text("SELECT to_regclass('alembic_version')")):
+        problems.append("The database has no schema yet: run alembic upgrade head.")
+        return "none"
+    at = session.scalar(text("SELECT version_num FROM alembic_version"))
+    if at == _known()[0] or at not in _known():
+        return "at head" if at == _known()[0] else "ahead of this release"
+    problems.append("The database is behind this release: run alembic upgrade head.")
+    return "behind"
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    """The schema versions of this release, newest first."""
+    return tuple(one.revision for one in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+
+
+def _last_look(problems: list[str]) -> float | None:
+    """None where pages are served and nothing is drained, as in a shell."""
+    engine = scheduler.current()
+    if engine is None:
+        return None
+    if engine.seconds_since_look > LOOK_TIMEOUT:
+        problems.append("The poller has not looked for work for a while.")
+    return round(engine.seconds_since_look, 1)
+
+
+def _json(answer: dict[str, object], status: int) -> Response:
+    response = jsonify(answer)
+    response.status_code = status
+    return response
+
+
+# --- Figures --------------------------------------------------------------------------------------
+
+
+@health.get("/metrics")
+@public
+def figures() -> Response:
+    """For Prometheus: with the token, or without one from this machine."""
+    if not _may_see_figures():
+        abort(404)
+    text_ = generate_latest(_counters()) + generate_latest(_gauges())
+    return Response(text_, content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_see_figures() -> bool:
+    token = dunahub().config.metrics_token
+    if token:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return secrets.compare_digest(given.encode(), token.encode())
+    # Whoever came through a proxy on this machine is not from this machine.
+    came_through = {"X-Forwarded-For", "X-Real-Ip", "Forwarded"} & set(request.headers.keys())
+    try:
+        return not came_through and ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False  # a Unix socket: whoever it is, it is a proxy
+
+
+def _counters() -> CollectorRegistry:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+def _gauges() -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_FromDatabase())
+    return registry
+
+
+class _FromDatabase(Collector):
+    """Asked anew at each scrape. Without a database the counters are told all the same."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        began = time.monotonic()
+        up = GaugeMetricFamily("dunahub_database_up", "Whether the database answered this scrape")
+        try:
+            with dunahub().sessions() as session:
+                session.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'"))
+                found = [*metrics.gauges(session), *_standing(session)]
+        except SQLAlchemyError as problem:
+            log.error("no figures: the database does not answer", problem=type(problem).__name__)
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield from found
+        yield GaugeMetricFamily(
+            "dunahub_scrape_seconds", "What reading these figures took", time.monotonic() - began
+        )
+
+
+def _standing(session: Session) -> Iterator[GaugeMetricFamily]:
+    connections = GaugeMetricFamily(
+        "dunahub_quickbooks_connections", "Connections, by status", labels=["status"]
+    )
+    counts = select(Connection.status, func.count()).group_by(Connection.status)
+    for status, count in session.execute(counts):
+        connections.add_metric([status], count)
+    yield connections
+    notices = GaugeMetricFamily(
+        "dunahub_notices_lasting", "Conditions that last, by kind", labels=["kind"]
+    )
+    lasting = select(Notice.kind, func.count()).where(Notice.lasts).group_by(Notice.kind)
+    for kind, count in session.execute(lasting):
+        notices.add_metric([kind], count)
+    yield notices
+    untold = select(func.count()).where(Notice.lasts, Notice.told_at.is_(None), Notice.attempts > 0)
+    yield GaugeMetricFamily(
+        "dunahub_notices_untold", "E-mails that could not be sent yet", session.scalar(untold) or 0
+    )
