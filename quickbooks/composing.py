@@ -247,15 +247,28 @@ def _changes(
     settings: Json,
 ) -> Document:
     """What to write: only what changed here since it last arrived, and only what differs there."""
-    if found is not None and (due.before is None or due.knowledge.get("compares")):
-        return matching.differences(document, found, ignoring=_NOT_OURS)
-    if due.before is None:
+    before = _document_before(due, links, settings)
+    if found is not None and (before is None or due.knowledge.get("compares")):
+        changes = matching.differences(document, found, ignoring=_NOT_OURS)
+        return payloads.completed(changes, document)
+    if before is None:
         return document
-    before = payloads.document(due.record, due.before, links, settings)
     changes = payloads.changed(before, document)
     if found is not None and not matching.differences(changes, found):
         return {}
     return changes
+
+
+def _document_before(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
+    """What arrived last, as a document. What it needed then, and now no more, may be anything."""
+    if due.before is None:
+        return None
+    needed = (Record(RecordType(need["type"]), need["id"]) for need in due.before["needs"])
+    then = {**dict.fromkeys(needed, Remote("", "")), **links}
+    try:
+        return payloads.document(due.record, due.before, then, settings)
+    except NotWritable:
+        return None  # by today's settings it could not be written any more
 
 
 # Written with the document and then QuickBooks': a bookkeeper may add to the note, and what tax

@@ -130,8 +130,13 @@ def changed(before: Document, now: Document) -> Document:
     """What an update must say to turn `before` into `now`: new values, and cleared ones."""
     changes = {key: value for key, value in now.items() if before.get(key) != value}
     changes |= {key: _CLEARED[key] for key in before if key not in now and key in _CLEARED}
+    return completed(changes, now)
+
+
+def completed(changes: Document, document: Document) -> Document:
+    """The changes with what must not go without them; nothing when there are none."""
     if any(key in changes for key in _TOGETHER):
-        changes |= {key: now[key] for key in _TOGETHER if key in now}
+        return changes | {key: document[key] for key in _TOGETHER if key in document}
     return changes
 
 

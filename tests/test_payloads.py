@@ -43,7 +43,8 @@ def a_lead(**fields: Any) -> Json:
     nothing = dict.fromkeys(
         "company_name email phone street city state postal_code notes".split(), ""
     )
-    return {"name": "Green Lawn Co", "quickbooks_name": None, **nothing, **fields}
+    name: Json = {"name": "Green Lawn Co", "quickbooks_name": None, "needs": []}
+    return {**name, **nothing, **fields}
 
 
 def a_line(quantity: str = "1", price: str = "100", **fields: Any) -> Json:
@@ -65,7 +66,12 @@ def an_invoice(*lines: Json, tax_rate: str = "0", **fields: Any) -> Json:
     subtotal = sum((Decimal(line["amount"]) for line in lines), Decimal("0.00"))
     taxable = sum((Decimal(line["amount"]) for line in lines if line["taxable"]), Decimal(0))
     tax = (taxable * Decimal(tax_rate) / 100).quantize(CENT, ROUND_HALF_UP)
+    products = {line["product_id"] for line in lines if line["product_id"] is not None}
     return {
+        "needs": [
+            {"type": "lead", "id": fields.get("lead_id", 1)},
+            *({"type": "product", "id": id_} for id_ in sorted(products)),
+        ],
         "lead_id": 1,
         "lead_name": "Green Lawn Co",
         "number": "1042",
@@ -84,6 +90,7 @@ def an_invoice(*lines: Json, tax_rate: str = "0", **fields: Any) -> Json:
 
 def a_payment(amount: str, **fields: Any) -> Json:
     return {
+        "needs": [{"type": "lead", "id": 1}, {"type": "invoice", "id": 3}],
         "invoice_id": 3,
         "invoice_number": "1042",
         "lead_id": 1,

@@ -159,6 +159,22 @@ def test_without_knowing_what_arrived_before_nothing_is_blanked() -> None:
     }
 
 
+def test_what_was_needed_before_and_no_more_is_not_waited_for() -> None:
+    before = an_invoice(a_line(), a_line(product_id=77), lead_id=88)
+    body = body_of(draft_of(bill(before=before)))
+    assert body["CustomerRef"] == {"value": "58"}
+    assert len(body["Line"]) == 1
+    assert "TxnDate" not in body
+
+
+def test_lines_that_differ_over_there_go_with_their_tax() -> None:
+    payload = an_invoice(a_line(taxable=True), tax_rate="8")
+    found = {"Id": "130", "SyncToken": "2", "TotalAmt": "5", "Line": []}
+    knowledge = {"seen": "Id=130", "found": found, "compares": True}
+    due = Due(3, INVOICE, Operation.SAVE, payload, knowledge=knowledge)
+    assert body_of(draft_of(due))["TxnTaxDetail"]["TotalTax"] == 8
+
+
 def test_a_changed_payment_takes_its_lines_along() -> None:
     links = {**ALL, PAYMENT: Remote("163", "1")}
     before = a_payment("40.00", note="old")
