@@ -4,15 +4,15 @@ import random
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
+from itertools import count
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from config import Config
-from db import Sessions, make_engine, make_sessions
-from models.outbox import DispatchItem, Entry, Link
-from outbox.capture import attach
+from db import Sessions
+from models.outbox import DispatchItem, Entry, Link, State
 from outbox.watchdog import release_forgotten_waiters
 from simulator.testing import Books, SimulatorHandle
 from tests.support import connected
@@ -31,23 +31,21 @@ def zygote() -> Iterator[Zygote]:
 
 
 class Rehearsal:
-    """One firm in a database and a company of its own, with a mixed chain about to go out."""
+    """A firm with a company of its own, and a mixed chain that is about to go out."""
 
     def __init__(
-        self, environ: dict[str, str], database_url: str, simulator: SimulatorHandle, name: str
+        self, sessions: Sessions, config: Config, simulator: SimulatorHandle, number: int
     ) -> None:
-        self.environ = environ | {"DATABASE_URL": database_url}
-        self.config = Config.from_environ(self.environ)
+        self.sessions = sessions
+        self.config = config
         self.simulator = simulator
-        self.engine: Engine = make_engine(database_url, pool_size=2)
-        self.sessions: Sessions = make_sessions(self.engine)
-        attach(self.sessions)
-        self.realm = simulator.add_company(name)
-        with self.sessions() as session:
+        self.number = number
+        self.realm = simulator.add_company(f"Company {number}")
+        with sessions() as session:
             self._write(session)
 
     def _write(self, session: Session) -> None:
-        owner = new_owner(session)
+        owner = new_owner(session, email=f"owner{self.number}@example.com")
         firm = firm_of(owner)
         self.lane = connect(self.sessions, self.config, owner, self.realm).lane_id
         lead = new_lead(firm)
@@ -83,15 +81,13 @@ class Rehearsal:
     def judge(self) -> None:
         judge_books(self.simulator.books(self.realm))
         with self.sessions() as session:
-            left = session.execute(
-                select(Entry.aggregate_type, Entry.state, Entry.fault_code).where(
-                    Entry.state.in_(["pending", "failed"])
-                )
-            ).all()
-            assert left == []
-            assert not session.query(DispatchItem).filter(DispatchItem.outcome.is_(None)).count()
-            assert session.query(Link).count() == 8
-            assert not session.query(Entry).filter(Entry.attempts > 0).count()
+            mine = session.query(Entry).filter(Entry.lane_id == self.lane)
+            left = mine.filter(Entry.state.in_([State.PENDING, State.FAILED])).all()
+            assert [(one.aggregate_type, one.state, one.fault_code) for one in left] == []
+            assert not mine.filter(Entry.attempts > 0).count()
+            assert session.query(Link).filter(Link.lane_id == self.lane).count() == 8
+            open_items = session.query(DispatchItem).filter(DispatchItem.outcome.is_(None))
+            assert not open_items.filter(DispatchItem.lane_id == self.lane).count()
         assert release_forgotten_waiters(self.sessions) == 0
 
 
@@ -117,50 +113,48 @@ def judge_books(books: Books) -> None:
 
 @pytest.fixture
 def rehearse(
-    environ: dict[str, str], simulator: SimulatorHandle, new_database: Callable[[], str]
-) -> Iterator[Callable[[], Rehearsal]]:
-    made: list[Rehearsal] = []
-
-    def make() -> Rehearsal:
-        rehearsal = Rehearsal(environ, new_database(), simulator, f"Company {len(made)}")
-        made.append(rehearsal)
-        return rehearsal
-
-    yield make
-    for rehearsal in made:
-        rehearsal.engine.dispose()
+    sessions: Sessions, config: Config, simulator: SimulatorHandle
+) -> Callable[[], Rehearsal]:
+    numbers = count()
+    return lambda: Rehearsal(sessions, config, simulator, next(numbers))
 
 
 def test_killed_at_points_chosen_by_chance(
     zygote: Zygote, environ: dict[str, str], rehearse: Callable[[], Rehearsal]
 ) -> None:
-    steps = count_steps(zygote, rehearse)
+    steps = count_steps(zygote, environ, rehearse)
     seed = random.randrange(10_000)
     points = sorted(random.Random(seed).sample(range(1, len(steps) + 1), SAMPLE))
     print(f"seed {seed}: {points} of {len(steps)}")  # noqa: T201  (shown when it fails)
     for point in points:
-        kill_and_judge(zygote, rehearse(), point, steps)
+        kill_and_judge(zygote, environ, rehearse(), point, steps)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-def test_killed_at_every_point(zygote: Zygote, rehearse: Callable[[], Rehearsal]) -> None:
-    steps = count_steps(zygote, rehearse)
+def test_killed_at_every_point(
+    zygote: Zygote, environ: dict[str, str], rehearse: Callable[[], Rehearsal]
+) -> None:
+    steps = count_steps(zygote, environ, rehearse)
     for point in range(1, len(steps) + 1):
-        kill_and_judge(zygote, rehearse(), point, steps)
+        kill_and_judge(zygote, environ, rehearse(), point, steps)
 
 
-def count_steps(zygote: Zygote, rehearse: Callable[[], Rehearsal]) -> list[str]:
+def count_steps(
+    zygote: Zygote, environ: dict[str, str], rehearse: Callable[[], Rehearsal]
+) -> list[str]:
     """The boundaries that a drain passes when nobody kills it."""
     whole = rehearse()
-    steps = zygote.drain(whole.environ, whole.lane)
+    steps = zygote.drain(environ, whole.lane)
     whole.judge()
     assert steps.count("a call begins") == steps.count("its bytes are out")
     return steps
 
 
-def kill_and_judge(zygote: Zygote, rehearsal: Rehearsal, point: int, steps: list[str]) -> None:
-    zygote.drain(rehearsal.environ, rehearsal.lane, die_at=point)
+def kill_and_judge(
+    zygote: Zygote, environ: dict[str, str], rehearsal: Rehearsal, point: int, steps: list[str]
+) -> None:
+    zygote.drain(environ, rehearsal.lane, die_at=point)
     rehearsal.recover()
     try:
         rehearsal.judge()
