@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+import traceback
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -168,7 +169,7 @@ class Api:
         return replay
 
     def _remember(self, visit: Visit, company: Company, key: str, answer: Answer) -> None:
-        if answer.status == 200 or company.switches.replay_faults:
+        if answer.status == 200 or (company.switches.replay_faults and answer.status < 500):
             now = self.simulator.clock.now()
             replay = Replay(answer.status, answer.body, _digest(visit, visit.raw), now)
             self.simulator.world.remember(company, key, replay)
@@ -227,6 +228,11 @@ class Api:
             answer = self._dispatch(visit, books)
         except Refusal as refusal:
             answer = self._refuse(visit, company, *refusal.faults)
+        except Exception:  # a bug of ours: loud here, and to the client as Intuit's own would be
+            traceback.print_exc()
+            answer = self._refuse(
+                visit, company, refusals.internal_error("see the simulator's log")
+            )
         self.simulator.log.commit()
         return answer
 

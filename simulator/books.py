@@ -9,7 +9,6 @@ from decimal import Decimal
 from simulator import refusals
 from simulator.clock import timestamp
 from simulator.documents import (
-    ZERO,
     Document,
     Json,
     money,
@@ -204,6 +203,3 @@ def is_blank(value: Json) -> bool:
     if isinstance(value, dict):
         return all(each == "" for each in value.values())
     return value == ""
-
-
-__all__ = ["ZERO", "Books", "is_blank"]

@@ -45,7 +45,7 @@ def parse_moment(text: str) -> datetime:
 
 def parse_day(text: str) -> date:
     """`2026-01-31`, also with a time or offset behind it, which QuickBooks ignores."""
-    return datetime.strptime(text[:10], "%Y-%m-%d").date()
+    return date.fromisoformat(text[:10])
 
 
 def days_after(day: date, days: int) -> str:

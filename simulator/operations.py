@@ -18,12 +18,9 @@ from simulator.documents import (
     ref_of,
     text_of,
 )
-from simulator.refusals import Refusal, Stage
+from simulator.refusals import Refusal
 from simulator.schema import COMMON, NAME_ENTITIES, SALES_FORMS, AsSent, Computed, Entity
 from simulator.validation import Reader, check_id, check_required
-
-# What a client may not set and an update therefore always keeps.
-KEPT_ON_UPDATE = ("MetaData",)
 
 
 def read(books: Books, entity: Entity, object_id: str) -> Document:
@@ -359,6 +356,3 @@ def touch(books: Books, entity: str, object_id: str) -> None:
     document = books.company.get(entity, object_id)
     if document:
         books.world.put(books.company, entity, books.changed(document))
-
-
-__all__ = ["Stage", "delete", "read", "save", "send", "touch", "void"]

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from simulator import refusals
 from simulator.clock import parse_day
 from simulator.documents import Document, Json, money, plain
-from simulator.refusals import Fault, Refusal, Stage
+from simulator.refusals import Fault, Refusal
 from simulator.schema import (
     AsSent,
     Computed,
@@ -254,6 +254,3 @@ def checked_path_id(value: str) -> str:
     if not _ID.match(value):
         raise Refusal(refusals.invalid_id(value))
     return value
-
-
-__all__ = ["Reader", "Stage", "check_id", "check_required", "checked_path_id"]

@@ -382,7 +382,7 @@ def explore(simulator: SimulatorHandle, examples: int, steps: int) -> None:
 
 
 def test_random_calls_leave_the_books_balanced(simulator: SimulatorHandle) -> None:
-    explore(simulator, examples=15, steps=30)
+    explore(simulator, examples=20, steps=35)
 
 
 @pytest.mark.full
