@@ -44,6 +44,9 @@ PUBLIC = {
     "accounts.enter",
     "accounts.show_sign_up",
     "accounts.sign_up",
+    "health.healthz",  # for machines: figures, no names
+    "health.readyz",
+    "health.figures",
 }
 UNTESTED = {"static"}
 EMAILS = {
@@ -253,7 +256,7 @@ def test_only_admins_find_the_admin_pages(app: Flask, world: World) -> None:
 
 
 def test_every_route_stands_behind_a_door_this_test_knows(app: Flask, world: World) -> None:
-    known = FIRM_BLUEPRINTS | QUICKBOOKS_BLUEPRINTS | {"admin", "accounts"}
+    known = FIRM_BLUEPRINTS | QUICKBOOKS_BLUEPRINTS | {"admin", "accounts", "health"}
     assert {door.blueprint for door in doors(app, world.keys)} <= known
 
 
