@@ -1,33 +1,41 @@
-"""Old synced and superseded entries leave the table, in small batches. Never a record's newest."""
+"""Old synced and superseded entries leave the table, in small batches. Never a record's newest.
+
+It goes through the table by number, a slice at a time: each statement is short whatever the size
+of the table, needs no index of its own, and holds no snapshot under which dead rows would pile up.
+"""
 
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from db import Sessions
 
-KEPT = timedelta(days=180)  # history of what went well; failures stay until they are resolved
-BATCH = 1000
+KEPT = timedelta(days=180)  # history of what went well …
+FAILURES_KEPT = timedelta(days=730)  # … and of what did not, though it is resolved
+SLICE = 5000  # numbers looked at by one statement
 
 log = structlog.get_logger()
 
+# Failed, skipped and waiting entries stay until a person or the engine has resolved them.
 _PRUNE_ENTRIES = text(
     """
     WITH old AS (
         SELECT entry.id FROM outbox AS entry
-        WHERE entry.state IN ('synced', 'superseded')
+        WHERE entry.id > :after AND entry.id <= :after + :slice
+          AND entry.state IN ('synced', 'superseded')
           AND entry.settled_at < clock_timestamp() - CAST(:kept AS interval)
           AND EXISTS (SELECT FROM outbox AS newer
                       WHERE newer.aggregate_type = entry.aggregate_type
                         AND newer.aggregate_id = entry.aggregate_id
-                        AND newer.lane_id = entry.lane_id AND newer.id > entry.id
-                        -- what arrived last tells the next update what changed since
-                        AND newer.state = 'synced')
+                        AND newer.lane_id = entry.lane_id AND newer.id > entry.id)
           AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
                           WHERE item.entry_id = entry.id AND item.outcome IS NULL)
-        ORDER BY entry.id
-        LIMIT :batch
+          AND (entry.settled_at < clock_timestamp() - CAST(:failures_kept AS interval)
+               OR entry.fault_code IS NULL
+                  AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
+                                  WHERE item.entry_id = entry.id
+                                    AND item.outcome IN ('rejected', 'retry', 'unknown')))
         FOR UPDATE OF entry SKIP LOCKED
     ), items AS (
         DELETE FROM outbox_dispatch_items USING old WHERE entry_id = old.id
@@ -36,33 +44,55 @@ _PRUNE_ENTRIES = text(
     """
 )
 
+# What is left of a dispatch when all its entries are gone.
 _PRUNE_DISPATCHES = text(
     """
     DELETE FROM outbox_dispatches AS dispatch
-    WHERE dispatch.id IN (
-        SELECT old.id FROM outbox_dispatches AS old
-        WHERE old.created_at < clock_timestamp() - CAST(:kept AS interval)
-          AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
-                          WHERE item.dispatch_id = old.id)
-        ORDER BY old.id
-        LIMIT :batch
-    )
+    WHERE dispatch.id > :after AND dispatch.id <= :after + :slice
+      AND dispatch.created_at < clock_timestamp() - CAST(:kept AS interval)
+      AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
+                      WHERE item.dispatch_id = dispatch.id)
     """
 )
 
+# Numbers rise with time: where the first young row stands, the rest is young too.
+_NEXT_OLD = {
+    table: text(
+        f"""
+        SELECT oldest.id - 1 AS before FROM (
+            SELECT id, created_at FROM {table} WHERE id > :after ORDER BY id LIMIT 1
+        ) AS oldest
+        WHERE oldest.created_at < clock_timestamp() - CAST(:kept AS interval)
+        """  # noqa: S608  (the table's name is a constant of ours)
+    )
+    for table in ("outbox", "outbox_dispatches")
+}
 
-def prune(sessions: Sessions, kept: timedelta = KEPT) -> int:
+
+def prune(
+    sessions: Sessions, kept: timedelta = KEPT, failures_kept: timedelta = FAILURES_KEPT
+) -> int:
     """Deletes settled history older than `kept`. Says how many entries went."""
-    pruned = 0
-    for statement in (_PRUNE_ENTRIES, _PRUNE_DISPATCHES):
-        while True:
-            with sessions.begin() as session:
-                result = session.execute(statement, {"kept": kept, "batch": BATCH})
-                count = getattr(result, "rowcount", 0)
-            if statement is _PRUNE_ENTRIES:
-                pruned += count
-            if count < BATCH:
-                break
+    limits = {"kept": kept, "failures_kept": max(kept, failures_kept), "slice": SLICE}
+    pruned = _prune(sessions, "outbox", _PRUNE_ENTRIES, limits)
+    _prune(sessions, "outbox_dispatches", _PRUNE_DISPATCHES, limits)
     if pruned:
         log.info("pruned", entries=pruned)
     return pruned
+
+
+def _prune(sessions: Sessions, table: str, statement: TextClause, limits: dict[str, object]) -> int:
+    pruned, after = 0, _next_old(sessions, table, 0, limits)
+    while after is not None:
+        with sessions.begin() as session:
+            result = session.execute(statement, {**limits, "after": after})
+            pruned += getattr(result, "rowcount", 0)
+        after = _next_old(sessions, table, after + SLICE, limits)
+    return pruned
+
+
+def _next_old(sessions: Sessions, table: str, after: int, limits: dict[str, object]) -> int | None:
+    """The number before the next old row; None when all that follow are young."""
+    with sessions() as session:
+        row = session.execute(_NEXT_OLD[table], {**limits, "after": after}).one_or_none()
+    return None if row is None else row.before

@@ -47,7 +47,7 @@ class Engine:
         self._poller = Poller(sessions, company, config)
         self._jobs = (
             *jobs,
-            Job("prune", timedelta(hours=1), lambda: prune(sessions)),
+            Job("prune", timedelta(hours=6), lambda: prune(sessions)),
             Job("waiters", timedelta(minutes=5), lambda: release_forgotten_waiters(sessions)),
         )
         self._scheduler = self._new_scheduler()
