@@ -110,11 +110,12 @@ def _draft(entity: Entity, sent: Document, before: Document | None, sparse: bool
         for key, value in before.items()
         if not isinstance(entity.fields.get(key, AsSent()), Computed) and key not in COMMON_SET
     }
-    cleared = {key for key, value in sent.items() if is_blank(value)}
+    cleared = {key for key, value in sent.items() if is_blank(value)} - NEVER_CLEARED
     merged = {**writable, **wanted}
     return {key: value for key, value in merged.items() if key not in cleared}
 
 
+NEVER_CLEARED = {"DisplayName", "PrintOnCheckName", "Name"}  # by a sparse update
 COMMON_SET = frozenset(COMMON) - {"CustomField"}
 
 

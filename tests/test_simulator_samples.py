@@ -164,6 +164,14 @@ def test_a_full_update_follows_the_name(api: ApiClient) -> None:
     assert "Notes" not in changed  # what a full update leaves out is blanked
 
 
+def test_a_sparse_update_clears_what_is_sent_empty(api: ApiClient) -> None:
+    update = {"Id": "1", "SyncToken": "0", "sparse": True, "PrimaryPhone": {}, "DisplayName": ""}
+    changed = api.post("customer", update).object("Customer")
+    assert "PrimaryPhone" not in changed
+    assert changed["DisplayName"] == "Amy's Bird Sanctuary"  # names stay
+    assert changed["PrimaryEmailAddr"] == {"Address": "Birds@Intuit.com"}
+
+
 def test_an_invoice_is_created(api: ApiClient) -> None:
     answer = api.post("invoice", INVOICE_REQUEST)
     is_success(answer)
