@@ -21,6 +21,7 @@ from config import BadConfig, Config
 from db import Sessions, make_engine, make_sessions
 from models.accounts import User
 from models.passwords import DEMO_EMAILS
+from notices import post
 from outbox import scheduler
 from outbox.capture import attach
 from outbox.scheduler import Job
@@ -49,6 +50,7 @@ class DunaHub:
             Job("revoke", timedelta(minutes=1), lambda: connections.revoke_due(sessions, config)),
             Job("keep-alive", timedelta(hours=1), lambda: tokens.keep_alive_due(sessions, config)),
             Job("facts", timedelta(hours=1), lambda: facts.refresh_due(sessions, config)),
+            Job("notices", timedelta(minutes=1), lambda: post.look_and_tell(sessions, config)),
             Job("probe", timedelta(hours=4), lambda: connections.probe_due(sessions, config)),
         ]
 

@@ -1,5 +1,7 @@
 """Conditions that somebody must hear of, and whether they did."""
 
+import json
+
 from sqlalchemy import Boolean, ForeignKey, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -39,6 +41,7 @@ _SEE = text(
     VALUES (:kind, :subject, :organization_id, CAST(:about AS jsonb))
     ON CONFLICT (kind, subject) WHERE lasts
     DO UPDATE SET seen_at = clock_timestamp()
+    RETURNING xmax = 0 AS is_new
     """
 )
 
@@ -49,18 +52,12 @@ def see(
     subject: str,
     *,
     organization_id: int | None = None,
-    about: str = "{}",
-) -> None:
-    """Notes that the condition is there (now, still, or again). Never commits.
+    about: Json | None = None,
+) -> bool:
+    """Notes that the condition is there; True when it wasn't before. Never commits.
 
-    `about` is JSON, and is kept as it was when the condition began.
+    `about` is kept as it was when the condition began.
     """
-    session.execute(
-        _SEE,
-        {
-            "kind": kind,
-            "subject": subject,
-            "organization_id": organization_id,
-            "about": about,
-        },
-    )
+    told = {"kind": kind, "subject": subject, "organization_id": organization_id}
+    row = session.execute(_SEE, {**told, "about": json.dumps(about or {})})
+    return bool(row.scalar_one())

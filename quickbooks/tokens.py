@@ -90,9 +90,9 @@ def forget_unreadable(sessions: Sessions, config: Config) -> int:
     lost = [
         tokens
         for tokens in stored
-        if not (_opens(config, tokens.access_token) and _opens(config, tokens.refresh_token))
+        if not (opens(config, tokens.access_token) and opens(config, tokens.refresh_token))
     ]
-    hopeless = [one.id for one in pending if one.token and not _opens(config, one.token)]
+    hopeless = [one.id for one in pending if one.token and not opens(config, one.token)]
     with sessions.begin() as session:  # grants that we cannot name can no longer be ended by us
         session.execute(delete(Revocation).where(Revocation.id.in_(hopeless)))
     return sum(
@@ -101,7 +101,8 @@ def forget_unreadable(sessions: Sessions, config: Config) -> int:
     )
 
 
-def _opens(config: Config, stored: str) -> bool:
+def opens(config: Config, stored: str) -> bool:
+    """Whether one of our keys opens it."""
     try:
         _vault(config).decrypt(stored.encode())
     except InvalidToken:

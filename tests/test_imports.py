@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ORDER = ["config", "logs", "db", "models", "outbox", "quickbooks", "views", "app"]
+ORDER = ["config", "logs", "db", "models", "outbox", "quickbooks", "notices", "views", "app"]
 NEVER = {"simulator", "development", "benchmarks", "tests"}
 
 

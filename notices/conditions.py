@@ -1,0 +1,211 @@
+"""What lasts that somebody must hear of. Looked for every minute, by every process.
+
+A condition that is found again stays one row; one that is gone ends, told or not. So nobody is
+written to about what is mended already, and nobody twice about what still lasts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+import structlog
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.base import Json
+from models.notices import Notice, see
+from models.quickbooks import Tokens
+from quickbooks.tokens import opens
+
+DOWN_FOR_OWNER = timedelta(days=1)
+DOWN_FOR_OPERATORS = timedelta(days=3)
+DAYS_BEFORE_END = (1, 7, 30)  # of a sign-in
+DIGEST_AFTER = timedelta(minutes=15)  # so that what fails together is told together
+DIGEST_EVERY = timedelta(days=1)
+ALIKE = 3  # companies refused within ten minutes: rather our own mistake than theirs
+
+log = structlog.get_logger()
+
+
+class Kind(StrEnum):
+    STOPPED = "stopped"  # nothing is sent until the owner acts
+    DOWN = "down"  # QuickBooks does not answer, for a day
+    ENDING = "ending"  # the sign-in will end
+    ATTENTION = "attention"  # records wait for a person
+    # For operators:
+    DOWN_LONG = "down_long"
+    APP_REFUSED = "app_refused"  # Intuit does not know our client id and secret
+    REFUSED_ALIKE = "refused_alike"
+    KEYS_LOST = "keys_lost"
+
+
+FOR_OPERATORS = frozenset({Kind.DOWN_LONG, Kind.APP_REFUSED, Kind.REFUSED_ALIKE, Kind.KEYS_LOST})
+
+
+@dataclass(frozen=True)
+class Seen:
+    kind: Kind
+    subject: str
+    organization_id: int | None
+    about: Json
+
+
+def look(sessions: Sessions, config: Config) -> None:
+    """Notes what lasts and ends what is gone."""
+    with sessions.begin() as session:
+        began_at = session.execute(select(func.clock_timestamp())).scalar_one()
+        for seen in _seen(session, config):
+            if see(
+                session,
+                seen.kind,
+                seen.subject,
+                organization_id=seen.organization_id,
+                about=seen.about,
+            ):
+                log.warning("notice", kind=seen.kind, subject=seen.subject)
+        _digest(session)
+        session.execute(_END_WHAT_IS_GONE, {"began_at": began_at})
+
+
+# Gone for a while, or gone before anybody was told. What only a renewed sign-in notices (Intuit
+# does not know our app) is asked for seldom, and the digest ends by itself.
+_END_WHAT_IS_GONE = text(
+    f"""
+    UPDATE notices SET lasts = false
+    WHERE lasts AND CASE kind
+        WHEN '{Kind.ATTENTION}' THEN false
+        WHEN '{Kind.APP_REFUSED}' THEN seen_at < clock_timestamp() - interval '6 hours'
+        ELSE seen_at < clock_timestamp() - interval '30 minutes'  -- a lapsed plan is tried
+             OR told_at IS NULL AND seen_at < :began_at
+    END
+    """  # noqa: S608  (only constants of ours are put together)
+)
+
+
+def _seen(session: Session, config: Config) -> Iterator[Seen]:
+    for row in session.execute(_CONNECTIONS, {"environment": config.environment}):
+        name = {"company": row.company_name}
+        if row.stopped:
+            yield Seen(
+                Kind.STOPPED,
+                f"connection {row.id}",
+                row.organization_id,
+                name | {"reason": row.hold_reason or row.status_reason or ""},
+            )
+        elif row.down is not None and row.down > DOWN_FOR_OWNER:
+            yield Seen(Kind.DOWN, f"connection {row.id}", row.organization_id, name)
+        if row.left is not None and not row.stopped and row.left < timedelta(max(DAYS_BEFORE_END)):
+            days = next(days for days in DAYS_BEFORE_END if row.left < timedelta(days))
+            subject = f"connection {row.id}, {row.hard_expires_at:%Y-%m-%d}, {days} days"
+            ends = {"days": days, "ends_on": f"{row.hard_expires_at:%B} {row.hard_expires_at.day}"}
+            yield Seen(Kind.ENDING, subject, row.organization_id, name | ends)
+    trouble = session.execute(_OPERATORS).one()
+    if trouble.down is not None and trouble.down > DOWN_FOR_OPERATORS:
+        yield Seen(Kind.DOWN_LONG, "QuickBooks", None, {"companies": trouble.companies_down})
+    if trouble.refused_alike >= ALIKE:
+        yield Seen(Kind.REFUSED_ALIKE, "sign-ins", None, {"companies": trouble.refused_alike})
+    if lost := _unreadable(session, config):
+        yield Seen(Kind.KEYS_LOST, "TOKEN_KEYS", None, {"companies": lost})
+
+
+# Connections of firms that see QuickBooks at all.
+_CONNECTIONS = text(
+    """
+    SELECT connection.id, connection.organization_id, connection.company_name,
+           connection.status_reason, connection.hard_expires_at, lane.hold_reason,
+           connection.status = 'expired' OR lane.state = 'held' AS stopped,
+           CASE WHEN lane.state = 'open' THEN clock_timestamp() - lane.outage_since END AS down,
+           connection.hard_expires_at - clock_timestamp() AS left
+    FROM quickbooks_connections AS connection
+    JOIN organizations AS organization
+      ON organization.id = connection.organization_id AND organization.region = 'US'
+    JOIN outbox_lanes AS lane ON lane.id = connection.lane_id
+    WHERE connection.environment = :environment AND connection.status <> 'disconnected'
+      AND (connection.status = 'expired' OR lane.state = 'held' OR lane.outage_since IS NOT NULL
+           OR connection.hard_expires_at < clock_timestamp() + interval '30 days')
+    """
+)
+
+_OPERATORS = text(
+    """
+    SELECT (SELECT max(clock_timestamp() - outage_since) FROM outbox_lanes WHERE state = 'open')
+               AS down,
+           (SELECT count(*) FROM outbox_lanes WHERE state = 'open' AND outage_since IS NOT NULL)
+               AS companies_down,
+           (SELECT coalesce(max(alike), 0) FROM (
+                SELECT count(*) AS alike FROM quickbooks_connections
+                WHERE status = 'expired'
+                  AND status_since > clock_timestamp() - interval '10 minutes'
+                GROUP BY status_reason) AS reasons) AS refused_alike
+    """
+)
+
+
+def _unreadable(session: Session, config: Config) -> int:
+    stored = session.scalars(select(Tokens.refresh_token))
+    return sum(not opens(config, token) for token in stored)
+
+
+# --- What waits for a person: a digest, when causes grow ------------------------------------------
+
+_FAILED = text(
+    """
+    SELECT entry.organization_id, coalesce(entry.fault_code, '') AS code, count(*) AS records,
+           min(entry.settled_at) < clock_timestamp() - CAST(:after AS interval) AS is_ripe
+    FROM outbox AS entry
+    JOIN organizations AS organization
+      ON organization.id = entry.organization_id AND organization.region = 'US'
+    WHERE entry.state = 'failed'
+    GROUP BY entry.organization_id, entry.fault_code
+    """
+)
+
+
+def _digest(session: Session) -> None:
+    """One row an organization, whose `causes` are those told of; it ends when nothing is left."""
+    causes: dict[int, dict[str, int]] = {}
+    ripe: set[int] = set()
+    for row in session.execute(_FAILED, {"after": DIGEST_AFTER}):
+        causes.setdefault(row.organization_id, {})[row.code] = row.records
+        if row.is_ripe:
+            ripe.add(row.organization_id)
+    lasting = {
+        notice.organization_id: notice
+        for notice in session.scalars(
+            select(Notice)
+            .where(Notice.lasts, Notice.kind == Kind.ATTENTION)
+            .with_for_update(skip_locked=True)
+        )
+    }
+    now = session.execute(select(func.clock_timestamp())).scalar_one()
+    for organization_id, notice in lasting.items():
+        found = causes.get(organization_id or 0, {})
+        known: dict[str, int] = notice.about["causes"]
+        if notice.told_at is None:
+            notice.about = {"causes": found}
+        else:  # what was mended and fails again is news
+            notice.about = {
+                "causes": {code: min(known.get(code, 0), found.get(code, 0)) for code in known}
+            }
+        grown = any(count > notice.about["causes"].get(code, 0) for code, count in found.items())
+        is_over = notice.told_at is not None and grown and notice.told_at < now - DIGEST_EVERY
+        if is_over or not found:
+            notice.lasts = False
+            if is_over:
+                session.flush()
+                _see_attention(session, organization_id or 0, found)
+    for organization_id in ripe - lasting.keys():
+        _see_attention(session, organization_id, causes[organization_id])
+
+
+def _see_attention(session: Session, organization_id: int, causes: dict[str, int]) -> None:
+    see(
+        session,
+        Kind.ATTENTION,
+        f"organization {organization_id}",
+        organization_id=organization_id,
+        about={"causes": causes},
+    )
