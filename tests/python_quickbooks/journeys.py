@@ -415,7 +415,8 @@ def test_taxes_and_currencies(qb: Theirs) -> None:
     rate = exchange_rate.ExchangeRate.where("SourceCurrencyCode = 'EUR'", qb=qb)[0]
     rate.Rate += 1
     rate.save(qb=qb)
-    assert exchange_rate.ExchangeRate.where("SourceCurrencyCode = 'EUR'", qb=qb)[0].Rate == rate.Rate
+    again = exchange_rate.ExchangeRate.where("SourceCurrencyCode = 'EUR'", qb=qb)[0]
+    assert again.Rate == rate.Rate
 
 
 def test_recurring_transactions(qb: Theirs) -> None:
