@@ -36,6 +36,7 @@ OWNERS_ONLY = {
     "outbox.skip",
     "outbox.undo_skip",
     "settings.update_organization",
+    "settings.record",
 }
 # What needs no sign-in, and why nothing of a firm shows there.
 PUBLIC = {

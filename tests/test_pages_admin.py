@@ -88,8 +88,8 @@ def test_rows_are_filtered(
     assert {name for name, title in titles.items() if title in rows} == shown
 
 
-def test_requeue_of_many_asks_for_a_reason_and_is_audited_by_organization(
-    admin: Visitor, session: Session, firms: tuple[int, int]
+def test_requeue_of_many_asks_for_a_reason_and_its_audit_is_visible_to_the_owner(
+    admin: Visitor, app: Flask, session: Session, firms: tuple[int, int]
 ) -> None:
     for entry in entries(session):
         fail(session, entry)
@@ -111,6 +111,9 @@ def test_requeue_of_many_asks_for_a_reason_and_is_audited_by_organization(
         (firms[1], "QuickBooks is back"),
     }
     assert "QuickBooks is back" in admin.open("/admin/audit").text
+    new_person(session, firms[1], "carla@oakhvac.example")
+    carla = Visitor(app).sign_in("carla@oakhvac.example").open("/settings/record")
+    assert "DunaHub Requeued QuickBooks is back" in carla.text
 
 
 def test_skip_and_undo_go_through_the_page(admin: Visitor, session: Session) -> None:

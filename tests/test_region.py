@@ -42,6 +42,7 @@ def assert_nothing_shows(visitor: Visitor, app: Flask, session: Session, firm: i
     lead = session.scalars(select(Lead).where(Lead.organization_id == firm)).first()
     assert lead
     paths = ["/leads", "/products", "/jobs", "/proposals", "/invoices", "/payments", "/settings"]
+    paths += ["/settings/record"]
     paths += [f"/leads/{lead.id}", f"/leads/{lead.id}/edit", f"/leads/{lead.id}/delete"]
     invoices = (
         f"/invoices/new?lead={lead.id}",

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, not_, or_, select
 from sqlalchemy.orm import joinedload
 
-from models.accounts import Organization
+from models.accounts import AuditEvent, Organization
 from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
@@ -81,6 +81,21 @@ def update_organization() -> ResponseReturnValue:
     session().commit()
     flash("Your settings are saved.", "good")
     return redirect(url_for("settings.show_organization"), 303)
+
+
+@settings.get("/record")
+@owner_required
+def record() -> ResponseReturnValue:
+    """Who did what in this organization, DunaHub's staff included. For its owners."""
+    query = (
+        select(AuditEvent)
+        .where(AuditEvent.organization_id == firm().id)
+        .options(joinedload(AuditEvent.user))
+    )
+    if not firm().has_quickbooks:  # what happened before the region changed is gone from sight too
+        hidden = [AuditEvent.action.startswith(group) for group in ("quickbooks.", "outbox.")]
+        query = query.where(not_(or_(*hidden)))
+    return render_template("settings/record.html", page=page_of(query, AuditEvent.id))
 
 
 # --- QuickBooks: is it working, does it need me ---------------------------------------------------
