@@ -156,7 +156,7 @@ class Control:
             allowed = _ALLOWED.get(name)
             if allowed and value not in allowed:
                 raise BadRequest(f"«{name}» is one of {', '.join(sorted(allowed))}")
-            self.simulator.world.set_switches(company, **{name: _as_switch(value)})
+            self.simulator.world.set_switches(company, **{name: _as_switch(name, value)})
             if name == "subscription_lapsed":
                 self._tell_subscription(company, value is True)
         else:
@@ -246,7 +246,18 @@ def _told(company: Company) -> dict[str, object]:
     }
 
 
-def _as_switch(value: Json) -> object:
+def _as_switch(name: str, value: Json) -> object:
+    """The value in the type of the switch's default; a switch without default is a number."""
+    default = getattr(Switches(), name)
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(default, str):
+        fits = isinstance(value, str)
+    else:
+        fits = is_number or (default is None and value is None)
+    if not fits:
+        raise BadRequest(f"«{name}» cannot be {value!r}")
     return float(value) if isinstance(value, Decimal) else value
 
 

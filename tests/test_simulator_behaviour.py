@@ -215,6 +215,14 @@ def test_a_rule_with_a_slip_is_refused(simulator: SimulatorHandle) -> None:
         simulator.fault(do={"expload": True})
 
 
+@pytest.mark.parametrize("switches", [{"latency": "fast"}, {"limits": 1}, {"nix": 1}])
+def test_a_switch_with_a_slip_is_refused(
+    simulator: SimulatorHandle, switches: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match=next(iter(switches))):
+        simulator.company(RIVERA, **switches)
+
+
 # Time ------------------------------------------------------------------------------------------
 
 
