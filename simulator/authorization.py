@@ -10,6 +10,7 @@ from aiohttp import web
 
 from simulator.answers import Answer, new_tid
 from simulator.documents import Document, Malformed, dump_json, parse_json
+from simulator.identity import id_token, key_set, user_of
 from simulator.injection import Call
 from simulator.journal import Entry
 from simulator.oauth import BadAuthorization, Client, Grant, OAuthError
@@ -65,7 +66,7 @@ class Authorization:
         return web.Response(body=dump_json(document), content_type="application/json")
 
     async def keys(self, request: web.Request) -> web.Response:
-        return web.json_response({"keys": []})
+        return web.Response(body=dump_json(key_set()), content_type="application/json")
 
     # Consent ----------------------------------------------------------------------------------
 
@@ -110,7 +111,12 @@ class Authorization:
         except OAuthError as error:
             return _token_answer(error.body, error.status)
         with_hard_expiry = request.headers.get(HARD_EXPIRY_HEADER, "").lower() == "true"
-        return _token_answer(oauth.token_answer(grant, with_hard_expiry))
+        tokens = oauth.token_answer(grant, with_hard_expiry)
+        if "openid" in grant.scope.split():
+            issuer = f"{request.scheme}://{request.host}/op/v1"
+            now = self.simulator.clock.now()
+            tokens["id_token"] = id_token(issuer, grant.client_id, grant.realm, now)
+        return _token_answer(tokens)
 
     def _granted(self, client: Client, form: dict[str, str]) -> Grant:
         match form.get("grant_type"):
@@ -188,7 +194,7 @@ class Authorization:
 def _person(grant: Grant) -> Document:
     """The scopes decide what is told of the user; without `openid` it is still who they are."""
     scopes = grant.scope.split()
-    person: Document = {"sub": f"1182d6ec-7a1e-4d2b-a1d0-{grant.realm[-12:]:0>12}"}
+    person: Document = {"sub": user_of(grant.realm)}
     if "email" in scopes or "openid" not in scopes:
         person |= {"email": "owner@example.com", "emailVerified": True}
     if "profile" in scopes or "openid" not in scopes:

@@ -5,6 +5,8 @@ python-quickbooks runs in a process of its own: it is called `quickbooks`, as ou
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import shutil
@@ -16,6 +18,8 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 import requests
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from intuitlib.client import AuthClient
 from intuitlib.enums import Scopes
 from intuitlib.exceptions import AuthClientError
@@ -88,6 +92,31 @@ def test_intuit_oauth_goes_all_the_way(simulator: SimulatorHandle) -> None:
     assert b"invalid_grant" in refused.value.content
 
 
+def test_an_id_token_says_who_and_which_company(simulator: SimulatorHandle) -> None:
+    client = auth_client(simulator)
+    back = consent(simulator, client.get_authorization_url([Scopes.OPENID, Scopes.ACCOUNTING]))
+    client.get_bearer_token(back["code"])
+    document = requests.get(
+        f"{simulator.url}/.well-known/openid_sandbox_configuration", timeout=10
+    ).json()
+    key = requests.get(document["jwks_uri"], timeout=10).json()["keys"][0]
+    signed, _, signature = client.id_token.rpartition(".")
+    rsa.RSAPublicNumbers(number(key["e"]), number(key["n"])).public_key().verify(
+        decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+    )
+    claims = json.loads(decoded(signed.partition(".")[2]))
+    assert (claims["realmid"], claims["aud"]) == (CRAIG, ["dunahub-development"])
+    assert claims["iss"] == document["issuer"]
+
+
+def decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def number(text: str) -> int:
+    return int.from_bytes(decoded(text), "big")
+
+
 def test_intuit_oauth_is_told_of_a_cancel(simulator: SimulatorHandle) -> None:
     client = auth_client(simulator)
     back = consent(simulator, client.get_authorization_url([Scopes.ACCOUNTING]), "cancel")
@@ -140,4 +169,4 @@ def test_node_quickbooks_is_satisfied(simulator: SimulatorHandle, node_modules: 
         text=True,
         timeout=60,
     )
-    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"
+    assert ran.returncode == 0, f"{ran.stdout!r}{ran.stderr!r}"
