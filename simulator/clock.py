@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -50,7 +50,3 @@ def parse_day(text: str) -> date:
 
 def days_after(day: date, days: int) -> str:
     return (day + timedelta(days=days)).isoformat()
-
-
-def in_utc(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, UTC)

@@ -34,7 +34,6 @@ _ALLOWED = {
     "inactive_ref_code": {"2500", "610"},
     "gateway_format": {"json", "xml"},
     "language": {"en", "fr"},
-    "environment": {"sandbox", "production"},
 }
 
 

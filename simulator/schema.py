@@ -718,7 +718,6 @@ class Entity:
     sequence: str = ""  # which id sequence it draws from; its own when empty
     required: tuple[str, ...] = ()
     is_singleton: bool = False
-    number_sequence: bool = False  # draws a DocNumber
 
 
 def _name_entity(name: str, fields: Mapping[str, Kind], extra: frozenset[str]) -> Entity:
@@ -783,7 +782,6 @@ SCHEMAS: dict[str, Entity] = {
         SALES_FILTERS,
         sequence="transactions",
         required=("Line", "CustomerRef"),
-        number_sequence=True,
     ),
     "CreditMemo": Entity(
         "CreditMemo",
@@ -791,7 +789,6 @@ SCHEMAS: dict[str, Entity] = {
         SALES_FILTERS | {"RemainingCredit"},
         sequence="transactions",
         required=("Line", "CustomerRef"),
-        number_sequence=True,
     ),
     "SalesReceipt": Entity(
         "SalesReceipt",
@@ -799,7 +796,6 @@ SCHEMAS: dict[str, Entity] = {
         SALES_FILTERS | {"PaymentRefNum"},
         sequence="transactions",
         required=("Line",),
-        number_sequence=True,
     ),
     "RefundReceipt": Entity(
         "RefundReceipt",
@@ -807,7 +803,6 @@ SCHEMAS: dict[str, Entity] = {
         SALES_FILTERS | {"PaymentRefNum"},
         sequence="transactions",
         required=("Line",),
-        number_sequence=True,
     ),
     "Estimate": Entity(
         "Estimate",
@@ -815,7 +810,6 @@ SCHEMAS: dict[str, Entity] = {
         SALES_FILTERS | {"TxnStatus", "ExpirationDate"},
         sequence="transactions",
         required=("Line", "CustomerRef"),
-        number_sequence=True,
     ),
     "Payment": Entity(
         "Payment",

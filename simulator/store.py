@@ -6,7 +6,6 @@ stays true while an answer is being written, and nothing is ever copied.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
@@ -14,7 +13,7 @@ from decimal import Decimal
 from simulator.clock import Clock, timestamp
 from simulator.documents import Document, Json, part_of, ref_of, text_of
 from simulator.log import Change, Log
-from simulator.schema import NAME_ENTITIES, SCHEMAS, Entity
+from simulator.schema import NAME_ENTITIES, Entity
 
 DELETED_SUFFIX = " (deleted)"
 
@@ -74,7 +73,6 @@ class Switches:
     code_reuse_revokes: bool = True
     user_lost_admin: bool = False
     wrong_environment: bool = False
-    environment: str = "sandbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,6 @@ class World:
         self.log = log
         self.clock = clock
         self.companies: dict[str, Company] = {}
-        self.started_at = time.time()
 
     # Companies --------------------------------------------------------------------------------
 
@@ -284,7 +281,3 @@ def _restore_switches(switches: Switches, values: Document) -> None:
     for name, value in values.items():
         if name in known:
             setattr(switches, name, float(value) if isinstance(value, Decimal) else value)
-
-
-def entity_of(name: str) -> Entity:
-    return SCHEMAS[name]
