@@ -16,6 +16,7 @@ from views.leads import leads
 from views.live import live, live_badges
 from views.outbox import outbox
 from views.payments import payments
+from views.people import people
 from views.products import products
 from views.proposals import proposals
 from views.settings import quickbooks, settings
@@ -38,6 +39,7 @@ def register(app: Flask) -> None:
         invoices,
         payments,
         settings,
+        people,
         quickbooks,
         connection,
         outbox,
@@ -87,5 +89,5 @@ def _is_current(endpoint: str) -> bool:
     if group == "admin":
         return here.startswith(f"admin.{view.removesuffix('s')}")
     return here.startswith(f"{group}.") or (
-        group == "settings" and here.startswith(("quickbooks.", "connection."))
+        group == "settings" and here.startswith(("quickbooks.", "connection.", "people."))
     )

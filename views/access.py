@@ -4,12 +4,14 @@ Every route is closed to strangers unless it is marked `public`. Beyond that eac
 behind one of the doors below, so that a new view cannot forget to ask.
 """
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 from flask import Flask, abort, current_app, g, redirect, request, url_for
+from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user, login_user, logout_user
 from sqlalchemy import select
@@ -22,6 +24,8 @@ from models.accounts import AuditEvent, Organization, User
 P = ParamSpec("P")
 R = TypeVar("R")
 Model = TypeVar("Model")
+
+FRESH = 30 * 60  # seconds since the password was typed
 
 login_manager = LoginManager()
 
@@ -84,16 +88,13 @@ def load_user(session_id: str) -> User | None:
 
 def sign_in(user: User) -> None:
     """Begins a session of its own: nothing of what the browser held before lives on."""
-    from flask import session as cookie
-
     cookie.clear()
     cookie.permanent = True
+    cookie["signed_in_at"] = int(time.time())
     login_user(user)
 
 
 def sign_out() -> None:
-    from flask import session as cookie
-
     logout_user()
     cookie.clear()
 
@@ -188,6 +189,20 @@ def owner_required(view: Callable[P, R]) -> Callable[P, R]:
         if not person().is_owner:
             abort(403)
         return view(*args, **kwargs)
+
+    return guarded
+
+
+def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]:
+    """For what changes whose books we reach: a session left open for long asks for the password."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R | ResponseReturnValue:
+        if time.time() - cookie.get("signed_in_at", 0) <= FRESH:
+            return view(*args, **kwargs)
+        came_from = urlsplit(request.referrer or "").path
+        back = request.path if request.method == "GET" else came_from
+        return redirect(url_for("accounts.show_confirm", next=back or None), 303)
 
     return guarded
 

@@ -2,8 +2,9 @@
 
 from zoneinfo import available_timezones
 
+import structlog
 from email_validator import EmailNotValidError, validate_email
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import func, select
@@ -11,14 +12,19 @@ from sqlalchemy.exc import IntegrityError
 from wtforms import Form, PasswordField, StringField
 from wtforms.validators import ValidationError
 
-from models.accounts import AuditEvent, Organization, Region, Role, User
+from models.accounts import AuditEvent, Invitation, Organization, Region, Role, User
 from models.passwords import NOBODYS_HASH, check_password, hash_password
 from views.access import note, person, public, safe_target, session, sign_in, sign_out
 from views.forms import ChoiceField, line
+from views.people import digest, is_open
 from views.security import SIGN_INS, limiter
+from views.tallies import count
+
+log = structlog.get_logger()
 
 accounts = Blueprint("accounts", __name__)
 
+TELLING_GUESSES = 20  # of one account's password within an hour: nobody mistypes that often
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 500
 REGIONS = {Region.US.value: "United States", Region.BR.value: "Brazil"}
 US_ZONES = {
@@ -81,16 +87,39 @@ def show_sign_in() -> ResponseReturnValue:
 @limiter.limit(SIGN_INS)
 def enter() -> ResponseReturnValue:
     form = SignInForm(request.form)
-    user = _find(form.email.data or "")
-    if not check_password(user.password_hash if user else NOBODYS_HASH, form.password.data or ""):
-        user = None
+    found = _find(form.email.data or "")
+    user = found if _is_password_of(found, form.password.data or "") else None
     if user is None:
+        if found:
+            _count_guess(found)
         page = render_template("accounts/sign_in.html", form=form, refused=True)
         return page, 422
     sign_in(user)
     note("account.signed_in", organization_id=user.organization_id)
     session().commit()
     return redirect(safe_target(request.args.get("next"), home()), 303)
+
+
+def _is_password_of(user: User | None, password: str) -> bool:
+    return check_password(user.password_hash if user else NOBODYS_HASH, password)
+
+
+def _count_guess(user: User) -> None:
+    """Only addresses are ever blocked: an account that could be would be a way to lock people out.
+
+    Many wrong passwords of one account, from wherever, are told once an hour.
+    """
+    if count(f"guesses of user {user.id}", 3600) == TELLING_GUESSES:
+        log.warning("many wrong passwords for one account", user=user.id)
+        session().add(
+            AuditEvent(
+                organization_id=user.organization_id,
+                user_id=None,
+                action="account.many_wrong_passwords",
+                details={"email": user.email},
+            )
+        )
+        session().commit()
 
 
 @accounts.post("/sign-out")
@@ -100,6 +129,83 @@ def leave() -> ResponseReturnValue:
     sign_out()
     flash("You are signed out.")
     return redirect(url_for("accounts.show_sign_in"), 303)
+
+
+# --- One's own account ----------------------------------------------------------------------------
+
+
+class PasswordForm(Form):
+    current = PasswordField("Your password now")
+    password = PasswordField("New password")
+
+    def validate_current(self, field: PasswordField) -> None:
+        if not _is_password_of(person(), field.data or ""):
+            raise ValidationError("This isn't your password.")
+
+    def validate_password(self, field: PasswordField) -> None:
+        judge_new_password(field)
+
+
+def judge_new_password(field: PasswordField) -> None:
+    length = len(field.data or "")
+    if length < SHORTEST_PASSWORD:
+        raise ValidationError(f"Use at least {SHORTEST_PASSWORD} characters.")
+    if length > LONGEST_PASSWORD:
+        raise ValidationError(f"{LONGEST_PASSWORD} characters are the most.")
+
+
+@accounts.get("/account")
+def show_account() -> ResponseReturnValue:
+    return render_template("accounts/account.html", form=PasswordForm())
+
+
+@accounts.post("/account/password")
+@limiter.limit(SIGN_INS)
+def change_password() -> ResponseReturnValue:
+    form = PasswordForm(request.form)
+    if not form.validate():
+        return render_template("accounts/account.html", form=form), 422
+    user = person()
+    user.password_hash = hash_password(form.password.data or "")
+    user.session_version += 1
+    note("account.password_changed", organization_id=user.organization_id)
+    session().commit()
+    sign_in(user)  # here, and nowhere else
+    flash("Your password is changed. You are signed out everywhere else.", "good")
+    return redirect(url_for("accounts.show_account"), 303)
+
+
+@accounts.post("/account/sign-out-everywhere")
+def sign_out_everywhere() -> ResponseReturnValue:
+    user = person()
+    user.session_version += 1
+    note("account.signed_out_everywhere", organization_id=user.organization_id)
+    session().commit()
+    sign_out()
+    flash("You are signed out everywhere.")
+    return redirect(url_for("accounts.show_sign_in"), 303)
+
+
+class ConfirmForm(Form):
+    password = PasswordField("Password")
+
+
+@accounts.get("/confirm")
+def show_confirm() -> ResponseReturnValue:
+    return render_template("accounts/confirm.html", form=ConfirmForm())
+
+
+@accounts.post("/confirm")
+@limiter.limit(SIGN_INS)
+def confirm() -> ResponseReturnValue:
+    """It is still the same person at the browser: for what an old session may not do."""
+    form = ConfirmForm(request.form)
+    if not _is_password_of(person(), form.password.data or ""):
+        _count_guess(person())
+        form.password.errors = ["This isn't your password."]
+        return render_template("accounts/confirm.html", form=form), 422
+    sign_in(person())
+    return redirect(safe_target(request.args.get("next"), home()), 303)
 
 
 @accounts.get("/")
@@ -140,11 +246,7 @@ class SignUpForm(Form):
             raise ValidationError("Someone signed up with this address. Sign in instead.")
 
     def validate_password(self, field: PasswordField) -> None:
-        length = len(field.data or "")
-        if length < SHORTEST_PASSWORD:
-            raise ValidationError(f"Use at least {SHORTEST_PASSWORD} characters.")
-        if length > LONGEST_PASSWORD:
-            raise ValidationError(f"{LONGEST_PASSWORD} characters are the most.")
+        judge_new_password(field)
 
 
 @accounts.get("/sign-up")
@@ -188,4 +290,64 @@ def _new_owner(form: SignUpForm) -> User | None:
     session().add(
         AuditEvent(organization_id=organization.id, user_id=user.id, action="account.signed_up")
     )
+    return user
+
+
+# --- A colleague who was invited ------------------------------------------------------------------
+
+
+class JoinForm(Form):
+    name = line("Your name", required="What is your name?", most=200)
+    password = PasswordField("Password")
+
+    def validate_password(self, field: PasswordField) -> None:
+        judge_new_password(field)
+
+
+@accounts.get("/invitations/<secret>")
+@public
+def show_invitation(secret: str) -> ResponseReturnValue:
+    return render_template("accounts/join.html", form=JoinForm(), invitation=_invitation(secret))
+
+
+@accounts.post("/invitations/<secret>")
+@public
+@limiter.limit(SIGN_INS)
+def join(secret: str) -> ResponseReturnValue:
+    form, invitation = JoinForm(request.form), _invitation(secret)
+    user = _new_colleague(form, invitation) if form.validate() else None
+    if user is None:
+        return render_template("accounts/join.html", form=form, invitation=invitation), 422
+    session().commit()
+    sign_in(user)
+    flash(f"Welcome to DunaHub, {user.name}.", "good")
+    return redirect(home(), 303)
+
+
+def _invitation(secret: str) -> Invitation:
+    """One that still works. All others answer alike: 404."""
+    invited = select(Invitation).where(Invitation.digest == digest(secret), *is_open())
+    return session().scalars(invited.with_for_update(of=Invitation)).one_or_none() or abort(404)
+
+
+def _new_colleague(form: JoinForm, invitation: Invitation) -> User | None:
+    user = User(
+        organization_id=invitation.organization_id,
+        email=invitation.email,
+        name=form.name.data,
+        password_hash=hash_password(form.password.data or ""),
+        role=invitation.role,
+    )
+    invitation.accepted_at = func.clock_timestamp()
+    session().add(user)
+    try:
+        session().flush()
+    except IntegrityError:  # they signed up by themselves meanwhile
+        session().rollback()
+        abort(404)
+    session().add(
+        AuditEvent(organization_id=user.organization_id, user_id=user.id, action="account.joined")
+    )
+    session().flush()
+    session().refresh(user)  # with the organization
     return user

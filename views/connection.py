@@ -21,7 +21,15 @@ from quickbooks.connections import (
     TryAgain,
     Unsuitable,
 )
-from views.access import dunahub, firm, owner_required, person, quickbooks_only, step_out
+from views.access import (
+    dunahub,
+    firm,
+    fresh_required,
+    owner_required,
+    person,
+    quickbooks_only,
+    step_out,
+)
 from views.settings import standing, waiting_in
 
 connection = Blueprint("connection", __name__, url_prefix="/settings/quickbooks")
@@ -30,6 +38,7 @@ connection.before_request(quickbooks_only)
 
 @connection.post("/connection")
 @owner_required
+@fresh_required
 def connect() -> ResponseReturnValue:
     """Leads to Intuit's consent page. While connected there is nothing to connect."""
     status = standing().status
@@ -42,6 +51,7 @@ def connect() -> ResponseReturnValue:
 
 @connection.post("/connection/other-company")
 @owner_required
+@fresh_required
 def connect_other_company() -> ResponseReturnValue:
     """The owner agreed to another company than before: it is chosen at Intuit once more."""
     realm_id = request.form.get("realm_id", "")
@@ -134,6 +144,7 @@ def show_disconnect() -> ResponseReturnValue:
 
 @connection.post("/connection/disconnect")
 @owner_required
+@fresh_required
 def disconnect() -> ResponseReturnValue:
     if request.form.get("choice") == "send_first":
         return redirect(url_for("connection.show_disconnect", first="send"), 303)

@@ -6,19 +6,21 @@ import re
 import secrets
 import time
 from datetime import timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_wtf.csrf import CSRFProtect
 from prometheus_client import Histogram
 from structlog.contextvars import bind_contextvars, clear_contextvars
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
 from config import Config
+from views import tallies  # noqa: F401  (the store of "tallies://")
 from views.access import dunahub
 
 SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
@@ -36,7 +38,20 @@ _REFERENCE = re.compile(r"[\w.-]{8,64}", re.ASCII)
 requests = logging.getLogger("dunahub.requests")
 
 csrf = CSRFProtect()
-limiter = Limiter(get_remote_address, storage_uri="memory://", default_limits=[])
+
+
+def address_of_visitor() -> str:
+    """What sign-ins are counted by. Of IPv6 the network: one home has billions of addresses."""
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, 64), strict=False))
+    return str(address)
+
+
+limiter = Limiter(address_of_visitor, storage_uri="tallies://", default_limits=[])
 
 
 class Key(IntegerConverter):
@@ -58,6 +73,11 @@ def register(app: Flask) -> None:
         MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
         MAX_FORM_PARTS=5_000,
     )
+    if config.proxies:
+        # Only as many entries are believed as there are proxies of ours; visitors write the rest.
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=config.proxies, x_proto=config.proxies
+        )
     app.url_map.converters["key"] = Key
     app.before_request(name_request)  # first: what others refuse has a name too
     csrf.init_app(app)

@@ -1,0 +1,176 @@
+"""Settings → People: who works here, and who is asked to."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from email_validator import EmailNotValidError, validate_email
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.exc import IntegrityError
+from wtforms import Form, StringField
+from wtforms.validators import ValidationError
+
+from models.accounts import Invitation, Role, User
+from notices import mail
+from notices.mail import Letter, NotMailed
+from views.access import (
+    dunahub,
+    firm,
+    firms_only,
+    note,
+    own,
+    owner_required,
+    person,
+    session,
+    step_out,
+)
+from views.forms import ChoiceField, line
+from views.security import limiter
+
+people = Blueprint("people", __name__, url_prefix="/settings/people")
+people.before_request(firms_only)
+
+INVITATION_LASTS = timedelta(days=7)
+INVITATIONS = "30 per hour"  # per address: nobody writes to the world through us
+MAY = {
+    Role.MEMBER.value: "work with leads, invoices and payments",
+    Role.OWNER.value: "do everything, also connect QuickBooks",
+}
+MARK = "inv_"  # logs know an invitation's link by it, and hide it
+
+
+class InvitationForm(Form):
+    email = line("E-mail", required="Type your colleague's e-mail address.", most=254)
+    role = ChoiceField("May", MAY, default=Role.MEMBER.value)
+
+    def validate_email(self, field: StringField) -> None:
+        try:
+            address = validate_email(field.data or "", check_deliverability=False).normalized
+        except EmailNotValidError as problem:
+            raise ValidationError("This isn't an e-mail address. Check it for typos.") from problem
+        field.data = address
+        if session().scalar(select(User.id).where(func.lower(User.email) == address.lower())):
+            raise ValidationError("Someone signed up with this address.")
+
+
+@people.get("")
+def index() -> ResponseReturnValue:
+    return _page(InvitationForm())
+
+
+def _page(form: InvitationForm, *, link: str | None = None) -> str:
+    everyone = select(User).where(User.organization_id == firm().id).order_by(User.id).limit(500)
+    invited = (
+        select(Invitation)
+        .where(Invitation.organization_id == firm().id, *is_open())
+        .order_by(Invitation.id)
+        .limit(500)
+    )
+    return render_template(
+        "settings/people.html",
+        everyone=session().scalars(everyone).all(),
+        invited=session().scalars(invited).all(),
+        form=form,
+        link=link,
+        roles={Role.OWNER.value: "Owner", Role.MEMBER.value: "Member"},
+    )
+
+
+def is_open() -> list[ColumnElement[bool]]:
+    """Conditions of an invitation that can still be accepted."""
+    return [
+        Invitation.accepted_at.is_(None),
+        Invitation.withdrawn_at.is_(None),
+        Invitation.created_at > func.clock_timestamp() - INVITATION_LASTS,
+    ]
+
+
+@people.post("/invitations")
+@owner_required
+@limiter.limit(INVITATIONS)
+def invite() -> ResponseReturnValue:
+    """The link goes by e-mail; where that fails the owner gets it, to pass on."""
+    form = InvitationForm(request.form)
+    if not form.validate():
+        return _page(form), 422
+    email, secret = form.email.data or "", MARK + secrets.token_urlsafe(24)
+    if not _store(email, form.role.data or "", secret):
+        form.email.errors = ["Someone is inviting them just now. Try again."]
+        return _page(form), 422
+    note("account.invited", organization_id=firm().id, email=email, role=form.role.data)
+    session().commit()
+    link = dunahub().config.base_url.rstrip("/") + url_for(
+        "accounts.show_invitation", secret=secret
+    )
+    if _mailed(email, link):
+        flash(f"We wrote to {email}. The link works for {INVITATION_LASTS.days} days.", "good")
+        return redirect(url_for("people.index"), 303)
+    return _page(InvitationForm(), link=link)
+
+
+def _store(email: str, role: str, secret: str) -> bool:
+    """The newest invitation of an address is the one that counts."""
+    session().execute(
+        update(Invitation)
+        .where(
+            Invitation.organization_id == firm().id,
+            func.lower(Invitation.email) == email.lower(),
+            Invitation.accepted_at.is_(None),
+            Invitation.withdrawn_at.is_(None),
+        )
+        .values(withdrawn_at=func.clock_timestamp())
+    )
+    session().add(
+        Invitation(
+            organization_id=firm().id,
+            email=email,
+            role=role,
+            digest=digest(secret),
+            invited_by_id=person().id,
+        )
+    )
+    try:
+        session().flush()
+    except IntegrityError:  # a second browser did the same a moment ago
+        session().rollback()
+        return False
+    return True
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _mailed(email: str, link: str) -> bool:
+    config, inviter, organization = dunahub().config, person().name, firm().name
+    if not mail.is_possible(config):
+        return False
+    step_out()
+    letter = Letter(
+        [email],
+        f"{inviter} invites you to {organization} on DunaHub",
+        f"{inviter} invites you to work with {organization} on DunaHub.\n\nChoose a password here:"
+        f" {link}\n\nThe link works once, for {INVITATION_LASTS.days} days. If you don't know"
+        f" {inviter}, do nothing.\n",
+        f"invitation-{secrets.token_hex(8)}",
+    )
+    try:
+        mail.send(config, letter)
+    except NotMailed:
+        return False
+    return True
+
+
+@people.post("/invitations/<key:invitation_id>/withdraw")
+@owner_required
+def withdraw(invitation_id: int) -> ResponseReturnValue:
+    invitation = own(Invitation, invitation_id)
+    if invitation.accepted_at:
+        abort(404)
+    invitation.withdrawn_at = func.clock_timestamp()
+    note("account.invitation_withdrawn", organization_id=firm().id, email=invitation.email)
+    session().commit()
+    flash(f"The invitation of {invitation.email} no longer works.", "good")
+    return redirect(url_for("people.index"), 303)

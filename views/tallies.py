@@ -1,0 +1,84 @@
+"""Where the limits on sign-ins are counted: in PostgreSQL, so that every process counts the same.
+
+Flask-Limiter's own shared stores would be another server to run. The table is unlogged: a crash
+of the database forgets some guesses, and nothing else.
+"""
+
+import time
+
+import structlog
+from limits.storage import Storage
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.accounts import Tally
+from views.access import dunahub
+
+SWEEP = 1_000  # counts between two sweeps of what no longer counts
+
+log = structlog.get_logger()
+
+_COUNT = text(
+    """
+    INSERT INTO tallies AS tally (key, count, expires_at)
+    VALUES (:key, :amount, clock_timestamp() + make_interval(secs => :seconds))
+    ON CONFLICT (key) DO UPDATE
+    SET count = CASE WHEN tally.expires_at > clock_timestamp() THEN tally.count ELSE 0 END
+                + excluded.count,
+        expires_at = CASE WHEN tally.expires_at > clock_timestamp() THEN tally.expires_at
+                          ELSE excluded.expires_at END
+    RETURNING count
+    """
+)
+
+
+def count(key: str, seconds: int, amount: int = 1) -> int:
+    """Counts one more try of this; says how many there were since the first, for that long.
+
+    Counted in a transaction of its own: what is refused afterwards was tried all the same.
+    """
+    with dunahub().sessions.begin() as session:
+        counted = session.execute(_COUNT, {"key": key, "amount": amount, "seconds": seconds})
+        total = int(counted.scalar_one())
+        if hash((key, total)) % SWEEP == 0:
+            session.execute(delete(Tally).where(Tally.expires_at < func.clock_timestamp()))
+    return total
+
+
+class TallyStorage(Storage):
+    """What Flask-Limiter needs of a store."""
+
+    STORAGE_SCHEME = ["tallies"]  # noqa: RUF012  (the library's own idiom)
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return SQLAlchemyError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        return count(key, expiry, amount)
+
+    def get(self, key: str) -> int:
+        with dunahub().sessions() as session:
+            found = session.scalar(
+                select(Tally.count).where(
+                    Tally.key == key, Tally.expires_at > func.clock_timestamp()
+                )
+            )
+        return found or 0
+
+    def get_expiry(self, key: str) -> float:
+        with dunahub().sessions() as session:
+            found = session.scalar(select(Tally.expires_at).where(Tally.key == key))
+        return found.timestamp() if found else time.time()
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int | None:
+        with dunahub().sessions.begin() as session:
+            session.execute(delete(Tally))
+        return None
+
+    def clear(self, key: str) -> None:
+        with dunahub().sessions.begin() as session:
+            session.execute(delete(Tally).where(Tally.key == key))
