@@ -126,13 +126,16 @@ def _make(folder: Path, account: str | None) -> None:
         _open_the_way(unfinished, account)
     options = "--username postgres --auth trust --encoding UTF8 --locale C --no-sync"
     options += " --locale-provider builtin --builtin-locale C.UTF-8"  # the same on every system
-    subprocess.run(
+    made = subprocess.run(
         [str(_programs() / "initdb"), "--pgdata", str(unfinished), *options.split()],
-        check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         cwd=unfinished,
         user=account,
     )
+    if made.returncode:
+        raise PostgresFailed(f"PostgreSQL could not make {folder}:\n{made.stdout[-2000:]}")
     unfinished.replace(folder)
 
 

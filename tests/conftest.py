@@ -2,8 +2,11 @@
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -99,6 +102,14 @@ def _maintenance(server_url: str) -> Connection:
 
 
 @pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own account may enter, unlike pytest's, which are for us only."""
+    folder = Path(tempfile.mkdtemp(prefix="dunahub-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
 def new_database() -> Iterator[Callable[[str], str]]:
     """Makes databases from a template ("template0": an empty one), dropped after the test."""
     names: list[str] = []
@@ -161,8 +172,8 @@ def environ(request: pytest.FixtureRequest, database_url: str) -> dict[str, str]
         "SIMULATOR_URL": request.getfixturevalue("simulator").url if simulated else NOBODY,
         "BASE_URL": "http://localhost",
         "CALL_DEADLINE": "2",
-        "LEASE": "3",
-        "RESEND_AFTER": "4",
+        "LEASE": "6",
+        "RESEND_AFTER": "7",
         "POLL_INTERVAL": "0.2",
         "DRAINERS": "2",
     }

@@ -69,10 +69,10 @@ StartDev = Callable[..., Dev]
 
 
 @pytest.fixture
-def start_dev(tmp_path: Path) -> Iterator[StartDev]:
+def start_dev(open_folder: Path) -> Iterator[StartDev]:
     with ExitStack() as life:
 
-        def start(folder: Path = tmp_path / "var", **environ: str) -> Dev:
+        def start(folder: Path = open_folder / "var", **environ: str) -> Dev:
             dev = Dev(folder, **environ)
             life.callback(dev.end)
             return dev
@@ -90,20 +90,22 @@ def test_it_serves_both_and_leaves_nothing_behind(start_dev: StartDev) -> None:
     assert not list(filter(alive, family))
 
 
-def test_the_second_start_is_quick_and_keeps_the_data(start_dev: StartDev, tmp_path: Path) -> None:
+def test_the_second_start_is_quick_and_keeps_the_data(
+    start_dev: StartDev, open_folder: Path
+) -> None:
     first = start_dev()
     first.await_welcome()
-    secrets = (tmp_path / "var" / "secrets.json").read_text()
+    secrets = (open_folder / "var" / "secrets.json").read_text()
     first.end(signal.SIGINT)
     started_at = time.monotonic()
     start_dev().await_welcome()
     assert time.monotonic() - started_at < SECOND_START
-    assert (tmp_path / "var" / "secrets.json").read_text() == secrets
-    assert (tmp_path / "var" / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert (open_folder / "var" / "secrets.json").read_text() == secrets
+    assert (open_folder / "var" / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_two_copies_run_side_by_side_in_one_browser(start_dev: StartDev, tmp_path: Path) -> None:
-    copies = [start_dev(tmp_path / name) for name in ("one", "two")]
+def test_two_copies_run_side_by_side_in_one_browser(start_dev: StartDev, open_folder: Path) -> None:
+    copies = [start_dev(open_folder / name) for name in ("one", "two")]
     browser = Browser("http://127.0.0.1")
     for copy in copies:
         copy.await_welcome()

@@ -23,9 +23,9 @@ with running_postgres(Path(sys.argv[1]), throwaway=True) as server:
 """
 
 
-def test_it_keeps_its_data_between_starts(tmp_path: Path) -> None:
+def test_it_keeps_its_data_between_starts(open_folder: Path) -> None:
     for statement in ("CREATE TABLE kept AS SELECT 42 AS answer", "SELECT answer FROM kept"):
-        with running_postgres(tmp_path / "data", throwaway=True) as server:
+        with running_postgres(open_folder / "data", throwaway=True) as server:
             connection = psycopg2.connect(_dsn(server.url()))
             with connection, connection.cursor() as cursor:
                 cursor.execute(statement)
@@ -34,8 +34,8 @@ def test_it_keeps_its_data_between_starts(tmp_path: Path) -> None:
     assert rows == [(42,)]
 
 
-def test_a_folder_too_deep_for_a_socket_works(tmp_path: Path) -> None:
-    deep = tmp_path.joinpath(*["a-folder-with-a-long-name"] * 6)
+def test_a_folder_too_deep_for_a_socket_works(open_folder: Path) -> None:
+    deep = open_folder.joinpath(*["a-folder-with-a-long-name"] * 6)
     with running_postgres(deep, throwaway=True) as server:
         psycopg2.connect(_dsn(server.url())).close()
         elsewhere = server.socket_folder
@@ -43,8 +43,8 @@ def test_a_folder_too_deep_for_a_socket_works(tmp_path: Path) -> None:
     assert not elsewhere.exists()
 
 
-def test_it_ends_with_its_owner_even_when_that_is_killed(tmp_path: Path) -> None:
-    owner = _owner(tmp_path / "data")
+def test_it_ends_with_its_owner_even_when_that_is_killed(open_folder: Path) -> None:
+    owner = _owner(open_folder / "data")
     assert owner.stdout
     server = psutil.Process(int(owner.stdout.readline()))
     owner.send_signal(signal.SIGKILL)
@@ -52,27 +52,27 @@ def test_it_ends_with_its_owner_even_when_that_is_killed(tmp_path: Path) -> None
     server.wait(10)
 
 
-def test_a_server_left_over_from_a_killed_owner_is_replaced(tmp_path: Path) -> None:
-    owner = _owner(tmp_path / "data")
+def test_a_server_left_over_from_a_killed_owner_is_replaced(open_folder: Path) -> None:
+    owner = _owner(open_folder / "data")
     assert owner.stdout
     leftover = psutil.Process(int(owner.stdout.readline()))
     psutil.Process(leftover.ppid()).kill()  # the shell, which would have stopped it
     owner.kill()
     owner.communicate()
-    with running_postgres(tmp_path / "data", throwaway=True) as server:
+    with running_postgres(open_folder / "data", throwaway=True) as server:
         assert server.pid != leftover.pid
         psycopg2.connect(_dsn(server.url())).close()
     assert not alive(leftover)
 
 
-def test_a_server_that_cannot_start_says_what_its_log_says(tmp_path: Path) -> None:
-    with running_postgres(tmp_path / "data", throwaway=True):
+def test_a_server_that_cannot_start_says_what_its_log_says(open_folder: Path) -> None:
+    with running_postgres(open_folder / "data", throwaway=True):
         pass
-    with (tmp_path / "data" / "postgresql.conf").open("a") as settings:
+    with (open_folder / "data" / "postgresql.conf").open("a") as settings:
         settings.write("no_such_setting = 1\n")
     with (
         pytest.raises(PostgresFailed, match="no_such_setting"),
-        running_postgres(tmp_path / "data"),
+        running_postgres(open_folder / "data"),
     ):
         pass
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, text
@@ -566,12 +567,12 @@ def test_a_full_pool_delays_and_loses_nothing(
 
 
 def test_a_restart_of_the_database_heals_by_itself(
-    tmp_path_factory: pytest.TempPathFactory, ledger: Ledger, config: Config
+    open_folder: Path, ledger: Ledger, config: Config
 ) -> None:
     from development.database import migrate
     from outbox.capture import attach
 
-    folder = tmp_path_factory.mktemp("pg") / "data"
+    folder = open_folder / "data"
     with running_postgres(folder, throwaway=True) as server:
         migrate(server.url())
         engine = make_engine(server.url(), pool_size=4)

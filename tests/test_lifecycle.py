@@ -3,13 +3,11 @@
 import os
 import subprocess
 import sys
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select
 
 from db import Sessions
@@ -20,7 +18,6 @@ from development.stack import ROOT
 from models.accounts import Organization
 from models.outbox import DispatchItem, Entry, Lane, State
 from models.sales import Lead
-from outbox import scheduler
 from simulator.seed import OAK, RIVERA
 from simulator.testing import SimulatorHandle
 from tests.support.serving import eventually, serving
@@ -32,23 +29,15 @@ FIRMS = (
 TWO_WORKERS = ("--workers=2", "--threads=4")
 
 
-def test_nothing_starts_on_import_or_in_create_app(app: Flask) -> None:
-    assert app.extensions["dunahub"] is not None
-    assert scheduler.current() is None
-    names = {thread.name for thread in threading.enumerate()}
-    assert not any(name.startswith(("drainer", "watchdog", "APScheduler")) for name in names)
+def test_nothing_starts_on_import_or_in_create_app(environ: dict[str, str]) -> None:
+    names = "', '.join(thread.name for thread in threading.enumerate())"
+    done = _python(environ, "-c", f"import app, threading; app.create_app(); print({names})")
+    assert done.stdout.splitlines()[-1] == "MainThread"
 
 
 @pytest.mark.parametrize("command", ["outbox --help", "routes"])
 def test_no_command_starts_the_engine(command: str, environ: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "app", *command.split()],
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = _python(environ, "-m", "flask", "--app", "app", *command.split())
     assert "engine started" not in done.stdout + done.stderr
 
 
@@ -96,6 +85,17 @@ def test_a_term_in_the_midst_of_work_leaves_nothing_half_done(
     with serving(environ, tmp_path, *TWO_WORKERS):
         eventually(lambda: _pending(sessions) == 0, lambda: _states(sessions))
     _judge_books(sessions, simulator, leads=36)
+
+
+def _python(environ: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
 
 # --- Arranging ----------------------------------------------------------------------------------
