@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 import logs
 import outbox.cli
 import quickbooks.cli
-import views
+import views.commands
 from config import BadConfig, Config
 from db import Sessions, make_engine, make_sessions
 from models.accounts import User
@@ -70,6 +70,7 @@ def create_app(config: Config | None = None) -> Flask:
     views.register(app)
     app.cli.add_command(outbox.cli.group)
     app.cli.add_command(quickbooks.cli.group)
+    app.cli.add_command(views.commands.group)
     return app
 
 
