@@ -25,7 +25,8 @@ _SECRETS = (
     re.compile(r"(\b)RT1-[\w.-]+"),  # refresh tokens
     re.compile(r"(\b)X?AB\d[\w-]{16,}"),  # codes, and tokens of older days
     re.compile(r"(\b)gAAAA[\w-]{20,}=*"),  # what TOKEN_KEYS encrypted
-    re.compile(r"(\b)\$argon2[\w$,=+/-]+"),  # password hashes
+    re.compile(r"(\binv_)[\w-]{20,}"),  # the link of an invitation
+    re.compile(r"()\$argon2[\w$,=+/-]+"),  # password hashes
     re.compile(r"(?i)(\b(?:bearer|basic) )[\w.=+/~-]{16,}"),
     re.compile(r"(?i)(\btoken (?:expired|revoked|invalid|rejected): )[^\s\"<,]+"),
     re.compile(

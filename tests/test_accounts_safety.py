@@ -1,0 +1,256 @@
+"""Guessing, old sessions, passwords, invitations, and a record nobody can rewrite."""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
+
+from app import create_app
+from config import Config
+from models.accounts import AuditEvent, Invitation, Role, Tally, User
+from simulator.testing import SimulatorHandle
+from tests.support.firm import new_firm
+from tests.support.visitor import PASSWORD, Visitor, new_person
+from views.access import FRESH
+
+ANA = "ana@rivera.example"
+NEW = "a quite new password"
+
+
+@pytest.fixture
+def firm(session: Session) -> int:
+    firm = new_firm(session)
+    new_person(session, firm, ANA)
+    return firm
+
+
+# --- Guessing -------------------------------------------------------------------------------------
+
+
+def test_a_thousand_guesses_a_minute_lock_out_nobody_elsewhere(app: Flask, firm: int) -> None:
+    guesser = Visitor(app)
+    token = guesser.token()
+
+    def guess(number: int) -> int:
+        client = app.test_client()
+        client.environ_base.update(guesser.client.environ_base)
+        client.set_cookie("dunahub", guesser.client.get_cookie("dunahub").value)  # type: ignore[union-attr]
+        wrong = {"email": ANA, "password": f"guess {number}", "csrf_token": token}
+        return client.post("/sign-in", data=wrong).status_code
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as processes:
+        statuses = list(processes.map(guess, range(1000)))
+    assert statuses.count(422) == 20
+    assert statuses.count(429) == 980
+    assert time.monotonic() - began < 60  # so it was a thousand a minute, and then some
+    assert Visitor(app).sign_in(ANA).path == "/leads"
+
+
+def test_guesses_from_many_addresses_block_no_account_but_are_told(
+    app: Flask, firm: int, session: Session
+) -> None:
+    for _ in range(25):
+        Visitor(app).open("/sign-in").submit({"email": ANA, "password": "wrong"})
+    owner = Visitor(app).sign_in(ANA)
+    assert owner.path == "/leads"
+    actions = session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)).all()
+    assert actions == ["account.many_wrong_passwords", "account.signed_in"]
+    assert "Many wrong passwords" in owner.open("/settings/record").text
+
+
+def test_processes_count_together(environ: dict[str, str], firm: int) -> None:
+    apps = [create_app(Config.from_environ(environ)) for _ in range(2)]
+    visitors = [Visitor(app).open("/sign-in") for app in apps]
+    visitors[1].client.environ_base.update(visitors[0].client.environ_base)
+    for number in range(20):
+        visitors[number % 2].submit({"email": ANA, "password": "wrong"})
+    for visitor in visitors:
+        visitor.open("/sign-in").submit({"email": ANA, "password": PASSWORD})
+        assert visitor.status == 429
+    for app in apps:
+        app.extensions["dunahub"].database.dispose()
+
+
+def test_the_next_minute_counts_anew(app: Flask, firm: int, session: Session) -> None:
+    guesser = Visitor(app).open("/sign-in")
+    for _ in range(21):
+        guesser.submit({"email": ANA, "password": "wrong"}) if guesser.status != 429 else None
+    assert guesser.status == 429
+    session.execute(
+        update(Tally).where(Tally.count < 100).values(expires_at=func.clock_timestamp())
+    )
+    session.commit()
+    assert guesser.open("/sign-in").submit({"email": ANA, "password": PASSWORD}).path == "/leads"
+
+
+def test_a_home_with_ipv6_is_one_address(app: Flask, firm: int) -> None:
+    statuses = []
+    for number in range(22):
+        visitor = Visitor(app)
+        visitor.client.environ_base["REMOTE_ADDR"] = f"2001:db8:1:2::{number + 1:x}"
+        statuses.append(visitor.open("/sign-in").submit({"email": ANA, "password": "wrong"}).status)
+    assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize(("proxies", "blocked"), [("0", True), ("1", False)])
+def test_behind_a_proxy_visitors_are_told_apart_by_what_it_says(
+    environ: dict[str, str], firm: int, proxies: str, blocked: bool
+) -> None:
+    app = create_app(Config.from_environ(environ | {"PROXIES": proxies}))
+    statuses = []
+    for number in range(22):
+        visitor = Visitor(app)
+        visitor.client.environ_base["REMOTE_ADDR"] = "10.0.0.1"
+        # The first entry is the visitor's own invention.
+        visitor.client.environ_base["HTTP_X_FORWARDED_FOR"] = f"9.9.9.9, 203.0.113.{number}"
+        visitor.open("/sign-in").submit({"email": ANA, "password": "wrong"})
+        statuses.append(visitor.status)
+    assert (429 in statuses) is blocked
+    app.extensions["dunahub"].database.dispose()
+
+
+# --- Sessions -------------------------------------------------------------------------------------
+
+
+def test_sign_out_everywhere_ends_what_was_stolen(app: Flask, firm: int) -> None:
+    here, there = Visitor(app).sign_in(ANA), Visitor(app).sign_in(ANA)
+    here.open("/account").submit(press="Sign out everywhere")
+    for visitor in (here, there):
+        assert visitor.open("/leads").path == "/sign-in"
+
+
+def test_a_new_password_ends_every_other_session(app: Flask, firm: int) -> None:
+    here, there = Visitor(app).sign_in(ANA), Visitor(app).sign_in(ANA)
+    here.open("/account").submit({"current": "wrong", "password": NEW})
+    assert "This isn't your password." in here.text
+    here.open("/account").submit({"current": PASSWORD, "password": "short"})
+    assert "Use at least 10 characters." in here.text
+    here.open("/account").submit({"current": PASSWORD, "password": NEW})
+    assert "Your password is changed." in here.text
+    assert here.open("/leads").path == "/leads"
+    assert there.open("/leads").path == "/sign-in"
+    assert there.submit({"email": ANA, "password": PASSWORD}).status == 422
+    assert there.open("/sign-in").submit({"email": ANA, "password": NEW}).path == "/leads"
+
+
+@pytest.mark.parametrize("act", ["connection", "connection/other-company", "connection/disconnect"])
+def test_an_old_session_types_its_password_before_it_connects_or_disconnects(
+    app: Flask, firm: int, simulator: SimulatorHandle, act: str
+) -> None:
+    owner = Visitor(app).sign_in(ANA)
+    with owner.client.session_transaction() as cookie:
+        cookie["signed_in_at"] = time.time() - FRESH - 1
+    token = owner.token()
+    answer = owner.client.post(
+        f"/settings/quickbooks/{act}",
+        data={"csrf_token": token},
+        headers={"Referer": "http://localhost/settings/quickbooks"},
+    )
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/confirm?next=/settings/quickbooks"
+    owner.open(answer.headers["Location"]).submit({"password": "wrong"})
+    assert owner.status == 422
+    owner.submit({"password": PASSWORD})
+    assert owner.path == "/settings/quickbooks"
+    answer = owner.client.post(f"/settings/quickbooks/{act}", data={"csrf_token": owner.token()})
+    assert "/confirm" not in answer.headers["Location"]
+
+
+# --- Colleagues -----------------------------------------------------------------------------------
+
+
+def _invite(owner: Visitor, email: str, role: str = "member") -> str:
+    owner.open("/settings/people").submit({"email": email, "role": role})
+    found = re.search(r"http://localhost(/invitations/\S+)", owner.text)
+    assert found, owner.text
+    return found[1]
+
+
+def test_a_colleague_joins_by_the_link_once(app: Flask, firm: int, session: Session) -> None:
+    owner = Visitor(app).sign_in(ANA)
+    link = _invite(owner, "tom@rivera.example")
+    tom = Visitor(app).open(link).submit({"name": "Tom", "password": NEW})
+    assert tom.path == "/leads"
+    assert "Welcome to DunaHub, Tom." in tom.text
+    user = session.scalars(select(User).where(User.email == "tom@rivera.example")).one()
+    assert (user.organization_id, user.role) == (firm, Role.MEMBER)
+    assert Visitor(app).open(link).status == 404
+    assert "Tom" in owner.open("/settings/people").text
+    assert link.rpartition("/")[2] not in str(
+        session.execute(text("SELECT * FROM invitations")).all()
+    )
+
+
+def test_a_withdrawn_an_older_and_an_expired_link_do_not_work(
+    app: Flask, firm: int, session: Session
+) -> None:
+    owner = Visitor(app).sign_in(ANA)
+    first = _invite(owner, "tom@rivera.example")
+    second = _invite(owner, "TOM@rivera.example")
+    assert Visitor(app).open(first).status == 404
+    assert Visitor(app).open(second).status == 200
+    owner.open("/settings/people").submit(press="Withdraw")
+    assert Visitor(app).open(second).status == 404
+    third = _invite(owner, "tom@rivera.example")
+    session.execute(update(Invitation).values(created_at=text("created_at - interval '8 days'")))
+    session.commit()
+    assert Visitor(app).open(third).status == 404
+    assert Visitor(app).open("/invitations/inv_guess").status == 404
+
+
+def test_two_who_press_join_at_once_are_one(app: Flask, firm: int, session: Session) -> None:
+    link = _invite(Visitor(app).sign_in(ANA), "tom@rivera.example")
+    visitors = [Visitor(app).open(link) for _ in range(4)]
+    with ThreadPoolExecutor(4) as people:
+        done = list(
+            people.map(lambda one: one.submit({"name": "Tom", "password": NEW}).status, visitors)
+        )
+    assert sorted(done) == [200, 404, 404, 404]
+    assert session.query(User).filter(User.email == "tom@rivera.example").count() == 1
+
+
+def test_members_invite_nobody_and_no_one_is_invited_twice(
+    app: Flask, firm: int, session: Session
+) -> None:
+    new_person(session, firm, "tom@rivera.example", Role.MEMBER)
+    tom = Visitor(app).sign_in("tom@rivera.example")
+    assert "Invite a colleague" not in tom.open("/settings/people").text
+    assert tom.post("/settings/people/invitations", {"email": "x@y.example"}).status == 403
+    owner = Visitor(app).sign_in(ANA)
+    for email, why in (
+        ("tom@rivera.example", "Someone signed up with this address."),
+        ("nobody", "This isn't an e-mail address."),
+        ("", "Type your colleague's e-mail address."),
+    ):
+        owner.open("/settings/people").submit({"email": email})
+        assert why in owner.text
+    owner.open("/settings/people")
+    owner.post("/settings/people/invitations", {"email": "a@b.example", "role": "admin"})
+    assert owner.status == 422
+    assert session.query(Invitation).count() == 0
+
+
+# --- The record -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_events SET reason = 'another'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+    ],
+)
+def test_the_audit_record_is_only_added_to(session: Session, firm: int, statement: str) -> None:
+    session.add(AuditEvent(organization_id=firm, action="account.signed_in"))
+    session.commit()
+    with pytest.raises(ProgrammingError, match="only ever added to"):
+        session.execute(text(statement))
+    session.rollback()
+    assert session.query(AuditEvent).count() == 1
