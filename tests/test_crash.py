@@ -13,13 +13,23 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.outbox import DispatchItem, Entry, Link, State
+from outbox.lanes import FAIL_AFTER
 from outbox.watchdog import release_forgotten_waiters
 from simulator.testing import Books, SimulatorHandle
 from tests.support import connected
 from tests.support.connected import connect, firm_of, new_owner
 from tests.support.crash import Zygote, running_zygote
+from tests.support.crash_workers import working
 from tests.support.drains import make_due
-from tests.support.firm import new_invoice, new_lead, new_line, new_payment, new_product
+from tests.support.firm import (
+    entries_of,
+    new_firm_with_lane,
+    new_invoice,
+    new_lead,
+    new_line,
+    new_payment,
+    new_product,
+)
 
 SAMPLE = 15  # kill points of a usual run; --full takes them all
 
@@ -160,3 +170,20 @@ def kill_and_judge(
         rehearsal.judge()
     except AssertionError as wrong:
         raise AssertionError(f"killed at {point}: {steps[point - 1]}") from wrong
+
+
+def test_an_entry_that_kills_whoever_composes_it_is_given_up_and_the_rest_goes(
+    session: Session, environ: dict[str, str]
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, name) for name in ("One", "Poison", "Three")])
+    session.commit()
+    with working("poisoned", FAIL_AFTER + 4, environ, lane=lane) as workers:
+        told = workers.finish()
+    assert 1 <= len(told) < FAIL_AFTER + 4
+    found = {one.payload["title"]: (one.state, one.fault_code) for one in entries_of(session)}
+    assert found == {
+        "One": ("synced", None),
+        "Poison": ("failed", "poison"),
+        "Three": ("synced", None),
+    }

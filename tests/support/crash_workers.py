@@ -13,20 +13,27 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import text
+
 from config import Config
 from db import Sessions, make_engine, make_sessions
 from development.stack import ROOT
+from models.base import Json
 from models.sales import Lead
 from outbox import metrics, scheduler
 from outbox.capture import attach
+from outbox.company import Composition, Due, Record, Remote
 from outbox.poller import drain_lane, due_lanes
 from quickbooks import tokens
 from quickbooks.delivery import QuickBooks
+from tests.support.drains import drain as drain_by_hand
+from tests.support.drains import make_due
+from tests.support.ledger import Ledger
 
 Told = dict[str, Any]
 
@@ -74,11 +81,32 @@ def refresh(sessions: Sessions, config: Config, told: Told) -> object:
     return tokens.access_token(sessions, config, told["connection"]) != ""
 
 
+class Deadly(Ledger):
+    """Something in this entry ends the process that composes it."""
+
+    def compose(
+        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+    ) -> Composition:
+        if any(due.payload["title"] == "Poison" for due in entries):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().compose(entries, links, settings)
+
+
+def poisoned(sessions: Sessions, config: Config, told: Told) -> object:
+    """One after another: each takes its turn when the one before is dead, and its lease is over."""
+    with sessions() as turn, sessions() as session:
+        turn.execute(text("SELECT pg_advisory_lock(1)"))
+        make_due(session)
+        drain_by_hand(sessions, Deadly(), told["lane"], config)
+    return "alive"
+
+
 ROLES: dict[str, Callable[[Sessions, Config, Told], object]] = {
     "drain": drain,
     "serve": serve,
     "write": write,
     "refresh": refresh,
+    "poisoned": poisoned,
 }
 
 

@@ -59,7 +59,7 @@ class Ledger:
     lock: threading.Lock = field(default_factory=threading.Lock)
     limits: Limits = UNLIMITED
 
-    def settings(self, session: Session, lane_id: int) -> Json:
+    def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
         return {}
 
     def compose(
@@ -112,7 +112,7 @@ class Ledger:
             self.arrivals.append(Arrival(name, intent, payload))
             if intent == "create":
                 assert name not in self.held, f"{name} was created twice"
-                self.held[name] = str(len(self.held) + 1)
+                self.held[name] = f"the {name} over there"
             booked.append(self.held[name])
         return booked
 
