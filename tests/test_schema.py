@@ -32,7 +32,7 @@ CATALOG = {
     """,
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "settings": """
-        SELECT relname, reloptions::text FROM pg_class
+        SELECT relname, relpersistence::text, reloptions::text FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
     """,
     "code": """
