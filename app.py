@@ -25,7 +25,7 @@ from notices import post
 from outbox import scheduler
 from outbox.capture import attach
 from outbox.scheduler import Job
-from quickbooks import connections, facts, tokens
+from quickbooks import connections, directory, facts, tokens
 from quickbooks.delivery import QuickBooks
 
 log = structlog.get_logger()
@@ -50,6 +50,7 @@ class DunaHub:
             Job("revoke", timedelta(minutes=1), lambda: connections.revoke_due(sessions, config)),
             Job("keep-alive", timedelta(hours=1), lambda: tokens.keep_alive_due(sessions, config)),
             Job("facts", timedelta(hours=1), lambda: facts.refresh_due(sessions, config)),
+            Job("customers", timedelta(hours=1), lambda: directory.refresh_due(sessions, config)),
             Job("notices", timedelta(minutes=1), lambda: post.look_and_tell(sessions, config)),
             Job("probe", timedelta(hours=4), lambda: connections.probe_due(sessions, config)),
         ]

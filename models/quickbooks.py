@@ -57,6 +57,7 @@ class Connection(Base):
     # What we read about the company: preferences, accounts, payment methods, items.
     facts: Mapped[Json] = mapped_column(server_default="{}")
     facts_read_at: Mapped[Moment | None]
+    customers_read_at: Mapped[Moment | None]  # the directory of its customers, whole or refreshed
 
     organization: Mapped[Organization] = relationship()
     lane: Mapped[Lane] = relationship(lazy="joined", innerjoin=True)
@@ -65,6 +66,36 @@ class Connection(Base):
     @property
     def is_live(self) -> bool:
         return self.status != ConnectionStatus.DISCONNECTED
+
+
+class Customer(Base):
+    """A customer of the company as QuickBooks told: first sends are matched with these.
+
+    A copy that may be a day old: it decides who a lead may be, never what is written there.
+    """
+
+    __tablename__ = "quickbooks_customers"
+    __table_args__ = (
+        Index("ix_quickbooks_customers_name", "connection_id", "name_key"),
+        Index(
+            "ix_quickbooks_customers_email",
+            "connection_id",
+            "email",
+            postgresql_where="email <> ''",
+        ),
+    )
+
+    connection_id: Mapped[int] = mapped_column(
+        ForeignKey("quickbooks_connections.id"), primary_key=True, autoincrement=False
+    )
+    remote_id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    version: Mapped[str]  # SyncToken when it was read
+    name: Mapped[str]
+    name_key: Mapped[str]  # as names are compared: `matching.name_key`
+    email: Mapped[str] = mapped_column(server_default="", default="")  # small letters
+    phone: Mapped[str] = mapped_column(server_default="", default="")  # digits
+    active: Mapped[bool] = mapped_column(server_default="true", default=True)
 
 
 class Tokens(Base):

@@ -227,8 +227,8 @@ class Company(Protocol):
         """How fast, and how much at a time, it may be called."""
         ...
 
-    def settings(self, session: Session, lane_id: int) -> Json:
-        """How this company wants its records: what `compose` needs beside entry and links."""
+    def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
+        """How this company wants these records: what `compose` needs beside entry and links."""
         ...
 
     def compose(

@@ -197,7 +197,7 @@ def _look_up(
     links = _links(
         session, claim.lane_id, {one.record for one in due.values()} | _needs(due.values())
     )
-    settings = company.settings(session, claim.lane_id)
+    settings = company.settings(session, claim.lane_id, list(due.values()))
     composition = _compose(company, list(due.values()), links, settings)
     # What needs no question, or cannot even be asked for: its own mapping is broken meanwhile.
     known = {
@@ -530,7 +530,7 @@ def _compose_and_store(
     if claim.takes_one and not _is_named(session, claim, lane, due[0]):
         return None
     links = _links(session, claim.lane_id, {one.record for one in due} | _needs(due))
-    settings = company.settings(session, claim.lane_id)
+    settings = company.settings(session, claim.lane_id, due)
     composition = _compose(company, due, links, settings)
     settle_entries(session, claim.lane_id, composition.verdicts, {one.entry_id: one for one in due})
     if composition.draft is None:

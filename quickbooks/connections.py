@@ -24,7 +24,7 @@ from models.base import Json
 from models.outbox import Lane, LaneState
 from models.quickbooks import Connection, ConnectionStatus, OAuthState, Revocation, Tokens
 from outbox import lanes
-from quickbooks import facts, oauth, tokens
+from quickbooks import directory, facts, oauth, tokens
 
 STATE_LASTS = timedelta(minutes=10)  # the consent page must be through by then
 REPLAY_LASTS = timedelta(minutes=10)  # a browser that shows the callback again sees the success
@@ -343,9 +343,10 @@ def _connect(
         log.warning("company not read at connect", realm=asked.realm_id, problem=str(problem))
         _drop(sessions, config, asked, grant)
         return TryAgain("unavailable")
+    customers = _read_customers(config, asked, grant)
     try:
         with sessions.begin() as session:
-            return _store(session, config, user, asked, grant, found, settings)
+            return _store(session, config, user, asked, grant, _Read(found, settings, customers))
     except IntegrityError as problem:
         if "uq_quickbooks_connections_live_company" not in str(problem.orig):
             raise
@@ -357,6 +358,25 @@ def _connect(
         _audit_refusal(sessions, user, str(refusal))
         _drop(sessions, config, asked, grant)
         raise
+
+
+def _read_customers(config: Config, asked: _Asked, grant: oauth.Grant) -> list[Json] | None:
+    """The directory, under a deadline of its own. None: a job reads it later, and until then
+    QuickBooks itself refuses a name that it has."""
+    try:
+        return directory.read_all(facts.Reader(config, asked.realm_id, grant.access_token))
+    except facts.FactsUnavailable as problem:
+        log.warning("customers not read at connect", realm=asked.realm_id, problem=str(problem))
+        return None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read of a company before its connection is stored."""
+
+    facts: Json
+    settings: Json
+    customers: list[Json] | None
 
 
 class _ConnectedMeanwhile(Exception):
@@ -390,8 +410,7 @@ def _store(
     user: User,
     asked: _Asked,
     grant: oauth.Grant,
-    found: Json,
-    settings: Json,
+    read: _Read,
 ) -> Connected:
     """The row, its tokens and its lane, together: new, or found again as they were."""
     organization_id = _judge_person(session, user)
@@ -420,8 +439,12 @@ def _store(
     mine.status_since = mine.connected_at = now
     mine.connected_by_id = user.id
     mine.hard_expires_at = now + grant.hard_lasts if grant.hard_lasts else None
-    facts.store(session, mine, found, settings)
+    facts.store(session, mine, read.facts, read.settings)
     session.flush()  # the unique index decides here
+    if read.customers is None:
+        mine.customers_read_at = None
+    else:
+        directory.store(session, mine, read.customers, now, whole=True)
     _store_tokens(session, config, mine, grant)
     if was_known:
         lanes.reopen(session, mine.lane_id)

@@ -13,7 +13,7 @@ from models.base import Json
 from models.quickbooks import Connection
 from outbox.company import Answer, Composition, Due, Problem, Reading, Record, Remote, Sent
 from outbox.pace import Limits, Pace
-from quickbooks import client, facts, tokens
+from quickbooks import client, directory, facts, tokens
 from quickbooks.composing import BATCH, compose
 from quickbooks.faults import faults_in
 from quickbooks.reading import read
@@ -33,9 +33,10 @@ class QuickBooks:
         self.sessions = sessions
         self.config = config
 
-    def settings(self, session: Session, lane_id: int) -> Json:
-        """How this company wants its records."""
-        return facts.of_lane(session, lane_id)
+    def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
+        """How this company wants its records, and whom of its customers these leads may be."""
+        customers = directory.candidates(session, lane_id, entries)
+        return {**facts.of_lane(session, lane_id), "customers": customers}
 
     def compose(
         self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json

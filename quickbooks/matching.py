@@ -91,10 +91,11 @@ def is_our_customer(document: Document, found: Mapping[str, Any]) -> bool:
 
 
 def same_name(one: str, other: str) -> bool:
-    return _folded(one) == _folded(other)
+    return name_key(one) == name_key(other)
 
 
-def _folded(name: str) -> str:
+def name_key(name: str) -> str:
+    """A name as names are compared: QuickBooks sees no difference of case, nor do people."""
     return " ".join(name.removesuffix(INACTIVE_SUFFIX).split()).casefold()
 
 

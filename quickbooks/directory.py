@@ -1,0 +1,185 @@
+"""The customers of a company: read when it is connected, then what changed there, once a day.
+
+Leads that are sent for the first time are matched with this copy, so that no record costs a read.
+It may be a day old: it decides who a lead may be, and never what is written to QuickBooks.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.base import Json
+from models.outbox import Link
+from models.quickbooks import Connection, ConnectionStatus, Customer
+from models.sales import Lead, RecordType
+from outbox.company import Due
+from quickbooks import matching, tokens
+from quickbooks.cleaning import clean_name
+from quickbooks.facts import MOST_ROWS, FactsUnavailable, Reader
+from quickbooks.payloads import NAME_LONGEST
+
+LASTS = timedelta(days=1)
+REMEMBERED = timedelta(days=25)  # Intuit tells of changes within the last 30 days
+OVERLAP = timedelta(hours=1)  # asked for twice, because its clock is not ours
+AT_ONCE = 1000  # rows of one INSERT
+
+log = structlog.get_logger()
+
+
+# --- Reading ------------------------------------------------------------------------------------
+
+
+def read_all(reader: Reader) -> list[Json]:
+    """Every customer, inactive ones too. Raises FactsUnavailable."""
+    found: list[Json] = []
+    while True:
+        page = reader.rows(
+            "Customer", f"where Active IN (true, false) orderby Id startposition {len(found) + 1}"
+        )
+        found += page
+        if len(page) < MOST_ROWS:
+            return found
+
+
+def _changes(reader: Reader, since: datetime) -> list[Json] | None:
+    """What changed since; None when that is more than one answer tells."""
+    told = reader.get("cdc", entities="Customer", changedSince=since.isoformat(timespec="seconds"))
+    rows = [
+        row
+        for response in told.get("CDCResponse") or []
+        for query in response.get("QueryResponse") or []
+        for row in query.get("Customer") or []
+    ]
+    return rows if len(rows) < MOST_ROWS else None
+
+
+def refresh_due(sessions: Sessions, config: Config) -> int:
+    """Refreshes the directories that are older than a day; says of how many companies."""
+    with sessions() as session:
+        oldest = func.clock_timestamp() - LASTS
+        stale = session.scalars(
+            select(Connection.id).where(
+                Connection.status == ConnectionStatus.CONNECTED,
+                Connection.environment == config.environment,
+                or_(Connection.customers_read_at.is_(None), Connection.customers_read_at < oldest),
+            )
+        ).all()
+    return sum(refresh(sessions, config, connection_id) for connection_id in stale)
+
+
+def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
+    """Reads what changed, or everything where that is not known. False when it cannot be had."""
+    with sessions() as session:
+        known = session.get_one(Connection, connection_id)
+        realm_id, read_at = known.realm_id, known.customers_read_at
+        now = _now(session)
+    try:
+        reader = Reader(config, realm_id, tokens.access_token(sessions, config, connection_id))
+        changes = None
+        if read_at is not None and now - read_at < REMEMBERED:
+            changes = _changes(reader, read_at - OVERLAP)
+        rows = read_all(reader) if changes is None else changes
+    except (tokens.SignedOut, tokens.TokensUnavailable, FactsUnavailable) as problem:
+        log.info("customers not read", connection=connection_id, problem=str(problem))
+        return False
+    with sessions.begin() as session:
+        connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
+        if connection is not None:
+            store(session, connection, rows, now, whole=changes is None)
+    return True
+
+
+def store(
+    session: Session,
+    connection: Connection,
+    rows: Sequence[Json],
+    read_at: datetime,
+    *,
+    whole: bool,
+) -> None:
+    """Writes what was read at that time; `whole` forgets everyone else."""
+    if whole:
+        session.execute(delete(Customer).where(Customer.connection_id == connection.id))
+    values = list({row["remote_id"]: row for row in _values(connection, rows)}.values())
+    for start in range(0, len(values), AT_ONCE):
+        added = insert(Customer).values(values[start : start + AT_ONCE])
+        newer = {
+            name: added.excluded[name]
+            for name in ("version", "name", "name_key", "email", "phone", "active")
+        }
+        session.execute(
+            added.on_conflict_do_update(index_elements=["connection_id", "remote_id"], set_=newer)
+        )
+    connection.customers_read_at = read_at
+
+
+def _values(connection: Connection, rows: Sequence[Json]) -> Iterator[Json]:
+    for row in rows:
+        if matching.is_object(row) and row.get("DisplayName"):
+            name = str(row["DisplayName"]).replace("\0", "")
+            yield {
+                "connection_id": connection.id,
+                "remote_id": str(row["Id"]),
+                "organization_id": connection.organization_id,
+                "version": str(row["SyncToken"]),
+                "name": name,
+                "name_key": matching.name_key(name),
+                "email": matching.email_of(row).replace("\0", ""),
+                "phone": matching.phone_of(row),
+                "active": row.get("Active") is not False,
+            }
+
+
+def _now(session: Session) -> datetime:
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+# --- Matching -----------------------------------------------------------------------------------
+
+
+def candidates(session: Session, lane_id: int, entries: Sequence[Due]) -> list[Json]:
+    """The customers whom these leads may be: those with their e-mail address or their name."""
+    leads = [due.payload for due in entries if due.record.type == RecordType.LEAD]
+    names = {
+        matching.name_key(clean_name(lead["quickbooks_name"] or lead["name"], NAME_LONGEST))
+        for lead in leads
+    }
+    emails = {email for lead in leads if (email := lead["email"].strip().casefold())}
+    if not leads:
+        return []
+    found = session.execute(
+        select(Customer, Lead.id.label("lead_id"), Lead.name.label("lead_name"))
+        .join(Connection, Connection.id == Customer.connection_id)
+        .outerjoin(
+            Link,
+            (Link.lane_id == lane_id)
+            & (Link.aggregate_type == RecordType.LEAD)
+            & (Link.remote_id == Customer.remote_id),
+        )
+        .outerjoin(Lead, Lead.id == Link.aggregate_id)
+        .where(
+            Connection.lane_id == lane_id,
+            or_(Customer.name_key.in_(names), Customer.email.in_(emails)),
+        )
+        .order_by(Customer.remote_id)
+    )
+    return [
+        {
+            "id": row.Customer.remote_id,
+            "version": row.Customer.version,
+            "name": row.Customer.name,
+            "email": row.Customer.email,
+            "phone": row.Customer.phone,
+            "active": row.Customer.active,
+            "lead_id": row.lead_id,
+            "lead_name": row.lead_name,
+        }
+        for row in found
+    ]
