@@ -37,7 +37,7 @@ from outbox.poller import Poller, drain_lane
 from outbox.retry import PATIENCE, PATIENT_ATTEMPTS, Again, GiveUp, after_own_fault
 from outbox.scheduler import Engine as OutboxEngine
 from outbox.settle import settle
-from tests.support.drains import drain, make_due
+from tests.support.drains import drain, make_due, make_older
 from tests.support.firm import (
     entries_of,
     lane_of,
@@ -626,3 +626,57 @@ def test_a_scheduler_whose_thread_died_is_replaced(
         eventually(sessions, "synced", 1)
     finally:
         engine.stop()
+
+
+# --- Entries and links are what they were -------------------------------------------------------
+
+
+def test_rule_4_a_committed_entry_is_never_rewritten_by_the_session_that_wrote_it(
+    session: Session,
+) -> None:
+    firm, _ = new_firm_with_lane(session)
+    lead = new_lead(firm, "First")
+    session.add(lead)
+    session.commit()
+    lead.name = "Second"
+    session.commit()
+    assert [entry.payload["name"] for entry in entries_of(session)] == ["First", "Second"]
+
+
+def test_rule_14_another_company_never_sees_a_link_and_the_first_finds_it_again(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    firm, first = new_firm_with_lane(session)
+    lead = new_lead(firm)
+    session.add(lead)
+    session.commit()
+    theirs, others = Ledger(), Ledger()
+    drain(sessions, theirs, first, config)
+    lanes.close(session, first)
+    second = lanes.create(session, firm).id
+    lead.phone = "2"
+    session.commit()
+    drain(sessions, others, second, config)
+    assert [arrival.intent for arrival in others.arrivals] == ["create"]
+    lanes.close(session, second)
+    lanes.reopen(session, first)
+    lead.phone = "3"
+    session.commit()
+    drain(sessions, theirs, first, config)
+    assert [arrival.intent for arrival in theirs.arrivals] == ["create", "update"]
+
+
+def test_rule_14_a_counterpart_that_another_record_has_is_not_stolen(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    leads = [new_lead(firm, "One"), new_lead(firm, "Two")]
+    session.add_all(leads)
+    session.commit()
+    make_older(session)  # so that they are looked for first
+    ledger.held = {f"lead {lead.id}": "7" for lead in leads}
+    drain(sessions, ledger, lane, config)
+    assert sorted((e.state, e.fault_code) for e in entries_of(session)) == [
+        ("failed", "taken_by_another_record"),
+        ("synced", None),
+    ]
