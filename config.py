@@ -43,6 +43,7 @@ class Config:
     drainers: int  # threads that drain lanes, per process
     proxies: int  # in front of us, whose word on a visitor's address is believed
     metrics_token: str = field(repr=False)  # "": /metrics answers this machine only
+    payments_webhook_secret: str = field(repr=False)  # "": no payment processor may knock
     smtp_url: str = field(repr=False)  # "": nobody is told anything by e-mail
     mail_from: str
     operators: tuple[str, ...]  # e-mail addresses of whoever runs this
@@ -52,6 +53,7 @@ class Config:
         """Every value that must never be seen anywhere."""
         in_addresses = (urlsplit(url).password for url in (self.database_url, self.smtp_url))
         secrets = [self.secret_key, *self.token_keys, self.client_secret, self.metrics_token]
+        secrets.append(self.payments_webhook_secret)
         secrets += [unquote(password) for password in in_addresses if password]
         return tuple(filter(None, secrets))
 
@@ -85,6 +87,7 @@ class Config:
             drainers=read.count("DRAINERS", 4),
             proxies=read.count("PROXIES", 0, least=0),
             metrics_token=read.secret("METRICS_TOKEN", ""),
+            payments_webhook_secret=read.secret("PAYMENTS_WEBHOOK_SECRET", ""),
             smtp_url=read.secret("SMTP_URL", ""),
             mail_from=read.text("MAIL_FROM", ""),
             operators=read.addresses("OPERATORS"),
@@ -141,6 +144,12 @@ class Config:
             len(self.metrics_token) < 16 or _is_guessable(self.metrics_token)
         ):
             raise BadConfig("METRICS_TOKEN can be guessed: use at least 16 random characters.")
+        if self.payments_webhook_secret and (
+            len(self.payments_webhook_secret) < 32 or _is_guessable(self.payments_webhook_secret)
+        ):
+            raise BadConfig(
+                "PAYMENTS_WEBHOOK_SECRET can be guessed: use at least 32 random characters."
+            )
         password = urlsplit(self.database_url).password
         if password is not None and (len(password) < 8 or _is_guessable(password, distinct=5)):
             raise BadConfig("DATABASE_URL has a password that can be guessed.")

@@ -227,6 +227,7 @@ class Payment(Base):
     received_on: Mapped[date]
     note: Mapped[str] = mapped_column(server_default="", default="")
     mark: Mapped[str] = mapped_column(default=new_mark)
+    event_id: Mapped[str | None] = mapped_column(unique=True)  # by which the processor told of it
     refunded_at: Mapped[Moment | None]
     refunded_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     first_entry_at: Mapped[Moment | None]

@@ -91,6 +91,8 @@ def test_a_bad_value_names_itself(name: str, value: str) -> None:
         ("DATABASE_URL", "postgresql://app:1234567@db.internal/app"),
         ("METRICS_TOKEN", "0123456789"),
         ("METRICS_TOKEN", "example-token-0123456789"),
+        ("PAYMENTS_WEBHOOK_SECRET", "0123456789abcdef"),
+        ("PAYMENTS_WEBHOOK_SECRET", "change-me-0123456789-0123456789-abc"),
         ("SMTP_URL", "mail.internal:587"),
         ("SMTP_URL", "http://mail.internal"),
         ("SMTP_URL", "smtp://mail.internal"),  # from whom? MAIL_FROM is not set

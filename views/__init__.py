@@ -20,6 +20,7 @@ from views.people import people
 from views.products import products
 from views.proposals import proposals
 from views.settings import quickbooks, settings
+from views.webhooks import webhooks
 
 
 def register(app: Flask) -> None:
@@ -46,6 +47,7 @@ def register(app: Flask) -> None:
         live,
         admin,
         health,
+        webhooks,
     ):
         app.register_blueprint(blueprint)
 

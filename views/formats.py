@@ -144,4 +144,6 @@ def spoken_action(action: str) -> str:
     """An act as people read it: "quickbooks.connected" is QuickBooks connected."""
     group, _, name = action.partition(".")
     words = name.replace("_", " ")
+    if group in ("invoice", "payment"):
+        return f"{group.capitalize()} {words}"
     return f"QuickBooks {words}" if group == "quickbooks" else words.capitalize()
