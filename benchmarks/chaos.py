@@ -207,6 +207,11 @@ class Database:
 
     def start(self) -> None:
         self._server = self._life.enter_context(running_postgres(self.folder, throwaway=True))
+        engine = make_engine(self.url, pool_size=1)
+        with engine.begin() as connection:
+            # What was committed must outlive the death of any process, though not of the machine.
+            connection.execute(text("ALTER DATABASE postgres SET synchronous_commit = on"))
+        engine.dispose()
 
     def stop(self) -> None:
         self._life.close()

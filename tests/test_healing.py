@@ -680,3 +680,23 @@ def test_rule_14_a_counterpart_that_another_record_has_is_not_stolen(
         ("failed", "taken_by_another_record"),
         ("synced", None),
     ]
+
+
+def test_rule_9_who_lost_the_lease_stores_nothing_and_takes_it_from_nobody(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    slow = lanes.lease_lane(sessions, lane, config.lease)
+    make_due(session)
+    holder = lanes.lease_lane(sessions, lane, config.lease)
+    assert slow
+    assert holder
+    until = lane_of(session, lane).lease_until
+    assert next_dispatch(sessions, slow, ledger, config) is None
+    lanes.release(sessions, slow)
+    lanes.hand_back(sessions, slow)
+    assert not session.query(DispatchItem).count()
+    session.rollback()
+    assert lane_of(session, lane).lease_until == until
