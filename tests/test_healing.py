@@ -16,7 +16,7 @@ from config import Config
 from db import Sessions, make_engine, make_sessions
 from development.postgres import running_postgres
 from models.base import Json
-from models.outbox import Entry, State
+from models.outbox import DispatchItem, Entry, State
 from outbox import actions, lanes
 from outbox.company import (
     Answer,
