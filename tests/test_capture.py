@@ -115,8 +115,11 @@ def test_a_change_of_nothing_synced_makes_no_entry(sessions: Sessions) -> None:
         invoice = session.get_one(Invoice, invoice.id)
         invoice.proposal_id = None
         invoice.lead.first_entry_at = datetime.now(UTC)
+        invoice.lead.notes = "Pays late. Ask for Kim."
         session.commit()
-        assert len(entries_of(session)) == before
+        entries = entries_of(session)
+        assert len(entries) == before
+        assert not any("notes" in entry.payload for entry in entries)
 
 
 def test_a_save_in_three_flushes_makes_one_entry(sessions: Sessions) -> None:
@@ -381,6 +384,25 @@ def test_a_capture_in_progress_does_not_slip_behind_the_line(sessions: Sessions)
         # The late writer either captured before the close got its lock, or not at all.
         assert line == len(titles)
         assert titles[0] == "before"
+
+
+def test_a_writer_that_comes_during_a_close_writes_no_entry(sessions: Sessions) -> None:
+    with sessions() as closer, sessions() as late:
+        firm, lane = new_firm_with_lane(closer)
+        lanes.close(closer, lane)  # not yet committed
+
+        def save_late() -> None:
+            late.add(new_lead(firm, "during"))
+            late.commit()
+
+        saving = threading.Thread(target=save_late)
+        saving.start()
+        _wait_for_lock(closer)
+        closer.commit()
+        saving.join()
+    with sessions() as session:
+        assert session.query(Lead).count() == 1
+        assert entries_of(session) == []
 
 
 def _wait_for_lock(session: Session) -> None:
