@@ -1,0 +1,414 @@
+"""Every form and address, thrown anything: no failure of ours, and no damage to what is stored.
+
+Routes and fields are found by themselves: from the app's URL map, and from the forms on its pages.
+A sample runs always; `--full` throws 20,000. The seed is shown when something breaks; set
+FUZZ_SEED to it to have the same again.
+"""
+
+import itertools
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
+
+from models import Base
+from models.accounts import Invitation, Role, User
+from models.outbox import Entry
+from models.sales import Job, Proposal
+from tests.support.firm import (
+    new_firm,
+    new_firm_with_lane,
+    new_invoice,
+    new_lead,
+    new_payment,
+    new_product,
+)
+from tests.support.visitor import PASSWORD_HASH, Visitor, new_person
+
+SEED = int(os.environ.get("FUZZ_SEED") or random.randrange(2**32))
+SAMPLE, ALL = 500, 20_000
+EMAILS = {"owner": "ana@rivera.example", "admin": "dana@dunahub.example"}
+PROBE, SUM = "<xss-probe>", "{{1234*5678}}"
+RESULT_OF_SUM = str(1234 * 5678)
+
+# What has broken programs before.
+NASTY = [
+    "", " ", "\x00", "a\x00b", "'", "' OR '1'='1", "'; DROP TABLE leads; --", "\\", "%",
+    "%s%n", "_%", SUM, "{% raw %}", "${7*7}", "#{7*7}", PROBE, f'"><script>{PROBE}</script>',
+    "javascript:alert(1)", "-1", "0", "1", "1e999", "NaN", "Infinity", "-Infinity", "9" * 30,
+    "0.00000001", "1,000.50", "１２", "0x10", "1_000", "٣", "--5", "1e5", "99999999.99",
+    "-99999999.99", "2147483648", "9223372036854775807", "9223372036854775808", "true",
+    "null", "[]", "{}", "\r\n\r\nX: y", "0000-00-00", "2026-02-30", "9999-12-31",
+    "10000-01-01", "2026-11-22", "1999-12-31", "2026-W10-1", "US", "BR", "Mars/Olympus",
+    "owner", "admin", "member", "card", "ach", "requeue", "skip", "undo", "send", "now",
+    "send_first", "//evil.example", "https://evil.example", "/\\evil.example", "../../etc",
+    "😀" * 50, "‮gnidaer", "é́́́́", "\ufeff", "\u2028", "Ω≈ç√∫", "صادرات", "x" * 1_001,
+    "x" * 25_000,
+]  # fmt: skip
+FILLERS = {
+    "email": "kim@example.com", "name": "Kim", "password": "a long password",
+    "title": "A title", "organization": "A firm", "quantity": "2", "unit_price": "10",
+    "amount": "1", "number": "77", "description": "Something", "issued_on": "2026-11-22",
+    "due_on": "2026-12-22", "received_on": "2026-11-22", "reason": "because", "region": "US",
+    "act": "requeue", "role": "member",
+}  # fmt: skip
+
+
+@dataclass
+class Target:
+    """A route and a method, with what its form usually sends."""
+
+    rule: Rule
+    method: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Input:
+    target: int
+    role: str
+    keys: tuple[str, ...]
+    changed: tuple[tuple[str, tuple[str, ...]], ...]  # fields, and what they hold instead
+    query: tuple[tuple[str, str], ...]
+    shape: str  # form | form without the usual | json | file | text
+    has_token: bool
+
+
+class Range:
+    """The app, everyone who may throw something at it, and what must not change meanwhile."""
+
+    def __init__(self, app: Flask, session: Session) -> None:
+        self.app, self.session = app, session
+        self.keys = _furnish(session)
+        self.bystander = self._of_others()
+        visitors = {
+            "owner": Visitor(app).sign_in(EMAILS["owner"]),
+            "admin": Visitor(app).sign_in(EMAILS["admin"]),
+            "stranger": Visitor(app),
+        }
+        self.tokens = {name: visitor.token() for name, visitor in visitors.items()}
+        self.cookies = {name: _cookie(visitor.client) for name, visitor in visitors.items()}
+        self.targets = self._targets(visitors)
+        self.names = sorted({name for one in self.targets for name in one.fields} | set(FILLERS))
+        self.addresses = itertools.count(1)
+        self.statuses: Counter[int] = Counter()
+
+    def _targets(self, visitors: Mapping[str, Visitor]) -> list[Target]:
+        targets = [
+            Target(rule, method)
+            for rule in self.app.url_map.iter_rules()
+            if rule.endpoint != "static"
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        ]
+        adapter = self.app.url_map.bind("localhost")
+        for visitor in visitors.values():
+            for _path, page in crawl(visitor.client):
+                for form in BeautifulSoup(page, "html.parser").select("form"):
+                    method = str(form.get("method") or "get").upper()
+                    action = urlsplit(str(form.get("action") or _path))
+                    if action.netloc:
+                        continue
+                    try:
+                        endpoint, _ = adapter.match(action.path, method)
+                    except HTTPException:  # it was led on to another page, whose form it is
+                        continue
+                    for target in targets:
+                        if (target.rule.endpoint, target.method) == (endpoint, method):
+                            target.fields |= _fields(form)
+        return targets
+
+    def inputs(self) -> st.SearchStrategy[Input]:
+        value = st.one_of(
+            st.sampled_from(NASTY),
+            st.text(max_size=40),
+            st.integers(-(10**20), 10**20).map(str),
+            st.decimals(allow_nan=False, allow_infinity=False).map(str),
+        )
+        values = st.lists(value, min_size=1, max_size=2).map(tuple)
+        name = st.sampled_from(self.names) | st.text(min_size=1, max_size=12)
+        key = st.sampled_from(
+            ["real", "real", "real", "1", "0", "-1", "999999", "9" * 25, "a", "'"]
+        )
+
+        @st.composite
+        def compose(draw: st.DrawFn) -> Input:
+            number = draw(st.integers(0, len(self.targets) - 1))
+            own = sorted(self.targets[number].fields)
+            changed = draw(
+                st.lists(
+                    st.tuples((st.sampled_from(own) | name) if own else name, values), max_size=4
+                )
+            )
+            return Input(
+                target=number,
+                role=draw(
+                    st.sampled_from(["owner", "owner", "owner", "admin", "admin", "stranger"])
+                ),
+                keys=tuple(draw(st.lists(key, min_size=3, max_size=3))),
+                changed=tuple(changed),
+                query=tuple(draw(st.lists(st.tuples(name, value), max_size=2))),
+                shape=draw(st.sampled_from(["form"] * 8 + ["bare", "json", "file", "text"])),
+                has_token=draw(st.integers(0, 19)) > 0,
+            )
+
+        return compose()
+
+    def throw(self, thrown: Input) -> None:
+        target = self.targets[thrown.target]
+        path = self._path(target.rule, thrown.keys)
+        if path is None:
+            return
+        client = self.app.test_client()
+        client.set_cookie("dunahub", self.cookies[thrown.role])
+        number = next(self.addresses)
+        client.environ_base["REMOTE_ADDR"] = (
+            f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        )
+        answer = client.open(
+            path,
+            method=target.method,
+            query_string=list(thrown.query),
+            **self._body(target, thrown),
+        )
+        told = f"{thrown.role}: {target.method} {path} ({target.rule.endpoint}) → {answer.status}"
+        note(told)
+        assert answer.status_code < 500, told
+        self.statuses[answer.status_code] += 1
+        page = answer.get_data(as_text=True)
+        if answer.mimetype == "text/html":
+            assert PROBE not in page, told
+            assert "<script>" not in page, told
+        assert RESULT_OF_SUM not in page, told
+        assert "Content-Security-Policy" in answer.headers, told
+        assert "X" not in answer.headers, told
+        place = urlsplit(answer.headers.get("Location", ""))
+        assert place.netloc in ("", "localhost"), told
+        if target.rule.endpoint in ("accounts.sign_out_everywhere", "accounts.change_password"):
+            self.session.execute(
+                text("UPDATE users SET session_version = 0, password_hash = :known"),
+                {"known": PASSWORD_HASH},
+            )
+            self.session.commit()
+        answer.close()
+
+    def _path(self, rule: Rule, keys: tuple[str, ...]) -> str | None:
+        path = rule.rule
+        for name, key in zip(sorted(rule.arguments), itertools.cycle(keys), strict=False):
+            value = str(self.keys[name]) if key == "real" else key
+            converter = "key:" if f"<key:{name}>" in path else ""
+            path = path.replace(f"<{converter}{name}>", value)
+        return path if "<" not in path else None
+
+    def _body(self, target: Target, thrown: Input) -> dict[str, Any]:
+        if target.method != "POST":
+            return {}
+        usual = {} if thrown.shape == "bare" else dict(target.fields)
+        fields: dict[str, list[str]] = {name: [value] for name, value in usual.items()}
+        fields |= {name: list(values) for name, values in thrown.changed}
+        if thrown.has_token:
+            fields["csrf_token"] = [self.tokens[thrown.role]]
+        else:
+            fields.pop("csrf_token", None)
+        match thrown.shape:
+            case "json":
+                return {"json": fields}
+            case "text":
+                return {"data": str(thrown.changed).encode(), "content_type": "text/plain"}
+            case "file":
+                upload = (BytesIO(b"\x00\xff" * 100), "../../../etc/passwd\x00.png")
+                return {"data": {**fields, "upload": upload, "name": upload}}
+            case _:
+                return {"data": fields}
+
+    def _of_others(self) -> str:
+        """Everything of the firm that nobody here belongs to, and who may do what."""
+        self.session.rollback()
+        found = []
+        for name, table in sorted(Base.metadata.tables.items()):
+            if "organization_id" not in table.c or name in ("audit_events", "notices"):
+                continue
+            query = select(table).where(table.c.organization_id == self.keys["bystander"])
+            found.append(f"{name}: {self.session.execute(query.order_by(table.c[0])).all()}")
+        people = select(User.id, User.role, User.organization_id).where(User.id <= 3)
+        found.append(str(self.session.execute(people.order_by(User.id)).all()))
+        self.session.rollback()
+        return "\n".join(found)
+
+    def judge(self) -> None:
+        """What is stored afterwards is whole, belongs to whom it did, and can all be shown."""
+        assert self._of_others() == self.bystander
+        for what, statement in DAMAGE.items():
+            assert self.session.execute(text(statement)).all() == [], what
+        admins = select(func.count()).where(User.role == Role.ADMIN)
+        assert self.session.scalar(admins) == 1
+        self.session.rollback()
+        for name in ("owner", "admin"):
+            client = self.app.test_client()
+            client.set_cookie("dunahub", self.cookies[name])
+            pages = list(crawl(client, most=150))
+            assert len(pages) > 5
+            for path, page in pages:
+                assert PROBE not in page, path
+                assert RESULT_OF_SUM not in page, path
+
+
+DAMAGE = {
+    "sums that do not add up": """
+        SELECT invoice.id FROM invoices AS invoice
+        LEFT JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS subtotal FROM invoice_lines
+                           WHERE invoice_id = invoice.id) AS lines ON true
+        WHERE invoice.subtotal <> lines.subtotal
+           OR invoice.total <> invoice.subtotal + invoice.tax_amount
+    """,
+    "parts of one firm in a document of another": """
+        SELECT line.id FROM invoice_lines AS line JOIN invoices ON invoices.id = line.invoice_id
+        LEFT JOIN products ON products.id = line.product_id
+        WHERE line.organization_id <> invoices.organization_id
+           OR products.organization_id <> invoices.organization_id
+        UNION ALL
+        SELECT invoices.id FROM invoices JOIN leads ON leads.id = invoices.lead_id
+        WHERE leads.organization_id <> invoices.organization_id
+        UNION ALL
+        SELECT payments.id FROM payments JOIN invoices ON invoices.id = payments.invoice_id
+        WHERE payments.organization_id <> invoices.organization_id
+    """,
+    "entries in a lane of another firm": """
+        SELECT entry.id FROM outbox AS entry JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
+        WHERE entry.organization_id <> lane.organization_id
+    """,
+    "people without a name": "SELECT id FROM users WHERE name = '' OR email NOT LIKE '%@%'",
+}
+
+
+def _furnish(session: Session) -> dict[str, int | str]:
+    """A firm with one of everything, and a bystander with the same. Keys by their routes' names."""
+    firm, _ = new_firm_with_lane(session)
+    bystander, _ = new_firm_with_lane(session, name="Oak HVAC Inc")
+    owner = new_person(session, firm, EMAILS["owner"])
+    new_person(session, None, EMAILS["admin"], Role.ADMIN)
+    new_person(session, bystander, "carla@oakhvac.example")
+    keys: dict[str, int | str] = {}
+    for place in (bystander, firm):
+        lead = new_lead(place, "Green Lawn Co")
+        invoice = new_invoice(place, lead)
+        payment, product = new_payment(place, invoice), new_product(place)
+        job = Job(organization_id=place, lead=lead, title="Valve")
+        proposal = Proposal(organization_id=place, lead=lead, number="9", title="Plan")
+        invitation = Invitation(
+            organization_id=place,
+            email="tom@rivera.example",
+            role=Role.MEMBER,
+            digest=f"digest {place}",
+            invited_by_id=owner.id,
+        )
+        session.add_all([lead, invoice, payment, product, job, proposal, invitation])
+        session.commit()
+        keys = {
+            "lead_id": lead.id,
+            "invoice_id": invoice.id,
+            "payment_id": payment.id,
+            "product_id": product.id,
+            "job_id": job.id,
+            "proposal_id": proposal.id,
+            "invitation_id": invitation.id,
+        }
+    session.execute(text("UPDATE outbox SET state = 'failed', fault_code = '6240',"
+                         " settled_at = clock_timestamp() WHERE id % 2 = 0"))  # fmt: skip
+    session.commit()
+    entry = select(func.max(Entry.id)).where(Entry.organization_id == firm)
+    keys |= {"entry_id": session.scalar(entry) or 0, "secret": "inv_nobody-has-this"}
+    spare = new_firm(session, name="Spare Inc")  # whose region may be changed back and forth
+    return keys | {"organization_id": spare, "bystander": bystander}
+
+
+def _cookie(client: FlaskClient) -> str:
+    found = client.get_cookie("dunahub")
+    return found.value if found else ""
+
+
+def _fields(form: Tag) -> dict[str, str]:
+    found = {}
+    for part in form.select("input[name], select[name], textarea[name], button[name]"):
+        name = str(part["name"])
+        option = part.select_one("option[selected]") or part.select_one("option")
+        value = str((option or part).get("value") or part.get_text() or "")
+        found[name] = value or FILLERS.get(name.rpartition("-")[2], "")
+    found.pop("csrf_token", None)
+    return found
+
+
+def crawl(client: FlaskClient, most: int = 400) -> Iterator[tuple[str, str]]:
+    """Every page that links lead to."""
+    waiting, seen = ["/"], {"/"}
+    for _ in range(most):
+        if not waiting:
+            return
+        path = waiting.pop()
+        answer = client.get(path, follow_redirects=True)
+        assert answer.status_code < 500, path
+        page = answer.get_data(as_text=True)
+        if answer.mimetype != "text/html":
+            continue
+        yield path, page
+        for link in BeautifulSoup(page, "html.parser").select("a[href]"):
+            address = str(link["href"]).partition("#")[0]
+            if (
+                address.startswith("/")
+                and not address.startswith("/static")
+                and address not in seen
+            ):
+                seen.add(address)
+                waiting.append(address)
+
+
+@pytest.fixture
+def field_of_fire(app: Flask, session: Session) -> Range:
+    return Range(app, session)
+
+
+def test_nothing_thrown_at_any_route_breaks_it(field_of_fire: Range) -> None:
+    _throw_all(field_of_fire, SAMPLE)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_twenty_thousand_inputs_break_nothing(field_of_fire: Range) -> None:
+    _throw_all(field_of_fire, ALL)
+
+
+def _throw_all(range_: Range, count: int) -> None:
+    print(f"FUZZ_SEED={SEED}")  # noqa: T201  (shown when it fails)
+
+    @seed(SEED)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],  # a failure is shown as it came: state has changed by then
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+    @given(range_.inputs())
+    def throw(thrown: Input) -> None:
+        range_.throw(thrown)
+
+    throw()
+    print(range_.statuses)  # noqa: T201
+    for status in (200, 303, 404, 422):  # it came through the doors, and was not only refused
+        assert range_.statuses[status] > count / 100, range_.statuses
+    range_.judge()
