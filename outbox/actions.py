@@ -32,6 +32,7 @@ _LOCK_LANES = text(
     """
     SELECT lane.id FROM outbox_lanes AS lane
     WHERE lane.id IN (SELECT lane_id FROM outbox WHERE id = ANY(:entries))
+      AND (CAST(:organization AS bigint) IS NULL OR lane.organization_id = :organization)
     ORDER BY lane.id
     FOR NO KEY UPDATE
     """
@@ -174,7 +175,11 @@ def _act(
     settle: Callable[[Session, list[Row[Any]]], None],
 ) -> Acted:
     wanted = sorted(set(entries))
-    lanes_ = session.execute(_LOCK_LANES, {"entries": wanted}).scalars().all()
+    lanes_ = (
+        session.execute(_LOCK_LANES, {"entries": wanted, "organization": organization_id})
+        .scalars()
+        .all()
+    )
     lanes.withdraw_untaken(session, lanes_)
     found = session.execute(_JUDGE, {"entries": wanted, "organization": organization_id}).all()
     refused = dict.fromkeys(set(wanted) - {entry.id for entry in found}, NOT_FOUND)

@@ -23,7 +23,7 @@ from db import Sessions
 from outbox import metrics
 from outbox.company import Answer, Company, Reading, Sent
 from outbox.dispatches import next_dispatch
-from outbox.lanes import Claim, hand_back, lease_lane, release
+from outbox.lanes import Claim, hand_back, lease_lane, release, renew
 from outbox.settle import settle
 
 QUANTUM = 10  # dispatches a lane may send before the others get their turn
@@ -62,11 +62,12 @@ def _drain(
         if not isinstance(sent, Sent):
             release(sessions, claim)
             return sent.for_ if sent else None
-        if time.monotonic() - leased_at > (config.lease - config.call_deadline).total_seconds():
-            # This process was stopped for a while, and the call might outlive the lease. The
-            # dispatch stays open and goes out when an answer to it could be expected no more.
-            log.warning("not sent: too little lease left", dispatch=sent.id)
-            return timedelta(0)
+        while time.monotonic() - leased_at > (config.lease - config.call_deadline).total_seconds():
+            # This process was stopped for a while, and the call might outlive the lease.
+            leased_at = time.monotonic()
+            if not _is_still_ours(sessions, claim, config):
+                log.warning("not sent: the lease was lost", dispatch=sent.id)
+                return None
         metrics.DISPATCHES.inc()
         called_at = time.monotonic()
         answer = company.send(sent)  # no transaction is open here
@@ -96,6 +97,11 @@ def _note_answer(sent: Sent, answer: Answer, seconds: float) -> None:
             "ms": round(seconds * 1000),
         },
     )
+
+
+def _is_still_ours(sessions: Sessions, claim: Claim, config: Config) -> bool:
+    with sessions.begin() as session:
+        return renew(session, claim, config.lease) is not None
 
 
 def _read(company: Company, sent: Sent, answer: Answer) -> Reading:

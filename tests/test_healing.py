@@ -189,22 +189,33 @@ def test_what_a_look_up_could_not_tell_is_looked_for_before_it_is_sent_again(
     assert states(session) == ["synced"]
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
 def test_no_call_begins_with_less_lease_left_than_it_may_take(
     session: Session, sessions: Sessions, ledger: Ledger, config: Config,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, is_lost: bool,
 ) -> None:  # fmt: skip
     """Rule 9: this process was stopped between storing the dispatch and sending it."""
     firm, lane = new_firm_with_lane(session)
     session.add(new_lead(firm))
     session.commit()
-    clock = iter([0.0, config.lease.total_seconds()])
-    monkeypatch.setattr("outbox.poller.time.monotonic", lambda: next(clock))
+    times = [0.0]  # then a long while passes, in which someone else may claim the lane
+
+    def clock() -> float:
+        if times:
+            return times.pop()
+        if is_lost:
+            session.execute(text("UPDATE outbox_lanes SET lease_token = lease_token + 1"))
+            session.commit()
+        return 1000.0
+
+    monkeypatch.setattr("outbox.poller.time.monotonic", clock)
     drain_lane(sessions, ledger, lane, config, threading.Event())
     monkeypatch.undo()
-    assert not ledger.calls
+    assert len(ledger.calls) == (0 if is_lost else 1)
     make_due(session)
     drain(sessions, ledger, lane, config)
     assert states(session) == ["synced"]
+    assert len(ledger.calls) == 1
 
 
 # --- Waits --------------------------------------------------------------------------------------
