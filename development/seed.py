@@ -102,6 +102,8 @@ def _plumbing(session: Session, organization_id: int) -> None:
     lawn = Lead(
         organization_id=organization_id,
         name="Peter Lindqvist",
+        given_name="Peter",
+        family_name="Lindqvist",
         company_name="Green Lawn Co",
         email="office@greenlawn.example",
         phone="(510) 555-0187",
@@ -149,6 +151,8 @@ def _heating(session: Session, organization_id: int) -> None:
     school = Lead(
         organization_id=organization_id,
         name="Helen Brandt",
+        given_name="Helen",
+        family_name="Brandt",
         company_name="Lakeside Montessori",
         email="helen@lakeside.example",
         phone="(312) 555-0119",

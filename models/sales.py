@@ -61,7 +61,9 @@ class Lead(Base):
 
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
-    name: Mapped[str]
+    name: Mapped[str]  # what they are called: a person or a firm
+    given_name: Mapped[str] = mapped_column(server_default="", default="")  # of whom to talk to
+    family_name: Mapped[str] = mapped_column(server_default="", default="")
     company_name: Mapped[str] = mapped_column(server_default="", default="")
     email: Mapped[str] = mapped_column(server_default="", default="")
     phone: Mapped[str] = mapped_column(server_default="", default="")
@@ -69,13 +71,18 @@ class Lead(Base):
     city: Mapped[str] = mapped_column(server_default="", default="")
     state: Mapped[str] = mapped_column(server_default="", default="")
     postal_code: Mapped[str] = mapped_column(server_default="", default="")
-    notes: Mapped[str] = mapped_column(server_default="", default="")
+    notes: Mapped[str] = mapped_column(server_default="", default="")  # never sent to QuickBooks
     quickbooks_name: Mapped[str | None]  # chosen by a person when the plain name is taken there
     first_entry_at: Mapped[Moment | None]
     deleted_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
     organization: Mapped[Organization] = relationship()
+
+    @property
+    def contact(self) -> str:
+        """Whom to talk to there; empty when nobody is named."""
+        return f"{self.given_name} {self.family_name}".strip()
 
 
 class Product(Base):
@@ -239,8 +246,8 @@ class Payment(Base):
 # What of a record QuickBooks gets to see. A change of anything else makes no entry.
 SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
     Lead: frozenset(
-        "name company_name email phone street city state postal_code notes quickbooks_name"
-        " deleted_at".split()
+        "name given_name family_name company_name email phone street city state postal_code"
+        " quickbooks_name deleted_at".split()
     ),
     Invoice: frozenset("lead_id lead number issued_on due_on memo tax_rate voided_at".split()),
     InvoiceLine: frozenset(  # its invoice too: a line taken out of `lines` is deleted as an orphan

@@ -15,14 +15,15 @@ _LEAD = """
                'needs', '[]'::jsonb,
                'name', lead.name,
                'quickbooks_name', lead.quickbooks_name,
+               'given_name', lead.given_name,
+               'family_name', lead.family_name,
                'company_name', lead.company_name,
                'email', lead.email,
                'phone', lead.phone,
                'street', lead.street,
                'city', lead.city,
                'state', lead.state,
-               'postal_code', lead.postal_code,
-               'notes', lead.notes
+               'postal_code', lead.postal_code
            ) AS payload
     FROM leads AS lead
 """

@@ -225,6 +225,8 @@ def _thing_in(fault: RemoteFault, due: Due) -> Json:
 _FIELDS: dict[str, tuple[str, str | None]] = {
     "DisplayName": ("The name", "name"),
     "Name": ("The name", "name"),
+    "GivenName": ("The first name", "given_name"),
+    "FamilyName": ("The last name", "family_name"),
     "CompanyName": ("The company name", "company_name"),
     "DocNumber": ("The number", "number"),
     "PrimaryPhone": ("The phone number", "phone"),

@@ -21,6 +21,7 @@ Document = dict[str, Any]
 # Lengths from Intuit's reference of each entity.
 NAME_LONGEST = 500
 ITEM_NAME_LONGEST = 100
+NAME_PART_LONGEST = 100
 COMPANY_LONGEST = 100
 EMAIL_LONGEST = 100
 PHONE_LONGEST = 30
@@ -45,6 +46,8 @@ ENTITY = {
 # What the property that an empty value clears looks like in a sparse update: objects are cleared
 # by {}, texts by "", both taken from what others found out; null would be read as "not sent".
 _CLEARED: Document = {
+    "GivenName": "",
+    "FamilyName": "",
     "CompanyName": "",
     "PrimaryEmailAddr": {},
     "PrimaryPhone": {},
@@ -142,12 +145,17 @@ def completed(changes: Document, document: Document) -> Document:
 
 # --- Customers ----------------------------------------------------------------------------------
 
+# Entries of the first release have no name parts.
+_NAME_PARTS = {"given_name": "GivenName", "family_name": "FamilyName"}
 _EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s,;<>()]+\.[^@\s,;<>().]+")
 
 
 def customer(payload: Json) -> Document:
     """A lead as a customer. Its internal notes never leave DunaHub."""
     document: Document = {"DisplayName": customer_name(payload)}
+    for field, part in _NAME_PARTS.items():
+        if name := clean_name(payload.get(field, ""), NAME_PART_LONGEST):
+            document[part] = name
     if company := clean_line(payload["company_name"], COMPANY_LONGEST):
         document["CompanyName"] = company
     if email := payload["email"].strip():
@@ -497,6 +505,9 @@ def cleanings(type_: RecordType, payload: Json) -> list[Cleaned]:
         case RecordType.LEAD:
             name = payload["quickbooks_name"] or payload["name"]
             note("name", name, clean_name(name, NAME_LONGEST))
+            for field in _NAME_PARTS:
+                part = payload.get(field, "")
+                note(field, part, clean_name(part, NAME_PART_LONGEST))
             note(
                 "company_name",
                 payload["company_name"],

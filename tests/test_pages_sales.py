@@ -44,6 +44,12 @@ def test_a_lead_is_saved_found_changed_and_deleted(ana: Visitor, session: Sessio
     lead = session.scalars(select(Lead)).one()
     assert "Green Lawn Co" in ana.open("/leads?q=lawn.ex").text
     assert "No lead fits" in ana.open("/leads?q=nobody").text
+    ana.open(f"/leads/{lead.id}/edit").submit({"given_name": "Kim", "family_name": "Ng"})
+    assert "Contact Kim Ng" in ana.text
+    assert "Green Lawn Co Kim Ng" in ana.open("/leads?q=kim+ng").text
+    assert "Green Lawn Co" in ana.open("/invoices/new?q=m+ng").text
+    ana.open(f"/leads/{lead.id}/edit").submit({"family_name": "N" * 101})
+    assert "101 characters long; 100 is the most" in ana.text
     ana.open(f"/leads/{lead.id}/edit").submit({"phone": "(916) 555-0142"})
     assert fresh(session).get_one(Lead, lead.id).phone == "(916) 555-0142"
     ana.open(f"/leads/{lead.id}/delete").submit(press="Delete the lead")

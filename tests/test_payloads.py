@@ -41,7 +41,7 @@ SETTINGS: Json = {
 
 def a_lead(**fields: Any) -> Json:
     nothing = dict.fromkeys(
-        "company_name email phone street city state postal_code notes".split(), ""
+        "given_name family_name company_name email phone street city state postal_code".split(), ""
     )
     name: Json = {"name": "Green Lawn Co", "quickbooks_name": None, "needs": []}
     return {**name, **nothing, **fields}
@@ -313,7 +313,7 @@ def test_an_item_needs_an_income_account() -> None:
 # --- Names and text -----------------------------------------------------------------------------
 
 
-def test_a_lead_becomes_a_customer_without_its_internal_notes() -> None:
+def test_a_lead_becomes_a_customer() -> None:
     document = payloads.customer(
         a_lead(
             company_name="Green: Lawn",
@@ -323,11 +323,14 @@ def test_a_lead_becomes_a_customer_without_its_internal_notes() -> None:
             city="Fresno",
             state="CA",
             postal_code="93650",
-            notes="pays late",
+            given_name="Kim",
+            family_name="Ng: Owner",
         )
     )
     assert document == {
         "DisplayName": "Green Lawn Co",
+        "GivenName": "Kim",
+        "FamilyName": "Ng - Owner",
         "CompanyName": "Green: Lawn",
         "PrimaryEmailAddr": {"Address": "green@lawn.example"},
         "PrimaryPhone": {"FreeFormNumber": "(415) 555-0142"},
@@ -340,6 +343,27 @@ def test_a_lead_becomes_a_customer_without_its_internal_notes() -> None:
         },
     }
     assert payloads.customer(a_lead()) == {"DisplayName": "Green Lawn Co"}
+
+
+def test_name_parts_are_cleaned_like_names_and_the_cleaning_is_told() -> None:
+    lead = a_lead(given_name="Ana\tLucía:", family_name="R" * 120)
+    document = payloads.customer(lead)
+    assert (document["GivenName"], document["FamilyName"]) == ("Ana Lucía -", "R" * 100)
+    told = payloads.cleanings(RecordType.LEAD, lead)
+    assert [cleaned.field for cleaned in told] == ["given_name", "family_name"]
+
+
+def test_a_name_part_that_was_emptied_is_cleared_there() -> None:
+    before = payloads.customer(a_lead(given_name="Kim", family_name="Ng"))
+    now = payloads.customer(a_lead(family_name="Ng"))
+    assert payloads.changed(before, now) == {"GivenName": ""}
+
+
+def test_an_entry_of_the_first_release_has_no_name_parts() -> None:
+    lead = a_lead()
+    del lead["given_name"], lead["family_name"]
+    assert payloads.customer(lead) == {"DisplayName": "Green Lawn Co"}
+    assert payloads.cleanings(RecordType.LEAD, lead) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from wtforms.validators import ValidationError
 from models.sales import Invoice, Job, Lead, Proposal, RecordType
 from views.access import firm, firms_only, own, session
 from views.forms import EditForm, area, line
-from views.paging import asked, containing, page_of
+from views.origins import leads_like
+from views.paging import asked, page_of
 from views.panel import fix_of, panel_of
 from views.status import words_of
 
@@ -22,11 +23,14 @@ leads.before_request(firms_only)
 
 Document = TypeVar("Document", Job, Proposal, Invoice)
 
+LONGEST_NAME_PART = 100  # of a contact
 FEW = 20  # of each kind of document on a lead's page
 
 
 class LeadForm(EditForm):
     name = line("Name", required="Who is it? Type a name.")
+    given_name = line("First name", most=LONGEST_NAME_PART)
+    family_name = line("Last name", most=LONGEST_NAME_PART)
     company_name = line("Company")
     email = line("E-mail")
     phone = line("Phone")
@@ -38,7 +42,8 @@ class LeadForm(EditForm):
 
     def columns(self) -> frozenset[str]:
         return frozenset(
-            "name company_name email phone street city state postal_code notes".split()
+            "name given_name family_name company_name email phone"
+            " street city state postal_code notes".split()
         )
 
     def validate_email(self, field: StringField) -> None:
@@ -50,12 +55,7 @@ class LeadForm(EditForm):
 @leads.get("")
 def index() -> ResponseReturnValue:
     wanted = asked("q")
-    query = select(Lead).where(Lead.organization_id == firm().id, Lead.deleted_at.is_(None))
-    if wanted:
-        query = query.where(
-            containing(wanted, Lead.name, Lead.company_name, Lead.email, Lead.phone)
-        )
-    page = page_of(query, Lead.id)
+    page = page_of(leads_like(wanted), Lead.id)
     words = words_of(RecordType.LEAD, [lead.id for lead in page.rows])
     return render_template("leads/index.html", page=page, words=words, wanted=wanted)
 

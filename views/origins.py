@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from flask import abort, render_template, request
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from models.sales import Job, Lead, Proposal
 from views.access import firm, own
@@ -37,14 +37,20 @@ def required_origin() -> Origin:
 def choose_lead(title: str, endpoint: str) -> str:
     """The page that asks whom a new document is for."""
     wanted = asked("q")
-    query = select(Lead).where(Lead.organization_id == firm().id, Lead.deleted_at.is_(None))
-    if wanted:
-        query = query.where(
-            containing(wanted, Lead.name, Lead.company_name, Lead.email, Lead.phone)
-        )
-    page = page_of(query, Lead.id)
+    page = page_of(leads_like(wanted), Lead.id)
     return render_template(
         "leads/choose.html", page=page, wanted=wanted, title=title, endpoint=endpoint
+    )
+
+
+def leads_like(wanted: str) -> Select[Lead]:
+    """The firm's leads that have this in their name, company, e-mail or phone; "": all."""
+    leads = select(Lead).where(Lead.organization_id == firm().id, Lead.deleted_at.is_(None))
+    if not wanted:
+        return leads
+    full_name = Lead.given_name + " " + Lead.family_name
+    return leads.where(
+        containing(wanted, Lead.name, full_name, Lead.company_name, Lead.email, Lead.phone)
     )
 
 

@@ -44,7 +44,9 @@ def asked(name: str, most: int = 200) -> str:
     return request.args.get(name, "").replace("\x00", "").strip()[:most]
 
 
-def containing(text: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+def containing(
+    text: str, *columns: InstrumentedAttribute[str] | ColumnElement[str]
+) -> ColumnElement[bool]:
     return or_(*(column.icontains(text, autoescape=True) for column in columns))
 
 
