@@ -69,7 +69,7 @@ class Config:
         simulated = environment == "simulator"
         base_url = read.text("BASE_URL", "http://127.0.0.1:5000" if simulated else None)
         config = cls(
-            database_url=read.text("DATABASE_URL"),
+            database_url=read.secret("DATABASE_URL"),
             secret_key=read.secret("SECRET_KEY"),
             token_keys=read.token_keys("TOKEN_KEYS"),
             environment=environment,
@@ -158,6 +158,11 @@ class Config:
 def _is_guessable(secret: str, *, distinct: int = 10) -> bool:
     lower = secret.lower()
     return len(set(secret)) < distinct or any(word in lower for word in PLACEHOLDERS)
+
+
+def database_url(environ: Mapping[str, str] = os.environ) -> str:
+    """Where the database is, for what needs nothing else. Raises BadConfig."""
+    return _Reader(environ).secret("DATABASE_URL")
 
 
 class _Reader:

@@ -1,10 +1,9 @@
 """Runs migrations on DATABASE_URL, or on the connection that the caller put into the config."""
 
-import os
-
 from alembic import context
 from sqlalchemy import Connection, text
 
+from config import database_url
 from db import make_engine
 from models import Base
 
@@ -29,7 +28,7 @@ def main() -> None:
     if given is not None:
         migrate(given)
         return
-    engine = make_engine(os.environ["DATABASE_URL"])
+    engine = make_engine(database_url())
     with engine.connect() as connection:
         migrate(connection)
     engine.dispose()
