@@ -28,8 +28,12 @@ def seed_once(database_url: str) -> None:
 def _seed(session: Session) -> None:
     password_hash = hash_password(DEMO_PASSWORD)
 
-    def firm(name: str, region: Region, time_zone: str, *people: tuple[str, str, Role]) -> int:
-        organization = Organization(name=name, region=region, time_zone=time_zone)
+    def firm(
+        name: str, region: Region, time_zone: str, tax_rate: str, *people: tuple[str, str, Role]
+    ) -> int:
+        organization = Organization(
+            name=name, region=region, time_zone=time_zone, tax_rate=Decimal(tax_rate)
+        )
         session.add(organization)
         session.flush()
         for email, person, role in people:
@@ -48,6 +52,7 @@ def _seed(session: Session) -> None:
         "Rivera Plumbing LLC",
         Region.US,
         "America/Los_Angeles",
+        "8.625",
         ("ana@rivera.example", "Ana Rivera", Role.OWNER),
         ("tom@rivera.example", "Tom Becker", Role.MEMBER),
     )
@@ -55,12 +60,14 @@ def _seed(session: Session) -> None:
         "Oak HVAC Inc",
         Region.US,
         "America/Chicago",
+        "10.25",
         ("carla@oakhvac.example", "Carla Oak", Role.OWNER),
     )
     silva = firm(
         "Silva Reformas",
         Region.BR,
         "America/Sao_Paulo",
+        "5",
         ("bruno@silva.example", "Bruno Silva", Role.OWNER),
     )
     session.add(

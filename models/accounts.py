@@ -1,12 +1,13 @@
 """Organizations, their people, and what anyone did."""
 
+from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import CheckConstraint, Connection, ForeignKey, Index, event, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base, CreatedAt, Json, Key, Moment
+from models.base import PERCENT, Base, CreatedAt, Json, Key, Moment
 
 
 class Region(StrEnum):
@@ -22,12 +23,17 @@ class Role(StrEnum):
 
 class Organization(Base):
     __tablename__ = "organizations"
-    __table_args__ = (CheckConstraint("region IN ('US', 'BR')", name="region"),)
+    __table_args__ = (
+        CheckConstraint("region IN ('US', 'BR')", name="region"),
+        CheckConstraint("tax_rate BETWEEN 0 AND 100", name="tax_rate"),
+    )
 
     id: Mapped[Key]
     name: Mapped[str]
     region: Mapped[str]
     time_zone: Mapped[str]
+    # In percent: what a new document starts with. Each document keeps its own.
+    tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
     last_invoice_number: Mapped[int] = mapped_column(server_default="1000")
     last_proposal_number: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[CreatedAt]

@@ -155,6 +155,31 @@ def test_an_invoice_is_made_from_a_job_and_from_a_lead(
     assert (second.number, second.job_id, second.total) == ("1002", None, Decimal(80))
 
 
+def test_new_documents_start_with_the_firms_tax_rate_and_keep_their_own(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    lead_id = saved(session, new_lead(firm))
+    ana.open("/settings/organization").submit({"tax_rate": "100.5"})
+    assert "The most is 100." in ana.text
+    ana.open("/settings/organization").submit({"tax_rate": "8.625"})
+    taxed = {"lines-0-description": "A", "lines-0-unit_price": "100", "lines-0-taxable": "y"}
+    ana.open(f"/invoices/new?lead={lead_id}").submit(taxed, press="Save invoice")
+    assert "Tax 8.625 % $8.63" in ana.text
+    ana.open(f"/proposals/new?lead={lead_id}")
+    ana.submit(taxed | {"title": "Pipes"}, press="Save proposal")
+    assert "Tax 8.625 % $8.63" in ana.text
+    ana.open("/settings/organization").submit({"tax_rate": "9"})
+    invoice, proposal = (
+        session.scalars(select(Invoice)).one(),
+        session.scalars(select(Proposal)).one(),
+    )
+    ana.open(f"/invoices/new?proposal={proposal.id}").submit(press="Save invoice")
+    assert "Tax 8.625 %" in ana.text
+    assert "Tax 8.625 %" in ana.open(f"/invoices/{invoice.id}/print").text
+    ana.open(f"/invoices/new?lead={lead_id}").submit(press="Save invoice")
+    assert "Tax 9 %" in ana.text
+
+
 def test_more_lines_than_the_form_has_come_with_add_lines_and_nothing_is_lost(
     ana: Visitor, session: Session, firm: int
 ) -> None:

@@ -114,6 +114,12 @@ class NumberField(Field):
             raise StopValidation(self.required)
 
 
+def tax_rate_field() -> NumberField:
+    return NumberField(
+        "Tax rate, %", decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
+    )
+
+
 class DayField(Field):
     """A day, as browsers send it."""
 

@@ -13,8 +13,8 @@ from wtforms.validators import StopValidation
 
 from models.sales import Invoice, InvoiceLine, Lead, RecordType
 from views.access import firm, firms_only, note, own, session
-from views.forms import DayField, NumberField, area, line
-from views.lines import LinesForm, usual_tax_rate
+from views.forms import DayField, area, line, tax_rate_field
+from views.lines import LinesForm
 from views.numbers import next_invoice_number
 from views.origins import Origin, asked_origin, choose_lead, required_origin
 from views.paging import asked, containing, page_of
@@ -31,9 +31,7 @@ class InvoiceForm(LinesForm):
     number = line("Number", most=21)
     issued_on = DayField("Issued", required="When is it issued?")
     due_on = DayField("Due", required="When is it due?")
-    tax_rate = NumberField(
-        "Tax rate, %", decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
-    )
+    tax_rate = tax_rate_field()
     memo = area("Message to the customer")
     confirms_below_paid = BooleanField("Save it with the lower total")
 
@@ -189,10 +187,8 @@ def _form_for(origin: Origin) -> InvoiceForm:
     lines = list(proposal.lines) if proposal else []
     if job and job.agreed_price is not None:
         work = InvoiceLine(description=job.title, quantity=Decimal(1), unit_price=job.agreed_price)
-        return InvoiceForm.blank([work], **_defaults(usual_tax_rate()))
-    return InvoiceForm.blank(
-        lines, **_defaults(proposal.tax_rate if proposal else usual_tax_rate())
-    )
+        return InvoiceForm.blank([work], **_defaults(firm().tax_rate))
+    return InvoiceForm.blank(lines, **_defaults(proposal.tax_rate if proposal else firm().tax_rate))
 
 
 def _defaults(tax_rate: Decimal) -> dict[str, object]:

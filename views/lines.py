@@ -189,17 +189,6 @@ def _totals(amounts: Sequence[tuple[Decimal, bool]], tax_rate: Decimal) -> Total
     return Totals(subtotal, (taxed * tax_rate / 100).quantize(CENT, ROUND_HALF_UP))
 
 
-def usual_tax_rate() -> Decimal:
-    """The rate of the firm's newest invoice: what the next one most likely has."""
-    newest = (
-        select(Invoice.tax_rate)
-        .where(Invoice.organization_id == firm().id)
-        .order_by(Invoice.id.desc())
-        .limit(1)
-    )
-    return session().scalar(newest) or Decimal(0)
-
-
 def _products(chosen: Sequence[int]) -> dict[int, Product]:
     """The firm's products that can be chosen, and those that the lines have already."""
     offered = (

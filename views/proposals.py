@@ -1,7 +1,5 @@
 """Proposals: what a job would cost, line by line."""
 
-from decimal import Decimal
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
@@ -9,8 +7,8 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from models.sales import Invoice, Lead, Proposal, ProposalLine, RecordType
 from views.access import firm, firms_only, own, session
-from views.forms import NumberField, line
-from views.lines import LinesForm, totals_of, usual_tax_rate
+from views.forms import line, tax_rate_field
+from views.lines import LinesForm, totals_of
 from views.numbers import next_proposal_number
 from views.origins import asked_origin, choose_lead, required_origin
 from views.paging import asked, containing, page_of
@@ -22,9 +20,7 @@ proposals.before_request(firms_only)
 
 class ProposalForm(LinesForm):
     title = line("What is proposed?", required="Say in a few words what is proposed.")
-    tax_rate = NumberField(
-        "Tax rate, %", decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
-    )
+    tax_rate = tax_rate_field()
 
     def columns(self) -> frozenset[str]:
         return frozenset("title tax_rate".split())
@@ -52,7 +48,7 @@ def show_new() -> ResponseReturnValue:
     origin = asked_origin()
     if origin is None:
         return choose_lead("New proposal", "proposals.show_new")
-    form = ProposalForm.blank(tax_rate=usual_tax_rate())
+    form = ProposalForm.blank(tax_rate=firm().tax_rate)
     return render_template("proposals/form.html", form=form, lead=origin.lead, proposal=None)
 
 

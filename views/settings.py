@@ -30,7 +30,7 @@ from views.access import (
     session,
 )
 from views.accounts import ZONE_GROUPS, ZONES
-from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line
+from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line, tax_rate_field
 from views.outbox import tell
 from views.paging import asked, page_of
 from views.rows import Row, rows_of
@@ -53,9 +53,10 @@ RECORDS_NAMED = 5  # of each cause
 class OrganizationForm(EditForm):
     name = line("Company name", required="What is your company called?", most=200)
     time_zone = ChoiceField("Time zone", ZONES)
+    tax_rate = tax_rate_field()
 
     def columns(self) -> frozenset[str]:
-        return frozenset({"name", "time_zone"})
+        return frozenset({"name", "time_zone", "tax_rate"})
 
 
 @settings.get("")
