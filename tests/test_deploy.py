@@ -37,6 +37,20 @@ def test_yaml_files_are_tidy() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_bandit_finds_nothing_that_is_not_explained() -> None:
+    tools = {"development", "simulator", "benchmarks", "tests"}
+    packages = [path.parent.name for path in ROOT.glob("*/__init__.py")]
+    product = [name for name in packages if name not in tools]
+    product += [path.name for path in ROOT.glob("*.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "bandit", "-q", "-c", "pyproject.toml", "-r", *sorted(product)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_alerts_and_dashboard_ask_for_figures_that_exist(app: Flask) -> None:
     told = app.test_client().get("/metrics").get_data(as_text=True)
     known = set(re.findall(r"^# TYPE (\w+)", told, re.MULTILINE))
