@@ -110,7 +110,9 @@ def test_a_simulator_is_not_served_to_the_world() -> None:
         Config.from_environ(SIMULATED | {"BASE_URL": "https://dunahub.example"})
 
 
-@pytest.mark.parametrize("name", "DATABASE_URL SECRET_KEY TOKEN_KEYS QUICKBOOKS_CLIENT_SECRET".split())
+@pytest.mark.parametrize(
+    "name", "DATABASE_URL SECRET_KEY TOKEN_KEYS QUICKBOOKS_CLIENT_SECRET".split()
+)
 def test_a_secret_can_come_from_a_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text(PRODUCTION[name] + "\n")

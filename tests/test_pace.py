@@ -12,6 +12,7 @@ from outbox.retry import (
     LONGEST_DELAY,
     LONGEST_OUTAGE_PAUSE,
     PATIENCE,
+    PATIENT_ATTEMPTS,
     THROTTLE_PAUSE,
     Again,
     GiveUp,
@@ -60,7 +61,9 @@ def test_a_first_call_and_a_burst_go_at_once() -> None:
         (1, 0, 0.99, Again(FIRST_DELAY * 0.99)),
         (4, 60, 0.5, Again(FIRST_DELAY * 4)),
         (40, 3600, 0.5, Again(LONGEST_DELAY / 2)),
-        (3, PATIENCE.total_seconds(), 0.5, GiveUp()),
+        (PATIENT_ATTEMPTS - 1, PATIENCE.total_seconds(), 0.0, Again(FIRST_DELAY / 2)),
+        (PATIENT_ATTEMPTS, PATIENCE.total_seconds() - 1, 0.0, Again(FIRST_DELAY / 2)),
+        (PATIENT_ATTEMPTS, PATIENCE.total_seconds(), 0.5, GiveUp()),
     ],
 )
 def test_an_entrys_own_faults(
