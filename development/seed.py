@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from db import make_engine, make_sessions
 from models.accounts import Organization, Region, Role, User
 from models.passwords import DEMO_PASSWORD, hash_password
-from models.sales import Job, Lead, Product, Proposal, ProposalLine
+from models.sales import Job, JobLine, Lead, Product, Proposal, ProposalLine, ProposalStatus
 from outbox.capture import attach
 
 
@@ -128,7 +128,7 @@ def _plumbing(session: Session, organization_id: int) -> None:
             lead=lawn,
             title="Replace the sprinkler valve",
             scheduled_on=session.scalar(select(func.current_date() + timedelta(days=3))),
-            agreed_price=Decimal("640"),
+            lines=[_job_line(organization_id, "Replace the sprinkler valve", "640")],
         )
     )
     session.add(
@@ -137,6 +137,7 @@ def _plumbing(session: Session, organization_id: int) -> None:
             lead=maria,
             number=_next_proposal_number(session, organization_id),
             title="New water heater",
+            status=ProposalStatus.SENT,
             tax_rate=Decimal("8.625"),
             lines=[
                 ProposalLine(
@@ -187,9 +188,21 @@ def _heating(session: Session, organization_id: int) -> None:
                 organization_id=organization_id,
                 lead=school,
                 title="Autumn furnace tune-up",
-                agreed_price=Decimal("298"),
+                lines=[_job_line(organization_id, "Furnace tune-up", "149", quantity="2")],
             ),
         ]
+    )
+
+
+def _job_line(
+    organization_id: int, description: str, price: str, *, quantity: str = "1"
+) -> JobLine:
+    return JobLine(
+        organization_id=organization_id,
+        position=1,
+        description=description,
+        quantity=Decimal(quantity),
+        unit_price=Decimal(price),
     )
 
 

@@ -43,6 +43,28 @@ class PaymentMethod(StrEnum):
     ACH = "ach"
 
 
+class JobStatus(StrEnum):
+    SCHEDULED = "scheduled"
+    IN_PROGRESS = "in_progress"
+    DONE = "done"
+
+
+class ProposalStatus(StrEnum):
+    DRAFT = "draft"
+    SENT = "sent"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+
+
+class InvoiceStatus(StrEnum):
+    """Never stored: it follows from what was billed and paid."""
+
+    OPEN = "open"
+    PARTLY_PAID = "partly_paid"
+    PAID = "paid"
+    VOID = "void"
+
+
 def new_mark() -> str:
     """A random mark, by which a document of ours is found in QuickBooks (at most 21 characters).
 
@@ -105,24 +127,48 @@ class Product(Base):
 
 class Job(Base):
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_of_organization", "organization_id", "id"),)
+    __table_args__ = (
+        CheckConstraint("status IN ('scheduled', 'in_progress', 'done')", name="status"),
+        Index("ix_jobs_of_organization", "organization_id", "id"),
+    )
 
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
     title: Mapped[str]
+    status: Mapped[str] = mapped_column(
+        server_default=JobStatus.SCHEDULED, default=JobStatus.SCHEDULED
+    )
     scheduled_on: Mapped[date | None]
-    agreed_price: Mapped[Decimal | None] = mapped_column(MONEY)
     notes: Mapped[str] = mapped_column(server_default="", default="")
     created_at: Mapped[CreatedAt]
 
     lead: Mapped[Lead] = relationship()
+    lines: Mapped[list["JobLine"]] = relationship(
+        order_by="JobLine.position", cascade="all, delete-orphan"
+    )
+
+
+class JobLine(Base):
+    __tablename__ = "job_lines"
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    position: Mapped[int]
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    description: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
+    unit_price: Mapped[Decimal] = mapped_column(PRICE)
+    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
+    amount: Mapped[Decimal] = mapped_column(MONEY, Computed("round(quantity * unit_price, 2)"))
 
 
 class Proposal(Base):
     __tablename__ = "proposals"
     __table_args__ = (
         UniqueConstraint("organization_id", "number"),
+        CheckConstraint("status IN ('draft', 'sent', 'accepted', 'declined')", name="status"),
         Index("ix_proposals_of_organization", "organization_id", "id"),
     )
 
@@ -131,6 +177,9 @@ class Proposal(Base):
     lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
     number: Mapped[str]
     title: Mapped[str]
+    status: Mapped[str] = mapped_column(
+        server_default=ProposalStatus.DRAFT, default=ProposalStatus.DRAFT
+    )
     tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
     created_at: Mapped[CreatedAt]
 
@@ -198,6 +247,14 @@ class Invoice(Base):
     @property
     def balance(self) -> Decimal:
         return Decimal(0) if self.voided_at else self.total - self.paid_amount
+
+    @property
+    def status(self) -> InvoiceStatus:
+        if self.voided_at:
+            return InvoiceStatus.VOID
+        if self.balance <= 0:
+            return InvoiceStatus.PAID
+        return InvoiceStatus.PARTLY_PAID if self.paid_amount else InvoiceStatus.OPEN
 
 
 class InvoiceLine(Base):

@@ -8,8 +8,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.sales import Invoice, Job, Lead, Payment, Product, Proposal
-from tests.support.firm import new_firm, new_invoice, new_lead, new_line, new_product
+from tests.support.firm import (
+    new_firm,
+    new_invoice,
+    new_lead,
+    new_line,
+    new_payment,
+    new_product,
+)
 from tests.support.visitor import Visitor, new_person
+from views.paging import ROWS
 
 ANA = "ana@rivera.example"
 
@@ -144,7 +152,16 @@ def test_an_invoice_is_made_from_a_job_and_from_a_lead(
     ana: Visitor, session: Session, firm: int
 ) -> None:
     lead_id = saved(session, new_lead(firm))
-    ana.open(f"/jobs/new?lead={lead_id}").submit({"title": "Valve", "agreed_price": "240"})
+    ana.open(f"/jobs/new?lead={lead_id}").submit(
+        {
+            "title": "Valve",
+            "status": "in_progress",
+            "lines-0-description": "New valve",
+            "lines-0-quantity": "2",
+            "lines-0-unit_price": "120",
+        },
+        press="Save job",
+    )
     job = session.scalars(select(Job)).one()
     ana.open(f"/invoices/new?job={job.id}").submit(press="Save invoice")
     ana.open(f"/invoices/new?lead={lead_id}").submit(
@@ -152,7 +169,68 @@ def test_an_invoice_is_made_from_a_job_and_from_a_lead(
     )
     first, second = session.scalars(select(Invoice).order_by(Invoice.id))
     assert (first.number, first.job_id, first.total) == ("1001", job.id, Decimal(240))
+    assert [line.description for line in first.lines] == ["New valve"]
     assert (second.number, second.job_id, second.total) == ("1002", None, Decimal(80))
+
+
+def test_a_job_has_lines_and_a_status_that_lists_and_pages_show(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    lead_id = saved(session, new_lead(firm))
+    ana.open(f"/jobs/new?lead={lead_id}").submit(
+        {"title": "Valve", "lines-0-description": "Parts", "lines-0-unit_price": "80.50"},
+        press="Save job",
+    )
+    assert "Status Scheduled" in ana.text
+    assert "Total before tax $80.50" in ana.text
+    job = session.scalars(select(Job)).one()
+    ana.open(f"/jobs/{job.id}/edit").submit(
+        {"status": "done", "lines-1-description": "Work", "lines-1-unit_price": "40"},
+        press="Save job",
+    )
+    assert "Status Done" in ana.text
+    assert "$120.50" in ana.open("/jobs?state=done").text
+    assert "No job fits" in ana.open("/jobs?state=scheduled").text
+    ana.open(f"/jobs/{job.id}/edit").submit({"lines-0-remove": "y"}, press="Save job")
+    assert "Total before tax $40.00" in ana.text
+    ana.open(f"/jobs/{job.id}/edit").submit({"status": "lost"}, press="Save job")
+    assert (ana.status, "Choose one of these." in ana.text) == (422, True)
+
+
+def test_a_proposal_has_a_status_that_lists_and_pages_show(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    lead_id = saved(session, new_lead(firm))
+    ana.open(f"/proposals/new?lead={lead_id}").submit({"title": "Pipes"}, press="Save proposal")
+    assert "Draft" in ana.text
+    proposal = session.scalars(select(Proposal)).one()
+    ana.open(f"/proposals/{proposal.id}/edit").submit({"status": "sent"}, press="Save proposal")
+    assert "Sent" in ana.text
+    assert "Pipes" in ana.open("/proposals?state=sent").text
+    assert "No proposal fits" in ana.open("/proposals?state=accepted").text
+
+
+def test_an_invoices_status_follows_from_what_was_paid(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    invoice_id = saved(session, new_invoice(firm, new_lead(firm), number="77"))
+
+    def said() -> tuple[str, list[str]]:
+        """Its status in the list, and the filters that find it."""
+        finds = ["open", "partly_paid", "paid", "void"]
+        finds = [one for one in finds if "77" in ana.open(f"/invoices?state={one}").text]
+        status = ana.open("/invoices").page.select_one("tbody tr td.quiet")
+        assert status
+        assert status.get_text() in ana.open(f"/invoices/{invoice_id}").text
+        return status.get_text(), finds
+
+    assert said() == ("Open", ["open"])
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"amount": "40"})
+    assert said() == ("Partly paid", ["open", "partly_paid"])
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"amount": "60"})
+    assert said() == ("Paid", ["paid"])
+    ana.open(f"/invoices/{invoice_id}/void").submit(press="Void the invoice")
+    assert said() == ("Void", ["void"])
 
 
 def test_new_documents_start_with_the_firms_tax_rate_and_keep_their_own(
@@ -318,6 +396,35 @@ def test_a_name_that_another_product_has_is_refused(
     assert "Another product or service has this name." in ana.text
     ana.open(f"/products/{other_id}/edit").submit({"unit_price": "12.3456"})
     assert fresh(session).get_one(Product, other_id).unit_price == Decimal("12.3456")
+
+
+def test_every_list_goes_on_by_key_and_finds_by_the_leads_company(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    lead = new_lead(firm, "Kim Ng", company_name="Green Lawn Co")
+    for number in range(ROWS + 1):
+        name = f"No {number:03}"
+        invoice = new_invoice(firm, lead, number=name)
+        session.add_all(
+            [
+                new_lead(firm, name, company_name="Green Lawn Co"),
+                new_product(firm, name),
+                Job(organization_id=firm, lead=lead, title=name),
+                Proposal(organization_id=firm, lead=lead, number=name, title=name),
+                invoice,
+                new_payment(firm, invoice),
+            ]
+        )
+    session.commit()
+    for path in ("leads", "products", "jobs", "proposals", "invoices", "payments"):
+        wanted = "No 0" if path == "products" else "green lawn"
+        first = ana.open(f"/{path}?q={wanted}")
+        assert "No 050" in first.text, path
+        assert "No 000" not in first.text, path
+        older = first.page.find("a", rel="next")
+        assert "No 000" in ana.open(str(older["href"])).text, path  # type: ignore[index]
+        assert "No 050" not in ana.text, path
+        assert "fits" in ana.open(f"/{path}?q=nobody+has+this").text, path
 
 
 def test_lists_go_on_by_key(ana: Visitor, session: Session, firm: int) -> None:

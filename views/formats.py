@@ -26,6 +26,7 @@ def register(app: Flask) -> None:
         spoken_month=lambda value: spoken_month(value, current_zone()),
         ago=ago,
         spoken_action=spoken_action,
+        spoken_status=spoken_status,
     )
 
 
@@ -138,6 +139,10 @@ def size(passed: timedelta) -> str:
             count = seconds // length
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
+def spoken_status(status: str) -> str:
+    return status.replace("_", " ").capitalize()
 
 
 def spoken_action(action: str) -> str:

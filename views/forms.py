@@ -5,11 +5,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Self
 
 from wtforms import Field, Form, HiddenField, StringField, TextAreaField
 from wtforms.validators import StopValidation
 from wtforms.widgets import DateInput, TextInput
+
+from views.formats import spoken_status
 
 LINE = 1_000  # characters of a one-line field: more than QuickBooks takes, which is not our limit
 AREA = 20_000
@@ -187,6 +190,12 @@ class ChoiceField(Field):
     def pre_validate(self, form: Form) -> None:  # type: ignore[override]
         if self.data not in self.options:
             raise StopValidation("Choose one of these.")
+
+
+def status_field(statuses: type[StrEnum]) -> ChoiceField:
+    """Starts with the first."""
+    options = {status.value: spoken_status(status) for status in statuses}
+    return ChoiceField("Status", options, default=next(iter(options)))
 
 
 # --- Editing: only what this person changed -------------------------------------------------------

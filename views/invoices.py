@@ -5,13 +5,13 @@ from decimal import Decimal
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, not_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 from wtforms import BooleanField
 from wtforms.validators import StopValidation
 
-from models.sales import Invoice, InvoiceLine, Lead, RecordType
+from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, RecordType
 from views.access import firm, firms_only, note, own, session
 from views.forms import DayField, area, line, tax_rate_field
 from views.lines import LinesForm
@@ -60,18 +60,32 @@ def index() -> ResponseReturnValue:
         query = query.join(Invoice.lead).where(
             containing(wanted, Invoice.number, Lead.name, Lead.company_name)
         )
-    match asked("state"):
-        case "open":
-            query = query.where(Invoice.voided_at.is_(None), Invoice.total > Invoice.paid_amount)
-        case "paid":
-            query = query.where(Invoice.voided_at.is_(None), Invoice.total <= Invoice.paid_amount)
-        case "void":
-            query = query.where(Invoice.voided_at.is_not(None))
-    page = page_of(query, Invoice.id)
+    page = page_of(query.where(*_in_state(asked("state"))), Invoice.id)
     words = words_of(RecordType.INVOICE, [invoice.id for invoice in page.rows])
     return render_template(
-        "invoices/index.html", page=page, words=words, wanted=wanted, state=asked("state")
+        "invoices/index.html",
+        page=page,
+        words=words,
+        wanted=wanted,
+        state=asked("state"),
+        statuses=InvoiceStatus,
     )
+
+
+def _in_state(state: str) -> list[ColumnElement[bool]]:
+    """What `Invoice.status` says, in SQL. Of what is open, a part may be paid."""
+    alive, owed = Invoice.voided_at.is_(None), Invoice.total > Invoice.paid_amount
+    match state:
+        case InvoiceStatus.OPEN:
+            return [alive, owed]
+        case InvoiceStatus.PARTLY_PAID:
+            return [alive, owed, Invoice.paid_amount != 0]
+        case InvoiceStatus.PAID:
+            return [alive, not_(owed)]
+        case InvoiceStatus.VOID:
+            return [not_(alive)]
+        case _:
+            return []
 
 
 @invoices.get("/new")
@@ -89,7 +103,7 @@ def create() -> ResponseReturnValue:
     origin, form = required_origin(), InvoiceForm(request.form)
     if not form.is_to_be_saved():
         page = render_template("invoices/form.html", form=form, origin=origin, invoice=None)
-        return page, form.status
+        return page, form.status_code
     invoice = Invoice(
         organization_id=firm().id, lead=origin.lead, job=origin.job, proposal=origin.proposal
     )
@@ -146,7 +160,7 @@ def update(invoice_id: int) -> ResponseReturnValue:
             warns=warns,
             **fix_of(RecordType.INVOICE, invoice.id),
         )
-        return page, form.status
+        return page, form.status_code
     session().commit()
     flash(f"Invoice {invoice.number} is saved.", "good")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
@@ -184,15 +198,12 @@ def today() -> date:
 
 def _form_for(origin: Origin) -> InvoiceForm:
     proposal, job = origin.proposal, origin.job
-    lines = list(proposal.lines) if proposal else []
-    if job and job.agreed_price is not None:
-        work = InvoiceLine(description=job.title, quantity=Decimal(1), unit_price=job.agreed_price)
-        return InvoiceForm.blank([work], **_defaults(firm().tax_rate))
-    return InvoiceForm.blank(lines, **_defaults(proposal.tax_rate if proposal else firm().tax_rate))
-
-
-def _defaults(tax_rate: Decimal) -> dict[str, object]:
-    return {"issued_on": today(), "due_on": today() + TERMS, "tax_rate": tax_rate}
+    return InvoiceForm.blank(
+        proposal.lines if proposal else job.lines if job else (),
+        issued_on=today(),
+        due_on=today() + TERMS,
+        tax_rate=proposal.tax_rate if proposal else firm().tax_rate,
+    )
 
 
 def _write(invoice: Invoice, form: InvoiceForm) -> bool:

@@ -1,15 +1,14 @@
-"""Jobs: work agreed with a lead, on a day, for a price."""
-
-from decimal import Decimal
+"""Jobs: work agreed with a lead, on a day, line by line."""
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import joinedload, selectinload
 
-from models.sales import Invoice, Job, Lead, RecordType
+from models.sales import Invoice, Job, JobLine, JobStatus, Lead, RecordType
 from views.access import firm, firms_only, own, session
-from views.forms import MOST_MONEY, DayField, EditForm, NumberField, area, line
+from views.forms import DayField, area, line, status_field
+from views.lines import LinesForm, totals_of
 from views.origins import asked_origin, choose_lead, required_origin
 from views.paging import asked, containing, page_of
 from views.status import words_of
@@ -18,25 +17,39 @@ jobs = Blueprint("jobs", __name__, url_prefix="/jobs")
 jobs.before_request(firms_only)
 
 
-class JobForm(EditForm):
+class JobForm(LinesForm):
     title = line("What is to be done?", required="Say in a few words what is to be done.")
+    status = status_field(JobStatus)
     scheduled_on = DayField("Day")
-    agreed_price = NumberField(
-        "Agreed price", decimals=2, shown=2, most=MOST_MONEY, least=Decimal(0)
-    )
     notes = area("Notes")
 
     def columns(self) -> frozenset[str]:
-        return frozenset("title scheduled_on agreed_price notes".split())
+        return frozenset("title status scheduled_on notes".split())
 
 
 @jobs.get("")
 def index() -> ResponseReturnValue:
     wanted = asked("q")
-    query = select(Job).where(Job.organization_id == firm().id).options(joinedload(Job.lead))
+    query = (
+        select(Job)
+        .where(Job.organization_id == firm().id)
+        .options(joinedload(Job.lead), selectinload(Job.lines))
+    )
     if wanted:
-        query = query.join(Job.lead).where(containing(wanted, Job.title, Lead.name))
-    return render_template("jobs/index.html", page=page_of(query, Job.id), wanted=wanted)
+        query = query.join(Job.lead).where(
+            containing(wanted, Job.title, Lead.name, Lead.company_name)
+        )
+    if asked("state"):
+        query = query.where(Job.status == asked("state"))
+    page = page_of(query, Job.id)
+    return render_template(
+        "jobs/index.html",
+        page=page,
+        prices={job.id: totals_of(job.lines).subtotal for job in page.rows},
+        wanted=wanted,
+        state=asked("state"),
+        statuses=JobStatus,
+    )
 
 
 @jobs.get("/new")
@@ -44,16 +57,17 @@ def show_new() -> ResponseReturnValue:
     origin = asked_origin()
     if origin is None:
         return choose_lead("New job", "jobs.show_new")
-    return render_template("jobs/form.html", form=JobForm(), lead=origin.lead, job=None)
+    return render_template("jobs/form.html", form=JobForm.blank(), lead=origin.lead, job=None)
 
 
 @jobs.post("")
 def create() -> ResponseReturnValue:
     lead, form = required_origin().lead, JobForm(request.form)
-    if not form.validate():
-        return render_template("jobs/form.html", form=form, lead=lead, job=None), 422
+    if not form.is_to_be_saved():
+        return render_template("jobs/form.html", form=form, lead=lead, job=None), form.status_code
     job = Job(organization_id=firm().id, lead=lead)
     form.apply_to(job)
+    form.save_lines(job.lines, JobLine)
     session().add(job)
     session().commit()
     flash("The job is saved.", "good")
@@ -69,7 +83,9 @@ def show(job_id: int) -> ResponseReturnValue:
         .all()
     )
     words = words_of(RecordType.INVOICE, [invoice.id for invoice in invoices])
-    return render_template("jobs/show.html", job=job, invoices=invoices, words=words)
+    return render_template(
+        "jobs/show.html", job=job, totals=totals_of(job.lines), invoices=invoices, words=words
+    )
 
 
 @jobs.get("/<key:job_id>/edit")
@@ -82,9 +98,11 @@ def show_edit(job_id: int) -> ResponseReturnValue:
 @jobs.post("/<key:job_id>")
 def update(job_id: int) -> ResponseReturnValue:
     job, form = own(Job, job_id), JobForm(request.form)
-    if not form.validate():
-        return render_template("jobs/form.html", form=form, lead=job.lead, job=job), 422
+    if not form.is_to_be_saved():
+        page = render_template("jobs/form.html", form=form, lead=job.lead, job=job)
+        return page, form.status_code
     form.apply_to(job)
+    form.save_lines(job.lines, JobLine)
     session().commit()
     flash("The job is saved.", "good")
     return redirect(url_for("jobs.show", job_id=job.id), 303)

@@ -1,4 +1,4 @@
-"""The line editor of invoices and proposals. It works without JavaScript, by blank rows."""
+"""The line editor of invoices, proposals and jobs. It works without JavaScript, by blank rows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,11 +10,20 @@ from sqlalchemy import select
 from wtforms import BooleanField, Field, FieldList, FormField, HiddenField, TextAreaField
 from wtforms.validators import StopValidation
 
-from models.sales import Invoice, InvoiceLine, Product, Proposal, ProposalLine
+from models.sales import (
+    Invoice,
+    InvoiceLine,
+    Job,
+    JobLine,
+    Product,
+    Proposal,
+    ProposalLine,
+)
 from views.access import firm, session
 from views.forms import AREA, MOST_MONEY, EditForm, KeyField, NumberField, Storable, tidy
 
-Line = TypeVar("Line", InvoiceLine, ProposalLine)
+Line = TypeVar("Line", InvoiceLine, ProposalLine, JobLine)
+AnyLine = InvoiceLine | ProposalLine | JobLine
 
 BLANK_ROWS = 3
 MOST_LINES = 200
@@ -90,12 +99,12 @@ class LinesForm(EditForm):
     """A form with a line editor. "Add lines" sends the form, and gets it back with more rows."""
 
     lines = FieldList(FormField(LineForm))
-    status = 422  # of the answer that shows the form again
+    status_code = 422  # of the answer that shows the form again
 
     products: dict[int, Product]
 
     @classmethod
-    def blank(cls, lines: Iterable[InvoiceLine | ProposalLine] = (), **values: object) -> Self:
+    def blank(cls, lines: Iterable[AnyLine] = (), **values: object) -> Self:
         """A form for a new document, perhaps with the lines of another one."""
         form = cls()
         for name, value in values.items():
@@ -106,7 +115,7 @@ class LinesForm(EditForm):
 
     @classmethod
     def showing(cls, record: object) -> Self:
-        assert isinstance(record, Invoice | Proposal)
+        assert isinstance(record, Invoice | Proposal | Job)
         form = super().showing(record)
         for line in record.lines:
             row = form._add_row(line)
@@ -119,7 +128,7 @@ class LinesForm(EditForm):
         self._offer_products()
         return self
 
-    def _add_row(self, line: InvoiceLine | ProposalLine | None = None) -> LineForm:
+    def _add_row(self, line: AnyLine | None = None) -> LineForm:
         row: LineForm = self.lines.append_entry().form
         for name in row.columns() if line else ():
             row[name].data = getattr(line, name)
@@ -144,7 +153,7 @@ class LinesForm(EditForm):
         self._offer_products()
         if "add_rows" in request.form:
             self._add_blank_rows()
-            self.status = 200
+            self.status_code = 200
             return False
         return self.validate()
 
@@ -179,7 +188,7 @@ class LinesForm(EditForm):
                 lines.append(line)
 
 
-def totals_of(lines: Sequence[InvoiceLine | ProposalLine], tax_rate: Decimal) -> Totals:
+def totals_of(lines: Sequence[AnyLine], tax_rate: Decimal = Decimal(0)) -> Totals:
     return _totals([(line.amount, line.taxable) for line in lines], tax_rate)
 
 

@@ -49,7 +49,7 @@ def index() -> ResponseReturnValue:
         query = (
             query.join(Payment.invoice)
             .join(Invoice.lead)
-            .where(containing(wanted, Invoice.number, Lead.name))
+            .where(containing(wanted, Invoice.number, Lead.name, Lead.company_name))
         )
     page = page_of(query, Payment.id)
     words = words_of(RecordType.PAYMENT, [payment.id for payment in page.rows])

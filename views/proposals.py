@@ -5,9 +5,9 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
-from models.sales import Invoice, Lead, Proposal, ProposalLine, RecordType
+from models.sales import Invoice, Lead, Proposal, ProposalLine, ProposalStatus, RecordType
 from views.access import firm, firms_only, own, session
-from views.forms import line, tax_rate_field
+from views.forms import line, status_field, tax_rate_field
 from views.lines import LinesForm, totals_of
 from views.numbers import next_proposal_number
 from views.origins import asked_origin, choose_lead, required_origin
@@ -20,10 +20,11 @@ proposals.before_request(firms_only)
 
 class ProposalForm(LinesForm):
     title = line("What is proposed?", required="Say in a few words what is proposed.")
+    status = status_field(ProposalStatus)
     tax_rate = tax_rate_field()
 
     def columns(self) -> frozenset[str]:
-        return frozenset("title tax_rate".split())
+        return frozenset("title status tax_rate".split())
 
 
 @proposals.get("")
@@ -36,11 +37,20 @@ def index() -> ResponseReturnValue:
     )
     if wanted:
         query = query.join(Proposal.lead).where(
-            containing(wanted, Proposal.number, Proposal.title, Lead.name)
+            containing(wanted, Proposal.number, Proposal.title, Lead.name, Lead.company_name)
         )
+    if asked("state"):
+        query = query.where(Proposal.status == asked("state"))
     page = page_of(query, Proposal.id)
     totals = {row.id: totals_of(row.lines, row.tax_rate) for row in page.rows}
-    return render_template("proposals/index.html", page=page, totals=totals, wanted=wanted)
+    return render_template(
+        "proposals/index.html",
+        page=page,
+        totals=totals,
+        wanted=wanted,
+        state=asked("state"),
+        statuses=ProposalStatus,
+    )
 
 
 @proposals.get("/new")
@@ -57,7 +67,7 @@ def create() -> ResponseReturnValue:
     lead, form = required_origin().lead, ProposalForm(request.form)
     if not form.is_to_be_saved():
         page = render_template("proposals/form.html", form=form, lead=lead, proposal=None)
-        return page, form.status
+        return page, form.status_code
     proposal = Proposal(organization_id=firm().id, lead=lead, number=next_proposal_number())
     form.apply_to(proposal)
     form.save_lines(proposal.lines, ProposalLine)
@@ -95,7 +105,7 @@ def update(proposal_id: int) -> ResponseReturnValue:
         page = render_template(
             "proposals/form.html", form=form, lead=proposal.lead, proposal=proposal
         )
-        return page, form.status
+        return page, form.status_code
     form.apply_to(proposal)
     form.save_lines(proposal.lines, ProposalLine)
     session().commit()
