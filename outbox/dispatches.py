@@ -260,7 +260,11 @@ _OF_RECORDS = text(
            entry.taken_along_for IS NOT NULL AS was_taken_along,
            entry.id <= :line AS is_behind_line,
            EXISTS (SELECT FROM outbox_dispatch_items AS item
-                   WHERE item.entry_id = entry.id AND item.outcome IS NULL) AS is_out
+                   WHERE item.entry_id = entry.id AND item.outcome IS NULL) AS is_out,
+           entry.state = 'pending' AND (
+               SELECT item.outcome FROM outbox_dispatch_items AS item
+               WHERE item.entry_id = entry.id ORDER BY item.dispatch_id DESC LIMIT 1
+           ) IN ('learned', 'looked_up', 'unanswered') AS is_in_dialogue
     FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
     JOIN outbox AS entry
       ON entry.aggregate_type = record.type AND entry.aggregate_id = record.id
@@ -337,6 +341,13 @@ def _newest_of_each_record(
         ):
             # An earlier entry of the record is with QuickBooks, or behind the line.
             waits.update(dict.fromkeys(mine, record))
+            continue
+        if talking := next((entry for entry in entries if entry.is_in_dialogue), None):
+            # What was learned for it (it did arrive, say, under the name it had) would be lost to
+            # a newer one: it goes on until it is settled.
+            waits.update({id_: record for id_ in mine if id_ != talking.id})
+            if talking.id in due:
+                chosen.append(_candidate(due[talking.id]))
             continue
         first_payment = first_payments.get(record, 0)
         earlier = [entry for entry in entries if entry.id < first_payment]

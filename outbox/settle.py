@@ -7,7 +7,6 @@ are set-based; rows travel as one JSON parameter each.
 import json
 import random
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -130,7 +129,6 @@ def settle(
         outcomes = {id_: outcome for id_, outcome in outcomes.items() if id_ in open_items}
         if freed:
             _free(session, freed)
-            _release_newer(session, claim.lane_id, freed)
         if not reading.taken and not is_read:
             session.execute(_NOT_TAKEN, {"dispatch": sent.id})
         settled = settle_entries(session, claim.lane_id, outcomes, sent.due, answer.trace_id)
@@ -308,7 +306,11 @@ def settle_entries(
             metrics.DELAYS.observe(max(0.0, float(entry.seconds)))
     moved = [row.entry_id for row in rows if row.state != State.PENDING]
     _release(session, lane_id, [due[entry_id].record for entry_id in moved])
-    _release_newer(session, lane_id, outcomes.keys() - set(moved))
+    _release_newer(
+        session,
+        lane_id,
+        [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Retry | Waiting)],
+    )
     payments = [
         due[entry_id].payload["invoice_id"]
         for entry_id, outcome in outcomes.items()
@@ -380,7 +382,7 @@ _RELEASE_NEWER = text(
 )
 
 
-def _release_newer(session: Session, lane_id: int, freed: AbstractSet[int]) -> None:
+def _release_newer(session: Session, lane_id: int, freed: Sequence[int]) -> None:
     """An entry that is free again may be superseded by what was written meanwhile: a fix, say."""
     if freed:
         session.execute(_RELEASE_NEWER, {"entries": sorted(freed), "lane": lane_id})

@@ -31,6 +31,7 @@ from outbox.company import (
     Remote,
     Retry,
     Sent,
+    Synced,
 )
 from outbox.dispatches import next_dispatch
 from outbox.poller import Poller, drain_lane
@@ -216,6 +217,68 @@ def test_no_call_begins_with_less_lease_left_than_it_may_take(
     drain(sessions, ledger, lane, config)
     assert states(session) == ["synced"]
     assert len(ledger.calls) == 1
+
+
+class TalkingLedger(Ledger):
+    """Tells what it holds, and lets `compose` judge that, as the real delivery does."""
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        reading = super().read(sent, answer)
+        if sent.method != "GET":
+            return reading
+        outcomes: dict[int, Outcome] = {
+            entry_id: Learned({"found": outcome.remote.id})
+            if isinstance(outcome, Synced) and outcome.remote
+            else outcome
+            for entry_id, outcome in reading.outcomes.items()
+        }
+        return Reading(outcomes)
+
+    def compose(
+        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+    ) -> Composition:
+        found = {
+            due.entry_id: Synced(Remote(due.knowledge["found"], "0"))
+            for due in entries
+            if "found" in due.knowledge
+        }
+        rest = [due for due in entries if due.entry_id not in found]
+        composition = super().compose(rest, links, settings)
+        return Composition(composition.draft, {**composition.verdicts, **found})
+
+
+@pytest.mark.parametrize("when", ["while it was out", "after it was found"])
+def test_a_newer_version_does_not_forget_that_the_older_had_arrived(
+    session: Session, sessions: Sessions, config: Config, when: str
+) -> None:
+    ledger = TalkingLedger()
+    ledger.after = lambda sent: SILENT if sent.method == "POST" else None
+    firm, lane = new_firm_with_lane(session)
+    lead = new_lead(firm, "Old name")
+    session.add(lead)
+    session.commit()
+    for _ in range(3):
+        drain(sessions, ledger, lane, config)
+        make_due(session)
+    if when == "while it was out":
+        lead.name = "New name"
+        session.commit()
+    claim = lanes.lease_lane(sessions, lane, config.lease)
+    assert claim
+    sent = next_dispatch(sessions, claim, ledger, config)
+    assert isinstance(sent, Sent)
+    answer = ledger.send(sent)
+    settle(sessions, claim, sent, answer, ledger.read(sent, answer))
+    lanes.release(sessions, claim)
+    ledger.after = lambda _sent: None
+    lead.name = "New name"
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert [(a.intent, a.payload["name"]) for a in ledger.arrivals] == [
+        ("create", "Old name"),
+        ("update", "New name"),
+    ]
+    assert states(session) == ["synced", "synced"]
 
 
 # --- Waits --------------------------------------------------------------------------------------
