@@ -17,7 +17,7 @@ def test_every_file_that_a_document_names_is_there(name: str) -> None:
     text = document.read_text()
     links = re.findall(r"\]\((?!http|#)([^)#]+)", text)
     missing = [link for link in links if not (document.parent / link).exists()]
-    paths = re.findall(r"`((?:[a-z_]+/)*[\w.-]+\.(?:py|md|toml|in|txt))`", text)
+    paths = re.findall(r"`((?:[a-z_]+/)+[\w.-]+\.(?:py|md|toml|in|txt))`", text)
     paths += re.findall(r"`(bin/\w+)", text)
     missing += [path for path in paths if not (ROOT / path).exists()]
     assert missing == []
