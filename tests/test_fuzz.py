@@ -209,7 +209,7 @@ class Range:
     def _path(self, rule: Rule, keys: tuple[str, ...]) -> str | None:
         path = rule.rule
         for name, key in zip(sorted(rule.arguments), itertools.cycle(keys), strict=False):
-            value = str(self.keys[name]) if key == "real" else key
+            value = str(self.keys.get(name, "new")) if key == "real" else key
             converter = "key:" if f"<key:{name}>" in path else ""
             path = path.replace(f"<{converter}{name}>", value)
         return path if "<" not in path else None

@@ -16,8 +16,9 @@ import psutil
 import pytest
 import requests
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
 
 from app import create_app
 from config import Config
@@ -27,10 +28,10 @@ from development.stack import ROOT
 from models.base import Json
 from models.outbox import Entry, State
 from simulator.testing import SimulatorHandle
-from tests.support.firm import new_firm_with_lane, new_lead
+from tests.support.firm import new_firm, new_firm_with_lane, new_lead
 from tests.support.office import RIVERA, open_office
 from tests.support.serving import eventually, serving
-from tests.support.visitor import PASSWORD
+from tests.support.visitor import PASSWORD, Visitor, new_person
 
 
 def test_alive_is_all_that_healthz_says(app: Flask) -> None:
@@ -88,6 +89,47 @@ def test_without_a_database_the_answer_is_clear_and_alive_stays_alive(
     figures = client.get("/metrics").get_data(as_text=True)
     assert "dunahub_database_up 0.0" in figures
     assert client.get("/sign-in").status_code in (200, 500)
+
+
+def test_a_database_that_takes_no_writes_is_not_ready_and_says_why(app: Flask) -> None:
+    """As with a full disk. Here the database is told to refuse."""
+    database = app.extensions["dunahub"].database
+    with database.begin() as connection:
+        name = database.url.database
+        connection.execute(text(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC'))
+
+    @event.listens_for(database, "begin")
+    def read_only(connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL role = pg_read_all_data")
+
+    answer = app.test_client().get("/readyz")
+    told = answer.json or {}
+    assert answer.status_code == 503
+    assert told["database"] == "takes no writes"
+    assert "InsufficientPrivilege" in told["problems"][0]
+    assert app.test_client().get("/healthz").status_code == 200
+
+
+def test_a_page_that_fails_with_the_database_is_a_page_all_the_same(
+    app: Flask, session: Session
+) -> None:
+    firm = new_firm(session)
+    new_person(session, firm, "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example")
+    token = ana.token()
+    away: list[object] = []
+
+    @event.listens_for(app.extensions["dunahub"].database, "before_cursor_execute")
+    def refuse(*told: object) -> None:
+        if away or "INSERT INTO leads" in str(told[2]):
+            away.append(told[2])
+            raise OSError("no space left on device")
+
+    answer = ana.client.post("/leads", data={"name": "Kim", "csrf_token": token})
+    assert answer.status_code == 500
+    page = answer.get_data(as_text=True)
+    assert "Something went wrong" in page
+    assert answer.headers["X-Request-Id"] in page
 
 
 # --- Figures --------------------------------------------------------------------------------------

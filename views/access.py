@@ -83,7 +83,10 @@ def load_user(session_id: str) -> User | None:
     if not key.isdigit() or not version.isdigit():
         return None
     user = session().get(User, int(key))
-    return user if user and user.session_version == int(version) else None
+    if user is None or user.session_version != int(version):
+        return None
+    g.signed_in_as = {"user": user.id, "organization": user.organization_id}  # for the log
+    return user
 
 
 def sign_in(user: User) -> None:

@@ -7,9 +7,17 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from views.access import close_session
+
 log = logging.getLogger(__name__)
 
 PAGES = {400, 403, 404, 405, 413, 429, 500}
+
+
+PLAIN = """<!doctype html><html lang="en"><title>Something went wrong · DunaHub</title>
+<h1>Something went wrong here</h1><p>What you just did was probably not saved. Try again in a
+minute.</p><p>If you write to us about this, name the reference <strong>{reference}</strong>.</p>
+"""
 
 
 def register(app: Flask) -> None:
@@ -35,7 +43,12 @@ def show_failure(error: Exception) -> ResponseReturnValue:
         return show_error(error)
     reference = g.get("reference", "")
     log.exception("Request failed", extra={"reference": reference, "path": request.path})
-    return _page(500, InternalServerError.code)
+    close_session()  # its transaction may be what failed; the page asks anew who is signed in
+    g.pop("_login_user", None)
+    try:
+        return _page(500, InternalServerError.code)
+    except Exception:  # the page asks the database who is signed in, and that may be what is away
+        return PLAIN.format(reference=reference), 500
 
 
 def _page(name: int | str, status: int | None) -> ResponseReturnValue:

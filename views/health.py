@@ -54,7 +54,7 @@ def readyz() -> Response:
     try:
         with dunahub().sessions() as session:
             session.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'"))
-            answer["database"] = "ok"
+            answer["database"] = _takes_writes(session, problems)
             answer["migrations"] = _migrations(session, problems)
             answer["waiting"], oldest = metrics.waiting(session)
             answer["oldest_due_seconds"] = round(oldest, 1)
@@ -67,6 +67,25 @@ def readyz() -> Response:
     return _json(
         {"status": "not ready" if problems else "ready", **answer}, 503 if problems else 200
     )
+
+
+# A new file of one page, gone with the transaction: what a full disk refuses first.
+_TRY_TO_WRITE = text(
+    "CREATE TEMPORARY TABLE dunahub_write_test ON COMMIT DROP AS SELECT repeat('x', 4000) AS page"
+)
+
+
+def _takes_writes(session: Session, problems: list[str]) -> str:
+    """A full disk still reads well, and so does a standby."""
+    try:
+        with session.begin_nested():
+            session.execute(_TRY_TO_WRITE)
+    except SQLAlchemyError as problem:
+        cause = type(getattr(problem, "orig", problem)).__name__
+        log.error("not ready: the database takes no writes", problem=cause)
+        problems.append(f"The database takes no writes ({cause}).")
+        return "takes no writes"
+    return "ok"
 
 
 def _migrations(session: Session, problems: list[str]) -> str:

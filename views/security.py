@@ -112,7 +112,6 @@ def tell(response: Response) -> Response:
     seconds = time.monotonic() - g.began_at
     if request.endpoint not in QUIET:
         REQUESTS.labels(group).observe(seconds)
-        person = g.get("_login_user")
         requests.info(
             "request",
             extra={
@@ -120,8 +119,7 @@ def tell(response: Response) -> Response:
                 "route": request.url_rule.rule if request.url_rule else None,
                 "status": response.status_code,
                 "ms": round(seconds * 1000),
-                "user": getattr(person, "id", None),
-                "organization": getattr(person, "organization_id", None),
+                **g.get("signed_in_as", {}),
             },
         )
     return response
