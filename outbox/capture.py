@@ -164,6 +164,45 @@ def _capture_kind(session: Session, type_: RecordType, ids: Sequence[int]) -> No
         wake_after_commit(session, [row.lane_id])
 
 
+def send_by_hand(session: Session, type_: RecordType, ids: Sequence[int]) -> tuple[int, ...]:
+    """Captures records that no write sends, as if they were created now: a person decided so.
+
+    An invoice must come before its payments. Whatever its lane knows already, or that is deleted
+    or void, is left out. Says the numbers of the new entries; the caller commits.
+    """
+    connection = session.connection()
+    locked = connection.execute(_LOCK_UNSENT[type_], {"ids": list(ids)}).scalars().all()
+    connection.info[_ALLOWED] = True
+    rows = connection.execute(
+        _CAPTURE[type_], {"record_ids": list(locked), "created_ids": list(locked)}
+    ).all()
+    connection.info.pop(_ALLOWED, None)
+    wake_after_commit(session, {row.lane_id for row in rows})
+    return tuple(row.id for row in rows)
+
+
+# Under the record's lock, as every capture: numbers are drawn in the order of what really happened.
+_LOCK_UNSENT = {
+    type_: text(
+        f"""
+        SELECT record.id FROM {TABLES[type_]} AS record
+        WHERE record.id = ANY(:ids) AND {condition}
+          AND NOT EXISTS (
+            SELECT FROM outbox AS entry JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
+            WHERE entry.aggregate_type = '{type_.value}' AND entry.aggregate_id = record.id
+              AND lane.state IN ('open', 'held'))
+        ORDER BY record.id
+        FOR NO KEY UPDATE OF record
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+    for type_, condition in (
+        (RecordType.LEAD, "record.deleted_at IS NULL"),
+        (RecordType.INVOICE, "record.voided_at IS NULL"),
+        (RecordType.PAYMENT, "true"),
+    )
+}
+
+
 # Which writes make an entry, beside "the organization is in the US and its lane takes entries".
 _KNOWN_TO_LANE = """(
     EXISTS (SELECT FROM outbox_links AS link

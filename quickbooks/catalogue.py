@@ -19,10 +19,14 @@ class Class(StrEnum):
 
 @dataclass(frozen=True)
 class Action:
-    """A button: `name` for the code that shows it, `label` for the person."""
+    """A button: `name` for the code that shows it, `label` for the person.
+
+    It is shown only where all that it `needs` is known of the fault.
+    """
 
     name: str
     label: str
+    needs: tuple[str, ...] = ()
 
 
 SEND_AGAIN = Action("send_again", "Send again")
@@ -31,14 +35,23 @@ SKIP = Action("skip", "Skip")
 RECONNECT = Action("reconnect", "Reconnect")
 CHOOSE_SETTING = Action("settings", "Choose in settings")
 OPEN_QUICKBOOKS = Action("open_quickbooks", "Open QuickBooks")
-LINK_EXISTING = Action("link_existing", "Use the existing one")
+LINK_EXISTING = Action("link_existing", "Use the existing {what} {holder_name}", ("holder_id",))
+SEND_AS = Action("send_as", "Send as “{suggestion}”", ("suggestion",))
+CHOOSE_CUSTOMER = Action("choose_customer", "Choose the customer")
+LINK_ANOTHER = Action("choose_customer", "Link another customer")
+CREATE_SEPARATE = Action("create_new", "Create a separate customer", ("separate",))
 RENAME = Action("rename", "Change the name here")
-RENUMBER = Action("renumber", "Change the number")
+RENUMBER = Action("renumber", "Send with another number")
 LET_QUICKBOOKS_NUMBER = Action("let_quickbooks_number", "Let QuickBooks number it")
 CREATE_AGAIN = Action("create_again", "Create it again")
-REACTIVATE = Action("reactivate", "Make it active again")
+SEND_AS_NEW = Action("create_again", "Send it again as new")
+STOP_SENDING = Action("skip", "Stop sending it")
+REACTIVATE = Action("reactivate", "Reactivate it in QuickBooks")
+REACTIVATE_ITEM = Action("reactivate", "Reactivate it in QuickBooks", ("product_id",))
 OTHER_ITEM = Action("other_item", "Use another item")
+FALLBACK = Action("fallback", "Use the fallback from now on", ("product_id",))
 ACCOUNTANT_NOTE = Action("accountant_note", "Copy a note for my accountant")
+TRY_AGAIN = Action("send_again", "Try again")
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,10 @@ DEFAULT_WORDS = {
     "label": "A text",
     "max": "allowed",
     "holder": "someone else",
+    "holder_name": "",
+    "other": "another lead",
+    "suggestion": "",
+    "lines": "",
     "item": "a product or service",
     "amount": "the amount",
     "refunded": "a part",
@@ -99,7 +116,7 @@ _CLOSED_BOOKS = Cause(
     "The books in QuickBooks are closed for {date}. Change the closing date in QuickBooks"
     " (Settings, Account and settings, Advanced, Accounting) or the date here.",
     field="issued_on",
-    actions=(SEND_AGAIN, ACCOUNTANT_NOTE, SKIP),
+    actions=(TRY_AGAIN, ACCOUNTANT_NOTE, SKIP),
 )
 _SIGNED_OUT = Cause(
     Class.HOLD,
@@ -210,7 +227,7 @@ CATALOGUE: dict[str, Cause] = {
         Class.CONFLICT,
         "Already in QuickBooks",
         "QuickBooks already has this record.",
-        actions=(LINK_EXISTING, SEND_AGAIN, SKIP),
+        actions=(SEND_AGAIN, SKIP),
     ),
     "5010": Cause(
         Class.CONFLICT,
@@ -222,14 +239,14 @@ CATALOGUE: dict[str, Cause] = {
         "Number already used in QuickBooks",
         "QuickBooks already has another document with the number {number}.",
         field="number",
-        actions=(RENUMBER, LET_QUICKBOOKS_NUMBER, LINK_EXISTING, SEND_AGAIN, SKIP),
+        actions=(RENUMBER, LET_QUICKBOOKS_NUMBER, SEND_AGAIN, SKIP),
     ),
     "6240": Cause(
         Class.CONFLICT,
         "Name already used in QuickBooks",
         "“{name}” is already the name of {holder} in QuickBooks.",
         field="name",
-        actions=(RENAME, LINK_EXISTING, SEND_AGAIN, SKIP),
+        actions=(LINK_EXISTING, SEND_AS, RENAME, SEND_AGAIN, SKIP),
     ),
     # --- References -----------------------------------------------------------------------------
     "620": _person(
@@ -479,24 +496,53 @@ CATALOGUE: dict[str, Cause] = {
     "customer_inactive": Cause(
         Class.PERSON,
         "Inactive in QuickBooks",
-        "“{name}” is in QuickBooks, but was made inactive there. Make it active again in"
-        " QuickBooks, or change the name here.",
+        "“{name}” is in QuickBooks, but was made inactive there.",
         field="name",
-        actions=(RENAME, OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
+        actions=(REACTIVATE, SEND_AS, LINK_ANOTHER, RENAME, SKIP),
     ),
-    "voided_there": _person(
+    "customer_gone": Cause(
+        Class.PERSON,
+        "Customer no longer in QuickBooks",
+        "The customer “{name}” was deleted in QuickBooks, or merged with another one.",
+        actions=(LINK_ANOTHER, CREATE_AGAIN, SEND_AGAIN, SKIP),
+    ),
+    "several_customers": Cause(
+        Class.PERSON,
+        "Several customers it could be",
+        "QuickBooks has several customers that could be “{name}”: {holder}.",
+        actions=(CHOOSE_CUSTOMER, SEND_AGAIN, SKIP),
+    ),
+    "invoice_gone": Cause(
+        Class.PERSON,
+        "No longer in QuickBooks",
+        "Invoice {number} was deleted in QuickBooks.",
+        actions=(SEND_AS_NEW, STOP_SENDING),
+    ),
+    "its_customer_inactive": Cause(
+        Class.PERSON,
+        "Its customer is inactive in QuickBooks",
+        "The customer “{holder_name}” was deleted or made inactive in QuickBooks.",
+        actions=(REACTIVATE, LINK_ANOTHER, CREATE_AGAIN, SEND_AGAIN, SKIP),
+    ),
+    "item_inactive": Cause(
+        Class.PERSON,
+        "“{item}” is inactive in QuickBooks",
+        "The item “{item}” on line {lines} was deleted or made inactive in QuickBooks.",
+        actions=(OTHER_ITEM, REACTIVATE_ITEM, FALLBACK, SEND_AGAIN, SKIP),
+    ),
+    "voided_there": Cause(
+        Class.PERSON,
         "Voided in QuickBooks",
         "This {what} is voided in QuickBooks, so this change cannot be made there.",
-        None,
-        OPEN_QUICKBOOKS,
+        actions=(SEND_AS_NEW, OPEN_QUICKBOOKS, STOP_SENDING),
     ),
     # --- Codes of the engine --------------------------------------------------------------------
     "taken_by_another_record": Cause(
         Class.PERSON,
         "Two records here, one in QuickBooks",
-        "The {what} in QuickBooks that this belongs to is already linked to another record here.",
+        "The {what} {holder_name} in QuickBooks that this could be belongs to {other} here.",
         field="name",
-        actions=(RENAME, SEND_AGAIN, SKIP),
+        actions=(CREATE_SEPARATE, SEND_AS, RENAME, SEND_AGAIN, SKIP),
     ),
     "unanswered": _person(
         "QuickBooks never answered",

@@ -7,6 +7,11 @@ at hand. Between the two an entry's `knowledge` is the memory of their dialogue:
 - `name_holder`, `name_taken` and `number_holder` are what QuickBooks said of a conflict
 - `compares` asks to compare with what is there, whatever we sent before
 - `stale` counts how often our version was refused; `alone` keeps an entry out of batches
+- `elsewhere` says that an unanswered invoice was not found by its number: QuickBooks may have
+  given it another, if whoever numbers changed meanwhile
+- `gone` says that QuickBooks no longer takes our counterpart; `doubted` names the kind of things in
+  our document of which one is inactive, and `inactive` is what was found of them
+- `use`, `anew`, `activate` and `unnumbered` are what a person chose (`decisions`)
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +26,7 @@ from outbox.company import (
     Composition,
     Draft,
     Due,
+    Fault,
     Item,
     Outcome,
     Record,
@@ -31,6 +37,7 @@ from outbox.company import (
     Waiting,
 )
 from quickbooks import client, matching, payloads
+from quickbooks.cleaning import clean_name
 from quickbooks.faults import about_record, ours
 from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
 from quickbooks.questions import Question, on_day, statement
@@ -39,6 +46,7 @@ BATCH = 30  # items: Intuit's limit
 LONGEST_QUESTION = 6000  # of a query as it is sent; gateways cut addresses at about 8,000
 _NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
 _SALES_ITEMS = ("Service", "NonInventory", "Inventory")  # what a line can name; not categories
+MOST_SHOWN = 20  # customers of whom one is to be chosen
 _MINOR = {"minorversion": client.MINOR_VERSION}
 
 
@@ -83,11 +91,16 @@ def compose(entries: Sequence[Due], links: Mapping[Record, Remote], settings: Js
 
 def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
     link = links.get(due.record)
+    if due.knowledge.get("anew") and due.operation == Operation.SAVE:
+        link = None  # gone over there, and a person wants it created again
     try:
         if due.operation == Operation.VOID:
             return _void_step(due, link)
         if due.record.type == RecordType.PAYMENT and Decimal(due.payload["refunded_amount"]) > 0:
             return _reversed_step(due, link)
+        chosen = due.knowledge.get("use")
+        if chosen and (link is None or link.id != chosen):
+            return _chosen_step(due, str(chosen))
         if link is None:
             return _create_step(due, links, settings)
         return _update_step(due, link, links, settings)
@@ -126,26 +139,195 @@ def _reversed_step(due: Due, link: Remote | None) -> _Step:
 
 def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
     sought = _by_mark(due, links, settings)
+    if due.knowledge.get("elsewhere") and not due.looks_first:
+        return _Read(due, "look_up", _by_day(due, links))
     if due.looks_first or _unseen(due):
         return _Read(due, "look_up", sought)
+    if due.record.type == RecordType.INVOICE and str(due.knowledge.get("seen")).startswith("Cust"):
+        sought = _by_day(due, links)  # that is what was asked, whoever numbers invoices now
+    if due.knowledge.get("unnumbered"):
+        settings = {**settings, "numbers": "generated"}
     document = payloads.document(due.record, due.payload, links, settings)
+    if doubt := _doubt_step(due, document, links, settings):
+        return doubt
     if holder := due.knowledge.get("name_holder"):
         question = Question("Id", str(holder))
         if not _has_seen(due, question):
             return _Read(due, "look_up", question)
-        return _judge_name_holder(due, document, _found(due))
+        return _judge_name_holder(due, document, _found(due), settings)
     if due.knowledge.get("name_taken"):
         if not _has_seen(due, sought):
             return _Read(due, "look_up", sought)
-        return _judge_name_holder(due, document, _found(due))
+        return _judge_name_holder(due, document, _found(due), settings)
     if holder := due.knowledge.get("number_holder"):
         question = Question("Id", str(holder))
         if not _has_seen(due, question):
             return _Read(due, "look_up", question)
         return _judge_number_holder(due, document, _found(due))
     if _has_seen(due, sought) and (found := _found(due)):
-        return _judge_found(due, document, found)
-    return _Write(due, "create", document)
+        return _judge_found(due, document, found, settings)
+    is_first = due.record.type == RecordType.LEAD and not due.knowledge.get("anew")
+    matched = _match(due, document, settings) if is_first else None
+    return matched or _Write(due, "create", document)
+
+
+def _chosen_step(due: Due, remote_id: str) -> _Step:
+    """A person said which one it is. Read once: it must still be there."""
+    question = Question("Id", remote_id)
+    if not _has_seen(due, question):
+        return _Read(due, "look_up", question)
+    found = _found(due)
+    if found is None:
+        return Rejected(ours("customer_gone", due))
+    remote = matching.remote_of(found)
+    if found.get("Active") is not False:
+        return Synced(remote, note="chosen by a person")
+    if due.knowledge.get("activate"):
+        return _Write(due, "update", payloads.sparse(remote, _activation(due, found)))
+    return _inactive(due, found)
+
+
+def _activation(due: Due, found: Json) -> Document:
+    """Makes it active again, by the name it had."""
+    key = _NAME_OF[due.record.type]
+    name = str(found.get(key, "")).removesuffix(matching.INACTIVE_SUFFIX)
+    return {key: name, "Active": True}
+
+
+# --- Whom a lead may be -------------------------------------------------------------------------
+
+
+def _match(due: Due, document: Document, settings: Json) -> _Step | None:
+    """A first send beside the company's directory: by e-mail address, then by name.
+
+    Exactly one links; several are asked about, and so is one that another lead has, or that has
+    another e-mail address or phone number than ours. None of them creates.
+    """
+    known: list[Json] = settings.get("customers", [])
+    email = matching.email_of(document)
+    by_email = [one for one in known if email and one["email"] == email]
+    by_name = [one for one in known if matching.same_name(one["name"], document["DisplayName"])]
+    both = [one for one in by_email if one in by_name]
+    found = both or [*by_email, *by_name]
+    found = [one for one in found if one["active"]] or found
+    if not found:
+        return None
+    if len(found) > 1:
+        return _several(due, found)
+    (one,) = found
+    if one["lead_id"] is not None and one["lead_id"] != due.record.id:
+        return _taken(due, document, one)
+    if one not in by_email and _contradict(document, one):
+        return _name_taken(due, document, _as_customer(one), settings)
+    if not one["active"]:
+        return _inactive(due, _as_customer(one))
+    remote = Remote(one["id"], one["version"], stale=True)
+    how = "e-mail address" if one in by_email else "name"
+    return Synced(remote, note=f"was in QuickBooks already, with the same {how}")
+
+
+def _contradict(document: Document, one: Json) -> bool:
+    """Same name, but nothing else agrees, and something says otherwise."""
+    email, phone = matching.email_of(document), matching.phone_of(document)
+    if (email and email == one["email"]) or (phone and phone == one["phone"]):
+        return False
+    return bool((email and one["email"]) or (phone and one["phone"]))
+
+
+def _as_customer(one: Json) -> Json:
+    """A row of the directory in QuickBooks' own shape."""
+    return {
+        "Id": one["id"],
+        "DisplayName": one["name"],
+        "PrimaryEmailAddr": {"Address": one["email"]},
+        "PrimaryPhone": {"FreeFormNumber": one["phone"]},
+    }
+
+
+def _several(due: Due, found: Sequence[Json]) -> Rejected:
+    named = [f"{one['name']} ({one['email'] or 'no e-mail address'})" for one in found[:3]]
+    more = [f"and {len(found) - 3} more"] if len(found) > 3 else []
+    shown = [
+        {key: one[key] for key in ("id", "name", "email", "phone")} for one in found[:MOST_SHOWN]
+    ]
+    about = {"holder": ", ".join([*named, *more]), "candidates": shown}
+    return Rejected(ours("several_customers", due, about))
+
+
+def _taken(due: Due, document: Document, one: Json) -> Rejected:
+    about = {"holder_name": f"“{one['name']}”", "other": f"the lead “{one['lead_name']}”"}
+    if matching.same_name(one["name"], document["DisplayName"]):
+        about["suggestion"] = suggested_name(due.payload)
+    else:
+        about["separate"] = "yes"
+    return Rejected(ours("taken_by_another_record", due, about))
+
+
+def suggested_name(payload: Json) -> str:
+    """Another name for the same lead, told apart by what a person would look at."""
+    name = payloads.customer_name(payload)
+    phone = matching.phone_of({"PrimaryPhone": {"FreeFormNumber": payload["phone"]}})
+    local = f"{phone[-7:-4]}-{phone[-4:]}" if len(phone) >= 7 else ""
+    mark = local or clean_name(payload["city"], 40) or payload["email"].strip()[:60] or "2"
+    return f"{name[: payloads.NAME_LONGEST - len(mark) - 3]} - {mark}"
+
+
+def _inactive(due: Due, found: Json) -> Rejected:
+    about = {"holder_id": str(found["Id"])}
+    if due.record.type == RecordType.LEAD:
+        about["suggestion"] = suggested_name(due.payload)
+    return Rejected(ours("customer_inactive", due, about))
+
+
+# --- What of a document is inactive over there --------------------------------------------------
+
+
+def _doubt_step(
+    due: Due, document: Document, links: Mapping[Record, Remote], settings: Json
+) -> _Step | None:
+    """After "something you use is inactive": looks which, and names it."""
+    if inactive := due.knowledge.get("inactive"):
+        return Rejected(_inactive_fault(due, inactive, links, settings))
+    doubted = due.knowledge.get("doubted")
+    if not doubted:
+        return None
+    if doubted == "nothing":
+        return Rejected(ours("2500", due))
+    ids = _used(document, doubted)
+    if not ids:
+        return Rejected(ours("2500", due))
+    return _Read(due, "look_up", Question("Id", ids[0], about=doubted, others=tuple(ids[1:])))
+
+
+def _used(document: Document, kind: str) -> list[str]:
+    """The ids of the customers or items that a document names."""
+    if kind == "Customer":
+        return [document["CustomerRef"]["value"]] if "CustomerRef" in document else []
+    details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
+    return list(dict.fromkeys(d["ItemRef"]["value"] for d in details if "ItemRef" in d))
+
+
+def _inactive_fault(
+    due: Due, inactive: Json, links: Mapping[Record, Remote], settings: Json
+) -> Fault:
+    remote_id, name = str(inactive["id"]), str(inactive["name"])
+    if inactive["kind"] == "Customer":
+        about = {"holder_id": remote_id, "holder_name": name or due.payload.get("lead_name")}
+        return ours("its_customer_inactive", due, about)
+    fallback = settings.get("fallback_item_id") == remote_id
+    lines, names = [], []
+    product_id: int | None = None
+    for number, line in enumerate(due.payload.get("lines", ()), start=1):
+        record = Record(RecordType.PRODUCT, line["product_id"] or 0)
+        link = links.get(record)
+        if (link and link.id == remote_id) or (fallback and line["product_id"] is None):
+            lines.append(str(number))
+            product_id = product_id or line["product_id"]
+            names.append(line.get("product_name"))
+    called = name or next(filter(None, names), None) or "a deleted item"
+    about = {"item": called, "item_id": remote_id, "product_id": product_id}
+    about["lines"] = ", ".join(lines) or "with the tax"
+    return ours("item_inactive", due, about)
 
 
 def _by_mark(due: Due, links: Mapping[Record, Remote], settings: Json) -> Question:
@@ -161,53 +343,68 @@ def _by_mark(due: Due, links: Mapping[Record, Remote], settings: Json) -> Questi
         case RecordType.INVOICE if payloads.carries_our_number(settings):
             return Question("DocNumber", payloads.document_number(due.payload))
         case RecordType.INVOICE:
-            customer = payloads.linked(links, RecordType.LEAD, due.payload["lead_id"])
-            return Question("CustomerRef", customer, on_day(due.payload["issued_on"]))
+            return _by_day(due, links)
         case RecordType.PAYMENT:
             return Question("PaymentRefNum", payloads.payment_reference(due.payload))
 
 
-def _judge_found(due: Due, document: Document, found: Json) -> _Step:
+def _by_day(due: Due, links: Mapping[Record, Remote]) -> Question:
+    customer = payloads.linked(links, RecordType.LEAD, due.payload["lead_id"])
+    return Question("CustomerRef", customer, on_day(due.payload["issued_on"]))
+
+
+def _judge_found(due: Due, document: Document, found: Json, settings: Json) -> _Step:
     """What bears our mark is ours. A customer has none: it must be as we would have made it."""
     if due.record.type == RecordType.PRODUCT:
-        return _judge_name_holder(due, document, found)
+        return _judge_name_holder(due, document, found, settings)
     if due.record.type != RecordType.LEAD:
+        if due.knowledge.get("anew") and _is_voided(due, found):
+            return _Write(due, "create", document)  # that is the old one
         return Synced(matching.remote_of(found), note="found in QuickBooks")
     if matching.same_customer(document, found) or matching.is_our_customer(document, found):
         return _adopted(due, found)
-    return _name_taken(due, document, found)
+    return _name_taken(due, document, found, settings)
 
 
-def _judge_name_holder(due: Due, document: Document, found: Json | None) -> _Step:
+def _judge_name_holder(due: Due, document: Document, found: Json | None, settings: Json) -> _Step:
     if found is None:
-        return _name_taken(due, document, None)
+        return _name_taken(due, document, None, settings)
     if due.record.type == RecordType.PRODUCT:
         if found.get("Type") not in _SALES_ITEMS:
-            return _name_taken(due, document, None)
+            return _name_taken(due, document, None, settings)
         return _adopted(due, found)
     if matching.same_customer(document, found):
         return _adopted(due, found)
-    return _name_taken(due, document, found)
+    return _name_taken(due, document, found, settings)
 
 
 def _adopted(due: Due, found: Json) -> _Step:
     if found.get("Active") is False:
-        return Rejected(ours("customer_inactive", due, {"holder_id": str(found["Id"])}))
+        return _inactive(due, found)
     return Synced(matching.remote_of(found), note="was in QuickBooks already")
 
 
-def _name_taken(due: Due, document: Document, found: Json | None) -> Rejected:
+def _name_taken(due: Due, document: Document, found: Json | None, settings: Json) -> Rejected:
     name = document[_NAME_OF[due.record.type]]
     if found is None:
         holder = {"holder": "a vendor, an employee or another record"}
     else:
-        holder = {"holder": "another customer", "holder_id": str(found["Id"])}
+        holder = {
+            "holder": "another customer",
+            "holder_id": str(found["Id"]),
+            "holder_name": str(found.get("DisplayName", name)),
+        }
         if email := matching.email_of(found):
             holder["holder"] = f"another customer ({email})"
+    if due.record.type == RecordType.LEAD:
+        holder["suggestion"] = suggested_name(due.payload)
     return Rejected(ours("6240", due, {"name": name, **holder}))
 
 
 def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _Step:
+    if found and due.knowledge.get("anew") and _is_voided(due, found):
+        # The old one keeps its number; a person wants a new one, and numbers are not the question.
+        return _Write(due, "create", {**document, "DocNumber": payloads.GENERATED})
     if found and matching.is_our_invoice(
         document, due.payload["total"], found, due.payload["mark"]
     ):
@@ -220,14 +417,27 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
         return _read_own(due, link)
     found = _found(due) if _has_seen(due, _own(link)) else None
     if _has_seen(due, _own(link)) and found is None:
-        return Rejected(ours("610", due))
+        return Rejected(ours(_GONE_CODE.get(due.record.type, "610"), due))
     if link.voided or (found is not None and _is_voided(due, found)):
         return Rejected(ours("voided_there", due))
-    if due.record.type == RecordType.PRODUCT:
+    activates = bool(due.knowledge.get("activate"))
+    if found is None and (activates or due.knowledge.get("gone")):
+        return _read_own(due, link)
+    sleeps = found is not None and found.get("Active") is False
+    if sleeps and not activates and due.record.type == RecordType.LEAD:
+        return _inactive(due, found or {})
+    awakens = _activation(due, found) if found and sleeps and activates else {}
+    if due.record.type == RecordType.PRODUCT and not awakens:
         # Linked is all an item has to be: it may be shared, and its price stands on the lines.
         return Synced(link)
+    if due.record.type == RecordType.PRODUCT:
+        return _Write(due, "update", payloads.sparse(link, awakens))
     document = payloads.document(due.record, due.payload, links, settings)
-    changes = _changes(due, document, found, links, settings)
+    if doubt := _doubt_step(due, document, links, settings):
+        return doubt
+    if document.get("DocNumber") == payloads.GENERATED:
+        del document["DocNumber"]  # it has its number
+    changes = awakens | _changes(due, document, found, links, settings)
     if not changes:
         return Synced(matching.remote_of(found) if found else link)
     if due.record.type == RecordType.PAYMENT:
@@ -249,7 +459,10 @@ def _changes(
     """What to write: only what changed here since it last arrived, and only what differs there."""
     before = _document_before(due, links, settings)
     if found is not None and (before is None or due.knowledge.get("compares")):
-        changes = matching.differences(document, found, ignoring=_NOT_OURS)
+        ignored = _NOT_OURS
+        if before is None or before.get("DocNumber") == document.get("DocNumber"):
+            ignored |= {"DocNumber"}  # not changed here: QuickBooks may have given it another
+        changes = matching.differences(document, found, ignoring=ignored)
         return payloads.completed(changes, document)
     if before is None:
         return document
@@ -274,6 +487,9 @@ def _document_before(due: Due, links: Mapping[Record, Remote], settings: Json) -
 # Written with the document and then QuickBooks': a bookkeeper may add to the note, and what tax
 # became of ours shows as a difference of totals.
 _NOT_OURS = frozenset({"PrivateNote", "TxnTaxDetail"})
+
+
+_GONE_CODE = {RecordType.LEAD: "customer_gone", RecordType.INVOICE: "invoice_gone"}
 
 
 def _own(link: Remote) -> Question:
@@ -321,7 +537,7 @@ def _question_draft(reads: Sequence[_Read]) -> Draft | None:
             first.intent,
             first.question.name,
         )
-        if same and not (first.question.and_ or one.question.and_):
+        if same and not (first.question.goes_alone or one.question.goes_alone):
             alike.append(one)
     while len(alike) > 1 and len(quote_plus(_asking(alike))) > LONGEST_QUESTION:
         alike.pop()

@@ -206,6 +206,11 @@ def choose_settings(facts: Json, chosen: Json) -> Json:
     }
 
 
+def choose(connection: Connection, **choices: object) -> None:
+    """Writes what the owner chose of how records arrive. A new value, so that it is seen."""
+    connection.settings = {**connection.settings, **choices}
+
+
 def _still_there(id_: str | None, options: Sequence[Json]) -> str | None:
     if len(options) >= MOST_ROWS:
         return id_  # the list was cut: it may stand further down
@@ -268,6 +273,8 @@ def _effective(chosen: Json, preferences: Json, tax_codes: list[Json]) -> Json:
     settings = dict(chosen)
     if settings.get("numbers", "as_company") == "as_company":
         settings["numbers"] = "ours" if preferences.get("custom_numbers") else "quickbooks"
+    elif settings["numbers"] == "quickbooks" and preferences.get("custom_numbers"):
+        settings["numbers"] = "generated"  # such a company numbers only what asks for it
     tax = dict(settings.get("tax") or {})
     if tax.get("mode", "as_company") == "as_company":
         tax["mode"] = _tax_mode(preferences)

@@ -9,7 +9,7 @@ import html
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -157,12 +157,25 @@ def explain(code: str, about: Mapping[str, object], detail: str = "") -> Explana
         words["said"] = _business_rule(detail)
     return Explanation(
         title=_first_up(cause.title.format_map(words)),
-        cause=_first_up(cause.cause.format_map(words)),
+        cause=_first_up(" ".join(cause.cause.format_map(words).split())),
         effect=cause.effect or EFFECTS.get(record, EFFECTS[""]),
         field=cause.field,
-        actions=cause.actions,
+        actions=_buttons(cause, words),
         detail=redact(detail),
     )
+
+
+def _buttons(cause: Cause, words: "_Words") -> tuple[Action, ...]:
+    """The buttons whose needs are known, with the names that they say."""
+    return tuple(
+        replace(action, label=shorten(action.label.format_map(words).strip(), 60))
+        for action in cause.actions
+        if all(need in words for need in action.needs)
+    )
+
+
+def shorten(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 class _Words(dict[str, str]):

@@ -35,6 +35,7 @@ MEMO_LONGEST = 1000
 NUMBER_LONGEST = 21
 REFERENCE_LONGEST = 21  # of a payment: by convention, no limit is documented
 AMOUNT_LIMIT = Decimal(10**10)  # a line's amount has ten digits before the point
+GENERATED = "AUTO_GENERATE"  # for a DocNumber: QuickBooks numbers it, whoever does usually
 PRICE_LIMIT = Decimal(99_999_999_999)
 
 ENTITY = {
@@ -247,7 +248,9 @@ def invoice(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
     document: Document = {
         "CustomerRef": {"value": linked(links, RecordType.LEAD, payload["lead_id"])}
     }
-    if carries_our_number(settings):
+    if settings.get("numbers") == "generated":
+        document["DocNumber"] = GENERATED
+    elif carries_our_number(settings):
         document["DocNumber"] = document_number(payload)
     document["TxnDate"] = payload["issued_on"]
     document["DueDate"] = payload["due_on"]
@@ -269,7 +272,7 @@ def document_number(payload: Json) -> str:
 
 def carries_our_number(settings: Json) -> bool:
     """False in companies that number their forms themselves: a number sent could be taken twice."""
-    return settings.get("numbers") != "quickbooks"
+    return settings.get("numbers") not in ("quickbooks", "generated")
 
 
 def linked(links: Mapping[Record, Remote], type_: RecordType, id_: int) -> str:

@@ -23,11 +23,17 @@ class Question:
     name: str
     value: str
     and_: str = ""  # a further condition; such a question goes alone
+    about: str = ""  # another kind than the entry's own: what its document names
+    others: tuple[str, ...] = ()  # further values of such a question
 
     @property
     def key(self) -> str:
         """Names the question in an entry's knowledge."""
         return f"{self.name}={self.value}{self.and_}"
+
+    @property
+    def goes_alone(self) -> bool:
+        return bool(self.and_ or self.about)
 
 
 def on_day(day: str) -> str:
@@ -38,6 +44,12 @@ def on_day(day: str) -> str:
 def statement(type_: RecordType, questions: Sequence[Question]) -> str:
     """One query for questions of one kind and property."""
     first = questions[0]
+    if first.about:
+        ids = ", ".join(_quoted(value) for value in (first.value, *first.others))
+        return (
+            f"SELECT * FROM {first.about} WHERE Id IN ({ids})"  # noqa: S608  (not SQL)
+            f" AND Active IN (true, false) MAXRESULTS {MOST_ROWS}"
+        )
     values = ", ".join(_quoted(question.value) for question in questions)
     condition = f"{first.name} IN ({values})"
     if first.and_:
@@ -50,6 +62,11 @@ def statement(type_: RecordType, questions: Sequence[Question]) -> str:
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def kind_asked(statement: str) -> str:
+    """The kind of object that a statement of ours asks for."""
+    return statement.partition(" FROM ")[2].partition(" ")[0]
 
 
 _TAIL = re.compile(r"( AND Active IN \(true, false\))? MAXRESULTS \d+$")

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 import structlog
 
 from models.base import Json
+from models.sales import RecordType
 from outbox.company import (
     Answer,
     Due,
@@ -44,7 +45,7 @@ from quickbooks.faults import (
     said,
 )
 from quickbooks.payloads import ENTITY
-from quickbooks.questions import Question, asked
+from quickbooks.questions import Question, asked, kind_asked
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is at work there
 THROTTLED = timedelta(seconds=60)  # Intuit's rule when it names no time
@@ -201,25 +202,51 @@ def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
     response = document.get("QueryResponse")
     if not isinstance(response, dict):
         return _not_seen(sent)
-    questions = asked(parse_qs(sent.query)["query"][0])
+    statement = parse_qs(sent.query)["query"][0]
+    questions = asked(statement)
+    kind, first = kind_asked(statement), next(iter(sent.due.values()), None)
+    if first and kind != ENTITY[first.record.type]:  # what its document names, asked for alone
+        wanted = [question.value for question in questions]
+        return {first.entry_id: _found_inactive(kind, wanted, _rows(response, kind))}
     question_of = dict(zip((item.entry_id for item in sent.items), questions, strict=True))
 
     def outcome_of(item: Item, due: Due) -> Outcome:
         rows = _rows(response, ENTITY[due.record.type])
         question = question_of[item.entry_id]
-        row = next((row for row in rows if _answers(row, question, due)), None)
+        answers = [row for row in rows if _answers(row, question, due)]
+        # Of an invoice that was voided there and sent again, the one that counts.
+        row = next((row for row in answers if matching.number(row.get("TotalAmt")) != 0), None)
+        row = row or next(iter(answers), None)
         knowledge: Json = {
             "seen": question.key,
             "found": None if row is None else _kept(row),
             "unseen": False,
             "checked": True,
         }
+        if sent.looks_up and question.name == "DocNumber":
+            knowledge["elsewhere"] = row is None
+        elif "elsewhere" in due.knowledge:
+            knowledge["elsewhere"] = False
         if item.intent == "read" and due.checks:
             knowledge["compares"] = True  # with what is there, whatever we sent before
         remote = matching.remote_of(row) if row is not None and item.intent == "read" else None
         return Learned(knowledge, remote)
 
     return _each(sent, outcome_of)
+
+
+def _found_inactive(kind: str, wanted: Sequence[str], rows: Sequence[Json]) -> Outcome:
+    """Which of the things that a document names can no longer be used; its customer comes last."""
+    by_id = {str(row["Id"]): row for row in rows}
+    for id_ in wanted:
+        row = by_id.get(id_)
+        if row is None or row.get("Active") is False:
+            name = str(
+                (row or {}).get("FullyQualifiedName") or (row or {}).get("DisplayName") or ""
+            )
+            name = (name or str((row or {}).get("Name", ""))).removesuffix(matching.INACTIVE_SUFFIX)
+            return Learned({"inactive": {"kind": kind, "id": id_, "name": name}})
+    return Learned({"doubted": "Customer" if kind == "Item" else "nothing"})
 
 
 def _rows(response: Json, entity: str) -> list[Json]:
@@ -286,8 +313,21 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
             return Learned({"unseen": True})  # done already, it says: look for it
         case "610" if item.intent == "void":
             return Rejected(said(fault, due))
+        case "610" | "2500" if "doubted" not in due.knowledge and "Account" not in fault.detail:
+            return _missing(item, due, fault)
     if class_of(fault) is Class.RETRY:
         return Retry(said(fault, due))
+    return Rejected(said(fault, due))
+
+
+def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:
+    """Ours is gone, or something that it uses: we look once which, to name it."""
+    is_own = item.intent == "update" and fault.code == "610" and "gone" not in due.knowledge
+    if not is_own and due.record.type in (RecordType.INVOICE, RecordType.PAYMENT):
+        is_item = due.record.type == RecordType.INVOICE and "Names" not in fault.detail
+        return Learned({"doubted": "Item" if is_item else "Customer"})
+    if is_own:
+        return Learned({"gone": True, "seen": None, "found": None, "compares": True})
     return Rejected(said(fault, due))
 
 

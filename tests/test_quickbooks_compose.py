@@ -459,7 +459,7 @@ def test_a_checked_record_that_is_gone_goes_to_a_person_and_is_never_created_aga
     due = lead(9, 1, knowledge={"seen": "Id=58", "found": None, "compares": True})
     outcome = verdict_on(due)
     assert isinstance(outcome, Rejected)
-    assert outcome.fault.code == "610"
+    assert outcome.fault.code == "customer_gone"
 
 
 def test_lines_compare_by_what_we_said_of_them() -> None:

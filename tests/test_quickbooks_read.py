@@ -286,10 +286,6 @@ def test_names_in_a_hurry_are_tried_again() -> None:
     [
         ("6210", "The account period has closed", "", "issued_on", {"date": "2026-11-18"}),
         ("6000", "Business Validation Error: You must set a transaction amount.", "", None, {}),
-        ("2500", "Invalid Reference Id : Names element id 583 not found", "", None,
-         {"what": "customer"}),
-        ("2500", "Invalid Reference Id : Line.SalesItemLineDetail.ItemRef", "", None,
-         {"what": "product"}),
         ("2500", "Invalid Reference Id : Accounts element id 9 not found", "", None,
          {"what": "account"}),
         ("2050", "… Min:0 Max:21 supported. Supplied length:45", "DocNumber", "number",
@@ -488,3 +484,15 @@ def test_rule_10_no_answer_however_strange_makes_reading_fail(
         question_of("Invoice", "Id IN ('1')", [1], "read"),
     ):
         assert isinstance(read(sent, answer), Reading)
+
+
+@pytest.mark.parametrize(
+    ("detail", "kind"),
+    [
+        ("Invalid Reference Id : Names element id 583 not found", "Customer"),
+        ("Invalid Reference Id : Line.SalesItemLineDetail.ItemRef", "Item"),
+        ("Object Not Found : Something you're trying to use has been made inactive.", "Item"),
+    ],
+)
+def test_something_inactive_is_looked_for_before_anyone_is_asked(detail: str, kind: str) -> None:
+    assert refused_with(sent_of(), "2500", detail) == Learned({"doubted": kind})

@@ -383,11 +383,11 @@ def test_an_invoice_deleted_over_there_is_asked_about_and_not_created_again(firm
     invoice.memo = "Thank you"
     firm.session.commit()
     firm.drain()
-    assert (firm.last().state, firm.last().fault_code) == ("failed", "610")
+    assert (firm.last().state, firm.last().fault_code) == ("failed", "invoice_gone")
     actions.requeue(firm.session, [firm.last().id], organization_id=firm.id)
     firm.session.commit()
     firm.drain()
-    assert (firm.last().state, firm.last().fault_code) == ("failed", "610")
+    assert (firm.last().state, firm.last().fault_code) == ("failed", "invoice_gone")
     assert firm.books("Invoice") == []
 
 
@@ -429,8 +429,8 @@ def test_an_item_deleted_there_is_named(firm: Firm) -> None:
     firm.save(new_invoice(firm.id, first.lead, [new_line(firm.id, product=product)], number="1002"))
     firm.drain()
     refused = firm.last()
-    assert (refused.state, refused.fault_code) == ("failed", "2500")
-    assert refused.fault_about["what"] == "product"
+    assert (refused.state, refused.fault_code) == ("failed", "item_inactive")
+    assert (refused.fault_about["item"], refused.fault_about["lines"]) == ("Sprinkler repair", "1")
 
 
 # --- Fixing -------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from views import access, errors, formats, security
 from views.access import current_organization, person
 from views.accounts import accounts
 from views.admin import admin
+from views.arrivals import arrivals
 from views.connection import connection
+from views.fixes import fixes
 from views.health import health
 from views.invoices import invoices
 from views.jobs import jobs
@@ -19,6 +21,7 @@ from views.payments import payments
 from views.people import people
 from views.products import products
 from views.proposals import proposals
+from views.sending import sending
 from views.settings import quickbooks, settings
 from views.webhooks import webhooks
 
@@ -44,6 +47,9 @@ def register(app: Flask) -> None:
         quickbooks,
         connection,
         outbox,
+        fixes,
+        sending,
+        arrivals,
         live,
         admin,
         health,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from flask import url_for
 from sqlalchemy import select
@@ -10,12 +11,12 @@ from sqlalchemy.orm import joinedload
 
 from models.outbox import Dispatch, DispatchItem, Entry, Link, State
 from models.quickbooks import Connection
-from models.sales import RecordType
+from models.sales import Invoice, Payment, RecordType
 from outbox.company import Record
 from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
 from quickbooks.faults import Explanation, explain
 from quickbooks.links import company_url, record_url
-from views.access import dunahub, firm, session
+from views.access import dunahub, firm, own, session
 from views.paging import asked
 from views.status import (
     KINDS,
@@ -78,6 +79,7 @@ class Panel:
     total: str | None = None  # ours, as it was sent
     chain: Sequence[Step] = ()  # what it waits for, the root of it first; ends with itself
     history: Sequence[Chapter] = field(default_factory=tuple)
+    send_address: str | None = None  # where an owner may send it by hand
 
     @property
     def explanation(self) -> Explanation | None:
@@ -92,6 +94,15 @@ class Panel:
         if self.entry is None or self.link is None:
             return False
         return not total_difference(self.entry, self.link)
+
+    @property
+    def credit(self) -> Decimal:
+        """What of a payment its invoice could not take: QuickBooks keeps it for the customer."""
+        if self.entry is None or self.link is None or self.record.type != RecordType.PAYMENT:
+            return Decimal(0)
+        paid = self.entry.payload
+        open_then = Decimal(paid["invoice_total"]) - Decimal(paid["paid_before"])
+        return max(Decimal(paid["amount"]) - max(open_then, Decimal(0)), Decimal(0))
 
     @property
     def stamp(self) -> str:
@@ -121,7 +132,7 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
     record = Record(kind, key)
     entry = current_entries(session(), firm().id, kind, [key], live_lane_id()).get(key)
     if entry is None:
-        return Panel(record, word)
+        return Panel(record, word, send_address=_send_address(record))
     link, connection = _link(entry), _connection(entry.lane_id)
     return Panel(
         record,
@@ -134,6 +145,20 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
         _chain(record),
         history_of(record),
     )
+
+
+def _send_address(record: Record) -> str | None:
+    """The preview of an invoice of a time without QuickBooks, with this payment where it is one."""
+    if live_lane_id() is None:
+        return None
+    match record.type:
+        case RecordType.INVOICE if own(Invoice, record.id).voided_at is None:
+            return url_for("sending.show", invoice_id=record.id)
+        case RecordType.PAYMENT:
+            payment = own(Payment, record.id)
+            if payment.invoice.voided_at is None:
+                return url_for("sending.show", invoice_id=payment.invoice_id, payment=payment.id)
+    return None
 
 
 def _link(entry: Entry) -> Link | None:

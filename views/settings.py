@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from models.sales import Invoice, Lead, Payment
 from outbox import actions, lanes
 from quickbooks import connections
 from quickbooks.connections import Standing
+from quickbooks.facts import for_documents
 from quickbooks.faults import Explanation
 from views.access import (
     dunahub,
@@ -26,10 +28,12 @@ from views.access import (
     firms_only,
     note,
     owner_required,
+    person,
     quickbooks_only,
     session,
 )
 from views.accounts import ZONE_GROUPS, ZONES
+from views.arrivals import checks_of
 from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line, tax_rate_field
 from views.outbox import tell
 from views.paging import asked, page_of
@@ -139,8 +143,9 @@ def show() -> ResponseReturnValue:
         on_hold=waiting_in(connection) if connection and now.held_for else 0,
         waiting_there=waiting_in(connection) if connection and not connection.is_live else 0,
         arrivals=arrivals_of(connection),
-        cautions=cautions_of(connection),
+        checks=checks_of(connection),
         recent=rows_of(recent),
+        sums=not_sent_sums(),
     )
 
 
@@ -243,7 +248,7 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
     chosen, facts = connection.settings, connection.facts
     preferences: Json = facts.get("preferences") or {}
     deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
-    numbered_here = chosen.get("numbers") == "ours" or preferences.get("custom_numbers")
+    numbers = for_documents(connection)["numbers"]
 
     def name(list_: str, key: str | None, otherwise: str) -> str:
         found = (row["name"] for row in facts.get(list_, []) if row["id"] == key)
@@ -261,34 +266,22 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
         rows.append((f"{label} payments go to", words + match_it))
     return [
         *rows,
-        ("Sales tax", _tax_words(preferences)),
-        ("Invoice numbers", "DunaHub's numbers" if numbered_here else "QuickBooks gives its own"),
+        ("Sales tax", _tax_words(preferences, chosen)),
+        (
+            "Invoice numbers",
+            "DunaHub's numbers" if numbers == "ours" else "QuickBooks gives its own",
+        ),
     ]
 
 
-def _tax_words(preferences: Json) -> str:
+def _tax_words(preferences: Json, chosen: Json) -> str:
+    if (chosen.get("tax") or {}).get("mode") == "line":
+        return "A line of its own"
     if not preferences.get("uses_sales_tax"):
         return "A line of its own, because sales tax is off in QuickBooks"
     if preferences.get("automated_tax"):
         return "Computed by QuickBooks"
     return "As on DunaHub's invoice"
-
-
-def cautions_of(connection: Connection | None) -> list[str]:
-    """Settings over there that surprise people."""
-    if connection is None or not connection.is_live:
-        return []
-    preferences: Json = connection.facts.get("preferences") or {}
-    cautions = []
-    if preferences.get("applies_credits"):
-        cautions.append(
-            "“Automatically apply credits” is on: QuickBooks may mark an invoice as paid by itself."
-        )
-    if preferences.get("multicurrency"):
-        cautions.append("Several currencies are on: DunaHub sends US dollars only.")
-    if closed := preferences.get("closed_until"):
-        cautions.append(f"The books are closed up to {closed}: earlier records are refused.")
-    return cautions
 
 
 # --- Lists ----------------------------------------------------------------------------------------
@@ -356,8 +349,25 @@ def not_sent() -> ResponseReturnValue:
         query = query.options(joinedload(Payment.invoice).joinedload(Invoice.lead))
     page = page_of(query, model.id)
     return render_template(
-        "settings/not_sent.html", page=page, kind=kind if kind in NEVER_SENT else "invoice"
+        "settings/not_sent.html",
+        page=page,
+        kind=kind if kind in NEVER_SENT else "invoice",
+        sums=not_sent_sums(),
+        can_send=standing().status is not ConnectionStatus.DISCONNECTED and person().is_owner,
     )
+
+
+def not_sent_sums() -> dict[str, Decimal]:
+    """What the books over there lack, in dollars: invoices, and payments."""
+    amounts = {Invoice: Invoice.total, Payment: Payment.amount - Payment.refunded_amount}
+    return {
+        kind: session().scalar(
+            select(func.coalesce(func.sum(amounts[model]), 0)).where(*_never_sent(model))
+        )
+        or Decimal(0)
+        for kind, model in NEVER_SENT.items()
+        if model in amounts
+    }
 
 
 NEVER_SENT: dict[str, type[Lead] | type[Invoice] | type[Payment]] = {

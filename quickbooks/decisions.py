@@ -1,0 +1,102 @@
+"""What a person decides about a conflict: written beside the entry, and carried out as it goes.
+
+A decision is no call to QuickBooks. It tells the next request what to do (`composing`), so that it
+is stored, fenced, repeated and put in order like every other send. Callers audit and commit.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from models.base import Json
+from models.outbox import Entry, Link, State
+from models.sales import RecordType
+from outbox import actions
+from outbox.actions import Acted
+
+KEPT = ("use", "anew", "activate", "unnumbered")  # of earlier decisions: a later one adds to them
+
+_REMEMBER = text("UPDATE outbox SET knowledge = knowledge || :choice WHERE id = :entry").bindparams(
+    bindparam("choice", type_=JSONB)
+)
+
+
+def use(session: Session, entry: Entry, remote_id: str) -> Acted:
+    """This is the one over there. It is read once, and linked if it is still there and free."""
+    return _decide(session, entry, {"use": remote_id, "activate": False, "anew": False})
+
+
+def create_anew(session: Session, entry: Entry) -> Acted:
+    """Whatever is or was over there: a new one is made."""
+    return _decide(session, entry, {"anew": True, "use": None})
+
+
+def let_quickbooks_number(session: Session, entry: Entry) -> Acted:
+    """The number is QuickBooks' to choose, for this invoice only."""
+    return _decide(session, entry, {"unnumbered": True})
+
+
+def reactivate(session: Session, entry: Entry, remote_id: str) -> Acted:
+    """Makes it active again over there, and links it."""
+    return _decide(session, entry, {"use": remote_id, "activate": True, "anew": False})
+
+
+def _decide(session: Session, entry: Entry, choice: Json) -> Acted:
+    kept = {key: entry.knowledge[key] for key in KEPT if key in entry.knowledge}
+    acted = actions.requeue(session, [entry.id], organization_id=entry.organization_id)
+    if acted.done:
+        session.execute(_REMEMBER, {"entry": entry.id, "choice": {**kept, **choice}})
+    return acted
+
+
+# --- What several records have in common --------------------------------------------------------
+
+
+def alike(session: Session, entry: Entry) -> Sequence[Entry]:
+    """The failed entries of the same cause, this one among them, in the order they were written."""
+    query = select(Entry).where(
+        Entry.lane_id == entry.lane_id,
+        Entry.state == State.FAILED,
+        Entry.fault_code == entry.fault_code,
+    )
+    for key in ("item_id", "holder_id"):
+        if key in entry.fault_about:
+            query = query.where(Entry.fault_about[key].astext == str(entry.fault_about[key]))
+    return session.scalars(query.order_by(Entry.id)).all()
+
+
+def send_alike(session: Session, entry: Entry) -> Acted:
+    """Sends this and every record of the same cause again."""
+    ids = [one.id for one in alike(session, entry)]
+    return actions.requeue(session, ids, organization_id=entry.organization_id)
+
+
+def newest_entry(session: Session, lane_id: int, type_: RecordType, record_id: int) -> Entry | None:
+    """The entry that speaks for a record: decisions about what others use are made on it."""
+    return session.scalars(
+        select(Entry)
+        .where(
+            Entry.lane_id == lane_id,
+            Entry.aggregate_type == type_,
+            Entry.aggregate_id == record_id,
+        )
+        .order_by(Entry.id.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def book_on(session: Session, lane_id: int, product_id: int, item_id: str) -> None:
+    """From now on this product is that item over there. Items may be shared."""
+    link = session.scalars(
+        select(Link).where(
+            Link.lane_id == lane_id,
+            Link.aggregate_type == RecordType.PRODUCT,
+            Link.aggregate_id == product_id,
+        )
+    ).one_or_none()
+    if link is not None:
+        link.remote_id, link.remote_version, link.stale = item_id, "0", True
+        link.note = "chosen by a person"
+        session.flush()

@@ -1,0 +1,121 @@
+"""Where the firm's money lands: owners choose, records follow, settings over there are checked."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import AuditEvent, Role
+from quickbooks import facts
+from simulator.testing import SimulatorHandle
+from tests.support.situation import RIVERA, SETTINGS, Situation, begin
+from tests.support.visitor import Visitor, new_person
+
+ARRIVALS = f"{SETTINGS}/arrivals"
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    with begin(app, sessions, config, session, simulator) as situation:
+        yield situation
+
+
+def named(at: Situation, list_: str) -> dict[str, str]:
+    return {row["name"]: row["id"] for row in at.connection.facts[list_]}
+
+
+def test_an_owner_chooses_where_card_payments_go(at: Situation) -> None:
+    at.connect()
+    bank = next(
+        id_ for name, id_ in named(at, "deposit_accounts").items() if "Undeposited" not in name
+    )
+    at.ana.open(SETTINGS)
+    edit = at.ana.page.find("a", href=ARRIVALS)
+    assert edit
+    at.ana.open(ARRIVALS).submit({"card_deposits": bank})
+    assert "Saved: from now on records arrive like this." in at.ana.text
+    invoice = at.save_invoice(at.save_lead())
+    at.pay(invoice, "60", "card")
+    at.pay(invoice, "40", "ach")
+    at.drain()
+    sent = {int(p["TotalAmt"]): p.get("DepositToAccountRef", {}) for p in at.books("Payment")}
+    assert sent[60]["value"] == bank
+    assert sent[40].get("value") != bank
+    acts = at.session.scalars(select(AuditEvent.action)).all()
+    assert "quickbooks.arrivals_changed" in acts
+
+
+def test_a_missing_choice_is_cured_by_saving_it_and_all_it_stopped_is_sent(at: Situation) -> None:
+    at.connect()
+    item = at.connection.settings["fallback_item_id"]
+    at.ana.open(ARRIVALS).submit({"fallback_item": ""})
+    at.save_invoice(at.save_lead())
+    at.save_invoice(at.save_lead("Second"))
+    at.drain()
+    assert [at.fault(-2), at.fault(-1)].count("no_fallback_item") >= 1
+    at.ana.open(ARRIVALS).submit({"fallback_item": item})
+    assert "sent again" in at.ana.text
+    at.drain()
+    assert len(at.books("Invoice")) == 2
+
+
+def test_quickbooks_numbers_where_the_owner_wants_it(at: Situation) -> None:
+    at.simulator.company(RIVERA, CustomTxnNumbers=True)
+    at.connect()
+    at.ana.open(ARRIVALS).submit({"numbers": "quickbooks"})
+    assert "QuickBooks gives its own" in at.ana.text
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    link = at.link("invoice", invoice)
+    assert link
+    given = link.remote_number
+    assert given
+    at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thanks"}, press="Save invoice")
+    at.drain()
+    assert at.entry().state == "synced"
+    again = at.link("invoice", invoice)
+    assert again
+    assert again.remote_number == given
+
+
+def test_a_made_up_account_is_refused(at: Situation) -> None:
+    at.connect()
+    before = at.connection.settings
+    at.ana.post(ARRIVALS, {"income_account": "4711", "numbers": "ours", "tax": "line"})
+    assert at.ana.status == 422
+    assert at.connection.settings == before
+
+
+def test_members_and_unconnected_firms_have_nothing_to_choose(at: Situation) -> None:
+    assert at.ana.open(ARRIVALS).status == 404
+    at.connect()
+    new_person(at.session, at.firm, "tom@rivera.example", Role.MEMBER)
+    assert Visitor(at.app).sign_in("tom@rivera.example").open(ARRIVALS).status == 403
+
+
+def test_settings_that_cause_trouble_are_named_with_the_place_to_change_them(
+    at: Situation,
+) -> None:
+    at.simulator.company(
+        RIVERA, AutoApplyCredit=True, BookCloseDate="2025-12-31", CustomTxnNumbers=False
+    )
+    at.connect()
+    at.ana.open(SETTINGS)
+    for words in (
+        "“Automatically apply credits” is on",
+        "The books are closed up to 2025-12-31",
+        "Custom transaction numbers are off",
+        "gear icon, Account and settings, Advanced, Automation.",
+    ):
+        assert words in at.ana.text
+    at.simulator.company(RIVERA, AutoApplyCredit=False, BookCloseDate=None, CustomTxnNumbers=True)
+    assert facts.refresh(at.sessions, at.config, at.connection.id)
+    at.ana.open(SETTINGS)
+    assert "QuickBooks applies no credits by itself." in at.ana.text
+    assert "The books are open for every date." in at.ana.text

@@ -1,0 +1,588 @@
+"""Who is who, and what stands in the way: situations 21 to 33, through the app's own pages."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import AuditEvent
+from models.outbox import Entry
+from models.sales import Product
+from quickbooks import directory
+from simulator.testing import SimulatorHandle
+from tests.support.firm import entries_of
+from tests.support.situation import RIVERA, Situation, begin, consent
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    """Not connected yet: what QuickBooks has before is each test's own."""
+    with begin(app, sessions, config, session, simulator) as situation:
+        yield situation
+
+
+def there(at: Situation, name: str, email: str = "", phone: str = "") -> str:
+    """A customer who is in QuickBooks by nobody's doing here; its id."""
+    body: dict[str, Any] = {"DisplayName": name}
+    if email:
+        body["PrimaryEmailAddr"] = {"Address": email}
+    if phone:
+        body["PrimaryPhone"] = {"FreeFormNumber": phone}
+    return str(at.bookkeeper().post("customer", body).object("Customer")["Id"])
+
+
+def names(at: Situation) -> list[str]:
+    return [str(customer["DisplayName"]) for customer in at.books("Customer")]
+
+
+def deactivate(at: Situation, entity: str, id_: str) -> None:
+    bookkeeper = at.bookkeeper()
+    known = bookkeeper.get(f"{entity.lower()}/{id_}").object(entity)
+    token = known["SyncToken"]
+    told = {"Id": id_, "SyncToken": token, "sparse": True, "Active": False}
+    bookkeeper.post(entity.lower(), told)
+
+
+# --- 21: a name that is taken -------------------------------------------------------------------
+
+
+def test_situation_21_a_vendors_name_asks_and_another_name_goes_by_one_button(
+    at: Situation,
+) -> None:
+    at.connect()
+    at.bookkeeper().post("vendor", {"DisplayName": "Green Lawn Co"})
+    lead = at.save_lead(phone="(916) 555-0142")
+    at.drain()
+    assert at.fault() == "6240"
+    panel = at.ana.open(f"/leads/{lead}").panel()
+    assert "“Green Lawn Co” is already the name of a vendor" in panel
+    assert "Use the existing" not in panel
+    at.ana.submit(press="Send as “Green Lawn Co - 555-0142”")
+    assert at.lead(lead).quickbooks_name == "Green Lawn Co - 555-0142"
+    assert at.lead(lead).name == "Green Lawn Co"
+    at.drain()
+    assert "Green Lawn Co - 555-0142" in names(at)
+    assert "In QuickBooks" in at.ana.open(f"/leads/{lead}").panel()
+
+
+def test_situation_21_the_existing_customer_is_linked_by_one_button_and_not_changed(
+    at: Situation,
+) -> None:
+    at.connect()
+    theirs = there(at, "Green Lawn Co", "old@lawn.example")
+    lead = at.save_lead(email="new@lawn.example")
+    invoice = at.save_invoice(lead)
+    at.drain()
+    assert at.states() == ["lead failed", "invoice pending"]
+    at.ana.open(f"/leads/{lead}").submit(press="Use the existing customer Green Lawn Co")
+    at.calls()
+    at.drain()
+    assert at.calls() == ["GET query", "POST invoice"]
+    link = at.link("lead", lead)
+    assert link
+    assert (link.remote_id, link.note) == (theirs, "chosen by a person")
+    [customer] = [c for c in at.books("Customer") if c["Id"] == theirs]
+    assert customer["PrimaryEmailAddr"]["Address"] == "old@lawn.example"
+    assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
+    acts = at.session.scalars(select(AuditEvent.action)).all()
+    assert "outbox.decided_link_existing" in acts
+
+
+def test_situation_21_a_changed_name_goes_by_itself(at: Situation) -> None:
+    at.connect()
+    at.bookkeeper().post("vendor", {"DisplayName": "Green Lawn Co"})
+    lead = at.save_lead()
+    at.drain()
+    address = at.ana.open(f"/leads/{lead}").page.find("a", string="Change the name here")
+    assert address
+    at.ana.open(str(address["href"])).submit({"name": "Green Lawn Fresno"})  # type: ignore[index]
+    at.drain()
+    assert names(at) == ["Green Lawn Fresno"]
+
+
+# --- 22: who is in QuickBooks already ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (("G. Lawn", "kim@lawn.example"), {"email": "KIM@lawn.example"}),
+        (("Green lawn co", ""), {"email": "kim@lawn.example"}),
+        (("Green Lawn Co", "", "916-555-0142"), {"phone": "(916) 555-0142"}),
+    ],
+)
+def test_situation_22_the_one_who_is_there_is_linked_without_a_call(
+    at: Situation, theirs: tuple[str, ...], ours: dict[str, str]
+) -> None:
+    known = there(at, *theirs)
+    at.connect()
+    lead = at.save_lead(**ours)
+    at.drain()
+    assert at.calls() == []
+    link = at.link("lead", lead)
+    assert link
+    assert link.remote_id == known
+    assert "was in QuickBooks already, with the same" in (link.note or "")
+    assert len(names(at)) == 1
+
+
+def test_situation_22_several_are_asked_about_and_the_chosen_one_is_linked(at: Situation) -> None:
+    there(at, "Lawn North", "office@lawn.example")
+    south = there(at, "Lawn South", "office@lawn.example")
+    at.connect()
+    lead = at.save_lead(email="office@lawn.example")
+    at.drain()
+    assert at.fault() == "several_customers"
+    at.ana.open(f"/leads/{lead}")
+    assert "Lawn North (office@lawn.example), Lawn South" in at.ana.panel()
+    ask = at.ana.page.find("a", string="Choose the customer")
+    assert ask
+    at.ana.open(str(ask["href"]))  # type: ignore[index]
+    assert "None of them: create a new customer" in at.ana.text
+    at.ana.submit({"customer": south})
+    at.drain()
+    link = at.link("lead", lead)
+    assert link
+    assert link.remote_id == south
+    assert len(names(at)) == 2
+
+
+def test_situation_22_none_of_several_makes_a_new_one(at: Situation) -> None:
+    there(at, "Lawn North", "office@lawn.example")
+    there(at, "Lawn South", "office@lawn.example")
+    at.connect()
+    at.save_lead(email="office@lawn.example")
+    at.drain()
+    at.ana.open(f"/quickbooks/fixes/{at.entry().id}/choose_customer").submit({"customer": "new"})
+    at.drain()
+    assert sorted(names(at)) == ["Green Lawn Co", "Lawn North", "Lawn South"]
+
+
+def test_situation_22_a_name_with_other_particulars_is_asked_about(at: Situation) -> None:
+    there(at, "Green Lawn Co", "someone@else.example")
+    at.connect()
+    at.save_lead(email="kim@lawn.example")
+    at.drain()
+    assert at.fault() == "6240"
+    assert len(names(at)) == 1
+
+
+def test_situation_22_nobody_there_creates_and_costs_no_read(at: Situation) -> None:
+    there(at, "Somebody Else", "else@lawn.example")
+    at.connect()
+    at.save_lead(email="kim@lawn.example")
+    at.drain()
+    assert at.calls() == ["POST customer"]
+
+
+def test_situation_22_the_directory_costs_a_read_a_thousand_and_then_one_call_a_day(
+    at: Situation,
+) -> None:
+    at.ana.open("/")
+    bookkeeper = at.bookkeeper()
+    for start in range(0, 1020, 30):
+        made: list[dict[str, Any]] = [
+            {
+                "bId": str(number),
+                "operation": "create",
+                "Customer": {"DisplayName": f"Customer {start + number}"},
+            }
+            for number in range(30)
+        ]
+        bookkeeper.batch(*made)
+    back = at.to_intuit()
+    at.simulator.clear_journal()
+    at.ana.open(consent(back, RIVERA))
+    asked = [call["query"] for call in at.simulator.journal() if call["method"] == "GET"]
+    assert len([query for query in asked if "Customer" in query]) == 2
+    at.simulator.advance(3000)  # a day later, told in minutes
+    there(at, "Later Lawn", "later@lawn.example")
+    with at.sessions.begin() as session:
+        later = "UPDATE quickbooks_connections SET customers_read_at = now() + interval '80 min'"
+        session.execute(text(later))
+    at.simulator.clear_journal()
+    assert directory.refresh(at.sessions, at.config, at.connection.id)
+    assert at.calls() == ["GET cdc"]
+    lead = at.save_lead("Somebody", email="later@lawn.example")
+    at.drain()
+    assert at.link("lead", lead)
+    assert at.calls() == []
+
+
+# --- 23 and 24: changed over there ---------------------------------------------------------------
+
+
+def test_situation_23_a_customer_renamed_there_keeps_its_name(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead(email="kim@lawn.example")
+    at.drain()
+    [customer] = at.books("Customer")
+    renamed = {"Id": customer["Id"], "SyncToken": "0", "sparse": True, "DisplayName": "GL Company"}
+    at.bookkeeper().post("customer", renamed)
+    at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
+    at.drain()
+    [customer] = at.books("Customer")
+    assert customer["DisplayName"] == "GL Company"
+    assert customer["PrimaryPhone"]["FreeFormNumber"] == "916-555-0199"
+    assert at.entry().state == "synced"
+
+
+@pytest.mark.parametrize("code", ["2500", "610"])
+def test_situation_24_an_inactive_customer_is_named_and_reactivated_for_all_its_invoices(
+    at: Situation, code: str
+) -> None:
+    at.simulator.company(RIVERA, inactive_ref_code=code)
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    [customer] = at.books("Customer")
+    deactivate(at, "Customer", customer["Id"])
+    first, second = at.save_invoice(lead), at.save_invoice(lead)
+    at.drain()
+    assert [at.fault(-2), at.fault(-1)] == ["its_customer_inactive"] * 2
+    panel = at.ana.open(f"/invoices/{first}").panel()
+    assert "The customer “Green Lawn Co” was deleted or made inactive" in panel
+    at.ana.submit(press="Reactivate it in QuickBooks")
+    at.drain()
+    [customer] = at.books("Customer")
+    assert customer["Active"] is True
+    assert customer["DisplayName"] == "Green Lawn Co"
+    assert len(at.books("Invoice")) == 2
+    for invoice in (first, second):
+        assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
+
+
+def test_situation_24_another_customer_is_linked_instead(at: Situation) -> None:
+    other = there(at, "Green Lawn North")
+    at.connect()
+    lead = at.save_lead(email="kim@lawn.example")
+    at.drain()
+    [mine] = [c for c in at.books("Customer") if c["Id"] != other]
+    deactivate(at, "Customer", mine["Id"])
+    at.save_invoice(lead)
+    at.drain()
+    at.ana.open(f"/quickbooks/fixes/{at.entry().id}/choose_customer").submit({"customer": other})
+    at.drain()
+    [invoice] = at.books("Invoice")
+    assert invoice["CustomerRef"]["value"] == other
+
+
+def test_situation_24_never_created_again_unless_a_person_says_so(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    [customer] = at.books("Customer")
+    deactivate(at, "Customer", customer["Id"])
+    at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
+    at.drain()
+    assert at.entry().state == "failed"
+    assert len(names(at)) == 1
+    assert "Reactivate it in QuickBooks" in at.ana.open(f"/leads/{lead}").panel()
+    at.ana.submit(press="Reactivate it in QuickBooks")
+    at.drain()
+    [customer] = at.books("Customer")
+    assert customer["Active"] is True
+    assert customer["PrimaryPhone"]["FreeFormNumber"] == "916-555-0199"
+
+
+# --- 25 and 26: leads ----------------------------------------------------------------------------
+
+
+def test_situation_25_a_deleted_lead_stays_there_and_an_unsent_one_is_dropped(
+    at: Situation,
+) -> None:
+    at.connect()
+    sent = at.save_lead("Sent")
+    at.drain()
+    unsent = at.save_lead("Never sent")
+    for lead in (sent, unsent):
+        at.ana.open(f"/leads/{lead}/delete").submit(press="Delete the lead")
+    at.drain()
+    assert names(at) == ["Sent"]
+    [customer] = at.books("Customer")
+    assert customer["Active"] is True
+    assert at.link("lead", sent)
+    assert "Nothing to send" in at.ana.open(f"/leads/{unsent}").panel()
+
+
+def test_situation_26_two_leads_of_one_customer_are_asked_about(at: Situation) -> None:
+    there(at, "Green Lawn Co", "kim@lawn.example")
+    at.connect()
+    first = at.save_lead(email="kim@lawn.example")
+    second = at.save_lead("Kim Green", email="kim@lawn.example")
+    at.drain()
+    links = [at.link("lead", first), at.link("lead", second)]
+    if not links[0]:  # both were in one wave
+        links.reverse()
+    assert links[0]
+    assert links[1] is None
+    asked = entries_of(at.session)[-1]
+    assert asked.fault_code == "taken_by_another_record"
+    at.ana.open(f"/leads/{second}")
+    assert "Needs attention" in at.ana.panel()
+
+
+def test_situation_26_a_separate_customer_is_made_when_a_person_says_so(at: Situation) -> None:
+    there(at, "Green Lawn Co", "kim@lawn.example")
+    at.connect()
+    at.save_lead(email="kim@lawn.example")
+    at.drain()
+    second = at.save_lead("Kim Green", email="kim@lawn.example")
+    at.drain()
+    panel = at.ana.open(f"/leads/{second}").panel()
+    assert "belongs to the lead “Green Lawn Co” here" in panel
+    at.ana.submit(press="Create a separate customer")
+    at.drain()
+    assert sorted(names(at)) == ["Green Lawn Co", "Kim Green"]
+
+
+# --- 27 to 30: invoices --------------------------------------------------------------------------
+
+
+def test_situation_27_only_the_newest_version_goes_out_and_history_keeps_each(
+    at: Situation,
+) -> None:
+    at.connect()
+    lead = at.save_lead()
+    invoice = at.save_invoice(lead, "100")
+    at.ana.open(f"/invoices/{invoice}/edit").submit(
+        {"lines-0-unit_price": "120"}, press="Save invoice"
+    )
+    at.calls()
+    at.drain()
+    assert at.calls() == ["POST customer", "POST invoice"]
+    [sent] = at.books("Invoice")
+    assert str(sent["TotalAmt"]).startswith("120")
+    assert "Replaced by a newer version" in at.ana.open(f"/invoices/{invoice}").panel()
+
+
+def test_situation_28_a_paid_invoice_is_updated_and_less_than_paid_is_warned_about(
+    at: Situation,
+) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "80")
+    at.drain()
+    at.ana.open(f"/invoices/{invoice}/edit")
+    at.ana.submit({"lines-0-unit_price": "50"}, press="Save invoice")
+    assert "Save it with the lower total" in at.ana.text
+    at.ana.submit({"confirms_below_paid": "y"}, press="Save invoice")
+    at.drain()
+    [sent] = at.books("Invoice")
+    assert str(sent["TotalAmt"]).startswith("50")
+    assert at.entry().state == "synced"
+
+
+def test_situation_29_a_void_is_asked_about_with_payments_and_arrives(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "80")
+    at.drain()
+    at.ana.open(f"/invoices/{invoice}/void")
+    assert "$80.00 was already paid on it" in at.ana.text
+    at.ana.submit(press="Void the invoice")
+    at.drain()
+    [sent] = at.books("Invoice")
+    assert str(sent["TotalAmt"]).startswith("0")
+    assert "Voided in QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
+
+
+def test_situation_29_what_was_not_sent_is_not_sent_nor_its_payments(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "80")
+    at.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    at.drain()
+    assert at.books("Invoice") == []
+    assert at.books("Payment") == []
+
+
+def test_situation_30_an_invoice_deleted_there_is_sent_as_new_or_no_more(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    [sent] = at.books("Invoice")
+    at.bookkeeper().post(
+        "invoice", {"Id": sent["Id"], "SyncToken": sent["SyncToken"]}, operation="delete"
+    )
+    at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thanks"}, press="Save invoice")
+    at.drain()
+    panel = at.ana.open(f"/invoices/{invoice}").panel()
+    assert "was deleted in QuickBooks" in panel
+    assert "Stop sending it" in panel
+    assert at.books("Invoice") == []
+    at.ana.submit(press="Send it again as new")
+    at.drain()
+    [again] = at.books("Invoice")
+    assert again["Id"] != sent["Id"]
+    link = at.link("invoice", invoice)
+    assert link
+    assert link.remote_id == again["Id"]
+
+
+def test_situation_30_an_invoice_voided_there_is_sent_as_new_once(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    [sent] = at.books("Invoice")
+    at.bookkeeper().post(
+        "invoice", {"Id": sent["Id"], "SyncToken": sent["SyncToken"]}, operation="void"
+    )
+    at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thanks"}, press="Save invoice")
+    at.drain()
+    assert at.fault() == "voided_there"
+    at.ana.open(f"/invoices/{invoice}").submit(press="Send it again as new")
+    at.drain()
+    open_ = [i for i in at.books("Invoice") if i["TotalAmt"] != 0]
+    assert len(open_) == 1
+    assert at.entry().state == "synced"
+    at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thanks a lot"}, press="Save invoice")
+    at.drain()
+    assert len(at.books("Invoice")) == 2
+    assert at.entry().state == "synced"
+
+
+# --- 31 to 33 ------------------------------------------------------------------------------------
+
+
+def a_number_that_is_taken(at: Situation) -> int:
+    at.simulator.company(RIVERA, CustomTxnNumbers=True)
+    at.connect()
+    item = at.connection.settings["fallback_item_id"]
+    line = {
+        "Amount": 7,
+        "DetailType": "SalesItemLineDetail",
+        "SalesItemLineDetail": {"ItemRef": {"value": item}},
+    }
+    customer = {"value": there(at, "Walk-in")}
+    invoice = at.save_invoice(at.save_lead())
+    number = at.invoice(invoice).number
+    at.bookkeeper().post("invoice", {"CustomerRef": customer, "DocNumber": number, "Line": [line]})
+    at.drain()
+    assert at.fault() == "6140"
+    return invoice
+
+
+def test_situation_31_a_taken_number_may_be_quickbooks_to_choose(at: Situation) -> None:
+    invoice = a_number_that_is_taken(at)
+    at.ana.open(f"/invoices/{invoice}").submit(press="Let QuickBooks number it")
+    at.drain()
+    assert at.entry().state == "synced"
+    link = at.link("invoice", invoice)
+    assert link
+    assert link.remote_number not in (None, at.invoice(invoice).number)
+    at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thanks"}, press="Save invoice")
+    at.drain()
+    assert at.entry().state == "synced"
+    again = at.link("invoice", invoice)
+    assert again
+    assert again.remote_number == link.remote_number
+
+
+def test_situation_31_another_number_goes_by_itself(at: Situation) -> None:
+    invoice = a_number_that_is_taken(at)
+    fix = at.ana.open(f"/invoices/{invoice}").page.find("a", string="Send with another number")
+    assert fix
+    at.ana.open(str(fix["href"])).submit({"number": "N-1"}, press="Save invoice")  # type: ignore[index]
+    at.drain()
+    assert at.entry().state == "synced"
+    assert "N-1" in [i["DocNumber"] for i in at.books("Invoice")]
+
+
+def an_item_that_is_gone(at: Situation) -> tuple[int, list[int]]:
+    """A product whose item was made inactive over there, and two invoices that need it."""
+    at.connect()
+    at.ana.open("/products/new").submit({"name": "Drain cleaning", "unit_price": "90"})
+    at.session.rollback()
+    product = at.session.scalars(select(Product.id)).one()
+    lead = at.save_lead()
+    line = {"lines-0-product_id": str(product)}
+    at.save_invoice(lead, **line)
+    at.drain()
+    link = at.link("product", product)
+    assert link
+    deactivate(at, "Item", link.remote_id)
+    invoices = [at.save_invoice(lead, **line), at.save_invoice(lead, **line)]
+    at.drain()
+    assert [at.fault(-2), at.fault(-1)] == ["item_inactive"] * 2
+    panel = at.ana.open(f"/invoices/{invoices[0]}").panel()
+    assert "The item “Drain cleaning” on line 1 was deleted or made inactive" in panel
+    return product, invoices
+
+
+def settled(at: Situation) -> set[str]:
+    return {entry.state for entry in entries_of(at.session)} - {"superseded"}
+
+
+def test_situation_32_another_item_clears_every_invoice_with_that_cause(at: Situation) -> None:
+    product, invoices = an_item_that_is_gone(at)
+    at.ana.open(f"/invoices/{invoices[0]}")
+    ask = at.ana.page.find("a", string="Use another item")
+    assert ask
+    at.ana.open(str(ask["href"]))  # type: ignore[index]
+    assert "2 records have this cause" in at.ana.text
+    items = {item["name"]: item["id"] for item in at.connection.facts["items"]}
+    at.ana.submit({"item": items["DunaHub services"]})
+    at.drain()
+    assert settled(at) == {"synced"}
+    link = at.link("product", product)
+    assert link
+    assert link.remote_id == items["DunaHub services"]
+    assert len(at.books("Invoice")) == 3
+
+
+@pytest.mark.parametrize("press", ["Reactivate it in QuickBooks", "Use the fallback from now on"])
+def test_situation_32_one_button_clears_every_invoice_with_that_cause(
+    at: Situation, press: str
+) -> None:
+    product, invoices = an_item_that_is_gone(at)
+    at.ana.open(f"/invoices/{invoices[1]}").submit(press=press)
+    at.drain()
+    assert settled(at) == {"synced"}
+    assert len(at.books("Invoice")) == 3
+    link = at.link("product", product)
+    assert link
+    [item] = [one for one in at.books("Item") if one["Id"] == link.remote_id]
+    assert item["Active"] is True
+
+
+def test_situation_33_closed_books_wait_for_a_person_with_a_note_to_copy(at: Situation) -> None:
+    at.connect()
+    at.simulator.company(RIVERA, BookCloseDate=date.today().replace(year=2027).isoformat())
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    assert at.fault() == "6200"
+    at.calls()
+    at.pass_time()
+    at.drain()
+    assert at.calls() == []
+    at.ana.open(f"/invoices/{invoice}")
+    issued = at.invoice(invoice).issued_on
+    assert f"The books in QuickBooks are closed for {issued}" in at.ana.panel()
+    link = at.ana.page.find("a", string="Copy a note for my accountant")
+    assert link
+    at.ana.open(str(link["href"]))  # type: ignore[index]
+    assert f"Invoice {at.invoice(invoice).number} · Green Lawn Co" in at.ana.text
+    at.simulator.company(RIVERA, BookCloseDate=None)
+    at.ana.open(f"/invoices/{invoice}").submit(press="Try again")
+    at.drain()
+    assert at.entry().state == "synced"
+
+
+def test_a_choice_that_was_not_offered_is_not_found(at: Situation) -> None:
+    at.connect()
+    at.bookkeeper().post("vendor", {"DisplayName": "Green Lawn Co"})
+    at.save_lead()
+    at.drain()
+    entry: Entry = at.entry()
+    for choice in ("link_existing", "create_new", "other_item", "nonsense"):
+        at.ana.post(f"/quickbooks/fixes/{entry.id}/{choice}")
+        assert at.ana.status == 404, choice

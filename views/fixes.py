@@ -1,0 +1,249 @@
+"""What a person decides about a record that needs attention: one choice, and it is sent again.
+
+A choice about something that several records use (a customer, an item) clears all of them.
+"""
+
+from collections.abc import Callable
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import or_, select
+
+from models.base import Json
+from models.outbox import Entry, Link, State
+from models.quickbooks import Connection, Customer
+from models.sales import Lead, RecordType
+from outbox import actions
+from outbox.actions import Acted
+from outbox.company import Record
+from quickbooks import decisions, facts
+from views.access import firm, note, own, owner_required, quickbooks_only, session
+from views.outbox import tell
+from views.paging import asked
+from views.panel import address_of, explanation_of
+from views.rows import rows_of
+
+fixes = Blueprint("fixes", __name__, url_prefix="/quickbooks/fixes")
+fixes.before_request(quickbooks_only)
+
+MOST_CHOICES = 50  # customers to choose from; a search finds the others
+ASKS = ("choose_customer", "other_item", "accountant_note")  # what needs a page of its own
+
+
+@fixes.get("/<key:entry_id>/<choice>")
+@owner_required
+def show(entry_id: int, choice: str) -> ResponseReturnValue:
+    """Asks for the customer or item, or shows a note to copy."""
+    entry = _failed(entry_id)
+    if entry is None:
+        return _solved(entry_id)
+    if choice not in ASKS or choice not in _offered(entry):
+        abort(404)
+    connection = _connection(entry)
+    return render_template(
+        "quickbooks/fix.html",
+        entry=entry,
+        choice=choice,
+        explanation=explanation_of(entry),
+        rows=rows_of(decisions.alike(session(), entry)),
+        customers=_customers(entry, connection) if choice == "choose_customer" else [],
+        items=connection.facts.get("items", []) if choice == "other_item" else [],
+        wanted=asked("q"),
+        company=connection,
+        back=_address(entry),
+    )
+
+
+@fixes.post("/<key:entry_id>/<choice>")
+@owner_required
+def decide(entry_id: int, choice: str) -> ResponseReturnValue:
+    entry = _failed(entry_id)
+    if entry is None:
+        return _solved(entry_id)
+    decision = DECISIONS.get(choice)
+    if decision is None or choice not in _offered(entry):
+        abort(404)
+    address = _address(entry)
+    acted = decision(entry)
+    if acted is None:
+        flash("Choose one of them first.", "warn")
+        return redirect(url_for("fixes.show", entry_id=entry_id, choice=choice), 303)
+    note(
+        f"outbox.decided_{choice}",
+        organization_id=firm().id,
+        entries=[entry_id, *acted.done],
+    )
+    session().commit()
+    count = len(acted.done)
+    tell(acted, "It will be sent now." if count < 2 else f"{count} records will be sent now.")
+    return redirect(address, 303)
+
+
+def _failed(entry_id: int) -> Entry | None:
+    entry = own(Entry, entry_id)
+    return entry if entry.state == State.FAILED else None
+
+
+def _solved(entry_id: int) -> ResponseReturnValue:
+    flash("This was solved meanwhile.")
+    return redirect(_address(own(Entry, entry_id)), 303)
+
+
+def _address(entry: Entry) -> str:
+    record = Record(RecordType(entry.aggregate_type), entry.aggregate_id)
+    return address_of(record) or url_for("quickbooks.show")
+
+
+def _offered(entry: Entry) -> set[str]:
+    explanation = explanation_of(entry)
+    return {action.name for action in explanation.actions} if explanation else set()
+
+
+def _connection(entry: Entry) -> Connection:
+    return session().scalars(select(Connection).where(Connection.lane_id == entry.lane_id)).one()
+
+
+def _customers(entry: Entry, connection: Connection) -> list[Json]:
+    """Those it could be, as far as we know them; else what the search finds in the directory."""
+    wanted = asked("q").casefold()
+    candidates: list[Json] = entry.fault_about.get("candidates") or []
+    if candidates and not wanted:
+        return candidates
+    taken = select(Link.remote_id).where(
+        Link.lane_id == entry.lane_id, Link.aggregate_type == RecordType.LEAD
+    )
+    query = select(Customer).where(
+        Customer.connection_id == connection.id, Customer.active, Customer.remote_id.not_in(taken)
+    )
+    if wanted:
+        query = query.where(
+            or_(
+                Customer.name.icontains(wanted, autoescape=True),
+                Customer.email.icontains(wanted, autoescape=True),
+            )
+        )
+    found = session().scalars(query.order_by(Customer.name_key).limit(MOST_CHOICES))
+    return [
+        {"id": one.remote_id, "name": one.name, "email": one.email, "phone": one.phone}
+        for one in found
+    ]
+
+
+# --- The decisions --------------------------------------------------------------------------------
+
+
+def _use_existing(entry: Entry) -> Acted | None:
+    return decisions.use(session(), entry, str(entry.fault_about["holder_id"]))
+
+
+def _send_as(entry: Entry) -> Acted | None:
+    """The lead's own name stays; QuickBooks gets another one. Saving it sends it."""
+    lead = own(Lead, entry.aggregate_id)
+    lead.quickbooks_name = str(entry.fault_about["suggestion"])
+    return Acted((entry.id,))
+
+
+def _create_new(entry: Entry) -> Acted | None:
+    return decisions.create_anew(session(), entry)
+
+
+def _create_again(entry: Entry) -> Acted | None:
+    return _with_its_customer(entry, lambda lead: decisions.create_anew(session(), lead))
+
+
+def _reactivate(entry: Entry) -> Acted | None:
+    about = entry.fault_about
+    if product_id := about.get("product_id"):
+        its = decisions.newest_entry(session(), entry.lane_id, RecordType.PRODUCT, int(product_id))
+        if its is None:
+            return None
+        sent = decisions.send_alike(session(), entry)
+        return _both(decisions.reactivate(session(), its, str(about["item_id"])), sent)
+    holder = str(about.get("holder_id") or _linked_id(entry) or "")
+    return _with_its_customer(entry, lambda lead: decisions.reactivate(session(), lead, holder))
+
+
+def _choose_customer(entry: Entry) -> Acted | None:
+    chosen = request.form.get("customer", "")
+    if chosen == "new" and entry.aggregate_type == RecordType.LEAD:
+        return decisions.create_anew(session(), entry)
+    if not (chosen.isascii() and chosen.isdigit()):
+        return None
+    return _with_its_customer(entry, lambda lead: decisions.use(session(), lead, chosen))
+
+
+def _let_quickbooks_number(entry: Entry) -> Acted | None:
+    return decisions.let_quickbooks_number(session(), entry)
+
+
+def _other_item(entry: Entry) -> Acted | None:
+    connection, chosen = _connection(entry), request.form.get("item", "")
+    known = {str(item["id"]) for item in connection.facts.get("items", [])}
+    return _book_on(entry, connection, chosen) if chosen in known else None
+
+
+def _fallback(entry: Entry) -> Acted | None:
+    connection = _connection(entry)
+    chosen = connection.settings.get("fallback_item_id")
+    return _book_on(entry, connection, str(chosen)) if chosen else None
+
+
+def _book_on(entry: Entry, connection: Connection, item_id: str) -> Acted:
+    """Every product here that was the item which is gone is another one from now on."""
+    lane_id, gone = entry.lane_id, str(entry.fault_about["item_id"])
+    sent = decisions.send_alike(session(), entry)
+    linked = select(Link.aggregate_id).where(
+        Link.lane_id == lane_id,
+        Link.aggregate_type == RecordType.PRODUCT,
+        Link.remote_id == gone,
+    )
+    for product_id in session().scalars(linked).all():
+        decisions.book_on(session(), lane_id, product_id, item_id)
+    if connection.settings.get("fallback_item_id") == gone:
+        facts.choose(connection, fallback_item_id=item_id)
+    return sent
+
+
+def _with_its_customer(entry: Entry, decide_: Callable[[Entry], Acted]) -> Acted | None:
+    """The decision is about a lead: its own entry first, then all that waited for it."""
+    if entry.aggregate_type == RecordType.LEAD:
+        return decide_(entry)
+    if entry.fault_code != "its_customer_inactive":
+        return decide_(entry)
+    lead = decisions.newest_entry(
+        session(), entry.lane_id, RecordType.LEAD, int(entry.payload["lead_id"])
+    )
+    if lead is None:
+        return None
+    sent = decisions.send_alike(session(), entry)
+    return _both(decide_(lead), sent)
+
+
+def _linked_id(entry: Entry) -> str | None:
+    return session().scalar(
+        select(Link.remote_id).where(
+            Link.lane_id == entry.lane_id,
+            Link.aggregate_type == entry.aggregate_type,
+            Link.aggregate_id == entry.aggregate_id,
+        )
+    )
+
+
+def _both(one: Acted, other: Acted) -> Acted:
+    refused = {
+        key: why for key, why in {**one.refused, **other.refused}.items() if why != actions.ALREADY
+    }
+    return Acted(tuple(sorted({*one.done, *other.done})), refused)
+
+
+DECISIONS: dict[str, Callable[[Entry], Acted | None]] = {
+    "link_existing": _use_existing,
+    "send_as": _send_as,
+    "create_new": _create_new,
+    "create_again": _create_again,
+    "reactivate": _reactivate,
+    "choose_customer": _choose_customer,
+    "let_quickbooks_number": _let_quickbooks_number,
+    "other_item": _other_item,
+    "fallback": _fallback,
+}

@@ -1,0 +1,106 @@
+"""Sending by hand what was saved without QuickBooks: one at a time, looked at first."""
+
+from collections.abc import Sequence
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+
+from models.outbox import Entry, Link
+from models.quickbooks import Connection, ConnectionStatus
+from models.sales import Invoice, Payment, RecordType
+from outbox.capture import send_by_hand
+from quickbooks import facts
+from quickbooks.payloads import carries_our_number
+from views.access import firm, note, own, owner_required, quickbooks_only, session
+from views.paging import asked
+
+sending = Blueprint("sending", __name__, url_prefix="/quickbooks/send")
+sending.before_request(quickbooks_only)
+
+
+@sending.get("/invoices/<key:invoice_id>")
+@owner_required
+def show(invoice_id: int) -> ResponseReturnValue:
+    """What would arrive in QuickBooks, and that it might be there already."""
+    invoice = own(Invoice, invoice_id)
+    connection = _connection()
+    if connection is None or invoice.voided_at or _is_known(invoice, connection.lane_id):
+        return _nothing_to_send(invoice)
+    wanted = asked("payment")
+    return render_template(
+        "quickbooks/send.html",
+        invoice=invoice,
+        payments=_unsent_payments(invoice),
+        chosen=wanted,
+        company=connection.company_name,
+        brings_customer=not _is_linked(connection.lane_id, invoice.lead_id),
+        numbered_here=carries_our_number(facts.for_documents(connection)),
+    )
+
+
+@sending.post("/invoices/<key:invoice_id>")
+@owner_required
+def send(invoice_id: int) -> ResponseReturnValue:
+    invoice = own(Invoice, invoice_id)
+    if request.form.get("agrees") != "y":
+        flash("Nothing was sent. Confirm first that it is not in QuickBooks yet.", "warn")
+        return redirect(url_for("sending.show", invoice_id=invoice.id), 303)
+    wanted = set(request.form.getlist("payment"))
+    payments = [one.id for one in _unsent_payments(invoice) if str(one.id) in wanted]
+    sent = send_by_hand(session(), RecordType.INVOICE, [invoice.id])
+    if not sent:
+        return _nothing_to_send(invoice)
+    followed = send_by_hand(session(), RecordType.PAYMENT, payments)
+    note(
+        "outbox.sent_by_hand",
+        organization_id=firm().id,
+        number=invoice.number,
+        entries=[*sent, *followed],
+    )
+    session().commit()
+    with_them = f" with {_count(len(followed), 'payment')}" if followed else ""
+    flash(f"Invoice {invoice.number} goes to QuickBooks now{with_them}.", "good")
+    return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _nothing_to_send(invoice: Invoice) -> ResponseReturnValue:
+    reason = "it is void" if invoice.voided_at else "it was sent, or QuickBooks is not connected"
+    flash(f"Invoice {invoice.number} can't be sent by hand: {reason}.", "warn")
+    return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+def _connection() -> Connection | None:
+    return session().scalar(
+        select(Connection).where(
+            Connection.organization_id == firm().id,
+            Connection.status != ConnectionStatus.DISCONNECTED,
+        )
+    )
+
+
+def _is_known(invoice: Invoice, lane_id: int) -> bool:
+    known = select(Entry.id).where(
+        Entry.lane_id == lane_id,
+        Entry.aggregate_type == RecordType.INVOICE,
+        Entry.aggregate_id == invoice.id,
+    )
+    return session().scalar(known.limit(1)) is not None
+
+
+def _is_linked(lane_id: int, lead_id: int) -> bool:
+    linked = select(Link.id).where(
+        Link.lane_id == lane_id,
+        Link.aggregate_type == RecordType.LEAD,
+        Link.aggregate_id == lead_id,
+    )
+    return session().scalar(linked) is not None
+
+
+def _unsent_payments(invoice: Invoice) -> Sequence[Payment]:
+    """Those that may go with it. What was paid back stays here."""
+    return [one for one in invoice.payments if one.refunded_amount < one.amount]
