@@ -1,0 +1,164 @@
+"""Money, hurry and odd input: situations 34 to 40, through the app's own pages."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.outbox import Entry
+from models.sales import Payment
+from simulator.testing import SimulatorHandle
+from tests.support.firm import entries_of
+from tests.support.situation import RIVERA, Situation, begin
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    with begin(app, sessions, config, session, simulator) as situation:
+        situation.connect()
+        yield situation
+
+
+def test_situation_34_two_alike_payments_in_one_minute_are_two_over_there(at: Situation) -> None:
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "30")
+    at.pay(invoice, "30")
+    at.drain()
+    sent = at.books("Payment")
+    assert [int(payment["TotalAmt"]) for payment in sent] == [30, 30]
+    assert len({payment["PaymentRefNum"] for payment in sent}) == 2
+    ids = [call["requestid"] for call in at.simulator.journal() if call["method"] == "POST"]
+    assert len(set(ids)) == len(ids)
+    [booked] = at.books("Invoice")
+    assert int(booked["Balance"]) == 40
+
+
+def test_situation_35_what_is_above_the_balance_is_credit_and_said_so(at: Situation) -> None:
+    invoice = at.save_invoice(at.save_lead(), "100")
+    payment = at.pay(invoice, "120")
+    at.drain()
+    [sent] = at.books("Payment")
+    assert (int(sent["TotalAmt"]), int(sent["UnappliedAmt"])) == (120, 20)
+    panel = at.ana.open(f"/payments/{payment}").panel()
+    assert "$20.00 is held as credit in QuickBooks" in panel
+
+
+def test_situation_36_a_payment_paid_back_is_flagged_with_amounts_and_not_booked(
+    at: Situation,
+) -> None:
+    invoice = at.save_invoice(at.save_lead(), "100")
+    payment = at.pay(invoice, "100", "ach")
+    at.drain()
+    at.calls()
+    returned = at.session.get_one(Payment, payment)
+    returned.refunded_amount = Decimal(40)
+    returned.refunded_at = datetime.now(UTC)
+    at.session.commit()
+    at.drain()
+    assert at.calls() == []
+    panel = at.ana.open(f"/payments/{payment}").panel()
+    assert "$40.00 of this payment of $100.00 was refunded or returned here." in panel
+    assert "We never book a refund by ourselves." in panel
+    at.ana.submit(press="Skip")
+    assert "Skipped" in at.ana.panel()
+
+
+def test_situation_37_the_bookkeeper_at_the_same_time_loses_nothing(at: Situation) -> None:
+    lead = at.save_lead(email="kim@lawn.example")
+    at.drain()
+    [customer] = at.books("Customer")
+    noted = {"Id": customer["Id"], "SyncToken": "0", "sparse": True, "Notes": "Pays late"}
+    at.bookkeeper().post("customer", noted)
+    at.calls()
+    at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
+    at.drain()
+    assert at.calls() == ["POST customer", "GET query", "POST customer"]
+    [customer] = at.books("Customer")
+    assert customer["Notes"] == "Pays late"
+    assert customer["PrimaryPhone"]["FreeFormNumber"] == "916-555-0199"
+
+
+def test_situation_38_send_again_pressed_twice_is_one_entry(at: Situation) -> None:
+    at.bookkeeper().post("vendor", {"DisplayName": "Green Lawn Co"})
+    lead = at.save_lead()
+    at.drain()
+    entry = at.entry().id
+    page = f"/outbox/{entry}/requeue"
+    at.ana.open(f"/leads/{lead}").submit(press="Send again")
+    at.ana.post(page)
+    assert "already waiting to be sent" in at.ana.open(f"/leads/{lead}").text
+    at.session.rollback()
+    assert at.session.scalar(select(func.count(Entry.id))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arrives_as"),
+    [
+        ("O'Brien & Sons: Plumbing", "O'Brien & Sons - Plumbing"),
+        ("Kim 🌱 Green", "Kim Green"),
+        ("Tab\tand  space", "Tab and space"),
+    ],
+)
+def test_situation_39_names_are_cleaned_where_safe(
+    at: Situation, name: str, arrives_as: str
+) -> None:
+    lead = at.save_lead(name)
+    at.drain()
+    assert [customer["DisplayName"] for customer in at.books("Customer")] == [arrives_as]
+    assert "In QuickBooks" in at.ana.open(f"/leads/{lead}").panel()
+
+
+def test_situation_39_what_cannot_be_written_is_saved_and_asked_about_with_its_field(
+    at: Situation,
+) -> None:
+    lead = at.save_lead("شركة الحدائق الخضراء")
+    at.drain()
+    assert at.books("Customer") == []
+    assert entries_of(at.session)[0].fault_field == "name"
+    assert "Give it a name in Latin letters" in at.ana.open(f"/leads/{lead}").panel()
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "total"),
+    [
+        ("0", "0", "0"),
+        ("3.3333", "0.0333", "0.11"),
+        ("0.5", "0.01", "0.01"),  # half a cent: rounded up here, and there
+        ("1.005", "1", "1.01"),
+        ("2", "-5", None),
+    ],
+)
+def test_situation_39_odd_amounts_arrive_to_the_cent_or_ask(
+    at: Situation, quantity: str, price: str, total: str | None
+) -> None:
+    lead = at.save_lead()
+    invoice = at.save_invoice(lead, price, **{"lines-0-quantity": quantity})
+    at.drain()
+    if total is None:
+        assert at.books("Invoice") == []
+        assert "comes to less than zero" in at.ana.open(f"/invoices/{invoice}").panel()
+        return
+    [sent] = at.books("Invoice")
+    assert Decimal(str(sent["TotalAmt"])) == Decimal(total) == at.invoice(invoice).total
+    assert "6070" not in {entry.fault_code for entry in entries_of(at.session)}
+
+
+def test_situation_40_dates_are_the_firms_own(at: Situation) -> None:
+    zone = ZoneInfo("America/Los_Angeles")
+    before = datetime.now(zone).date().isoformat()
+    invoice = at.save_invoice(at.save_lead())
+    at.pay(invoice, "40")
+    at.drain()
+    after = datetime.now(zone).date().isoformat()
+    [sent], [paid] = at.books("Invoice"), at.books("Payment")
+    assert {sent["TxnDate"], paid["TxnDate"]} <= {before, after}
+    assert at.simulator.company(RIVERA)["country"] == "US"
