@@ -78,7 +78,7 @@ def connect(page: Page, button: str = "Connect QuickBooks") -> None:
 
 def new_lead(page: Page, name: str, email: str) -> None:
     page.goto("/leads/new")
-    page.get_by_label("Name").fill(name)
+    page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("E-mail").fill(email)
     page.get_by_role("button", name="Save lead").click()
 
@@ -166,8 +166,8 @@ def test_a_name_clash_shows_why_and_goes_by_itself_once_the_name_is_changed(page
     expect_pill(page, "Waits for customer Green Lawn Co")
     expect(page.locator(".chain")).to_contain_text("already the name of another customer")
     page.get_by_role("link", name="Change the name here").click()
-    expect(page.get_by_label("Name")).to_be_focused()
-    page.get_by_label("Name").fill("Green Lawn Co (Elm St)")
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    page.get_by_label("Name", exact=True).fill("Green Lawn Co (Elm St)")
     page.get_by_role("button", name="Save lead").click()
     expect_pill(page, "In QuickBooks")
     page.goto(invoice)

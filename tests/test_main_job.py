@@ -89,6 +89,20 @@ def test_a_changed_email_changes_the_one_customer(office: Office) -> None:
     assert customer["SyncToken"] == "1"
 
 
+def test_a_contact_arrives_and_is_cleared_and_notes_never_leave(office: Office) -> None:
+    lead = new_lead(office.firm, given_name="Kim", family_name="Ng", notes="Pays late.")
+    office.save(lead)
+    office.drain()
+    [customer] = [c for c in office.books("Customer") if c["DisplayName"] == "Green Lawn Co"]
+    assert (customer["GivenName"], customer["FamilyName"]) == ("Kim", "Ng")
+    lead.given_name, lead.notes = "", "Pays very late."
+    office.save(lead)
+    office.drain()
+    [customer] = [c for c in office.books("Customer") if c["DisplayName"] == "Green Lawn Co"]
+    assert (customer.get("GivenName", ""), customer["FamilyName"]) == ("", "Ng")
+    assert "late" not in str(office.books("Customer"))
+
+
 def test_a_name_clash_asks_and_a_changed_name_goes_by_itself(office: Office) -> None:
     first = new_lead(office.firm, email="one@lawn.example")
     office.save(first)
