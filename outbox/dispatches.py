@@ -245,7 +245,7 @@ _DUE = text(
     ) AS past
     WHERE entry.lane_id = :lane AND entry.state = 'pending' AND entry.waits_for_type IS NULL
       AND entry.available_at <= now()  -- now(), because an index cannot use clock_timestamp()
-      AND entry.id > :line
+      AND entry.id + 0 > :line  -- + 0: the primary key would lead through every lane's rows
       AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
                       WHERE item.entry_id = entry.id AND item.outcome IS NULL)
     ORDER BY entry.available_at
