@@ -435,7 +435,7 @@ def test_whatever_happens_the_books_come_right(
     run_state_machine_as_test(
         Engine,
         settings=settings(
-            max_examples=400 if is_full else 25,
+            max_examples=400 if is_full else 20,
             stateful_step_count=60 if is_full else 40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
