@@ -82,6 +82,7 @@ DEFAULT_WORDS = {
     "max": "allowed",
     "holder": "someone else",
     "holder_name": "",
+    "both": "",
     "other": "another lead",
     "suggestion": "",
     "lines": "",
@@ -232,7 +233,8 @@ CATALOGUE: dict[str, Cause] = {
     "5010": Cause(
         Class.CONFLICT,
         "Being edited in QuickBooks",
-        "Someone is editing this {what} in QuickBooks at the same time, so ours was not taken.",
+        "Someone is editing this {what} in QuickBooks at the same time, so ours was not"
+        " taken.{both}",
     ),
     "6140": Cause(
         Class.CONFLICT,

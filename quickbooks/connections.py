@@ -30,6 +30,7 @@ STATE_LASTS = timedelta(minutes=10)  # the consent page must be through by then
 REPLAY_LASTS = timedelta(minutes=10)  # a browser that shows the callback again sees the success
 REVOKE_AGAIN = timedelta(minutes=1)  # doubles with each attempt
 REVOKE_SELDOM = timedelta(hours=6)
+ENDS_SOON = timedelta(days=30)  # Intuit's advice: from then on a page says so
 COUNTRY, CURRENCY = "US", "USD"
 
 log = structlog.get_logger()
@@ -555,6 +556,35 @@ def disconnect(
     return Disconnected(name, waiting, revoked)
 
 
+def confirm_ended_there(
+    sessions: Sessions, config: Config, organization_id: int, realm_id: str, user: User
+) -> Disconnected | None:
+    """Someone says that our access was ended inside QuickBooks. Intuit is asked; if so, it is ended
+    here too. None when the access is still good, or was of another company."""
+    with sessions() as session:
+        live = next(
+            (
+                row
+                for row in session.scalars(
+                    select(Connection).where(Connection.organization_id == organization_id)
+                )
+                if row.is_live
+            ),
+            None,
+        )
+        stored = session.get(Tokens, live.id) if live else None
+    if live is None or stored is None or realm_id not in ("", live.realm_id):
+        return None
+    try:
+        known = tokens.decrypt(config, stored.access_token)
+        tokens.access_token(sessions, config, live.id, refused=known)
+    except tokens.SignedOut:
+        return disconnect(sessions, config, organization_id, user)
+    except tokens.TokensUnavailable:
+        return None
+    return None
+
+
 def close_for_region(session: Session, organization: Organization) -> bool:
     """The organization left the US: closed at once, in the caller's transaction; the grant is ended
     by the job. Never commits. False when there was nothing to close."""
@@ -659,6 +689,7 @@ class Standing:
     waiting_behind_line: int = 0
     revoke_pending: bool = False  # ended here, not yet confirmed by Intuit
     signed_in_until: datetime | None = None  # the sign-in ends then unless it is used
+    days_left: int | None = None  # until it ends for good, when that is soon
 
 
 def status_of(session: Session, config: Config, organization_id: int) -> Standing:
@@ -685,7 +716,15 @@ def status_of(session: Session, config: Config, organization_id: int) -> Standin
         waiting_behind_line=lanes.waiting_behind_line(session, lane.id),
         revoke_pending=bool(pending),
         signed_in_until=_signed_in_until(session, connection),
+        days_left=_days_left(session, connection),
     )
+
+
+def _days_left(session: Session, connection: Connection) -> int | None:
+    if connection.hard_expires_at is None:
+        return None
+    left = connection.hard_expires_at - _now(session)
+    return max(left.days, 0) if left < ENDS_SOON else None
 
 
 def _signed_in_until(session: Session, connection: Connection) -> datetime | None:

@@ -61,7 +61,7 @@ def read(sent: Sent, answer: Answer) -> Reading:
     told = faults_in(answer.body)
     kept = None if answer.status == 200 and not told else answer.body[:LONGEST_KEPT]
     if trouble := _trouble_of(answer, told):
-        return Reading(_not_seen(sent), trouble, taken=False, kept_answer=kept)
+        return Reading(_freed_by(sent, answer), trouble, taken=False, kept_answer=kept)
     if answer.status is not None and answer.status >= 500:
         # A 500 may be the one record's own; what a gateway says, or a read gets, is an outage.
         is_down = answer.status in (502, 503, 504) or sent.method == "GET"
@@ -98,6 +98,15 @@ def _not_seen(sent: Sent) -> dict[int, Outcome]:
     if sent.method != "GET" or sent.looks_up:
         return {}
     return {item.entry_id: Learned({"unseen": True}) for item in sent.items}
+
+
+def _freed_by(sent: Sent, answer: Answer) -> dict[int, Outcome]:
+    """A fault in a 200 or 400 answers this request id for good, and would be repeated for it: what
+    it was about goes by a new one. Refused at the door (401, 403, 429), nothing has an answer."""
+    is_answer = answer.status is not None and answer.status in (200, 400)
+    if sent.method != "GET" and is_answer:
+        return _each(sent, lambda _item, _due: Learned())
+    return _not_seen(sent)
 
 
 _HOLDS = {"120": "access_lost", "6190": "plan_lapsed", "10200": "company_reset"}
@@ -336,9 +345,44 @@ def _stale(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Outcome:
     tries = int(due.knowledge.get("stale", 0)) + 1
     written = _document_of(sent, item, due)
     if tries >= STALE_TRIES or not written:
-        return Rejected(said(fault, due))
+        told = said(fault, due)
+        both = _both_values(written or {}, due.knowledge.get("found") or {})
+        return Rejected(replace(told, about={**told.about, "both": both}))
     remote = Remote(str(written["Id"]), str(written["SyncToken"]), stale=True)
     return Learned({"stale": tries, "seen": None, "found": None}, remote)
+
+
+_SPOKEN = {
+    "DisplayName": "name",
+    "CompanyName": "company",
+    "PrimaryEmailAddr": "e-mail address",
+    "PrimaryPhone": "phone number",
+    "BillAddr": "address",
+    "DocNumber": "number",
+    "TxnDate": "date",
+    "DueDate": "due date",
+    "CustomerMemo": "message",
+    "TotalAmt": "amount",
+}
+
+
+def _both_values(written: Json, found: Json) -> str:
+    """What we wanted to write beside what stood there when we looked: for a person to decide."""
+    parts = [
+        f"{spoken} “{ours}” here, “{theirs}” there"
+        for key, spoken in _SPOKEN.items()
+        if key in written
+        and (ours := _one_line(written[key])) != (theirs := _one_line(found.get(key)))
+    ]
+    return f" These differ: {'; '.join(parts)}." if parts else ""
+
+
+def _one_line(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(
+            str(each) for key, each in value.items() if key not in ("Id", "Lat", "Long")
+        )
+    return "" if value is None else str(value)
 
 
 def _document_of(sent: Sent, item: Item, due: Due) -> Json | None:

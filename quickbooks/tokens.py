@@ -256,12 +256,56 @@ def expire(sessions: Sessions, connection_id: int, stored: str, *, reason: str) 
 
 
 def expire_refused(sessions: Sessions, config: Config, connection_id: int, refused: str) -> bool:
-    """Marks a connection whose fresh access token QuickBooks refused again and again."""
+    """Marks a connection whose fresh access token QuickBooks refused again and again.
+
+    Where many companies refuse us within ten minutes, it is our own configuration: those that were
+    marked are restored, and everything waits for operators. Raises TokensUnavailable then.
+    """
     with sessions() as session:
         tokens = session.get(Tokens, connection_id)
+        is_ours = session.scalar(_REFUSED_EVERYWHERE)
     if tokens is None or decrypt(config, tokens.access_token) != refused:
         return False
-    return expire(sessions, connection_id, tokens.access_token, reason="access_refused")
+    if not is_ours and not expire(
+        sessions, connection_id, tokens.access_token, reason="access_refused"
+    ):
+        return False
+    if is_ours or _restore_when_many(sessions):
+        note_misconfigured(sessions)
+        raise TokensUnavailable("Every company refuses us: our own configuration is wrong.")
+    return True
+
+
+_REFUSED_EVERYWHERE = text(
+    """
+    SELECT EXISTS (SELECT FROM notices
+                   WHERE kind = 'app_refused' AND lasts
+                     AND seen_at > clock_timestamp() - interval '10 minutes')
+    """
+)
+
+
+def _restore_when_many(sessions: Sessions) -> bool:
+    """Undoes what was put down to companies, once there are too many of them at the same time."""
+    with sessions.begin() as session:
+        alike = session.scalars(
+            select(Connection)
+            .where(
+                Connection.status == ConnectionStatus.EXPIRED,
+                Connection.status_reason == "access_refused",
+                Connection.status_since > func.clock_timestamp() - timedelta(minutes=10),
+            )
+            .order_by(Connection.id)
+            .with_for_update(key_share=True, of=Connection)
+        ).all()
+        if len(alike) < MANY:
+            return False
+        for connection in alike:
+            connection.status = ConnectionStatus.CONNECTED
+            connection.status_reason = None
+            connection.status_since = _now(session)
+            lanes.reopen(session, connection.lane_id)
+    return True
 
 
 def keep_alive_due(sessions: Sessions, config: Config) -> int:

@@ -1,17 +1,29 @@
 """The life of a connection: situations 1 to 20, through the app's own pages."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.accounts import AuditEvent
+from models.accounts import AuditEvent, Organization, Role, User
+from models.notices import Notice
+from models.outbox import Entry
+from models.quickbooks import Connection, Revocation, Tokens
+from quickbooks import connections
 from simulator.testing import SimulatorHandle
-from tests.support.situation import SETTINGS, Situation, begin
+from tests.support.connected import CANADIAN
+from tests.support.firm import entries_of, new_firm
+from tests.support.situation import OAK, RIVERA, SETTINGS, Situation, begin, consent
+from tests.support.visitor import Visitor, new_person
+
+CRAIG = "9341450000000003"
+EXCHANGE = "/oauth2/v1/tokens/bearer"
 
 
 @pytest.fixture
@@ -116,3 +128,295 @@ def test_situation_8_a_payment_of_an_unsent_invoice_says_why_and_goes_with_it(
     at.drain()
     assert [int(payment["TotalAmt"]) for payment in at.books("Payment")] == [20]
     assert "Not sent" in at.ana.open(f"/payments/{first}").panel()
+
+
+# --- 1 to 3: disconnect --------------------------------------------------------------------------
+
+
+def test_situation_1_what_waited_is_asked_about_and_flows_only_then(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead("Waited")
+    at.ana.open(f"{SETTINGS}/connection/disconnect")
+    assert "1 record is waiting." in at.ana.text
+    assert "Send them first, then disconnect" in at.ana.text
+    at.disconnect()
+    assert "On hold" in at.ana.open(f"/leads/{lead}").panel()
+    at.connect()
+    assert "1 record was waiting since" in at.ana.text
+    at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
+    at.save_lead("New")
+    at.drain()
+    assert [c["DisplayName"] for c in at.books("Customer")] == ["New"]
+    at.ana.open(SETTINGS).submit(press="Send")
+    at.drain()
+    assert sorted(c["DisplayName"] for c in at.books("Customer")) == ["New", "Waited"]
+    assert {entry.attempts for entry in entries_of(at.session)} == {0}
+
+
+def test_situation_1_in_another_company_it_says_whose_it_is(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead("Waited")
+    at.disconnect()
+    at.ana.open(consent(at.to_intuit(), OAK))
+    token = at.ana.token()
+    agreed = at.ana.client.post(
+        f"{SETTINGS}/connection/other-company", data={"realm_id": OAK, "csrf_token": token}
+    )
+    at.ana.open(consent(agreed.headers["Location"], OAK))
+    assert "QuickBooks is connected to Oak HVAC Inc." in at.ana.text
+    panel = at.ana.open(f"/leads/{lead}").panel()
+    assert "On hold" in panel
+    assert "Rivera Plumbing LLC" in panel
+
+
+def test_situation_2_a_401_after_a_disconnect_holds_and_fails_nothing(at: Situation) -> None:
+    at.connect()
+    at.save_lead()
+    at.disconnect()
+    at.drain()
+    assert at.states() == ["lead pending"]
+    assert at.calls() == []
+    assert at.entry().attempts == 0
+
+
+def test_situation_3_a_revoke_that_fails_is_said_and_tried_again(at: Situation) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": "/v2/oauth2/tokens/revoke", "times": 1}, do={"status": 503})
+    at.ana.open(f"{SETTINGS}/connection/disconnect").submit(press="Disconnect")
+    assert "we kept no access. Intuit could not be told yet" in at.ana.text
+    assert at.session.scalars(select(Tokens)).all() == []
+    assert "Intuit is not told yet, we keep trying" in at.ana.open(SETTINGS).text
+    with at.sessions.begin() as session:
+        session.execute(update(Revocation).values(available_at=func.now()))
+    assert connections.revoke_due(at.sessions, at.config) == 1
+    assert "Intuit is not told yet" not in at.ana.open(SETTINGS).text
+
+
+# --- 9 to 20 -------------------------------------------------------------------------------------
+
+
+def test_situation_9_an_expired_sign_in_holds_and_drains_in_order_after_reconnect(
+    at: Situation,
+) -> None:
+    at.connect()
+    at.simulator.revoke(RIVERA)
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    at.ana.open(SETTINGS)
+    assert "Token expired" in at.ana.text
+    assert "2 records are on hold and will be sent after you reconnect" in at.ana.text
+    assert "On hold" in at.ana.open(f"/invoices/{invoice}").panel()
+    at.pay(invoice, "100")
+    at.connect(button="Reconnect")
+    at.drain()
+    assert at.calls() == ["POST customer", "POST invoice", "POST payment"]
+
+
+def test_situation_10_another_company_is_asked_about_and_the_old_links_come_back(
+    at: Situation,
+) -> None:
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    at.disconnect()
+    at.ana.open(consent(at.to_intuit(), OAK))
+    assert "Rivera Plumbing LLC" in at.ana.text
+    assert not [c for c in at.simulator.journal() if c["path"] == EXCHANGE and "code" in c["body"]]
+    assert at.connection.status == "disconnected"
+    at.connect()
+    at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
+    at.drain()
+    assert at.calls() == ["POST customer"]
+    assert len(at.books("Customer")) == 1
+
+
+def test_situation_11_a_company_of_another_firm_is_refused_unnamed(at: Situation) -> None:
+    at.connect()
+    other = new_firm(at.session, name="Oak HVAC Inc")
+    new_person(at.session, other, "carla@oakhvac.example")
+    carla = replace(at, firm=other, ana=Visitor(at.app).sign_in("carla@oakhvac.example"))
+    carla.connect()
+    assert carla.ana.status == 409
+    assert "Rivera" not in carla.ana.text
+
+
+def test_situation_12_outside_the_us_everything_disappears(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead()
+    with at.sessions.begin() as session:
+        firm = session.get_one(Organization, at.firm)
+        connections.close_for_region(session, firm)
+        firm.region = "BR"
+    assert at.ana.open(SETTINGS).status == 404
+    assert at.ana.open(f"/leads/{lead}").panel() == ""
+    assert connections.revoke_due(at.sessions, at.config) == 1
+    with at.sessions.begin() as session:
+        session.get_one(Organization, at.firm).region = "US"
+    assert "Not connected" in at.ana.open(SETTINGS).text
+    assert at.states() == ["lead pending"]
+
+
+@pytest.mark.parametrize("told", ["", "?state=made-up&code=x&realmId=1"])
+def test_situation_13_a_bad_callback_changes_nothing(at: Situation, told: str) -> None:
+    at.ana.open(f"{SETTINGS}/callback{told}")
+    assert at.ana.status == 400
+    assert "Nothing was changed." in at.ana.text
+    assert at.ana.page.find("a", href=SETTINGS)
+
+
+def test_situation_13_the_same_success_shown_again_is_the_success(at: Situation) -> None:
+    back = consent(at.to_intuit(), RIVERA)
+    at.ana.open(back).open(back)
+    assert at.ana.status == 200
+    assert "QuickBooks is connected" in at.ana.text
+
+
+def test_situation_14_consent_denied_leaves_an_existing_connection(at: Situation) -> None:
+    at.connect()
+    at.simulator.revoke(RIVERA)
+    at.save_lead()
+    at.drain()
+    at.ana.open(consent(at.to_intuit("Reconnect"), RIVERA, action="cancel"))
+    assert "Nothing was changed: you cancelled at Intuit." in at.ana.text
+    assert at.connection.status == "expired"
+
+
+def test_situation_15_a_callback_without_the_right_any_more_is_refused_and_noted(
+    at: Situation,
+) -> None:
+    back = consent(at.to_intuit(), RIVERA)
+    with at.sessions.begin() as session:
+        session.execute(update(User).values(role=Role.MEMBER))
+    assert at.ana.open(back).status == 403
+    acts = at.session.scalars(select(AuditEvent.action)).all()
+    assert "quickbooks.callback_refused" in acts
+
+
+def test_situation_16_connect_while_connected_leads_back(at: Situation) -> None:
+    at.connect()
+    at.ana.post(f"{SETTINGS}/connection")
+    assert at.ana.answer.headers["Location"].endswith(SETTINGS)
+    assert "QuickBooks is connected already." in at.ana.open(SETTINGS).text
+
+
+def test_situation_17_a_company_outside_the_us_is_named_and_not_kept(at: Situation) -> None:
+    at.ana.open(consent(at.to_intuit(), CANADIAN))
+    assert "Érable Rénovation" in at.ana.text
+    assert at.session.scalars(select(Connection)).all() == []
+    assert [c for c in at.simulator.journal() if c["path"].endswith("/tokens/revoke")]
+
+
+def test_situation_18_access_removed_inside_quickbooks_is_noticed(at: Situation) -> None:
+    at.connect()
+    at.simulator.revoke(RIVERA)
+    at.save_lead()
+    at.drain()
+    at.ana.open(SETTINGS)
+    assert "Token expired" in at.ana.text
+    assert "Access was removed in QuickBooks or has run out." in at.ana.text
+
+
+@pytest.mark.parametrize(
+    ("switch", "words"),
+    [
+        ("subscription_lapsed", "The QuickBooks subscription has ended or has a billing problem."),
+        ("user_lost_admin", "The QuickBooks user who connected it may have lost access."),
+    ],
+)
+def test_situation_19_a_lapsed_plan_or_a_lost_admin_is_one_banner(
+    at: Situation, switch: str, words: str
+) -> None:
+    at.connect()
+    at.simulator.company(RIVERA, **{switch: True})
+    at.save_invoice(at.save_lead())
+    at.drain()
+    assert words in at.ana.open(SETTINGS).text
+    assert "Nothing needs you." in at.ana.text
+    assert at.states() == ["lead pending", "invoice pending"]
+
+
+def test_situation_19_a_lapsed_plan_is_probed_and_goes_on_by_itself(at: Situation) -> None:
+    at.connect()
+    at.simulator.company(RIVERA, subscription_lapsed=True)
+    at.save_lead()
+    at.drain()
+    at.simulator.company(RIVERA, subscription_lapsed=False)
+    at.drain()
+    assert at.states() == ["lead pending"]
+    assert connections.probe_due(at.sessions, at.config) == 1
+    at.drain()
+    assert at.states() == ["lead synced"]
+
+
+@pytest.mark.parametrize(
+    ("do", "words"),
+    [({"status": 429}, "QuickBooks is busy"), ({"status": 503}, "QuickBooks can't be reached")],
+)
+def test_situation_20_an_outage_pauses_with_a_time_and_fails_nothing(
+    at: Situation, do: dict[str, object], words: str
+) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": "/v3/"}, do=do)
+    lead = at.save_lead()
+    for _ in range(2):  # a first silence may be one request's own
+        at.drain()
+        with at.sessions.begin() as session:
+            session.execute(update(Entry).values(available_at=func.now()))
+    text_ = at.ana.open(SETTINGS).text
+    assert f"{words}; we try again at" in text_
+    assert at.states() == ["lead pending"]
+    at.simulator.clear_faults()
+    at.pass_time()
+    at.drain()
+    assert "In QuickBooks" in at.ana.open(f"/leads/{lead}").panel()
+
+
+@pytest.mark.parametrize(("left", "words"), [(29, "in 29 days"), (7, "in 7 days"), (1, "tomorrow")])
+def test_situation_18_a_sign_in_that_ends_is_announced_and_renewed_before(
+    at: Situation, left: int, words: str
+) -> None:
+    at.connect()
+    assert "The sign-in to QuickBooks ends" not in at.ana.open(SETTINGS).text
+    with at.sessions.begin() as session:
+        ends_at = func.now() + timedelta(days=left, hours=1)
+        session.execute(update(Connection).values(hard_expires_at=ends_at))
+    assert f"The sign-in to QuickBooks ends {words}" in at.ana.open(SETTINGS).text
+    at.connect(button="Reconnect")
+    assert "The sign-in to QuickBooks ends" not in at.ana.open(SETTINGS).text
+    assert at.connection.status == "connected"
+
+
+def test_situation_18_intuits_disconnect_address_shows_not_connected(at: Situation) -> None:
+    at.connect()
+    ended = f"{SETTINGS}/disconnected?realmId={RIVERA}"
+    at.ana.open(ended)  # anyone can lead a browser here: Intuit is asked
+    assert "Connected Rivera Plumbing LLC" in at.ana.text
+    at.simulator.revoke(RIVERA)
+    at.ana.open(f"{SETTINGS}/disconnected?realmId={OAK}")
+    assert at.connection.status != "disconnected"
+    at.ana.open(ended)
+    assert "You ended our access to Rivera Plumbing LLC in QuickBooks." in at.ana.text
+    assert "Not connected" in at.ana.text
+    assert at.connection.status == "disconnected"
+
+
+def test_situation_18_when_every_company_refuses_us_none_is_asked_to_reconnect(
+    at: Situation,
+) -> None:
+    at.connect()
+    firms = [at]
+    for number, realm in enumerate((OAK, CRAIG)):
+        firm = new_firm(at.session, name=f"Firm {number}")
+        new_person(at.session, firm, f"owner{number}@firm.example")
+        visitor = Visitor(at.app).sign_in(f"owner{number}@firm.example")
+        firms.append(replace(at, firm=firm, ana=visitor))
+        firms[-1].connect(realm)
+    for one, realm in zip(firms, (RIVERA, OAK, CRAIG), strict=True):
+        at.simulator.company(realm, wrong_environment=True)
+        one.save_lead()
+    at.drain()
+    at.session.expire_all()
+    statuses = at.session.scalars(select(Connection.status)).all()
+    assert set(statuses) == {"connected"}
+    assert {entry.state for entry in entries_of(at.session)} == {"pending"}
+    assert at.session.scalars(select(Notice.kind)).all() == ["app_refused"]

@@ -14,7 +14,7 @@ from db import Sessions
 from models.accounts import AuditEvent
 from models.outbox import Entry
 from models.sales import Product
-from quickbooks import directory
+from quickbooks import directory, facts
 from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
 from tests.support.situation import RIVERA, Situation, begin, consent
@@ -94,6 +94,22 @@ def test_situation_21_the_existing_customer_is_linked_by_one_button_and_not_chan
     assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
     acts = at.session.scalars(select(AuditEvent.action)).all()
     assert "outbox.decided_link_existing" in acts
+
+
+@pytest.mark.parametrize(
+    "same", [{"email": "kim@lawn.example"}, {"phone": "(916) 555-0142"}], ids=["email", "phone"]
+)
+def test_situation_21_the_same_customer_who_came_since_is_linked_and_said_so(
+    at: Situation, same: dict[str, str]
+) -> None:
+    at.connect()
+    theirs = there(at, "Green Lawn Co", same.get("email", ""), same.get("phone", ""))
+    lead = at.save_lead(**same)
+    at.drain()
+    link = at.link("lead", lead)
+    assert link
+    assert (link.remote_id, link.note) == (theirs, "was in QuickBooks already")
+    assert "Was in QuickBooks already" in at.ana.open(f"/leads/{lead}").panel()
 
 
 def test_situation_21_a_changed_name_goes_by_itself(at: Situation) -> None:
@@ -495,6 +511,29 @@ def test_situation_31_another_number_goes_by_itself(at: Situation) -> None:
     at.drain()
     assert at.entry().state == "synced"
     assert "N-1" in [i["DocNumber"] for i in at.books("Invoice")]
+
+
+@pytest.mark.parametrize("numbered_here", [True, False])
+def test_situation_31_an_unanswered_invoice_is_found_whoever_numbers_meanwhile(
+    at: Situation, numbered_here: bool
+) -> None:
+    at.simulator.company(RIVERA, CustomTxnNumbers=numbered_here)
+    at.connect()
+    invoice = at.save_invoice(at.save_lead())
+    at.simulator.fault(match={"path": "/invoice", "times": 1}, do={"reset": "after"})
+    at.drain()
+    assert len(at.books("Invoice")) == 1
+    at.simulator.company(RIVERA, CustomTxnNumbers=not numbered_here)
+    assert facts.refresh(at.sessions, at.config, at.connection.id)
+    with at.sessions.begin() as session:  # QuickBooks may have forgotten the request id
+        old = "UPDATE outbox_dispatches SET created_at = created_at - interval '11 min'"
+        session.execute(text(old))
+    for _ in range(3):
+        at.pass_time()
+        at.drain()
+    assert len(at.books("Invoice")) == 1
+    assert at.link("invoice", invoice)
+    assert at.entry().state == "synced"
 
 
 def an_item_that_is_gone(at: Situation) -> tuple[int, list[int]]:

@@ -87,6 +87,19 @@ def test_situation_37_the_bookkeeper_at_the_same_time_loses_nothing(at: Situatio
     assert customer["PrimaryPhone"]["FreeFormNumber"] == "916-555-0199"
 
 
+def test_situation_37_who_never_stops_editing_makes_it_a_persons_matter_with_both_values(
+    at: Situation,
+) -> None:
+    lead = at.save_lead(phone="916-555-0101")
+    at.drain()
+    at.simulator.fault(match={"method": "POST"}, do={"bump_sync_token": True})
+    at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
+    at.drain()
+    assert at.fault() == "5010"
+    panel = at.ana.open(f"/leads/{lead}").panel()
+    assert "phone number “916-555-0199” here, “916-555-0101” there" in panel
+
+
 def test_situation_38_send_again_pressed_twice_is_one_entry(at: Situation) -> None:
     at.bookkeeper().post("vendor", {"DisplayName": "Green Lawn Co"})
     lead = at.save_lead()
@@ -162,3 +175,16 @@ def test_situation_40_dates_are_the_firms_own(at: Situation) -> None:
     [sent], [paid] = at.books("Invoice"), at.books("Payment")
     assert {sent["TxnDate"], paid["TxnDate"]} <= {before, after}
     assert at.simulator.company(RIVERA)["country"] == "US"
+
+
+def test_situation_39_what_was_sent_shows_cleaned_signs_and_what_changed_since(
+    at: Situation,
+) -> None:
+    lead = at.save_lead("O'Brien & Sons: Plumbing")
+    at.drain()
+    at.disconnect()
+    at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
+    panel = at.ana.open(f"/leads/{lead}").panel()
+    assert "QuickBooks cannot store some signs. It got:" in panel
+    assert "O'Brien & Sons: Plumbing O'Brien & Sons - Plumbing" in panel
+    assert "Changed here since: Phone nothing 916-555-0199" in panel

@@ -61,9 +61,7 @@ class ArrivalsForm(Form):
         form.income_account.options = _named(known, "income_accounts", "Choose an account")
         form.fallback_item.options = _named(known, "items", "Choose an item")
         for field in (form.card_deposits, form.ach_deposits):
-            field.options = _named(
-                known, "deposit_accounts", "Undeposited Funds, as QuickBooks does"
-            )
+            field.options = _named(known, "deposit_accounts", "Undeposited Funds")
         form.tax_code.options = _named(known, "tax_codes", "The company's usual one")
         return form
 

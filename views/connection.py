@@ -41,11 +41,11 @@ connection.before_request(quickbooks_only)
 @fresh_required
 def connect() -> ResponseReturnValue:
     """Leads to Intuit's consent page. While connected there is nothing to connect."""
-    status = standing().status
-    if status is ConnectionStatus.CONNECTED:
+    now = standing()
+    if now.status is ConnectionStatus.CONNECTED and now.days_left is None:
         flash("QuickBooks is connected already.")
         return redirect(url_for("quickbooks.show"), 303)
-    known = status is ConnectionStatus.EXPIRED
+    known = now.status is not ConnectionStatus.DISCONNECTED
     return _to_intuit(Purpose.RECONNECT if known else Purpose.CONNECT, allowed_realm_id=None)
 
 
@@ -117,6 +117,21 @@ def _success(connected: Connected) -> str:
         f"QuickBooks is connected to {connected.company_name}."
         " New leads, invoices and payments go there by themselves."
     )
+
+
+@connection.get("/disconnected")
+def show_disconnected() -> ResponseReturnValue:
+    """Where Intuit leads someone who ended our access in QuickBooks. Believed when Intuit says so:
+    anyone can make a browser come here."""
+    user, organization_id = person(), firm().id
+    if user.is_owner:
+        realm_id = request.args.get("realmId", "")
+        step_out()
+        sessions, config = dunahub().sessions, dunahub().config
+        ended = connections.confirm_ended_there(sessions, config, organization_id, realm_id, user)
+        if ended:
+            flash(f"You ended our access to {ended.company_name} in QuickBooks.")
+    return redirect(url_for("quickbooks.show"))
 
 
 # --- Disconnect -----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from quickbooks.faults import Explanation, explain
 from quickbooks.links import company_url, record_url
 from views.access import dunahub, firm, own, session
 from views.paging import asked
+from views.sent import Change, changes_since, cleaned_of
 from views.status import (
     KINDS,
     Word,
@@ -115,6 +116,16 @@ class Panel:
     def last_attempt(self) -> Attempt | None:
         attempts = [attempt for chapter in self.history for attempt in chapter.attempts]
         return next((attempt for attempt in attempts if attempt.body), None)
+
+    @property
+    def cleaned(self) -> Sequence[Change]:
+        return cleaned_of(self.entry) if self.entry else ()
+
+    @property
+    def changed_since(self) -> Sequence[Change]:
+        """What QuickBooks was told otherwise, of a record that nothing is on its way for."""
+        is_last_word = self.entry is not None and self.entry.state == State.SYNCED
+        return changes_since(self.entry) if self.entry and is_last_word else ()
 
     @property
     def trace_id(self) -> str | None:

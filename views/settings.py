@@ -126,6 +126,11 @@ class Trouble:
     def named(self) -> Sequence[Row]:
         return self.rows[:RECORDS_NAMED]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether one decision on one of them clears all: they stopped at the same thing."""
+        return self.code in ("item_inactive", "its_customer_inactive")
+
 
 @quickbooks.get("")
 def show() -> ResponseReturnValue:
@@ -197,14 +202,20 @@ def troubles_of(organization: Organization) -> list[Trouble]:
     failed = session().scalars(
         _entries().where(Entry.state == State.FAILED).order_by(Entry.id.desc()).limit(MOST_FAILED)
     )
-    rows = sorted(rows_of(failed.all()), key=lambda row: row.entry.fault_code or "")
+    rows = sorted(rows_of(failed.all()), key=_cause)
     troubles = []
-    for code, group in groupby(rows, key=lambda row: row.entry.fault_code or ""):
+    for (code, _), group in groupby(rows, key=_cause):
         members = list(group)
         explanation = members[0].explanation
         if explanation:
             troubles.append(Trouble(code, explanation, members))
     return sorted(troubles, key=lambda trouble: -len(trouble.rows))
+
+
+def _cause(row: Row) -> tuple[str, str]:
+    """What stopped a record: the code, and the thing over there where it is always the same one."""
+    about = row.entry.fault_about
+    return row.entry.fault_code or "", str(about.get("item_id") or about.get("holder_id") or "")
 
 
 @dataclass(frozen=True)

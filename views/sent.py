@@ -1,0 +1,84 @@
+"""What became different: on the way to QuickBooks, and here since it was sent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from models.base import Json
+from models.outbox import Entry
+from models.sales import RecordType
+from models.snapshots import SNAPSHOTS
+from quickbooks.payloads import Cleaned, cleanings
+from views.access import session
+from views.formats import money
+
+LABELS = {
+    "name": "Name",
+    "quickbooks_name": "Name in QuickBooks",
+    "company_name": "Company",
+    "email": "E-mail",
+    "phone": "Phone",
+    "street": "Street",
+    "city": "City",
+    "state": "State",
+    "postal_code": "ZIP code",
+    "number": "Number",
+    "issued_on": "Issued",
+    "due_on": "Due",
+    "memo": "Message to the customer",
+    "lines": "Lines",
+    "tax_amount": "Tax",
+    "total": "Total",
+    "amount": "Amount",
+    "method": "Paid by",
+    "received_on": "Received",
+    "note": "Note",
+    "refunded_amount": "Paid back",
+}
+_AMOUNTS = frozenset({"tax_amount", "total", "amount", "refunded_amount"})
+_SEEN_AS_A_WHOLE = frozenset({"lines"})
+
+
+@dataclass(frozen=True)
+class Change:
+    label: str
+    was: str
+    now: str
+
+
+def cleaned_of(entry: Entry) -> Sequence[Change]:
+    """Texts that QuickBooks cannot store as they are, beside what it got."""
+    found: list[Cleaned] = cleanings(RecordType(entry.aggregate_type), entry.payload)
+    return [Change(LABELS.get(one.field, one.field), one.was, one.became) for one in found]
+
+
+def changes_since(entry: Entry) -> Sequence[Change]:
+    """What of the record is otherwise today than this entry told."""
+    now = _as_it_is(entry)
+    if now is None:
+        return []
+    return [
+        Change(label, _shown(name, entry.payload), _shown(name, now))
+        for name, label in LABELS.items()
+        if name in now and name in entry.payload and now[name] != entry.payload[name]
+    ]
+
+
+def _as_it_is(entry: Entry) -> Json | None:
+    kind = RecordType(entry.aggregate_type)
+    row = session().execute(
+        text(f"SELECT payload FROM ({SNAPSHOTS[kind]} WHERE {kind.value}.id = :id) AS snapshot"),  # noqa: S608
+        {"id": entry.aggregate_id},
+    )
+    found: Json | None = row.scalar_one_or_none()
+    return found
+
+
+def _shown(name: str, payload: Json) -> str:
+    value = payload[name]
+    if name in _SEEN_AS_A_WHOLE:
+        return "; ".join(f"{line['description']} {money(line['amount'])}" for line in value)
+    if name in _AMOUNTS:
+        return money(value)
+    return str(value or "nothing")
