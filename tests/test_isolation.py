@@ -33,7 +33,15 @@ FIRM_BLUEPRINTS = {
     "settings",
     "people",
 }
-QUICKBOOKS_BLUEPRINTS = {"quickbooks", "connection", "outbox", "live"}
+QUICKBOOKS_BLUEPRINTS = {
+    "quickbooks",
+    "connection",
+    "outbox",
+    "fixes",
+    "sending",
+    "arrivals",
+    "live",
+}
 OWNERS_ONLY = {
     "connection.connect",
     "connection.connect_other_company",
@@ -44,6 +52,12 @@ OWNERS_ONLY = {
     "outbox.requeue",
     "outbox.skip",
     "outbox.undo_skip",
+    "fixes.show",
+    "fixes.decide",
+    "sending.show",
+    "sending.send",
+    "arrivals.show",
+    "arrivals.update",
     "settings.update_organization",
     "settings.record",
     "people.invite",
@@ -120,6 +134,7 @@ def world(app: Flask, session: Session) -> World:
         "organization_id": rivera,
         "invitation_id": invitation.id,
         "secret": "inv_nobody-has-this-one",
+        "choice": "choose_customer",
     }
     session.commit()
     people = {name: Visitor(app).sign_in(email) for name, email in EMAILS.items()}

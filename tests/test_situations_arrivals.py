@@ -93,7 +93,7 @@ def test_a_made_up_account_is_refused(at: Situation) -> None:
 
 
 def test_members_and_unconnected_firms_have_nothing_to_choose(at: Situation) -> None:
-    assert at.ana.open(ARRIVALS).status == 404
+    assert "Connect QuickBooks first" in at.ana.open(ARRIVALS).text
     at.connect()
     new_person(at.session, at.firm, "tom@rivera.example", Role.MEMBER)
     assert Visitor(at.app).sign_in("tom@rivera.example").open(ARRIVALS).status == 403

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from wtforms import Form
@@ -90,6 +90,8 @@ def _named(known: Json, list_: str, otherwise: str) -> dict[str, str]:
 @owner_required
 def show() -> ResponseReturnValue:
     connection = _connection()
+    if connection is None:
+        return _nothing_to_choose()
     form = ArrivalsForm.of(connection)
     return render_template("settings/arrivals.html", form=form, connection=connection)
 
@@ -97,7 +99,9 @@ def show() -> ResponseReturnValue:
 @arrivals.post("")
 @owner_required
 def update() -> ResponseReturnValue:
-    connection = _connection()
+    connection = _connection(locked=True)
+    if connection is None:
+        return _nothing_to_choose()
     form = ArrivalsForm.of(connection, request.form)
     if not form.validate():
         page = render_template("settings/arrivals.html", form=form, connection=connection)
@@ -119,18 +123,19 @@ def update() -> ResponseReturnValue:
     return redirect(url_for("quickbooks.show"), 303)
 
 
-def _connection() -> Connection:
-    live = session().scalar(
-        select(Connection)
-        .where(
-            Connection.organization_id == firm().id,
-            Connection.status != ConnectionStatus.DISCONNECTED,
-        )
-        .with_for_update(key_share=True, of=Connection)
+def _nothing_to_choose() -> ResponseReturnValue:
+    flash("Connect QuickBooks first: then there is something to choose from.")
+    return redirect(url_for("quickbooks.show"))
+
+
+def _connection(*, locked: bool = False) -> Connection | None:
+    live = select(Connection).where(
+        Connection.organization_id == firm().id,
+        Connection.status != ConnectionStatus.DISCONNECTED,
     )
-    if live is None:
-        abort(404)
-    return live
+    if locked:
+        live = live.with_for_update(key_share=True, of=Connection)
+    return session().scalar(live)
 
 
 # --- QuickBooks settings check --------------------------------------------------------------------

@@ -86,7 +86,7 @@ def _failed(entry_id: int) -> Entry | None:
 
 def _solved(entry_id: int) -> ResponseReturnValue:
     flash("This was solved meanwhile.")
-    return redirect(_address(own(Entry, entry_id)), 303)
+    return redirect(_address(own(Entry, entry_id)))
 
 
 def _address(entry: Entry) -> str:

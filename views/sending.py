@@ -71,7 +71,7 @@ def _count(number: int, what: str) -> str:
 def _nothing_to_send(invoice: Invoice) -> ResponseReturnValue:
     reason = "it is void" if invoice.voided_at else "it was sent, or QuickBooks is not connected"
     flash(f"Invoice {invoice.number} can't be sent by hand: {reason}.", "warn")
-    return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+    return redirect(url_for("invoices.show", invoice_id=invoice.id))
 
 
 def _connection() -> Connection | None:
