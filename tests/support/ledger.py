@@ -56,6 +56,7 @@ class Ledger:
     calls: list[Sent] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)  # record → remote id
+    latest: dict[str, Arrival] = field(default_factory=dict)  # record → what was booked last
     lock: threading.Lock = field(default_factory=threading.Lock)
     limits: Limits = UNLIMITED
 
@@ -97,7 +98,8 @@ class Ledger:
             return failure
         with self.lock:
             if sent.method == "GET":
-                return Answer(200, json.dumps(self.held))
+                found = {name: [id_, self._shown(name)] for name, id_ in self.held.items()}
+                return Answer(200, json.dumps(found))
             if sent.request_id not in self.answers:
                 self.answers[sent.request_id] = json.dumps(self._book(sent))
             body = self.answers[sent.request_id]
@@ -110,6 +112,7 @@ class Ledger:
                 booked.append(None)
                 continue
             self.arrivals.append(Arrival(name, intent, payload))
+            self.latest[name] = self.arrivals[-1]
             if intent == "create":
                 assert name not in self.held, f"{name} was created twice"
                 self.held[name] = f"the {name} over there"
@@ -133,16 +136,32 @@ class Ledger:
                 )
         return Reading(outcomes)
 
-    def _read_look_up(self, sent: Sent, held: dict[str, str]) -> Reading:
+    def _shown(self, name: str) -> str | None:
+        """What a look-up sees of a record: None when it was there before we booked anything."""
+        latest = self.latest.get(name)
+        return _digest(latest.intent == "void", latest.payload) if latest else None
+
+    def _read_look_up(self, sent: Sent, found: dict[str, tuple[str, str | None]]) -> Reading:
+        """It is there as we want it, or is there and still to be written, or is not there."""
         outcomes: dict[int, Outcome] = {}
         for item in sent.items:
-            name = _name(sent.due[item.entry_id].record)
-            found = Synced(Remote(held[name], "0")) if name in held else None
-            outcomes[item.entry_id] = found or Learned({"checked": True})
+            due = sent.due[item.entry_id]
+            id_, shown = found.get(_name(due.record), (None, None))
+            wanted = _digest(due.operation == Operation.VOID, due.payload)
+            if id_ is None:
+                outcomes[item.entry_id] = Learned({"checked": True})
+            elif shown in (None, wanted):
+                outcomes[item.entry_id] = Synced(Remote(id_, "0"))
+            else:
+                outcomes[item.entry_id] = Learned({"checked": True}, Remote(id_, "0"))
         return Reading(outcomes)
 
     def creates(self) -> list[str]:
         return [arrival.record for arrival in self.arrivals if arrival.intent == "create"]
+
+
+def _digest(is_void: bool, payload: Json) -> str:
+    return json.dumps([is_void, payload], sort_keys=True)
 
 
 def _name(record: Record) -> str:
