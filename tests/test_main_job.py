@@ -77,6 +77,23 @@ def test_rule_16_the_main_job_reads_nothing(office: Office) -> None:
     assert office.calls("GET") == []
 
 
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_rule_16_a_thousand_invoices_of_known_customers_read_nothing(office: Office) -> None:
+    leads = [new_lead(office.firm, f"Customer {number}") for number in range(20)]
+    office.save(*leads)
+    office.drain()
+    office.simulator.clear_journal()
+    office.save(
+        *(new_invoice(office.firm, leads[n % 20], number=str(20_000 + n)) for n in range(1_000))
+    )
+    office.drain(rounds=400)
+    assert {state for _, state in office.states()} == {"synced"}
+    assert office.calls("GET") == []
+    numbers = {int(invoice["DocNumber"]) for invoice in office.books("Invoice")}
+    assert numbers >= set(range(20_000, 21_000))
+
+
 def test_a_changed_email_changes_the_one_customer(office: Office) -> None:
     lead = new_lead(office.firm, email="old@greenlawn.example")
     office.save(lead)
