@@ -20,6 +20,7 @@ from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import Engine, event, text
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
 from sqlalchemy.orm import Session, SessionTransaction, UOWTransaction
+from sqlalchemy.orm.util import identity_key
 
 from db import Sessions
 from models.sales import (
@@ -45,6 +46,7 @@ log = logging.getLogger("dunahub.capture")
 _WAKES = "outbox.lanes_to_wake"  # lanes that got entries in this transaction
 _OWN = "outbox.entries_of_this_transaction"  # record → entry number
 _NEW = "outbox.new_entries"  # their numbers, told in the log once they are committed
+_SUMMED = "outbox.invoices_summed_by_this_flush"
 _ALLOWED = "outbox.flush_is_captured"  # on the connection, while a captured flush runs
 
 
@@ -69,10 +71,10 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
 
     @event.listens_for(sessions, "after_flush_postexec")
     def forget_old_sums(session: Session, _flush: UOWTransaction) -> None:
-        for item in list(session.identity_map.values()):
-            if isinstance(item, Invoice) and item.id in session.info.get("outbox.summed", ()):
-                session.expire(item, ["subtotal", "tax_amount", "total", "paid_amount", "revision"])
-        session.info.pop("outbox.summed", None)
+        for key in session.info.pop(_SUMMED, ()):
+            if invoice := session.identity_map.get(identity_key(Invoice, key)):
+                sums = ["subtotal", "tax_amount", "total", "paid_amount", "revision"]
+                session.expire(invoice, sums)
 
     @event.listens_for(sessions, "after_transaction_end")
     def end(session: Session, transaction: SessionTransaction) -> None:
@@ -123,7 +125,7 @@ def _compute_sums(session: Session) -> None:
     }
     if touched:
         recalculate(session, touched)
-        session.info["outbox.summed"] = touched
+        session.info[_SUMMED] = touched
 
 
 def _changed_records(session: Session) -> dict[RecordType, list[int]]:
