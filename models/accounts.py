@@ -86,6 +86,15 @@ class User(Base):
         return self.role == Role.OWNER
 
 
+class EndedSession(Base):
+    """A session that was signed out of: a copy of its cookie, made before, opens nothing."""
+
+    __tablename__ = "ended_sessions"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of what the cookie holds
+    ended_at: Mapped[CreatedAt]
+
+
 class AuditEvent(Base):
     """Who did what, when and why. Only ever inserted: the database refuses anything else."""
 

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from app import create_app
 from config import Config
-from models.accounts import AuditEvent, Invitation, Role, Tally, User
+from models.accounts import AuditEvent, EndedSession, Invitation, Role, Tally, User
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm
 from tests.support.visitor import PASSWORD, Visitor, new_person
@@ -123,6 +123,25 @@ def test_sign_out_everywhere_ends_what_was_stolen(app: Flask, firm: int) -> None
     here.open("/account").submit(press="Sign out everywhere")
     for visitor in (here, there):
         assert visitor.open("/leads").path == "/sign-in"
+
+
+def test_signing_out_ends_a_copy_of_the_cookie_and_no_other_session(
+    app: Flask, firm: int, session: Session
+) -> None:
+    here, there, thief = Visitor(app).sign_in(ANA), Visitor(app).sign_in(ANA), Visitor(app)
+    copied = here.client.get_cookie("dunahub")
+    assert copied
+    thief.client.set_cookie("dunahub", copied.value)
+    assert thief.open("/leads").path == "/leads"
+    session.execute(
+        insert(EndedSession).values(digest="old", ended_at=text("now() - interval '29 days'"))
+    )
+    session.commit()
+    here.post("/sign-out")
+    thief.client.set_cookie("dunahub", copied.value)
+    assert thief.open("/leads").path == "/sign-in"
+    assert there.open("/leads").path == "/leads"
+    assert len(session.scalars(select(EndedSession.digest)).all()) == 1  # the old one is swept
 
 
 def test_a_new_password_ends_every_other_session(app: Flask, firm: int) -> None:

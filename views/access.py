@@ -4,8 +4,11 @@ Every route is closed to strangers unless it is marked `public`. Beyond that eac
 behind one of the doors below, so that a new view cannot forget to ask.
 """
 
+import hashlib
+import secrets
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
@@ -14,18 +17,20 @@ from flask import Flask, abort, current_app, g, redirect, request, url_for
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user, login_user, logout_user
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.accounts import AuditEvent, Organization, User
+from models.accounts import AuditEvent, EndedSession, Organization, User
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Model = TypeVar("Model")
 
 FRESH = 30 * 60  # seconds since the password was typed
+LONGEST_SESSION = timedelta(days=14)  # without use
 
 login_manager = LoginManager()
 
@@ -78,12 +83,15 @@ def step_out() -> None:
 
 
 def load_user(session_id: str) -> User | None:
-    """The signed-in person, unless they were signed out everywhere since."""
+    """The signed-in person, unless this session, or all of theirs, ended since."""
     key, _, version = session_id.partition(":")
     if not key.isdigit() or not version.isdigit():
         return None
     user = session().get(User, int(key))
     if user is None or user.session_version != int(version):
+        return None
+    name = cookie.get("session")
+    if name is None or session().get(EndedSession, _digest(name)) is not None:
         return None
     g.signed_in_as = {"user": user.id, "organization": user.organization_id}  # for the log
     return user
@@ -93,13 +101,24 @@ def sign_in(user: User) -> None:
     """Begins a session of its own: nothing of what the browser held before lives on."""
     cookie.clear()
     cookie.permanent = True
+    cookie["session"] = secrets.token_urlsafe(16)
     cookie["signed_in_at"] = int(time.time())
     login_user(user)
 
 
 def sign_out() -> None:
+    """Ends the session, here and in every copy of its cookie, once the caller commits."""
+    # Copies that are older than the longest session are refused by the date they carry.
+    too_old = EndedSession.ended_at < func.now() - 2 * LONGEST_SESSION
+    session().execute(delete(EndedSession).where(too_old))
+    ended = insert(EndedSession).values(digest=_digest(cookie["session"]))
+    session().execute(ended.on_conflict_do_nothing())
     logout_user()
     cookie.clear()
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def person() -> User:

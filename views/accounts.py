@@ -125,8 +125,8 @@ def _count_guess(user: User) -> None:
 @accounts.post("/sign-out")
 def leave() -> ResponseReturnValue:
     note("account.signed_out", organization_id=person().organization_id)
-    session().commit()
     sign_out()
+    session().commit()
     flash("You are signed out.")
     return redirect(url_for("accounts.show_sign_in"), 303)
 
@@ -180,8 +180,8 @@ def sign_out_everywhere() -> ResponseReturnValue:
     user = person()
     user.session_version += 1
     note("account.signed_out_everywhere", organization_id=user.organization_id)
-    session().commit()
     sign_out()
+    session().commit()
     flash("You are signed out everywhere.")
     return redirect(url_for("accounts.show_sign_in"), 303)
 

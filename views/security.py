@@ -5,7 +5,6 @@ import logging
 import re
 import secrets
 import time
-from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from werkzeug.routing import IntegerConverter
 
 from config import Config
 from views import tallies  # noqa: F401  (the store of "tallies://")
-from views.access import dunahub
+from views.access import LONGEST_SESSION, dunahub
 
 SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
 LARGEST_FORM = 2 * 1024 * 1024
@@ -67,7 +66,7 @@ def register(app: Flask) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",  # Intuit sends people back to us by a link
         SESSION_COOKIE_SECURE=config.secure_cookies,
-        PERMANENT_SESSION_LIFETIME=timedelta(days=14),
+        PERMANENT_SESSION_LIFETIME=LONGEST_SESSION,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form left open overnight still saves
         MAX_CONTENT_LENGTH=LARGEST_FORM,
         MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
