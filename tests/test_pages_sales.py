@@ -273,6 +273,16 @@ def test_more_lines_than_the_form_has_come_with_add_lines_and_nothing_is_lost(
     assert invoice.memo == "Thanks"
 
 
+@pytest.mark.parametrize("path", ["/invoices/new", "/proposals/new", "/jobs/new"])
+def test_enter_in_a_form_with_lines_presses_a_button_that_saves(
+    ana: Visitor, session: Session, firm: int, path: str
+) -> None:
+    lead_id = saved(session, new_lead(firm))
+    buttons = ana.open(f"{path}?lead={lead_id}").page.select("main form[method=post] button")
+    assert not buttons[0].get("name")  # the first of a form is what Enter presses
+    assert [one["name"] for one in buttons if one.get("name")] == ["add_rows"]
+
+
 def test_a_line_is_removed_and_one_is_added(ana: Visitor, session: Session, firm: int) -> None:
     lines = [new_line(firm, "One"), new_line(firm, "Two", position=2)]
     invoice_id = saved(session, new_invoice(firm, new_lead(firm), lines))
