@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from flask import Flask
 from sqlalchemy import Engine as Database
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 from sqlalchemy.orm import Session
 
 import logs
@@ -65,7 +65,7 @@ def create_app(config: Config | None = None) -> Flask:
     database = make_engine(config.database_url)
     sessions = make_sessions(database)
     attach(sessions, wake=scheduler.wake)
-    _refuse_demo_accounts(config, sessions)
+    _refuse_unfit_database(config, sessions)
     app.extensions["dunahub"] = DunaHub(config, database, sessions, QuickBooks(sessions, config))
     app.config["SECRET_KEY"] = config.secret_key
     views.register(app)
@@ -75,10 +75,17 @@ def create_app(config: Config | None = None) -> Flask:
     return app
 
 
-def _refuse_demo_accounts(config: Config, sessions: Sessions) -> None:
+def _refuse_unfit_database(config: Config, sessions: Sessions) -> None:
     if config.environment == "simulator":
         return
     with sessions() as session:
+        # What was sent is known from what was committed: a commit that a crash forgets sends twice.
+        keeps = session.scalar(text("SELECT current_setting('synchronous_commit') <> 'off'"))
+        if config.environment == "production" and not keeps:
+            raise BadConfig(
+                "The database of DATABASE_URL runs with synchronous_commit = off: after a crash it"
+                " would forget what was sent to QuickBooks. Set it to on."
+            )
         if _has_users(session) and session.scalar(
             select(User.id).where(User.email.in_(DEMO_EMAILS))
         ):

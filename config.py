@@ -43,7 +43,7 @@ class Config:
     drainers: int  # threads that drain lanes, per process
     proxies: int  # in front of us, whose word on a visitor's address is believed
     metrics_token: str = field(repr=False)  # "": /metrics answers this machine only
-    payments_webhook_secret: str = field(repr=False)  # "": no payment processor may knock
+    payments_webhook_secrets: tuple[str, ...] = field(repr=False)  # (): no processor may knock
     smtp_url: str = field(repr=False)  # "": nobody is told anything by e-mail
     mail_from: str
     operators: tuple[str, ...]  # e-mail addresses of whoever runs this
@@ -53,7 +53,7 @@ class Config:
         """Every value that must never be seen anywhere."""
         in_addresses = (urlsplit(url).password for url in (self.database_url, self.smtp_url))
         secrets = [self.secret_key, *self.token_keys, self.client_secret, self.metrics_token]
-        secrets.append(self.payments_webhook_secret)
+        secrets += self.payments_webhook_secrets
         secrets += [unquote(password) for password in in_addresses if password]
         return tuple(filter(None, secrets))
 
@@ -87,7 +87,7 @@ class Config:
             drainers=read.count("DRAINERS", 4),
             proxies=read.count("PROXIES", 0, least=0),
             metrics_token=read.secret("METRICS_TOKEN", ""),
-            payments_webhook_secret=read.secret("PAYMENTS_WEBHOOK_SECRET", ""),
+            payments_webhook_secrets=read.secrets("PAYMENTS_WEBHOOK_SECRET"),
             smtp_url=read.secret("SMTP_URL", ""),
             mail_from=read.text("MAIL_FROM", ""),
             operators=read.addresses("OPERATORS"),
@@ -144,9 +144,7 @@ class Config:
             len(self.metrics_token) < 16 or _is_guessable(self.metrics_token)
         ):
             raise BadConfig("METRICS_TOKEN can be guessed: use at least 16 random characters.")
-        if self.payments_webhook_secret and (
-            len(self.payments_webhook_secret) < 32 or _is_guessable(self.payments_webhook_secret)
-        ):
+        if any(len(each) < 32 or _is_guessable(each) for each in self.payments_webhook_secrets):
             raise BadConfig(
                 "PAYMENTS_WEBHOOK_SECRET can be guessed: use at least 32 random characters."
             )
@@ -214,6 +212,10 @@ class _Reader:
         if any("@" not in each for each in found):
             raise BadConfig(f"{name} must hold e-mail addresses, separated by commas.")
         return found
+
+    def secrets(self, name: str) -> tuple[str, ...]:
+        """One, or while it is being changed two: the other side need not switch in our second."""
+        return tuple(each.strip() for each in self.secret(name, "").split(",") if each.strip())
 
     def token_keys(self, name: str) -> tuple[str, ...]:
         keys = tuple(key.strip() for key in self.secret(name).split(","))

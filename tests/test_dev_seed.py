@@ -1,7 +1,7 @@
 """The demo organizations of bin/dev."""
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select, text
 
 from app import create_app
 from config import BadConfig, Config
@@ -32,18 +32,39 @@ def test_a_database_in_use_is_left_alone(database_url: str, sessions: Sessions) 
         assert session.scalar(select(func.count()).select_from(Organization)) == 3
 
 
+REAL = {
+    "QUICKBOOKS_ENVIRONMENT": "sandbox",
+    "QUICKBOOKS_CLIENT_ID": "an-app",
+    "QUICKBOOKS_CLIENT_SECRET": "9a7c1e5f3b8d2460",
+    "SECRET_KEY": "kR7vQ2xW9mZ4pT6yB1nC8sD3fG5hJ0aL",
+}
+
+
 def test_no_real_company_is_served_while_a_demo_account_is_there(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OAUTHLIB_INSECURE_TRANSPORT")
-    real = {
-        "QUICKBOOKS_ENVIRONMENT": "sandbox",
-        "QUICKBOOKS_CLIENT_ID": "an-app",
-        "QUICKBOOKS_CLIENT_SECRET": "9a7c1e5f3b8d2460",
-        "SECRET_KEY": "kR7vQ2xW9mZ4pT6yB1nC8sD3fG5hJ0aL",
-    }
-    config = Config.from_environ(environ | real)
+    config = Config.from_environ(environ | REAL)
     create_app(config).extensions["dunahub"].database.dispose()
     seed_once(config.database_url)
     with pytest.raises(BadConfig, match="demo accounts"):
         create_app(config)
+
+
+def test_production_is_not_served_from_a_database_that_forgets_commits(
+    environ: dict[str, str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OAUTHLIB_INSECURE_TRANSPORT")
+    production = {"QUICKBOOKS_ENVIRONMENT": "production", "BASE_URL": "https://dunahub.example"}
+    config = Config.from_environ(environ | REAL | production)
+    for setting in ("on", "off"):
+        with engine.begin() as connection:
+            database = connection.scalar(text("SELECT current_database()"))
+            connection.execute(
+                text(f"ALTER DATABASE {database} SET synchronous_commit = {setting}")
+            )
+        if setting == "on":
+            create_app(config).extensions["dunahub"].database.dispose()
+            continue
+        with pytest.raises(BadConfig, match="synchronous_commit = off"):
+            create_app(config)

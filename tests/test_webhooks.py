@@ -15,6 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from app import create_app
+from config import Config
 from models.accounts import AuditEvent
 from models.sales import Invoice, Payment, RecordType
 from tests.support.firm import (
@@ -215,6 +217,18 @@ def test_clocks_may_differ_by_minutes(
     processor: Processor, invoice: Invoice, seconds_ago: float
 ) -> None:
     assert processor.tell(event_for(invoice), seconds_ago=seconds_ago).status_code == 200
+
+
+def test_while_the_secret_is_changed_either_is_good(
+    environ: dict[str, str], invoice: Invoice
+) -> None:
+    new = "N7xQ4bV9mK2tR6wY1cZ8pL3sD5gH0jFa"
+    app = create_app(Config.from_environ(environ | {"PAYMENTS_WEBHOOK_SECRET": f"{SECRET}, {new}"}))
+    body = event_for(invoice)
+    for secret in (SECRET, new):
+        assert Processor(app).tell(body, secret=secret).status_code == 200
+    assert Processor(app).tell(body, secret=f"{SECRET}, {new}").status_code == 401
+    app.extensions["dunahub"].database.dispose()
 
 
 def test_a_forged_signature_is_refused(

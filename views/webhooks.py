@@ -70,12 +70,12 @@ class Event:
 @webhooks.post("/payments")
 @public
 def receive_payment() -> Response:
-    secret = dunahub().config.payments_webhook_secret
-    if not secret:
+    secrets = dunahub().config.payments_webhook_secrets
+    if not secrets:
         abort(404)
     request.max_content_length = LARGEST
     body = request.get_data(cache=False)
-    _judge_signature(request.headers.get("DunaHub-Signature", ""), body, secret)
+    _judge_signature(request.headers.get("DunaHub-Signature", ""), body, secrets)
     event = _event(body)
     invoice = _locked_invoice(event)
     payment = _recorded(event, invoice) or _record(event, invoice)
@@ -97,11 +97,12 @@ def refuse_size(_error: RequestEntityTooLarge) -> tuple[Response, int]:
 # --- Is it theirs, and is it now ------------------------------------------------------------------
 
 
-def _judge_signature(header: str, body: bytes, secret: str) -> None:
+def _judge_signature(header: str, body: bytes, secrets: tuple[str, ...]) -> None:
     parts = _SIGNATURE.fullmatch(header)
     if parts is None:
         raise Refused(401, "DunaHub-Signature must be t=<unix seconds>,v1=<64 hex digits>.")
-    if not hmac.compare_digest(parts[2], signature(secret, parts[1], body)):
+    fitting = [hmac.compare_digest(parts[2], signature(each, parts[1], body)) for each in secrets]
+    if not any(fitting):
         raise Refused(401, "The signature does not fit this body and time.")
     if abs(time.time() - int(parts[1])) > WINDOW:
         raise Refused(401, "The signature is older or newer than five minutes. Sign it again.")
