@@ -1,10 +1,12 @@
 """What every answer carries, and what every form must: headers, CSRF token, bounded sign-ins."""
 
+import gzip
 import hashlib
 import logging
 import re
 import secrets
 import time
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,7 @@ def register(app: Flask) -> None:
     csrf.init_app(app)
     limiter.init_app(app)
     app.after_request(protect)
+    app.after_request(squeeze)
     app.after_request(tell)
     app.url_defaults(_version_static_files)
 
@@ -149,6 +152,27 @@ def content_policy(config: Config) -> str:
         "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none';"
         f" form-action 'self' {intuit}"
     )
+
+
+SQUEEZED = {"text/css", "text/javascript", "image/svg+xml"}
+
+
+def squeeze(response: Response) -> Response:
+    """Sends our static files compressed: a third of the bytes. Never a page: the length of what is
+    compressed together with a secret tells about it."""
+    if request.endpoint != "static" or response.mimetype not in SQUEEZED:
+        return response
+    response.vary.add("Accept-Encoding")
+    if response.status_code == 200 and request.accept_encodings["gzip"]:
+        response.direct_passthrough = False
+        response.set_data(_squeezed(response.get_data()))
+        response.content_encoding = "gzip"
+    return response
+
+
+@lru_cache(maxsize=64)  # there are about a dozen files
+def _squeezed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)
 
 
 _versions: dict[str, str] = {}
