@@ -21,7 +21,7 @@ from db import Sessions
 from outbox.company import Company
 from outbox.poller import Poller
 from outbox.prune import prune
-from outbox.watchdog import release_forgotten_waiters
+from outbox.watchdog import mend_times, release_forgotten_waiters
 
 log = structlog.get_logger()
 
@@ -45,10 +45,12 @@ class Engine:
     ) -> None:
         self._config = config
         self._poller = Poller(sessions, company, config)
+        times = {"lease": config.lease, "resend_after": config.resend_after}
         self._jobs = (
             *jobs,
             Job("prune", timedelta(hours=6), lambda: prune(sessions)),
             Job("waiters", timedelta(minutes=5), lambda: release_forgotten_waiters(sessions)),
+            Job("times", timedelta(minutes=5), lambda: mend_times(sessions, **times)),
         )
         self._scheduler = self._new_scheduler()
         self._stopping = threading.Event()

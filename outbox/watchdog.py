@@ -1,14 +1,22 @@
-"""Finds waiters that nobody will release. There should never be one; each is counted."""
+"""Finds what should never be: waiters that nobody will release, and times from the future."""
+
+from datetime import timedelta
 
 import structlog
 from prometheus_client import Counter
 from sqlalchemy import text
 
 from db import Sessions
+from outbox.retry import LONGEST_DELAY
 
 FORGOTTEN = Counter(
     "dunahub_outbox_forgotten_waiters_total",
     "Entries found waiting for a record that had arrived: must stay 0",
+)
+
+SET_BACK = Counter(
+    "dunahub_outbox_clock_set_back_total",
+    "Times the database's clock was found to have gone back",
 )
 
 log = structlog.get_logger()
@@ -42,3 +50,65 @@ def release_forgotten_waiters(sessions: Sessions) -> int:
         FORGOTTEN.inc(len(found))
         log.error("entries were waiting for records that had arrived", entries=found)
     return len(found)
+
+
+# --- A clock that went back -----------------------------------------------------------------------
+
+_LANES_OF_THE_FUTURE = text(
+    """
+    UPDATE outbox_lanes
+    SET lease_until = CASE WHEN lease_until > now() + :ahead THEN now() ELSE lease_until END,
+        pause_until = CASE WHEN pause_until > now() + :ahead THEN NULL ELSE pause_until END,
+        pause_reason = CASE WHEN pause_until > now() + :ahead THEN NULL ELSE pause_reason END,
+        next_call_at = CASE WHEN next_call_at > now() + :ahead THEN NULL ELSE next_call_at END,
+        next_batch_at = CASE WHEN next_batch_at > now() + :ahead THEN NULL ELSE next_batch_at END
+    WHERE greatest(lease_until, pause_until, next_call_at, next_batch_at) > now() + :ahead
+    RETURNING id
+    """
+)
+
+# When it went out cannot be told any more, so it counts as old: looked up before it goes again.
+_DISPATCHES_OF_THE_FUTURE = text(
+    """
+    UPDATE outbox_dispatches AS dispatch SET created_at = now() - interval '1 day'
+    FROM outbox_dispatch_items AS item
+    WHERE item.outcome IS NULL AND item.dispatch_id = dispatch.id
+      AND dispatch.created_at > now() + :ahead
+    RETURNING dispatch.id
+    """
+)
+
+# QuickBooks may be at work on what is out, so nothing goes again before `RESEND_AFTER`.
+_ENTRIES_OF_THE_FUTURE = text(
+    """
+    UPDATE outbox AS entry SET available_at = now() + :resend_after
+    FROM outbox_lanes AS lane
+    WHERE entry.lane_id = lane.id AND entry.state = 'pending' AND entry.waits_for_type IS NULL
+      AND entry.available_at > now() + :ahead
+    RETURNING entry.id
+    """
+)
+
+
+def mend_times(sessions: Sessions, *, lease: timedelta, resend_after: timedelta) -> int:
+    """After the database's clock went back: brings times from the future to now.
+
+    Without it a lease or a retry from before would last as long as the clock went back. Says how
+    many rows it mended; none of them carries a time so far ahead while the clock is right.
+    """
+    ahead = LONGEST_DELAY + 2 * lease + resend_after
+    with sessions.begin() as session:
+        times = {"ahead": ahead, "resend_after": resend_after}
+        lanes = session.execute(_LANES_OF_THE_FUTURE, {"ahead": ahead}).all()
+        dispatches = session.execute(_DISPATCHES_OF_THE_FUTURE, {"ahead": ahead}).all()
+        entries = session.execute(_ENTRIES_OF_THE_FUTURE, times).all()
+    found = len(lanes) + len(dispatches) + len(entries)
+    if found:
+        SET_BACK.inc()
+        log.error(
+            "the database's clock went back; times of before are brought to now",
+            lanes=len(lanes),
+            dispatches=len(dispatches),
+            entries=len(entries),
+        )
+    return found
