@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +70,13 @@ class Server:
 
 
 @contextmanager
-def running_postgres(folder: Path, *, throwaway: bool = False) -> Iterator[Server]:
+def running_postgres(
+    folder: Path, *, throwaway: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """A server on `folder`, made there the first time. Ends with the block or this process."""
     folder = folder.expanduser().resolve()
     account = _account()
-    settings = SETTINGS | (THROWAWAY if throwaway else {})
+    settings = {**SETTINGS, **(THROWAWAY if throwaway else {}), **(settings or {})}
     if not (folder / "PG_VERSION").exists():
         _make(folder, account)
     _stop_leftover(folder)

@@ -1,0 +1,57 @@
+"""PgQueuer as a contestant.
+
+Its asyncpg driver on a pool, LISTEN/NOTIFY on, on uvloop as its own command does. `BATCH` is how
+many jobs it claims at once; how many run at once is limited by the job, where that matters.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import asyncpg
+from pgqueuer import PgQueuer, Queries
+from pgqueuer.models import Job
+
+from benchmarks.peers import WORKERS, plain
+from benchmarks.workers import end_with_the_benchmark, ready_and_told
+from models.base import Json
+
+LEFT = "SELECT count(*) FROM pgqueuer"
+
+
+def install(url: str) -> None:
+    """Makes its tables."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(plain(url))
+        await Queries.from_asyncpg_connection(connection).install()
+        await connection.close()
+
+    asyncio.run(run())
+
+
+def fill(url: str, entrypoint: str, jobs: Sequence[Json]) -> None:
+    """Enqueues these jobs, by its call for many at once."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(plain(url))
+        payloads: list[bytes | None] = [json.dumps(job).encode() for job in jobs]
+        await Queries.from_asyncpg_connection(connection).enqueue(
+            [entrypoint] * len(jobs), payloads, [0] * len(jobs)
+        )
+        await connection.close()
+
+    asyncio.run(run())
+
+
+async def work(url: str, batch: int) -> None:
+    async with asyncpg.create_pool(plain(url), min_size=WORKERS + 2, max_size=WORKERS + 2) as pool:
+        queue = PgQueuer.from_asyncpg_pool(pool)
+
+        @queue.entrypoint("nothing")
+        async def nothing(_job: Job) -> None:
+            pass
+
+        ready_and_told()
+        end_with_the_benchmark()
+        await queue.run(batch_size=batch)
