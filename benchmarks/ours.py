@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from cryptography.fernet import Fernet
 from sqlalchemy.orm import Session
 
+import logs
 from benchmarks.workers import told
 from config import Config
 from db import Sessions, make_engine, make_sessions
@@ -86,6 +87,7 @@ class Nothing:
 
 def drain_to_nothing() -> None:
     config = Config.from_environ()
+    logs.configure()
     engine = Engine(make_sessions(make_engine(config.database_url)), Nothing(), config)
     for _ in told():
         engine.start()

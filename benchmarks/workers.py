@@ -1,20 +1,24 @@
 """Contestants run as processes of their own, one at a time, and speak with the benchmark in lines.
 
 A worker says `ready` when it has imported and connected, begins when it is told something, and
-ends when its standard input does: it cannot outlive the benchmark.
+ends when its standard input does: it cannot outlive the benchmark. Its own output is kept, and
+shown when it fails.
 """
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from development.stack import ROOT
+from models.base import Json
 
-READY = "ready"
+WORDS = "BENCHMARK_WORDS"  # the descriptor a worker speaks through, beside its own output
 STOP_WITHIN = 20.0  # seconds
 
 
@@ -25,16 +29,23 @@ class WorkerFailed(Exception):
 class Worker:
     """The benchmark's side."""
 
-    def __init__(self, module: str, *arguments: str, environ: Mapping[str, str]) -> None:
-        self.module = module
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, **environ},
-        )
+    def __init__(self, command: tuple[str, ...], environ: dict[str, str], log: Path) -> None:
+        self.name = " ".join(command)
+        self.log = log
+        hears, speaks = os.pipe()
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=[speaks],
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, **environ, WORDS: str(speaks)},
+            )
+        os.close(speaks)
+        self._words = os.fdopen(hears)
 
     @property
     def pid(self) -> int:
@@ -44,54 +55,59 @@ class Worker:
         assert self._process.stdin is not None
         print(json.dumps(words), file=self._process.stdin, flush=True)
 
-    def hear(self) -> str:
-        """The worker's next line. Raises WorkerFailed when there is none to come."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+    def hear(self) -> Json:
+        """The worker's next words. Raises WorkerFailed when there are none to come."""
+        line = self._words.readline()
         if not line:
-            raise WorkerFailed(f"{self.module} ended with {self._process.wait()}")
-        return line.strip()
+            self._process.wait()
+            self.assert_alive()
+        words: Json = json.loads(line)
+        return words
 
     def assert_alive(self) -> None:
         if self._process.poll() is not None:
-            raise WorkerFailed(f"{self.module} ended with {self._process.returncode}")
+            told = self.log.read_text(errors="replace")[-3000:]
+            raise WorkerFailed(f"{self.name} ended with {self._process.returncode}:\n{told}")
 
     def stop(self) -> None:
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.close()
         try:
             self._process.wait(STOP_WITHIN)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._words.close()
 
 
 @contextmanager
-def running_worker(module: str, *arguments: str, **environ: str) -> Iterator[Worker]:
-    """A worker that has said that it is ready."""
-    worker = Worker(module, *arguments, environ=environ)
-    try:
-        while worker.hear() != READY:
-            pass
-        yield worker
-    finally:
-        worker.stop()
+def running_worker(*command: str, **environ: str) -> Iterator[Worker]:
+    """A worker that is ready: `running_worker("benchmarks.ours", "nothing", DATABASE_URL=…)`."""
+    with tempfile.TemporaryDirectory(prefix="dunahub-benchmark-") as folder:
+        worker = Worker(command, environ, Path(folder) / "log")
+        try:
+            worker.hear()
+            yield worker
+        finally:
+            worker.stop()
 
 
 # --- The worker's side --------------------------------------------------------------------------
 
 
-def told() -> Iterator[dict[str, object]]:
-    """What the benchmark says, until it is done with us."""
-    print(READY, flush=True)
+def say(**words: object) -> None:
+    os.write(int(os.environ[WORDS]), json.dumps(words).encode() + b"\n")
+
+
+def told() -> Iterator[Json]:
+    """Says that we are ready; then what the benchmark says, until it is done with us."""
+    say(ready=True)
     for line in sys.stdin:
-        words: dict[str, object] = json.loads(line)
+        words: Json = json.loads(line)
         yield words
 
 
-def ready_and_told() -> dict[str, object]:
+def ready_and_told() -> Json:
     """Says that we are ready and waits for the word to begin."""
     return next(told())
 
