@@ -51,6 +51,9 @@ class DunaHub:
             Job("keep-alive", timedelta(hours=1), lambda: tokens.keep_alive_due(sessions, config)),
             Job("facts", timedelta(hours=1), lambda: facts.refresh_due(sessions, config)),
             Job("customers", timedelta(hours=1), lambda: directory.refresh_due(sessions, config)),
+            Job(
+                "directory", timedelta(minutes=1), lambda: directory.read_missing(sessions, config)
+            ),
             Job("notices", timedelta(minutes=1), lambda: post.look_and_tell(sessions, config)),
             Job("probe", timedelta(hours=4), lambda: connections.probe_due(sessions, config)),
         ]

@@ -145,6 +145,13 @@ class Learned:
 
 
 @dataclass(frozen=True)
+class Later:
+    """Nothing is wrong and nothing was asked: looked at again after this long. Spends nothing."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True)
 class Retry:
     """A definite no that may pass by itself. Spends one of the entry's attempts."""
 
@@ -170,7 +177,7 @@ class Unneeded:
     """Nothing has to go out: a void of what was never sent. It and what it undid are superseded."""
 
 
-Outcome = Synced | Learned | Retry | Rejected | Waiting | Unneeded
+Outcome = Synced | Learned | Later | Retry | Rejected | Waiting | Unneeded
 
 
 # --- The company's own trouble ----------------------------------------------------------------

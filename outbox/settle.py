@@ -24,6 +24,7 @@ from outbox.company import (
     Due,
     Fault,
     Hold,
+    Later,
     Learned,
     Outcome,
     Pause,
@@ -309,7 +310,7 @@ def settle_entries(
     _release_newer(
         session,
         lane_id,
-        [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Retry | Waiting)],
+        [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Later | Retry | Waiting)],
     )
     payments = [
         due[entry_id].payload["invoice_id"]
@@ -344,6 +345,8 @@ def _row(entry_id: int, outcome: Outcome, history: Any) -> _Row:
         case Learned(knowledge=knowledge):
             checks = False if knowledge.get("checked") else None
             return _Row(entry_id, keeps_fault=True, knowledge=dict(knowledge), checks=checks)
+        case Later(after=after):
+            return _Row(entry_id, keeps_fault=True, delay=after.total_seconds())
         case Waiting(for_record=record):
             return _Row(entry_id, waits_for_type=record.type, waits_for_id=record.id)
         case Retry(fault=fault):

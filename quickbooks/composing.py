@@ -16,6 +16,7 @@ at hand. Between the two an entry's `knowledge` is the memory of their dialogue:
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import quote_plus
 
@@ -28,6 +29,7 @@ from outbox.company import (
     Due,
     Fault,
     Item,
+    Later,
     Outcome,
     Record,
     Rejected,
@@ -47,6 +49,7 @@ LONGEST_QUESTION = 6000  # of a query as it is sent; gateways cut addresses at a
 _NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
 _SALES_ITEMS = ("Service", "NonInventory", "Inventory")  # what a line can name; not categories
 MOST_SHOWN = 20  # customers of whom one is to be chosen
+DIRECTORY_COMES = timedelta(seconds=30)  # it is read in the background, and looked for this often
 _MINOR = {"minorversion": client.MINOR_VERSION}
 
 
@@ -201,9 +204,12 @@ def _match(due: Due, document: Document, settings: Json) -> _Step | None:
     """A first send beside the company's directory: by e-mail address, then by name.
 
     Exactly one links; several are asked about, and so is one that another lead has, or that has
-    another e-mail address or phone number than ours. None of them creates.
+    another e-mail address or phone number than ours. None of them creates. Before the
+    directory was read nobody can tell: late is better than twice.
     """
-    known: list[Json] = settings.get("customers", [])
+    known: list[Json] | None = settings.get("customers", [])
+    if known is None:
+        return Later(DIRECTORY_COMES)
     email = matching.email_of(document)
     by_email = [one for one in known if email and one["email"] == email]
     by_name = [one for one in known if matching.same_name(one["name"], document["DisplayName"])]

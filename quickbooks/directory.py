@@ -7,7 +7,6 @@ It may be a day old: it decides who a lead may be, and never what is written to 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -19,18 +18,15 @@ from models.outbox import Link
 from models.quickbooks import Connection, ConnectionStatus, Customer
 from models.sales import Lead, RecordType
 from outbox.company import Due
-from quickbooks import matching, tokens
+from quickbooks import facts, matching
 from quickbooks.cleaning import clean_name
-from quickbooks.facts import MOST_ROWS, FactsUnavailable, Reader
+from quickbooks.facts import MOST_ROWS, Reader
 from quickbooks.payloads import NAME_LONGEST
 
 LASTS = timedelta(days=1)
 REMEMBERED = timedelta(days=25)  # Intuit tells of changes within the last 30 days
 OVERLAP = timedelta(hours=1)  # asked for twice, because its clock is not ours
 AT_ONCE = 1000  # rows of one INSERT
-
-log = structlog.get_logger()
-
 
 # --- Reading ------------------------------------------------------------------------------------
 
@@ -61,37 +57,41 @@ def _changes(reader: Reader, since: datetime) -> list[Json] | None:
 
 def refresh_due(sessions: Sessions, config: Config) -> int:
     """Refreshes the directories that are older than a day; says of how many companies."""
+    stale = facts.older_than(sessions, config, Connection.customers_read_at, LASTS)
+    return sum(refresh(sessions, config, connection_id) for connection_id in stale)
+
+
+def read_missing(sessions: Sessions, config: Config) -> int:
+    """Reads the directories that could not be read at connect: new customers wait for them."""
     with sessions() as session:
-        oldest = func.clock_timestamp() - LASTS
-        stale = session.scalars(
+        missing = session.scalars(
             select(Connection.id).where(
                 Connection.status == ConnectionStatus.CONNECTED,
                 Connection.environment == config.environment,
-                or_(Connection.customers_read_at.is_(None), Connection.customers_read_at < oldest),
+                Connection.customers_read_at.is_(None),
             )
         ).all()
-    return sum(refresh(sessions, config, connection_id) for connection_id in stale)
+    return sum(refresh(sessions, config, connection_id) for connection_id in missing)
 
 
 def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
     """Reads what changed, or everything where that is not known. False when it cannot be had."""
     with sessions() as session:
-        known = session.get_one(Connection, connection_id)
-        realm_id, read_at = known.realm_id, known.customers_read_at
+        read_at = session.get_one(Connection, connection_id).customers_read_at
         now = _now(session)
-    try:
-        reader = Reader(config, realm_id, tokens.access_token(sessions, config, connection_id))
-        changes = None
-        if read_at is not None and now - read_at < REMEMBERED:
-            changes = _changes(reader, read_at - OVERLAP)
-        rows = read_all(reader) if changes is None else changes
-    except (tokens.SignedOut, tokens.TokensUnavailable, FactsUnavailable) as problem:
-        log.info("customers not read", connection=connection_id, problem=str(problem))
+    since = read_at - OVERLAP if read_at and now - read_at < REMEMBERED else None
+
+    def read(reader: Reader) -> tuple[list[Json], bool]:
+        changes = _changes(reader, since) if since else None
+        return (read_all(reader), True) if changes is None else (changes, False)
+
+    found = facts.reading(sessions, config, connection_id, read)
+    if found is None:
         return False
     with sessions.begin() as session:
         connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
         if connection is not None:
-            store(session, connection, rows, now, whole=changes is None)
+            store(session, connection, found[0], now, whole=found[1])
     return True
 
 
@@ -144,8 +144,11 @@ def _now(session: Session) -> datetime:
 # --- Matching -----------------------------------------------------------------------------------
 
 
-def candidates(session: Session, lane_id: int, entries: Sequence[Due]) -> list[Json]:
-    """The customers whom these leads may be: those with their e-mail address or their name."""
+def candidates(session: Session, lane_id: int, entries: Sequence[Due]) -> list[Json] | None:
+    """The customers whom these leads may be: those with their e-mail address or their name.
+
+    None as long as the directory could not be read: then nobody can say.
+    """
     leads = [due.payload for due in entries if due.record.type == RecordType.LEAD]
     names = {
         matching.name_key(clean_name(lead["quickbooks_name"] or lead["name"], NAME_LONGEST))
@@ -154,6 +157,9 @@ def candidates(session: Session, lane_id: int, entries: Sequence[Due]) -> list[J
     emails = {email for lead in leads if (email := lead["email"].strip().casefold())}
     if not leads:
         return []
+    was_read = select(Connection.customers_read_at).where(Connection.lane_id == lane_id)
+    if session.scalar(was_read) is None:
+        return None
     found = session.execute(
         select(Customer, Lead.id.label("lead_id"), Lead.name.label("lead_name"))
         .join(Connection, Connection.id == Customer.connection_id)

@@ -6,13 +6,14 @@ when a company is connected: so no invoice ever needs a call of its own for it.
 """
 
 import time
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import structlog
 from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from config import Config
 from db import Sessions
@@ -27,6 +28,7 @@ from quickbooks.payloads import dumps
 FALLBACK_ITEM = "DunaHub services"
 FACTS_LAST = timedelta(days=1)
 READING_MAY_TAKE = 25.0  # seconds, for all of a company's lists: at connect a person waits
+A_JOB_MAY_TAKE = 600.0  # where nobody waits: forty thousand customers are forty slow pages
 MOST_ROWS = 1000  # of one query; longer lists are cut, as no owner chooses from more
 
 # How a payment method of ours is called in most companies, in the order we would choose.
@@ -37,6 +39,8 @@ _METHOD_NAMES = {
 # Where a sale of services is booked, in the order we would choose.
 _INCOME_SUBTYPES = ("ServiceFeeIncome", "SalesOfProductIncome", "OtherPrimaryIncome")
 
+Found = TypeVar("Found")
+
 log = structlog.get_logger()
 
 
@@ -45,13 +49,15 @@ class FactsUnavailable(Exception):
 
 
 class Reader:
-    """Reads one company with one token, under one deadline."""
+    """Reads one company with one token, all of it within so many seconds."""
 
-    def __init__(self, config: Config, realm_id: str, token: str) -> None:
+    def __init__(
+        self, config: Config, realm_id: str, token: str, may_take: float = READING_MAY_TAKE
+    ) -> None:
         self.config = config
         self.realm_id = realm_id
         self.token = token
-        self.deadline = time.monotonic() + READING_MAY_TAKE
+        self.deadline = time.monotonic() + may_take
 
     def get(self, path: str, **query: str) -> Json:
         return self._asked("GET", path, query)
@@ -73,7 +79,7 @@ class Reader:
             self.realm_id,
             self.token,
             client.Call(method, path, asked, body),
-            self.deadline,
+            min(self.deadline, time.monotonic() + READING_MAY_TAKE),
         )
         return _object(answer)
 
@@ -298,32 +304,25 @@ def _tax_mode(preferences: Json) -> str:
 
 def refresh_due(sessions: Sessions, config: Config) -> int:
     """Reads anew the facts that are older than a day; says of how many companies."""
-    with sessions() as session:
-        oldest = func.clock_timestamp() - FACTS_LAST
-        stale = session.scalars(
-            select(Connection.id).where(
-                Connection.status == ConnectionStatus.CONNECTED,
-                Connection.environment == config.environment,
-                or_(Connection.facts_read_at.is_(None), Connection.facts_read_at < oldest),
-            )
-        ).all()
+    stale = older_than(sessions, config, Connection.facts_read_at, FACTS_LAST)
     return sum(refresh(sessions, config, connection_id) for connection_id in stale)
 
 
 def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
     """Reads the facts of one company anew. False when they cannot be had now."""
     with sessions() as session:
-        known = session.get_one(Connection, connection_id)
-        realm_id, chosen = known.realm_id, known.settings
-    try:
-        token = tokens.access_token(sessions, config, connection_id)
-        reader = Reader(config, realm_id, token)
+        chosen = session.get_one(Connection, connection_id).settings
+
+    def read(reader: Reader) -> tuple[Json, Json]:
         facts = read_facts(reader, read_company(reader))
         settings = choose_settings(facts, chosen)
         ensure_fallback_item(reader, facts, settings)
-    except (tokens.SignedOut, tokens.TokensUnavailable, FactsUnavailable) as problem:
-        log.info("facts not read", connection=connection_id, problem=str(problem))
+        return facts, settings
+
+    found = reading(sessions, config, connection_id, read)
+    if found is None:
         return False
+    facts, settings = found
     with sessions.begin() as session:
         connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
         if connection is not None:
@@ -331,6 +330,37 @@ def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
                 settings = choose_settings(facts, connection.settings)  # the owner chose meanwhile
             store(session, connection, facts, settings)
     return True
+
+
+def older_than(
+    sessions: Sessions,
+    config: Config,
+    read_at: InstrumentedAttribute[datetime | None],
+    lasts: timedelta,
+) -> Sequence[int]:
+    """The connected companies of whom something was read longer ago than it lasts, or never."""
+    with sessions() as session:
+        return session.scalars(
+            select(Connection.id).where(
+                Connection.status == ConnectionStatus.CONNECTED,
+                Connection.environment == config.environment,
+                or_(read_at.is_(None), read_at < func.clock_timestamp() - lasts),
+            )
+        ).all()
+
+
+def reading(
+    sessions: Sessions, config: Config, connection_id: int, read: Callable[[Reader], Found]
+) -> Found | None:
+    """What `read` finds in a connected company; None when it cannot be had now."""
+    with sessions() as session:
+        realm_id = session.get_one(Connection, connection_id).realm_id
+    try:
+        token = tokens.access_token(sessions, config, connection_id)
+        return read(Reader(config, realm_id, token, may_take=A_JOB_MAY_TAKE))
+    except (tokens.SignedOut, tokens.TokensUnavailable, FactsUnavailable) as problem:
+        log.info("company not read", connection=connection_id, problem=str(problem))
+        return None
 
 
 def store(session: Session, connection: Connection, facts: Json, settings: Json) -> None:

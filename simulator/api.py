@@ -399,7 +399,7 @@ def _as_call(visit: Visit) -> Call:
         realm=visit.realm,
         entity=visit.entity,
         operation=visit.operation,
-        body=visit.raw.decode("utf-8", "replace"),
+        body=visit.raw.decode("utf-8", "replace") or visit.query.get("query", ""),
     )
 
 

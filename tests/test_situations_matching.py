@@ -17,7 +17,7 @@ from models.sales import Product
 from quickbooks import directory, facts
 from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
-from tests.support.situation import RIVERA, Situation, begin, consent
+from tests.support.situation import RIVERA, SETTINGS, Situation, begin, consent
 
 
 @pytest.fixture
@@ -231,6 +231,37 @@ def test_situation_22_the_directory_costs_a_read_a_thousand_and_then_one_call_a_
     at.drain()
     assert at.link("lead", lead)
     assert at.calls() == []
+
+
+@pytest.mark.parametrize("theirs", [("G. Lawn", "kim@lawn.example"), ("Green Lawn Co", "")])
+def test_situation_22_nobody_is_made_twice_while_the_directory_could_not_be_read(
+    at: Situation, theirs: tuple[str, str]
+) -> None:
+    known = there(at, *theirs)
+    at.simulator.fault(match={"body": "from Customer"}, do={"status": 503})
+    at.connect()
+    lead = at.save_lead(email="kim@lawn.example")
+    invoice = at.save_invoice(lead)
+    at.drain()
+    assert at.calls() == []
+    assert at.states() == ["lead pending", "invoice pending"]
+    assert {entry.attempts for entry in entries_of(at.session)} == {0}
+    assert "We first read which customers QuickBooks has" in at.ana.open(f"/leads/{lead}").panel()
+    assert "We are still reading which customers" in at.ana.open(SETTINGS).text
+    assert directory.read_missing(at.sessions, at.config) == 0
+    at.simulator.clear_faults()
+    assert directory.read_missing(at.sessions, at.config) == 1
+    assert directory.read_missing(at.sessions, at.config) == 0
+    at.calls()
+    at.pass_time()
+    at.drain()
+    assert at.calls() == ["POST invoice"]
+    link = at.link("lead", lead)
+    assert link
+    assert link.remote_id == known
+    assert len(names(at)) == 1
+    assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
+    assert "We are still reading" not in at.ana.open(SETTINGS).text
 
 
 # --- 23 and 24: changed over there ---------------------------------------------------------------

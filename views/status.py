@@ -40,6 +40,7 @@ PAUSES = {
     "throttled": "QuickBooks is busy.",
     "outage": "QuickBooks can't be reached right now.",
 }
+UNREAD = "We first read which customers QuickBooks has, so that none is made twice."
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,13 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     if again_at:
         words = f"Trying again at {spoken_moment(again_at, zone, now)}"
         return Word("retry", words, "warn", again_at, trouble, is_final=False)
-    return Word("clock", "Waiting to send", "busy", since, is_final=False)
+    return Word("clock", "Waiting to send", "busy", since, _why_not_yet(it), is_final=False)
+
+
+def _why_not_yet(it: Situation) -> str | None:
+    """As long as the company's customers are not known, nobody can tell who is new there."""
+    is_new = it.entry.aggregate_type == RecordType.LEAD and it.link is None
+    return UNREAD if is_new and it.connection and not it.connection.customers_read_at else None
 
 
 def _belongs(connection: Connection | None) -> str:
