@@ -53,6 +53,7 @@ class User(Base):
     __table_args__ = (
         CheckConstraint("role IN ('owner', 'member', 'admin')", name="role"),
         CheckConstraint("(role = 'admin') = (organization_id IS NULL)", name="admin_has_no_firm"),
+        CheckConstraint("language IN ('en', 'pt_BR')", name="language"),
         Index("uq_users_email", text("lower(email)"), unique=True),
     )
 
@@ -62,6 +63,7 @@ class User(Base):
     name: Mapped[str]
     password_hash: Mapped[str]
     role: Mapped[str]
+    language: Mapped[str] = mapped_column(server_default="en", default="en")  # see languages.py
     session_version: Mapped[int] = mapped_column(
         server_default="0"
     )  # raised: signed out everywhere

@@ -83,7 +83,7 @@ def test_the_image_holds_everything_that_production_imports() -> None:
     tools = {"development", "simulator", "benchmarks", "tests"}
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - tools
     modules = {path.name for path in ROOT.glob("*.py")}
-    folders = {"templates", "static", "migrations"}
+    folders = {"templates", "static", "translations", "migrations"}
     assert (packages | modules | folders | {"alembic.ini", "requirements.txt"}) - copied == set()
     assert not copied & tools
 

@@ -72,6 +72,7 @@ PUBLIC = {
     "accounts.sign_up",
     "accounts.show_invitation",  # by a secret of its own
     "accounts.join",
+    "languages.choose",  # of one's own browser or account
     "health.healthz",  # for machines: figures, no names
     "health.readyz",
     "health.figures",
@@ -298,7 +299,11 @@ def test_only_admins_find_the_admin_pages(app: Flask, world: World) -> None:
 
 
 def test_every_route_stands_behind_a_door_this_test_knows(app: Flask, world: World) -> None:
-    known = FIRM_BLUEPRINTS | QUICKBOOKS_BLUEPRINTS | {"admin", "accounts", "health", "webhooks"}
+    known = (
+        FIRM_BLUEPRINTS
+        | QUICKBOOKS_BLUEPRINTS
+        | {"admin", "accounts", "health", "languages", "webhooks"}
+    )
     assert {door.blueprint for door in doors(app, world.keys)} <= known
 
 

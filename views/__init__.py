@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Flask, request, url_for
 
-from views import access, errors, formats, security
+from views import access, errors, formats, languages, security
 from views.access import current_organization, person
 from views.accounts import accounts
 from views.admin import admin
@@ -32,6 +32,7 @@ def register(app: Flask) -> None:
     access.register(app)
     errors.register(app)
     formats.register(app)
+    languages.register(app)
     app.jinja_env.globals.update(sections=sections, live_badges=live_badges)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for blueprint in (
@@ -53,6 +54,7 @@ def register(app: Flask) -> None:
         live,
         admin,
         health,
+        languages.languages,
         webhooks,
     ):
         app.register_blueprint(blueprint)

@@ -9,13 +9,15 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
-from wtforms import Form, PasswordField, StringField
+from wtforms import PasswordField, StringField
 from wtforms.validators import ValidationError
 
+from languages import N_
 from models.accounts import AuditEvent, Invitation, Organization, Region, Role, User
 from models.passwords import NOBODYS_HASH, check_password, hash_password
 from views.access import note, person, public, safe_target, session, sign_in, sign_out
-from views.forms import ChoiceField, line
+from views.forms import ChoiceField, Form, line
+from views.languages import _, language
 from views.people import digest, is_open
 from views.security import SIGN_INS, limiter
 from views.tallies import count
@@ -26,16 +28,16 @@ accounts = Blueprint("accounts", __name__)
 
 TELLING_GUESSES = 20  # of one account's password within an hour: nobody mistypes that often
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 500
-REGIONS = {Region.US.value: "United States", Region.BR.value: "Brazil"}
+REGIONS = {Region.US.value: N_("United States"), Region.BR.value: N_("Brazil")}
 US_ZONES = {
-    "America/New_York": "Eastern (New York)",
-    "America/Chicago": "Central (Chicago)",
-    "America/Denver": "Mountain (Denver)",
-    "America/Phoenix": "Arizona (Phoenix)",
-    "America/Los_Angeles": "Pacific (Los Angeles)",
-    "America/Anchorage": "Alaska (Anchorage)",
-    "Pacific/Honolulu": "Hawaii (Honolulu)",
-    "America/Puerto_Rico": "Atlantic (Puerto Rico)",
+    "America/New_York": N_("Eastern (New York)"),
+    "America/Chicago": N_("Central (Chicago)"),
+    "America/Denver": N_("Mountain (Denver)"),
+    "America/Phoenix": N_("Arizona (Phoenix)"),
+    "America/Los_Angeles": N_("Pacific (Los Angeles)"),
+    "America/Anchorage": N_("Alaska (Anchorage)"),
+    "Pacific/Honolulu": N_("Hawaii (Honolulu)"),
+    "America/Puerto_Rico": N_("Atlantic (Puerto Rico)"),
 }
 BR_ZONES = {
     "America/Sao_Paulo": "São Paulo, Brasília",
@@ -59,19 +61,27 @@ def _other_zones() -> dict[str, str]:
 
 
 ZONE_GROUPS = {
-    "United States": US_ZONES,
-    "Brazil": BR_ZONES,
-    "Everywhere else": _other_zones(),
+    N_("United States"): US_ZONES,
+    N_("Brazil"): BR_ZONES,
+    N_("Everywhere else"): _other_zones(),
 }
 ZONES = {name: label for zones in ZONE_GROUPS.values() for name, label in zones.items()}
+
+
+def zone_groups() -> dict[str, dict[str, str]]:
+    """The time zones under their headings, as the reader calls them."""
+    return {
+        _(heading): {name: _(label) for name, label in zones.items()}
+        for heading, zones in ZONE_GROUPS.items()
+    }
 
 
 # --- Sign-in --------------------------------------------------------------------------------------
 
 
 class SignInForm(Form):
-    email = StringField("E-mail")
-    password = PasswordField("Password")
+    email = StringField(N_("E-mail"))
+    password = PasswordField(N_("Password"))
 
 
 @accounts.get("/sign-in")
@@ -127,7 +137,7 @@ def leave() -> ResponseReturnValue:
     note("account.signed_out", organization_id=person().organization_id)
     sign_out()
     session().commit()
-    flash("You are signed out.")
+    flash(_("You are signed out."))
     return redirect(url_for("accounts.show_sign_in"), 303)
 
 
@@ -135,12 +145,12 @@ def leave() -> ResponseReturnValue:
 
 
 class PasswordForm(Form):
-    current = PasswordField("Your password now")
-    password = PasswordField("New password")
+    current = PasswordField(N_("Your password now"))
+    password = PasswordField(N_("New password"))
 
     def validate_current(self, field: PasswordField) -> None:
         if not _is_password_of(person(), field.data or ""):
-            raise ValidationError("This isn't your password.")
+            raise ValidationError(_("This isn't your password."))
 
     def validate_password(self, field: PasswordField) -> None:
         judge_new_password(field)
@@ -149,9 +159,9 @@ class PasswordForm(Form):
 def judge_new_password(field: PasswordField) -> None:
     length = len(field.data or "")
     if length < SHORTEST_PASSWORD:
-        raise ValidationError(f"Use at least {SHORTEST_PASSWORD} characters.")
+        raise ValidationError(_("Use at least %(least)s characters.", least=SHORTEST_PASSWORD))
     if length > LONGEST_PASSWORD:
-        raise ValidationError(f"{LONGEST_PASSWORD} characters are the most.")
+        raise ValidationError(_("%(most)s characters are the most.", most=LONGEST_PASSWORD))
 
 
 @accounts.get("/account")
@@ -171,7 +181,7 @@ def change_password() -> ResponseReturnValue:
     note("account.password_changed", organization_id=user.organization_id)
     session().commit()
     sign_in(user)  # here, and nowhere else
-    flash("Your password is changed. You are signed out everywhere else.", "good")
+    flash(_("Your password is changed. You are signed out everywhere else."), "good")
     return redirect(url_for("accounts.show_account"), 303)
 
 
@@ -182,12 +192,12 @@ def sign_out_everywhere() -> ResponseReturnValue:
     note("account.signed_out_everywhere", organization_id=user.organization_id)
     sign_out()
     session().commit()
-    flash("You are signed out everywhere.")
+    flash(_("You are signed out everywhere."))
     return redirect(url_for("accounts.show_sign_in"), 303)
 
 
 class ConfirmForm(Form):
-    password = PasswordField("Password")
+    password = PasswordField(N_("Password"))
 
 
 @accounts.get("/confirm")
@@ -202,7 +212,7 @@ def confirm() -> ResponseReturnValue:
     form = ConfirmForm(request.form)
     if not _is_password_of(person(), form.password.data or ""):
         _count_guess(person())
-        form.password.errors = ["This isn't your password."]
+        form.password.errors = [_("This isn't your password.")]
         return render_template("accounts/confirm.html", form=form), 422
     sign_in(person())
     return redirect(safe_target(request.args.get("next"), home()), 303)
@@ -229,21 +239,23 @@ def _find(email: str) -> User | None:
 
 
 class SignUpForm(Form):
-    organization = line("Company name", required="What is your company called?", most=200)
-    region = ChoiceField("Where does it work?", REGIONS, default=Region.US.value)
-    time_zone = ChoiceField("Time zone", ZONES, default="America/New_York")
-    name = line("Your name", required="What is your name?", most=200)
-    email = line("E-mail", required="Type your e-mail address.", most=254)
-    password = PasswordField("Password")
+    organization = line(N_("Company name"), required=N_("What is your company called?"), most=200)
+    region = ChoiceField(N_("Where does it work?"), REGIONS, default=Region.US.value)
+    time_zone = ChoiceField(N_("Time zone"), ZONES, default="America/New_York")
+    name = line(N_("Your name"), required=N_("What is your name?"), most=200)
+    email = line(N_("E-mail"), required=N_("Type your e-mail address."), most=254)
+    password = PasswordField(N_("Password"))
 
     def validate_email(self, field: StringField) -> None:
         try:
             address = validate_email(field.data or "", check_deliverability=False)
         except EmailNotValidError as problem:
-            raise ValidationError("This isn't an e-mail address. Check it for typos.") from problem
+            raise ValidationError(
+                _("This isn't an e-mail address. Check it for typos.")
+            ) from problem
         field.data = address.normalized
         if _find(address.normalized):
-            raise ValidationError("Someone signed up with this address. Sign in instead.")
+            raise ValidationError(_("Someone signed up with this address. Sign in instead."))
 
     def validate_password(self, field: PasswordField) -> None:
         judge_new_password(field)
@@ -252,7 +264,7 @@ class SignUpForm(Form):
 @accounts.get("/sign-up")
 @public
 def show_sign_up() -> ResponseReturnValue:
-    return render_template("accounts/sign_up.html", form=SignUpForm(), zones=ZONE_GROUPS)
+    return render_template("accounts/sign_up.html", form=SignUpForm(), zones=zone_groups())
 
 
 @accounts.post("/sign-up")
@@ -262,10 +274,10 @@ def sign_up() -> ResponseReturnValue:
     form = SignUpForm(request.form)
     user = _new_owner(form) if form.validate() else None
     if user is None:
-        return render_template("accounts/sign_up.html", form=form, zones=ZONE_GROUPS), 422
+        return render_template("accounts/sign_up.html", form=form, zones=zone_groups()), 422
     session().commit()
     sign_in(user)
-    flash(f"Welcome to DunaHub, {user.name}.", "good")
+    flash(_("Welcome to DunaHub, %(name)s.", name=user.name), "good")
     return redirect(home(), 303)
 
 
@@ -279,13 +291,14 @@ def _new_owner(form: SignUpForm) -> User | None:
         name=form.name.data,
         password_hash=hash_password(form.password.data or ""),
         role=Role.OWNER,
+        language=language(),
     )
     session().add(user)
     try:
         session().flush()
     except IntegrityError:  # someone took the address a moment ago
         session().rollback()
-        form.email.errors = ["Someone signed up with this address. Sign in instead."]
+        form.email.errors = [_("Someone signed up with this address. Sign in instead.")]
         return None
     session().add(
         AuditEvent(organization_id=organization.id, user_id=user.id, action="account.signed_up")
@@ -297,8 +310,8 @@ def _new_owner(form: SignUpForm) -> User | None:
 
 
 class JoinForm(Form):
-    name = line("Your name", required="What is your name?", most=200)
-    password = PasswordField("Password")
+    name = line(N_("Your name"), required=N_("What is your name?"), most=200)
+    password = PasswordField(N_("Password"))
 
     def validate_password(self, field: PasswordField) -> None:
         judge_new_password(field)
@@ -320,7 +333,7 @@ def join(secret: str) -> ResponseReturnValue:
         return render_template("accounts/join.html", form=form, invitation=invitation), 422
     session().commit()
     sign_in(user)
-    flash(f"Welcome to DunaHub, {user.name}.", "good")
+    flash(_("Welcome to DunaHub, %(name)s.", name=user.name), "good")
     return redirect(home(), 303)
 
 
@@ -337,6 +350,7 @@ def _new_colleague(form: JoinForm, invitation: Invitation) -> User | None:
         name=form.name.data,
         password_hash=hash_password(form.password.data or ""),
         role=invitation.role,
+        language=language(),
     )
     invitation.accepted_at = func.clock_timestamp()
     session().add(user)

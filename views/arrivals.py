@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
-from wtforms import Form
 
 from models.base import Json
 from models.outbox import Entry, State
@@ -14,7 +13,7 @@ from models.quickbooks import Connection, ConnectionStatus
 from outbox import actions
 from quickbooks import facts
 from views.access import firm, note, owner_required, quickbooks_only, session
-from views.forms import ChoiceField
+from views.forms import ChoiceField, Form
 
 arrivals = Blueprint("arrivals", __name__, url_prefix="/settings/quickbooks/arrivals")
 arrivals.before_request(quickbooks_only)

@@ -8,11 +8,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
-from wtforms import Field, Form, HiddenField, StringField, TextAreaField
+from wtforms import Field, HiddenField, StringField, TextAreaField
+from wtforms import Form as PlainForm
+from wtforms.meta import DefaultMeta
 from wtforms.validators import StopValidation
 from wtforms.widgets import DateInput, TextInput
 
 from views.formats import spoken_status
+from views.languages import _
 
 LINE = 1_000  # characters of a one-line field: more than QuickBooks takes, which is not our limit
 AREA = 20_000
@@ -20,6 +23,17 @@ EARLIEST, LATEST = date(2000, 1, 1), date(2100, 12, 31)
 MOST_MONEY = Decimal("99999999.99")  # the sum of an invoice's lines still fits its column
 
 _NUMBER = re.compile(r"-?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})", re.ASCII)
+
+
+class Form(PlainForm):
+    """A form whose labels are marked by `N_` and said in the language of the request."""
+
+    class Meta(DefaultMeta):
+        def bind_field(self, form: Any, unbound_field: Any, options: Any) -> Any:
+            field = super().bind_field(form, unbound_field, options)
+            if field.label.text:
+                field.label.text = _(field.label.text)
+            return field
 
 
 # --- Text -----------------------------------------------------------------------------------------
@@ -176,13 +190,13 @@ class KeyField(Field):
 
 
 class ChoiceField(Field):
-    """One of a few values; `options` maps each to what a person reads."""
+    """One of a few values; `options` maps each to what a person reads, marked by `N_`."""
 
     data: str | None
 
     def __init__(self, label: str, options: Mapping[str, str], **kw: Any) -> None:
         super().__init__(label, **kw)
-        self.options = options
+        self.options = {value: _(words) for value, words in options.items()}
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
         self.data = valuelist[0] if valuelist else None

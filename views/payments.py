@@ -6,11 +6,10 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
-from wtforms import Form
 
 from models.sales import Invoice, Lead, Payment, PaymentMethod, RecordType
 from views.access import firm, firms_only, own, session
-from views.forms import MOST_MONEY, ChoiceField, DayField, NumberField, area
+from views.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area
 from views.invoices import today
 from views.paging import asked, containing, page_of
 from views.panel import panel_of

@@ -9,7 +9,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
-from wtforms import Form, StringField
+from wtforms import StringField
 from wtforms.validators import ValidationError
 
 from models.accounts import Invitation, Role, User
@@ -26,7 +26,7 @@ from views.access import (
     session,
     step_out,
 )
-from views.forms import ChoiceField, line
+from views.forms import ChoiceField, Form, line
 from views.security import limiter
 
 people = Blueprint("people", __name__, url_prefix="/settings/people")

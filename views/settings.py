@@ -32,7 +32,7 @@ from views.access import (
     quickbooks_only,
     session,
 )
-from views.accounts import ZONE_GROUPS, ZONES
+from views.accounts import ZONES, zone_groups
 from views.arrivals import checks_of
 from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line, tax_rate_field
 from views.outbox import tell
@@ -72,7 +72,7 @@ def index() -> ResponseReturnValue:
 @settings.get("/organization")
 def show_organization() -> ResponseReturnValue:
     form = OrganizationForm.showing(firm())
-    return render_template("settings/organization.html", form=form, zones=ZONE_GROUPS)
+    return render_template("settings/organization.html", form=form, zones=zone_groups())
 
 
 @settings.post("/organization")
@@ -80,7 +80,7 @@ def show_organization() -> ResponseReturnValue:
 def update_organization() -> ResponseReturnValue:
     form = OrganizationForm(request.form)
     if not form.validate():
-        return render_template("settings/organization.html", form=form, zones=ZONE_GROUPS), 422
+        return render_template("settings/organization.html", form=form, zones=zone_groups()), 422
     form.apply_to(firm())
     note("organization.changed", organization_id=firm().id)
     session().commit()

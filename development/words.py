@@ -1,0 +1,110 @@
+"""bin/words: brings the words of every language up to date with those marked in the code.
+
+New words are added without a translation and told; words that are gone are dropped. Translations
+are never guessed from similar words.
+"""
+
+import sys
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+from development.stack import ROOT
+from languages import ENGLISH, LANGUAGES, source_of
+
+METHODS = [("static/app.js", "javascript"), ("templates/**.html", "jinja2"), ("**.py", "python")]
+OPTIONS = {"templates/**.html": {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}}
+SAID_IN = ["models", "notices", "outbox", "quickbooks", "static", "templates", "views"]
+MARKS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
+    "_": None,
+    "gettext": None,
+    "ngettext": (1, 2),
+    "N_": None,
+}
+WIDTH = 100
+
+
+def marked() -> Catalog:
+    """Every word that is marked in the product, in English."""
+    catalog = Catalog()
+    for folder in SAID_IN:
+        found = extract_from_dir(ROOT / folder, _methods(folder), _options(folder), MARKS)
+        for _path, _line, message, _comments, context in found:
+            catalog.add(message, context=context)
+    return catalog
+
+
+def _methods(folder: str) -> list[tuple[str, str]]:
+    return [(_within(folder, pattern), method) for pattern, method in METHODS]
+
+
+def _options(folder: str) -> dict[str, dict[str, str]]:
+    return {_within(folder, pattern): options for pattern, options in OPTIONS.items()}
+
+
+def _within(folder: str, pattern: str) -> str:
+    """Patterns are compared with paths below the folder that is searched."""
+    return pattern.removeprefix(f"{folder}/")
+
+
+def read(path: Path, language: str) -> Catalog:
+    with path.open("rb") as file:
+        return read_po(file, locale=language)
+
+
+def updated(catalog: Catalog) -> Catalog:
+    catalog.update(marked(), no_fuzzy_matching=True, update_header_comment=False)
+    catalog.obsolete.clear()
+    return catalog
+
+
+def written(catalog: Catalog) -> bytes:
+    """Sorted and without places, so that two people who add words seldom meet in one line."""
+    catalog.header_comment = ""
+    file = BytesIO()
+    write_po(file, catalog, width=WIDTH, no_location=True, omit_header=True, sort_output=True)
+    return HEADER.encode() + file.getvalue()
+
+
+HEADER = """\
+# Made by bin/words. Translate here; docs/languages.md tells how we sound.
+msgid ""
+msgstr ""
+"Content-Type: text/plain; charset=utf-8\\n"
+"Language: pt_BR\\n"
+"Plural-Forms: nplurals=2; plural=(n > 1);\\n"
+
+"""
+
+
+def untranslated(catalog: Catalog) -> list[str]:
+    return [str(message.id) for message in catalog if message.id and not all(forms_of(message))]
+
+
+def forms_of(message: Message) -> Sequence[object]:
+    """The translation, or each of its plural forms."""
+    if isinstance(message.string, list | tuple):
+        return message.string
+    return [message.string]
+
+
+def main() -> None:
+    lacking = 0
+    for language in LANGUAGES:
+        if language == ENGLISH:
+            continue
+        catalog = updated(read(source_of(language), language))
+        source_of(language).write_bytes(written(catalog))
+        for words in untranslated(catalog):
+            lacking += 1
+            print(f"{language}: {words}")
+    if lacking:
+        sys.exit(f"{lacking} to translate. See docs/languages.md.")
+
+
+if __name__ == "__main__":
+    main()

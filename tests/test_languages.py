@@ -1,0 +1,155 @@
+"""English and Brazilian Portuguese: both complete, and nobody reads a word of the other one."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from babel.messages.catalog import Message
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from development.words import forms_of, marked, read, updated, written
+from languages import PORTUGUESE, source_of
+from models.accounts import User
+from tests.support.firm import new_firm
+from tests.support.visitor import Visitor, new_person
+
+PORTUGUESE_FILE = source_of(PORTUGUESE)
+
+
+# --- The words themselves -------------------------------------------------------------------------
+
+
+def messages() -> Iterator[Message]:
+    return (message for message in read(PORTUGUESE_FILE, PORTUGUESE) if message.id)
+
+
+def english_of(message: Message) -> list[str]:
+    return [str(one) for one in message.id] if message.pluralizable else [str(message.id)]
+
+
+def test_every_marked_word_is_in_the_file_and_no_other() -> None:
+    """Run bin/words when this fails."""
+    kept = {tuple(english_of(message)) for message in messages()}
+    wanted = {tuple(english_of(message)) for message in marked() if message.id}
+    assert kept == wanted
+
+
+def test_the_file_is_as_bin_words_writes_it() -> None:
+    """So that two people who add words meet in as few lines as possible."""
+    assert written(updated(read(PORTUGUESE_FILE, PORTUGUESE))) == PORTUGUESE_FILE.read_bytes()
+
+
+def test_every_word_is_translated_for_sure() -> None:
+    assert [message.id for message in messages() if not all(forms_of(message))] == []
+    assert [message.id for message in messages() if message.fuzzy] == []
+
+
+MARKS = re.compile(r"%\(\w+\)[a-z]|\{\w*\}|</?\w+|%%")
+
+
+def test_a_translation_keeps_values_and_tags() -> None:
+    for message in messages():
+        many = sorted(MARKS.findall(english_of(message)[-1]))
+        for form in forms_of(message):
+            marks = sorted(MARKS.findall(str(form)))
+            assert marks in (many, sorted(MARKS.findall(english_of(message)[0]))), message.id
+
+
+def test_a_translation_begins_and_ends_like_its_original() -> None:
+    for message in messages():
+        for form in forms_of(message):
+            said, original = str(form), english_of(message)[0]
+            assert '"' not in re.sub(r"<[^>]*>", "", said), message.id  # it may be an attribute
+            assert said == said.strip() or original != original.strip(), message.id
+            for mark in (".", "…", ":", "?"):
+                assert said.rstrip().endswith(mark) == original.rstrip().endswith(mark), message.id
+
+
+# --- Who reads what -------------------------------------------------------------------------------
+
+
+def tag(visitor: Visitor) -> str:
+    found = re.search(r'<html lang="([^"]+)"', visitor.answer.get_data(as_text=True))
+    assert found
+    return found[1]
+
+
+def choose(visitor: Visitor, language: str) -> Visitor:
+    """Presses the button at the foot of the page."""
+    page = visitor.answer.request.full_path
+    visitor.post("/language", {"language": language, "next": page})
+    return visitor.open(visitor.answer.headers["Location"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (None, "en"),
+        ("en-US,en;q=0.9", "en"),
+        ("pt-BR,pt;q=0.9,en;q=0.8", "pt-BR"),
+        ("pt", "pt-BR"),
+        ("pt-PT,pt;q=0.8", "pt-BR"),
+        ("fr-FR,pt-BR;q=0.7,en;q=0.3", "pt-BR"),
+        ("fr-FR,fr", "en"),
+        ("*", "en"),
+        (";;q=x", "en"),
+    ],
+)
+def test_a_stranger_reads_what_the_browser_asks_for(
+    app: Flask, wanted: str | None, said: str
+) -> None:
+    visitor = Visitor(app)
+    headers = {"Accept-Language": wanted} if wanted else {}
+    visitor.answer = visitor.client.get("/sign-in", headers=headers)
+    assert tag(visitor) == said
+    assert ("Cadastre sua empresa" in visitor.text) == (said == "pt-BR")
+
+
+def test_a_strangers_choice_lasts_and_leads_back(app: Flask) -> None:
+    visitor = choose(Visitor(app).open("/sign-up"), "pt_BR")
+    assert visitor.path == "/sign-up"
+    assert tag(visitor) == "pt-BR"
+    assert tag(visitor.open("/sign-in")) == "pt-BR"
+
+
+def test_a_persons_choice_is_kept_on_the_account(app: Flask, session: Session) -> None:
+    new_person(session, new_firm(session), "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example")
+    assert tag(ana.open("/account")) == "en"
+    choose(ana, "pt_BR")
+    assert tag(ana) == "pt-BR"
+    assert "Mudar sua senha" in ana.text
+    elsewhere = Visitor(app).sign_in("ana@rivera.example")
+    assert tag(elsewhere.open("/account")) == "pt-BR"
+
+
+def test_what_a_person_chose_counts_more_than_the_browser(app: Flask, session: Session) -> None:
+    new_person(session, new_firm(session), "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example")
+    ana.answer = ana.client.get("/account", headers={"Accept-Language": "pt-BR"})
+    assert tag(ana) == "en"
+
+
+@pytest.mark.parametrize("chosen", ["", "de", "../pt_BR", "pt-BR"])
+def test_another_language_is_refused(app: Flask, session: Session, chosen: str) -> None:
+    new_person(session, new_firm(session), "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example")
+    ana.post("/language", {"language": chosen})
+    assert ana.status == 400
+    session.rollback()
+    assert session.query(User).one().language == "en"
+
+
+def test_who_signs_up_in_portuguese_goes_on_in_it(app: Flask, session: Session) -> None:
+    visitor = choose(Visitor(app).open("/sign-up"), "pt_BR")
+    visitor.submit(
+        {
+            "organization": "Rivera Plumbing LLC",
+            "name": "Ana",
+            "email": "ana@rivera.example",
+            "password": "a long enough password",
+        },
+    )
+    assert "Boas-vindas ao DunaHub, Ana." in visitor.text
+    assert session.query(User).one().language == "pt_BR"
