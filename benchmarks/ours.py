@@ -1,6 +1,7 @@
 """Our side as a contestant: the engine in a process of its own.
 
-    python -m benchmarks.ours nothing    the engine, with a delivery that does nothing
+    python -m benchmarks.ours app        the app as it is served, but for the web server
+    python -m benchmarks.ours nothing    its engine, with a delivery that does nothing
 
 Configured by the environment, as the app is.
 """
@@ -14,10 +15,12 @@ from cryptography.fernet import Fernet
 from sqlalchemy.orm import Session
 
 import logs
+from app import DunaHub, create_app
 from benchmarks.workers import told
 from config import Config
 from db import Sessions, make_engine, make_sessions
 from models.base import Json
+from outbox import scheduler
 from outbox.capture import attach
 from outbox.company import (
     Answer,
@@ -32,7 +35,6 @@ from outbox.company import (
     Synced,
 )
 from outbox.pace import UNLIMITED
-from outbox.scheduler import Engine
 
 LEFT = "SELECT count(*) FROM outbox WHERE state = 'pending'"
 
@@ -88,11 +90,18 @@ class Nothing:
 def drain_to_nothing() -> None:
     config = Config.from_environ()
     logs.configure()
-    engine = Engine(make_sessions(make_engine(config.database_url)), Nothing(), config)
+    engine = scheduler.Engine(make_sessions(make_engine(config.database_url)), Nothing(), config)
     for _ in told():
         engine.start()
     engine.stop()
 
 
+def serve() -> None:
+    dunahub: DunaHub = create_app().extensions["dunahub"]
+    for _ in told():
+        dunahub.start_engine()
+    scheduler.stop()
+
+
 if __name__ == "__main__":
-    {"nothing": drain_to_nothing}[sys.argv[1]]()
+    {"app": serve, "nothing": drain_to_nothing}[sys.argv[1]]()

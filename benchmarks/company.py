@@ -1,0 +1,177 @@
+"""One company with 3,000 waiting records, under QuickBooks' own limits.
+
+python -m benchmarks.company [--quick] [--json]
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from benchmarks import ours
+from benchmarks.firms import Firm, new_firms, save_chains
+from benchmarks.harness import Databases, Report, ask, own_postgres
+from benchmarks.workers import Worker, running_worker
+from config import Config
+from simulator.testing import JournalEntry, SimulatorHandle, running_simulator
+
+CUSTOMERS, INVOICES, PAYMENTS = 990, 1020, 990  # whole batches of each kind: 3,000 in all
+BATCH = 30
+BATCHES_PER_MINUTE, CALLS_PER_MINUTE = 40, 500
+FIRST_MINUTE = 60.0  # left out: a fresh allowance is spent at once by a perfect client too
+LONGEST = 200.0  # seconds; then the rate is that of what was sent until then
+THROTTLED_AT_MOST = 1
+
+METHOD = """
+One firm saved 990 customers, 1,020 invoices of three lines and 990 payments through the ORM while
+nothing drained. Then the app's engine is started in a process of its own, with one connected
+company in the simulator, whose limits are on: 500 requests a minute, 10 a second, 40 batches a
+minute, over windows that slide. Each call takes 100 ms and so much for each of its items.
+
+The ceiling is what these limits admit to a perfect client: 1,200 records a minute when a batch
+counts once, 500 when its items count one by one. The rate is counted from the simulator's journal,
+from the first batch that arrived after the first minute to the last full one: the records of those
+batches, without the last one's, by the time between. What went by single calls in the same time
+is told apart. 429 counts the requests that were refused for their number.
+
+The three scenarios run at the same time, each with a simulator, a database and a process of its
+own; together they need less than a tenth of a core.
+"""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    per_item: float  # seconds
+    counts_items: bool  # every item of a batch is a request to the limiter
+    ceiling: int  # records a minute
+
+    @property
+    def switches(self) -> dict[str, object]:
+        return {
+            "limits": True,
+            "latency": 0.1,
+            "latency_per_item": self.per_item,
+            "batch_counts_items": self.counts_items,
+        }
+
+
+SCENARIOS = (
+    Scenario("40 ms an item", 0.04, False, BATCHES_PER_MINUTE * BATCH),
+    Scenario("400 ms an item", 0.4, False, BATCHES_PER_MINUTE * BATCH),
+    Scenario("40 ms an item, items count one by one", 0.04, True, CALLS_PER_MINUTE),
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the simulator saw of one scenario."""
+
+    sent: int
+    seconds: float
+    by_batch: float  # records a minute
+    by_single: float
+    throttled: int
+    arrivals: list[float]  # seconds since the first, one for each record, for the plot
+
+
+def main() -> None:
+    asked = ask("company", __doc__)
+    report = Report("company", METHOD, asked.quick)
+    with own_postgres(quick=asked.quick) as databases:
+        with ThreadPoolExecutor(len(SCENARIOS)) as pool:
+            runs = pool.map(
+                lambda numbered: _run(databases, *numbered, quick=asked.quick),
+                enumerate(SCENARIOS),
+            )
+            seen = dict(zip(SCENARIOS, runs, strict=True))
+        _judge(report, seen)
+        report.tell(asked, databases.version())
+
+
+def _run(databases: Databases, number: int, scenario: Scenario, *, quick: bool) -> Seen:
+    url = databases.create(f"company{number}")
+    with running_simulator() as simulator:
+        environ = ours.environment(url, SIMULATOR_URL=simulator.url)
+        firm = _waiting(url, environ, simulator, scale=30 if quick else 1)
+        fast = {"latency": 0.01, "latency_per_item": 0.001} if quick else {}
+        simulator.company(firm.realm, **{**scenario.switches, **fast})
+        simulator.clear_journal()
+        with running_worker("benchmarks.ours", "app", **environ) as worker:
+            worker.tell(do="drain")
+            _wait(url, worker)
+        journal = [entry for entry in simulator.journal() if entry["realm"] == firm.realm]
+    return _seen(journal, first_minute=0.0 if quick else FIRST_MINUTE)
+
+
+def _waiting(url: str, environ: dict[str, str], simulator: SimulatorHandle, *, scale: int) -> Firm:
+    """A connected firm whose records wait; nothing drains them yet."""
+    with ours.capturing_sessions(url) as sessions:
+        [firm] = new_firms(sessions, Config.from_environ(environ), simulator, 1)
+        with sessions() as session:
+            save_chains(session, firm, CUSTOMERS // scale, INVOICES // scale, PAYMENTS // scale)
+    return firm
+
+
+def _wait(url: str, worker: Worker) -> None:
+    """Until nothing waits, or long enough."""
+    ends_at = time.monotonic() + LONGEST
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        while time.monotonic() < ends_at:
+            worker.assert_alive()
+            if not connection.execute(text(ours.LEFT)).scalar_one():
+                return
+            time.sleep(0.5)
+
+
+def _seen(journal: Sequence[JournalEntry], *, first_minute: float) -> Seen:
+    writes = [entry for entry in journal if entry["method"] == "POST" and entry["status"] == 200]
+    began = writes[0]["arrived_at"]
+    sizes = [(entry["arrived_at"] - began, _records_in(entry)) for entry in writes]
+    batches = [one for one in sizes if one[1] > 1 and one[0] >= first_minute]
+    full = [at for at, records in batches if records == BATCH]
+    first, last = batches[0][0], max(full, default=batches[-1][0])
+    minutes = max((last - first) / 60, 0.001)
+    return Seen(
+        sent=sum(records for _, records in sizes),
+        seconds=sizes[-1][0],
+        by_batch=sum(records for at, records in batches if at < last) / minutes,
+        by_single=sum(records == 1 for at, records in sizes if first <= at < last) / minutes,
+        throttled=sum(entry["status"] == 429 for entry in journal),
+        arrivals=[round(at, 3) for at, records in sizes for _ in range(records)],
+    )
+
+
+def _records_in(entry: JournalEntry) -> int:
+    return entry["body"].count('"bId"') if entry["path"].endswith("/batch") else 1
+
+
+def _judge(report: Report, seen: dict[Scenario, Seen]) -> None:
+    report.tables["One company, 3,000 records"] = [
+        {
+            "scenario": scenario.name,
+            "ceiling/min": scenario.ceiling,
+            "by batch/min": one.by_batch,
+            "of ceiling": one.by_batch / scenario.ceiling,
+            "singles/min": one.by_single,
+            "429": one.throttled,
+            "records": one.sent,
+            "seconds": one.seconds,
+        }
+        for scenario, one in seen.items()
+    ]
+    first = SCENARIOS[0]
+    for scenario, one in seen.items():
+        report.ratios[f"of the ceiling, {scenario.name}"] = one.by_batch / scenario.ceiling
+        report.raw[scenario.name] = one.arrivals
+    report.at_least("of the ceiling by batch", seen[first].by_batch / first.ceiling, 0.95)
+    for scenario, one in seen.items():
+        report.at_most(f"429, {scenario.name}", one.throttled, THROTTLED_AT_MOST)
+
+
+if __name__ == "__main__":
+    main()
