@@ -25,7 +25,7 @@ from notices import post
 from outbox import scheduler
 from outbox.capture import attach
 from outbox.scheduler import Job
-from quickbooks import connections, directory, facts, tokens
+from quickbooks import connections, directory, facts, months, tokens
 from quickbooks.delivery import QuickBooks
 
 log = structlog.get_logger()
@@ -55,6 +55,8 @@ class DunaHub:
                 "directory", timedelta(minutes=1), lambda: directory.read_missing(sessions, config)
             ),
             Job("notices", timedelta(minutes=1), lambda: post.look_and_tell(sessions, config)),
+            Job("compare", timedelta(seconds=3), lambda: months.compare_due(sessions, config)),
+            Job("months", timedelta(hours=1), lambda: months.ask_due(sessions, config)),
             Job("probe", timedelta(hours=4), lambda: connections.probe_due(sessions, config)),
         ]
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from db import Sessions
 from models.outbox import Lane, LaneState
 from outbox.capture import wake_after_commit
+from outbox.pace import Pace
 
 SOLO_AFTER = 3  # claims in a row that ended without a settle: from then on one entry at a time
 CLAIM_AGAIN_AFTER = timedelta(seconds=5)  # after an exception: whatever it was may be over then
@@ -286,3 +287,30 @@ def release(sessions: Sessions, claim: Claim) -> None:
             .where(Lane.id == claim.lane_id, Lane.lease_token == claim.token)
             .values(lease_until=None, claims_unsettled=0, suspect_entry_id=None)
         )
+
+
+# --- Questions beside the sending ---------------------------------------------------------------
+
+
+def take_question(session: Session, lane_id: int, pace: Pace) -> timedelta | None:
+    """Takes one call of the lane's budget for a question that can wait: sending goes first.
+
+    Zero: it may be asked now. Else how long to wait before asking for a turn again; None while the
+    lane is held or closed, when nothing may be asked at all. The caller commits at once.
+    """
+    lane = session.execute(
+        text(
+            "SELECT state, next_call_at, clock_timestamp() AS now,"
+            " greatest(pause_until - clock_timestamp(), interval '0') AS pause"
+            " FROM outbox_lanes WHERE id = :lane FOR NO KEY UPDATE"
+        ),
+        {"lane": lane_id},
+    ).one()
+    if lane.state != LaneState.OPEN:
+        return None
+    # Only when no call is owed: the burst is for what people save.
+    wait = max(lane.pause or timedelta(0), Pace(pace.interval, 1).wait(lane.next_call_at, lane.now))
+    if not wait:
+        next_at = pace.after_call(lane.next_call_at, lane.now)
+        session.execute(update(Lane).where(Lane.id == lane_id).values(next_call_at=next_at))
+    return wait

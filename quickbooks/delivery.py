@@ -55,14 +55,20 @@ class QuickBooks:
 
 def send(sessions: Sessions, config: Config, sent: Sent) -> Answer:
     """Sends a stored request byte for byte, with a token that is good for it."""
+    asked = client.Call(sent.method, sent.path, sent.query, sent.body)
+    return call_company(sessions, config, sent.lane_id, asked)
+
+
+def call_company(sessions: Sessions, config: Config, lane_id: int, asked: client.Call) -> Answer:
+    """Calls the company of a lane; after a 401 once more with a renewed token. Never raises for
+    trouble of the network or of the sign-in, and opens no transaction while it waits."""
     deadline = time.monotonic() + config.call_deadline.total_seconds()
     with sessions() as session:
         connection = session.execute(
-            select(Connection.id, Connection.realm_id).where(Connection.lane_id == sent.lane_id)
+            select(Connection.id, Connection.realm_id).where(Connection.lane_id == lane_id)
         ).one_or_none()
     if connection is None:
         return Answer(problem=Problem.SIGNED_OUT)
-    asked = client.Call(sent.method, sent.path, sent.query, sent.body)
     try:
         token = tokens.access_token(sessions, config, connection.id)
         answer = client.call(config, connection.realm_id, token, asked, deadline)

@@ -60,7 +60,7 @@ def read(sent: Sent, answer: Answer) -> Reading:
         return _read_problem(sent, answer.problem)
     told = faults_in(answer.body)
     kept = None if answer.status == 200 and not told else answer.body[:LONGEST_KEPT]
-    if trouble := _trouble_of(answer, told):
+    if trouble := trouble_of(answer, told):
         return Reading(_freed_by(sent, answer), trouble, taken=False, kept_answer=kept)
     if answer.status is not None and answer.status >= 500:
         # A 500 may be the one record's own; what a gateway says, or a read gets, is an outage.
@@ -112,7 +112,7 @@ def _freed_by(sent: Sent, answer: Answer) -> dict[int, Outcome]:
 _HOLDS = {"120": "access_lost", "6190": "plan_lapsed", "10200": "company_reset"}
 
 
-def _trouble_of(answer: Answer, told: Sequence[RemoteFault]) -> Pause | Hold | None:
+def trouble_of(answer: Answer, told: Sequence[RemoteFault]) -> Pause | Hold | None:
     """What stands in the way of the whole company, and not of this request alone."""
     if answer.status == 429:
         return Pause("throttled", answer.retry_after or THROTTLED)

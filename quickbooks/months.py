@@ -1,0 +1,504 @@
+"""Does it match? A month of the books, compared on request and once when the month is over.
+
+The request only asks: a row says so. A job claims it, reads QuickBooks page by page, and writes
+figures and differences in one transaction, so nobody ever sees half a result. What ends in a crash
+is begun again when its lease is over.
+
+Intuit counts every question: a month costs one for a thousand customers, invoices or payments, and
+one for four hundred records that their lists did not show. Answers come whole, because a choice of
+columns is nothing that Intuit promises to keep. Each question takes its turn in the lane's budget
+behind what people save, and none is asked while the lane is held or closed.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import Organization
+from models.base import Json
+from models.comparisons import Comparison, Difference
+from models.outbox import LaneState
+from models.quickbooks import Connection, ConnectionStatus
+from models.sales import RecordType
+from outbox import lanes
+from outbox.company import Hold, Pause, Problem
+from quickbooks import client, own_books
+from quickbooks.comparison import (
+    COMPARED,
+    Compared,
+    Found,
+    Kind,
+    Month,
+    Theirs,
+    compare,
+    theirs_of,
+    unseen,
+)
+from quickbooks.delivery import QuickBooks, call_company
+from quickbooks.faults import faults_in, parse_json
+from quickbooks.own_books import Side
+from quickbooks.payloads import ENTITY
+from quickbooks.questions import MOST_ROWS
+from quickbooks.reading import trouble_of
+
+LOOKED_UP_AT_ONCE = 400  # ids of one question, which is posted and so has room for them
+MOST_ROUNDS = 3  # of looking up: people go on saving while we read
+MOST_READS = 100  # of one run: more is a mistake of ours, or a company for other means
+MOST_ATTEMPTS = 5  # of one run, crashes included
+TRY_LATER = timedelta(minutes=1)  # doubles with each attempt
+LONGEST_WAIT = timedelta(seconds=10)  # for a turn in the lane's budget, all of a run's together
+MOST_DIFFERENCES_AT_ONCE = 1000  # rows of one INSERT
+ASKED_BY_ITSELF_AGAIN = timedelta(days=1)  # after a monthly run that came to nothing
+
+log = structlog.get_logger()
+
+
+# --- Asked for ----------------------------------------------------------------------------------
+
+_ASK = text(
+    """
+    INSERT INTO quickbooks_comparisons AS comparison
+        (organization_id, month, asked_at, asked_by_id)
+    VALUES (:organization, :month, clock_timestamp(), :user)
+    ON CONFLICT (organization_id, month) DO UPDATE
+    SET asked_at = excluded.asked_at, asked_by_id = excluded.asked_by_id,
+        available_at = clock_timestamp(), attempts = 0, progress = '{}', problem = NULL
+    WHERE comparison.asked_at IS NULL
+    RETURNING comparison.id
+    """
+)
+
+
+def ask(session: Session, organization_id: int, month: Month, user_id: int) -> bool:
+    """Wants the month compared. False when that is under way already. The caller commits."""
+    asked = session.execute(
+        _ASK, {"organization": organization_id, "month": month.first, "user": user_id}
+    )
+    return asked.first() is not None
+
+
+# The month that is over: from its second day on, at an hour of the organization's own, so that not
+# all of them ask at once. Where nothing was saved there is nothing to pay a question for.
+_ASK_DUE = text(
+    """
+    INSERT INTO quickbooks_comparisons AS comparison (organization_id, month, asked_at)
+    SELECT organization.id, past.month, clock_timestamp()
+    FROM quickbooks_connections AS connection
+    JOIN outbox_lanes AS lane ON lane.id = connection.lane_id AND lane.state = 'open'
+    JOIN organizations AS organization
+      ON organization.id = connection.organization_id AND organization.region = 'US'
+    CROSS JOIN LATERAL (
+        SELECT date_trunc('month', clock_timestamp() AT TIME ZONE organization.time_zone
+                          - interval '1 day' - make_interval(hours => (organization.id % 24)::int))
+               AS until
+    ) AS this
+    CROSS JOIN LATERAL (
+        SELECT (this.until - interval '1 month')::date AS month,
+               this.until AT TIME ZONE organization.time_zone AS ended_at
+    ) AS past
+    WHERE connection.status = 'connected' AND connection.environment = :environment
+      AND lane.created_at < past.ended_at
+      AND (EXISTS (SELECT FROM invoices
+                   WHERE organization_id = organization.id
+                     AND issued_on >= past.month AND issued_on < this.until)
+           OR EXISTS (SELECT FROM payments
+                      WHERE organization_id = organization.id
+                        AND received_on >= past.month AND received_on < this.until))
+    ON CONFLICT (organization_id, month) DO UPDATE
+    SET asked_at = excluded.asked_at, asked_by_id = NULL, available_at = clock_timestamp(),
+        attempts = 0, progress = '{}', problem = NULL
+    WHERE comparison.asked_at IS NULL
+      AND comparison.available_at < clock_timestamp() - :again
+      AND (comparison.compared_at IS NULL
+           OR comparison.compared_at < (
+               SELECT (comparison.month + interval '1 month') AT TIME ZONE organization.time_zone
+               FROM organizations AS organization
+               WHERE organization.id = comparison.organization_id))
+    RETURNING comparison.id
+    """
+)
+
+
+def ask_due(sessions: Sessions, config: Config) -> int:
+    """Wants the month that is over compared, once for each organization; says for how many."""
+    with sessions.begin() as session:
+        asked = session.execute(
+            _ASK_DUE, {"environment": config.environment, "again": ASKED_BY_ITSELF_AGAIN}
+        )
+        return len(asked.all())
+
+
+# --- Claimed ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """One try at a comparison. Its number rises with each, and fences what a late one writes."""
+
+    comparison_id: int
+    organization_id: int
+    month: Month
+    number: int
+    attempts: int
+    started_at: datetime
+
+
+class _TryLater(Exception):
+    """QuickBooks can't be asked right now: the run is put back."""
+
+    def __init__(self, problem: str, after: timedelta | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem  # busy | unreachable
+        self.after = after
+
+
+class _CannotCompare(Exception):
+    """It ends without a result, and says why."""
+
+
+class _Lost(Exception):
+    """Someone else has the comparison by now: nothing more is written."""
+
+
+_CLAIM = text(
+    """
+    UPDATE quickbooks_comparisons
+    SET run = run + 1, attempts = attempts + 1, lease_until = clock_timestamp() + :lease
+    WHERE id = (
+        SELECT id FROM quickbooks_comparisons
+        WHERE asked_at IS NOT NULL AND available_at <= now()
+          AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+        ORDER BY available_at LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, organization_id, month, run, attempts, clock_timestamp() AS now
+    """
+)
+
+
+def compare_due(sessions: Sessions, config: Config) -> int:
+    """Runs the comparisons that are wanted, one after another; says how many had a result."""
+    done = 0
+    while run := _claim(sessions, config):
+        try:
+            done += _try(sessions, config, run)
+        except _Lost:
+            log.info("comparison lost to another run", comparison=run.comparison_id)
+    return done
+
+
+def _claim(sessions: Sessions, config: Config) -> Run | None:
+    with sessions.begin() as session:
+        row = session.execute(_CLAIM, {"lease": config.lease}).one_or_none()
+    if row is None:
+        return None
+    month = Month(row.month)
+    return Run(row.id, row.organization_id, month, row.run, row.attempts, row.now)
+
+
+def _try(sessions: Sessions, config: Config, run: Run) -> bool:
+    try:
+        if run.attempts > MOST_ATTEMPTS:  # the earlier ones ended in a crash of ours
+            raise _CannotCompare("broken")
+        company = _company(sessions, config, run)
+        reader = _Reader(sessions, config, run, company)
+        _store(sessions, run, company, _compare(sessions, reader), reader.reads)
+    except _CannotCompare as problem:
+        _end(sessions, run, str(problem))
+        return False
+    except _TryLater as problem:
+        if run.attempts >= MOST_ATTEMPTS:
+            _end(sessions, run, problem.problem)
+        else:
+            _put_back(sessions, run, problem)
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Company:
+    connection_id: int
+    side: Side
+
+
+def _company(sessions: Sessions, config: Config, run: Run) -> _Company:
+    """The company that the organization is connected to, if it may be asked."""
+    with sessions() as session:
+        organization = session.get_one(Organization, run.organization_id)
+        connection = session.scalar(
+            select(Connection).where(
+                Connection.organization_id == run.organization_id,
+                Connection.environment == config.environment,
+                Connection.status != ConnectionStatus.DISCONNECTED,
+            )
+        )
+        if connection is None or not organization.has_quickbooks:
+            raise _CannotCompare("not_connected")
+        if connection.status == ConnectionStatus.EXPIRED:
+            raise _CannotCompare("signed_out")
+        if connection.lane.state != LaneState.OPEN:
+            raise _CannotCompare(connection.lane.hold_reason or "not_connected")
+        side = Side(organization.id, connection.lane_id, run.month, organization.zone)
+        return _Company(connection.id, side)
+
+
+# --- Read and compared --------------------------------------------------------------------------
+
+
+def _compare(sessions: Sessions, reader: "_Reader") -> dict[RecordType, Compared]:
+    """Their side is read first: what is saved here meanwhile is then looked up, and what arrives
+    there meanwhile is ours by its link."""
+    side = reader.side
+    with sessions() as session:
+        reader.expected = own_books.count(session, side)
+    return {type_: _compare_kind(sessions, reader, type_) for type_ in COMPARED}
+
+
+def _compare_kind(sessions: Sessions, reader: "_Reader", type_: RecordType) -> Compared:
+    theirs = reader.list_of(type_)
+    looked_up: set[str] = set()
+    for _ in range(MOST_ROUNDS):
+        with sessions() as session:
+            ours = own_books.read(session, reader.side, type_, theirs)
+        missing = [id_ for id_ in unseen(reader.side.month, ours, theirs) if id_ not in looked_up]
+        if not missing:
+            break
+        looked_up.update(missing)
+        theirs += reader.look_up(type_, missing)
+    return compare(type_, reader.side.month, ours, theirs)
+
+
+class _Reader:
+    """Asks one company for one run, a page at a time, each in its turn."""
+
+    def __init__(self, sessions: Sessions, config: Config, run: Run, company: _Company) -> None:
+        self.side = company.side
+        self.reads = 0
+        self.expected = 0
+        self._sessions = sessions
+        self._config = config
+        self._run = run
+        self._rows = 0
+        self._waited = timedelta(0)
+
+    def list_of(self, type_: RecordType) -> list[Theirs]:
+        """The month's objects of this kind. Each once: a list may shift while it is read."""
+        found: dict[str, Theirs] = {}
+        start = 1
+        while True:
+            page = self._ask(
+                type_,
+                f"select * from {ENTITY[type_]} where {self._in_month(type_)}"  # noqa: S608
+                f" orderby Id startposition {start} maxresults {MOST_ROWS}",
+            )
+            found |= {one.id: one for one in page}
+            start += len(page)
+            if len(page) < MOST_ROWS:
+                return list(found.values())
+
+    def look_up(self, type_: RecordType, ids: Sequence[str]) -> list[Theirs]:
+        """Those of these objects that are still there."""
+        active = " and Active IN (true, false)" if type_ == RecordType.LEAD else ""
+        found: list[Theirs] = []
+        for first in range(0, len(ids), LOOKED_UP_AT_ONCE):
+            asked = ", ".join(f"'{id_}'" for id_ in ids[first : first + LOOKED_UP_AT_ONCE])
+            found += self._ask(
+                type_,
+                f"select * from {ENTITY[type_]} where Id IN ({asked}){active}"  # noqa: S608
+                f" maxresults {MOST_ROWS}",
+            )
+        return found
+
+    def _in_month(self, type_: RecordType) -> str:
+        month = self.side.month
+        if type_ != RecordType.LEAD:
+            return f"TxnDate >= '{month.first}' and TxnDate < '{month.next.first}'"
+        since, until = (one.begins_at(self.side.zone) for one in (month, month.next))
+        return (
+            f"MetaData.CreateTime >= '{since.isoformat()}'"
+            f" and MetaData.CreateTime < '{until.isoformat()}' and Active IN (true, false)"
+        )
+
+    def _ask(self, type_: RecordType, statement: str) -> list[Theirs]:
+        """One metered question. Raises _TryLater or _CannotCompare when it has no answer."""
+        if self.reads >= MOST_READS:
+            raise _CannotCompare("too_large")
+        self._note_progress(type_)
+        self._wait_for_turn()
+        self.reads += 1
+        asked = client.Call("POST", "query", f"minorversion={client.MINOR_VERSION}", statement)
+        answer = call_company(self._sessions, self._config, self.side.lane_id, asked)
+        if answer.problem is Problem.SIGNED_OUT:
+            raise _CannotCompare("signed_out")
+        told = faults_in(answer.body)
+        match trouble_of(answer, told):
+            case Hold(reason=reason):
+                raise _CannotCompare(reason)
+            case Pause(reason=reason, for_=after):
+                raise _TryLater("busy" if reason == "throttled" else "unreachable", after)
+        document = parse_json(answer.body)
+        if told and answer.status is not None and answer.status < 500:
+            log.error("a question was refused", statement=statement, code=told[0].code)
+            raise _CannotCompare("refused")
+        if answer.status != 200 or document is None:
+            raise _TryLater("unreachable")
+        rows = (document.get("QueryResponse") or {}).get(ENTITY[type_]) or []
+        try:
+            page = [theirs_of(type_, row, self.side.zone) for row in rows]
+        except (KeyError, TypeError, ValueError, ArithmeticError) as problem:
+            log.error("an answer could not be read", kind=type_.value, problem=repr(problem))
+            raise _CannotCompare("refused") from problem
+        self._rows += len(page)
+        return page
+
+    def _wait_for_turn(self) -> None:
+        while True:
+            with self._sessions.begin() as session:
+                wait = lanes.take_question(session, self.side.lane_id, QuickBooks.limits.calls)
+            if wait is None:
+                raise _CannotCompare("held")
+            if not wait:
+                return
+            self._waited += wait
+            if self._waited > LONGEST_WAIT:
+                raise _TryLater("busy", max(wait, TRY_LATER))
+            time.sleep(wait.total_seconds())
+
+    def _note_progress(self, type_: RecordType) -> None:
+        """For who looks on; and holds the lease for another question."""
+        progress = {
+            "kind": type_.value,
+            "read": self._rows,
+            "expected": self.expected,
+            "started_at": self._run.started_at.isoformat(),
+        }
+        with self._sessions.begin() as session:
+            _write(
+                session,
+                self._run,
+                progress=progress,
+                lease_until=func.clock_timestamp() + self._config.lease,
+            )
+
+
+# --- Written ------------------------------------------------------------------------------------
+
+
+def _write(session: Session, run: Run, **values: object) -> None:
+    """Changes the comparison while it is this run's; raises _Lost when it is not any more."""
+    written = session.execute(
+        update(Comparison)
+        .where(Comparison.id == run.comparison_id, Comparison.run == run.number)
+        .where(Comparison.asked_at.is_not(None))
+        .values(**values)
+        .returning(Comparison.id)
+    )
+    if written.first() is None:
+        raise _Lost
+
+
+_OVER: Mapping[str, object] = {
+    "asked_at": None,
+    "asked_by_id": None,
+    "lease_until": None,
+    "attempts": 0,
+    "progress": {},
+}
+
+
+def _store(
+    sessions: Sessions,
+    run: Run,
+    company: _Company,
+    compared: Mapping[RecordType, Compared],
+    reads: int,
+) -> None:
+    """Figures and differences, in place of the last result and all at once."""
+    with sessions.begin() as session:
+        connection = session.get(
+            Connection, company.connection_id, with_for_update={"key_share": True, "read": True}
+        )
+        if connection is None or connection.status != ConnectionStatus.CONNECTED:
+            raise _CannotCompare("not_connected")  # ended while we read: whose books were those?
+        _write(
+            session,
+            run,
+            **{
+                **_OVER,
+                "problem": None,
+                "compared_at": func.clock_timestamp(),
+                "compared_by_id": Comparison.asked_by_id,
+                "connection_id": connection.id,
+                "figures": {type_.value: _told(one) for type_, one in compared.items()},
+                "reads": reads,
+            },
+        )
+        session.execute(delete(Difference).where(Difference.comparison_id == run.comparison_id))
+        rows = [_row(run, found) for one in compared.values() for found in one.found]
+        rows.sort(key=lambda row: list(Kind).index(row["kind"]))  # by kind, then as compared
+        for first in range(0, len(rows), MOST_DIFFERENCES_AT_ONCE):
+            session.execute(insert(Difference), rows[first : first + MOST_DIFFERENCES_AT_ONCE])
+    log.info("compared", comparison=run.comparison_id, differences=len(rows), reads=reads)
+
+
+def _told(compared: Compared) -> Json:
+    kinds = [found.kind.value for found in compared.found]
+    figures = asdict(compared.figures)
+    sums = {name: str(figures[name]) for name in ("sum_here", "sum_there")}
+    return {**figures, **sums, "kinds": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}}
+
+
+def _row(run: Run, found: Found) -> Json:
+    own, one = found.ours, found.theirs
+    shown = own or one
+    assert shown
+    row: Json = {
+        "organization_id": run.organization_id,
+        "comparison_id": run.comparison_id,
+        "kind": found.kind,
+        "reason": found.reason,
+        "aggregate_type": found.type,
+        "aggregate_id": own.key if own else None,
+        "remote_id": one.id if one else own and own.remote_id,
+        "title": shown.title,
+        "name": shown.name,
+        "day": shown.day,
+        "our_amount": own.amount if own and found.type != RecordType.LEAD else None,
+        "their_amount": one.amount if one and found.type != RecordType.LEAD else None,
+        "ours": None,
+        "theirs": None,
+    }
+    match found.kind:
+        case Kind.OTHER_CUSTOMER if own and one:
+            row |= {"ours": own.name, "theirs": one.name}
+        case Kind.OTHER_MONTH if own and one:
+            row |= {"ours": own.day.isoformat(), "theirs": one.day.isoformat()}
+        case Kind.MADE_THERE:
+            row |= {"ours": found.like}
+    return row
+
+
+def _put_back(sessions: Sessions, run: Run, problem: _TryLater) -> None:
+    after = problem.after or TRY_LATER * 2 ** (run.attempts - 1)
+    with sessions.begin() as session:
+        _write(
+            session,
+            run,
+            lease_until=None,
+            available_at=func.clock_timestamp() + after,
+            progress={"waits": problem.problem},
+        )
+    log.info("comparison put back", comparison=run.comparison_id, problem=problem.problem)
+
+
+def _end(sessions: Sessions, run: Run, problem: str) -> None:
+    with sessions.begin() as session:
+        _write(session, run, **{**_OVER, "problem": problem})
+    log.info("comparison ended", comparison=run.comparison_id, problem=problem)

@@ -1,0 +1,170 @@
+"""Our side of a month: its records as they should stand in QuickBooks, with how far they got."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.sales import RecordType
+from quickbooks.comparison import Month, Ours, Theirs
+
+
+@dataclass(frozen=True)
+class Side:
+    """Whose books, of which company, in which month."""
+
+    organization_id: int
+    lane_id: int
+    month: Month
+    zone: ZoneInfo
+
+    @property
+    def borders(self) -> dict[str, object]:
+        return {
+            "organization": self.organization_id,
+            "first": self.month.first,
+            "next": self.month.next.first,
+            "since": self.month.begins_at(self.zone),
+            "until": self.month.next.begins_at(self.zone),
+        }
+
+
+# A document belongs to a month by its date, a customer by when it was saved.
+_OF_MONTH = {
+    RecordType.LEAD: """
+        SELECT id FROM leads WHERE organization_id = :organization
+           AND created_at >= :since AND created_at < :until AND deleted_at IS NULL
+    """,
+    RecordType.INVOICE: """
+        SELECT id FROM invoices WHERE organization_id = :organization
+           AND issued_on >= :first AND issued_on < :next
+    """,
+    RecordType.PAYMENT: """
+        SELECT id FROM payments WHERE organization_id = :organization
+           AND received_on >= :first AND received_on < :next
+    """,
+}
+
+_OF_MARKS = {
+    RecordType.LEAD: "",
+    RecordType.INVOICE: """
+        UNION SELECT id FROM invoices WHERE organization_id = :organization AND mark = ANY(:marks)
+    """,
+    RecordType.PAYMENT: """
+        UNION SELECT id FROM payments WHERE organization_id = :organization AND mark = ANY(:marks)
+    """,
+}
+
+_KNOWN_INVOICE = """(
+    EXISTS (SELECT FROM outbox AS entry
+            WHERE entry.lane_id = :lane AND entry.aggregate_type = 'invoice'
+              AND entry.aggregate_id = invoice.id)
+    OR EXISTS (SELECT FROM outbox_links AS link
+               WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
+                 AND link.aggregate_id = invoice.id))"""
+
+_COLUMNS = {
+    RecordType.LEAD: """
+        record.name AS title, record.name, record.created_at, NULL::date AS day, 0.00 AS amount,
+        record.deleted_at IS NULL AS stands, NULL AS mark, NULL AS customer_id,
+        false AS lacks_invoice, 0.00 AS paid_back
+        FROM wanted JOIN leads AS record USING (id)
+    """,
+    RecordType.INVOICE: """
+        record.number AS title, lead.name, record.created_at, record.issued_on AS day,
+        CASE WHEN record.voided_at IS NULL THEN record.total ELSE 0.00 END AS amount,
+        record.voided_at IS NULL AS stands, record.mark, customer.remote_id AS customer_id,
+        false AS lacks_invoice, 0.00 AS paid_back
+        FROM wanted JOIN invoices AS record USING (id)
+        JOIN leads AS lead ON lead.id = record.lead_id
+    """,
+    RecordType.PAYMENT: f"""
+        invoice.number AS title, lead.name, record.created_at, record.received_on AS day,
+        record.amount - record.refunded_amount AS amount,
+        true AS stands, record.mark, customer.remote_id AS customer_id,
+        NOT {_KNOWN_INVOICE} AS lacks_invoice, record.refunded_amount AS paid_back
+        FROM wanted JOIN payments AS record USING (id)
+        JOIN invoices AS invoice ON invoice.id = record.invoice_id
+        JOIN leads AS lead ON lead.id = invoice.lead_id
+    """,
+}
+
+_CUSTOMER = """
+    LEFT JOIN outbox_links AS customer
+      ON customer.lane_id = :lane AND customer.aggregate_type = 'lead'
+     AND customer.aggregate_id = lead.id
+"""
+
+_SELECT = {
+    type_: text(
+        f"""
+        WITH wanted AS (
+            {of_month}
+            UNION SELECT aggregate_id FROM outbox_links
+            WHERE lane_id = :lane AND aggregate_type = '{type_.value}'
+              AND remote_id = ANY(:remote_ids)
+            {_OF_MARKS[type_]}
+        )
+        SELECT record.id, link.remote_id, newest.state,
+               newest.state IS NULL AND EXISTS (
+                   SELECT FROM outbox AS other
+                   WHERE other.aggregate_type = '{type_.value}' AND other.aggregate_id = record.id
+                     AND other.lane_id <> :lane) AS was_elsewhere,
+               {_COLUMNS[type_]}
+        {"" if type_ == RecordType.LEAD else _CUSTOMER}
+        LEFT JOIN outbox_links AS link
+          ON link.lane_id = :lane AND link.aggregate_type = '{type_.value}'
+         AND link.aggregate_id = record.id
+        LEFT JOIN LATERAL (
+            SELECT entry.state FROM outbox AS entry
+            WHERE entry.aggregate_type = '{type_.value}' AND entry.aggregate_id = record.id
+              AND entry.lane_id = :lane
+            ORDER BY entry.id DESC LIMIT 1
+        ) AS newest ON true
+        ORDER BY record.id
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+    for type_, of_month in _OF_MONTH.items()
+}
+
+_COUNT = text(
+    " UNION ALL ".join(
+        f"SELECT count(*) AS records FROM ({of_month}) AS of_month"  # noqa: S608
+        for of_month in _OF_MONTH.values()
+    )
+)
+
+
+def count(session: Session, side: Side) -> int:
+    """How many records of ours there are to compare: about as many as there will be to read."""
+    return sum(row.records for row in session.execute(_COUNT, side.borders))
+
+
+def read(session: Session, side: Side, type_: RecordType, theirs: Sequence[Theirs]) -> list[Ours]:
+    """The month's records of this kind, and those of any month that `theirs` belong to."""
+    asked = {
+        "lane": side.lane_id,
+        "remote_ids": [one.id for one in theirs],
+        "marks": [one.mark for one in theirs if one.mark],
+    }
+    return [
+        Ours(
+            key=row.id,
+            title=row.title,
+            name=row.name,
+            day=row.day or row.created_at.astimezone(side.zone).date(),
+            amount=row.amount,
+            # What was paid back as a whole is as if it had never been.
+            stands=row.stands and not (row.paid_back and row.amount <= 0),
+            mark=row.mark,
+            remote_id=row.remote_id,
+            customer_id=row.customer_id,
+            state=row.state,
+            was_elsewhere=row.was_elsewhere,
+            lacks_invoice=row.lacks_invoice,
+            paid_back=row.paid_back,
+        )
+        for row in session.execute(_SELECT[type_], {**side.borders, **asked})
+    ]
