@@ -19,6 +19,7 @@ from models.sales import RecordType
 from outbox import actions
 from outbox.company import Record
 from quickbooks import connections
+from views import charts
 from views.access import admins_only, note, session
 from views.outbox import tell
 from views.paging import asked, containing, page_of
@@ -142,6 +143,19 @@ def _asked_key(name: str) -> int | None:
 
 def _organizations() -> Sequence[Organization]:
     return session().scalars(select(Organization).order_by(Organization.name).limit(500)).all()
+
+
+@admin.get("/outbox/figures")
+def outbox_figures() -> ResponseReturnValue:
+    """How much arrives and how fast, and what stands in the way."""
+    return render_template(
+        "admin/figures.html",
+        health=health(),
+        hours=charts.hours(),
+        waiting=charts.waiting_by_age(),
+        failures=charts.failures_by_cause(),
+        lanes=charts.lanes_by_state(),
+    )
 
 
 @admin.get("/outbox/<key:entry_id>")

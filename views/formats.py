@@ -27,6 +27,7 @@ def register(app: Flask) -> None:
         ago=ago,
         spoken_action=spoken_action,
         spoken_status=spoken_status,
+        lasting=lasting,
     )
 
 
@@ -152,3 +153,12 @@ def spoken_action(action: str) -> str:
     if group in ("invoice", "payment"):
         return f"{group.capitalize()} {words}"
     return f"QuickBooks {words}" if group == "quickbooks" else words.capitalize()
+
+
+def lasting(seconds: float | None) -> str:
+    """How long something took: 0.4 s, 9 s, 2.5 min."""
+    if seconds is None:
+        return ""
+    sizes = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    unit, length = next(((u, n) for u, n in sizes if seconds >= n), ("s", 1))
+    return f"{seconds / length:.1f}".removesuffix(".0") + f" {unit}"

@@ -34,6 +34,7 @@ from views.access import (
 )
 from views.accounts import ZONES, zone_groups
 from views.arrivals import checks_of
+from views.charts import days_of
 from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line, tax_rate_field
 from views.outbox import tell
 from views.paging import asked, page_of
@@ -151,6 +152,7 @@ def show() -> ResponseReturnValue:
         checks=checks_of(connection),
         recent=rows_of(recent),
         sums=not_sent_sums(),
+        days=days_of(firm()),
     )
 
 

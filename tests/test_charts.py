@@ -1,0 +1,314 @@
+"""Charts: what they count, for whom and in which zone; that the picture and the table are one."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from development.chromium import running_chromium
+from models.accounts import Organization, Role
+from simulator.testing import SimulatorHandle
+from tests.support.connected import connect, firm_of, new_owner
+from tests.support.firm import new_firm_with_lane
+from tests.support.serving import Served, serving
+from tests.support.visitor import PASSWORD, Visitor, new_person
+from views import charts
+
+HERE = ZoneInfo("America/Los_Angeles")  # where the firms of tests are
+
+
+def settled(
+    session: Session,
+    firm: int,
+    at: datetime,
+    *,
+    state: str = "synced",
+    after: float = 1,
+    attempts: int = 0,
+    checks: bool = False,
+    code: str | None = None,
+    count: int = 1,
+) -> None:
+    """Entries that were settled at that time, so many seconds after they were written."""
+    session.execute(
+        text(
+            "INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id, operation,"
+            " payload, state, attempts, checks, fault_code, created_at, settled_at)"
+            " SELECT :firm, (SELECT id FROM outbox_lanes WHERE organization_id = :firm), 'lead',"
+            " 1, 'save', '{}', :state, :attempts, :checks, :code, :at - :after, :at"
+            " FROM generate_series(1, :count)"
+        ),
+        {
+            "firm": firm,
+            "state": state,
+            "attempts": attempts,
+            "checks": checks,
+            "code": code,
+            "at": at,
+            "after": timedelta(seconds=after),
+            "count": count,
+        },
+    )
+    session.commit()
+
+
+def midnight(days_ago: int) -> datetime:
+    today = datetime.now(HERE).date() - timedelta(days=days_ago)
+    return datetime(today.year, today.month, today.day, tzinfo=HERE)
+
+
+@pytest.fixture
+def ana(app: Flask, session: Session) -> Visitor:
+    """An owner whose firm has a connection, without anything sent."""
+    firm, lane = new_firm_with_lane(session)
+    session.execute(
+        text(
+            "INSERT INTO quickbooks_connections (organization_id, lane_id, environment, realm_id,"
+            " company_name, country, status, status_since, connected_at)"
+            " VALUES (:firm, :lane, 'simulator', '1', 'Rivera', 'US', 'connected', now(), now())"
+        ),
+        {"firm": firm, "lane": lane},
+    )
+    new_person(session, firm, "ana@rivera.example")
+    return Visitor(app).sign_in("ana@rivera.example")
+
+
+def firm_id(session: Session) -> int:
+    return session.scalars(select(Organization.id).order_by(Organization.id)).first() or 0
+
+
+def told(visitor: Visitor) -> dict[str, list[str]]:
+    """The rows of the chart's table that are not all zero."""
+    rows = {}
+    for row in visitor.page.select("figure.chart tbody tr"):
+        head, *cells = (cell.get_text() for cell in row.select("th, td"))
+        if any(cell not in ("0", "") for cell in cells):
+            rows[head] = cells
+    return rows
+
+
+def test_a_record_counts_for_the_day_of_the_firms_own_zone(ana: Visitor, session: Session) -> None:
+    firm = firm_id(session)
+    for moment in (midnight(3) - timedelta(minutes=1), midnight(3)):
+        settled(session, firm, moment, after=2)
+    ana.open("/settings/quickbooks")
+    days = [midnight(4).date(), midnight(3).date()]
+    assert told(ana) == {f"{day:%b} {day.day}": ["1", "0", "0", "2 s", "2 s"] for day in days}
+    assert len(ana.page.select("figure.chart tbody tr")) == charts.DAYS
+
+
+def test_the_sentence_the_table_and_the_database_tell_the_same(
+    ana: Visitor, session: Session
+) -> None:
+    firm, at = firm_id(session), midnight(2) + timedelta(hours=9)
+    settled(session, firm, at, after=0.4, count=18)
+    settled(session, firm, at, after=90, attempts=2, count=2)
+    settled(session, firm, at, state="failed", attempts=1, code="6240", count=3)
+    settled(session, firm, at, state="superseded", count=7)
+    settled(session, firm, midnight(charts.DAYS + 2), count=50)
+    ana.open("/settings/quickbooks")
+    assert list(told(ana).values()) == [["18", "2", "3", "0.4 s", "1.5 min"]]
+    assert (
+        "20 sent, 2 of them after a retry; 3 needed attention."
+        " Half arrive within 0.4 s, 95 % within 1.5 min." in ana.text
+    )
+
+
+def test_a_record_that_was_only_checked_again_says_nothing_about_how_long_records_take(
+    ana: Visitor, session: Session
+) -> None:
+    firm, at = firm_id(session), midnight(1) + timedelta(hours=9)
+    settled(session, firm, at, after=1)
+    settled(session, firm, at, after=86_400 * 20, checks=True)
+    assert list(told(ana.open("/settings/quickbooks")).values()) == [["2", "0", "0", "1 s", "1 s"]]
+
+
+def test_without_anything_sent_there_is_no_chart_and_nothing_of_it_is_loaded(
+    ana: Visitor, session: Session
+) -> None:
+    other, _ = new_firm_with_lane(session, name="Oak HVAC Inc")
+    settled(session, other, midnight(1), count=5)
+    ana.open("/settings/quickbooks")
+    assert not ana.page.select("figure.chart")
+    assert "uPlot" not in ana.answer.get_data(as_text=True)
+
+
+def test_what_was_settled_long_ago_costs_the_charts_nothing(app: Flask, session: Session) -> None:
+    firm, _ = new_firm_with_lane(session)
+    settled(session, firm, datetime.now(UTC) - timedelta(days=90), count=20_000)
+    settled(session, firm, datetime.now(UTC), count=20)
+    session.execute(text("ANALYZE outbox"))
+    since = datetime.now(UTC) - timedelta(days=2)
+    for statement, about in (
+        (charts.DAYS_OF_FIRM, {"organization": firm, "zone": "UTC", "since": since}),
+        (charts.HOURS_OF_ALL, {"since": since}),
+    ):
+        plan = session.execute(text(f"EXPLAIN {statement.text}"), about).scalars().all()
+        scans = [line.strip() for line in plan if " on outbox" in line and "lanes" not in line]
+        assert scans
+        assert not [line for line in scans if "Seq Scan" in line], scans
+
+
+def test_the_admins_figures_tell_causes_ages_and_lanes(app: Flask, session: Session) -> None:
+    rivera, _ = new_firm_with_lane(session)
+    oak, oak_lane = new_firm_with_lane(session, name="Oak HVAC Inc")
+    now = datetime.now(UTC)
+    settled(session, rivera, now, count=4)
+    settled(session, rivera, now, state="failed", code="6240", count=2)
+    settled(session, oak, now, state="failed", code="6000")
+    session.execute(
+        text("UPDATE outbox_lanes SET state = 'held', hold_reason = 'signed_out' WHERE id = :lane"),
+        {"lane": oak_lane},
+    )
+    for firm, age in ((rivera, "5 min"), (oak, "2 days")):
+        session.execute(
+            text(
+                "INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,"
+                " operation, payload, created_at) SELECT :firm, id, 'lead', 1, 'save', '{}',"
+                f" now() - interval '{age}' FROM outbox_lanes WHERE organization_id = :firm"
+            ),
+            {"firm": firm},
+        )
+    session.commit()
+    new_person(session, None, "admin@dunahub.example", Role.ADMIN)
+    admin = Visitor(app).sign_in("admin@dunahub.example").open("/admin/outbox/figures")
+    assert "4 sent; 3 needed attention." in admin.text
+    rows = [" ".join(row.get_text(" ").split()) for row in admin.page.select(".shares tbody tr")]
+    assert rows == [
+        "Up to a minute 0",
+        "Up to an hour 1",
+        "Up to a day 0",
+        "Longer than a day and 1 on hold 0",
+        "Draining a drainer has it now 0",
+        "Idle open, nothing to do 1",
+        "Paused goes on by itself 0",
+        "Held sign-in or plan 1",
+        "Closed disconnected, or region BR 0",
+        "Name already used in QuickBooks 6240 2",
+        "Against a rule of QuickBooks 6000 1",
+    ]
+    [link] = [one["href"] for one in admin.page.select(".shares a") if "6240" in str(one["href"])]
+    assert len(admin.open(str(link)).page.select(".list tbody tr")) == 2
+
+
+# --- In a browser ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def served(
+    environ: dict[str, str],
+    simulator: SimulatorHandle,
+    session: Session,
+    sessions: Sessions,
+    config: Config,
+    tmp_path: Path,
+) -> Iterator[Served]:
+    """Rivera's app, connected, with a month of records behind it."""
+    owner = new_owner(session, email="owner@rivera.example")
+    connect(sessions, config, owner)
+    new_person(session, firm_of(owner), "ana@rivera.example")
+    for day in range(charts.DAYS):
+        settled(session, firm_of(owner), midnight(day) + timedelta(hours=1), count=day % 7)
+        settled(session, firm_of(owner), midnight(day) + timedelta(hours=1), attempts=1, after=40)
+    with serving(environ, tmp_path, "--workers=1", "--threads=4") as served:
+        yield served
+
+
+def signed_in(page: Page) -> Page:
+    page.goto("/sign-in")
+    page.get_by_label("E-mail").fill("ana@rivera.example")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Leads")).to_be_visible()
+    return page
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_chart_is_drawn_turns_into_its_table_and_back(
+    chromium: Browser, served: Served, width: int, scheme: str
+) -> None:
+    context = chromium.new_context(
+        base_url=served.url,
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    trouble: list[str] = []
+    page.on("console", lambda told: trouble.append(told.text) if told.type == "error" else None)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    signed_in(page).goto("/settings/quickbooks")
+    chart = page.locator("figure.chart")
+    expect(chart.locator("canvas")).to_have_count(2)
+    for canvas in chart.locator("canvas").all():
+        assert canvas.evaluate(_COLOURS) > 3, "nothing is drawn"
+    expect(chart.locator("table")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    turn = chart.get_by_role("button", name="Show as a table")
+    turn.click()
+    expect(chart.get_by_role("table")).to_be_visible()
+    expect(chart.locator("canvas").first).to_be_hidden()
+    expect(turn).to_have_attribute("aria-pressed", "true")
+    turn.click()
+    expect(chart.locator("canvas")).to_have_count(2)
+    chart.locator(".plot").first.hover()
+    expect(chart.locator(".reading")).to_contain_text("After a retry 1")
+    assert trouble == []
+    context.close()
+
+
+# How many colours a canvas shows.
+_COLOURS = """canvas => new Set(new Uint32Array(canvas.getContext("2d")
+    .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
+
+
+@pytest.mark.browser
+def test_without_javascript_the_table_shows(chromium: Browser, served: Served) -> None:
+    context = chromium.new_context(base_url=served.url, java_script_enabled=False)
+    page = signed_in(context.new_page())
+    page.goto("/settings/quickbooks")
+    expect(page.locator("figure.chart table")).to_be_visible()
+    expect(page.locator("figure.chart .plot").first).to_be_hidden()
+    expect(page.get_by_text("Show as a table")).to_be_hidden()
+    context.close()
+
+
+@pytest.mark.browser
+def test_the_page_with_charts_loads_in_under_100_kb_and_nothing_moves(
+    chromium: Browser, served: Served
+) -> None:
+    context = chromium.new_context(base_url=served.url)
+    cookies = signed_in(context.new_page()).context.cookies()
+    context.close()
+    context = chromium.new_context(base_url=served.url)  # with an empty cache
+    context.add_cookies([{**cookie} for cookie in cookies])  # type: ignore[typeddict-item]
+    page = context.new_page()
+    page.add_init_script(_WATCH_SHIFTS)
+    page.goto("/settings/quickbooks", wait_until="networkidle")
+    expect(page.locator("figure.chart canvas")).to_have_count(2)
+    sent = page.evaluate(_BYTES)
+    assert sent < 100_000, f"{sent:,} bytes"
+    assert page.evaluate("window.shifted") < 0.01
+    context.close()
+
+
+_BYTES = """() => [...performance.getEntriesByType("navigation"),
+    ...performance.getEntriesByType("resource")].reduce((sum, one) => sum + one.transferSize, 0)"""
+_WATCH_SHIFTS = """window.shifted = 0;
+new PerformanceObserver(list => list.getEntries().forEach(one => { window.shifted += one.value; }))
+    .observe({ type: "layout-shift", buffered: true });"""

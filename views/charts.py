@@ -1,0 +1,222 @@
+"""What the charts show: how much arrived, how fast, and what stands in the way.
+
+Each is drawn from a table that the page holds anyway (static/charts.js), so that a screen reader,
+a page without JavaScript and the picture tell the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+from flask import url_for
+from sqlalchemy import Row, TextClause, func, select, text
+
+from models.accounts import Organization
+from models.outbox import Entry, State
+from quickbooks.faults import explain
+from views.access import session
+from views.formats import MONTHS, clock
+
+DAYS = 30  # of the chart on the settings page
+HOURS = 24  # of the one on the admin's
+
+
+@dataclass(frozen=True)
+class Period:
+    """A day or an hour: what became of the records that were settled in it, and how soon."""
+
+    label: str  # as short as an axis wants it
+    name: str  # as a table says it
+    at_once: int = 0
+    retried: int = 0
+    failed: int = 0
+    half_within: float | None = None  # seconds from saving to QuickBooks
+    most_within: float | None = None  # … of 95 in 100
+
+    @property
+    def sent(self) -> int:
+        return self.at_once + self.retried
+
+
+@dataclass(frozen=True)
+class Chart:
+    periods: Sequence[Period]
+    total: Period
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.total.sent or self.total.failed)
+
+
+def _tally(period: str, organization: str, firms: str = "") -> TextClause:
+    """What was settled since `:since`, by period, and in all (the row without a period).
+
+    The two indexes that list an organization's settled entries are partial: each has its own
+    branch. A record sent again by hand, to be checked, says nothing about how long records take.
+    """
+    settled = " UNION ALL ".join(
+        f"SELECT state, attempts, created_at, settled_at, checks FROM outbox"  # noqa: S608
+        f" WHERE organization_id = {organization} AND state = '{state}' AND settled_at >= :since"
+        for state in (State.SYNCED, State.FAILED)
+    )
+    return text(
+        f"""
+        SELECT {period} AS period,
+               count(*) FILTER (WHERE state = 'synced' AND attempts = 0) AS at_once,
+               count(*) FILTER (WHERE state = 'synced' AND attempts > 0) AS retried,
+               count(*) FILTER (WHERE state = 'failed') AS failed,
+               percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
+                   ORDER BY extract(epoch FROM settled_at - created_at)
+               ) FILTER (WHERE state = 'synced' AND NOT checks) AS within
+        FROM {firms} ({settled}) AS settled
+        GROUP BY GROUPING SETS ((1), ())
+        """  # noqa: S608  (all of it is ours)
+    )
+
+
+DAYS_OF_FIRM = _tally("CAST(settled_at AT TIME ZONE :zone AS date)", ":organization")
+# One organization after another, by the same indexes: what was settled before costs nothing.
+HOURS_OF_ALL = _tally(
+    "date_trunc('hour', settled_at, 'UTC')",
+    "firm.id",
+    "(SELECT DISTINCT organization_id AS id FROM outbox_lanes) AS firm CROSS JOIN LATERAL",
+)
+
+
+def days_of(organization: Organization) -> Chart:
+    """The last days of an organization, in its own time zone; today is the last."""
+    today = datetime.now(organization.zone).date()
+    days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
+    first = datetime(days[0].year, days[0].month, days[0].day, tzinfo=organization.zone)
+    tallies = _tallies(
+        DAYS_OF_FIRM, organization=organization.id, zone=organization.time_zone, since=first
+    )
+    periods = [_period(tallies.get(day), _short(day), _short(day)) for day in days]
+    return Chart(periods, _period(tallies.get(None)))
+
+
+def hours() -> Chart:
+    """The last hours of all organizations; the present one is the last. For DunaHub's staff."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    began = [now - timedelta(hours=back) for back in reversed(range(HOURS))]
+    tallies = _tallies(HOURS_OF_ALL, since=began[0])
+    periods = [
+        _period(tallies.get(at), clock(at), f"{_short(at.date())}, {clock(at)}") for at in began
+    ]
+    return Chart(periods, _period(tallies.get(None)))
+
+
+Tallies = Mapping[date | datetime | None, Row[tuple[object, ...]]]
+
+
+def _tallies(statement: TextClause, **about: object) -> Tallies:
+    return {row.period: row for row in session().execute(statement, about)}
+
+
+def _period(tally: Row[tuple[object, ...]] | None, label: str = "", name: str = "") -> Period:
+    if tally is None:
+        return Period(label, name)
+    half, most = tally.within or (None, None)
+    return Period(label, name, tally.at_once, tally.retried, tally.failed, half, most)
+
+
+def _short(day: date) -> str:
+    return f"{MONTHS[day.month - 1]} {day.day}"
+
+
+# --- Shares of a whole, as rows with a bar --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Share:
+    name: str
+    count: int
+    percent: float  # of the longest bar
+    detail: str = ""
+    tone: str = ""  # bad | warn | quiet; the accent without
+    address: str | None = None
+
+
+def _shares(rows: Sequence[Share]) -> list[Share]:
+    most = max((row.count for row in rows), default=0) or 1
+    return [replace(row, percent=round(100 * row.count / most, 1)) for row in rows]
+
+
+_WAITING_BY_AGE = text(
+    """
+    SELECT least(3, width_bucket(extract(epoch FROM clock_timestamp() - entry.created_at),
+                                 ARRAY[0, 60, 3600, 86400]) - 1) AS age,
+           count(*) FILTER (WHERE lane.state = 'open') AS open,
+           count(*) FILTER (WHERE lane.state <> 'open') AS resting
+    FROM outbox AS entry JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
+    WHERE entry.state = 'pending'
+    GROUP BY 1
+    """
+)
+AGES = ("Up to a minute", "Up to an hour", "Up to a day", "Longer than a day")
+
+
+def waiting_by_age() -> list[Share]:
+    """How long what waits has waited. What a lane holds back is told beside what it would send."""
+    counted = {row.age: row for row in session().execute(_WAITING_BY_AGE)}
+    found = []
+    for age, name in enumerate(AGES):
+        row = counted.get(age)
+        waiting, resting = (row.open, row.resting) if row else (0, 0)
+        held = f"and {resting:,} on hold" if resting else ""
+        found.append(Share(name, waiting, 0, held, "warn" if age == len(AGES) - 1 else ""))
+    return _shares(found)
+
+
+MOST_CAUSES = 12  # shown; what is rarer is in the list
+
+
+def failures_by_cause() -> list[Share]:
+    counted = session().execute(
+        select(Entry.fault_code, func.count())
+        .where(Entry.state == State.FAILED)
+        .group_by(Entry.fault_code)
+        .order_by(func.count().desc(), Entry.fault_code)
+        .limit(MOST_CAUSES)
+    )
+    return _shares(
+        [
+            Share(
+                explain(code or "", {}).title,
+                count,
+                0,
+                code or "",
+                "bad",
+                url_for("admin.outbox", state=State.FAILED, code=code),
+            )
+            for code, count in counted
+        ]
+    )
+
+
+_LANES = text(
+    """
+    SELECT count(*) FILTER (WHERE state = 'open' AND lease_until > clock_timestamp()) AS draining,
+           count(*) FILTER (
+               WHERE state = 'open' AND pause_reason <> 'pace' AND pause_until > clock_timestamp()
+           ) AS paused,
+           count(*) FILTER (WHERE state = 'open') AS open,
+           count(*) FILTER (WHERE state = 'held') AS held,
+           count(*) FILTER (WHERE state = 'closed') AS closed
+    FROM outbox_lanes
+    """
+)
+
+
+def lanes_by_state() -> list[Share]:
+    """Each lane is in one of these rows."""
+    row = session().execute(_LANES).one()
+    return _shares(
+        [
+            Share("Draining", row.draining, 0, "a drainer has it now"),
+            Share("Idle", row.open - row.draining - row.paused, 0, "open, nothing to do"),
+            Share("Paused", row.paused, 0, "goes on by itself", "warn"),
+            Share("Held", row.held, 0, "sign-in or plan", "bad"),
+            Share("Closed", row.closed, 0, "disconnected, or region BR", "quiet"),
+        ]
+    )
