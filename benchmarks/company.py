@@ -129,9 +129,9 @@ def _wait(url: str, worker: Worker) -> None:
 
 
 def _seen(journal: Sequence[JournalEntry], *, first_minute: float) -> Seen:
-    writes = [entry for entry in journal if entry["method"] == "POST" and entry["status"] == 200]
+    writes = [entry for entry in journal if records_in(entry)]
     began = writes[0]["arrived_at"]
-    sizes = [(entry["arrived_at"] - began, _records_in(entry)) for entry in writes]
+    sizes = [(entry["arrived_at"] - began, records_in(entry)) for entry in writes]
     batches = [one for one in sizes if one[1] > 1 and one[0] >= first_minute]
     full = [at for at, records in batches if records == BATCH]
     first, last = batches[0][0], max(full, default=batches[-1][0])
@@ -146,7 +146,10 @@ def _seen(journal: Sequence[JournalEntry], *, first_minute: float) -> Seen:
     )
 
 
-def _records_in(entry: JournalEntry) -> int:
+def records_in(entry: JournalEntry) -> int:
+    """How many records a request of the journal carried and QuickBooks took."""
+    if entry["method"] != "POST" or entry["status"] != 200:
+        return 0
     return entry["body"].count('"bId"') if entry["path"].endswith("/batch") else 1
 
 

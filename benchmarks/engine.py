@@ -3,15 +3,14 @@
 python -m benchmarks.engine [--quick] [--json]
 """
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 
 from benchmarks import ours
+from benchmarks.drains import Drained, drained, rates_of, rows_of
 from benchmarks.harness import Databases, Report, ask, median, own_postgres, turns
 from benchmarks.peers import naive, pgqueuer, procrastinate
 from benchmarks.workers import Worker, running_worker
@@ -22,15 +21,14 @@ from tests.support.firm import new_firm_with_lane
 ENTRIES, QUICK_ENTRIES = 20_000, 600
 COMPANIES = 20
 ROUNDS = 3
-LONGEST = 15.0  # seconds a contestant may take; then the rate is that of what it has done
-LOOK_EVERY = 0.05  # seconds
 
 METHOD = """
 Every contestant is a process of its own and drains the same number of jobs from its own tables of
 one database, copied afresh for each turn. A job carries the snapshot of one customer and does
 nothing. The clock runs from the word to begin, given to a process that has imported and connected,
 until the database holds no unfinished job (looked at every 50 ms), or for 15 s at most; the rate is
-the jobs finished by then. Three rounds, each in another order; told are the medians.
+the jobs finished by then. CPU is that of the contestant and of PostgreSQL. Three rounds, each in
+another order; told are the medians.
 
 Ours does all it does for QuickBooks but the call: it claims lanes, composes batches of up to 30,
 stores each with its body before it is "sent", settles and links every entry in a transaction
@@ -75,13 +73,13 @@ def main() -> None:
     asked = ask("engine", __doc__)
     entries = QUICK_ENTRIES if asked.quick else ENTRIES
     rounds = 1 if asked.quick else ROUNDS
-    rates: dict[str, list[float]] = {one.name: [] for one in CONTESTANTS}
+    drains: dict[str, list[Drained]] = {one.name: [] for one in CONTESTANTS}
     report = Report("engine", METHOD, asked.quick)
     with own_postgres(quick=asked.quick) as databases:
         _fill(databases, entries)
         for one in turns(CONTESTANTS, rounds):
-            rates[one.name].append(_rate(databases, one, entries))
-        _judge(report, rates)
+            drains[one.name].append(_drained(databases, one, entries, quick=asked.quick))
+        _judge(report, drains)
         report.tell(asked, databases.version())
 
 
@@ -122,35 +120,16 @@ def _capture(url: str, *, companies: int, entries: int) -> list[Json]:
         return list(payloads)
 
 
-def _rate(databases: Databases, one: Contestant, entries: int) -> float:
-    """Jobs a second."""
+def _drained(databases: Databases, one: Contestant, entries: int, *, quick: bool) -> Drained:
     with databases.copy(one.database) as url, one.start(url) as worker:
-        engine = create_engine(url, poolclass=NullPool)
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            began = time.monotonic()
-            worker.tell(do="drain")
-            left = entries
-            while left and (seconds := time.monotonic() - began) < LONGEST:
-                time.sleep(LOOK_EVERY)
-                worker.assert_alive()
-                seconds = time.monotonic() - began
-                left = connection.execute(text(one.left)).scalar_one()
-            return (entries - left) / seconds
+        return drained(databases, url, one.left, entries, worker, quick=quick)
 
 
-def _judge(report: Report, rates: dict[str, list[float]]) -> None:
+def _judge(report: Report, drains: dict[str, list[Drained]]) -> None:
+    rates = rates_of(drains)
     middle = {name: median(values) for name, values in rates.items()}
-    best = max(PEERS, key=lambda peer: middle[peer.name]).name
-    report.tables["Entries drained a second, by a delivery that does nothing"] = [
-        {
-            "contestant": name,
-            "entries/s": middle[name],
-            "least": min(values),
-            "most": max(values),
-            "of the best peer": middle[name] / middle[best],
-        }
-        for name, values in rates.items()
-    ]
+    best = max((peer.name for peer in PEERS), key=lambda name: middle[name])
+    report.tables["Entries drained by a delivery that does nothing"] = rows_of(drains, best)
     for one in (OURS, OURS_ALONE):
         ratio = middle[one.name] / middle[best]
         report.ratios[f"{one.name} ÷ {best}"] = ratio

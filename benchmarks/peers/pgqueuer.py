@@ -1,7 +1,8 @@
 """PgQueuer as a contestant.
 
-Its asyncpg driver on a pool, LISTEN/NOTIFY on, on uvloop as its own command does. `BATCH` is how
-many jobs it claims at once; how many run at once is limited by the job, where that matters.
+Its asyncpg driver on a pool, LISTEN/NOTIFY on, on uvloop as its own command does. `batch` is how
+many jobs it claims at once. Ten calls go at once: more jobs are claimed ahead, so that none of the
+ten waits for the database.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from pgqueuer import PgQueuer, Queries
 from pgqueuer.models import Job
 
 from benchmarks.peers import WORKERS, plain
+from benchmarks.peers.calls import caller
 from benchmarks.workers import end_with_the_benchmark, ready_and_told
 from models.base import Json
 
@@ -45,13 +47,29 @@ def fill(url: str, entrypoint: str, jobs: Sequence[Json]) -> None:
 
 
 async def work(url: str, batch: int) -> None:
-    async with asyncpg.create_pool(plain(url), min_size=WORKERS + 2, max_size=WORKERS + 2) as pool:
+    connections = WORKERS + 2
+    pool = asyncpg.create_pool(plain(url), min_size=connections, max_size=connections)
+    async with pool:
         queue = PgQueuer.from_asyncpg_pool(pool)
+        calls = await caller(url)
+        at_once = asyncio.Semaphore(WORKERS)
 
         @queue.entrypoint("nothing")
         async def nothing(_job: Job) -> None:
             pass
 
+        if calls:
+
+            @queue.entrypoint("call")
+            async def call(job: Job) -> None:
+                async with at_once:
+                    await calls.post(**json.loads(job.payload or b""))
+
+            @queue.entrypoint("batches")
+            async def batches(job: Job) -> None:
+                async with at_once:
+                    await calls.post_batches(**json.loads(job.payload or b""))
+
         ready_and_told()
         end_with_the_benchmark()
-        await queue.run(batch_size=batch)
+        await queue.run(batch_size=batch, max_concurrent_tasks=2 * batch if calls else None)

@@ -1,7 +1,7 @@
 """procrastinate as a contestant.
 
 Its psycopg connector with a pool that has a connection for every job at once, ten jobs at once,
-LISTEN/NOTIFY on, finished jobs deleted (which it does faster than keeping them), on uvloop.
+LISTEN/NOTIFY on, finished jobs deleted, on uvloop.
 """
 
 import asyncio
@@ -10,29 +10,25 @@ from collections.abc import Sequence
 from procrastinate import App, PsycopgConnector
 
 from benchmarks.peers import WORKERS, plain
+from benchmarks.peers.calls import caller
 from benchmarks.workers import end_with_the_benchmark, ready_and_told
 from models.base import Json
 
 LEFT = "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
 
 
-def new_app(url: str) -> App:
-    app = App(
-        connector=PsycopgConnector(conninfo=plain(url), min_size=WORKERS + 2, max_size=WORKERS + 2)
+def _new_app(url: str) -> App:
+    connections = WORKERS + 2  # one listens, one is for what it does beside the jobs
+    return App(
+        connector=PsycopgConnector(conninfo=plain(url), min_size=connections, max_size=connections)
     )
-
-    @app.task(name="nothing")
-    async def nothing(**_payload: object) -> None:
-        pass
-
-    return app
 
 
 def install(url: str) -> None:
     """Makes its tables."""
 
     async def run() -> None:
-        async with new_app(url).open_async() as app:
+        async with _new_app(url).open_async() as app:
             await app.schema_manager.apply_schema_async()
 
     asyncio.run(run())
@@ -42,14 +38,31 @@ def fill(url: str, task: str, jobs: Sequence[Json]) -> None:
     """Defers these jobs, by its call for many at once."""
 
     async def run() -> None:
-        async with new_app(url).open_async() as app:
+        async with _new_app(url).open_async() as app:
             await app.configure_task(task).batch_defer_async(*jobs)
 
     asyncio.run(run())
 
 
 async def work(url: str) -> None:
-    async with new_app(url).open_async() as app:
+    app = _new_app(url)
+    calls = await caller(url)
+
+    @app.task(name="nothing")
+    async def nothing(**_payload: object) -> None:
+        pass
+
+    if calls:
+
+        @app.task(name="call")
+        async def call(realm: str, path: str, document: Json) -> None:
+            await calls.post(realm, path, document)
+
+        @app.task(name="batches")
+        async def batches(realm: str) -> None:
+            await calls.post_batches(realm)
+
+    async with app.open_async():
         ready_and_told()
         end_with_the_benchmark()
         await app.run_worker_async(

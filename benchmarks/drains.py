@@ -1,0 +1,70 @@
+"""How fast, and at what cost, workers empty a database's queue."""
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from benchmarks.harness import Databases, Row, cpu_seconds, median
+from benchmarks.workers import Worker
+
+LONGEST, QUICK_LONGEST = 15.0, 5.0  # seconds; then the rate is that of what was done until then
+LOOK_EVERY = 0.05  # seconds
+
+
+@dataclass(frozen=True)
+class Drained:
+    done: int
+    seconds: float
+    cpu_seconds: float  # of the workers and of PostgreSQL
+
+    @property
+    def per_second(self) -> float:
+        return self.done / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """For one record."""
+        return 1000 * self.cpu_seconds / max(self.done, 1)
+
+
+def drained(
+    databases: Databases, url: str, left: str, records: int, *workers: Worker, quick: bool
+) -> Drained:
+    """Tells the workers to begin and waits until `left`, a SELECT, counts nothing any more."""
+    longest = QUICK_LONGEST if quick else LONGEST
+    pids = [databases.server_pid, *(worker.pid for worker in workers)]
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        spent, began = cpu_seconds(*pids), time.monotonic()
+        for worker in workers:
+            worker.tell(do="drain")
+        waiting, seconds = records, 0.0
+        while waiting and seconds < longest:
+            time.sleep(LOOK_EVERY)
+            for worker in workers:
+                worker.assert_alive()
+            seconds = time.monotonic() - began
+            waiting = connection.execute(text(left)).scalar_one()
+        return Drained(records - waiting, seconds, cpu_seconds(*pids) - spent)
+
+
+def rows_of(drains: dict[str, list[Drained]], beside: str) -> list[Row]:
+    """The table of a race: each contestant's medians, and what part of another's rate that is."""
+    rates = rates_of(drains)
+    return [
+        {
+            "contestant": name,
+            "records/s": median(rates[name]),
+            "least": min(rates[name]),
+            "most": max(rates[name]),
+            "CPU ms/record": median([one.cpu_ms for one in each]),
+            f"÷ {beside}": median(rates[name]) / median(rates[beside]),
+        }
+        for name, each in drains.items()
+    ]
+
+
+def rates_of(drains: dict[str, list[Drained]]) -> dict[str, list[float]]:
+    return {name: [one.per_second for one in each] for name, each in drains.items()}
