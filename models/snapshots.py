@@ -49,7 +49,7 @@ _INVOICE = """
                'needs', jsonb_build_array(jsonb_build_object('type', 'lead', 'id', invoice.lead_id))
                    || coalesce(lines.products, '[]'::jsonb),
                'lead_id', invoice.lead_id,
-               'lead_name', lead.name,
+               'lead_name', (SELECT lead.name FROM leads AS lead WHERE lead.id = invoice.lead_id),
                'number', invoice.number,
                'issued_on', invoice.issued_on,
                'due_on', invoice.due_on,
@@ -62,11 +62,11 @@ _INVOICE = """
                'lines', coalesce(lines.lines, '[]'::jsonb)
            ) AS payload
     FROM invoices AS invoice
-    JOIN leads AS lead ON lead.id = invoice.lead_id
     CROSS JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(
                    'product_id', line.product_id,
-                   'product_name', product.name,
+                   'product_name', (SELECT product.name FROM products AS product
+                                    WHERE product.id = line.product_id),
                    'description', line.description,
                    'quantity', line.quantity::text,
                    'unit_price', line.unit_price::text,
@@ -76,7 +76,6 @@ _INVOICE = """
                jsonb_agg(DISTINCT jsonb_build_object('type', 'product', 'id', line.product_id))
                    FILTER (WHERE line.product_id IS NOT NULL) AS products
         FROM invoice_lines AS line
-        LEFT JOIN products AS product ON product.id = line.product_id
         WHERE line.invoice_id = invoice.id
     ) AS lines
 """
