@@ -30,7 +30,7 @@ LATENCY = 0.15  # seconds: what Intuit's own answers take on a good day
 AT_MOST = 1.25
 
 METHOD = f"""
-One invoice with {LINES} lines is saved, again and again, for firms that differ in nothing else. WITH
+An invoice of {LINES} lines is saved, again and again, for firms that differ in nothing else. WITH
 is the app as it is. WITHOUT is the same app had QuickBooks never been built: its sessions compute
 the invoice's sums, take the same locks, and know of no capture, no entry and no guard. DIRECT is
 WITHOUT that tells QuickBooks in the request, before it answers: one POST on a connection kept open,
