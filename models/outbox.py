@@ -7,6 +7,8 @@ one request to QuickBooks, stored before it is sent. See docs/architecture.md.
 from enum import StrEnum
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     Boolean,
     CheckConstraint,
     ForeignKey,
@@ -254,3 +256,28 @@ class Link(Base):
     note: Mapped[str | None]  # how it came about, when not simply created
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
+
+
+class BulkAct(Base):
+    """What a person decided about many entries at once, carried out a piece at a time."""
+
+    __tablename__ = "outbox_bulk_acts"
+    __table_args__ = (
+        CheckConstraint("act IN ('requeue', 'skip', 'undo_skip')", name="act"),
+        CheckConstraint("position <= cardinality(entries)", name="position_within"),
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (position = cardinality(entries))", name="finished_at_end"
+        ),
+        Index("ix_outbox_bulk_acts_open", "id", postgresql_where="finished_at IS NULL"),
+    )
+
+    id: Mapped[Key]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    act: Mapped[str]
+    reason: Mapped[str]
+    entries: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))  # chosen once, by number
+    position: Mapped[int] = mapped_column(server_default="0")  # how many were dealt with
+    done: Mapped[int] = mapped_column(server_default="0")
+    refused: Mapped[Json] = mapped_column(server_default="{}")  # the sentence → how many
+    created_at: Mapped[CreatedAt]
+    finished_at: Mapped[Moment | None]

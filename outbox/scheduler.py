@@ -18,6 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from config import Config
 from db import Sessions
+from outbox import bulk
 from outbox.company import Company
 from outbox.poller import Poller
 from outbox.prune import prune
@@ -49,6 +50,7 @@ class Engine:
         self._jobs = (
             *jobs,
             Job("prune", timedelta(hours=6), lambda: prune(sessions)),
+            Job("bulk", timedelta(seconds=2), lambda: bulk.carry_out(sessions)),
             Job("waiters", timedelta(minutes=5), lambda: release_forgotten_waiters(sessions)),
             Job("times", timedelta(minutes=5), lambda: mend_times(sessions, **times)),
         )

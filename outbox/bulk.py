@@ -1,0 +1,92 @@
+"""What a person decided about many entries at once, carried out a piece at a time.
+
+The decision is a row: whoever made it may leave and come back, and a crash costs the piece in hand,
+which is done again. Each piece is a transaction of its own, so no lane is locked for long.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import Sessions
+from models.accounts import AuditEvent
+from models.outbox import BulkAct, Entry
+from outbox import actions
+from outbox.actions import Acted
+
+PIECE = 200  # entries of one transaction: some tens of milliseconds
+MOST = 50_000  # entries of one decision
+
+ACTS: dict[str, tuple[Callable[..., Acted], str]] = {
+    "requeue": (actions.requeue, "outbox.requeued"),
+    "skip": (actions.skip, "outbox.skipped"),
+    "undo_skip": (actions.undo_skip, "outbox.skip_undone"),
+}
+
+
+def decide(session: Session, act: str, entries: Sequence[int], user_id: int, reason: str) -> int:
+    """Stores the decision; the engine carries it out. Returns its number. The caller commits."""
+    stored = BulkAct(act=act, entries=sorted(set(entries)), user_id=user_id, reason=reason)
+    session.add(stored)
+    session.flush()
+    return stored.id
+
+
+def carry_out(sessions: Sessions) -> int:
+    """Does all pieces of all open decisions, the oldest first; says how many entries that were."""
+    judged = 0
+    while count := _carry_out_piece(sessions):
+        judged += count
+    return judged
+
+
+def _carry_out_piece(sessions: Sessions) -> int:
+    with sessions.begin() as session:
+        # Another process takes another decision, or none.
+        bulk = session.scalar(
+            select(BulkAct)
+            .where(BulkAct.finished_at.is_(None))
+            .order_by(BulkAct.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        if bulk is None:
+            return 0
+        piece = bulk.entries[bulk.position : bulk.position + PIECE]
+        position, total = bulk.position + len(piece), len(bulk.entries)
+        act, word = ACTS[bulk.act]
+        acted = act(session, piece, organization_id=None)
+        _note(session, bulk, word, acted)
+        bulk.position = position
+        bulk.done += len(acted.done)
+        bulk.refused = dict(Counter(bulk.refused) + Counter(acted.refused.values()))
+        bulk.finished_at = datetime.now(UTC) if position == total else None
+    return len(piece)
+
+
+def _note(session: Session, bulk: BulkAct, word: str, acted: Acted) -> None:
+    """Each organization's owner can read what was done to its records, and why."""
+    for organization_id, entries in by_organization(session, acted.done).items():
+        session.add(
+            AuditEvent(
+                organization_id=organization_id,
+                user_id=bulk.user_id,
+                action=word,
+                reason=bulk.reason,
+                details={"entries": entries},
+            )
+        )
+
+
+def by_organization(session: Session, entries: Sequence[int]) -> dict[int, list[int]]:
+    """These entries under the organizations they belong to."""
+    grouped: dict[int, list[int]] = {}
+    found = session.execute(
+        select(Entry.organization_id, Entry.id).where(Entry.id.in_(entries)).order_by(Entry.id)
+    )
+    for organization_id, entry_id in found:
+        grouped.setdefault(organization_id, []).append(entry_id)
+    return grouped
