@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from babel.messages.catalog import Message
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from development.words import forms_of, marked, read, updated, written
 from languages import PORTUGUESE, source_of
 from models.accounts import User
+from models.sales import Product
 from tests.support.firm import new_firm
 from tests.support.visitor import Visitor, new_person
 
@@ -153,3 +155,83 @@ def test_who_signs_up_in_portuguese_goes_on_in_it(app: Flask, session: Session) 
     )
     assert "Boas-vindas ao DunaHub, Ana." in visitor.text
     assert session.query(User).one().language == "pt_BR"
+
+
+# --- Numbers are typed as they are read -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown_in", "typed", "kept"),
+    [
+        ("en", "1,234.50", "1234.50"),
+        ("en", "$1,234.50", "1234.50"),
+        ("en", "12.5", "12.50"),
+        ("en", "12,50", None),  # not 1250
+        ("en", "1,23.4", None),
+        ("pt_BR", "1.234,50", "1234.50"),
+        ("pt_BR", "R$ 1.234,50", "1234.50"),
+        ("pt_BR", "US$ 12,5", "12.50"),
+        ("pt_BR", "1.234", "1234.00"),
+        ("pt_BR", "12.50", None),  # not 1250
+        ("pt_BR", "1.234.50", None),
+    ],
+)
+def test_a_number_means_what_it_means_in_the_language_of_the_form(
+    app: Flask, session: Session, shown_in: str, typed: str, kept: str | None
+) -> None:
+    firm = new_firm(session)
+    new_person(session, firm, "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example")
+    fields = {"name": "Filter", "unit_price": typed, "shown_in": shown_in}
+    ana.post("/products", fields)
+    assert (ana.status == 422) == (kept is None)
+    session.rollback()
+    prices = [str(product.unit_price) for product in session.query(Product)]
+    assert prices == ([f"{kept}00"] if kept else [])
+
+
+def test_a_form_that_is_saved_untouched_changes_no_number(app: Flask, session: Session) -> None:
+    firm = new_firm(session)
+    new_person(session, firm, "ana@rivera.example")
+    product = Product(organization_id=firm, name="Pipe", unit_price=Decimal("1234.5025"))
+    session.add(product)
+    session.commit()
+    ana = choose(Visitor(app).sign_in("ana@rivera.example"), "pt_BR")
+    ana.open(f"/products/{product.id}/edit")
+    assert ana.page.select_one("#unit_price")["value"] == "1234,5025"  # type: ignore[index]
+    ana.submit({"name": "Pipe, long"})
+    session.refresh(product)
+    assert (product.name, product.unit_price) == ("Pipe, long", Decimal("1234.5025"))
+
+
+def test_a_form_shown_in_one_language_is_read_in_it_though_another_was_chosen_since(
+    app: Flask, session: Session
+) -> None:
+    firm = new_firm(session)
+    new_person(session, firm, "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example").open("/products/new")
+    shown = ana.answer
+    choose(ana, "pt_BR")  # in another tab
+    ana.answer = shown
+    ana.submit({"name": "Filter", "unit_price": "1,234.50"})
+    assert session.query(Product).one().unit_price == Decimal("1234.50")
+
+
+@pytest.mark.parametrize(
+    ("region", "language", "said"),
+    [
+        ("US", "en", "$1,234.50"),
+        ("US", "pt_BR", "US$ 1.234,50"),
+        ("BR", "en", "R$1,234.50"),
+        ("BR", "pt_BR", "R$ 1.234,50"),
+    ],
+)
+def test_the_currency_is_the_organizations_and_its_look_the_readers(
+    app: Flask, session: Session, region: str, language: str, said: str
+) -> None:
+    firm = new_firm(session, region=region)
+    new_person(session, firm, "ana@rivera.example")
+    session.add(Product(organization_id=firm, name="Pipe", unit_price=Decimal("1234.50")))
+    session.commit()
+    ana = choose(Visitor(app).sign_in("ana@rivera.example"), language)
+    assert said in ana.open("/products").text

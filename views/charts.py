@@ -15,7 +15,7 @@ from models.accounts import Organization
 from models.outbox import Entry, State
 from quickbooks.faults import explain
 from views.access import session
-from views.formats import MONTHS, clock
+from views.formats import clock, month_and_day
 
 DAYS = 30  # of the chart on the settings page
 HOURS = 24  # of the one on the admin's
@@ -91,7 +91,7 @@ def days_of(organization: Organization) -> Chart:
     tallies = _tallies(
         DAYS_OF_FIRM, organization=organization.id, zone=organization.time_zone, since=first
     )
-    periods = [_period(tallies.get(day), _short(day), _short(day)) for day in days]
+    periods = [_period(tallies.get(day), month_and_day(day), month_and_day(day)) for day in days]
     return Chart(periods, _period(tallies.get(None)))
 
 
@@ -101,7 +101,8 @@ def hours() -> Chart:
     began = [now - timedelta(hours=back) for back in reversed(range(HOURS))]
     tallies = _tallies(HOURS_OF_ALL, since=began[0])
     periods = [
-        _period(tallies.get(at), clock(at), f"{_short(at.date())}, {clock(at)}") for at in began
+        _period(tallies.get(at), clock(at), f"{month_and_day(at.date())}, {clock(at)}")
+        for at in began
     ]
     return Chart(periods, _period(tallies.get(None)))
 
@@ -118,10 +119,6 @@ def _period(tally: Row[tuple[object, ...]] | None, label: str = "", name: str = 
         return Period(label, name)
     half, most = tally.within or (None, None)
     return Period(label, name, tally.at_once, tally.retried, tally.failed, half, most)
-
-
-def _short(day: date) -> str:
-    return f"{MONTHS[day.month - 1]} {day.day}"
 
 
 # --- Shares of a whole, as rows with a bar --------------------------------------------------------

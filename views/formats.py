@@ -1,15 +1,16 @@
-"""How values look on a page: money, dates, times."""
+"""How values look on a page: money, dates, times, numbers, in the language of the reader."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from babel import dates, numbers
 from flask import Flask
 from markupsafe import Markup
 
+from languages import N_
 from views.access import current_organization
-
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+from views.languages import _, language, ngettext
 
 
 def register(app: Flask) -> None:
@@ -32,42 +33,50 @@ def register(app: Flask) -> None:
 
 
 def money(amount: Decimal | str | None) -> str:
+    """With two decimals, or as many as the price has."""
     if amount is None:
         return ""
-    value = Decimal(amount)
-    decimals = max(2, -int(value.normalize().as_tuple().exponent))  # prices may have up to four
-    sign = "−" if value < 0 else ""
-    return f"{sign}{currency()}{abs(value):,.{decimals}f}"
+    text = numbers.format_currency(
+        Decimal(amount), currency(), locale=language(), decimal_quantization=False
+    )
+    return text.replace("-", "−")
 
 
 def currency() -> str:
     organization = current_organization()
-    return "R$ " if organization and not organization.has_quickbooks else "$"
+    return "BRL" if organization and not organization.has_quickbooks else "USD"
 
 
-def plain(number: Decimal | str | None) -> str:
+def plain(number: Decimal | int | str | None) -> str:
     """Without trailing zeros: 3.5000 is 3.5, and 12.0000 is 12."""
     if number is None:
         return ""
-    text = f"{Decimal(number):,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return numbers.format_decimal(Decimal(number), locale=language(), decimal_quantization=False)
 
 
 def entered(price: Decimal) -> str:
     """A price as it stands in a form: 12.50, or 0.0125."""
-    whole, _, part = f"{price:f}".partition(".")
-    return f"{whole}.{part.rstrip('0').ljust(2, '0')}"
+    return typed(price, shown=2)
+
+
+def typed(number: Decimal, *, shown: int = 0) -> str:
+    """A number as one types it, with no thousands marked and at least the decimals `shown`."""
+    whole, _point, part = f"{number:f}".partition(".")
+    part = part.rstrip("0").ljust(shown, "0")
+    return f"{whole}{numbers.get_decimal_symbol(language())}{part}" if part else whole
 
 
 def day(value: date | str | None) -> str:
     if value is None:
         return ""
     value = date.fromisoformat(value) if isinstance(value, str) else value
-    return f"{MONTHS[value.month - 1]} {value.day}, {value.year}"
+    return dates.format_date(value, "medium", locale=language())
 
 
 def clock(value: datetime) -> str:
-    return f"{value.hour % 12 or 12}:{value.minute:02} {'AM' if value.hour < 12 else 'PM'}"
+    # An ordinary space before PM: the narrow one is missing in many fonts.
+    text = dates.format_time(value, "short", tzinfo=value.tzinfo, locale=language())
+    return text.replace("\u202f", " ")
 
 
 def spoken_moment(value: datetime, zone: ZoneInfo, now: datetime | None = None) -> str:
@@ -76,22 +85,22 @@ def spoken_moment(value: datetime, zone: ZoneInfo, now: datetime | None = None) 
     today = (now or datetime.now(UTC)).astimezone(zone).date()
     if local.date() == today:
         return clock(local)
-    month_and_day = f"{MONTHS[local.month - 1]} {local.day}"
-    if local.year == today.year:
-        return f"{month_and_day}, {clock(local)}"
-    return f"{month_and_day}, {local.year}, {clock(local)}"
+    when = month_and_day(local.date()) if local.year == today.year else day(local.date())
+    return f"{when}, {clock(local)}"
 
 
 def spoken_day(value: datetime, zone: ZoneInfo) -> str:
     local = value.astimezone(zone)
     this_year = datetime.now(UTC).astimezone(zone).year
-    month_and_day = f"{MONTHS[local.month - 1]} {local.day}"
-    return month_and_day if local.year == this_year else f"{month_and_day}, {local.year}"
+    return month_and_day(local.date()) if local.year == this_year else day(local.date())
+
+
+def month_and_day(value: date) -> str:
+    return dates.format_skeleton("MMMd", value, locale=language())
 
 
 def spoken_month(value: datetime, zone: ZoneInfo) -> str:
-    local = value.astimezone(zone)
-    return f"{MONTHS[local.month - 1]} {local.year}"
+    return dates.format_skeleton("yMMM", value, tzinfo=zone, locale=language())
 
 
 def dated(value: datetime | None) -> Markup:
@@ -124,8 +133,8 @@ def current_zone() -> ZoneInfo:
 def ago(value: datetime) -> str:
     passed = datetime.now(UTC) - value
     if passed < timedelta(seconds=45):
-        return "just now"
-    return f"{size(passed)} ago"
+        return _("just now")
+    return _("%(time)s ago", time=size(passed))
 
 
 def age_of(value: datetime) -> str:
@@ -135,24 +144,78 @@ def age_of(value: datetime) -> str:
 def size(passed: timedelta) -> str:
     """A length of time in its largest unit: 9 seconds, 2 minutes, 3 days."""
     seconds = int(passed.total_seconds())
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= length:
-            count = seconds // length
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
+    if days := seconds // 86_400:
+        return ngettext("%(num)s day", "%(num)s days", days)
+    if hours := seconds // 3_600:
+        return ngettext("%(num)s hour", "%(num)s hours", hours)
+    if minutes := seconds // 60:
+        return ngettext("%(num)s minute", "%(num)s minutes", minutes)
+    return ngettext("%(num)s second", "%(num)s seconds", seconds)
+
+
+# What becomes of jobs, proposals and invoices.
+STATUSES = {
+    "scheduled": N_("Scheduled"),
+    "in_progress": N_("In progress"),
+    "done": N_("Done"),
+    "draft": N_("Draft"),
+    "sent": N_("Sent"),
+    "accepted": N_("Accepted"),
+    "declined": N_("Declined"),
+    "open": N_("Open"),
+    "partly_paid": N_("Partly paid"),
+    "paid": N_("Paid"),
+    "void": N_("Void"),
+}
 
 
 def spoken_status(status: str) -> str:
-    return status.replace("_", " ").capitalize()
+    return _(STATUSES[status])
+
+
+# Acts as people read them in the record of who did what.
+ACTIONS = {
+    "account.invitation_withdrawn": N_("Invitation withdrawn"),
+    "account.invited": N_("Invited"),
+    "account.joined": N_("Joined"),
+    "account.many_wrong_passwords": N_("Many wrong passwords"),
+    "account.password_changed": N_("Password changed"),
+    "account.signed_in": N_("Signed in"),
+    "account.signed_out": N_("Signed out"),
+    "account.signed_out_everywhere": N_("Signed out everywhere"),
+    "account.signed_up": N_("Signed up"),
+    "admin.created": N_("Admin created"),
+    "invoice.voided": N_("Invoice voided"),
+    "organization.changed": N_("Organization changed"),
+    "organization.region_changed": N_("Region changed"),
+    "outbox.decided_choose_customer": N_("Customer chosen"),
+    "outbox.decided_create_again": N_("Created again"),
+    "outbox.decided_create_new": N_("Separate customer created"),
+    "outbox.decided_fallback": N_("Fallback item used"),
+    "outbox.decided_let_quickbooks_number": N_("Number left to QuickBooks"),
+    "outbox.decided_link_existing": N_("Existing one used"),
+    "outbox.decided_other_item": N_("Other item used"),
+    "outbox.decided_reactivate": N_("Reactivated"),
+    "outbox.decided_send_as": N_("Sent under another name"),
+    "outbox.requeued": N_("Sent again"),
+    "outbox.sent_by_hand": N_("Sent by hand"),
+    "outbox.skip_undone": N_("Skip undone"),
+    "outbox.skipped": N_("Skipped"),
+    "outbox.waiting_sent": N_("Waiting records sent"),
+    "outbox.waiting_skipped": N_("Waiting records skipped"),
+    "payment.recorded": N_("Payment recorded"),
+    "quickbooks.arrivals_changed": N_("How records arrive changed"),
+    "quickbooks.callback_refused": N_("QuickBooks sign-in refused"),
+    "quickbooks.connected": N_("QuickBooks connected"),
+    "quickbooks.disconnected": N_("QuickBooks disconnected"),
+    "quickbooks.expired": N_("QuickBooks sign-in expired"),
+    "quickbooks.reconnected": N_("QuickBooks reconnected"),
+}
 
 
 def spoken_action(action: str) -> str:
-    """An act as people read it: "quickbooks.connected" is QuickBooks connected."""
-    group, _, name = action.partition(".")
-    words = name.replace("_", " ")
-    if group in ("invoice", "payment"):
-        return f"{group.capitalize()} {words}"
-    return f"QuickBooks {words}" if group == "quickbooks" else words.capitalize()
+    words = ACTIONS.get(action)
+    return _(words) if words else action.replace("_", " ").replace(".", ": ")
 
 
 def lasting(seconds: float | None) -> str:
@@ -161,4 +224,4 @@ def lasting(seconds: float | None) -> str:
         return ""
     sizes = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
     unit, length = next(((u, n) for u, n in sizes if seconds >= n), ("s", 1))
-    return f"{seconds / length:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{numbers.format_decimal(seconds / length, '0.#', locale=language())} {unit}"

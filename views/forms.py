@@ -8,21 +8,27 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
+from babel import numbers
+from flask import request
 from wtforms import Field, HiddenField, StringField, TextAreaField
 from wtforms import Form as PlainForm
 from wtforms.meta import DefaultMeta
 from wtforms.validators import StopValidation
 from wtforms.widgets import DateInput, TextInput
 
-from views.formats import spoken_status
-from views.languages import _
+from languages import LANGUAGES, N_
+from views.formats import STATUSES, plain, typed
+from views.languages import _, language
 
 LINE = 1_000  # characters of a one-line field: more than QuickBooks takes, which is not our limit
 AREA = 20_000
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 12, 31)
+_EXAMPLE = Decimal("1234.50")
 MOST_MONEY = Decimal("99999999.99")  # the sum of an invoice's lines still fits its column
 
 _NUMBER = re.compile(r"-?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})", re.ASCII)
+_GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
+_CURRENCIES = re.compile(r"^(-?)\s*(US\$|R\$|\$)")
 
 
 class Form(PlainForm):
@@ -52,12 +58,18 @@ class Storable:
     def __call__(self, form: Form, field: Field) -> None:
         text: str = field.data or ""
         if "\x00" in text:
-            raise StopValidation("This contains a character that can't be stored. Type it again.")
+            raise StopValidation(
+                _("This contains a character that can't be stored. Type it again.")
+            )
         if self.required and not text:
-            raise StopValidation(self.required)
+            raise StopValidation(_(self.required))
         if len(text) > self.most:
             raise StopValidation(
-                f"This is {len(text):,} characters long; {self.most:,} is the most."
+                _(
+                    "This is %(length)s characters long; %(most)s is the most.",
+                    length=plain(len(text)),
+                    most=plain(self.most),
+                )
             )
 
 
@@ -102,38 +114,52 @@ class NumberField(Field):
     def _value(self) -> str:
         if self.raw_data:
             return self.typed
-        if self.data is None:
-            return ""
-        whole, _, part = f"{self.data:f}".partition(".")
-        part = part.rstrip("0").ljust(self.shown, "0")
-        return f"{whole}.{part}" if part else whole
+        return "" if self.data is None else typed(self.data, shown=self.shown)
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
-        text = tidy(valuelist[0]) if valuelist else ""
-        text = text.replace("$", "").replace(",", "").replace("−", "-").replace(" ", "")
+        text = _plainly(tidy(valuelist[0]) if valuelist else "", language_of_form())
         self.data = self.empty
         if not text:
             return
         self.data = None
         if not _NUMBER.fullmatch(text):
-            raise ValueError("Type a number, like 1234.50.")
+            raise ValueError(
+                _("Type a number, like %(example)s.", example=typed(_EXAMPLE, shown=2))
+            )
         number = Decimal(text)
         if -int(number.normalize().as_tuple().exponent) > self.decimals:
-            raise ValueError(f"Use at most {self.decimals} decimals.")
+            raise ValueError(_("Use at most %(most)s decimals.", most=self.decimals))
         if number > self.most:
-            raise ValueError(f"The most is {self.most:,f}.")
+            raise ValueError(_("The most is %(most)s.", most=plain(self.most)))
         if number < self.least:
-            raise ValueError(f"The least is {self.least:,f}.")
+            raise ValueError(_("The least is %(least)s.", least=plain(self.least)))
         self.data = number
 
     def pre_validate(self, form: Form) -> None:  # type: ignore[override]
         if self.required and self.data is None and not self.process_errors:
-            raise StopValidation(self.required)
+            raise StopValidation(_(self.required))
+
+
+def language_of_form() -> str:
+    """The language a form was shown in: 1.234 is another number in another one."""
+    told = request.form.get("shown_in", "")
+    return told if told in LANGUAGES else language()
+
+
+def _plainly(text: str, language: str) -> str:
+    """A number as it is typed in this language, with a point and no marks of thousands.
+
+    Commas that mark no thousands are left, and so refused: nobody's 12,50 becomes 1250.
+    """
+    text = _CURRENCIES.sub(r"\1", "".join(text.split()).replace("−", "-"))
+    if numbers.get_decimal_symbol(language) == ",":
+        text = text.translate(str.maketrans(".,", ",."))
+    return text.replace(",", "") if _GROUPED.fullmatch(text) else text
 
 
 def tax_rate_field() -> NumberField:
     return NumberField(
-        "Tax rate, %", decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
+        N_("Tax rate, %"), decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
     )
 
 
@@ -160,14 +186,20 @@ class DayField(Field):
         try:
             day = date.fromisoformat(text)
         except ValueError as problem:
-            raise ValueError("Type a date as year-month-day, like 2026-03-09.") from problem
+            raise ValueError(_("Type a date as year-month-day, like 2026-03-09.")) from problem
         if not EARLIEST <= day <= LATEST:
-            raise ValueError(f"Choose a date from {EARLIEST.year} to {LATEST.year}.")
+            raise ValueError(
+                _(
+                    "Choose a date from %(first)s to %(last)s.",
+                    first=EARLIEST.year,
+                    last=LATEST.year,
+                )
+            )
         self.data = day
 
     def pre_validate(self, form: Form) -> None:  # type: ignore[override]
         if self.required and self.data is None and not self.process_errors:
-            raise StopValidation(self.required)
+            raise StopValidation(_(self.required))
 
 
 class KeyField(Field):
@@ -185,7 +217,7 @@ class KeyField(Field):
         if not text:
             return
         if not re.fullmatch(r"[0-9]{1,18}", text):
-            raise ValueError("Choose one from the list.")
+            raise ValueError(_("Choose one from the list."))
         self.data = int(text)
 
 
@@ -203,13 +235,13 @@ class ChoiceField(Field):
 
     def pre_validate(self, form: Form) -> None:  # type: ignore[override]
         if self.data not in self.options:
-            raise StopValidation("Choose one of these.")
+            raise StopValidation(_("Choose one of these."))
 
 
 def status_field(statuses: type[StrEnum]) -> ChoiceField:
     """Starts with the first."""
-    options = {status.value: spoken_status(status) for status in statuses}
-    return ChoiceField("Status", options, default=next(iter(options)))
+    options = {status.value: STATUSES[status] for status in statuses}
+    return ChoiceField(N_("Status"), options, default=next(iter(options)))
 
 
 # --- Editing: only what this person changed -------------------------------------------------------
