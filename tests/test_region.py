@@ -129,6 +129,11 @@ def test_rule_19_a_flip_to_brazil_ends_everything_at_once_and_back_it_is_not_con
     admin.submit({"region": "BR", "reason": ""})
     assert "Say why" in admin.text
     admin.submit({"region": "BR", "reason": "They moved to Recife"})
+    assert "is disconnected from Rivera Plumbing LLC at once" in admin.text
+    assert "4 records that wait are held and not sent." in admin.text
+    session.rollback()
+    assert session.get_one(Organization, firm).region == "US"
+    admin.submit(press="Move to BR")
     assert "is in BR now" in admin.text
 
     session.rollback()
@@ -147,6 +152,7 @@ def test_rule_19_a_flip_to_brazil_ends_everything_at_once_and_back_it_is_not_con
     assert (event.reason, event.details) == ("They moved to Recife", {"old": "US", "new": "BR"})
 
     admin.open(f"/admin/organizations/{firm}").submit({"region": "US", "reason": "Back again"})
+    admin.submit(press="Move to US")
     assert "Not connected" in ana.open("/settings/quickbooks").text
     assert "On hold" in ana.open("/leads").text
     drain(sessions, config, connection.lane_id)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.accounts import AuditEvent, Organization, Role, User
+from models.accounts import AuditEvent, Role, User
 from models.notices import Notice
 from models.outbox import Entry
 from models.quickbooks import Connection, Revocation, Tokens
@@ -23,6 +23,7 @@ from tests.support.situation import OAK, RIVERA, SETTINGS, Situation, begin, con
 from tests.support.visitor import Visitor, new_person
 
 CRAIG = "9341450000000003"
+ADMIN = "admin@dunahub.example"
 EXCHANGE = "/oauth2/v1/tokens/bearer"
 
 
@@ -240,20 +241,42 @@ def test_situation_11_a_company_of_another_firm_is_refused_unnamed(at: Situation
     assert "Rivera" not in carla.ana.text
 
 
+def move(at: Situation, region: str, reason: str) -> Visitor:
+    """DunaHub's staff change the region on the organization's page."""
+    if not at.session.scalar(select(User.id).where(User.role == Role.ADMIN)):
+        new_person(at.session, None, ADMIN, Role.ADMIN)
+    admin = Visitor(at.app).sign_in(ADMIN).open("/admin/organizations")
+    found = admin.page.find("a", string="Rivera Plumbing LLC")
+    assert found
+    admin.open(str(found["href"])).submit({"region": region, "reason": reason})  # type: ignore[index]
+    return admin
+
+
 def test_situation_12_outside_the_us_everything_disappears(at: Situation) -> None:
     at.connect()
     lead = at.save_lead()
-    with at.sessions.begin() as session:
-        firm = session.get_one(Organization, at.firm)
-        connections.close_for_region(session, firm)
-        firm.region = "BR"
+    admin = move(at, "BR", "They moved to Recife")
+    assert "QuickBooks is disconnected from Rivera Plumbing LLC at once" in admin.text
+    assert "1 record that waits is held and not sent." in admin.text
+    assert "Connected" in at.ana.open(SETTINGS).text  # asked first
+    admin.submit(press="Move to BR")
+    assert "Rivera Plumbing LLC is in BR now." in admin.text
     assert at.ana.open(SETTINGS).status == 404
     assert at.ana.open(f"/leads/{lead}").panel() == ""
+    assert "QuickBooks" not in at.ana.answer.get_data(as_text=True)
+    assert at.session.scalars(select(Tokens)).all() == []
+    at.calls()
+    at.drain()
+    assert at.calls() == []
     assert connections.revoke_due(at.sessions, at.config) == 1
-    with at.sessions.begin() as session:
-        session.get_one(Organization, at.firm).region = "US"
+    assert at.simulator.journal()[-1]["path"].endswith("/tokens/revoke")
+    admin = move(at, "US", "Back again")
+    assert "an owner has to connect it" in admin.text
+    admin.submit(press="Move to US")
     assert "Not connected" in at.ana.open(SETTINGS).text
     assert at.states() == ["lead pending"]
+    acts = at.session.scalars(select(AuditEvent).where(AuditEvent.reason.is_not(None)))
+    assert {"They moved to Recife", "Back again"} <= {act.reason for act in acts}
 
 
 @pytest.mark.parametrize("told", ["", "?state=made-up&code=x&realmId=1"])

@@ -15,6 +15,7 @@ from sqlalchemy.orm import joinedload
 
 from models.accounts import AuditEvent, Organization, Region, User
 from models.outbox import Dispatch, DispatchItem, Entry, Lane, LaneState, State
+from models.quickbooks import Connection, ConnectionStatus
 from models.sales import RecordType
 from outbox import actions
 from outbox.company import Record
@@ -280,7 +281,10 @@ def organization(organization_id: int) -> ResponseReturnValue:
 
 @admin.post("/organizations/<key:organization_id>/region")
 def change_region(organization_id: int) -> ResponseReturnValue:
-    """US to BR ends the connection and hides everything of it; back to US it is Not connected."""
+    """US to BR ends the connection and hides everything of it; back to US it is Not connected.
+
+    Asked twice: the page before says where it may lead, the one after how many records it concerns.
+    """
     found = session().get(Organization, organization_id) or abort(404)
     region, reason = request.form.get("region", ""), _reason()
     back = redirect(url_for("admin.organization", organization_id=found.id), 303)
@@ -292,6 +296,10 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     if region == found.region:
         flash(f"{found.name} is in {region} already.", "warn")
         return back
+    if request.form.get("agrees") != "y":
+        return render_template(
+            "admin/region.html", organization=found, region=region, reason=reason, **_stakes(found)
+        )
     note(
         "organization.region_changed",
         reason=reason,
@@ -305,6 +313,22 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     session().commit()
     flash(f"{found.name} is in {region} now.", "good")
     return back
+
+
+def _stakes(organization: Organization) -> dict[str, object]:
+    """What a change of region concerns: the company that is connected, and what waits for it."""
+    company = session().scalar(
+        select(Connection.company_name).where(
+            Connection.organization_id == organization.id,
+            Connection.status != ConnectionStatus.DISCONNECTED,
+        )
+    )
+    waiting = session().scalar(
+        select(func.count()).where(
+            Entry.organization_id == organization.id, Entry.state == State.PENDING
+        )
+    )
+    return {"company": company, "waiting": waiting}
 
 
 # --- Audit ----------------------------------------------------------------------------------------
