@@ -1,5 +1,6 @@
 """Organizations, their people, and what anyone did."""
 
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -41,6 +42,10 @@ class Organization(Base):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
+
+    def day_at(self, moment: datetime) -> date:
+        """The calendar day at a moment where the organization is: what is dated there."""
+        return moment.astimezone(self.zone).date()
 
     @property
     def has_quickbooks(self) -> bool:

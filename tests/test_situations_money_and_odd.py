@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
+from models.accounts import Organization
 from models.outbox import Entry
 from models.sales import Payment
 from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
-from tests.support.situation import RIVERA, Situation, begin
+from tests.support.situation import Situation, begin
 
 
 @pytest.fixture
@@ -59,10 +60,7 @@ def test_situation_36_a_payment_paid_back_is_flagged_with_amounts_and_not_booked
     payment = at.pay(invoice, "100", "ach")
     at.drain()
     at.calls()
-    returned = at.session.get_one(Payment, payment)
-    returned.refunded_amount = Decimal(40)
-    returned.refunded_at = datetime.now(UTC)
-    at.session.commit()
+    pay_back(at, payment, "40")
     at.drain()
     assert at.calls() == []
     panel = at.ana.open(f"/payments/{payment}").panel()
@@ -70,6 +68,39 @@ def test_situation_36_a_payment_paid_back_is_flagged_with_amounts_and_not_booked
     assert "We never book a refund by ourselves." in panel
     at.ana.submit(press="Skip")
     assert "Skipped" in at.ana.panel()
+
+
+def pay_back(at: Situation, payment: int, amount: str) -> None:
+    """As whoever books the refund does it: nothing of it is a page yet."""
+    at.session.rollback()
+    returned = at.session.get_one(Payment, payment)
+    returned.refunded_amount = Decimal(amount)
+    returned.refunded_at = datetime.now(UTC)
+    at.session.commit()
+
+
+def test_situation_36_what_was_paid_back_in_part_before_it_was_sent_is_a_persons_matter(
+    at: Situation,
+) -> None:
+    payment = at.pay(at.save_invoice(at.save_lead(), "100"), "100", "ach")
+    pay_back(at, payment, "40")
+    at.drain()
+    assert at.books("Payment") == []
+    panel = at.ana.open(f"/payments/{payment}").panel()
+    assert "$40.00 of this payment of $100.00 was refunded or returned before" in panel
+    assert "Enter what is left of it there." in panel
+    at.ana.submit(press="Skip")
+    assert "Skipped" in at.ana.panel()
+
+
+def test_situation_36_what_was_paid_back_whole_before_it_was_sent_is_no_news(
+    at: Situation,
+) -> None:
+    payment = at.pay(at.save_invoice(at.save_lead(), "100"), "100")
+    pay_back(at, payment, "100")
+    at.drain()
+    assert at.books("Payment") == []
+    assert "Nothing to send" in at.ana.open(f"/payments/{payment}").panel()
 
 
 def test_situation_37_the_bookkeeper_at_the_same_time_loses_nothing(at: Situation) -> None:
@@ -165,18 +196,6 @@ def test_situation_39_odd_amounts_arrive_to_the_cent_or_ask(
     assert "6070" not in {entry.fault_code for entry in entries_of(at.session)}
 
 
-def test_situation_40_dates_are_the_firms_own(at: Situation) -> None:
-    zone = ZoneInfo("America/Los_Angeles")
-    before = datetime.now(zone).date().isoformat()
-    invoice = at.save_invoice(at.save_lead())
-    at.pay(invoice, "40")
-    at.drain()
-    after = datetime.now(zone).date().isoformat()
-    [sent], [paid] = at.books("Invoice"), at.books("Payment")
-    assert {sent["TxnDate"], paid["TxnDate"]} <= {before, after}
-    assert at.simulator.company(RIVERA)["country"] == "US"
-
-
 def test_situation_39_what_was_sent_shows_cleaned_signs_and_what_changed_since(
     at: Situation,
 ) -> None:
@@ -188,3 +207,71 @@ def test_situation_39_what_was_sent_shows_cleaned_signs_and_what_changed_since(
     assert "QuickBooks cannot store some signs. It got:" in panel
     assert "O'Brien & Sons: Plumbing O'Brien & Sons - Plumbing" in panel
     assert "Changed here since: Phone nothing 916-555-0199" in panel
+
+
+# --- 40 ------------------------------------------------------------------------------------------
+
+FARTHEST = ("Pacific/Kiritimati", "Pacific/Pago_Pago")  # at any hour one of them has another day
+
+
+@pytest.mark.parametrize("name", FARTHEST)
+def test_situation_40_dates_are_the_firms_own(at: Situation, name: str) -> None:
+    at.ana.open("/settings/organization").submit({"time_zone": name})
+    zone = ZoneInfo(name)
+    before = datetime.now(zone).date().isoformat()
+    invoice = at.save_invoice(at.save_lead())
+    payment = at.pay(invoice, "40")
+    after = datetime.now(zone).date().isoformat()
+    at.drain()
+    [sent], [paid] = at.books("Invoice"), at.books("Payment")
+    assert {sent["TxnDate"], paid["TxnDate"]} <= {before, after}
+    at.session.rollback()
+    stored = {at.invoice(invoice).issued_on, at.session.get_one(Payment, payment).received_on}
+    assert {day.isoformat() for day in stored} <= {before, after}
+
+
+def test_situation_40_one_of_those_zones_has_another_day_than_utc() -> None:
+    now = datetime.now(UTC)
+    days = {now.astimezone(ZoneInfo(name)).date() for name in FARTHEST}
+    assert days - {now.date()}
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "day"),
+    [
+        ("America/Los_Angeles", "2026-07-02T06:59:59+00:00", "2026-07-01"),
+        ("America/Los_Angeles", "2026-07-02T07:00:00+00:00", "2026-07-02"),
+        # The short day in spring: it begins in winter time and ends in summer time.
+        ("America/Los_Angeles", "2026-03-08T07:59:59+00:00", "2026-03-07"),
+        ("America/Los_Angeles", "2026-03-08T08:00:00+00:00", "2026-03-08"),
+        ("America/Los_Angeles", "2026-03-09T06:59:59+00:00", "2026-03-08"),
+        ("America/Los_Angeles", "2026-03-09T07:00:00+00:00", "2026-03-09"),
+        # The long day in autumn, whose second hour comes twice.
+        ("America/New_York", "2026-11-01T03:59:59+00:00", "2026-10-31"),
+        ("America/New_York", "2026-11-01T05:30:00+00:00", "2026-11-01"),
+        ("America/New_York", "2026-11-01T06:30:00+00:00", "2026-11-01"),
+        ("America/New_York", "2026-11-02T04:59:59+00:00", "2026-11-01"),
+        ("America/New_York", "2026-11-02T05:00:00+00:00", "2026-11-02"),
+        ("America/Phoenix", "2026-03-08T06:59:59+00:00", "2026-03-07"),  # knows no summer time
+        ("Pacific/Honolulu", "2027-01-01T09:59:59+00:00", "2026-12-31"),
+    ],
+)
+def test_situation_40_the_day_changes_at_the_firms_own_midnight(
+    zone: str, moment: str, day: str
+) -> None:
+    firm = Organization(name="Rivera Plumbing LLC", region="US", time_zone=zone)
+    assert firm.day_at(datetime.fromisoformat(moment)).isoformat() == day
+
+
+def test_situation_40_what_is_sent_after_midnight_keeps_its_day(at: Situation) -> None:
+    """QuickBooks would date it by its own clock, and in a time zone of its own."""
+    at.simulator.fault(match={"path": "/v3/"}, do={"status": 503})
+    invoice = at.save_invoice(at.save_lead(), issued_on="2026-03-07", due_on="2026-03-08")
+    at.drain()
+    at.simulator.clear_faults()
+    at.simulator.advance(3000)
+    at.pass_time()
+    at.drain()
+    [sent] = at.books("Invoice")
+    assert (sent["TxnDate"], sent["DueDate"]) == ("2026-03-07", "2026-03-08")
+    assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()

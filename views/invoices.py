@@ -193,7 +193,7 @@ def _form_page(form: InvoiceForm, invoice: Invoice, *, warns: bool = False) -> s
 
 def today() -> date:
     """The organization's day, not the server's."""
-    return datetime.now(firm().zone).date()
+    return firm().day_at(datetime.now(UTC))
 
 
 def _form_for(origin: Origin) -> InvoiceForm:

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import structlog
@@ -237,7 +237,7 @@ def _record(event: Event, invoice: Invoice) -> Payment:
         invoice=invoice,
         amount=event.amount,
         method=event.method,
-        received_on=event.received_on or datetime.now(organization.zone).date(),
+        received_on=event.received_on or organization.day_at(datetime.now(UTC)),
         note=event.note,
         event_id=event.id,
     )
