@@ -7,6 +7,7 @@ at hand. Between the two an entry's `knowledge` is the memory of their dialogue:
 - `name_holder`, `name_taken` and `number_holder` are what QuickBooks said of a conflict
 - `compares` asks to compare with what is there, whatever we sent before
 - `stale` counts how often our version was refused; `alone` keeps an entry out of batches
+- `reads` counts the questions that were answered
 - `elsewhere` says that an unanswered invoice was not found by its number: QuickBooks may have
   given it another, if whoever numbers changed meanwhile
 - `gone` says that QuickBooks no longer takes our counterpart; `doubted` names the kind of things in
@@ -48,6 +49,7 @@ BATCH = 30  # items: Intuit's limit
 LONGEST_QUESTION = 6000  # of a query as it is sent; gateways cut addresses at about 8,000
 _NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
 _SALES_ITEMS = ("Service", "NonInventory", "Inventory")  # what a line can name; not categories
+MOST_READS = 20  # for one entry: the longest dialogue takes five, more would never end
 MOST_SHOWN = 20  # customers of whom one is to be chosen
 DIRECTORY_COMES = timedelta(seconds=30)  # it is read in the background, and looked for this often
 _MINOR = {"minorversion": client.MINOR_VERSION}
@@ -94,6 +96,8 @@ def compose(entries: Sequence[Due], links: Mapping[Record, Remote], settings: Js
 
 def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
     link = links.get(due.record)
+    if due.knowledge.get("reads", 0) >= MOST_READS:
+        return Rejected(ours("internal", due))
     if due.knowledge.get("anew") and due.operation == Operation.SAVE:
         link = None  # gone over there, and a person wants it created again
     try:
@@ -121,12 +125,13 @@ def _void_step(due: Due, link: Remote | None) -> _Step:
         return Unneeded()
     if link.voided:
         return Synced(link)
-    if due.looks_first or due.checks or link.stale or _unseen(due):
+    unsure = due.knowledge.get("gone") and not _has_seen(due, _own(link))
+    if unsure or _must_read(due, link):
         return _read_own(due, link)
     if _has_seen(due, _own(link)):
         found = _found(due)
         if found is None:
-            return Rejected(ours("610", due))
+            return Synced(replace(link, voided=True), note="was deleted in QuickBooks")
         if _is_voided(due, found):
             return Synced(replace(matching.remote_of(found), voided=True))
     return _Write(due, "void", {"Id": link.id, "SyncToken": link.version})
@@ -419,7 +424,7 @@ def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _S
 
 
 def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], settings: Json) -> _Step:
-    if due.looks_first or due.checks or link.stale or _unseen(due):
+    if _must_read(due, link):
         return _read_own(due, link)
     found = _found(due) if _has_seen(due, _own(link)) else None
     if _has_seen(due, _own(link)) and found is None:
@@ -496,6 +501,12 @@ _NOT_OURS = frozenset({"PrivateNote", "TxnTaxDetail"})
 
 
 _GONE_CODE = {RecordType.LEAD: "customer_gone", RecordType.INVOICE: "invoice_gone"}
+
+
+def _must_read(due: Due, link: Remote) -> bool:
+    """Whether to look at our counterpart before writing. One that was not found has no version."""
+    is_gone = _has_seen(due, _own(link)) and _found(due) is None
+    return due.looks_first or due.checks or _unseen(due) or (link.stale and not is_gone)
 
 
 def _own(link: Remote) -> Question:

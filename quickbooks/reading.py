@@ -231,6 +231,7 @@ def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
             "found": None if row is None else _kept(row),
             "unseen": False,
             "checked": True,
+            "reads": int(due.knowledge.get("reads", 0)) + 1,
         }
         if sent.looks_up and question.name == "DocNumber":
             knowledge["elsewhere"] = row is None
@@ -320,9 +321,13 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
             return Rejected(said(fault, due))
         case "600":
             return Learned({"unseen": True})  # done already, it says: look for it
-        case "610" if item.intent == "void":
-            return Rejected(said(fault, due))
-        case "610" | "2500" if "doubted" not in due.knowledge and "Account" not in fault.detail:
+        case "610" if item.intent == "void" and "gone" not in due.knowledge:
+            return Learned({"gone": True, "seen": None, "found": None})
+        case "610" | "2500" if (
+            item.intent != "void"
+            and "doubted" not in due.knowledge
+            and "Account" not in fault.detail
+        ):
             return _missing(item, due, fault)
     if class_of(fault) is Class.RETRY:
         return Retry(said(fault, due))

@@ -191,6 +191,34 @@ def test_a_stale_version_is_read_first() -> None:
     assert draft.items[0].intent == "read"
 
 
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (Operation.SAVE, "invoice_gone"),
+        (
+            Operation.VOID,
+            Synced(replace(BILL, stale=True, voided=True), note="was deleted in QuickBooks"),
+        ),
+    ],
+)
+def test_one_that_was_looked_for_and_is_gone_is_not_looked_for_again(
+    operation: Operation, expected: Outcome | str
+) -> None:
+    """A payment made its version stale, and then it was deleted: every look would end like this."""
+    due = bill(operation=operation, knowledge={"seen": "Id=130", "found": None})
+    outcome = verdict_on(due, {**ALL, INVOICE: replace(BILL, stale=True)})
+    told = outcome.fault.code if isinstance(outcome, Rejected) else outcome
+    assert told == expected
+
+
+def test_a_dialogue_without_end_is_our_own_mistake() -> None:
+    stale = {**ALL, INVOICE: replace(BILL, stale=True)}
+    assert draft_of(bill(knowledge={"reads": 19}), links=stale).method == "GET"
+    outcome = verdict_on(bill(knowledge={"reads": 20}), stale)
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.code == "internal"
+
+
 # --- Voids, deletions, refunds ------------------------------------------------------------------
 
 

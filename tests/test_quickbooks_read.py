@@ -399,9 +399,18 @@ def test_what_was_found_is_kept_for_judging_and_what_was_not_is_known() -> None:
                 },
                 "unseen": False,
                 "checked": True,
+                "reads": 1,
             }
         ),
-        2: Learned({"seen": "DisplayName=Amy's", "found": None, "unseen": False, "checked": True}),
+        2: Learned(
+            {
+                "seen": "DisplayName=Amy's",
+                "found": None,
+                "unseen": False,
+                "checked": True,
+                "reads": 1,
+            }
+        ),
     }
 
 
