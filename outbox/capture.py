@@ -182,8 +182,26 @@ def send_by_hand(session: Session, type_: RecordType, ids: Sequence[int]) -> tup
     An invoice must come before its payments. Whatever its lane knows already, or that is deleted
     or void, is left out. Says the numbers of the new entries; the caller commits.
     """
+    return _capture_locked(session, type_, _LOCK_UNSENT[type_], ids)
+
+
+def send_with_it(session: Session, invoice_id: int) -> tuple[int, ...]:
+    """Captures the payments of an invoice anew, behind it: it is about to get another counterpart.
+
+    What a person skipped or paid back is left out. The new entries check what is there and write
+    only what differs. Says their numbers; the caller commits.
+    """
+    captured = _capture_locked(session, RecordType.PAYMENT, _LOCK_PAYMENTS, [invoice_id])
+    checks = text("UPDATE outbox SET checks = true WHERE id = ANY(:entries)")
+    session.execute(checks, {"entries": list(captured)})
+    return captured
+
+
+def _capture_locked(
+    session: Session, type_: RecordType, lock: TextClause, ids: Sequence[int]
+) -> tuple[int, ...]:
     connection = session.connection()
-    locked = connection.execute(_LOCK_UNSENT[type_], {"ids": list(ids)}).scalars().all()
+    locked = connection.execute(lock, {"ids": list(ids)}).scalars().all()
     connection.info[ALLOWED] = True
     statement = _CAPTURE_CREATED if type_ is RecordType.INVOICE else _CAPTURE[type_]
     rows = _insert_entries(connection, statement, locked)
@@ -212,6 +230,20 @@ _LOCK_UNSENT = {
         (RecordType.PAYMENT, "true"),
     )
 }
+
+_LOCK_PAYMENTS = text(
+    """
+    SELECT record.id FROM payments AS record
+    WHERE record.invoice_id = ANY(:ids) AND record.refunded_amount = 0
+      AND (SELECT entry.state FROM outbox AS entry
+           JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
+           WHERE entry.aggregate_type = 'payment' AND entry.aggregate_id = record.id
+             AND lane.state IN ('open', 'held')
+           ORDER BY entry.id DESC LIMIT 1) IN ('pending', 'synced', 'failed')
+    ORDER BY record.id
+    FOR NO KEY UPDATE OF record
+    """
+)
 
 
 # Which writes make an entry, beside "the organization is in the US and its lane takes entries".

@@ -157,6 +157,15 @@ def _ours(what: str) -> Cause:
     )
 
 
+_OUR_SLIP = Cause(
+    Class.OURS,
+    "DunaHub could not send it",
+    "DunaHub made a mistake of its own while it prepared this for QuickBooks, which has not heard"
+    " of it. This is our mistake, not yours.",
+    effect=_OUR_FAULT,
+)
+
+
 def _person(title: str, cause: str, field: str | None = None, *more: Action) -> Cause:
     first = (FIX,) if field else ()
     return Cause(Class.PERSON, title, cause, field=field, actions=(*first, *more, SEND_AGAIN, SKIP))
@@ -518,6 +527,7 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         "No longer in QuickBooks",
         "Invoice {number} was deleted in QuickBooks.",
+        effect="Saved here, but not in QuickBooks. Sent again as new, its payments go onto it.",
         actions=(SEND_AS_NEW, STOP_SENDING),
     ),
     "its_customer_inactive": Cause(
@@ -550,6 +560,6 @@ CATALOGUE: dict[str, Cause] = {
         "QuickBooks never answered",
         "QuickBooks did not answer for this {what} several times, and it did not arrive there.",
     ),
-    "poison": _ours("something that made our own program stop"),
-    "internal": _ours("something we could not even write down"),
+    "poison": _OUR_SLIP,
+    "internal": _OUR_SLIP,
 }

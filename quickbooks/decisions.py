@@ -15,6 +15,7 @@ from models.outbox import Entry, Link, State
 from models.sales import RecordType
 from outbox import actions
 from outbox.actions import Acted
+from outbox.capture import send_with_it
 
 KEPT = ("use", "anew", "activate", "unnumbered")  # of earlier decisions: a later one adds to them
 
@@ -29,8 +30,20 @@ def use(session: Session, entry: Entry, remote_id: str) -> Acted:
 
 
 def create_anew(session: Session, entry: Entry) -> Acted:
-    """Whatever is or was over there: a new one is made."""
-    return _decide(session, entry, {"anew": True, "use": None})
+    """Whatever is or was over there: a new one is made.
+
+    An invoice takes its payments along: when the old one went, they became credit over there.
+    """
+    choice: Json = {"anew": True, "use": None}
+    if entry.aggregate_type != RecordType.INVOICE:
+        return _decide(session, entry, choice)
+    with session.begin_nested() as attempt:
+        payments = send_with_it(session, entry.aggregate_id)  # before the lane is locked
+        acted = _decide(session, entry, choice)
+        if not acted.done:
+            attempt.rollback()
+            return acted
+    return Acted((*acted.done, *payments))
 
 
 def let_quickbooks_number(session: Session, entry: Entry) -> Acted:

@@ -497,6 +497,60 @@ def test_situation_30_an_invoice_voided_there_is_sent_as_new_once(at: Situation)
     assert at.entry().state == "synced"
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_situation_30_what_is_sent_as_new_takes_its_payments_along(
+    at: Situation, deleted: bool
+) -> None:
+    """Over there they became credit: without this the invoice would look unpaid, silently."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    first, second = at.pay(invoice, "50"), at.pay(invoice, "30", "ach")
+    at.drain()
+    [sent] = at.books("Invoice")
+    bookkeeper = at.bookkeeper()
+    if deleted:
+        for booked in at.books("Payment"):
+            known = {key: booked[key] for key in ("Id", "SyncToken", "TotalAmt", "CustomerRef")}
+            bookkeeper.post("payment", {**known, "sparse": True, "Line": []})
+        [sent] = at.books("Invoice")
+    bookkeeper.post(
+        "invoice",
+        {"Id": sent["Id"], "SyncToken": sent["SyncToken"]},
+        operation="delete" if deleted else "void",
+    )
+    assert sum(int(one["UnappliedAmt"]) for one in at.books("Payment")) == 80
+    third = at.pay(invoice, "20")
+    at.drain()
+    assert "In QuickBooks" not in at.ana.open(f"/payments/{third}").panel()
+    at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thanks"}, press="Save invoice")
+    at.drain()
+    at.ana.open(f"/invoices/{invoice}").submit(press="Send it again as new")
+    assert "4 records will be sent now." in at.ana.text
+    at.calls()
+    at.drain()
+    [new] = [one for one in at.books("Invoice") if one["Id"] != sent["Id"]]
+    assert (int(new["TotalAmt"]), int(new["Balance"])) == (100, 0)
+    assert [int(one["UnappliedAmt"]) for one in at.books("Payment")] == [0, 0, 0]
+    assert len(at.books("Payment")) == 3
+    for payment in (first, second, third):
+        assert "In QuickBooks" in at.ana.open(f"/payments/{payment}").panel()
+    reads = [call for call in at.calls() if call.startswith("GET")]
+    assert len(reads) <= 3  # a person's decision, paid for once
+
+
+def test_situation_30_a_void_of_what_was_deleted_there_is_done(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    [sent] = at.books("Invoice")
+    gone = {"Id": sent["Id"], "SyncToken": sent["SyncToken"]}
+    at.bookkeeper().post("invoice", gone, operation="delete")
+    at.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    at.drain()
+    assert at.entry().state == "synced"
+    assert "Voided in QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
+
+
 # --- 31 to 33 ------------------------------------------------------------------------------------
 
 
