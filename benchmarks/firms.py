@@ -1,6 +1,7 @@
 """Firms with a QuickBooks company each, connected as an owner does it, and what they save."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -25,7 +26,7 @@ class Firm:
     id: int
     lane_id: int
     realm: str
-    product_ids: tuple[int, ...]
+    product_ids: Sequence[int]
 
 
 def new_firms(

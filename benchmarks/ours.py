@@ -16,7 +16,9 @@ from sqlalchemy.orm import Session
 
 import logs
 from app import DunaHub, create_app
-from benchmarks.workers import told
+from benchmarks.firms import Firm
+from benchmarks.workers import say, told
+from benchmarks.writing import write
 from config import Config
 from db import Sessions, make_engine, make_sessions
 from models.base import Json
@@ -98,8 +100,13 @@ def drain_to_nothing() -> None:
 
 def serve() -> None:
     dunahub: DunaHub = create_app().extensions["dunahub"]
-    for _ in told():
-        dunahub.start_engine()
+    for words in told():
+        match words["do"]:
+            case "drain":
+                dunahub.start_engine()
+            case "write":
+                firms = [Firm(**each) for each in words["firms"]]
+                say(saved=write(dunahub.sessions, firms, **words["how"]))
     scheduler.stop()
 
 

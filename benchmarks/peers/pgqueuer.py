@@ -7,7 +7,8 @@ ten waits for the database.
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 from pgqueuer import PgQueuer, Queries
@@ -44,6 +45,15 @@ def fill(url: str, entrypoint: str, jobs: Sequence[Json]) -> None:
         await connection.close()
 
     asyncio.run(run())
+
+
+@asynccontextmanager
+async def deferring(url: str) -> AsyncIterator[Callable[[Json], Awaitable[object]]]:
+    """Enqueues one call at a time, as a request that saves something would."""
+    connection = await asyncpg.connect(plain(url))
+    queries = Queries.from_asyncpg_connection(connection)
+    yield lambda job: queries.enqueue("call", json.dumps(job).encode())
+    await connection.close()
 
 
 async def work(url: str, batch: int) -> None:

@@ -5,7 +5,8 @@ LISTEN/NOTIFY on, finished jobs deleted, on uvloop.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from procrastinate import App, PsycopgConnector
 
@@ -42,6 +43,13 @@ def fill(url: str, task: str, jobs: Sequence[Json]) -> None:
             await app.configure_task(task).batch_defer_async(*jobs)
 
     asyncio.run(run())
+
+
+@asynccontextmanager
+async def deferring(url: str) -> AsyncIterator[Callable[[Json], Awaitable[object]]]:
+    """Defers one call at a time, as a request that saves something would."""
+    async with _new_app(url).open_async() as app:
+        yield lambda job: app.configure_task("call").defer_async(**job)
 
 
 async def work(url: str) -> None:

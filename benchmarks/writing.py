@@ -1,0 +1,75 @@
+"""People who save things in the serving process, as its web threads do, and when each was saved.
+
+Runs inside the worker `benchmarks.ours app`.
+"""
+
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy.orm import Session
+
+from benchmarks.firms import Firm, new_customer, new_invoice, new_payment
+from db import Sessions
+from models.sales import Invoice, Lead, Payment, RecordType
+
+WEB_THREADS = 4
+RECENT = 20  # an invoice is for one of a firm's newest customers
+
+Saved = tuple[str, int, str, float]  # kind, id, a customer's name, Unix time of the commit's return
+
+
+class Desk:
+    """Where one firm's people work."""
+
+    def __init__(self, firm: Firm) -> None:
+        self.firm = firm
+        self.customers: deque[int] = deque(maxlen=RECENT)
+        self.invoices: deque[int] = deque(maxlen=RECENT)
+
+    def save(self, sessions: Sessions, chance: random.Random, *, mixed: bool) -> Saved:
+        with sessions() as session:
+            record = self._new_record(session, chance.random() if mixed else 0.0, chance)
+            session.add(record)
+            session.commit()
+            at = time.time()
+            match record:
+                case Lead():
+                    self.customers.append(record.id)
+                    return RecordType.LEAD, record.id, record.name, at
+                case Invoice():
+                    self.invoices.append(record.id)
+                    return RecordType.INVOICE, record.id, "", at
+                case Payment():
+                    return RecordType.PAYMENT, record.id, "", at
+
+    def _new_record(
+        self, session: Session, roll: float, chance: random.Random
+    ) -> Lead | Invoice | Payment:
+        """Half of what is saved are customers, three in ten invoices, two in ten payments."""
+        if roll < 0.5 or not self.customers:
+            return new_customer(self.firm, f"Customer {secrets.token_hex(6)}")
+        if roll < 0.8 or not self.invoices:
+            customer = session.get_one(Lead, chance.choice(self.customers))
+            return new_invoice(self.firm, customer, secrets.token_hex(4))
+        return new_payment(self.firm, session.get_one(Invoice, self.invoices.popleft()))
+
+
+def write(
+    sessions: Sessions, firms: Sequence[Firm], *, every: float, seconds: float, mixed: bool
+) -> list[Saved]:
+    """Saves for `seconds`, on average once `every` so many, at chance moments as people do."""
+    chance = random.Random(7)
+    desks = [Desk(firm) for firm in firms]
+    next_at = time.monotonic()
+    ends_at = next_at + seconds
+    with ThreadPoolExecutor(WEB_THREADS) as pool:
+        saving = []
+        while next_at < ends_at:
+            time.sleep(max(0.0, next_at - time.monotonic()))
+            saving.append(pool.submit(chance.choice(desks).save, sessions, chance, mixed=mixed))
+            next_at += chance.expovariate(1 / every)
+        return [each.result() for each in saving]
