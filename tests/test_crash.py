@@ -7,6 +7,7 @@ from decimal import Decimal
 from itertools import count
 
 import pytest
+from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -30,6 +31,7 @@ from tests.support.firm import (
     new_payment,
     new_product,
 )
+from tests.support.situation import RIVERA, SETTINGS, Situation, begin
 
 SAMPLE = 15  # kill points of a usual run; --full takes them all
 
@@ -187,3 +189,59 @@ def test_an_entry_that_kills_whoever_composes_it_is_given_up_and_the_rest_goes(
         "Poison": ("failed", "poison"),
         "Three": ("synced", None),
     }
+
+
+# --- Rule 8's one call inside a transaction -----------------------------------------------------
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    with begin(app, sessions, config, session, simulator) as situation:
+        yield situation
+
+
+def wear_out(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        session.execute(text("UPDATE quickbooks_tokens SET access_expires_at = now()"))
+
+
+def steps_between_intuits_answer_and_our_commit(steps: list[str]) -> range:
+    """The boundaries at which Intuit has handed out a pair that our database does not hold."""
+    stored = next(n for n, step in enumerate(steps, 1) if step.startswith("UPDATE quickbooks_tok"))
+    answered = max(n for n, step in enumerate(steps[:stored], 1) if step == "its answer is here")
+    return range(answered, steps.index("before COMMIT", stored) + 2)
+
+
+@pytest.mark.parametrize("grace", [60, 0])
+def test_killed_between_intuits_answer_to_a_refresh_and_our_commit(
+    zygote: Zygote, environ: dict[str, str], at: Situation, grace: int
+) -> None:
+    """Intuit may accept the old refresh token for a while; else a person signs in again."""
+    at.connect()
+    at.simulator.company(RIVERA, refresh_rotates_after=0, old_refresh_grace=3600)
+    at.save_lead("Rehearsal")
+    wear_out(at.sessions)
+    steps = zygote.drain(environ, at.connection.lane_id)
+    at.simulator.company(RIVERA, old_refresh_grace=grace)
+    for point in steps_between_intuits_answer_and_our_commit(steps):
+        name = f"Customer {point}"
+        at.save_lead(name)
+        wear_out(at.sessions)
+        at.simulator.clear_journal()
+        zygote.drain(environ, at.connection.lane_id, die_at=point)
+        asked = [call["path"] for call in at.simulator.journal() if call["method"] == "POST"]
+        assert asked == ["/oauth2/v1/tokens/bearer"]
+        make_due(at.session)
+        at.drain()
+        if not grace:
+            assert "Token expired" in at.ana.open(SETTINGS).text
+            assert "1 record is on hold and will be sent after you reconnect" in at.ana.text
+            assert at.states()[-1] == "lead pending"
+            at.connect(button="Reconnect")
+            make_due(at.session)
+            at.drain()
+        assert at.states()[-1] == "lead synced"
+        assert at.connection.status == "connected"
+        assert [one["DisplayName"] for one in at.books("Customer")].count(name) == 1
