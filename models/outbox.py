@@ -219,6 +219,8 @@ class DispatchItem(Base):
     intent: Mapped[str]  # what the request does for this entry: create | update | void | look_up …
     outcome: Mapped[str | None]
     settled_at: Mapped[Moment | None]
+    # Times it went again, or was asked about, since an answer was last settled: each was a crash.
+    repeats_unsettled: Mapped[int] = mapped_column(SmallInteger, server_default="0")
 
     dispatch: Mapped[Dispatch] = relationship(back_populates="items")
     entry: Mapped[Entry] = relationship()

@@ -88,6 +88,7 @@ class Sent:
     items: Sequence[Item]
     due: Mapping[int, Due]  # by entry id
     sends: int = 1
+    is_repeat: bool = False  # it, or a look-up for it, went out before
     looks_up: bool = False  # asks what became of the items of dispatch `id`; is itself not stored
 
 

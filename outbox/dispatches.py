@@ -39,7 +39,7 @@ from outbox.company import (
     Sent,
     Waiting,
 )
-from outbox.lanes import FAIL_AFTER, Claim, Renewed, renew
+from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed, renew
 from outbox.settle import settle_entries, settle_looked_up
 from outbox.waves import OLD, choose_wave, due_from, links_for
 
@@ -71,12 +71,15 @@ def next_dispatch(
                 return None
             if wait := company.limits.calls.wait(lane.next_call_at, lane.now):
                 return _rest(session, claim, wait)
-            if sent := _unanswered(session, claim, lane, company, config):
-                return sent
-            wave = choose_wave(session, claim, lane, company.limits.wave)
-            if wave is None:
-                return None
-            next_ = _compose_and_store(session, claim, lane, wave, company, config)
+            next_: Sent | Rest | None = None
+            unanswered = _unanswered(session, claim, lane, config)
+            if unanswered is None:
+                wave = choose_wave(session, claim, lane, company.limits.wave)
+                if wave is None:
+                    return None
+                next_ = _compose_and_store(session, claim, lane, wave, company, config)
+        if unanswered:
+            next_ = _repeat(sessions, claim, unanswered, company, config)
         if next_:
             return next_
         # All of the wave was settled or told to wait; there may be more behind it.
@@ -112,9 +115,10 @@ _DUE_AGAIN = text(
     """
 )
 
-_OPEN_ITEMS = text(
+_ITEMS = text(
     """
-    SELECT item.position, item.intent, item.outcome, entry.*
+    SELECT item.position, item.intent, item.outcome, item.repeats_unsettled, entry.*,
+           entry.available_at <= now() AS is_due
     FROM outbox_dispatch_items AS item JOIN outbox AS entry ON entry.id = item.entry_id
     WHERE item.dispatch_id = :dispatch
     ORDER BY item.position
@@ -128,6 +132,25 @@ _SEND_AGAIN = text(
     """
 )
 
+_COUNT_REPEAT = text(
+    """
+    UPDATE outbox_dispatch_items SET repeats_unsettled = repeats_unsettled + 1
+    WHERE dispatch_id = :dispatch AND entry_id = ANY(:entries)
+    """
+)
+
+# Those that ask in another way than the others are asked in the next round.
+_ASK_NEXT = text(
+    """
+    WITH item AS (
+        UPDATE outbox_dispatch_items SET repeats_unsettled = repeats_unsettled - 1
+        WHERE dispatch_id = :dispatch AND entry_id = ANY(:entries)
+        RETURNING entry_id
+    )
+    UPDATE outbox SET available_at = clock_timestamp() FROM item WHERE outbox.id = item.entry_id
+    """
+)
+
 _EXPECT_ANSWER = text(
     """
     UPDATE outbox
@@ -138,33 +161,73 @@ _EXPECT_ANSWER = text(
 )
 
 
+@dataclass(frozen=True)
+class _Unanswered:
+    """A dispatch of which we know too little, and the items that are asked for next."""
+
+    dispatch: Row[Any]
+    items: Sequence[Row[Any]]  # all of it, in order
+    asked: Sequence[Row[Any]]
+    looks_up: bool
+
+
 def _unanswered(
-    session: Session, claim: Claim, lane: Renewed, company: Company, config: Config
-) -> Sent | None:
+    session: Session, claim: Claim, lane: Renewed, config: Config
+) -> _Unanswered | None:
+    """The oldest dispatch without an answer whose time has come, counted before it is touched:
+    what a crash rolls back is lost, and what causes crashes must be found out.
+
+    What ended in crashes again and again is looked up item by item, and at last given up.
+    """
     row = session.execute(_DUE_AGAIN, {"lane": claim.lane_id, "line": lane.line}).one_or_none()
     if row is None:
         return None
-    items = session.execute(_OPEN_ITEMS, {"dispatch": row.id}).all()
+    items = session.execute(_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
-    entries = [item.id for item in waiting]
-    _spend(session, claim, lane, company, is_batch=row.path == "batch")
-    if row.sends >= SENDS_BEFORE_LOOK_UP or row.age >= OLD:
-        return _look_up(session, claim, row, waiting, company, config)
+    looks_up = row.sends >= SENDS_BEFORE_LOOK_UP or row.age >= OLD
+    asked = [item for item in waiting if item.is_due] if looks_up else waiting
+    worst = max(asked, key=lambda item: item.repeats_unsettled)
+    if worst.repeats_unsettled >= SOLO_AFTER - 1:  # its first send makes one more
+        looks_up, asked = True, [worst]
+    if worst.repeats_unsettled >= FAIL_AFTER - 1:
+        log.error("entry given up: eight calls for it ended in a crash", entry=worst.id)
+        poison = Rejected(Fault("poison"))
+        settle_looked_up(
+            session, claim.lane_id, row.id, {worst.id: poison}, {worst.id: due_from(worst)}
+        )
+        return _Unanswered(row, items, [], looks_up)
+    entries = [item.id for item in asked]
+    session.execute(_COUNT_REPEAT, {"dispatch": row.id, "entries": entries})
     session.execute(_EXPECT_ANSWER, {"entries": entries, "after": config.resend_after})
-    session.execute(_SEND_AGAIN, {"dispatch": row.id})
-    log.info("dispatch sent again", dispatch=row.id, lane=claim.lane_id, sends=row.sends + 1)
-    return Sent(
-        id=row.id,
-        lane_id=claim.lane_id,
-        request_id=row.request_id,
-        method=row.method,
-        path=row.path,
-        query=row.query,
-        body=row.body,
-        items=[Item(item.id, item.intent) for item in items],
-        due={item.id: due_from(item) for item in waiting},
-        sends=row.sends + 1,
-    )
+    return _Unanswered(row, items, asked, looks_up)
+
+
+def _repeat(
+    sessions: Sessions, claim: Claim, unanswered: _Unanswered, company: Company, config: Config
+) -> Sent | None:
+    with sessions.begin() as session:
+        lane = renew(session, claim, config.lease)
+        if lane is None or not unanswered.asked:
+            return None
+        row = unanswered.dispatch
+        _spend(session, claim, lane, company, is_batch=row.path == "batch")
+        if unanswered.looks_up:
+            return _look_up(session, claim, row, unanswered.asked, company)
+        session.execute(_SEND_AGAIN, {"dispatch": row.id})
+        log.info("dispatch sent again", dispatch=row.id, lane=claim.lane_id, sends=row.sends + 1)
+        return Sent(
+            id=row.id,
+            lane_id=claim.lane_id,
+            request_id=row.request_id,
+            method=row.method,
+            path=row.path,
+            query=row.query,
+            body=row.body,
+            items=[Item(item.id, item.intent) for item in unanswered.items],
+            due={item.id: due_from(item) for item in unanswered.asked},
+            sends=row.sends + 1,
+            is_repeat=True,
+        )
 
 
 def _look_up(
@@ -173,7 +236,6 @@ def _look_up(
     dispatch: Row[Any],
     items: Sequence[Row[Any]],
     company: Company,
-    config: Config,
 ) -> Sent | None:
     """Asks what became of a dispatch. A read: not stored, but its answer settles the items.
 
@@ -192,13 +254,12 @@ def _look_up(
     settle_looked_up(session, claim.lane_id, dispatch.id, known, due)
     draft = composition.draft
     if draft is None or draft.method != "GET":
-        left = sorted(due.keys() - known.keys())
-        session.execute(_EXPECT_ANSWER, {"entries": left, "after": config.resend_after})
-        if left:
+        if due.keys() - known.keys():
             log.error("no look-up for an unanswered dispatch", dispatch=dispatch.id)
         return None
     asked = [item.entry_id for item in draft.items]
-    session.execute(_EXPECT_ANSWER, {"entries": asked, "after": config.resend_after})
+    later = sorted(due.keys() - known.keys() - set(asked))
+    session.execute(_ASK_NEXT, {"dispatch": dispatch.id, "entries": later})
     log.info("dispatch looked up", dispatch=dispatch.id, lane=claim.lane_id)
     return Sent(
         id=dispatch.id,
@@ -210,6 +271,7 @@ def _look_up(
         body=draft.body,
         items=draft.items,
         due={entry_id: due[entry_id] for entry_id in asked},
+        is_repeat=True,
         looks_up=True,
     )
 
@@ -246,8 +308,6 @@ def _compose_and_store(
     config: Config,
 ) -> Sent | Rest | None:
     if not due:
-        return None
-    if claim.takes_one and not _is_named(session, claim, lane, due[0]):
         return None
     links = links_for(session, claim.lane_id, due)
     settings = company.settings(session, claim.lane_id, due)
@@ -329,25 +389,6 @@ def _store(
         items=draft.items,
         due={one.entry_id: one for one in due if one.entry_id in entries},
     )
-
-
-def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
-    """Whether a crash from here on would be put down to this entry; else names it, or gives it up.
-
-    The name is committed before anything is done with the entry: what a crash rolls back is lost.
-    """
-    if lane.suspect_entry_id != due.entry_id:
-        session.execute(
-            text("UPDATE outbox_lanes SET suspect_entry_id = :entry WHERE id = :lane"),
-            {"entry": due.entry_id, "lane": claim.lane_id},
-        )
-        return False
-    if claim.suspect_entry_id == due.entry_id and claim.claims_unsettled >= FAIL_AFTER:
-        log.error("entry given up: five claims of it ended in a crash", entry=due.entry_id)
-        poison = Rejected(Fault("poison"))
-        settle_entries(session, claim.lane_id, {due.entry_id: poison}, {due.entry_id: due})
-        return False
-    return True
 
 
 def _spend(

@@ -27,6 +27,10 @@ DELAYS = Histogram(
     "From saving a record to having it in QuickBooks",
     buckets=(0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 3 * 24 * 3600),
 )
+DRAINERS_REPLACED = Counter(
+    "dunahub_outbox_drainers_replaced_total",
+    "Drainer threads that died and were replaced: must stay 0",
+)
 LAST_LOOK = Gauge(
     "dunahub_outbox_last_look_timestamp_seconds",
     "When the poller last looked for due work: of several processes, the one that looked longest"

@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -21,7 +22,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from outbox import metrics
-from outbox.company import Answer, Company, Reading, Sent
+from outbox.company import Answer, Company, Fault, Reading, Rejected, Sent
 from outbox.dispatches import next_dispatch
 from outbox.lanes import Claim, hand_back, lease_lane, release, renew
 from outbox.settle import settle
@@ -108,9 +109,28 @@ def _read(company: Company, sent: Sent, answer: Answer) -> Reading:
     try:
         return company.read(sent, answer)
     except Exception:
-        # Nothing is known then: the items stay open and are looked up in the end.
         log.exception("reading an answer failed", dispatch=sent.id)
-        return Reading()
+    return _read_apart(company, sent, answer)
+
+
+def _read_apart(company: Company, sent: Sent, answer: Answer) -> Reading:
+    """Entry by entry: what cannot be read of one is that entry's own trouble.
+
+    Of what was written nothing is known then: it stays open, and is looked up in the end. What
+    was only asked for would be asked for ever: a person must look at it.
+    """
+    whole = Reading()
+    for entry_id, due in sent.due.items():
+        try:
+            part = company.read(replace(sent, due={entry_id: due}), answer)
+            outcomes = {**whole.outcomes, **part.outcomes}
+            whole = replace(part, outcomes=outcomes, trouble=whole.trouble or part.trouble)
+        except Exception:
+            log.exception("an answer cannot be read", dispatch=sent.id, entry=entry_id)
+            if sent.method == "GET":
+                internal = Rejected(Fault("internal"))
+                whole = replace(whole, outcomes={**whole.outcomes, entry_id: internal})
+    return whole
 
 
 # A loose index scan: from lane to lane over `ix_outbox_due`, whatever stands behind each of them;
@@ -230,10 +250,27 @@ class Poller:
         self.last_look_at = time.monotonic()
 
     def start(self) -> None:
-        for number in range(self._config.drainers):
-            thread = threading.Thread(target=self._drain, name=f"drainer-{number}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._threads = [self._new_thread(number) for number in range(self._config.drainers)]
+
+    def _new_thread(self, number: int) -> threading.Thread:
+        thread = threading.Thread(target=self._drain, name=f"drainer-{number}", daemon=True)
+        thread.start()
+        return thread
+
+    @property
+    def drainers_alive(self) -> int:
+        return sum(thread.is_alive() for thread in self._threads)
+
+    def replace_dead(self) -> int:
+        """Starts another thread for each drainer that ended though nobody stopped it."""
+        replaced = 0
+        for number, thread in enumerate(self._threads):
+            if not thread.is_alive() and not self._stopping.is_set():
+                log.error("a drainer thread died; starting another", drainer=number)
+                self._threads[number] = self._new_thread(number)
+                replaced += 1
+        metrics.DRAINERS_REPLACED.inc(replaced)
+        return replaced
 
     def wake(self, lane_id: int) -> None:
         """Drains this lane as soon as a drainer is free. Never blocks."""

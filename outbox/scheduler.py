@@ -78,6 +78,11 @@ class Engine:
     def seconds_since_look(self) -> float:
         return time.monotonic() - self._poller.last_look_at
 
+    @property
+    def drainers_alive(self) -> int:
+        """Threads that send, of as many as DRAINERS says. Dead ones are replaced within seconds."""
+        return self._poller.drainers_alive
+
     def _new_scheduler(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(1), "jobs": ThreadPoolExecutor(2)},
@@ -99,16 +104,23 @@ class Engine:
         return scheduler
 
     def _watch(self) -> None:
-        """A scheduler whose thread died still says it is running: its last look tells the truth."""
         while not self._stopping.wait(DEAD_AFTER / 3):
-            if self.seconds_since_look < DEAD_AFTER + self._config.poll_interval.total_seconds():
-                continue
-            thread = getattr(self._scheduler, "_thread", None)
-            if thread is not None and thread.is_alive():
-                continue  # alive but without a look: the database is away; it heals by itself
-            log.error("scheduler thread died; starting another")
-            self._scheduler = self._new_scheduler()
-            self._scheduler.start()
+            try:
+                self._poller.replace_dead()
+                self._replace_dead_scheduler()
+            except Exception:
+                log.exception("replacing a dead thread failed")  # no memory for one, perhaps
+
+    def _replace_dead_scheduler(self) -> None:
+        """One whose thread died still says it is running: its last look tells the truth."""
+        if self.seconds_since_look < DEAD_AFTER + self._config.poll_interval.total_seconds():
+            return
+        thread = getattr(self._scheduler, "_thread", None)
+        if thread is not None and thread.is_alive():
+            return  # alive but without a look: the database is away; it heals by itself
+        log.error("scheduler thread died; starting another")
+        self._scheduler = self._new_scheduler()
+        self._scheduler.start()
 
 
 def _logged(job: Job) -> Callable[[], None]:

@@ -7,12 +7,14 @@ are set-based; rows travel as one JSON parameter each.
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Row, text
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from db import Sessions
@@ -75,6 +77,25 @@ _NOT_TAKEN = text(
     """
 )
 
+_FREE = text(
+    """
+    WITH item AS (
+        UPDATE outbox_dispatch_items SET outcome = 'unanswered', settled_at = clock_timestamp()
+        WHERE dispatch_id = :dispatch AND outcome IS NULL
+        RETURNING entry_id
+    )
+    UPDATE outbox SET available_at = clock_timestamp() FROM item WHERE outbox.id = item.entry_id
+    """
+)
+
+# An answer was read and is settled: whatever ended earlier repeats, it was not these.
+_NO_CRASH = text(
+    """
+    UPDATE outbox_dispatch_items SET repeats_unsettled = 0
+    WHERE dispatch_id = :dispatch AND entry_id = ANY(:entries) AND outcome IS NULL
+    """
+)
+
 _SETTLE_ITEMS = text(
     """
     UPDATE outbox_dispatch_items AS item
@@ -87,57 +108,126 @@ _SETTLE_ITEMS = text(
 )
 
 
+# Troubles of the database, which no entry can cause.
+_NOT_AN_ENTRYS = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+
+
 def settle(
     sessions: Sessions, claim: Claim, sent: Sent, answer: Answer, reading: Reading
 ) -> int | None:
     """Stores what the answer said of each entry; says how many left the queue.
 
     None when the lease was lost meanwhile: then nothing was changed, and the next holder sends the
-    same dispatch again.
+    same dispatch again. An outcome that cannot be stored is its entry's trouble, and no other's.
     """
-    with sessions.begin() as session:
-        fence = session.execute(_FENCE, {"lane": claim.lane_id, "token": claim.token}).one_or_none()
-        if fence is None:
-            metrics.LATE_RESULTS.inc()
-            log.warning("late result ignored", dispatch=sent.id, lane=claim.lane_id)
+    try:
+        return _settle(sessions, claim, sent, answer, reading)
+    except _NOT_AN_ENTRYS:
+        raise
+    except Exception:
+        log.exception("settling failed, and goes on entry by entry", dispatch=sent.id)
+    settled = 0
+    for entry_id, outcome in reading.outcomes.items():
+        count = _settle_alone(sessions, claim, sent, answer, entry_id, outcome)
+        if count is None:
             return None
-        outcomes = dict(reading.outcomes)
-        is_silent = reading.trouble is None and _is_silent(answer)
-        if is_silent and not fence.consecutive_outages and sent.method != "GET":
-            # The last other call of this lane was answered: perhaps it is this request's own fault.
-            session.execute(_COUNT_SILENCE, {"dispatch": sent.id})
-        if sent.looks_up:
-            outcomes = _with_those_that_never_arrive(session, sent, outcomes)
-        is_read = sent.method == "GET"
-        if is_read and not sent.looks_up:
-            # A read that failed changed nothing over there: its entries are free at once.
-            freed = {item.entry_id for item in sent.items} - outcomes.keys()
-        else:
-            freed = set()
-        if not sent.looks_up:
-            session.execute(
-                _STORE_ANSWER,
-                {
-                    "dispatch": sent.id,
-                    "status": answer.status,
-                    "trace_id": answer.trace_id,
-                    "answer": _storable(reading.kept_answer),
-                },
-            )
-        named = {id_: _named(outcome, sent.looks_up) for id_, outcome in outcomes.items()}
-        open_items = _settle_items(session, sent.id, named | dict.fromkeys(freed, "unanswered"))
-        # Settling an item twice does nothing.
-        outcomes = {id_: outcome for id_, outcome in outcomes.items() if id_ in open_items}
-        if freed:
-            _free(session, freed)
-        if not reading.taken and not is_read:
-            session.execute(_NOT_TAKEN, {"dispatch": sent.id})
-        settled = settle_entries(session, claim.lane_id, outcomes, sent.due, answer.trace_id)
-        trouble = Pause("outage") if is_silent else reading.trouble
-        _settle_lane(session, claim, trouble, fence.consecutive_outages, spares_first=is_silent)
+        settled += count
+    rest = _settle(sessions, claim, sent, answer, replace(reading, outcomes={}))
+    return None if rest is None else settled
+
+
+def _settle(
+    sessions: Sessions, claim: Claim, sent: Sent, answer: Answer, reading: Reading
+) -> int | None:
+    with sessions.begin() as session:
+        fence = _fence(session, claim, sent)
+        if fence is None:
+            return None
+        settled = _settle_outcomes(session, claim, sent, answer, reading.outcomes)
+        _settle_call(session, claim, sent, answer, reading, fence.consecutive_outages)
+    return settled
+
+
+def _settle_alone(
+    sessions: Sessions, claim: Claim, sent: Sent, answer: Answer, entry_id: int, outcome: Outcome
+) -> int | None:
+    """One of a dispatch that could not be settled as a whole: as it is, or as a person's matter."""
+    try:
+        with sessions.begin() as session:
+            if _fence(session, claim, sent) is None:
+                return None
+            return _settle_outcomes(session, claim, sent, answer, {entry_id: outcome})
+    except _NOT_AN_ENTRYS:
+        raise
+    except Exception:
+        log.exception("an outcome could not be stored", dispatch=sent.id, entry=entry_id)
+    with sessions.begin() as session:
+        if _fence(session, claim, sent) is None:
+            return None
+        internal = {entry_id: Rejected(Fault("internal"))}
+        return _settle_outcomes(session, claim, sent, answer, internal, nobody_knows=True)
+
+
+def _fence(session: Session, claim: Claim, sent: Sent) -> Row[Any] | None:
+    """Locks the lane, where it is still ours."""
+    fence = session.execute(_FENCE, {"lane": claim.lane_id, "token": claim.token}).one_or_none()
+    if fence is None:
+        metrics.LATE_RESULTS.inc()
+        log.warning("late result ignored", dispatch=sent.id, lane=claim.lane_id)
+    return fence
+
+
+def _settle_outcomes(
+    session: Session,
+    claim: Claim,
+    sent: Sent,
+    answer: Answer,
+    outcomes: Mapping[int, Outcome],
+    *,
+    nobody_knows: bool = False,
+) -> int:
+    if sent.looks_up:
+        outcomes = _with_those_that_never_arrive(session, outcomes)
+    is_unsure = sent.looks_up or nobody_knows
+    named = {id_: _named(outcome, is_unsure) for id_, outcome in outcomes.items()}
+    open_items = _settle_items(session, sent.id, named)
+    # Settling an item twice does nothing.
+    outcomes = {id_: outcome for id_, outcome in outcomes.items() if id_ in open_items}
+    settled = settle_entries(session, claim.lane_id, outcomes, sent.due, answer.trace_id)
     for outcome in outcomes.values():
         metrics.OUTCOMES.labels(type(outcome).__name__.lower()).inc()
     return settled
+
+
+def _settle_call(
+    session: Session, claim: Claim, sent: Sent, answer: Answer, reading: Reading, outages: int
+) -> None:
+    """What the answer says of the request and of the company. Its items are settled, or open."""
+    is_read = sent.method == "GET"
+    is_silent = reading.trouble is None and _is_silent(answer)
+    leaves_open = reading.trouble is None and sent.due.keys() - reading.outcomes.keys()
+    if (is_silent or leaves_open) and not outages and not is_read:
+        # The last other call of this lane was answered: perhaps it is this request's own fault.
+        session.execute(_COUNT_SILENCE, {"dispatch": sent.id})
+    if not sent.looks_up:
+        session.execute(
+            _STORE_ANSWER,
+            {
+                "dispatch": sent.id,
+                "status": answer.status,
+                "trace_id": answer.trace_id,
+                "answer": _storable(reading.kept_answer),
+            },
+        )
+    if sent.is_repeat:
+        session.execute(_NO_CRASH, {"dispatch": sent.id, "entries": sorted(sent.due)})
+    if is_read and not sent.looks_up:
+        # A read that failed changed nothing over there: its entries are free at once.
+        session.execute(_FREE, {"dispatch": sent.id})
+    elif not reading.taken:
+        session.execute(_NOT_TAKEN, {"dispatch": sent.id})
+    trouble = Pause("outage") if is_silent else reading.trouble
+    _settle_lane(session, claim, trouble, outages, spares_first=is_silent)
 
 
 def settle_looked_up(
@@ -162,11 +252,11 @@ def _settle_items(session: Session, dispatch_id: int, named: Mapping[int, str]) 
     return {row.entry_id for row in rows}
 
 
-def _named(outcome: Outcome, looks_up: bool) -> str:
+def _named(outcome: Outcome, is_unsure: bool) -> str:
     """How an item's outcome is stored. After a look-up two of them say what became of the send."""
-    if looks_up and isinstance(outcome, Learned):
+    if is_unsure and isinstance(outcome, Learned):
         return "looked_up"
-    if looks_up and isinstance(outcome, Rejected):
+    if is_unsure and isinstance(outcome, Rejected):
         return "unknown"  # nobody could tell: should it be sent again, it is looked for first
     return type(outcome).__name__.lower()
 
@@ -194,19 +284,12 @@ _NEVER_ANSWERED = text(
 
 
 def _with_those_that_never_arrive(
-    session: Session, sent: Sent, outcomes: dict[int, Outcome]
+    session: Session, outcomes: Mapping[int, Outcome]
 ) -> dict[int, Outcome]:
     """What went alone, again and again, and was never answered nor found, is a person's matter."""
     absent = [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Learned)]
     rows = session.execute(_NEVER_ANSWERED, {"entries": absent, "silences": SILENCES})
-    return outcomes | {row.entry_id: Rejected(Fault("unanswered")) for row in rows}
-
-
-def _free(session: Session, entries: set[int]) -> None:
-    session.execute(
-        text("UPDATE outbox SET available_at = clock_timestamp() WHERE id = ANY(:entries)"),
-        {"entries": sorted(entries)},
-    )
+    return {**outcomes, **{row.entry_id: Rejected(Fault("unanswered")) for row in rows}}
 
 
 # --- Entries ------------------------------------------------------------------------------------

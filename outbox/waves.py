@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.outbox import Operation
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
-from outbox.company import Due, Record, Remote
-from outbox.lanes import Claim, Renewed
+from outbox.company import Due, Fault, Record, Rejected, Remote
+from outbox.lanes import FAIL_AFTER, Claim, Renewed
+from outbox.settle import settle_entries
 
 LOOK = 120  # entries looked at for one wave: those that must wait make room for others
 OLD = timedelta(minutes=10)  # past this QuickBooks may have forgotten a request id: look first
@@ -26,19 +28,21 @@ OLD = timedelta(minutes=10)  # past this QuickBooks may have forgotten a request
 # Prerequisites of an invoice that may go along with it when nobody wrote an entry for them.
 TAKEN_ALONG = frozenset({RecordType.LEAD, RecordType.PRODUCT})
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True)
 class _Candidate:
     due: Due
     needs: tuple[Record, ...]
+    never_sent: bool
     goes_alone: bool  # it was in a request that nobody answered and that did not arrive
 
 
 _DUE = text(
     """
     SELECT entry.*,
-           entry.created_at < clock_timestamp() - CAST(:old AS interval)
-           OR 'unknown' = ANY(past.outcomes) AS may_be_there,
+           entry.created_at < clock_timestamp() - CAST(:old AS interval) AS may_be_there,
            'looked_up' = ANY(past.outcomes) AS goes_alone
     FROM outbox AS entry
     CROSS JOIN LATERAL (
@@ -95,11 +99,14 @@ _SET_WAIT = text(
 
 def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> list[Due] | None:
     """At most `size` entries that may go now; perhaps none of those due. None: nothing is due."""
+    look = 1 if claim.takes_one else LOOK
     rows = session.execute(
-        _DUE, {"lane": claim.lane_id, "line": lane.line, "look": LOOK, "old": OLD}
+        _DUE, {"lane": claim.lane_id, "line": lane.line, "look": look, "old": OLD}
     ).all()
     if not rows:
         return None
+    if claim.takes_one and not _is_named(session, claim, lane, due_from(rows[0])):
+        return []
     newest = _newest_of_each_record(session, claim, lane, rows)
     ready = _with_all_they_need(session, claim, newest)
     if not ready:
@@ -107,10 +114,29 @@ def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> lis
     first_kind = min((one.due.record.type for one in ready), key=lambda type_: type_.rank)
     wave = [one for one in ready if one.due.record.type == first_kind]
     together = [one for one in wave if not one.goes_alone]
-    # A company that was down is probed with one entry, and a suspect is taken by itself.
-    goes_alone = not together or claim.takes_one or lane.consecutive_outages
+    # A company that was down is probed with one entry.
+    goes_alone = not together or lane.consecutive_outages
     chosen = wave[:1] if goes_alone else together[:size]
-    return _with_what_arrived_before(session, claim.lane_id, [one.due for one in chosen])
+    return _with_their_past(session, claim.lane_id, chosen)
+
+
+def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
+    """Whether a crash from here on would be put down to this entry; else names it, or gives it up.
+
+    The name is committed before anything is done with the entry: what a crash rolls back is lost.
+    """
+    if lane.suspect_entry_id != due.entry_id:
+        session.execute(
+            text("UPDATE outbox_lanes SET suspect_entry_id = :entry WHERE id = :lane"),
+            {"entry": due.entry_id, "lane": claim.lane_id},
+        )
+        return False
+    if claim.suspect_entry_id == due.entry_id and claim.claims_unsettled >= FAIL_AFTER:
+        log.error("entry given up: five claims of it ended in a crash", entry=due.entry_id)
+        poison = Rejected(Fault("poison"))
+        settle_entries(session, claim.lane_id, {due.entry_id: poison}, {due.entry_id: due})
+        return False
+    return True
 
 
 def _newest_of_each_record(
@@ -343,33 +369,49 @@ def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
     )
 
 
-_ARRIVED = text(
+_PAST = text(
     """
-    SELECT record.type, record.id, arrived.payload
+    SELECT record.type, record.id, arrived.payload,
+           NOT EXISTS (SELECT FROM outbox_links AS link
+                       WHERE link.lane_id = :lane AND link.aggregate_type = record.type
+                         AND link.aggregate_id = record.id)
+           AND EXISTS (SELECT FROM outbox AS entry
+                       JOIN outbox_dispatch_items AS item ON item.entry_id = entry.id
+                       WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
+                         AND entry.lane_id = :lane AND item.outcome = 'unknown') AS may_be_there
     FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT entry.payload FROM outbox AS entry
         WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
           AND entry.lane_id = :lane AND entry.state = 'synced' AND entry.operation = 'save'
         ORDER BY entry.id DESC
         LIMIT 1
-    ) AS arrived
+    ) AS arrived ON true
     """
 )
 
 
-def _with_what_arrived_before(session: Session, lane_id: int, due: Sequence[Due]) -> list[Due]:
-    """Adds the snapshot that arrived last, so that an update writes only what changed here."""
-    rows = session.execute(
-        _ARRIVED, {"lane": lane_id, "records": _as_json(one.record for one in due)}
-    )
-    arrived = {Record(RecordType(row.type), row.id): row.payload for row in rows}
-    return [replace(one, before=arrived.get(one.record)) for one in due]
+def _with_their_past(session: Session, lane_id: int, chosen: Sequence[_Candidate]) -> list[Due]:
+    """Adds what of each record arrived last, so that an update writes only what changed here; and
+    whether an earlier version may be there though nobody could tell."""
+    records = [one.due.record for one in chosen]
+    rows = session.execute(_PAST, {"lane": lane_id, "records": _as_json(records)})
+    past = {Record(RecordType(row.type), row.id): row for row in rows}
+    return [
+        replace(
+            one.due,
+            before=past[one.due.record].payload,
+            looks_first=one.due.looks_first
+            or (one.never_sent and past[one.due.record].may_be_there),
+        )
+        for one in chosen
+    ]
 
 
 def _candidate(row: Row[Any]) -> _Candidate:
     due = due_from(row)
-    return _Candidate(due, tuple(sorted(_needs([due]))), bool(row.goes_alone))
+    needs = tuple(sorted(_needs([due])))
+    return _Candidate(due, needs, row.first_attempt_at is None, bool(row.goes_alone))
 
 
 def _needs(due: Iterable[Due]) -> set[Record]:

@@ -149,7 +149,10 @@ def _refused_as_a_whole(sent: Sent, told: Sequence[RemoteFault]) -> dict[int, Ou
 
 
 def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict[int, Outcome]:
-    """The outcome of each open item; one that cannot be read is that entry's own trouble."""
+    """The outcome of each open item; one that cannot be read is that entry's own trouble.
+
+    Of what was written nothing is known then: it stays open, and is looked up in the end.
+    """
     outcomes: dict[int, Outcome] = {}
     for item in sent.items:
         due = sent.due.get(item.entry_id)
@@ -159,7 +162,7 @@ def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict
             outcome = outcome_of(item, due)
         except Exception:
             log.exception("an answer could not be read", entry=item.entry_id, dispatch=sent.id)
-            outcome = Rejected(ours("internal", due))
+            outcome = Rejected(ours("internal", due)) if sent.method == "GET" else None
         if outcome is not None:
             outcomes[item.entry_id] = outcome
     return outcomes

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.outbox import DispatchItem, Entry, Link, State
+from outbox import actions
 from outbox.lanes import FAIL_AFTER
 from outbox.watchdog import release_forgotten_waiters
 from simulator.testing import Books, SimulatorHandle
@@ -189,6 +190,33 @@ def test_an_entry_that_kills_whoever_composes_it_is_given_up_and_the_rest_goes(
         "Poison": ("failed", "poison"),
         "Three": ("synced", None),
     }
+
+
+def test_an_entry_that_kills_whoever_reads_its_answer_is_given_up_and_the_rest_goes(
+    session: Session, sessions: Sessions, config: Config, environ: dict[str, str],
+    simulator: SimulatorHandle,
+) -> None:  # fmt: skip
+    owner = new_owner(session)
+    connection = connect(sessions, config, owner)
+    names = ["One", "Poison", "Three"]
+    session.add_all([new_lead(firm_of(owner), name) for name in names])
+    session.commit()
+    with working("poisoned_answer", FAIL_AFTER + 4, environ, lane=connection.lane_id) as workers:
+        told = workers.finish()
+    assert len(told) == 4  # eight died: all three in the batch three times, then it alone
+    found = {one.payload["title"]: (one.state, one.fault_code) for one in entries_of(session)}
+    assert found == {
+        "One": ("synced", None),
+        "Poison": ("failed", "poison"),
+        "Three": ("synced", None),
+    }
+    [poison] = [one.id for one in entries_of(session) if one.payload["title"] == "Poison"]
+    assert actions.requeue(session, [poison], organization_id=firm_of(owner)).done
+    session.commit()
+    connected.drain(sessions, config, connection.lane_id)  # by a release that can read it
+    assert {one.state for one in entries_of(session)} == {"synced"}
+    books = simulator.books(connection.realm_id)["Customer"]
+    assert sorted(one["DisplayName"] for one in books if one["DisplayName"] in names) == names
 
 
 # --- Rule 8's one call inside a transaction -----------------------------------------------------

@@ -4,6 +4,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from db import Sessions, make_engine, make_sessions
 from development.postgres import running_postgres
 from models.base import Json
 from models.outbox import DispatchItem, Entry, State
-from outbox import actions, lanes
+from outbox import actions, lanes, metrics
 from outbox.company import (
     Answer,
     Composition,
@@ -67,6 +69,13 @@ class RetryingLedger(Ledger):
             for entry_id, outcome in reading.outcomes.items()
         }
         return Reading(outcomes, reading.trouble, reading.taken, reading.kept_answer)
+
+
+class Uncomposable(Ledger):
+    def compose(
+        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+    ) -> Composition:
+        raise ValueError("what it needs was taken away meanwhile")
 
 
 def states(session: Session) -> list[str]:
@@ -173,13 +182,7 @@ def test_what_a_look_up_could_not_tell_is_looked_for_before_it_is_sent_again(
         drain(sessions, ledger, lane, config)
         make_due(session)
 
-    class Broken(Ledger):
-        def compose(
-            self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
-        ) -> Composition:
-            raise ValueError("what it needs was taken away meanwhile")
-
-    drain(sessions, Broken(), lane, config)
+    drain(sessions, Uncomposable(), lane, config)
     [entry] = entries_of(session)
     assert (entry.state, entry.fault_code) == ("failed", "internal")
     assert actions.requeue(session, [entry.id], organization_id=firm).done
@@ -188,6 +191,119 @@ def test_what_a_look_up_could_not_tell_is_looked_for_before_it_is_sent_again(
     assert ledger.calls[-1].method == "GET"
     assert ledger.creates() == ["lead 1"]
     assert states(session) == ["synced"]
+
+
+def test_a_newer_version_of_what_may_have_arrived_is_looked_for_too(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """A person mends the record instead of sending it again: the old request may have been done."""
+    firm, lane = new_firm_with_lane(session)
+    lead = new_lead(firm)
+    session.add(lead)
+    session.commit()
+    ledger.after = lambda sent: SILENT if sent.method == "POST" else None
+    for _ in range(3):
+        drain(sessions, ledger, lane, config)
+        make_due(session)
+    drain(sessions, Uncomposable(), lane, config)
+    assert states(session) == ["failed"]
+    ledger.after = lambda _sent: None
+    lead.phone = "555-0142"
+    session.commit()
+    lead.phone = "555-0143"  # … twice, so that the first is only history
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert ledger.creates() == ["lead 1"]
+    assert ledger.arrivals[-1].payload["phone"] == "555-0143"
+    assert states(session) == ["superseded", "superseded", "synced"]
+
+
+# --- What cannot be read or stored --------------------------------------------------------------
+
+
+class Illegible(Ledger):
+    """What it says of one entry raises, and of the others can be read."""
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        if any(due.payload["title"] == "Illegible" for due in sent.due.values()):
+            raise ValueError("what is this?")
+        return super().read(sent, answer)
+
+
+def test_an_answer_that_cannot_be_read_for_one_entry_settles_the_others(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    """Rule 10: it is looked up like one that never came, and goes to a person at last."""
+    ledger = Illegible()
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, name) for name in ("One", "Illegible", "Three")])
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced", "pending", "synced"]
+    for _ in range(3):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    assert [call.method for call in ledger.calls] == ["POST"] * 3 + ["GET"]
+    found = entries_of(session)[1]
+    assert (found.state, found.fault_code) == ("failed", "internal")
+    assert actions.requeue(session, [found.id], organization_id=firm).done
+    session.commit()
+    healthy = Ledger(held=ledger.held, latest=ledger.latest)
+    drain(sessions, healthy, lane, config)
+    assert healthy.calls[0].method == "GET"
+    assert healthy.creates() == []
+    assert states(session) == ["synced"] * 3
+
+
+class Forgetful(Ledger):
+    """Gives one of them no id."""
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        reading = super().read(sent, answer)
+        outcomes: dict[int, Outcome] = {}
+        for entry_id, outcome in reading.outcomes.items():
+            nameless = sent.due[entry_id].payload["title"] == "Nameless"
+            broken = Synced(Remote(None, "0"))  # type: ignore[arg-type]
+            outcomes[entry_id] = broken if nameless else outcome
+        return replace(reading, outcomes=outcomes)
+
+
+def test_an_outcome_that_cannot_be_stored_is_its_entrys_trouble(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    """Rule 10. Nobody knows whether it arrived: sent again, it is looked for."""
+    ledger = Forgetful()
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, name) for name in ("One", "Nameless", "Three")])
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced", "failed", "synced"]
+    found = entries_of(session)[1]
+    assert found.fault_code == "internal"
+    assert actions.requeue(session, [found.id], organization_id=firm).done
+    session.commit()
+    healthy = Ledger(held=ledger.held, latest=ledger.latest)
+    drain(sessions, healthy, lane, config)
+    assert healthy.calls[0].method == "GET"
+    assert healthy.creates() == []
+    assert states(session) == ["synced"] * 3
+
+
+def test_an_entry_that_cannot_even_be_looked_at_is_given_up_and_the_rest_goes(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Rule 10: a snapshot of another release, say, that chooses no wave but raises."""
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, name) for name in ("One", "Unheard of", "Three")])
+    session.commit()
+    session.execute(text("UPDATE outbox SET payload = payload - 'needs' WHERE aggregate_id = 2"))
+    session.commit()
+    for _ in range(lanes.FAIL_AFTER + 4):
+        with suppress(KeyError):
+            drain(sessions, ledger, lane, config)
+        make_due(session)
+    assert states(session) == ["synced", "failed", "synced"]
+    assert entries_of(session)[1].fault_code == "poison"
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
@@ -697,6 +813,38 @@ def test_a_scheduler_whose_thread_died_is_replaced(
         firm, _ = new_firm_with_lane(session)
         session.add(new_lead(firm))
         session.commit()
+        eventually(sessions, "synced", 1)
+    finally:
+        engine.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_drainer_whose_thread_died_is_replaced(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("outbox.scheduler.DEAD_AFTER", 0.3)
+
+    def end(_sent: Sent) -> None:
+        ledger.fail = lambda _sent: None
+        sys.exit()  # no Exception: what escapes here ends the thread, and nobody hears of it
+
+    ledger.fail = end
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    one = replace(config, drainers=1, poll_interval=timedelta(days=1))
+    replaced = metrics.DRAINERS_REPLACED._value.get()
+    engine = OutboxEngine(sessions, ledger, one)
+    engine.start()
+    try:
+        ends_at = time.monotonic() + 20
+        while metrics.DRAINERS_REPLACED._value.get() == replaced and time.monotonic() < ends_at:
+            time.sleep(0.05)
+        assert metrics.DRAINERS_REPLACED._value.get() == replaced + 1
+        assert engine.drainers_alive == 1
+        make_due(session)
+        engine.wake(lane)
         eventually(sessions, "synced", 1)
     finally:
         engine.stop()

@@ -63,6 +63,7 @@ def readyz() -> Response:
         answer.setdefault("database", "unavailable")
         problems.append("The database does not answer.")
     answer["last_look_seconds"] = _last_look(problems)
+    answer["drainers"] = _drainers(problems)
     answer["problems"] = problems
     return _json(
         {"status": "not ready" if problems else "ready", **answer}, 503 if problems else 200
@@ -114,6 +115,16 @@ def _last_look(problems: list[str]) -> float | None:
     if engine.seconds_since_look > LOOK_TIMEOUT:
         problems.append("The poller has not looked for work for a while.")
     return round(engine.seconds_since_look, 1)
+
+
+def _drainers(problems: list[str]) -> int | None:
+    """How many threads send. One that died is replaced within seconds."""
+    engine = scheduler.current()
+    if engine is None:
+        return None
+    if not engine.drainers_alive:
+        problems.append("No drainer is alive.")
+    return engine.drainers_alive
 
 
 def _json(answer: dict[str, object], status: int) -> Response:

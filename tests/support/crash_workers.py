@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ from models.base import Json
 from models.sales import Lead
 from outbox import metrics, scheduler
 from outbox.capture import attach
-from outbox.company import Composition, Due, Record, Remote
+from outbox.company import Answer, Company, Composition, Due, Reading, Record, Remote, Sent
 from outbox.poller import drain_lane, due_lanes
 from quickbooks import tokens
 from quickbooks.delivery import QuickBooks
@@ -87,17 +87,37 @@ class Deadly(Ledger):
     def compose(
         self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
     ) -> Composition:
-        if any(due.payload["title"] == "Poison" for due in entries):
-            os.kill(os.getpid(), signal.SIGKILL)
+        _die_of(entries)
         return super().compose(entries, links, settings)
 
 
+class DeadlyToRead(QuickBooks):
+    """Something in what QuickBooks says of this entry ends the process that reads it."""
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        _die_of(sent.due.values())
+        return super().read(sent, answer)
+
+
+def _die_of(entries: Iterable[Due]) -> None:
+    if any(due.payload["title"] == "Poison" for due in entries):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def poisoned(sessions: Sessions, config: Config, told: Told) -> object:
+    return _take_turns(sessions, config, told, Deadly())
+
+
+def poisoned_answer(sessions: Sessions, config: Config, told: Told) -> object:
+    return _take_turns(sessions, config, told, DeadlyToRead(sessions, config))
+
+
+def _take_turns(sessions: Sessions, config: Config, told: Told, company: Company) -> object:
     """One after another: each takes its turn when the one before is dead, and its lease is over."""
     with sessions() as turn, sessions() as session:
         turn.execute(text("SELECT pg_advisory_lock(1)"))
         make_due(session)
-        drain_by_hand(sessions, Deadly(), told["lane"], config)
+        drain_by_hand(sessions, company, told["lane"], config)
     return "alive"
 
 
@@ -107,6 +127,7 @@ ROLES: dict[str, Callable[[Sessions, Config, Told], object]] = {
     "write": write,
     "refresh": refresh,
     "poisoned": poisoned,
+    "poisoned_answer": poisoned_answer,
 }
 
 
