@@ -145,6 +145,7 @@ def test_an_invoice_is_made_from_a_proposal_with_the_same_lines(
         ("Discount", Decimal(-10)),
     ]
     assert (invoice.proposal_id, invoice.lead_id) == (proposal.id, lead_id)
+    assert session.get_one(Proposal, proposal.id, populate_existing=True).status == "accepted"
     assert (invoice.tax_amount, invoice.total) == (Decimal("56.10"), Decimal("1126.10"))
 
 
@@ -339,6 +340,28 @@ def test_partial_payments_by_card_and_ach_settle_an_invoice(
     assert fresh(session).get_one(Invoice, invoice_id).balance == 0
     assert "1001" in ana.open("/invoices?state=paid").text
     assert "No invoice fits" in ana.open("/invoices?state=open").text
+
+
+def test_what_is_paid_back_opens_the_invoice_again_and_is_never_more_than_was_paid(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    invoice_id = saved(session, new_invoice(firm, new_lead(firm)))
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"amount": "80"})
+    payment = session.scalars(select(Payment)).one()
+    refund = f"/payments/{payment.id}/refund"
+    assert ana.open(refund).page.find(id="amount")["value"] == "80.00"  # type: ignore[index]
+    for amount, why in [("80.01", "Only $80.00"), ("", "How much"), ("-1", "least")]:
+        assert why in ana.open(refund).submit({"amount": amount}).text
+        assert ana.status == 422
+    tom = new_person(session, firm, "tom@rivera.example")
+    two = [ana.open(refund), Visitor(ana.app).sign_in(tom.email).open(refund)]
+    assert "The refund is recorded." in two[0].submit({"amount": "50"}).page.text
+    assert "Only $30.00 of this payment is left" in two[1].submit({"amount": "50"}).text
+    assert "Paid back $50.00" in ana.open(f"/payments/{payment.id}").text
+    assert fresh(session).get_one(Invoice, invoice_id).balance == 70
+    ana.open(refund).submit()
+    assert "was paid back already" in ana.open(refund).page.text
+    assert fresh(session).get_one(Invoice, invoice_id).balance == 100
 
 
 @pytest.mark.parametrize(

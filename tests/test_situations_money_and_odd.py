@@ -71,12 +71,8 @@ def test_situation_36_a_payment_paid_back_is_flagged_with_amounts_and_not_booked
 
 
 def pay_back(at: Situation, payment: int, amount: str) -> None:
-    """As whoever books the refund does it: nothing of it is a page yet."""
-    at.session.rollback()
-    returned = at.session.get_one(Payment, payment)
-    returned.refunded_amount = Decimal(amount)
-    returned.refunded_at = datetime.now(UTC)
-    at.session.commit()
+    at.ana.open(f"/payments/{payment}/refund").submit({"amount": amount})
+    assert at.ana.path == f"/payments/{payment}"
 
 
 def test_situation_36_what_was_paid_back_in_part_before_it_was_sent_is_a_persons_matter(

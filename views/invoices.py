@@ -11,7 +11,7 @@ from sqlalchemy.orm import joinedload
 from wtforms import BooleanField
 from wtforms.validators import StopValidation
 
-from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, RecordType
+from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
 from views.access import firm, firms_only, note, own, session
 from views.forms import DayField, area, line, tax_rate_field
 from views.lines import LinesForm
@@ -110,6 +110,8 @@ def create() -> ResponseReturnValue:
     form.apply_to(invoice)
     invoice.number = next_invoice_number()
     form.save_lines(invoice.lines, InvoiceLine)
+    if origin.proposal:
+        origin.proposal.status = ProposalStatus.ACCEPTED  # nobody bills what was not agreed
     session().add(invoice)
     session().commit()
     flash(f"Invoice {invoice.number} is saved.", "good")
@@ -184,11 +186,6 @@ def void(invoice_id: int) -> ResponseReturnValue:
     session().commit()
     flash(f"Invoice {invoice.number} is void.")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
-
-
-def _form_page(form: InvoiceForm, invoice: Invoice, *, warns: bool = False) -> str:
-    fix = fix_of(RecordType.INVOICE, invoice.id)
-    return render_template("invoices/form.html", form=form, invoice=invoice, warns=warns, **fix)
 
 
 def today() -> date:

@@ -129,11 +129,6 @@ def delete(lead_id: int) -> ResponseReturnValue:
     return redirect(url_for("leads.index"), 303)
 
 
-def _form_page(form: LeadForm, lead: Lead) -> str:
-    fix = fix_of(RecordType.LEAD, lead.id)
-    return render_template("leads/form.html", form=form, lead=lead, **fix)
-
-
 def _latest(model: type[Document], lead: Lead) -> Sequence[Document]:
     newest = select(model).where(model.lead_id == lead.id).order_by(model.id.desc()).limit(FEW)
     return session().scalars(newest).all()

@@ -1,16 +1,21 @@
 """Payments by card or ACH, recorded on an invoice, whole or in part."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
+from wtforms.validators import StopValidation
 
+from languages import N_
 from models.sales import Invoice, Lead, Payment, PaymentMethod, RecordType
-from views.access import firm, firms_only, own, session
+from views.access import firm, firms_only, note, own, session
+from views.formats import money
 from views.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area
 from views.invoices import today
+from views.languages import _
 from views.paging import asked, containing, page_of
 from views.panel import panel_of
 from views.status import words_of
@@ -87,6 +92,70 @@ def show(payment_id: int) -> ResponseReturnValue:
     return render_template(
         "payments/show.html", payment=payment, panel=panel_of(RecordType.PAYMENT, payment.id)
     )
+
+
+# --- Paid back ------------------------------------------------------------------------------------
+
+
+class RefundForm(Form):
+    amount = NumberField(
+        N_("Paid back"),
+        decimals=2,
+        shown=2,
+        most=MOST_MONEY,
+        least=Decimal("0.01"),
+        required=N_("How much was paid back?"),
+    )
+    left: Decimal  # of the payment, not yet paid back
+
+    @classmethod
+    def of(cls, payment: Payment) -> "RefundForm":
+        left = payment.amount - payment.refunded_amount
+        form = cls(request.form or None, data={"amount": left})
+        form.left = left
+        return form
+
+    def validate_amount(self, field: NumberField) -> None:
+        if field.data and field.data > self.left:
+            raise StopValidation(
+                _("Only %(left)s of this payment is left to pay back.", left=money(self.left))
+            )
+
+
+@payments.get("/payments/<key:payment_id>/refund")
+def show_refund(payment_id: int) -> ResponseReturnValue:
+    payment = own(Payment, payment_id)
+    if payment.refunded_amount >= payment.amount:
+        return _refuse_refund(payment)
+    return render_template("payments/refund.html", form=RefundForm.of(payment), payment=payment)
+
+
+@payments.post("/payments/<key:payment_id>/refund")
+def refund(payment_id: int) -> ResponseReturnValue:
+    payment = own(Payment, payment_id)
+    session().refresh(payment, with_for_update=True)  # two at once would pay back twice
+    if payment.refunded_amount >= payment.amount:
+        return _refuse_refund(payment)
+    form = RefundForm.of(payment)
+    if not form.validate():
+        return render_template("payments/refund.html", form=form, payment=payment), 422
+    payment.refunded_amount += form.amount.data or Decimal(0)
+    payment.refunded_at = datetime.now(UTC)
+    note(
+        "payment.refunded",
+        organization_id=firm().id,
+        payment=payment.id,
+        invoice=payment.invoice.number,
+        amount=str(form.amount.data),
+    )
+    session().commit()
+    flash(_("The refund is recorded."), "good")
+    return redirect(url_for("payments.show", payment_id=payment.id), 303)
+
+
+def _refuse_refund(payment: Payment) -> ResponseReturnValue:
+    flash(_("All of this payment was paid back already."), "warn")
+    return redirect(url_for("payments.show", payment_id=payment.id), 303)
 
 
 def _refuse(invoice: Invoice) -> ResponseReturnValue:

@@ -87,11 +87,6 @@ def update(product_id: int) -> ResponseReturnValue:
     return redirect(url_for("products.index"), 303)
 
 
-def _form_page(form: ProductForm, product: Product) -> str:
-    fix = fix_of(RecordType.PRODUCT, product.id)
-    return render_template("products/form.html", form=form, product=product, **fix)
-
-
 def _write(product: Product, form: ProductForm) -> bool:
     """Whether the name was free. The unique index decides, not a look before."""
     try:
