@@ -19,7 +19,7 @@ from benchmarks.drains import Drained, drained, rates_of, rows_of
 from benchmarks.firms import Firm, new_firms, save_customers
 from benchmarks.harness import Databases, Report, ask, median, own_postgres, turns
 from benchmarks.peers import WORKERS, calls, pgqueuer, procrastinate
-from benchmarks.workers import Worker, running_worker
+from benchmarks.workers import running_worker
 from config import Config
 from db import Sessions
 from models.base import Json
@@ -105,9 +105,9 @@ def main() -> None:
     firms = QUICK_FIRMS if asked.quick else FIRMS
     report = Report("companies", METHOD, asked.quick)
     drains: dict[str, list[Drained]] = {one.name: [] for one in CONTESTANTS}
-    with own_postgres(quick=asked.quick) as databases, _stage(databases, firms) as stage:
+    with own_postgres(quick=asked.quick) as databases, prepared(databases, firms) as stage:
         for one in turns(CONTESTANTS, 1 if asked.quick else ROUNDS):
-            drains[one.name].append(_drained(stage, one, quick=asked.quick))
+            drains[one.name].append(_turn(stage, one, quick=asked.quick))
         _judge(report, drains)
         report.tell(asked, databases.version())
 
@@ -116,7 +116,8 @@ def main() -> None:
 
 
 @contextmanager
-def _stage(databases: Databases, count: int) -> Iterator[Stage]:
+def prepared(databases: Databases, count: int) -> Iterator[Stage]:
+    """Firms whose customers wait, the same documents as jobs of the peers, and empty books."""
     folder = Path(tempfile.mkdtemp(prefix="dunahub-benchmark-"))
     try:
         url = databases.create("singles")
@@ -186,36 +187,37 @@ def _fill_peers(
 # --- A turn -------------------------------------------------------------------------------------
 
 
-def _drained(stage: Stage, one: Contestant, *, quick: bool) -> Drained:
+@contextmanager
+def restored(stage: Stage, database: str) -> Iterator[tuple[str, SimulatorHandle]]:
+    """A fresh copy of a database, its URL, and of the books, behind a simulator."""
     books = stage.folder / "copy"
     shutil.copytree(stage.books, books)
     try:
-        with (
-            stage.databases.copy(one.database) as url,
-            running_simulator(books) as simulator,
-            _contestant(stage, one, url, simulator) as worker,
-        ):
-            seen = drained(stage.databases, url, one.left, stage.records, worker, quick=quick)
-            arrived = sum(records_in(entry) for entry in simulator.journal())
-            assert arrived >= seen.done, f"{one.name}: {seen.done} done, {arrived} arrived"
-            return seen
+        with stage.databases.copy(database) as url, running_simulator(books) as simulator:
+            yield url, simulator
     finally:
         shutil.rmtree(books)
 
 
-@contextmanager
-def _contestant(
-    stage: Stage, one: Contestant, url: str, simulator: SimulatorHandle
-) -> Iterator[Worker]:
-    called = {"SIMULATOR_URL": simulator.url, "TOKENS": str(stage.tokens)}
-    if one is OURS:
-        environ = {**stage.environ, **called, "DATABASE_URL": url}
-        with running_worker("benchmarks.ours", "app", **environ) as worker:
-            yield worker
-    else:
-        name, *arguments = one.command
-        with running_worker("benchmarks.peers", name, url, *arguments, **called) as worker:
-            yield worker
+def _turn(stage: Stage, one: Contestant, *, quick: bool) -> Drained:
+    with restored(stage, one.database) as (url, simulator):
+        called = {"SIMULATOR_URL": simulator.url, "TOKENS": str(stage.tokens)}
+        if one is OURS:
+            environ = {**stage.environ, **called, "DATABASE_URL": url}
+            contestant = running_worker("benchmarks.ours", "app", **environ)
+        else:
+            name, *arguments = one.command
+            contestant = running_worker("benchmarks.peers", name, url, *arguments, **called)
+        with contestant as worker:
+            seen = drained(stage.databases, url, one.left, stage.records, worker, quick=quick)
+        assert_arrived(simulator, seen)
+        return seen
+
+
+def assert_arrived(simulator: SimulatorHandle, seen: Drained) -> None:
+    """What a contestant calls done must be in the books."""
+    arrived = sum(records_in(entry) for entry in simulator.journal())
+    assert arrived >= seen.done, f"{seen.done} done, {arrived} arrived"
 
 
 def _judge(report: Report, drains: dict[str, list[Drained]]) -> None:
