@@ -4,11 +4,12 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 
 from flask import Flask
 from sqlalchemy import Connection, Engine, event
@@ -60,7 +61,9 @@ def main() -> None:
     with ExitStack() as life:
         databases = life.enter_context(own_postgres(quick=asked.quick))
         simulator = life.enter_context(running_simulator())
-        ways = _ways(life, databases.create("saves"), simulator)
+        nowhere = life.enter_context(Path(os.devnull).open("w"))
+        with redirect_stdout(nowhere):  # log lines are written, but not among the figures
+            ways = _ways(life, databases.create("saves"), simulator)
         statements = {(way.path, way.what): _statements(way) for way in ways}
         databases.seal("saves")
         took: dict[tuple[str, str], list[float]] = {(way.path, way.what): [] for way in ways}
