@@ -133,36 +133,45 @@ def _read_apart(company: Company, sent: Sent, answer: Answer) -> Reading:
     return whole
 
 
-# A loose index scan: from lane to lane over `ix_outbox_due`, whatever stands behind each of them;
-# then only open, unleased lanes with something due. Cost follows the lanes with pending entries.
+# A loose index scan: from lane to lane over `ix_outbox_due`, whatever stands behind each of them,
+# each time to the lane's oldest entry; then only open, unleased lanes where that is due. Cost
+# follows the lanes with pending entries. Each lane is looked into once: under an old snapshot (a
+# backup, a report) that look passes over everything the lane has settled since.
 _DUE_LANES = text(
     """
-    WITH RECURSIVE waiting (lane_id) AS (
-        (SELECT lane_id FROM outbox
-         WHERE state = 'pending' AND waits_for_type IS NULL ORDER BY lane_id LIMIT 1)
+    WITH RECURSIVE oldest (lane_id, available_at, entry_id) AS (
+        (SELECT lane_id, available_at, id FROM outbox
+         WHERE state = 'pending' AND waits_for_type IS NULL
+         ORDER BY lane_id, available_at LIMIT 1)
         UNION ALL
-        SELECT (SELECT entry.lane_id FROM outbox AS entry
-                WHERE entry.state = 'pending' AND entry.waits_for_type IS NULL
-                  AND entry.lane_id > waiting.lane_id
-                ORDER BY entry.lane_id LIMIT 1)
-        FROM waiting WHERE waiting.lane_id IS NOT NULL
+        SELECT next.lane_id, next.available_at, next.id
+        FROM oldest
+        CROSS JOIN LATERAL (
+            SELECT entry.lane_id, entry.available_at, entry.id FROM outbox AS entry
+            WHERE entry.state = 'pending' AND entry.waits_for_type IS NULL
+              AND entry.lane_id > oldest.lane_id
+            ORDER BY entry.lane_id, entry.available_at LIMIT 1
+        ) AS next
     )
     SELECT due.id
-    FROM waiting
+    FROM oldest
     CROSS JOIN LATERAL (
         SELECT lane.id
         FROM outbox_lanes AS lane
-        WHERE lane.id = waiting.lane_id AND lane.state = 'open'
+        WHERE lane.id = oldest.lane_id AND lane.state = 'open'
           AND (lane.pause_until IS NULL OR lane.pause_until <= clock_timestamp())
           AND (lane.lease_until IS NULL OR lane.lease_until <= clock_timestamp())
-          AND (SELECT entry.available_at FROM outbox AS entry
-               WHERE entry.lane_id = lane.id AND entry.state = 'pending'
-                 AND entry.waits_for_type IS NULL
-                 AND entry.id + 0 > coalesce(lane.line, 0)
-               -- In the order of `ix_outbox_due`, and not by number: else the planner may walk
-               -- through every lane's rows, or through the whole table.
-               ORDER BY entry.lane_id, entry.available_at
-               LIMIT 1) <= now()
+          AND CASE
+              WHEN oldest.entry_id > coalesce(lane.line, 0) THEN oldest.available_at
+              ELSE (SELECT entry.available_at FROM outbox AS entry
+                    WHERE entry.lane_id = lane.id AND entry.state = 'pending'
+                      AND entry.waits_for_type IS NULL
+                      AND entry.id + 0 > lane.line
+                    -- In the order of `ix_outbox_due`, and not by number: else the planner may
+                    -- walk through every lane's rows, or through the whole table.
+                    ORDER BY entry.lane_id, entry.available_at
+                    LIMIT 1)
+              END <= now()
         LIMIT 1  -- keeps the planner from judging every idle lane first
     ) AS due
     """
