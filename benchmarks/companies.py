@@ -6,7 +6,7 @@ python -m benchmarks.companies [--quick] [--json]
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,7 @@ IN_BATCHES = (
     _peer("PgQueuer", "batches", calls.LEFT, "10"),
 )
 CONTESTANTS = (OURS, *ONE_BY_ONE, *IN_BATCHES)
+QUICK_CONTESTANTS = (OURS, ONE_BY_ONE[0], IN_BATCHES[1])  # each program once
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,10 @@ def main() -> None:
     asked = ask("companies", __doc__)
     firms = QUICK_FIRMS if asked.quick else FIRMS
     report = Report("companies", METHOD, asked.quick)
-    drains: dict[str, list[Drained]] = {one.name: [] for one in CONTESTANTS}
+    contestants = QUICK_CONTESTANTS if asked.quick else CONTESTANTS
+    drains: dict[str, list[Drained]] = {one.name: [] for one in contestants}
     with own_postgres(quick=asked.quick) as databases, prepared(databases, firms) as stage:
-        for one in turns(CONTESTANTS, 1 if asked.quick else ROUNDS):
+        for one in turns(contestants, 1 if asked.quick else ROUNDS):
             drains[one.name].append(_turn(stage, one, quick=asked.quick))
         _judge(report, drains)
         report.tell(asked, databases.version())
@@ -223,8 +225,8 @@ def assert_arrived(simulator: SimulatorHandle, seen: Drained) -> None:
 def _judge(report: Report, drains: dict[str, list[Drained]]) -> None:
     rates = rates_of(drains)
     middle = {name: median(values) for name, values in rates.items()}
-    single = max((one.name for one in ONE_BY_ONE), key=lambda name: middle[name])
-    batch = max((one.name for one in IN_BATCHES), key=lambda name: middle[name])
+    single = _best(ONE_BY_ONE, middle)
+    batch = _best(IN_BATCHES, middle)
     title = f"Records sent, {LATENCY * 1000:.0f} ms a call, ten calls at once"
     report.tables[title] = rows_of(drains, single)
     ahead = middle[OURS.name] / middle[single]
@@ -232,6 +234,10 @@ def _judge(report: Report, drains: dict[str, list[Drained]]) -> None:
     report.ratios[f"ours ÷ {batch}"] = middle[OURS.name] / middle[batch]
     report.at_least(f"ours ÷ {single}", ahead, MUST_BE_AHEAD)
     report.raw |= rates
+
+
+def _best(among: Sequence[Contestant], rates: Mapping[str, float]) -> str:
+    return max((one.name for one in among if one.name in rates), key=lambda name: rates[name])
 
 
 if __name__ == "__main__":
