@@ -4,18 +4,18 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 
 from flask import Flask
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session, UOWTransaction
 
-from app import DunaHub, create_app
+from app import DunaHub
+from benchmarks.apps import quiet_app
 from benchmarks.harness import Report, Row, ask, median, own_postgres, percentile, turns
 from benchmarks.ours import environment
 from config import Config
@@ -61,9 +61,7 @@ def main() -> None:
     with ExitStack() as life:
         databases = life.enter_context(own_postgres(quick=asked.quick))
         simulator = life.enter_context(running_simulator())
-        nowhere = life.enter_context(Path(os.devnull).open("w"))
-        with redirect_stdout(nowhere):  # log lines are written, but not among the figures
-            ways = _ways(life, databases.create("saves"), simulator)
+        ways = _ways(life, databases.create("saves"), simulator)
         statements = {(way.path, way.what): _statements(way) for way in ways}
         databases.seal("saves")
         took: dict[tuple[str, str], list[float]] = {(way.path, way.what): [] for way in ways}
@@ -113,7 +111,7 @@ def _ways(life: ExitStack, url: str, simulator: SimulatorHandle) -> list[Way]:
     os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http
     config = Config.from_environ(environment(url, SIMULATOR_URL=simulator.url))
     bookkeeping = life.enter_context(_bookkeeping(simulator))
-    with_ = life.enter_context(_app(config))
+    with_ = life.enter_context(quiet_app(config))
     without = life.enter_context(_app_without_capture(config))
     direct = life.enter_context(_app_without_capture(config, tell=bookkeeping))
     apps = {"without": without, "with": with_, "direct": direct}
@@ -137,16 +135,9 @@ def _ways(life: ExitStack, url: str, simulator: SimulatorHandle) -> list[Way]:
 
 
 @contextmanager
-def _app(config: Config) -> Iterator[Flask]:
-    app = create_app(config)
-    yield app
-    app.extensions["dunahub"].database.dispose()
-
-
-@contextmanager
 def _app_without_capture(config: Config, tell: Save | None = None) -> Iterator[Flask]:
     """The app had QuickBooks never been built; `tell` is what its saves do before they answer."""
-    with _app(config) as app:
+    with quiet_app(config) as app:
         engine = make_engine(config.database_url)
         app.extensions["dunahub"] = replace(
             app.extensions["dunahub"], database=engine, sessions=_plain_sessions(engine, tell)
