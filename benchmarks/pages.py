@@ -1,7 +1,7 @@
 """How fast pages open over an outbox of a million rows: `python -m benchmarks.pages`."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -43,6 +43,8 @@ percentiles; "queries" are statements sent for one page.
 Then every statement that these pages sent is explained over the large database. One that would
 read a table of more than {BIG_TABLE:,} rows from end to end is named.
 """
+
+Statement = tuple[str, Mapping[str, object]]  # and its parameters
 
 FIRM_PAGES = {
     "settings": "/settings/quickbooks",
@@ -86,7 +88,7 @@ class Side:
     staff: Visitor
     keys: dict[str, str]
     took: dict[str, list[float]] = field(default_factory=dict)
-    statements: dict[str, list[tuple[str, object]]] = field(default_factory=dict)
+    statements: dict[str, list[Statement]] = field(default_factory=dict)
 
     def open(self, page: str) -> None:
         visitor = self.owner if page in FIRM_PAGES else self.staff
@@ -154,7 +156,7 @@ def _report(small: Side, large: Side, asked: Asked) -> Report:
 
 
 def scans_of(
-    connection: Connection, statements: dict[str, list[tuple[str, object]]]
+    connection: Connection, statements: dict[str, list[Statement]]
 ) -> Iterator[tuple[str, str, str]]:
     """Page, table and statement of each plan that reads a big table as a whole."""
     big = set(
@@ -183,15 +185,15 @@ def _note_statements(side: Side, pages: Sequence[str]) -> None:
     """Opens each page twice; what is sent the second time is what a page sends."""
     for page in pages:
         side.open(page)
-        sent: list[tuple[str, object]] = []
+        sent: list[Statement] = []
 
         def note(
             _connection: object,
             _cursor: object,
             statement: str,
-            parameters: object,
+            parameters: Mapping[str, object],
             *_: object,
-            sent: list[tuple[str, object]] = sent,
+            sent: list[Statement] = sent,
         ) -> None:
             sent.append((statement, parameters))
 
