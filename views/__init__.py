@@ -16,6 +16,7 @@ from views.invoices import invoices
 from views.jobs import jobs
 from views.leads import leads
 from views.live import live, live_badges
+from views.matches import matches
 from views.outbox import outbox
 from views.payments import payments
 from views.people import people
@@ -52,6 +53,7 @@ def register(app: Flask) -> None:
         sending,
         arrivals,
         live,
+        matches,
         admin,
         health,
         languages.languages,
@@ -99,5 +101,6 @@ def _is_current(endpoint: str) -> bool:
     if group == "admin":
         return here.startswith(f"admin.{view.removesuffix('s')}")
     return here.startswith(f"{group}.") or (
-        group == "settings" and here.startswith(("quickbooks.", "connection.", "people."))
+        group == "settings"
+        and here.startswith(("quickbooks.", "connection.", "people.", "matches."))
     )

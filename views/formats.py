@@ -26,6 +26,7 @@ def register(app: Flask) -> None:
         spoken_day=lambda value: spoken_day(value, current_zone()),
         spoken_month=lambda value: spoken_month(value, current_zone()),
         ago=ago,
+        spoken_size=size,
         spoken_action=spoken_action,
         spoken_status=spoken_status,
         lasting=lasting,

@@ -36,6 +36,7 @@ from views.accounts import ZONES, zone_groups
 from views.arrivals import checks_of
 from views.charts import days_of
 from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line, tax_rate_field
+from views.matches import latest_answers
 from views.outbox import tell
 from views.paging import asked, page_of
 from views.rows import Row, rows_of
@@ -153,6 +154,7 @@ def show() -> ResponseReturnValue:
         recent=rows_of(recent),
         sums=not_sent_sums(),
         days=days_of(firm()),
+        answers=latest_answers(),
     )
 
 
