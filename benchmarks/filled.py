@@ -102,6 +102,26 @@ def pending(cursor: DBAPICursor, lanes: Sequence[int], each: int) -> None:
     )
 
 
+def customers(cursor: DBAPICursor, firms: Sequence[int], each: int) -> None:
+    """Leads that wait to be sent, with the snapshots that capture takes."""
+    cursor.execute(
+        f"""
+        INSERT INTO leads (organization_id, name, email, phone, city, state, first_entry_at)
+        SELECT firm.id, 'Customer ' || firm.id || '-' || number,
+               'customer' || number || '@firm' || firm.id || '.example', '(555) 010-0000',
+               'Fresno', 'CA', clock_timestamp()
+        FROM generate_series(1, {each}) AS number CROSS JOIN unnest(%s) AS firm (id);
+        INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id, operation,
+                            payload)
+        SELECT snapshot.organization_id, lane.id, 'lead', snapshot.id, snapshot.operation,
+               snapshot.payload
+        FROM ({SNAPSHOTS[RecordType.LEAD]}) AS snapshot
+        JOIN outbox_lanes AS lane ON lane.organization_id = snapshot.organization_id
+        """,
+        [list(firms)],
+    )
+
+
 def churned(url: str, lanes: Sequence[int], each: int) -> None:
     """Entries that came, went out and arrived; the statements leave behind what the engine's do.
 
