@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
@@ -56,6 +57,15 @@ TRY_LATER = timedelta(minutes=1)  # doubles with each attempt
 LONGEST_WAIT = timedelta(seconds=10)  # for a turn in the lane's budget, all of a run's together
 MOST_DIFFERENCES_AT_ONCE = 1000  # rows of one INSERT
 ASKED_BY_ITSELF_AGAIN = timedelta(days=1)  # after a monthly run that came to nothing
+
+COMPARISONS = Counter(
+    "dunahub_quickbooks_comparisons_total",
+    "Comparisons of a month, and how each ended",
+    ["outcome"],
+)
+QUESTIONS = Counter(
+    "dunahub_quickbooks_comparison_questions_total", "Metered questions that comparisons asked"
+)
 
 log = structlog.get_logger()
 
@@ -333,6 +343,7 @@ class _Reader:
         self._note_progress(type_)
         self._wait_for_turn()
         self.reads += 1
+        QUESTIONS.inc()
         asked = client.Call("POST", "query", f"minorversion={client.MINOR_VERSION}", statement)
         answer = call_company(self._sessions, self._config, self.side.lane_id, asked)
         if answer.problem is Problem.SIGNED_OUT:
@@ -445,6 +456,7 @@ def _store(
         rows.sort(key=lambda row: list(Kind).index(row["kind"]))  # by kind, then as compared
         for first in range(0, len(rows), MOST_DIFFERENCES_AT_ONCE):
             session.execute(insert(Difference), rows[first : first + MOST_DIFFERENCES_AT_ONCE])
+    COMPARISONS.labels("compared").inc()
     log.info("compared", comparison=run.comparison_id, differences=len(rows), reads=reads)
 
 
@@ -495,10 +507,12 @@ def _put_back(sessions: Sessions, run: Run, problem: _TryLater) -> None:
             available_at=func.clock_timestamp() + after,
             progress={"waits": problem.problem},
         )
+    COMPARISONS.labels("put_back").inc()
     log.info("comparison put back", comparison=run.comparison_id, problem=problem.problem)
 
 
 def _end(sessions: Sessions, run: Run, problem: str) -> None:
     with sessions.begin() as session:
         _write(session, run, **{**_OVER, "problem": problem})
+    COMPARISONS.labels(problem).inc()
     log.info("comparison ended", comparison=run.comparison_id, problem=problem)

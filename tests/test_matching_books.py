@@ -515,6 +515,32 @@ def test_a_throttled_question_pauses_nobody(firm: Situation) -> None:
     assert "All agree" in ask(firm).text
 
 
+@pytest.mark.parametrize(
+    ("fault", "problem", "is_put_back"),
+    [
+        ({"status": 500}, "QuickBooks can't be reached. The comparison goes on by itself.", True),
+        ({"truncate": True}, "QuickBooks can't be reached. The comparison goes on", True),
+        ({"reset": "before"}, "QuickBooks can't be reached. The comparison goes on", True),
+        (
+            {"status": 200, "body": {"QueryResponse": {"Invoice": [{"Id": "7"}]}}},
+            "QuickBooks answered in a way we don't understand.",
+            False,
+        ),
+    ],
+)
+def test_an_answer_that_tells_nothing_is_no_result(
+    firm: Situation, fault: dict[str, Any], problem: str, is_put_back: bool
+) -> None:
+    """Least of all that everything was deleted there."""
+    paid_invoice(firm)
+    firm.simulator.fault(match={"body": "from Invoice"}, do=fault)
+    page = ask(firm)
+    assert problem in page.text
+    assert comparison(firm).compared_at is None
+    assert (comparison(firm).asked_at is not None) is is_put_back
+    assert differences(firm) == []
+
+
 @pytest.mark.parametrize("reason", ["plan_lapsed", "access_lost"])
 def test_a_held_lane_is_not_asked(firm: Situation, reason: str) -> None:
     page = firm.ana.open(f"{MATCHES}/{this_month()}")

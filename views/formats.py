@@ -207,6 +207,8 @@ ACTIONS = {
     "payment.recorded": N_("Payment recorded"),
     "quickbooks.arrivals_changed": N_("How records arrive changed"),
     "quickbooks.callback_refused": N_("QuickBooks sign-in refused"),
+    "quickbooks.comparison_asked": N_("Month compared with QuickBooks"),
+    "quickbooks.comparison_exported": N_("Comparison downloaded"),
     "quickbooks.connected": N_("QuickBooks connected"),
     "quickbooks.disconnected": N_("QuickBooks disconnected"),
     "quickbooks.expired": N_("QuickBooks sign-in expired"),
