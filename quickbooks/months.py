@@ -56,6 +56,7 @@ MOST_ATTEMPTS = 5  # of one run, crashes included
 TRY_LATER = timedelta(minutes=1)  # doubles with each attempt
 LONGEST_WAIT = timedelta(seconds=10)  # for a turn in the lane's budget, all of a run's together
 MOST_DIFFERENCES_AT_ONCE = 1000  # rows of one INSERT
+AT_A_STRETCH = 10.0  # seconds within which a job begins comparisons; the next goes on soon
 ASKED_BY_ITSELF_AGAIN = timedelta(days=1)  # after a monthly run that came to nothing
 
 COMPARISONS = Counter(
@@ -194,9 +195,12 @@ _CLAIM = text(
 
 
 def compare_due(sessions: Sessions, config: Config) -> int:
-    """Runs the comparisons that are wanted, one after another; says how many had a result."""
-    done = 0
-    while run := _claim(sessions, config):
+    """Runs the comparisons that are wanted, one after another; says how many had a result.
+
+    Begins none once it has been at it for a while: a process that is to end waits for its jobs.
+    """
+    done, ends_at = 0, time.monotonic() + AT_A_STRETCH
+    while time.monotonic() < ends_at and (run := _claim(sessions, config)):
         try:
             done += _try(sessions, config, run)
         except _Lost:
