@@ -108,7 +108,7 @@ def _run(databases: Databases, number: int, scenario: Scenario, *, quick: bool) 
             worker.tell(do="drain")
             _wait(url, worker)
         journal = [entry for entry in simulator.journal() if entry["realm"] == firm.realm]
-    return _seen(journal, first_minute=0.0 if quick else FIRST_MINUTE)
+    return seen_in(journal, first_minute=0.0 if quick else FIRST_MINUTE)
 
 
 def _waiting(url: str, environ: dict[str, str], simulator: SimulatorHandle, *, scale: int) -> Firm:
@@ -132,7 +132,8 @@ def _wait(url: str, worker: Worker) -> None:
             time.sleep(0.5)
 
 
-def _seen(journal: Sequence[JournalEntry], *, first_minute: float) -> Seen:
+def seen_in(journal: Sequence[JournalEntry], *, first_minute: float) -> Seen:
+    """Counts what arrived; rates leave the first minute out."""
     writes = [entry for entry in journal if records_in(entry)]
     began = writes[0]["arrived_at"]
     sizes = [(entry["arrived_at"] - began, records_in(entry)) for entry in writes]

@@ -210,12 +210,12 @@ class Report:
         for title, rows in self.tables.items():
             _print_table(title, rows)
         for what, ratio in self.ratios.items():
-            print(f"{what}: {_shown(ratio)}")
+            print(f"{what}: {shown(ratio)}")
         for target in self.targets:
             word = "at least" if target.at_least else "at most"
             verdict = "met" if target.met else "MISSED"
-            bound = _shown(target.bound)
-            print(f"{verdict}: {target.what}, {_shown(target.measured)} ({word} {bound})")
+            bound = shown(target.bound)
+            print(f"{verdict}: {target.what}, {shown(target.measured)} ({word} {bound})")
         print("\n" + "\n\n".join(fill(each, WIDTH) for each in self.method.strip().split("\n\n")))
 
     def _as_json(self, machine: Mapping[str, object]) -> dict[str, object]:
@@ -241,17 +241,18 @@ class Report:
 
 def _print_table(title: str, rows: Sequence[Row]) -> None:
     names = list(rows[0])
-    shown = [[_shown(row.get(name)) for name in names] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *shown, strict=True)]
+    cells = [[shown(row.get(name)) for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     first, *others = widths
     print(title)
-    for line in [names, *shown]:
-        cells = [cell.rjust(width) for cell, width in zip(line[1:], others, strict=True)]
-        print("  ".join([line[0].ljust(first), *cells]).rstrip())
+    for line in [names, *cells]:
+        values = [value.rjust(width) for value, width in zip(line[1:], others, strict=True)]
+        print("  ".join([line[0].ljust(first), *values]).rstrip())
     print()
 
 
-def _shown(value: Cell) -> str:
+def shown(value: Cell) -> str:
+    """A cell as people read it."""
     match value:
         case None:
             return "–"

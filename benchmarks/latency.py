@@ -111,9 +111,6 @@ def _idle(stage: Stage, name: str, seconds: float) -> list[float]:
         return _delays(stage, name, asyncio.run(_enqueued(stage, name, seconds)))
 
 
-_NAMES = re.compile(r'"DisplayName": ?"(Customer \w+)"')  # in a call of its own or in a batch
-
-
 def _written(stage: Stage, worker: Worker, **how: object) -> list[tuple[str, int, str, float]]:
     worker.tell(do="write", firms=[asdict(firm) for firm in stage.firms], how=how)
     return [(kind, id_, name, at) for kind, id_, name, at in worker.hear()["saved"]]
@@ -144,7 +141,7 @@ def _delays(stage: Stage, name: str, saved: Mapping[str, float]) -> list[float]:
         arrived = {
             customer: entry["arrived_at"]
             for entry in stage.simulator.journal()
-            for customer in _NAMES.findall(entry["body"])
+            for customer in customers_in(entry["body"])
         }
         if saved.keys() <= arrived.keys():
             return [arrived[customer] - at for customer, at in saved.items()]
@@ -153,6 +150,11 @@ def _delays(stage: Stage, name: str, saved: Mapping[str, float]) -> list[float]:
                 f"{name}: {len(saved.keys() - arrived.keys())} customers never arrived"
             )
         time.sleep(0.2)
+
+
+def customers_in(body: str) -> list[str]:
+    """The names in a request's body, be it a call for one or a batch."""
+    return re.findall(r'"DisplayName": ?"(Customer \w+)"', body)
 
 
 # --- Under load ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.company import SCENARIOS
-from benchmarks.harness import median
+from benchmarks.harness import median, shown
 from development.stack import ROOT
 
 PICTURES = ROOT / "docs" / "pictures" / "performance"
@@ -72,7 +72,7 @@ def _bars(axes: Axes, raw: Raw, *, unit: str) -> None:
     if OURS not in colors:  # no race, but one thing in several sizes
         colors = [OURS] * len(names)
     bars = axes.barh(names, middle, xerr=spread, color=colors, ecolor="#40474f", height=0.65)
-    axes.bar_label(bars, labels=[f" {value:,.3g}" for value in middle], padding=4)
+    axes.bar_label(bars, labels=[shown(value) for value in middle], padding=4)
     axes.margins(x=0.15)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(unit)

@@ -16,6 +16,8 @@ def main() -> None:
             uvloop.run(pgqueuer.work(url, batch=int(others[0])))
         case "naive":
             naive.work(url)
+        case unknown:
+            sys.exit(f"There is no contestant {unknown}.")
 
 
 main()
