@@ -125,7 +125,9 @@ class Entry(Base):
             "settled_at",
             postgresql_where="state = 'synced'",
         ),
-        Index("ix_outbox_failed", "id", postgresql_where="state = 'failed'"),
+        # The staff's lists: what is open or was decided otherwise, newest first, and one fault's.
+        Index("ix_outbox_unsynced", "state", "id", postgresql_where="state <> 'synced'"),
+        Index("ix_outbox_of_fault", "fault_code", "id", postgresql_where="fault_code IS NOT NULL"),
     )
 
     id: Mapped[Key]

@@ -79,6 +79,12 @@ class Lead(Base):
     __table_args__ = (
         CheckConstraint("btrim(name) <> ''", name="has_name"),
         Index("ix_leads_of_organization", "organization_id", "id"),
+        Index(
+            "ix_leads_never_sent",
+            "organization_id",
+            "id",
+            postgresql_where="first_entry_at IS NULL AND deleted_at IS NULL",
+        ),
     )
 
     id: Mapped[Key]
@@ -210,6 +216,12 @@ class Invoice(Base):
         UniqueConstraint("organization_id", "number"),
         CheckConstraint("char_length(number) BETWEEN 1 AND 21", name="number_length"),
         Index("ix_invoices_of_organization", "organization_id", "id"),
+        Index(
+            "ix_invoices_never_sent",
+            "organization_id",
+            "id",
+            postgresql_where="first_entry_at IS NULL AND voided_at IS NULL",
+        ),
     )
 
     id: Mapped[Key]
@@ -281,6 +293,12 @@ class Payment(Base):
         CheckConstraint("amount > 0", name="amount_is_positive"),
         CheckConstraint("method IN ('card', 'ach')", name="method"),
         Index("ix_payments_of_organization", "organization_id", "id"),
+        Index(
+            "ix_payments_never_sent",
+            "organization_id",
+            "id",
+            postgresql_where="first_entry_at IS NULL",
+        ),
     )
 
     id: Mapped[Key]

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy import ColumnElement, func, select, union_all
+from sqlalchemy.orm import aliased, joinedload
 
 from models.accounts import AuditEvent, Organization, Region, User
 from models.outbox import Dispatch, DispatchItem, Entry, Lane, LaneState, State
@@ -34,6 +34,7 @@ admin.before_request(admins_only)
 MOST_AT_ONCE = 1_000  # entries acted on by one press
 LONGEST_REASON = 500
 OPEN = [State.PENDING, State.FAILED]
+NAMES_AMONG = 5_000  # of the newest rows; and among what is open, or one organization's
 AGES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "3d": timedelta(days=3)}
 ACTS = {
     "requeue": (actions.requeue, "requeued"),
@@ -70,6 +71,7 @@ def outbox() -> ResponseReturnValue:
         states=["open", *State],
         kinds=KINDS,
         ages=AGES,
+        names_among=NAMES_AMONG,
         asked=asked,
     )
 
@@ -122,19 +124,28 @@ def _asked_filters() -> list[ColumnElement[bool]]:
 
 
 def _fits(wanted: str) -> ColumnElement[bool]:
-    """By the entry's number, the record's own number or name, or a trace id."""
+    """By the entry's number, a trace id, or the record's own number or name.
+
+    No index leads to a part of a name: names are looked for where few rows or the right ones are.
+    """
+    row = aliased(Entry)
     by_trace = (
         select(DispatchItem.entry_id).join(DispatchItem.dispatch).where(Dispatch.trace_id == wanted)
     )
-    fits = [
-        Entry.trace_id == wanted,
-        Entry.id.in_(by_trace),
-        Entry.payload["title"].astext.icontains(wanted, autoescape=True),
+    by_open_trace = select(row.id).where(row.state.in_(OPEN), row.trace_id == wanted)
+    named = select(row.id, row.payload)
+    near = [named.where(row.state.in_(OPEN)), named.order_by(row.id.desc()).limit(NAMES_AMONG)]
+    if organization := _asked_key("organization"):
+        near.append(named.where(row.organization_id == organization))
+    by_name = [
+        select(rows.c.id).where(rows.c.payload["title"].astext.icontains(wanted, autoescape=True))
+        for rows in (each.subquery() for each in near)
     ]
+    fits = [by_trace, by_open_trace, *by_name]
     number = wanted.removeprefix("#")
     if number.isascii() and number.isdigit() and len(number) < 19:
-        fits.append(Entry.id == int(number))
-    return or_(*fits)
+        fits.append(select(row.id).where(row.id == int(number)))
+    return Entry.id.in_(union_all(*fits))
 
 
 def _asked_key(name: str) -> int | None:
