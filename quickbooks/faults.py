@@ -189,7 +189,8 @@ def _first_up(sentence: str) -> str:
 
 def _business_rule(detail: str) -> str:
     """QuickBooks' own sentence, without its label; it is written for people."""
-    sentence = re.sub(r"^.*?(?:Validation Error|validation)\s*:\s*", "", detail, flags=re.DOTALL)
+    said = detail.partition(_BETWEEN)[2] or detail  # the message is the same for every rule
+    sentence = re.sub(r"^.*?(?:Validation Error|validation)\s*:\s*", "", said, flags=re.DOTALL)
     sentence = redact(" ".join(sentence.split()))
     if not sentence:
         return "one of its own rules"
@@ -218,8 +219,11 @@ def said(fault: RemoteFault, due: Due) -> Fault:
     return about_record(Fault(fault.code, about, field, _words(fault)), due)
 
 
+_BETWEEN = " — "  # message and detail
+
+
 def _words(fault: RemoteFault) -> str:
-    return " — ".join(filter(None, [fault.message, fault.detail]))[:2000]
+    return _BETWEEN.join(filter(None, [fault.message, fault.detail]))[:2000]
 
 
 def _thing_in(fault: RemoteFault, due: Due) -> Json:

@@ -322,8 +322,8 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
             if named := re.search(r"\bTxnId\s*=\s*(\d+)", fault.detail):
                 return Learned({"number_holder": named[1]})
             return Rejected(said(fault, due))
-        case "600":
-            return Learned({"unseen": True})  # done already, it says: look for it
+        case "600" if "seen" not in due.knowledge:
+            return Learned({"unseen": True})  # done already, it says: look for it, once
         case "610" if item.intent == "void" and "gone" not in due.knowledge:
             return Learned({"gone": True, "seen": None, "found": None})
         case "610" | "2500" if (
