@@ -32,6 +32,7 @@ REVOKE_AGAIN = timedelta(minutes=1)  # doubles with each attempt
 REVOKE_SELDOM = timedelta(hours=6)
 ENDS_SOON = timedelta(days=30)  # Intuit's advice: from then on a page says so
 COUNTRY, CURRENCY = "US", "USD"
+RECONNECT_ENDS = frozenset({"signed_out", "access_lost", "company_reset"})  # holds of a lane
 
 log = structlog.get_logger()
 
@@ -699,7 +700,7 @@ def status_of(session: Session, config: Config, organization_id: int) -> Standin
         return Standing(ConnectionStatus.DISCONNECTED, None)
     lane = connection.lane
     status = ConnectionStatus(connection.status)
-    if status is ConnectionStatus.CONNECTED and lane.hold_reason in ("signed_out", "access_lost"):
+    if status is ConnectionStatus.CONNECTED and lane.hold_reason in RECONNECT_ENDS:
         status = ConnectionStatus.EXPIRED
     paused = lane.pause_until is not None and lane.pause_until > _now(session)
     pending = session.scalar(

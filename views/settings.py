@@ -22,6 +22,7 @@ from quickbooks import connections
 from quickbooks.connections import Standing
 from quickbooks.facts import for_documents
 from quickbooks.faults import Explanation
+from quickbooks.links import company_url
 from views.access import (
     dunahub,
     firm,
@@ -153,6 +154,7 @@ def show() -> ResponseReturnValue:
         checks=checks_of(connection),
         recent=rows_of(recent),
         sums=not_sent_sums(),
+        company_address=company_url(dunahub().config, connection) if connection else None,
         days=days_of(firm()),
         answers=latest_answers(),
     )
