@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import requests
@@ -15,6 +16,7 @@ from models.outbox import Entry
 from models.quickbooks import ConnectionStatus, Revocation, Tokens
 from models.sales import Lead
 from outbox import actions, lanes
+from quickbooks import directory
 from quickbooks.connections import Connected, Purpose
 from quickbooks.tokens import decrypt
 from simulator.testing import SimulatorHandle, running_simulator
@@ -92,6 +94,47 @@ def test_rule_16_a_thousand_invoices_of_known_customers_read_nothing(office: Off
     assert office.calls("GET") == []
     numbers = {int(invoice["DocNumber"]) for invoice in office.books("Invoice")}
     assert numbers >= set(range(20_000, 21_000))
+
+
+def new_customers_read_the_directory_only(office: Office, there: int, new: int) -> None:
+    """Connects a company with so many customers, and saves so many leads who are new to it."""
+    office.disconnect()
+    bookkeeper = office.simulator.client(RIVERA)
+    for first in range(0, there, 30):
+        made: list[dict[str, Any]] = [
+            {"bId": f"{n}", "operation": "create", "Customer": {"DisplayName": f"Known {n}"}}
+            for n in range(first, min(first + 30, there))
+        ]
+        bookkeeper.batch(*made)
+    bookkeeper.close()
+    office.simulator.clear_journal()
+    office.connect()
+    pages = [call for call in office.simulator.journal() if "Customer" in call["query"]]
+    known = len(office.books("Customer"))
+    assert len(pages) == known // 1_000 + 1
+    office.simulator.clear_journal()
+    office.save(*(new_lead(office.firm, f"New {number}") for number in range(new)))
+    office.drain(rounds=400)
+    assert office.calls("GET") == []
+    assert len(office.books("Customer")) == known + new
+    office.simulator.advance(3000)  # the next day, told in minutes: QuickBooks' clock is ahead
+    later = "UPDATE quickbooks_connections SET customers_read_at = now() + interval '80 min'"
+    office.session.execute(text(later))
+    office.session.commit()
+    assert directory.refresh(office.sessions, office.config, office.connection.id)
+    office.save(new_lead(office.firm, "Of the next day"))
+    office.drain()
+    assert office.calls("GET") == ["GET cdc"]
+
+
+def test_rule_16_new_customers_read_the_directorys_pages_only(office: Office) -> None:
+    new_customers_read_the_directory_only(office, there=40, new=35)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_rule_16_a_thousand_new_customers_read_the_directorys_pages_only(office: Office) -> None:
+    new_customers_read_the_directory_only(office, there=2_100, new=1_000)
 
 
 def test_a_changed_email_changes_the_one_customer(office: Office) -> None:
