@@ -21,7 +21,7 @@ RECORDS, QUICK_RECORDS = 100_000, 400
 WARM_UP = 5_000  # entries after which nothing may grow any more
 MOST_GROWTH = 1.1
 LOOK_EVERY = 0.5  # seconds
-LONGEST = 900.0  # seconds; a drain that takes so long is stuck
+LONGEST = 1800.0  # seconds; a drain that takes so long is stuck
 MB = 1 << 20
 
 METHOD = f"""
