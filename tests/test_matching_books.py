@@ -367,6 +367,21 @@ def test_a_month_that_has_not_begun_does_not_exist(firm: Situation) -> None:
 # --- Cost -----------------------------------------------------------------------------------------
 
 
+def test_a_long_month_is_read_page_by_page(
+    firm: Situation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(months, "MOST_ROWS", 3)
+    lead = firm.save_lead()
+    for _ in range(7):
+        firm.save_invoice(lead)
+    firm.drain()
+    firm.simulator.clear_journal()
+    assert "All agree" in ask(firm).text
+    assert comparison(firm).figures["invoice"]["sum_there"] == "700.00"
+    assert reads(firm) == comparison(firm).reads == 5  # customers, three pages, payments
+
+
+@pytest.mark.timeout(300)  # 16 s on an idle machine
 def test_2500_invoices_take_a_question_for_each_thousand(firm: Situation) -> None:
     lead = firm.save_lead()
     firm.drain()
