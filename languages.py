@@ -6,12 +6,17 @@ docs/languages.md tells the rest.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 
+from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_currency
 from babel.support import NullTranslations, Translations
 
 ENGLISH, PORTUGUESE = "en", "pt_BR"
@@ -45,6 +50,29 @@ def words_of(language: str) -> NullTranslations:
     return Translations(compiled)
 
 
-def translate(language: str) -> Translate:
+@dataclass(frozen=True)
+class Reader:
+    """Who something is said to: their words, sums and days."""
+
+    language: str = ENGLISH
+    say: Translate = str
+
+    def money(self, text: str) -> str:
+        """An amount of dollars, however it was written down; anything else stays as it is."""
+        try:
+            amount = Decimal(text.replace("$", "").replace(",", ""))
+        except InvalidOperation:
+            return text
+        return format_currency(amount, "USD", locale=self.language, decimal_quantization=False)
+
+    def day(self, text: str) -> str:
+        """A day written as 2026-03-09; anything else stays as it is."""
+        try:
+            return format_date(date.fromisoformat(text), "medium", locale=self.language)
+        except ValueError:
+            return text
+
+
+def reader_of(language: str) -> Reader:
     """For whoever writes to one person outside of a request."""
-    return words_of(language).gettext
+    return Reader(language, words_of(language).gettext)

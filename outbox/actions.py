@@ -11,15 +11,16 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from languages import N_
 from models.outbox import State
 from outbox import lanes
 from outbox.capture import wake_after_commit
 
-UNANSWERED = "QuickBooks has not answered yet for this record."
-CLOSED = "QuickBooks is not connected for this organization."
-NEWER = "There is a newer version of this record, which goes or went in its place."
-ALREADY = "This record is already waiting to be sent."
-NOT_FOUND = "There is no such record in this organization."
+UNANSWERED = N_("QuickBooks has not answered yet for this record.")
+CLOSED = N_("QuickBooks is not connected for this organization.")
+NEWER = N_("There is a newer version of this record, which goes or went in its place.")
+ALREADY = N_("This record is already waiting to be sent.")
+NOT_FOUND = N_("There is no such record in this organization.")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def skip(session: Session, entries: Sequence[int], *, organization_id: int | Non
 
     def why_not(entry: Row[Any]) -> str | None:
         if entry.state not in (State.PENDING, State.FAILED):
-            return "Only what waits or needs attention can be skipped."
+            return N_("Only what waits or needs attention can be skipped.")
         return None
 
     return _act(session, entries, organization_id, why_not, _skip)
@@ -140,7 +141,7 @@ def undo_skip(session: Session, entries: Sequence[int], *, organization_id: int 
 
     def why_not(entry: Row[Any]) -> str | None:
         if entry.state != State.SKIPPED:
-            return "Only what was skipped can be taken back."
+            return N_("Only what was skipped can be taken back.")
         if entry.has_newer:
             return NEWER
         return None

@@ -21,6 +21,7 @@ from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import quote_plus
 
+from languages import N_
 from models.base import Json
 from models.outbox import Operation
 from models.sales import RecordType
@@ -41,7 +42,7 @@ from outbox.company import (
 )
 from quickbooks import client, matching, payloads
 from quickbooks.cleaning import clean_name
-from quickbooks.faults import about_record, ours
+from quickbooks.faults import about_record, ours, phrase
 from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
 from quickbooks.questions import Question, on_day, statement
 
@@ -120,7 +121,7 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
 def _void_step(due: Due, link: Remote | None) -> _Step:
     if due.record.type == RecordType.LEAD:
         # A customer stays in the books; what was not sent need not go.
-        return Unneeded() if link is None else Synced(None, note="kept in QuickBooks")
+        return Unneeded() if link is None else Synced(None, note=N_("kept in QuickBooks"))
     if link is None:
         return Unneeded()
     if link.voided:
@@ -189,7 +190,7 @@ def _chosen_step(due: Due, remote_id: str) -> _Step:
         return Rejected(ours("customer_gone", due))
     remote = matching.remote_of(found)
     if found.get("Active") is not False:
-        return Synced(remote, note="chosen by a person")
+        return Synced(remote, note=N_("chosen by a person"))
     if due.knowledge.get("activate"):
         return _Write(due, "update", payloads.sparse(remote, _activation(due, found)))
     return _inactive(due, found)
@@ -233,8 +234,9 @@ def _match(due: Due, document: Document, settings: Json) -> _Step | None:
     if not one["active"]:
         return _inactive(due, _as_customer(one))
     remote = Remote(one["id"], one["version"], stale=True)
-    how = "e-mail address" if one in by_email else "name"
-    return Synced(remote, note=f"was in QuickBooks already, with the same {how}")
+    if one in by_email:
+        return Synced(remote, note=N_("was in QuickBooks already, with the same e-mail address"))
+    return Synced(remote, note=N_("was in QuickBooks already, with the same name"))
 
 
 def _contradict(document: Document, one: Json) -> bool:
@@ -256,17 +258,26 @@ def _as_customer(one: Json) -> Json:
 
 
 def _several(due: Due, found: Sequence[Json]) -> Rejected:
-    named = [f"{one['name']} ({one['email'] or 'no e-mail address'})" for one in found[:3]]
-    more = [f"and {len(found) - 3} more"] if len(found) > 3 else []
+    named: list[object] = [
+        f"{one['name']} ({one['email']})"
+        if one["email"]
+        else phrase(N_("{name} (no e-mail address)"), name=one["name"])
+        for one in found[:3]
+    ]
+    more = len(found) - len(named)
     shown = [
         {key: one[key] for key in ("id", "name", "email", "phone")} for one in found[:MOST_SHOWN]
     ]
-    about = {"holder": ", ".join([*named, *more]), "candidates": shown}
+    holder = phrase(N_("{names} and {more} more"), names=named, more=more) if more else named
+    about = {"holder": holder, "candidates": shown}
     return Rejected(ours("several_customers", due, about))
 
 
 def _taken(due: Due, document: Document, one: Json) -> Rejected:
-    about = {"holder_name": f"“{one['name']}”", "other": f"the lead “{one['lead_name']}”"}
+    about = {
+        "holder_name": f"“{one['name']}”",
+        "other": phrase(N_("the lead “{name}”"), name=one["lead_name"]),
+    }
     if matching.same_name(one["name"], document["DisplayName"]):
         about["suggestion"] = suggested_name(due.payload)
     else:
@@ -323,7 +334,8 @@ def _inactive_fault(
 ) -> Fault:
     remote_id, name = str(inactive["id"]), str(inactive["name"])
     if inactive["kind"] == "Customer":
-        about = {"holder_id": remote_id, "holder_name": name or due.payload.get("lead_name")}
+        holder = name or due.payload.get("lead_name")
+        about: Json = {"holder_id": remote_id, "holder_name": holder}
         return ours("its_customer_inactive", due, about)
     fallback = settings.get("fallback_item_id") == remote_id
     lines, names = [], []
@@ -335,9 +347,9 @@ def _inactive_fault(
             lines.append(str(number))
             product_id = product_id or line["product_id"]
             names.append(line.get("product_name"))
-    called = name or next(filter(None, names), None) or "a deleted item"
+    called = name or next(filter(None, names), None) or phrase(N_("a deleted item"))
     about = {"item": called, "item_id": remote_id, "product_id": product_id}
-    about["lines"] = ", ".join(lines) or "with the tax"
+    about["lines"] = ", ".join(lines) or phrase(N_("with the tax"))
     return ours("item_inactive", due, about)
 
 
@@ -371,7 +383,7 @@ def _judge_found(due: Due, document: Document, found: Json, settings: Json) -> _
     if due.record.type != RecordType.LEAD:
         if due.knowledge.get("anew") and _is_voided(due, found):
             return _Write(due, "create", document)  # that is the old one
-        return Synced(matching.remote_of(found), note="found in QuickBooks")
+        return Synced(matching.remote_of(found), note=N_("found in QuickBooks"))
     if matching.same_customer(document, found) or matching.is_our_customer(document, found):
         return _adopted(due, found)
     return _name_taken(due, document, found, settings)
@@ -392,21 +404,21 @@ def _judge_name_holder(due: Due, document: Document, found: Json | None, setting
 def _adopted(due: Due, found: Json) -> _Step:
     if found.get("Active") is False:
         return _inactive(due, found)
-    return Synced(matching.remote_of(found), note="was in QuickBooks already")
+    return Synced(matching.remote_of(found), note=N_("was in QuickBooks already"))
 
 
 def _name_taken(due: Due, document: Document, found: Json | None, settings: Json) -> Rejected:
     name = document[_NAME_OF[due.record.type]]
     if found is None:
-        holder = {"holder": "a vendor, an employee or another record"}
+        holder: Json = {"holder": phrase(N_("a vendor, an employee or another record"))}
     else:
         holder = {
-            "holder": "another customer",
+            "holder": phrase(N_("another customer")),
             "holder_id": str(found["Id"]),
             "holder_name": str(found.get("DisplayName", name)),
         }
         if email := matching.email_of(found):
-            holder["holder"] = f"another customer ({email})"
+            holder["holder"] = phrase(N_("another customer ({email})"), email=email)
     if due.record.type == RecordType.LEAD:
         holder["suggestion"] = suggested_name(due.payload)
     return Rejected(ours("6240", due, {"name": name, **holder}))
@@ -419,7 +431,7 @@ def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _S
     if found and matching.is_our_invoice(
         document, due.payload["total"], found, due.payload["mark"]
     ):
-        return Synced(matching.remote_of(found), note="was in QuickBooks already")
+        return Synced(matching.remote_of(found), note=N_("was in QuickBooks already"))
     return Rejected(ours("6140", due, {"number": due.payload["number"]}))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
+from languages import N_
 from models.base import Json
 from models.outbox import Entry, Link, State
 from models.sales import RecordType
@@ -111,5 +112,5 @@ def book_on(session: Session, lane_id: int, product_id: int, item_id: str) -> No
     ).one_or_none()
     if link is not None:
         link.remote_id, link.remote_version, link.stale = item_id, "0", True
-        link.note = "chosen by a person"
+        link.note = N_("chosen by a person")
         session.flush()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from languages import N_, Reader
 from logs import redact
 from models.base import Json
 from models.sales import RecordType
@@ -144,43 +145,88 @@ def class_of(fault: RemoteFault) -> Class:
     return CATALOGUE.get(fault.code, UNKNOWN).class_
 
 
-def explain(code: str, about: Mapping[str, object], detail: str = "") -> Explanation:
-    """The sentences, field and buttons of a fault.
+def explain(
+    code: str, about: Mapping[str, object], detail: str = "", reader: Reader | None = None
+) -> Explanation:
+    """The sentences, field and buttons of a fault, in the reader's language (else in English).
 
     `about` holds the names its sentences use: `record` (lead, product, invoice, payment), `name`,
     `number` and the like. Whatever is not there gets a neutral word.
     """
     cause: Cause = CATALOGUE.get(code, UNKNOWN)
+    reader = reader or Reader()
     record = str(about.get("record", ""))
-    words = _Words({key: str(value) for key, value in about.items() if value not in (None, "")})
-    if code == "6000":
-        words["said"] = _business_rule(detail)
+    words = _Words(about, reader)
+    if cause.ours:
+        words["ours"] = reader.say(cause.ours)
+    if code == "6000" and (rule := _business_rule(detail)):
+        words["said"] = rule
+    sentence = reader.say(cause.cause).format_map(words)
     return Explanation(
-        title=_first_up(cause.title.format_map(words)),
-        cause=_first_up(" ".join(cause.cause.format_map(words).split())),
-        effect=cause.effect or EFFECTS.get(record, EFFECTS[""]),
+        title=_first_up(reader.say(cause.title).format_map(words)),
+        cause=_first_up(" ".join(sentence.split())),
+        effect=reader.say(cause.effect or EFFECTS.get(record, EFFECTS[""])),
         field=cause.field,
-        actions=_buttons(cause, words),
+        actions=_buttons(cause, words, reader),
         detail=redact(detail),
     )
 
 
-def _buttons(cause: Cause, words: "_Words") -> tuple[Action, ...]:
+def _buttons(cause: Cause, words: "_Words", reader: Reader) -> tuple[Action, ...]:
     """The buttons whose needs are known, with the names that they say."""
     return tuple(
-        replace(action, label=shorten(action.label.format_map(words).strip(), 60))
+        replace(action, label=_label(action, words, reader))
         for action in cause.actions
         if all(need in words for need in action.needs)
     )
+
+
+def _label(action: Action, words: "_Words", reader: Reader) -> str:
+    return shorten(reader.say(action.label).format_map(words).strip(), 60)
 
 
 def shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
-class _Words(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return DEFAULT_WORDS.get(key, "this record")
+class _Words(dict[str, object]):
+    """The names that sentences use, said when one asks for them."""
+
+    def __init__(self, about: Mapping[str, object], reader: Reader) -> None:
+        super().__init__({key: value for key, value in about.items() if value not in (None, "")})
+        self.reader = reader
+
+    def __getitem__(self, key: str) -> str:
+        if key in self:
+            return _spoken(key, super().__getitem__(key), self.reader)
+        default = DEFAULT_WORDS.get(key, N_("this record"))
+        return self.reader.say(default) if default else ""
+
+
+def phrase(words: str, **values: object) -> Json:
+    """Words of ours (marked by `N_`) as a value: kept as they are, said in anyone's language."""
+    return {"words": words, **values}
+
+
+_MARKED = frozenset({"what", "label"})  # always words of ours, whoever is named elsewhere
+_AMOUNTS = frozenset({"amount", "refunded"})
+
+
+def _spoken(key: str, value: object, reader: Reader) -> str:
+    match value:
+        case {"words": str(words), **values}:
+            said = {str(name): _spoken(str(name), one, reader) for name, one in values.items()}
+            return reader.say(words).format_map(said)
+        case list():
+            between = "; " if key == "parts" else ", "
+            return between.join(_spoken(key, one, reader) for one in value)
+        case _ if key in _MARKED:
+            return reader.say(str(value))
+        case _ if key in _AMOUNTS:
+            return reader.money(str(value))
+        case _ if key == "date":
+            return reader.day(str(value))
+    return str(value)
 
 
 def _first_up(sentence: str) -> str:
@@ -188,13 +234,11 @@ def _first_up(sentence: str) -> str:
 
 
 def _business_rule(detail: str) -> str:
-    """QuickBooks' own sentence, without its label; it is written for people."""
+    """QuickBooks' own sentence, without its label; written for people; "" when it has none."""
     said = detail.partition(_BETWEEN)[2] or detail  # the message is the same for every rule
     sentence = re.sub(r"^.*?(?:Validation Error|validation)\s*:\s*", "", said, flags=re.DOTALL)
     sentence = redact(" ".join(sentence.split()))
-    if not sentence:
-        return "one of its own rules"
-    return "“" + sentence.rstrip(".") + "”"
+    return f"“{sentence.rstrip('.')}”" if sentence else ""
 
 
 # --- Faults of entries --------------------------------------------------------------------------
@@ -208,7 +252,7 @@ def said(fault: RemoteFault, due: Due) -> Fault:
         case "2500" | "6250" | "610":
             about |= _thing_in(fault, due)
         case "2050":
-            label, field = _FIELDS.get(fault.element.partition(".")[0], ("A text", None))
+            label, field = _FIELDS.get(fault.element.partition(".")[0], (N_("A text"), None))
             about["label"] = label
             if longest := re.search(r"Max\s*:\s*(\d+)", fault.detail):
                 about["max"] = longest[1]
@@ -229,34 +273,36 @@ def _words(fault: RemoteFault) -> str:
 def _thing_in(fault: RemoteFault, due: Due) -> Json:
     """What an inactive or missing reference is, as far as the detail tells."""
     for word, what in (
-        ("Names", "customer"),
-        ("ItemRef", "product"),
+        ("Names", N_("customer")),
+        ("ItemRef", N_("product")),
         ("item", "product"),
-        ("Account", "account"),
+        ("Account", N_("account")),
     ):
         if word in fault.detail:
             return {"what": what}
-    return {} if due.record.type == RecordType.LEAD else {"what": "customer, product or account"}
+    return (
+        {} if due.record.type == RecordType.LEAD else {"what": N_("customer, product or account")}
+    )
 
 
 _FIELDS: dict[str, tuple[str, str | None]] = {
-    "DisplayName": ("The name", "name"),
-    "Name": ("The name", "name"),
-    "GivenName": ("The first name", "given_name"),
-    "FamilyName": ("The last name", "family_name"),
-    "CompanyName": ("The company name", "company_name"),
-    "DocNumber": ("The number", "number"),
-    "PrimaryPhone": ("The phone number", "phone"),
-    "PrimaryEmailAddr": ("The e-mail address", "email"),
-    "Description": ("A description", "lines"),
+    "DisplayName": (N_("The name"), "name"),
+    "Name": (N_("The name"), "name"),
+    "GivenName": (N_("The first name"), "given_name"),
+    "FamilyName": (N_("The last name"), "family_name"),
+    "CompanyName": (N_("The company name"), "company_name"),
+    "DocNumber": (N_("The number"), "number"),
+    "PrimaryPhone": (N_("The phone number"), "phone"),
+    "PrimaryEmailAddr": (N_("The e-mail address"), "email"),
+    "Description": (N_("A description"), "lines"),
 }
 
 
 _KINDS = {
     RecordType.LEAD: "customer",
     RecordType.PRODUCT: "product",
-    RecordType.INVOICE: "invoice",
-    RecordType.PAYMENT: "payment",
+    RecordType.INVOICE: N_("invoice"),
+    RecordType.PAYMENT: N_("payment"),
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from languages import N_
 from models.base import Json
 from models.sales import RecordType
 from outbox.company import Fault, Record, Remote
@@ -184,7 +185,7 @@ def _judged_name(name: str, longest: int) -> str:
 
 def _judged_email(email: str) -> str:
     if len(email) > EMAIL_LONGEST:
-        about = {"label": "The e-mail address", "max": EMAIL_LONGEST}
+        about = {"label": N_("The e-mail address"), "max": EMAIL_LONGEST}
         raise NotWritable(Fault("2050", about=about, field="email"))
     if not email.isascii() or not _EMAIL.fullmatch(email):
         raise NotWritable(Fault("2210", about={"email": email}, field="email"))

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 import structlog
 
+from languages import N_
 from models.base import Json
 from models.sales import RecordType
 from outbox.company import (
@@ -42,6 +43,7 @@ from quickbooks.faults import (
     faults_of_item,
     ours,
     parse_json,
+    phrase,
     said,
 )
 from quickbooks.payloads import ENTITY
@@ -361,28 +363,33 @@ def _stale(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Outcome:
 
 
 _SPOKEN = {
-    "DisplayName": "name",
-    "CompanyName": "company",
-    "PrimaryEmailAddr": "e-mail address",
-    "PrimaryPhone": "phone number",
-    "BillAddr": "address",
-    "DocNumber": "number",
-    "TxnDate": "date",
-    "DueDate": "due date",
-    "CustomerMemo": "message",
-    "TotalAmt": "amount",
+    "DisplayName": N_("name"),
+    "CompanyName": N_("company"),
+    "PrimaryEmailAddr": N_("e-mail address"),
+    "PrimaryPhone": N_("phone number"),
+    "BillAddr": N_("address"),
+    "DocNumber": N_("number"),
+    "TxnDate": N_("date"),
+    "DueDate": N_("due date"),
+    "CustomerMemo": N_("message"),
+    "TotalAmt": N_("amount"),
 }
 
 
-def _both_values(written: Json, found: Json) -> str:
+def _both_values(written: Json, found: Json) -> Json | None:
     """What we wanted to write beside what stood there when we looked: for a person to decide."""
     parts = [
-        f"{spoken} “{ours}” here, “{theirs}” there"
+        phrase(
+            N_("{property} “{here}” here, “{there}” there"),
+            property=phrase(spoken),
+            here=ours,
+            there=theirs,
+        )
         for key, spoken in _SPOKEN.items()
         if key in written
         and (ours := _one_line(written[key])) != (theirs := _one_line(found.get(key)))
     ]
-    return f" These differ: {'; '.join(parts)}." if parts else ""
+    return phrase(N_("These differ: {parts}."), parts=parts) if parts else None
 
 
 def _one_line(value: object) -> str:

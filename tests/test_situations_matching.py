@@ -18,6 +18,7 @@ from quickbooks import directory, facts
 from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
 from tests.support.situation import RIVERA, SETTINGS, Situation, begin, consent
+from views.formats import day
 
 
 @pytest.fixture
@@ -690,7 +691,7 @@ def test_situation_33_closed_books_wait_for_a_person_with_a_note_to_copy(at: Sit
     assert at.calls() == []
     at.ana.open(f"/invoices/{invoice}")
     issued = at.invoice(invoice).issued_on
-    assert f"The books in QuickBooks are closed for {issued}" in at.ana.panel()
+    assert f"The books in QuickBooks are closed for {day(issued)}" in at.ana.panel()
     link = at.ana.page.find("a", string="Copy a note for my accountant")
     assert link
     at.ana.open(str(link["href"]))  # type: ignore[index]

@@ -68,7 +68,7 @@ WORDS: dict[str, Callable[[], Word]] = {
     "Nothing to send": lambda: word(entry(state="superseded")),
     "Needs attention": lambda: word(entry(state="failed")),
     "Skipped": lambda: word(entry(state="skipped")),
-    "Not sent": not_sent,
+    "Not sent": lambda: not_sent("It was saved before."),
 }
 
 

@@ -16,6 +16,7 @@ from models.outbox import Entry, State
 from quickbooks.faults import explain
 from views.access import session
 from views.formats import clock, month_and_day
+from views.languages import reader
 
 DAYS = 30  # of the chart on the settings page
 HOURS = 24  # of the one on the admin's
@@ -179,7 +180,7 @@ def failures_by_cause() -> list[Share]:
     return _shares(
         [
             Share(
-                explain(code or "", {}).title,
+                explain(code or "", {}, reader=reader()).title,
                 count,
                 0,
                 code or "",

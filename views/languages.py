@@ -13,7 +13,7 @@ from flask_babel import gettext as babel_gettext
 from flask_babel import ngettext as babel_ngettext
 from flask_login import current_user
 
-from languages import ENGLISH, LANGUAGES, words_of
+from languages import ENGLISH, LANGUAGES, Reader, words_of
 from views.access import person, public, safe_target, session
 
 languages = Blueprint("languages", __name__)
@@ -49,6 +49,11 @@ def ngettext(one: str, many: str, num: int, /, **values: object) -> str:
 def language() -> str:
     """The language of what is being said right now; English outside of requests."""
     return str(get_locale() or ENGLISH)
+
+
+def reader() -> Reader:
+    """Who is being answered, for whom sentences of `quickbooks/` are said."""
+    return Reader(language(), _)
 
 
 def chosen_language() -> str:

@@ -16,8 +16,9 @@ from sqlalchemy import select
 from models.sales import Invoice, Lead, Payment, RecordType
 from outbox.company import Record
 from views.access import firm, quickbooks_only, session
+from views.languages import _
 from views.panel import Panel, panel_of
-from views.status import KINDS, Word, names_of, words_of
+from views.status import KINDS, Word, first_up, names_of, words_of
 
 live = Blueprint("live", __name__, url_prefix="/quickbooks")
 live.before_request(quickbooks_only)
@@ -128,5 +129,5 @@ def _asked_round() -> int:
 
 
 def _sentence(kind: RecordType, key: int, word: Word) -> str:
-    name = names_of(session(), [Record(kind, key)]).get((kind.value, key), KINDS[kind])
-    return f"{name[:1].upper()}{name[1:]}: {word.text}"
+    name = names_of(session(), [Record(kind, key)]).get((kind.value, key)) or _(KINDS[kind])
+    return f"{first_up(name)}: {word.text}"

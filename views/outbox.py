@@ -11,6 +11,7 @@ from outbox import actions
 from outbox.actions import Acted
 from outbox.company import Record
 from views.access import firm, note, own, owner_required, quickbooks_only, safe_target, session
+from views.languages import _, ngettext
 from views.panel import address_of
 
 outbox = Blueprint("outbox", __name__, url_prefix="/outbox")
@@ -20,23 +21,27 @@ outbox.before_request(quickbooks_only)
 @outbox.post("/<key:entry_id>/requeue")
 @owner_required
 def requeue(entry_id: int) -> ResponseReturnValue:
-    return _act(entry_id, actions.requeue, "outbox.requeued", "It will be sent again.")
+    return _act(entry_id, actions.requeue, "outbox.requeued", _("It will be sent again."))
 
 
 @outbox.post("/<key:entry_id>/skip")
 @owner_required
 def skip(entry_id: int) -> ResponseReturnValue:
     left = actions.dependents(session(), [own(Entry, entry_id).id])
-    sentence = "Skipped. You can undo that."
+    sentence = _("Skipped. You can undo that.")
     if left:
-        sentence += f" {left} record{' waits' if left == 1 else 's wait'} for it."
+        sentence = ngettext(
+            "Skipped. You can undo that. %(num)s record waits for it.",
+            "Skipped. You can undo that. %(num)s records wait for it.",
+            left,
+        )
     return _act(entry_id, actions.skip, "outbox.skipped", sentence)
 
 
 @outbox.post("/<key:entry_id>/undo-skip")
 @owner_required
 def undo_skip(entry_id: int) -> ResponseReturnValue:
-    return _act(entry_id, actions.undo_skip, "outbox.skip_undone", "It will be sent.")
+    return _act(entry_id, actions.undo_skip, "outbox.skip_undone", _("It will be sent."))
 
 
 Act = Callable[..., Acted]
@@ -58,7 +63,7 @@ def tell(acted: Acted, sentence: str) -> None:
     if acted.done:
         flash(sentence, "good")
     for reason in dict.fromkeys(acted.refused.values()):
-        flash(reason, "warn")
+        flash(_(reason), "warn")
 
 
 def _back(record: Record) -> str:

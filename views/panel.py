@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from flask import url_for
@@ -17,12 +17,14 @@ from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
 from quickbooks.faults import Explanation, explain
 from quickbooks.links import company_url, record_url
 from views.access import dunahub, firm, own, session
+from views.languages import _, reader
 from views.paging import asked
 from views.sent import Change, changes_since, cleaned_of
 from views.status import (
     KINDS,
     Word,
     current_entries,
+    first_up,
     live_lane_id,
     names_of,
     our_total,
@@ -50,7 +52,9 @@ class Step:
 
     @property
     def buttons(self) -> Sequence[Action]:
-        return self.explanation.actions if self.explanation else (SEND_AGAIN, SKIP)
+        if self.explanation:
+            return self.explanation.actions
+        return [replace(action, label=_(action.label)) for action in (SEND_AGAIN, SKIP)]
 
 
 @dataclass(frozen=True)
@@ -216,10 +220,12 @@ def _step(record: Record) -> Step | None:
     if entry is None:
         return None
     company = _connection(entry.lane_id)
-    name = names_of(session(), [record]).get((record.type.value, record.id), KINDS[record.type])
+    name = names_of(session(), [record]).get((record.type.value, record.id)) or _(
+        KINDS[record.type]
+    )
     return Step(
         record,
-        name[:1].upper() + name[1:],
+        first_up(name),
         words_of(record.type, [record.id])[record.id],
         entry,
         explanation_of(entry),
@@ -243,7 +249,7 @@ def explanation_of(entry: Entry) -> Explanation | None:
     if not entry.fault_code:
         return None
     about = {"record": entry.aggregate_type, **entry.fault_about}
-    return explain(entry.fault_code, about, entry.fault_detail or "")
+    return explain(entry.fault_code, about, entry.fault_detail or "", reader())
 
 
 def address_of(record: Record) -> str | None:

@@ -10,8 +10,9 @@ from models.sales import RecordType
 from outbox.company import Record
 from quickbooks.faults import Explanation
 from views.access import session
+from views.languages import _
 from views.panel import address_in_quickbooks, address_of, explanation_of, fix_address_of
-from views.status import KINDS, Word, our_total, say, situations_of
+from views.status import Word, called, first_up, our_total, say, situations_of
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ def title_of(entry: Entry) -> str:
     title = str(payload.get("title", ""))
     match kind:
         case RecordType.INVOICE:
-            return f"Invoice {title} · {payload.get('lead_name', '')}"
+            name = payload.get("lead_name", "")
+            return _("Invoice %(number)s · %(name)s", number=title, name=name)
         case RecordType.PAYMENT:
-            return f"Payment for invoice {payload.get('invoice_number', '')}"
+            number = payload.get("invoice_number", "")
+            return _("Payment for invoice %(number)s", number=number)
         case _:
-            return f"{KINDS[kind].capitalize()} {title}"
+            return first_up(called(kind, title))

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
+from languages import N_
 from models.accounts import Organization
 from models.outbox import Dispatch, DispatchItem, Entry, LaneState, Link, Operation, State
 from models.quickbooks import Connection, ConnectionStatus
@@ -21,24 +22,49 @@ from models.sales import Invoice, Lead, Payment, Product, RecordType
 from outbox.company import Record
 from views.access import dunahub, firm, session
 from views.formats import money, spoken_moment
+from views.languages import _
 
 # What people call the kinds of record where QuickBooks is concerned.
 KINDS = {
-    RecordType.LEAD: "customer",
-    RecordType.PRODUCT: "service",
-    RecordType.INVOICE: "invoice",
-    RecordType.PAYMENT: "payment",
+    RecordType.LEAD: N_("customer"),
+    RecordType.PRODUCT: N_("service"),
+    RecordType.INVOICE: N_("invoice"),
+    RecordType.PAYMENT: N_("payment"),
 }
 
+
+def called(kind: RecordType, title: object) -> str:
+    """A record within a sentence: customer Green Lawn Co, invoice 1042."""
+    match kind:
+        case RecordType.LEAD:
+            return _("customer %(name)s", name=title)
+        case RecordType.PRODUCT:
+            return _("service %(name)s", name=title)
+        case RecordType.INVOICE:
+            return _("invoice %(number)s", number=title)
+        case RecordType.PAYMENT:
+            return _("payment %(amount)s", amount=title)
+
+
+def first_up(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def reason_taken_along(stored: str) -> str:
+    """What needed the record: stored as "invoice 1042", whatever anyone reads."""
+    kind, _space, title = stored.partition(" ")
+    return called(RecordType(kind), title) if kind in set(RecordType) else stored
+
+
 HOLDS = {
-    "signed_out": "Reconnect QuickBooks, and it will be sent.",
-    "access_lost": "QuickBooks refuses our access. Reconnect, and it will be sent.",
-    "plan_lapsed": "The QuickBooks plan has lapsed. Once it is paid, it will be sent.",
+    "signed_out": N_("Reconnect QuickBooks, and it will be sent."),
+    "access_lost": N_("QuickBooks refuses our access. Reconnect, and it will be sent."),
+    "plan_lapsed": N_("The QuickBooks plan has lapsed. Once it is paid, it will be sent."),
 }
 PACE = "pace"  # a rest of seconds, to stay under QuickBooks' limits: nobody's trouble
 PAUSES = {
-    "throttled": "QuickBooks is busy.",
-    "outage": "QuickBooks can't be reached right now.",
+    "throttled": N_("QuickBooks is busy."),
+    "outage": N_("QuickBooks can't be reached right now."),
 }
 UNREAD = "We first read which customers QuickBooks has, so that none is made twice."
 
@@ -70,11 +96,8 @@ class Situation:
     call_takes: timedelta = timedelta(seconds=75)  # how long a call may be under way: the lease
 
 
-NOT_CONNECTED_THEN = "Created while QuickBooks was not connected."
-
-
-def not_sent(detail: str = NOT_CONNECTED_THEN) -> Word:
-    return Word("dash", "Not sent", "quiet", detail=detail)
+def not_sent(detail: str) -> Word:
+    return Word("dash", _("Not sent"), "quiet", detail=detail)
 
 
 def say(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
@@ -85,12 +108,12 @@ def say(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
         case State.SYNCED:
             return _say_synced(it)
         case State.FAILED:
-            return Word("alert", "Needs attention", "bad", it.entry.settled_at)
+            return Word("alert", _("Needs attention"), "bad", it.entry.settled_at)
         case State.SKIPPED:
-            detail = "Someone decided not to send it. That can be undone."
-            return Word("skip", "Skipped", "quiet", it.entry.settled_at, detail)
+            detail = _("Someone decided not to send it. That can be undone.")
+            return Word("skip", _("Skipped"), "quiet", it.entry.settled_at, detail)
         case State.SUPERSEDED if it.has_newer:
-            return Word("layers", "Replaced by a newer version", "quiet", it.entry.settled_at)
+            return Word("layers", _("Replaced by a newer version"), "quiet", it.entry.settled_at)
         case State.SUPERSEDED:
             return _nothing_to_send(it)
 
@@ -99,26 +122,26 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     entry, lane = it.entry, it.entry.lane
     since = entry.created_at
     if lane.state == LaneState.CLOSED:
-        return Word("pause", "On hold", "warn", since, _belongs(it.connection))
+        return Word("pause", _("On hold"), "warn", since, _belongs(it.connection))
     if lane.state == LaneState.HELD:
         detail = HOLDS.get(lane.hold_reason or "", HOLDS["signed_out"])
-        return Word("pause", "On hold", "warn", since, f"Nothing is lost. {detail}")
+        return Word("pause", _("On hold"), "warn", since, _("Nothing is lost.") + " " + _(detail))
     if lane.line and entry.id <= lane.line:
-        detail = "It was waiting when QuickBooks was disconnected. An owner decides in Settings."
-        return Word("pause", "On hold", "warn", since, detail)
+        detail = _("It was waiting when QuickBooks was disconnected. An owner decides in Settings.")
+        return Word("pause", _("On hold"), "warn", since, detail)
     if entry.waits_for_type and entry.waits_for_id:
         about = Record(RecordType(entry.waits_for_type), entry.waits_for_id)
-        words = f"Waits for {it.waits_for or KINDS[about.type]}"
+        words = _("Waits for %(record)s", record=it.waits_for or _(KINDS[about.type]))
         return Word("clock", words, "warn", since, about=about, is_final=False)
     if it.dispatch and lane.lease_until and lane.lease_until > now:
         sent_at = it.dispatch.sent_at
         if sent_at is None or sent_at > now - it.call_takes:
-            return Word("send", "Sending", "busy", sent_at, is_final=False)
+            return Word("send", _("Sending"), "busy", sent_at, is_final=False)
     again_at, trouble = _next_try(it, now)
     if again_at:
-        words = f"Trying again at {spoken_moment(again_at, zone, now)}"
+        words = _("Trying again at %(time)s", time=spoken_moment(again_at, zone, now))
         return Word("retry", words, "warn", again_at, trouble, is_final=False)
-    return Word("clock", "Waiting to send", "busy", since, _why_not_yet(it), is_final=False)
+    return Word("clock", _("Waiting to send"), "busy", since, _why_not_yet(it), is_final=False)
 
 
 def _why_not_yet(it: Situation) -> str | None:
@@ -129,18 +152,21 @@ def _why_not_yet(it: Situation) -> str | None:
 
 def _belongs(connection: Connection | None) -> str:
     if connection is None:
-        return "Nothing is lost."
-    return f"Belongs to {connection.company_name}, which is not connected. Nothing is lost."
+        return _("Nothing is lost.")
+    return _(
+        "Belongs to %(company)s, which is not connected. Nothing is lost.",
+        company=connection.company_name,
+    )
 
 
 def _next_try(it: Situation, now: datetime) -> tuple[datetime | None, str | None]:
     lane, entry = it.entry.lane, it.entry
     if lane.pause_until and lane.pause_until > now and lane.pause_reason != PACE:
-        return lane.pause_until, PAUSES.get(lane.pause_reason or "", PAUSES["outage"])
+        return lane.pause_until, _(PAUSES.get(lane.pause_reason or "", PAUSES["outage"]))
     if entry.available_at > now and entry.attempts:
-        return entry.available_at, "QuickBooks could not take it a moment ago."
+        return entry.available_at, _("QuickBooks could not take it a moment ago.")
     if it.dispatch and it.dispatch.sent_at and entry.available_at > now:
-        return entry.available_at, "QuickBooks has not answered yet."
+        return entry.available_at, _("QuickBooks has not answered yet.")
     return None, None
 
 
@@ -151,21 +177,27 @@ def _say_synced(it: Situation) -> Word:
         if link is None:
             return _nothing_to_send(it)
         if entry.aggregate_type == RecordType.LEAD:
-            return Word("check", "In QuickBooks", "good", at, "Deleted here; QuickBooks keeps it.")
-        return Word("void", "Voided in QuickBooks", "quiet", at)
+            return Word(
+                "check", _("In QuickBooks"), "good", at, _("Deleted here; QuickBooks keeps it.")
+            )
+        return Word("void", _("Voided in QuickBooks"), "quiet", at)
     if link is None:
         return _nothing_to_send(it)
     difference = total_difference(entry, link)
     if difference and not it.has_newer:
-        words = f"In QuickBooks, total differs by {money(abs(difference))}"
-        detail = f"{money(our_total(entry))} here, {money(link.remote_total)} in QuickBooks."
+        words = _("In QuickBooks, total differs by %(amount)s", amount=money(abs(difference)))
+        detail = _(
+            "%(ours)s here, %(theirs)s in QuickBooks.",
+            ours=money(our_total(entry)),
+            theirs=money(link.remote_total),
+        )
         return Word("differs", words, "warn", at, detail)
-    return Word("check", "In QuickBooks", "good", at, link.note)
+    return Word("check", _("In QuickBooks"), "good", at, _(link.note) if link.note else None)
 
 
 def _nothing_to_send(it: Situation) -> Word:
-    detail = "It was undone before it was sent."
-    return Word("dash", "Nothing to send", "quiet", it.entry.settled_at, detail)
+    detail = _("It was undone before it was sent.")
+    return Word("dash", _("Nothing to send"), "quiet", it.entry.settled_at, detail)
 
 
 def our_total(entry: Entry) -> str | None:
@@ -215,15 +247,16 @@ def live_lane_id() -> int | None:
 
 def _why_not_sent(kind: RecordType, connected: bool) -> str:
     if kind == RecordType.PAYMENT and connected:
-        return "Its invoice isn't in QuickBooks."
-    return NOT_CONNECTED_THEN
+        return _("Its invoice isn't in QuickBooks.")
+    return _("Created while QuickBooks was not connected.")
 
 
 def _in_another_company(word: Word, entry: Entry, it: Situation) -> Word:
     """The record's last news is of a company that is not the connected one."""
     if entry.state == State.PENDING or it.connection is None:
         return word
-    return not_sent(f"It belongs to {it.connection.company_name}, another QuickBooks company.")
+    company = it.connection.company_name
+    return not_sent(_("It belongs to %(company)s, another QuickBooks company.", company=company))
 
 
 def current_entries(
@@ -366,5 +399,5 @@ def names_of(session: Session, records: Iterable[Record]) -> dict[tuple[str, int
             continue
         for key, name in session.execute(select(key_column, title).where(key_column.in_(ids))):
             shown = money(name) if kind == RecordType.PAYMENT else name
-            names[kind.value, key] = f"{KINDS[kind]} {shown}"
+            names[kind.value, key] = called(kind, shown)
     return names
