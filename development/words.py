@@ -24,6 +24,7 @@ MARKS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
     "gettext": None,
     "ngettext": (1, 2),
     "N_": None,
+    "pgettext": ((1, "c"), 2),
 }
 WIDTH = 100
 

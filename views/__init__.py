@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import Flask, request, url_for
 
+from languages import N_
 from views import access, errors, formats, languages, security
 from views.access import current_organization, person
 from views.accounts import accounts
@@ -24,6 +25,7 @@ from views.products import products
 from views.proposals import proposals
 from views.sending import sending
 from views.settings import quickbooks, settings
+from views.status import needed_by
 from views.webhooks import webhooks
 
 
@@ -35,6 +37,7 @@ def register(app: Flask) -> None:
     formats.register(app)
     languages.register(app)
     app.jinja_env.globals.update(sections=sections, live_badges=live_badges)
+    app.jinja_env.filters.update(needed_by=needed_by)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for blueprint in (
         accounts,
@@ -72,17 +75,17 @@ class Section:
 
 
 FIRM = [
-    ("Leads", "leads.index"),
-    ("Jobs", "jobs.index"),
-    ("Proposals", "proposals.index"),
-    ("Invoices", "invoices.index"),
-    ("Payments", "payments.index"),
-    ("Products", "products.index"),
+    (N_("Leads"), "leads.index"),
+    (N_("Jobs"), "jobs.index"),
+    (N_("Proposals"), "proposals.index"),
+    (N_("Invoices"), "invoices.index"),
+    (N_("Payments"), "payments.index"),
+    (N_("Products"), "products.index"),
 ]
 ADMIN = [
-    ("Outbox", "admin.outbox"),
-    ("Organizations", "admin.organizations"),
-    ("Audit", "admin.audit"),
+    (N_("Outbox"), "admin.outbox"),
+    (N_("Organizations"), "admin.organizations"),
+    (N_("Audit"), "admin.audit"),
 ]
 
 
@@ -91,12 +94,15 @@ def sections() -> list[Section]:
     if person().is_admin or organization is None:
         entries = ADMIN
     else:
-        entries = [*FIRM, ("Settings", "settings.index")]
-    return [Section(name, url_for(endpoint), _is_current(endpoint)) for name, endpoint in entries]
+        entries = [*FIRM, (N_("Settings"), "settings.index")]
+    return [
+        Section(languages._(name), url_for(endpoint), _is_current(endpoint))
+        for name, endpoint in entries
+    ]
 
 
 def _is_current(endpoint: str) -> bool:
-    group, _, view = endpoint.partition(".")
+    group, _point, view = endpoint.partition(".")
     here = request.endpoint or ""
     if group == "admin":
         return here.startswith(f"admin.{view.removesuffix('s')}")

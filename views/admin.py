@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import ColumnElement, func, select, union_all
 from sqlalchemy.orm import aliased, joinedload
 
+from languages import N_
 from models.accounts import AuditEvent, Organization, Region, User
 from models.outbox import Dispatch, DispatchItem, Entry, Lane, LaneState, State
 from models.quickbooks import Connection, ConnectionStatus
@@ -22,6 +23,7 @@ from outbox.company import Record
 from quickbooks import connections
 from views import charts
 from views.access import admins_only, note, session
+from views.languages import _
 from views.outbox import tell
 from views.paging import asked, containing, page_of
 from views.panel import chapters_of, laid_out
@@ -37,9 +39,9 @@ OPEN = [State.PENDING, State.FAILED]
 NAMES_AMONG = 5_000  # of the newest rows; and among what is open, or one organization's
 AGES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "3d": timedelta(days=3)}
 ACTS = {
-    "requeue": (actions.requeue, "requeued"),
-    "skip": (actions.skip, "skipped"),
-    "undo": (actions.undo_skip, "skip undone"),
+    "requeue": (actions.requeue, "requeued", N_("%(done)s of %(all)s rows: requeued.")),
+    "skip": (actions.skip, "skipped", N_("%(done)s of %(all)s rows: skipped.")),
+    "undo": (actions.undo_skip, "skip_undone", N_("%(done)s of %(all)s rows: skip undone.")),
 }
 
 
@@ -218,22 +220,22 @@ def outbox_act() -> ResponseReturnValue:
     if name not in ACTS or len(ids) > MOST_AT_ONCE:
         abort(400)
     if not ids:
-        flash("Choose at least one row.", "warn")
+        flash(_("Choose at least one row."), "warn")
         return redirect(url_for("admin.outbox"), 303)
     reason = _reason()
     if not reason:
         return render_template("admin/confirm.html", act=name, **_summary(ids))
-    act, word = ACTS[name]
+    act, word, sentence = ACTS[name]
     acted = act(session(), ids, organization_id=None)
     for organization_id, entries in _by_organization(acted.done).items():
         note(
-            f"outbox.{word.replace(' ', '_')}",
+            f"outbox.{word}",
             reason=reason,
             organization_id=organization_id,
             entries=entries,
         )
     session().commit()
-    tell(acted, f"{len(acted.done)} of {len(ids)} rows: {word}.")
+    tell(acted, _(sentence, done=len(acted.done), all=len(ids)))
     return redirect(url_for("admin.outbox"), 303)
 
 
@@ -302,10 +304,10 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     if region not in set(Region):
         abort(400)
     if not reason:
-        flash("Say why: the organization's owner can read it.", "warn")
+        flash(_("Say why: the organization's owner can read it."), "warn")
         return back
     if region == found.region:
-        flash(f"{found.name} is in {region} already.", "warn")
+        flash(_("%(name)s is in %(region)s already.", name=found.name, region=region), "warn")
         return back
     if request.form.get("agrees") != "y":
         return render_template(
@@ -322,7 +324,7 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     if region == Region.BR:
         connections.close_for_region(session(), found)
     session().commit()
-    flash(f"{found.name} is in {region} now.", "good")
+    flash(_("%(name)s is in %(region)s now.", name=found.name, region=region), "good")
     return back
 
 

@@ -7,38 +7,41 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
+from languages import N_
 from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
 from outbox import actions
 from quickbooks import facts
 from views.access import firm, note, owner_required, quickbooks_only, session
+from views.formats import day
 from views.forms import ChoiceField, Form
+from views.languages import _, ngettext
 
 arrivals = Blueprint("arrivals", __name__, url_prefix="/settings/quickbooks/arrivals")
 arrivals.before_request(quickbooks_only)
 
 NUMBERS = {
-    "as_company": "As it is set in QuickBooks",
-    "ours": "DunaHub's numbers",
-    "quickbooks": "QuickBooks gives its own",
+    "as_company": N_("As it is set in QuickBooks"),
+    "ours": N_("DunaHub's numbers"),
+    "quickbooks": N_("QuickBooks gives its own"),
 }
 TAXES = {
-    "as_company": "As it is set in QuickBooks",
-    "line": "As a line of its own on the invoice",
+    "as_company": N_("As it is set in QuickBooks"),
+    "line": N_("As a line of its own on the invoice"),
 }
 # What a choice here may cure: sent again by itself when it is saved.
 CURED = ("no_income_account", "no_fallback_item", "6160", "6230", "6430", "item_inactive")
 
 
 class ArrivalsForm(Form):
-    income_account = ChoiceField("Sales go to the account", {})
-    fallback_item = ChoiceField("Lines without a product use the item", {})
-    card_deposits = ChoiceField("Card payments go to", {})
-    ach_deposits = ChoiceField("ACH payments go to", {})
-    numbers = ChoiceField("Invoice numbers", NUMBERS)
-    tax = ChoiceField("Sales tax", TAXES)
-    tax_code = ChoiceField("Tax code for a rate that QuickBooks does not have", {})
+    income_account = ChoiceField(N_("Sales go to the account"), {})
+    fallback_item = ChoiceField(N_("Lines without a product use the item"), {})
+    card_deposits = ChoiceField(N_("Card payments go to"), {})
+    ach_deposits = ChoiceField(N_("ACH payments go to"), {})
+    numbers = ChoiceField(N_("Invoice numbers"), NUMBERS)
+    tax = ChoiceField(N_("Sales tax"), TAXES)
+    tax_code = ChoiceField(N_("Tax code for a rate that QuickBooks does not have"), {})
 
     @classmethod
     def of(cls, connection: Connection, told: Mapping[str, str] | None = None) -> "ArrivalsForm":
@@ -57,11 +60,11 @@ class ArrivalsForm(Form):
                 "tax_code": tax.get("code_id") or "",
             },
         )
-        form.income_account.options = _named(known, "income_accounts", "Choose an account")
-        form.fallback_item.options = _named(known, "items", "Choose an item")
+        form.income_account.options = _named(known, "income_accounts", _("Choose an account"))
+        form.fallback_item.options = _named(known, "items", _("Choose an item"))
         for field in (form.card_deposits, form.ach_deposits):
             field.options = _named(known, "deposit_accounts", "Undeposited Funds")
-        form.tax_code.options = _named(known, "tax_codes", "The company's usual one")
+        form.tax_code.options = _named(known, "tax_codes", _("The company's usual one"))
         return form
 
     def choices(self, before: Json) -> Json:
@@ -117,13 +120,19 @@ def update() -> ResponseReturnValue:
     acted = actions.requeue(session(), ids, organization_id=firm().id)
     session().commit()
     again = len(acted.done)
-    more = f" {again} record{' is' if again == 1 else 's are'} sent again." if again else ""
-    flash(f"Saved: from now on records arrive like this.{more}", "good")
+    sentence = _("Saved: from now on records arrive like this.")
+    if again:
+        sentence = ngettext(
+            "Saved: from now on records arrive like this. %(num)s record is sent again.",
+            "Saved: from now on records arrive like this. %(num)s records are sent again.",
+            again,
+        )
+    flash(sentence, "good")
     return redirect(url_for("quickbooks.show"), 303)
 
 
 def _nothing_to_choose() -> ResponseReturnValue:
-    flash("Connect QuickBooks first: then there is something to choose from.")
+    flash(_("Connect QuickBooks first: then there is something to choose from."))
     return redirect(url_for("quickbooks.show"))
 
 
@@ -158,7 +167,13 @@ class Check:
         return self.word
 
 
-SETTINGS_PAGE = "In QuickBooks: gear icon, Account and settings"
+# Menus are named as QuickBooks shows them.
+SETTINGS_PAGE = "Account and settings"
+
+
+def _place(menus: str) -> str:
+    """Where one changes a setting over there."""
+    return _("In QuickBooks: gear icon, %(menus)s", menus=f"{SETTINGS_PAGE}, {menus}")
 
 
 def checks_of(connection: Connection | None) -> Sequence[Check]:
@@ -180,31 +195,37 @@ def _credits(preferences: Json) -> Check:
     if preferences.get("applies_credits"):
         return Check(
             "warn",
-            "Credits",
-            "“Automatically apply credits” is on: QuickBooks may pay an invoice by itself, and"
-            " your payment then stays as credit.",
-            f"{SETTINGS_PAGE}, Advanced, Automation",
+            _("Credits"),
+            _(
+                "“Automatically apply credits” is on: QuickBooks may pay an invoice by itself, and"
+                " your payment then stays as credit."
+            ),
+            _place("Advanced, Automation"),
         )
-    return Check("good", "Credits", "QuickBooks applies no credits by itself.")
+    return Check("good", _("Credits"), _("QuickBooks applies no credits by itself."))
 
 
 def _numbers(connection: Connection, preferences: Json) -> Check:
     chosen = connection.settings.get("numbers", "as_company")
-    where = f"{SETTINGS_PAGE}, Sales, Sales form content, Custom transaction numbers"
+    where = _place("Sales, Sales form content, Custom transaction numbers")
     if preferences.get("custom_numbers"):
-        return Check("good", "Numbers", "Custom transaction numbers are on: both have one number.")
+        return Check(
+            "good", _("Numbers"), _("Custom transaction numbers are on: both have one number.")
+        )
     if chosen == "ours":
         return Check(
             "warn",
-            "Numbers",
-            "Custom transaction numbers are off, but DunaHub's numbers are sent: QuickBooks may"
-            " give the same number to another invoice.",
+            _("Numbers"),
+            _(
+                "Custom transaction numbers are off, but DunaHub's numbers are sent: QuickBooks may"
+                " give the same number to another invoice."
+            ),
             where,
         )
     return Check(
         "warn",
-        "Numbers",
-        "Custom transaction numbers are off: invoices get another number in QuickBooks.",
+        _("Numbers"),
+        _("Custom transaction numbers are off: invoices get another number in QuickBooks."),
         where,
     )
 
@@ -213,40 +234,42 @@ def _closing(preferences: Json) -> Check:
     if closed := preferences.get("closed_until"):
         return Check(
             "warn",
-            "Closing date",
-            f"The books are closed up to {closed}: earlier records are refused.",
-            f"{SETTINGS_PAGE}, Advanced, Accounting, Close the books",
+            _("Closing date"),
+            _("The books are closed up to %(day)s: earlier records are refused.", day=day(closed)),
+            _place("Advanced, Accounting, Close the books"),
         )
-    return Check("good", "Closing date", "The books are open for every date.")
+    return Check("good", _("Closing date"), _("The books are open for every date."))
 
 
 def _discounts(preferences: Json) -> Check:
     if preferences.get("allows_discounts"):
         return Check(
-            "good", "Discounts", "Discounts are on; one that is entered there changes the total."
+            "good",
+            _("Discounts"),
+            _("Discounts are on; one that is entered there changes the total."),
         )
-    return Check("good", "Discounts", "Discounts are off; DunaHub sends none.")
+    return Check("good", _("Discounts"), _("Discounts are off; DunaHub sends none."))
 
 
 def _tax(preferences: Json) -> Check:
     if not preferences.get("uses_sales_tax"):
         return Check(
             "warn",
-            "Sales tax",
-            "Sales tax is off: tax of your invoices arrives as a line of its own.",
-            "In QuickBooks: Taxes, Sales tax, Use automatic sales tax",
+            _("Sales tax"),
+            _("Sales tax is off: tax of your invoices arrives as a line of its own."),
+            _("In QuickBooks: %(menus)s", menus="Taxes, Sales tax, Use automatic sales tax"),
         )
     if preferences.get("automated_tax"):
         return Check(
             "good",
-            "Sales tax",
-            "QuickBooks computes sales tax itself; where it differs from yours, we show both.",
+            _("Sales tax"),
+            _("QuickBooks computes sales tax itself; where it differs from yours, we show both."),
         )
-    return Check("good", "Sales tax", "Your invoices' tax is sent as it stands on them.")
+    return Check("good", _("Sales tax"), _("Your invoices' tax is sent as it stands on them."))
 
 
 def _currencies(preferences: Json) -> list[Check]:
     if not preferences.get("multicurrency"):
         return []
-    words = "Several currencies are on: DunaHub sends US dollars only."
-    return [Check("warn", "Currencies", words, f"{SETTINGS_PAGE}, Advanced, Currency")]
+    words = _("Several currencies are on: DunaHub sends US dollars only.")
+    return [Check("warn", _("Currencies"), words, _place("Advanced, Currency"))]

@@ -11,12 +11,13 @@ from datetime import UTC, date, datetime, timedelta
 from flask import url_for
 from sqlalchemy import Row, TextClause, func, select, text
 
+from languages import N_
 from models.accounts import Organization
 from models.outbox import Entry, State
 from quickbooks.faults import explain
 from views.access import session
-from views.formats import clock, month_and_day
-from views.languages import reader
+from views.formats import clock, month_and_day, plain
+from views.languages import _, reader
 
 DAYS = 30  # of the chart on the settings page
 HOURS = 24  # of the one on the admin's
@@ -151,7 +152,7 @@ _WAITING_BY_AGE = text(
     GROUP BY 1
     """
 )
-AGES = ("Up to a minute", "Up to an hour", "Up to a day", "Longer than a day")
+AGES = (N_("Up to a minute"), N_("Up to an hour"), N_("Up to a day"), N_("Longer than a day"))
 
 
 def waiting_by_age() -> list[Share]:
@@ -161,8 +162,8 @@ def waiting_by_age() -> list[Share]:
     for age, name in enumerate(AGES):
         row = counted.get(age)
         waiting, resting = (row.open, row.resting) if row else (0, 0)
-        held = f"and {resting:,} on hold" if resting else ""
-        found.append(Share(name, waiting, 0, held, "warn" if age == len(AGES) - 1 else ""))
+        held = _("and %(count)s on hold", count=plain(resting)) if resting else ""
+        found.append(Share(_(name), waiting, 0, held, "warn" if age == len(AGES) - 1 else ""))
     return _shares(found)
 
 
@@ -211,10 +212,10 @@ def lanes_by_state() -> list[Share]:
     row = session().execute(_LANES).one()
     return _shares(
         [
-            Share("Draining", row.draining, 0, "a drainer has it now"),
-            Share("Idle", row.open - row.draining - row.paused, 0, "open, nothing to do"),
-            Share("Paused", row.paused, 0, "goes on by itself", "warn"),
-            Share("Held", row.held, 0, "sign-in or plan", "bad"),
-            Share("Closed", row.closed, 0, "disconnected, or region BR", "quiet"),
+            Share(_("Draining"), row.draining, 0, _("a drainer has it now")),
+            Share(_("Idle"), row.open - row.draining - row.paused, 0, _("open, nothing to do")),
+            Share(_("Paused"), row.paused, 0, _("goes on by itself"), "warn"),
+            Share(_("Held"), row.held, 0, _("sign-in or plan"), "bad"),
+            Share(_("Closed"), row.closed, 0, _("disconnected, or region BR"), "quiet"),
         ]
     )

@@ -30,6 +30,7 @@ from views.access import (
     quickbooks_only,
     step_out,
 )
+from views.languages import _
 from views.settings import standing, waiting_in
 
 connection = Blueprint("connection", __name__, url_prefix="/settings/quickbooks")
@@ -43,7 +44,7 @@ def connect() -> ResponseReturnValue:
     """Leads to Intuit's consent page. While connected there is nothing to connect."""
     now = standing()
     if now.status is ConnectionStatus.CONNECTED and now.days_left is None:
-        flash("QuickBooks is connected already.")
+        flash(_("QuickBooks is connected already."))
         return redirect(url_for("quickbooks.show"), 303)
     known = now.status is not ConnectionStatus.DISCONNECTED
     return _to_intuit(Purpose.RECONNECT if known else Purpose.CONNECT, allowed_realm_id=None)
@@ -67,7 +68,7 @@ def _to_intuit(purpose: Purpose, *, allowed_realm_id: str | None) -> ResponseRet
             dunahub().sessions, dunahub().config, user, purpose, allowed_realm_id=allowed_realm_id
         )
     except oauth.Unavailable:
-        flash("Intuit can't be reached right now. Try again in a few minutes.", "warn")
+        flash(_("Intuit can't be reached right now. Try again in a few minutes."), "warn")
         return redirect(url_for("quickbooks.show"), 303)
     return redirect(address, 303)
 
@@ -95,9 +96,9 @@ def _answer(finished: Finished) -> ResponseReturnValue:
         case Connected():
             flash(_success(finished), "good")
         case Denied():
-            flash("Nothing was changed: you cancelled at Intuit.")
+            flash(_("Nothing was changed: you cancelled at Intuit."))
         case TryAgain():
-            flash("Intuit did not answer as it should. Nothing was changed; try again.", "warn")
+            flash(_("Intuit did not answer as it should. Nothing was changed; try again."), "warn")
         case OtherCompany():
             return render_template("settings/callback.html", outcome="other_company", told=finished)
         case CompanyTaken():
@@ -112,10 +113,11 @@ def _answer(finished: Finished) -> ResponseReturnValue:
 
 def _success(connected: Connected) -> str:
     if connected.was_known:
-        return f"QuickBooks is connected again to {connected.company_name}."
-    return (
-        f"QuickBooks is connected to {connected.company_name}."
-        " New leads, invoices and payments go there by themselves."
+        return _("QuickBooks is connected again to %(company)s.", company=connected.company_name)
+    return _(
+        "QuickBooks is connected to %(company)s. New leads, invoices and payments go there by"
+        " themselves.",
+        company=connected.company_name,
     )
 
 
@@ -130,7 +132,9 @@ def show_disconnected() -> ResponseReturnValue:
         sessions, config = dunahub().sessions, dunahub().config
         ended = connections.confirm_ended_there(sessions, config, organization_id, realm_id, user)
         if ended:
-            flash(f"You ended our access to {ended.company_name} in QuickBooks.")
+            flash(
+                _("You ended our access to %(company)s in QuickBooks.", company=ended.company_name)
+            )
     return redirect(url_for("quickbooks.show"))
 
 
@@ -167,13 +171,22 @@ def disconnect() -> ResponseReturnValue:
     step_out()
     ended = connections.disconnect(dunahub().sessions, dunahub().config, organization_id, user)
     if ended is None:
-        flash("QuickBooks was not connected.")
+        flash(_("QuickBooks was not connected."))
     elif ended.revoked:
-        flash(f"{ended.company_name} is disconnected. QuickBooks no longer lets us in.", "good")
+        flash(
+            _(
+                "%(company)s is disconnected. QuickBooks no longer lets us in.",
+                company=ended.company_name,
+            ),
+            "good",
+        )
     else:
         flash(
-            f"{ended.company_name} is disconnected and we kept no access. Intuit could not be told"
-            " yet; we keep trying.",
+            _(
+                "%(company)s is disconnected and we kept no access. Intuit could not be told yet;"
+                " we keep trying.",
+                company=ended.company_name,
+            ),
             "warn",
         )
     return redirect(url_for("quickbooks.show"), 303)

@@ -18,6 +18,7 @@ from outbox.actions import Acted
 from outbox.company import Record
 from quickbooks import decisions, facts
 from views.access import firm, note, own, owner_required, quickbooks_only, session
+from views.languages import _, ngettext
 from views.outbox import tell
 from views.paging import asked
 from views.panel import address_of, explanation_of
@@ -66,7 +67,7 @@ def decide(entry_id: int, choice: str) -> ResponseReturnValue:
     address = _address(entry)
     acted = decision(entry)
     if acted is None:
-        flash("Choose one of them first.", "warn")
+        flash(_("Choose one of them first."), "warn")
         return redirect(url_for("fixes.show", entry_id=entry_id, choice=choice), 303)
     note(
         f"outbox.decided_{choice}",
@@ -75,7 +76,8 @@ def decide(entry_id: int, choice: str) -> ResponseReturnValue:
     )
     session().commit()
     count = len(acted.done)
-    tell(acted, "It will be sent now." if count < 2 else f"{count} records will be sent now.")
+    sentence = ngettext("It will be sent now.", "%(num)s records will be sent now.", count)
+    tell(acted, sentence)
     return redirect(address, 303)
 
 
@@ -85,7 +87,7 @@ def _failed(entry_id: int) -> Entry | None:
 
 
 def _solved(entry_id: int) -> ResponseReturnValue:
-    flash("This was solved meanwhile.")
+    flash(_("This was solved meanwhile."))
     return redirect(_address(own(Entry, entry_id)))
 
 

@@ -29,6 +29,7 @@ def register(app: Flask) -> None:
         spoken_size=size,
         spoken_action=spoken_action,
         spoken_status=spoken_status,
+        staff_word=staff_word,
         lasting=lasting,
     )
 
@@ -172,6 +173,44 @@ STATUSES = {
 
 def spoken_status(status: str) -> str:
     return _(STATUSES[status])
+
+
+# What the engine calls things, for DunaHub's own staff.
+STAFF_WORDS = {
+    "open": N_("open"),
+    "held": N_("held"),
+    "closed": N_("closed"),
+    "pending": N_("pending"),
+    "synced": N_("synced"),
+    "failed": N_("failed"),
+    "skipped": N_("skipped"),
+    "superseded": N_("superseded"),
+    "save": N_("save"),
+    "void": N_("void"),
+    "create": N_("create"),
+    "update": N_("update"),
+    "read": N_("read"),
+    "look_up": N_("look up"),
+    "retry": N_("retry"),
+    "rejected": N_("rejected"),
+    "waiting": N_("waiting"),
+    "unneeded": N_("unneeded"),
+    "learned": N_("learned"),
+    "signed_out": N_("signed out"),
+    "access_lost": N_("access lost"),
+    "plan_lapsed": N_("plan lapsed"),
+    "lead": N_("lead"),
+    "product": N_("product"),
+    "invoice": N_("invoice"),
+    "payment": N_("payment"),
+    "owner": N_("owner"),
+    "member": N_("member"),
+}
+
+
+def staff_word(code: str | None) -> str:
+    words = STAFF_WORDS.get(code or "")
+    return _(words) if words else code or ""
 
 
 # Acts as people read them in the record of who did what.

@@ -11,9 +11,11 @@ from sqlalchemy.orm import joinedload
 from wtforms import BooleanField
 from wtforms.validators import StopValidation
 
+from languages import N_
 from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
 from views.access import firm, firms_only, note, own, session
 from views.forms import DayField, area, line, tax_rate_field
+from views.languages import _
 from views.lines import LinesForm
 from views.numbers import next_invoice_number
 from views.origins import Origin, asked_origin, choose_lead, required_origin
@@ -28,19 +30,19 @@ TERMS = timedelta(days=30)
 
 
 class InvoiceForm(LinesForm):
-    number = line("Number", most=21)
-    issued_on = DayField("Issued", required="When is it issued?")
-    due_on = DayField("Due", required="When is it due?")
+    number = line(N_("Number"), most=21)
+    issued_on = DayField(N_("Issued"), required=N_("When is it issued?"))
+    due_on = DayField(N_("Due"), required=N_("When is it due?"))
     tax_rate = tax_rate_field()
-    memo = area("Message to the customer")
-    confirms_below_paid = BooleanField("Save it with the lower total")
+    memo = area(N_("Message to the customer"))
+    confirms_below_paid = BooleanField(N_("Save it with the lower total"))
 
     def columns(self) -> frozenset[str]:
         return frozenset("number issued_on due_on tax_rate memo".split())
 
     def validate_due_on(self, field: DayField) -> None:
         if field.data and self.issued_on.data and field.data < self.issued_on.data:
-            raise StopValidation("It can't be due before it is issued.")
+            raise StopValidation(_("It can't be due before it is issued."))
 
     def falls_below(self, paid: Decimal) -> bool:
         """Whether saving would leave less than was paid, and nobody agreed to that yet."""
@@ -92,7 +94,7 @@ def _in_state(state: str) -> list[ColumnElement[bool]]:
 def show_new() -> ResponseReturnValue:
     origin = asked_origin()
     if origin is None:
-        return choose_lead("New invoice", "invoices.show_new")
+        return choose_lead(_("New invoice"), "invoices.show_new")
     return render_template(
         "invoices/form.html", form=_form_for(origin), origin=origin, invoice=None
     )
@@ -114,7 +116,7 @@ def create() -> ResponseReturnValue:
         origin.proposal.status = ProposalStatus.ACCEPTED  # nobody bills what was not agreed
     session().add(invoice)
     session().commit()
-    flash(f"Invoice {invoice.number} is saved.", "good")
+    flash(_("Invoice %(number)s is saved.", number=invoice.number), "good")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
 
 
@@ -164,7 +166,7 @@ def update(invoice_id: int) -> ResponseReturnValue:
         )
         return page, form.status_code
     session().commit()
-    flash(f"Invoice {invoice.number} is saved.", "good")
+    flash(_("Invoice %(number)s is saved.", number=invoice.number), "good")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
 
 
@@ -184,7 +186,7 @@ def void(invoice_id: int) -> ResponseReturnValue:
     invoice.voided_at = datetime.now(UTC)
     note("invoice.voided", organization_id=firm().id, number=invoice.number)
     session().commit()
-    flash(f"Invoice {invoice.number} is void.")
+    flash(_("Invoice %(number)s is void.", number=invoice.number))
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
 
 
@@ -210,11 +212,14 @@ def _write(invoice: Invoice, form: InvoiceForm) -> bool:
             form.apply_to(invoice)
             form.save_lines(invoice.lines, InvoiceLine)
     except IntegrityError:
-        form.number.errors = ["Another invoice has this number."]
+        form.number.errors = [_("Another invoice has this number.")]
         return False
     return True
 
 
 def _refuse_change(invoice: Invoice) -> ResponseReturnValue:
-    flash(f"Invoice {invoice.number} is void and can't be changed any more.", "warn")
+    flash(
+        _("Invoice %(number)s is void and can't be changed any more.", number=invoice.number),
+        "warn",
+    )
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)

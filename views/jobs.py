@@ -5,9 +5,11 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
+from languages import N_
 from models.sales import Invoice, Job, JobLine, JobStatus, Lead, RecordType
 from views.access import firm, firms_only, own, session
 from views.forms import DayField, area, line, status_field
+from views.languages import _
 from views.lines import LinesForm, totals_of
 from views.origins import asked_origin, choose_lead, required_origin
 from views.paging import asked, containing, page_of
@@ -18,10 +20,10 @@ jobs.before_request(firms_only)
 
 
 class JobForm(LinesForm):
-    title = line("What is to be done?", required="Say in a few words what is to be done.")
+    title = line(N_("What is to be done?"), required=N_("Say in a few words what is to be done."))
     status = status_field(JobStatus)
-    scheduled_on = DayField("Day")
-    notes = area("Notes")
+    scheduled_on = DayField(N_("Day"))
+    notes = area(N_("Notes"))
 
     def columns(self) -> frozenset[str]:
         return frozenset("title status scheduled_on notes".split())
@@ -56,7 +58,7 @@ def index() -> ResponseReturnValue:
 def show_new() -> ResponseReturnValue:
     origin = asked_origin()
     if origin is None:
-        return choose_lead("New job", "jobs.show_new")
+        return choose_lead(_("New job"), "jobs.show_new")
     return render_template("jobs/form.html", form=JobForm.blank(), lead=origin.lead, job=None)
 
 
@@ -70,7 +72,7 @@ def create() -> ResponseReturnValue:
     form.save_lines(job.lines, JobLine)
     session().add(job)
     session().commit()
-    flash("The job is saved.", "good")
+    flash(_("The job is saved."), "good")
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
@@ -104,5 +106,5 @@ def update(job_id: int) -> ResponseReturnValue:
     form.apply_to(job)
     form.save_lines(job.lines, JobLine)
     session().commit()
-    flash("The job is saved.", "good")
+    flash(_("The job is saved."), "good")
     return redirect(url_for("jobs.show", job_id=job.id), 303)

@@ -10,9 +10,11 @@ from sqlalchemy import select
 from wtforms import StringField
 from wtforms.validators import ValidationError
 
+from languages import N_
 from models.sales import Invoice, Job, Lead, Proposal, RecordType
 from views.access import firm, firms_only, own, session
 from views.forms import EditForm, area, line
+from views.languages import _
 from views.origins import leads_like
 from views.paging import asked, page_of
 from views.panel import fix_of, panel_of
@@ -28,17 +30,17 @@ FEW = 20  # of each kind of document on a lead's page
 
 
 class LeadForm(EditForm):
-    name = line("Name", required="Who is it? Type a name.")
-    given_name = line("First name", most=LONGEST_NAME_PART)
-    family_name = line("Last name", most=LONGEST_NAME_PART)
-    company_name = line("Company")
-    email = line("E-mail")
-    phone = line("Phone")
-    street = line("Street")
-    city = line("City")
-    state = line("State")
-    postal_code = line("ZIP code")
-    notes = area("Notes")
+    name = line(N_("Name"), required=N_("Who is it? Type a name."))
+    given_name = line(N_("First name"), most=LONGEST_NAME_PART)
+    family_name = line(N_("Last name"), most=LONGEST_NAME_PART)
+    company_name = line(N_("Company"))
+    email = line(N_("E-mail"))
+    phone = line(N_("Phone"))
+    street = line(N_("Street"))
+    city = line(N_("City"))
+    state = line(N_("State"))
+    postal_code = line(N_("ZIP code"))
+    notes = area(N_("Notes"))
 
     def columns(self) -> frozenset[str]:
         return frozenset(
@@ -49,7 +51,7 @@ class LeadForm(EditForm):
     def validate_email(self, field: StringField) -> None:
         text = field.data or ""
         if text and ("@" not in text.strip("@") or any(c.isspace() for c in text)):
-            raise ValidationError("This isn't an e-mail address. Check it for typos.")
+            raise ValidationError(_("This isn't an e-mail address. Check it for typos."))
 
 
 @leads.get("")
@@ -74,7 +76,7 @@ def create() -> ResponseReturnValue:
     form.apply_to(lead)
     session().add(lead)
     session().commit()
-    flash(f"Lead {lead.name} is saved.", "good")
+    flash(_("Lead %(name)s is saved.", name=lead.name), "good")
     return redirect(url_for("leads.show", lead_id=lead.id), 303)
 
 
@@ -111,7 +113,7 @@ def update(lead_id: int) -> ResponseReturnValue:
         ), 422
     form.apply_to(lead)
     session().commit()
-    flash(f"Lead {lead.name} is saved.", "good")
+    flash(_("Lead %(name)s is saved.", name=lead.name), "good")
     return redirect(url_for("leads.show", lead_id=lead.id), 303)
 
 
@@ -125,7 +127,7 @@ def delete(lead_id: int) -> ResponseReturnValue:
     lead = _alive(lead_id)
     lead.deleted_at = datetime.now(UTC)
     session().commit()
-    flash(f"Lead {lead.name} is deleted. Its invoices and payments stay.")
+    flash(_("Lead %(name)s is deleted. Its invoices and payments stay.", name=lead.name))
     return redirect(url_for("leads.index"), 303)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from wtforms import BooleanField, Field, FieldList, FormField, HiddenField, TextAreaField
 from wtforms.validators import StopValidation
 
+from languages import N_
 from models.sales import (
     Invoice,
     InvoiceLine,
@@ -20,7 +21,9 @@ from models.sales import (
     ProposalLine,
 )
 from views.access import firm, session
+from views.formats import plain
 from views.forms import AREA, MOST_MONEY, EditForm, KeyField, NumberField, Storable, tidy
+from views.languages import _
 
 Line = TypeVar("Line", InvoiceLine, ProposalLine, JobLine)
 AnyLine = InvoiceLine | ProposalLine | JobLine
@@ -44,12 +47,12 @@ class Totals:
 
 class LineForm(EditForm):
     key = HiddenField()
-    product_id = KeyField("Product or service")
-    description = TextAreaField("Description", [Storable(most=AREA)], [tidy])
-    quantity = NumberField("Quantity", decimals=4, most=MOST_QUANTITY)
-    unit_price = NumberField("Price", decimals=4, shown=2, most=MOST_PRICE)
-    taxable = BooleanField("Taxable")
-    remove = BooleanField("Remove")
+    product_id = KeyField(N_("Product or service"))
+    description = TextAreaField(N_("Description"), [Storable(most=AREA)], [tidy])
+    quantity = NumberField(N_("Quantity"), decimals=4, most=MOST_QUANTITY)
+    unit_price = NumberField(N_("Price"), decimals=4, shown=2, most=MOST_PRICE)
+    taxable = BooleanField(N_("Taxable"))
+    remove = BooleanField(N_("Remove"))
 
     def columns(self) -> frozenset[str]:
         return frozenset("product_id description quantity unit_price taxable".split())
@@ -69,14 +72,16 @@ class LineForm(EditForm):
         """Whether this line can be kept; says what is wrong beside the field."""
         if self.product_id.data and self.product_id.data not in products:
             self.product_id.data = None
-            _complain(self.product_id, "Choose a product or service from the list.")
+            _complain(self.product_id, _("Choose a product or service from the list."))
         self._complete(products.get(self.product_id.data or 0))
         if not self.description.data:
-            _complain(self.description, "Say what this line is for.")
+            _complain(self.description, _("Say what this line is for."))
         if self.unit_price.data is None and not self.unit_price.errors:
-            _complain(self.unit_price, "What does one cost?")
+            _complain(self.unit_price, _("What does one cost?"))
         if abs(self.amount) > MOST_MONEY:
-            _complain(self.unit_price, f"One line can come to {MOST_MONEY:,f} at most.")
+            _complain(
+                self.unit_price, _("One line can come to %(most)s at most.", most=plain(MOST_MONEY))
+            )
         return not self.errors
 
     def _complete(self, product: Product | None) -> None:
@@ -135,7 +140,7 @@ class LinesForm(EditForm):
         return row
 
     def _add_blank_rows(self) -> None:
-        for _ in range(BLANK_ROWS):
+        for _row in range(BLANK_ROWS):
             self._add_row()
 
     def _offer_products(self) -> None:
@@ -159,10 +164,12 @@ class LinesForm(EditForm):
 
     def validate_lines(self, _field: FieldList) -> None:  # type: ignore[type-arg]
         if len(self.kept_rows) > MOST_LINES:
-            raise StopValidation(f"{MOST_LINES} lines are the most for one document.")
+            raise StopValidation(
+                _("%(most)s lines are the most for one document.", most=MOST_LINES)
+            )
         judged = [row.judge(self.products) for row in self.kept_rows]  # each says what is wrong
         if not all(judged):
-            raise StopValidation("Some lines need a look.")
+            raise StopValidation(_("Some lines need a look."))
 
     def totals(self, tax_rate: Decimal) -> Totals:
         """What the document would come to."""
@@ -193,7 +200,7 @@ def totals_of(lines: Sequence[AnyLine], tax_rate: Decimal = Decimal(0)) -> Total
 
 
 def _totals(amounts: Sequence[tuple[Decimal, bool]], tax_rate: Decimal) -> Totals:
-    subtotal = sum((amount for amount, _ in amounts), Decimal(0))
+    subtotal = sum((amount for amount, _taxable in amounts), Decimal(0))
     taxed = sum((amount for amount, taxable in amounts if taxable), Decimal(0))
     return Totals(subtotal, (taxed * tax_rate / 100).quantize(CENT, ROUND_HALF_UP))
 

@@ -24,21 +24,21 @@ payments = Blueprint("payments", __name__)
 payments.before_request(firms_only)
 
 
-METHODS = {PaymentMethod.CARD.value: "Card", PaymentMethod.ACH.value: "ACH"}
+METHODS = {PaymentMethod.CARD.value: N_("Card"), PaymentMethod.ACH.value: "ACH"}
 
 
 class PaymentForm(Form):
     amount = NumberField(
-        "Amount",
+        N_("Amount"),
         decimals=2,
         shown=2,
         most=MOST_MONEY,
         least=Decimal("0.01"),
-        required="How much was paid?",
+        required=N_("How much was paid?"),
     )
-    method = ChoiceField("Paid by", METHODS, default=PaymentMethod.CARD)
-    received_on = DayField("Received", required="When was it received?")
-    note = area("Note")
+    method = ChoiceField(N_("Paid by"), METHODS, default=PaymentMethod.CARD)
+    received_on = DayField(N_("Received"), required=N_("When was it received?"))
+    note = area(N_("Note"))
 
 
 @payments.get("/payments")
@@ -82,7 +82,12 @@ def create(invoice_id: int) -> ResponseReturnValue:
     above = payment.amount > invoice.balance
     session().add(payment)
     session().commit()
-    flash("The payment is recorded." + (" It is more than was open." if above else ""), "good")
+    flash(
+        _("The payment is recorded. It is more than was open.")
+        if above
+        else _("The payment is recorded."),
+        "good",
+    )
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
 
 
@@ -159,5 +164,5 @@ def _refuse_refund(payment: Payment) -> ResponseReturnValue:
 
 
 def _refuse(invoice: Invoice) -> ResponseReturnValue:
-    flash(f"Invoice {invoice.number} is void: it takes no payments.", "warn")
+    flash(_("Invoice %(number)s is void: it takes no payments.", number=invoice.number), "warn")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from wtforms import StringField
 from wtforms.validators import ValidationError
 
+from languages import N_
 from models.accounts import Invitation, Role, User
 from notices import mail
 from notices.mail import Letter, NotMailed
@@ -27,6 +28,7 @@ from views.access import (
     step_out,
 )
 from views.forms import ChoiceField, Form, line
+from views.languages import _
 from views.security import limiter
 
 people = Blueprint("people", __name__, url_prefix="/settings/people")
@@ -35,24 +37,25 @@ people.before_request(firms_only)
 INVITATION_LASTS = timedelta(days=7)
 INVITATIONS = "30 per hour"  # per address: nobody writes to the world through us
 MAY = {
-    Role.MEMBER.value: "work with leads, invoices and payments",
-    Role.OWNER.value: "do everything, also connect QuickBooks",
+    Role.MEMBER.value: N_("work with leads, invoices and payments"),
+    Role.OWNER.value: N_("do everything, also connect QuickBooks"),
 }
 MARK = "inv_"  # logs know an invitation's link by it, and hide it
 
 
 class InvitationForm(Form):
-    email = line("E-mail", required="Type your colleague's e-mail address.", most=254)
-    role = ChoiceField("May", MAY, default=Role.MEMBER.value)
+    email = line(N_("E-mail"), required=N_("Type your colleague's e-mail address."), most=254)
+    role = ChoiceField(N_("May"), MAY, default=Role.MEMBER.value)
 
     def validate_email(self, field: StringField) -> None:
         try:
             address = validate_email(field.data or "", check_deliverability=False).normalized
         except EmailNotValidError as problem:
-            raise ValidationError("This isn't an e-mail address. Check it for typos.") from problem
+            sentence = _("This isn't an e-mail address. Check it for typos.")
+            raise ValidationError(sentence) from problem
         field.data = address
         if session().scalar(select(User.id).where(func.lower(User.email) == address.lower())):
-            raise ValidationError("Someone signed up with this address.")
+            raise ValidationError(_("Someone signed up with this address."))
 
 
 @people.get("")
@@ -74,7 +77,7 @@ def _page(form: InvitationForm, *, link: str | None = None) -> str:
         invited=session().scalars(invited).all(),
         form=form,
         link=link,
-        roles={Role.OWNER.value: "Owner", Role.MEMBER.value: "Member"},
+        roles={Role.OWNER.value: _("Owner"), Role.MEMBER.value: _("Member")},
     )
 
 
@@ -97,7 +100,7 @@ def invite() -> ResponseReturnValue:
         return _page(form), 422
     email, secret = form.email.data or "", MARK + secrets.token_urlsafe(24)
     if not _store(email, form.role.data or "", secret):
-        form.email.errors = ["Someone is inviting them just now. Try again."]
+        form.email.errors = [_("Someone is inviting them just now. Try again.")]
         return _page(form), 422
     note("account.invited", organization_id=firm().id, email=email, role=form.role.data)
     session().commit()
@@ -105,7 +108,14 @@ def invite() -> ResponseReturnValue:
         "accounts.show_invitation", secret=secret
     )
     if _mailed(email, link):
-        flash(f"We wrote to {email}. The link works for {INVITATION_LASTS.days} days.", "good")
+        flash(
+            _(
+                "We wrote to %(email)s. The link works for %(days)s days.",
+                email=email,
+                days=INVITATION_LASTS.days,
+            ),
+            "good",
+        )
         return redirect(url_for("people.index"), 303)
     return _page(InvitationForm(), link=link)
 
@@ -144,16 +154,27 @@ def digest(secret: str) -> str:
 
 
 def _mailed(email: str, link: str) -> bool:
-    config, inviter, organization = dunahub().config, person().name, firm().name
+    config = dunahub().config
+    names = {"name": person().name, "organization": firm().name}
     if not mail.is_possible(config):
         return False
     step_out()
     letter = Letter(
         [email],
-        f"{inviter} invites you to {organization} on DunaHub",
-        f"{inviter} invites you to work with {organization} on DunaHub.\n\nChoose a password here:"
-        f" {link}\n\nThe link works once, for {INVITATION_LASTS.days} days. If you don't know"
-        f" {inviter}, do nothing.\n",
+        _("%(name)s invites you to %(organization)s on DunaHub", **names),
+        "\n\n".join(
+            [
+                _("%(name)s invites you to work with %(organization)s on DunaHub.", **names),
+                _("Choose a password here: %(link)s", link=link),
+                _(
+                    "The link works once, for %(days)s days. If you don't know %(name)s, do"
+                    " nothing.",
+                    days=INVITATION_LASTS.days,
+                    **names,
+                ),
+            ]
+        )
+        + "\n",
         f"invitation-{secrets.token_hex(8)}",
     )
     try:
@@ -172,5 +193,5 @@ def withdraw(invitation_id: int) -> ResponseReturnValue:
     invitation.withdrawn_at = func.clock_timestamp()
     note("account.invitation_withdrawn", organization_id=firm().id, email=invitation.email)
     session().commit()
-    flash(f"The invitation of {invitation.email} no longer works.", "good")
+    flash(_("The invitation of %(email)s no longer works.", email=invitation.email), "good")
     return redirect(url_for("people.index"), 303)

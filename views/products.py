@@ -8,9 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from wtforms import BooleanField
 
+from languages import N_
 from models.sales import Product, RecordType
 from views.access import firm, firms_only, own, session
 from views.forms import EditForm, NumberField, area, line
+from views.languages import _
 from views.lines import MOST_PRICE
 from views.paging import asked, containing, page_of
 from views.panel import fix_of
@@ -22,18 +24,18 @@ LONGEST_NAME = 200  # unique names are indexed, and an index entry has room for 
 
 
 class ProductForm(EditForm):
-    name = line("Name", required="What do you call it?", most=LONGEST_NAME)
-    description = area("Description")
+    name = line(N_("Name"), required=N_("What do you call it?"), most=LONGEST_NAME)
+    description = area(N_("Description"))
     unit_price = NumberField(
-        "Price",
+        N_("Price"),
         decimals=4,
         shown=2,
         most=MOST_PRICE,
         least=Decimal(0),
-        required="What does one cost?",
+        required=N_("What does one cost?"),
     )
-    taxable = BooleanField("Taxable")
-    active = BooleanField("Offered on new lines", default=True)
+    taxable = BooleanField(N_("Taxable"))
+    active = BooleanField(N_("Offered on new lines"), default=True)
 
     def columns(self) -> frozenset[str]:
         return frozenset("name description unit_price taxable active".split())
@@ -59,7 +61,7 @@ def create() -> ResponseReturnValue:
     if not (form.validate() and _write(product, form)):
         return render_template("products/form.html", form=form, product=None), 422
     session().commit()
-    flash(f"{product.name} is saved.", "good")
+    flash(_("%(name)s is saved.", name=product.name), "good")
     return redirect(url_for("products.index"), 303)
 
 
@@ -83,7 +85,7 @@ def update(product_id: int) -> ResponseReturnValue:
             **fix_of(RecordType.PRODUCT, product.id),
         ), 422
     session().commit()
-    flash(f"{product.name} is saved.", "good")
+    flash(_("%(name)s is saved.", name=product.name), "good")
     return redirect(url_for("products.index"), 303)
 
 
@@ -94,6 +96,6 @@ def _write(product: Product, form: ProductForm) -> bool:
             form.apply_to(product)
             session().add(product)
     except IntegrityError:
-        form.name.errors = ["Another product or service has this name."]
+        form.name.errors = [_("Another product or service has this name.")]
         return False
     return True

@@ -5,9 +5,11 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
+from languages import N_
 from models.sales import Invoice, Lead, Proposal, ProposalLine, ProposalStatus, RecordType
 from views.access import firm, firms_only, own, session
 from views.forms import line, status_field, tax_rate_field
+from views.languages import _
 from views.lines import LinesForm, totals_of
 from views.numbers import next_proposal_number
 from views.origins import asked_origin, choose_lead, required_origin
@@ -19,7 +21,7 @@ proposals.before_request(firms_only)
 
 
 class ProposalForm(LinesForm):
-    title = line("What is proposed?", required="Say in a few words what is proposed.")
+    title = line(N_("What is proposed?"), required=N_("Say in a few words what is proposed."))
     status = status_field(ProposalStatus)
     tax_rate = tax_rate_field()
 
@@ -57,7 +59,7 @@ def index() -> ResponseReturnValue:
 def show_new() -> ResponseReturnValue:
     origin = asked_origin()
     if origin is None:
-        return choose_lead("New proposal", "proposals.show_new")
+        return choose_lead(_("New proposal"), "proposals.show_new")
     form = ProposalForm.blank(tax_rate=firm().tax_rate)
     return render_template("proposals/form.html", form=form, lead=origin.lead, proposal=None)
 
@@ -73,7 +75,7 @@ def create() -> ResponseReturnValue:
     form.save_lines(proposal.lines, ProposalLine)
     session().add(proposal)
     session().commit()
-    flash(f"Proposal {proposal.number} is saved.", "good")
+    flash(_("Proposal %(number)s is saved.", number=proposal.number), "good")
     return redirect(url_for("proposals.show", proposal_id=proposal.id), 303)
 
 
@@ -109,5 +111,5 @@ def update(proposal_id: int) -> ResponseReturnValue:
     form.apply_to(proposal)
     form.save_lines(proposal.lines, ProposalLine)
     session().commit()
-    flash(f"Proposal {proposal.number} is saved.", "good")
+    flash(_("Proposal %(number)s is saved.", number=proposal.number), "good")
     return redirect(url_for("proposals.show", proposal_id=proposal.id), 303)

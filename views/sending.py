@@ -13,6 +13,7 @@ from outbox.capture import send_by_hand
 from quickbooks import facts
 from quickbooks.payloads import carries_our_number
 from views.access import firm, note, own, owner_required, quickbooks_only, session
+from views.languages import _, ngettext
 from views.paging import asked
 
 sending = Blueprint("sending", __name__, url_prefix="/quickbooks/send")
@@ -44,7 +45,7 @@ def show(invoice_id: int) -> ResponseReturnValue:
 def send(invoice_id: int) -> ResponseReturnValue:
     invoice = own(Invoice, invoice_id)
     if request.form.get("agrees") != "y":
-        flash("Nothing was sent. Confirm first that it is not in QuickBooks yet.", "warn")
+        flash(_("Nothing was sent. Confirm first that it is not in QuickBooks yet."), "warn")
         return redirect(url_for("sending.show", invoice_id=invoice.id), 303)
     wanted = set(request.form.getlist("payment"))
     payments = [one.id for one in _unsent_payments(invoice) if str(one.id) in wanted]
@@ -59,18 +60,28 @@ def send(invoice_id: int) -> ResponseReturnValue:
         entries=[*sent, *followed],
     )
     session().commit()
-    with_them = f" with {_count(len(followed), 'payment')}" if followed else ""
-    flash(f"Invoice {invoice.number} goes to QuickBooks now{with_them}.", "good")
+    sentence = _("Invoice %(number)s goes to QuickBooks now.", number=invoice.number)
+    if followed:
+        sentence = ngettext(
+            "Invoice %(number)s goes to QuickBooks now with %(num)s payment.",
+            "Invoice %(number)s goes to QuickBooks now with %(num)s payments.",
+            len(followed),
+            number=invoice.number,
+        )
+    flash(sentence, "good")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def _nothing_to_send(invoice: Invoice) -> ResponseReturnValue:
-    reason = "it is void" if invoice.voided_at else "it was sent, or QuickBooks is not connected"
-    flash(f"Invoice {invoice.number} can't be sent by hand: {reason}.", "warn")
+    if invoice.voided_at:
+        words = _("Invoice %(number)s can't be sent by hand: it is void.", number=invoice.number)
+    else:
+        words = _(
+            "Invoice %(number)s can't be sent by hand: it was sent, or QuickBooks is not"
+            " connected.",
+            number=invoice.number,
+        )
+    flash(words, "warn")
     return redirect(url_for("invoices.show", invoice_id=invoice.id))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from languages import N_
 from models.base import Json
 from models.outbox import Entry
 from models.sales import RecordType
@@ -12,29 +13,30 @@ from models.snapshots import SNAPSHOTS
 from quickbooks.payloads import Cleaned, cleanings
 from views.access import session
 from views.formats import money
+from views.languages import _
 
 LABELS = {
-    "name": "Name",
-    "quickbooks_name": "Name in QuickBooks",
-    "company_name": "Company",
-    "email": "E-mail",
-    "phone": "Phone",
-    "street": "Street",
-    "city": "City",
-    "state": "State",
-    "postal_code": "ZIP code",
-    "number": "Number",
-    "issued_on": "Issued",
-    "due_on": "Due",
-    "memo": "Message to the customer",
-    "lines": "Lines",
-    "tax_amount": "Tax",
-    "total": "Total",
-    "amount": "Amount",
-    "method": "Paid by",
-    "received_on": "Received",
-    "note": "Note",
-    "refunded_amount": "Paid back",
+    "name": N_("Name"),
+    "quickbooks_name": N_("Name in QuickBooks"),
+    "company_name": N_("Company"),
+    "email": N_("E-mail"),
+    "phone": N_("Phone"),
+    "street": N_("Street"),
+    "city": N_("City"),
+    "state": N_("State"),
+    "postal_code": N_("ZIP code"),
+    "number": N_("Number"),
+    "issued_on": N_("Issued"),
+    "due_on": N_("Due"),
+    "memo": N_("Message to the customer"),
+    "lines": N_("Lines"),
+    "tax_amount": N_("Tax"),
+    "total": N_("Total"),
+    "amount": N_("Amount"),
+    "method": N_("Paid by"),
+    "received_on": N_("Received"),
+    "note": N_("Note"),
+    "refunded_amount": N_("Paid back"),
 }
 _AMOUNTS = frozenset({"tax_amount", "total", "amount", "refunded_amount"})
 _SEEN_AS_A_WHOLE = frozenset({"lines"})
@@ -50,7 +52,10 @@ class Change:
 def cleaned_of(entry: Entry) -> Sequence[Change]:
     """Texts that QuickBooks cannot store as they are, beside what it got."""
     found: list[Cleaned] = cleanings(RecordType(entry.aggregate_type), entry.payload)
-    return [Change(LABELS.get(one.field, one.field), one.was, one.became) for one in found]
+    return [
+        Change(_(LABELS[one.field]) if one.field in LABELS else one.field, one.was, one.became)
+        for one in found
+    ]
 
 
 def changes_since(entry: Entry) -> Sequence[Change]:
@@ -59,7 +64,7 @@ def changes_since(entry: Entry) -> Sequence[Change]:
     if now is None:
         return []
     return [
-        Change(label, _shown(name, entry.payload), _shown(name, now))
+        Change(_(label), _shown(name, entry.payload), _shown(name, now))
         for name, label in LABELS.items()
         if name in now and name in entry.payload and now[name] != entry.payload[name]
     ]
@@ -81,4 +86,4 @@ def _shown(name: str, payload: Json) -> str:
         return "; ".join(f"{line['description']} {money(line['amount'])}" for line in value)
     if name in _AMOUNTS:
         return money(value)
-    return str(value or "nothing")
+    return str(value or _("nothing"))

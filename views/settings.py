@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import ColumnElement, Select, func, not_, or_, select
 from sqlalchemy.orm import joinedload
 
+from languages import N_
 from models.accounts import AuditEvent, Organization
 from models.base import Json
 from models.outbox import Entry, State
@@ -37,6 +38,7 @@ from views.accounts import ZONES, zone_groups
 from views.arrivals import checks_of
 from views.charts import days_of
 from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line, tax_rate_field
+from views.languages import _, ngettext
 from views.matches import latest_answers
 from views.outbox import tell
 from views.paging import asked, page_of
@@ -49,6 +51,7 @@ settings.before_request(firms_only)
 quickbooks = Blueprint("quickbooks", __name__, url_prefix="/settings/quickbooks")
 quickbooks.before_request(quickbooks_only)
 
+UNDEPOSITED = "Undeposited Funds"  # as Intuit calls it, in whatever language we are read
 RECENT = 8  # rows of activity on the settings page
 MOST_FAILED = 200  # shown by cause on the settings page; the list has them all
 RECORDS_NAMED = 5  # of each cause
@@ -58,8 +61,8 @@ RECORDS_NAMED = 5  # of each cause
 
 
 class OrganizationForm(EditForm):
-    name = line("Company name", required="What is your company called?", most=200)
-    time_zone = ChoiceField("Time zone", ZONES)
+    name = line(N_("Company name"), required=N_("What is your company called?"), most=200)
+    time_zone = ChoiceField(N_("Time zone"), ZONES)
     tax_rate = tax_rate_field()
 
     def columns(self) -> frozenset[str]:
@@ -87,7 +90,7 @@ def update_organization() -> ResponseReturnValue:
     form.apply_to(firm())
     note("organization.changed", organization_id=firm().id)
     session().commit()
-    flash("Your settings are saved.", "good")
+    flash(_("Your settings are saved."), "good")
     return redirect(url_for("settings.show_organization"), 303)
 
 
@@ -169,11 +172,11 @@ def status_word(now: Standing) -> Word:
     since = now.connection.status_since if now.connection else None
     match now.status:
         case ConnectionStatus.CONNECTED:
-            return Word("check", "Connected", "good", since)
+            return Word("check", _("Connected"), "good", since)
         case ConnectionStatus.EXPIRED:
-            return Word("key", "Token expired", "warn", since)
+            return Word("key", _("Token expired"), "warn", since)
         case ConnectionStatus.DISCONNECTED:
-            return Word("plug", "Not connected", "quiet", since)
+            return Word("plug", _("Not connected"), "quiet", since)
 
 
 def counts_of(organization: Organization) -> Counts:
@@ -210,7 +213,7 @@ def troubles_of(organization: Organization) -> list[Trouble]:
     )
     rows = sorted(rows_of(failed.all()), key=_cause)
     troubles = []
-    for (code, _), group in groupby(rows, key=_cause):
+    for (code, _thing), group in groupby(rows, key=_cause):
         members = list(group)
         explanation = members[0].explanation
         if explanation:
@@ -272,43 +275,50 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
         return next(found, otherwise)
 
     rows = [
-        ("Sales go to", name("income_accounts", chosen.get("income_account_id"), "not chosen yet")),
-        ("Lines without a product use", name("items", chosen.get("fallback_item_id"), "none yet")),
+        (
+            _("Sales go to"),
+            name("income_accounts", chosen.get("income_account_id"), _("not chosen yet")),
+        ),
+        (
+            _("Lines without a product use"),
+            name("items", chosen.get("fallback_item_id"), _("none yet")),
+        ),
     ]
-    for method, label in (("card", "Card"), ("ach", "ACH")):
+    for method, label in (("card", _("Card payments go to")), ("ach", _("ACH payments go to"))):
         where = name("deposit_accounts", deposits.get(method), "")
         kind = name("payment_methods", methods.get(method), "")
-        words = (where or "Undeposited Funds") + (f" as {kind}" if kind else "")
-        match_it = "" if where else " · you match the bank deposit there"
-        rows.append((f"{label} payments go to", words + match_it))
+        account = where or UNDEPOSITED
+        words = _("%(account)s as %(method)s", account=account, method=kind) if kind else account
+        match_it = "" if where else " · " + _("you match the bank deposit there")
+        rows.append((label, words + match_it))
     return [
         *rows,
-        ("Sales tax", _tax_words(preferences, chosen)),
+        (_("Sales tax"), _tax_words(preferences, chosen)),
         (
-            "Invoice numbers",
-            "DunaHub's numbers" if numbers == "ours" else "QuickBooks gives its own",
+            _("Invoice numbers"),
+            _("DunaHub's numbers") if numbers == "ours" else _("QuickBooks gives its own"),
         ),
     ]
 
 
 def _tax_words(preferences: Json, chosen: Json) -> str:
     if (chosen.get("tax") or {}).get("mode") == "line":
-        return "A line of its own"
+        return _("A line of its own")
     if not preferences.get("uses_sales_tax"):
-        return "A line of its own, because sales tax is off in QuickBooks"
+        return _("A line of its own, because sales tax is off in QuickBooks")
     if preferences.get("automated_tax"):
-        return "Computed by QuickBooks"
-    return "As on DunaHub's invoice"
+        return _("Computed by QuickBooks")
+    return _("As on DunaHub's invoice")
 
 
 # --- Lists ----------------------------------------------------------------------------------------
 
 STATES = {
-    "sent": ("In QuickBooks", [State.SYNCED]),
-    "waiting": ("Waiting", [State.PENDING]),
-    "failed": ("Needs attention", [State.FAILED]),
-    "skipped": ("Skipped", [State.SKIPPED]),
-    "replaced": ("Replaced", [State.SUPERSEDED]),
+    "sent": (N_("In QuickBooks"), [State.SYNCED]),
+    "waiting": (N_("Waiting"), [State.PENDING]),
+    "failed": (N_("Needs attention"), [State.FAILED]),
+    "skipped": (N_("Skipped"), [State.SKIPPED]),
+    "replaced": (N_("Replaced"), [State.SUPERSEDED]),
 }
 
 
@@ -420,7 +430,10 @@ def requeue_failed() -> ResponseReturnValue:
         note("outbox.requeued", organization_id=firm().id, entries=list(acted.done))
     session().commit()
     count = len(acted.done)
-    tell(acted, f"{count} record{'' if count == 1 else 's'} will be sent again.")
+    sentence = ngettext(
+        "%(num)s record will be sent again.", "%(num)s records will be sent again.", count
+    )
+    tell(acted, sentence)
     return redirect(url_for("quickbooks.show"), 303)
 
 
@@ -434,11 +447,19 @@ def decide_waiting() -> ResponseReturnValue:
     if request.form.get("decision") == "send":
         count = lanes.send_waiting(session(), connection.lane_id)
         note("outbox.waiting_sent", organization_id=firm().id, count=count)
-        sentence = f"{count} waiting record{'' if count == 1 else 's'} will be sent now."
+        sentence = ngettext(
+            "%(num)s waiting record will be sent now.",
+            "%(num)s waiting records will be sent now.",
+            count,
+        )
     else:
         count = lanes.skip_waiting(session(), connection.lane_id)
         note("outbox.waiting_skipped", organization_id=firm().id, count=count)
-        sentence = f"{count} waiting record{'' if count == 1 else 's'} skipped. Each can be undone."
+        sentence = ngettext(
+            "%(num)s waiting record skipped. That can be undone.",
+            "%(num)s waiting records skipped. Each can be undone.",
+            count,
+        )
     session().commit()
     flash(sentence, "good")
     return redirect(url_for("quickbooks.show"), 303)

@@ -50,7 +50,7 @@ def first_up(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def reason_taken_along(stored: str) -> str:
+def needed_by(stored: str) -> str:
     """What needed the record: stored as "invoice 1042", whatever anyone reads."""
     kind, _space, title = stored.partition(" ")
     return called(RecordType(kind), title) if kind in set(RecordType) else stored
