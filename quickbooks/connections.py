@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
+from languages import N_
 from models.accounts import AuditEvent, Organization, User
 from models.base import Json
 from models.outbox import Lane, LaneState
@@ -148,10 +149,10 @@ def _judge_person(session: Session, user: User) -> int:
     """The organization that this person may connect, as the database has it now."""
     known = session.get(User, user.id, populate_existing=True)
     if known is None or not known.is_owner or known.organization_id is None:
-        raise NotAllowed("Only an owner may connect QuickBooks.")
+        raise NotAllowed(N_("Only an owner may connect QuickBooks."))
     organization = session.get_one(Organization, known.organization_id, populate_existing=True)
     if not organization.has_quickbooks:
-        raise NotAllowed("QuickBooks is not offered in this region.")
+        raise NotAllowed(N_("QuickBooks is not offered in this region."))
     return organization.id
 
 
@@ -216,7 +217,7 @@ def _judge_callback(
                 return Denied()
             code, realm_id = told.get("code", ""), told.get("realmId", "")
             if not code or not re.fullmatch(r"\d{1,30}", realm_id):
-                raise BadState("Intuit's answer lacks a code or a company.")
+                raise BadState(N_("Intuit's answer lacks a code or a company."))
             if refusal := _judge_company(session, config, organization_id, realm_id, used):
                 return refusal
             known = _row_of(session, config, organization_id, realm_id)
@@ -263,7 +264,7 @@ def _replay(session: Session, state: str, user_id: int, organization_id: int) ->
         )
     )
     if connection is None:
-        raise BadState("This sign-in was started elsewhere, too long ago, or is used up.")
+        raise BadState(N_("This sign-in was started elsewhere, too long ago, or is used up."))
     waiting = lanes.waiting_behind_line(session, connection.lane_id)
     return Connected(connection.id, connection.company_name, True, waiting, replayed=True)
 
@@ -417,7 +418,7 @@ def _store(
     """The row, its tokens and its lane, together: new, or found again as they were."""
     organization_id = _judge_person(session, user)
     if organization_id != asked.organization_id:
-        raise NotAllowed("The organization changed while connecting.")
+        raise NotAllowed(N_("The organization changed while connecting."))
     rows = _lock_rows(session, config, organization_id)
     mine = next((row for row in rows if row.realm_id == asked.realm_id), None)
     for row in rows:

@@ -164,7 +164,7 @@ def explain(
     sentence = reader.say(cause.cause).format_map(words)
     return Explanation(
         title=_first_up(reader.say(cause.title).format_map(words)),
-        cause=_first_up(" ".join(sentence.split())),
+        cause=_first_up(re.sub(r" +", " ", sentence).strip()),
         effect=reader.say(cause.effect or EFFECTS.get(record, EFFECTS[""])),
         field=cause.field,
         actions=_buttons(cause, words, reader),

@@ -9,6 +9,7 @@ from flask import Flask
 from markupsafe import Markup
 
 from languages import N_
+from models.accounts import AuditEvent
 from views.access import current_organization
 from views.languages import _, language, ngettext
 
@@ -28,6 +29,7 @@ def register(app: Flask) -> None:
         ago=ago,
         spoken_size=size,
         spoken_action=spoken_action,
+        spoken_reason=spoken_reason,
         spoken_status=spoken_status,
         staff_word=staff_word,
         lasting=lasting,
@@ -253,6 +255,23 @@ ACTIONS = {
     "quickbooks.expired": N_("QuickBooks sign-in expired"),
     "quickbooks.reconnected": N_("QuickBooks reconnected"),
 }
+
+
+def spoken_reason(event: AuditEvent) -> str:
+    """Why, as the person wrote it; in the reader's language where the program did."""
+    reason = event.reason or ""
+    match event.action:
+        case "quickbooks.callback_refused":
+            return _(reason) if reason else ""
+        case "quickbooks.disconnected" if reason == "region":
+            return _("The region changed")
+        case "payment.recorded" if reason.startswith(PROCESSORS_EVENT):
+            told = reason.removeprefix(PROCESSORS_EVENT)
+            return _("Payment processor, event %(id)s", id=told)
+    return reason
+
+
+PROCESSORS_EVENT = "Payment processor, event "  # as it is stored
 
 
 def spoken_action(action: str) -> str:

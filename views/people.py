@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 
 from email_validator import EmailNotValidError, validate_email
@@ -46,6 +47,11 @@ MARK = "inv_"  # logs know an invitation's link by it, and hide it
 class InvitationForm(Form):
     email = line(N_("E-mail"), required=N_("Type your colleague's e-mail address."), most=254)
     role = ChoiceField(N_("May"), MAY, default=Role.MEMBER.value)
+
+    def __init__(self, *told: Mapping[str, str]) -> None:
+        super().__init__(*told)
+        if not firm().has_quickbooks:  # where nothing is to be read of it (rule 19)
+            self.role.options[Role.OWNER.value] = _("do everything")
 
     def validate_email(self, field: StringField) -> None:
         try:

@@ -23,6 +23,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from models.accounts import Organization
 from models.sales import Invoice, Payment, PaymentMethod
 from views.access import dunahub, note, public, session
+from views.formats import PROCESSORS_EVENT
 from views.forms import AREA, EARLIEST, LATEST, MOST_MONEY, tidy
 from views.security import csrf
 
@@ -248,7 +249,7 @@ def _record(event: Event, invoice: Invoice) -> Payment:
         raise Refused(409, "An event with this id told of another payment.") from problem
     note(
         "payment.recorded",
-        reason=f"Payment processor, event {event.id}",
+        reason=f"{PROCESSORS_EVENT}{event.id}",
         organization_id=organization.id,
         payment=payment.id,
         invoice=invoice.number,
