@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
 from datetime import timedelta
 
 from email_validator import EmailNotValidError, validate_email
@@ -10,6 +9,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
+from werkzeug.datastructures import MultiDict
 from wtforms import StringField
 from wtforms.validators import ValidationError
 
@@ -48,8 +48,8 @@ class InvitationForm(Form):
     email = line(N_("E-mail"), required=N_("Type your colleague's e-mail address."), most=254)
     role = ChoiceField(N_("May"), MAY, default=Role.MEMBER.value)
 
-    def __init__(self, *told: Mapping[str, str]) -> None:
-        super().__init__(*told)
+    def __init__(self, told: MultiDict[str, str] | None = None) -> None:
+        super().__init__(told)
         if not firm().has_quickbooks:  # where nothing is to be read of it (rule 19)
             self.role.options[Role.OWNER.value] = _("do everything")
 
