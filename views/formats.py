@@ -239,7 +239,7 @@ ACTIONS = {
     "outbox.decided_other_item": N_("Other item used"),
     "outbox.decided_reactivate": N_("Reactivated"),
     "outbox.decided_send_as": N_("Sent under another name"),
-    "outbox.requeued": N_("Sent again"),
+    "outbox.requeued": N_("Requeued"),
     "outbox.sent_by_hand": N_("Sent by hand"),
     "outbox.skip_undone": N_("Skip undone"),
     "outbox.skipped": N_("Skipped"),
