@@ -6,7 +6,7 @@ when a company is connected: so no invoice ever needs a call of its own for it.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -337,16 +337,24 @@ def older_than(
     config: Config,
     read_at: InstrumentedAttribute[datetime | None],
     lasts: timedelta,
-) -> Sequence[int]:
-    """The connected companies of whom something was read longer ago than it lasts, or never."""
+) -> Iterator[int]:
+    """The connected companies of whom something was read longer ago than it lasts, or never.
+
+    In any order, and asked again before each: of several processes that began with the same list,
+    one reads a company, and reads are paid for (rule 16).
+    """
+    stale = select(Connection.id).where(
+        Connection.status == ConnectionStatus.CONNECTED,
+        Connection.environment == config.environment,
+        or_(read_at.is_(None), read_at < func.clock_timestamp() - lasts),
+    )
     with sessions() as session:
-        return session.scalars(
-            select(Connection.id).where(
-                Connection.status == ConnectionStatus.CONNECTED,
-                Connection.environment == config.environment,
-                or_(read_at.is_(None), read_at < func.clock_timestamp() - lasts),
-            )
-        ).all()
+        found = session.scalars(stale.order_by(func.random())).all()
+    for connection_id in found:
+        with sessions() as session:
+            still = session.scalar(stale.where(Connection.id == connection_id))
+        if still is not None:
+            yield connection_id
 
 
 def reading(

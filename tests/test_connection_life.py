@@ -532,6 +532,23 @@ def test_facts_are_read_anew_once_a_day(
     assert facts.refresh_due(sessions, config) == 0
 
 
+def test_of_two_processes_only_one_reads_a_company_anew(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+    a_day_later: Callable[[], None],
+) -> None:
+    connect(sessions, config, owner)
+    connect(sessions, config, new_owner(session, email="olga@oak.example"), OAK)
+    a_day_later()
+    mine = facts.older_than(sessions, config, Connection.facts_read_at, facts.FACTS_LAST)
+    next(mine)  # this process begins with one of the two, and reads it for a while
+    assert facts.refresh_due(sessions, config) == 2  # … while another one does its work
+    assert list(mine) == []
+
+
 def test_a_lapsed_plan_holds_once_and_is_found_out_again(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
 ) -> None:
