@@ -33,6 +33,8 @@ _CUT = "..."
 
 def latin(text: str) -> str:
     """The text in Latin-1: without emoji and invisible signs, `?` for a letter it does not have."""
+    if text.isascii() and text.isprintable():  # nearly all there is: a look at each sign is dear
+        return text
     text = unicodedata.normalize("NFC", text).translate(_SPELLED)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return "".join(_latin_sign(sign) for sign in text)

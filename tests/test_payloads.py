@@ -13,7 +13,7 @@ from models.base import Json
 from models.sales import RecordType
 from outbox.company import Record, Remote
 from quickbooks import payloads
-from quickbooks.cleaning import clean_line, clean_name, clean_text, loses_letters
+from quickbooks.cleaning import clean_line, clean_name, clean_text, latin, loses_letters
 from quickbooks.payloads import Missing, NotWritable, changed, dumps, sparse
 
 CENT = Decimal("0.01")
@@ -434,6 +434,12 @@ def test_cleaning_twice_changes_nothing_more_and_fits(text: str, longest: int) -
         assert "\t" not in once
     assert ":" not in clean_name(text, longest)
     assert "\n" not in clean_line(text, longest)
+
+
+@given(st.text(alphabet=st.characters(codec="ascii")))
+def test_plain_text_is_cleaned_the_same_with_and_without_a_foreign_letter(text: str) -> None:
+    """Nearly all texts take the short way through `latin`; it must lead to the same end."""
+    assert latin("é" + text) == "é" + latin(text)
 
 
 @given(anything.filter(str.strip))
