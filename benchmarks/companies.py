@@ -40,10 +40,10 @@ METHOD = """
 to the same simulator, 50 ms a call, with ten calls at once at most, from its own tables of one
 database. Database and simulator's books are copied afresh for each turn. The clock runs from the
 word to begin, given to a process that has imported and connected, until nothing waits in the
-database (looked at every 50 ms), or for 15 s at most; the rate is what was done by then. CPU is
-that of the contestant and of PostgreSQL. Three rounds, each in another order; told are the medians.
-Customers alone, because nothing among them must come before anything else: neither peer keeps an
-order.
+database (looked at every 50 ms), or for 15 s at most; the rate is what was done by then. CPU is the
+processor time, in ms, that a record costs the contestant and PostgreSQL. Three rounds, each in
+another order; told are the medians. Customers alone, because nothing among them must come before
+anything else: neither peer keeps an order.
 
 Ours is the app as it is served, ten drainers, with its own pace under QuickBooks' limits: it
 composes from the entry's snapshot, stores each request before it is sent, settles and links.
@@ -52,8 +52,8 @@ One by one: a job for each customer, the document made beforehand by our own com
 all companies in turn. By hand in batches: the job one would write when that is too slow, one for
 each company, which takes up to thirty of its documents at a time from a table and marks them as
 sent. procrastinate: psycopg, concurrency ten, LISTEN/NOTIFY, done jobs deleted. PgQueuer: asyncpg
-pool, LISTEN/NOTIFY, ten jobs a claim and twenty claimed ahead. Both on uvloop, with aiohttp and
-ten connections kept open; neither stores what it sends, nor what came back.
+pool, LISTEN/NOTIFY, ten jobs a claim and twenty claimed ahead. Both on uvloop, with aiohttp and ten
+connections kept open; neither stores what it sends, nor what came back.
 """
 
 

@@ -40,8 +40,9 @@ one beginning each second. Whole minutes, because that is what the limits count 
 single calls in the same windows is told apart. 429 counts the requests refused for their number. A
 scenario ends after 210 seconds, done or not.
 
-The three scenarios run at the same time, each with a simulator, a database and a process of its
-own; together they need less than a tenth of a core.
+The reading that items count one by one is told to the app, too, by its switch. The three scenarios
+run at the same time, each with a simulator, a database and a process of its own; together they need
+less than a tenth of a core.
 """
 
 
@@ -99,7 +100,11 @@ def main() -> None:
 def _run(databases: Databases, number: int, scenario: Scenario, *, quick: bool) -> Seen:
     url = databases.create(f"company{number}")
     with running_simulator() as simulator:
-        environ = ours.environment(url, SIMULATOR_URL=simulator.url)
+        environ = ours.environment(
+            url,
+            SIMULATOR_URL=simulator.url,
+            QUICKBOOKS_COUNTS_BATCH_ITEMS="yes" if scenario.counts_items else "no",
+        )
         firm = _waiting(url, environ, simulator, scale=30 if quick else 1)
         fast = {"latency": 0.01, "latency_per_item": 0.001} if quick else {}
         simulator.company(firm.realm, **{**scenario.switches, **fast})

@@ -17,16 +17,12 @@ LOOK_EVERY = 0.05  # seconds
 class Drained:
     done: int
     seconds: float
-    cpu_seconds: float  # of the workers and of PostgreSQL
+    worker_cpu: float  # seconds of processor time
+    database_cpu: float
 
     @property
     def per_second(self) -> float:
         return self.done / self.seconds
-
-    @property
-    def cpu_ms(self) -> float:
-        """For one record."""
-        return 1000 * self.cpu_seconds / max(self.done, 1)
 
 
 def drained(
@@ -34,10 +30,11 @@ def drained(
 ) -> Drained:
     """Tells the workers to begin and waits until `left`, a SELECT, counts nothing any more."""
     longest = QUICK_LONGEST if quick else LONGEST
-    pids = [databases.server_pid, *(worker.pid for worker in workers)]
+    pids = [worker.pid for worker in workers]
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        spent, began = cpu_seconds(*pids), time.monotonic()
+        before, database_before = cpu_seconds(*pids), cpu_seconds(databases.server_pid)
+        began = time.monotonic()
         for worker in workers:
             worker.tell(do="drain")
         waiting, seconds = records, 0.0
@@ -47,11 +44,19 @@ def drained(
                 worker.assert_alive()
             seconds = time.monotonic() - began
             waiting = connection.execute(text(left)).scalar_one()
-        return Drained(records - waiting, seconds, cpu_seconds(*pids) - spent)
+        return Drained(
+            done=records - waiting,
+            seconds=seconds,
+            worker_cpu=cpu_seconds(*pids) - before,
+            database_cpu=cpu_seconds(databases.server_pid) - database_before,
+        )
 
 
 def rows_of(drains: dict[str, list[Drained]], beside: str) -> list[Row]:
-    """The table of a race: each contestant's medians, and what part of another's rate that is."""
+    """The table of a race: each contestant's medians, and what part of another's rate that is.
+
+    Processor time is in milliseconds a record.
+    """
     rates = rates_of(drains)
     return [
         {
@@ -59,7 +64,8 @@ def rows_of(drains: dict[str, list[Drained]], beside: str) -> list[Row]:
             "records/s": median(rates[name]),
             "least": min(rates[name]),
             "most": max(rates[name]),
-            "CPU ms/record": median([one.cpu_ms for one in each]),
+            "its CPU": median([1000 * one.worker_cpu / max(one.done, 1) for one in each]),
+            "PostgreSQL's": median([1000 * one.database_cpu / max(one.done, 1) for one in each]),
             f"÷ {beside}": median(rates[name]) / median(rates[beside]),
         }
         for name, each in drains.items()

@@ -27,13 +27,13 @@ Every contestant is a process of its own and drains the same number of jobs from
 one database, copied afresh for each turn. A job carries the snapshot of one customer and does
 nothing. The clock runs from the word to begin, given to a process that has imported and connected,
 until the database holds no unfinished job (looked at every 50 ms), or for 15 s at most; the rate is
-the jobs finished by then. CPU is that of the contestant and of PostgreSQL. Three rounds, each in
-another order; told are the medians.
+the jobs finished by then. CPU is the processor time, in ms, that an entry costs the contestant and
+PostgreSQL. Three rounds, each in another order; told are the medians.
 
 Ours does all it does for QuickBooks but the call: it claims lanes, composes batches of up to 30,
-stores each with its body before it is "sent", settles and links every entry in a transaction
-fenced by its lease. It has four drainers. The entries were captured by the ORM for 20 companies,
-and in another database for one company alone, which one drainer serves in order.
+stores each with its body before it is "sent", settles and links every entry in a transaction fenced
+by its lease. It has four drainers. The entries were captured by the ORM for 20 companies, and in
+another database for one company alone, which one drainer serves in order.
 
 procrastinate: psycopg connector, ten jobs at once, LISTEN/NOTIFY on, done jobs deleted. PgQueuer:
 asyncpg pool, LISTEN/NOTIFY on, claiming 10 and 50 jobs at once. Both on uvloop. Neither keeps what

@@ -28,7 +28,8 @@ METHOD = """
 four drainers each, are told to begin at the same moment, on the same PostgreSQL and the same
 simulator, 50 ms a call. They know nothing of each other: leases decide who serves which company.
 The rate is that of all together. Three rounds, each in another order, with database and books
-copied afresh; told are the medians, and the processor time of the processes and of PostgreSQL.
+copied afresh; told are the medians, and the processor time, in ms, that a record costs the
+processes and PostgreSQL.
 
 All of it, the simulator too, runs on the cores of this machine: once they are busy, another process
 cannot add to the rate, and shows only what it costs.
