@@ -49,3 +49,16 @@ def test_every_rule_names_tests_that_name_the_rule() -> None:
             source = (ROOT / "tests" / f"test_{name}.py").read_text()
             said = re.search(rf"rules?[ _]{number}(?!\d)", source, re.IGNORECASE)
             assert said, f"tests/test_{name}.py does not name rule {number}"
+
+
+def test_every_situation_names_its_tests_and_every_test_is_named() -> None:
+    document = (ROOT / "docs" / "situations.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \| [^|]+ \| ([^|]+) \|$", document, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 41))
+    named = {
+        f"test_situation_{number}_{title.replace(' ', '_')}"
+        for number, cell in rows
+        for title in re.findall(r"\*([^*]+)\*", cell)
+    }
+    sources = "".join(path.read_text() for path in ROOT.glob("tests/test_situations_*.py"))
+    assert named == set(re.findall(r"^def (test_situation_\d+_\w+)", sources, re.MULTILINE))

@@ -1,5 +1,6 @@
 """The life of a connection: situations 1 to 20, through the app's own pages."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,11 +14,11 @@ from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, Role, User
 from models.notices import Notice
-from models.outbox import Entry
+from models.outbox import Dispatch, Entry
 from models.quickbooks import Connection, Revocation, Tokens
 from quickbooks import connections
 from simulator.testing import SimulatorHandle
-from tests.support.connected import CANADIAN
+from tests.support.connected import CANADIAN, drain
 from tests.support.firm import entries_of, new_firm
 from tests.support.situation import OAK, RIVERA, SETTINGS, Situation, begin, consent
 from tests.support.visitor import Visitor, new_person
@@ -178,6 +179,48 @@ def test_situation_2_a_401_after_a_disconnect_holds_and_fails_nothing(at: Situat
     assert at.states() == ["lead pending"]
     assert at.calls() == []
     assert at.entry().attempts == 0
+
+
+def disconnect_in_flight(at: Situation, late: dict[str, object]) -> int:
+    """A lead whose call to QuickBooks is out at the moment of the disconnect."""
+    at.connect()
+    lead = at.save_lead()
+    lane = at.connection.lane_id
+    at.simulator.fault(match={"entity": "Customer", "method": "POST"}, do=late)
+    drainer = threading.Thread(target=drain, args=(at.sessions, at.config, lane))
+    drainer.start()
+    while not at.session.scalar(select(func.count(Dispatch.id))):  # stored: it is on its way
+        at.session.rollback()
+    at.session.rollback()
+    at.ana.open(f"{SETTINGS}/connection/disconnect").submit(press="Disconnect now and hold it")
+    assert "is disconnected" in at.ana.text
+    drainer.join()
+    at.simulator.clear_faults()
+    return lead
+
+
+def test_situation_2_the_answer_to_a_call_in_flight_is_recorded(at: Situation) -> None:
+    lead = disconnect_in_flight(at, {"delay_after": 1})
+    assert len(at.books("Customer")) == 1
+    assert at.link("lead", lead)
+    assert at.states() == ["lead synced"]
+    at.connect()
+    at.drain()
+    assert at.calls() == []
+
+
+def test_situation_2_a_call_in_flight_that_is_refused_is_held_and_goes_once(at: Situation) -> None:
+    lead = disconnect_in_flight(at, {"delay": 1})
+    assert at.books("Customer") == []
+    assert at.states() == ["lead pending"]
+    assert at.entry().attempts == 0
+    assert "On hold" in at.ana.open(f"/leads/{lead}").panel()
+    at.connect()
+    at.ana.open(SETTINGS).submit(press="Send")
+    at.pass_time()
+    at.drain()
+    assert len(at.books("Customer")) == 1
+    assert "In QuickBooks" in at.ana.open(f"/leads/{lead}").panel()
 
 
 def test_situation_3_a_revoke_that_fails_is_said_and_tried_again(at: Situation) -> None:

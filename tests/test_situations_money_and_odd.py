@@ -71,8 +71,11 @@ def test_situation_36_a_payment_paid_back_is_flagged_with_amounts_and_not_booked
 
 
 def pay_back(at: Situation, payment: int, amount: str) -> None:
-    at.ana.open(f"/payments/{payment}/refund").submit({"amount": amount})
-    assert at.ana.path == f"/payments/{payment}"
+    at.ana.open(f"/payments/{payment}/refund").submit({"amount": amount}, press="Record refund")
+    assert at.ana.status == 200
+    at.session.rollback()
+    at.session.expire_all()
+    assert at.session.get_one(Payment, payment).refunded_amount == Decimal(amount)
 
 
 def test_situation_36_what_was_paid_back_in_part_before_it_was_sent_is_a_persons_matter(
