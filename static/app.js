@@ -77,6 +77,12 @@ document.addEventListener("change", (event) => {
     box.checked = all.checked;
   });
 });
+document.addEventListener("change", () => {
+  document.querySelectorAll("[data-counts]").forEach((told) => {
+    const count = document.querySelectorAll(`input[name="${told.dataset.counts}"]:checked`).length;
+    told.textContent = count === 1 ? told.dataset.one : count ? told.dataset.many.replace("#", count) : "";
+  });
+});
 
 // --- Badges rest while nobody looks -----------------------------------------------------------------
 

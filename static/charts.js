@@ -57,7 +57,8 @@ const COLOURS = { "at-once": "--good", retried: "--busy", failed: "--bad", half:
 
 function brief(seconds) {
   const [size, unit] = BRIEF.find(([size]) => seconds >= size) ?? [1, "s"];
-  return `${Math.round((seconds / size) * 10) / 10} ${unit}`;
+  const language = document.documentElement.lang;
+  return `${(seconds / size).toLocaleString(language, { maximumFractionDigits: 1 })} ${unit}`;
 }
 
 function options(figure, told, plot, width) {
@@ -124,7 +125,7 @@ function drawLines(figure, told, plot, width) {
   common.scales.y = { distr: 3, range: (_, low, high) => [Math.min(low ?? 0.1, 0.1), Math.max(high ?? 1, 10)] };
   Object.assign(common.axes[1], {
     splits: (_, axis, low, high) => TIMES.filter((at) => at >= low * 0.99 && at <= high * 1.01),
-    filter: null,
+    filter: (_, at) => at,
     values: (_, at) => at.map((seconds) => (seconds == null ? "" : brief(seconds))),
   });
   const xs = told.labels.map((_, at) => at);

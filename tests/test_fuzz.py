@@ -55,7 +55,7 @@ NASTY = [
     "-99999999.99", "2147483648", "9223372036854775807", "9223372036854775808", "true",
     "null", "[]", "{}", "\r\n\r\nX: y", "0000-00-00", "2026-02-30", "9999-12-31",
     "10000-01-01", "2026-11-22", "1999-12-31", "2026-W10-1", "US", "BR", "Mars/Olympus",
-    "owner", "admin", "member", "card", "ach", "requeue", "skip", "undo", "send", "now",
+    "owner", "admin", "member", "card", "ach", "requeue", "skip", "undo_skip", "send", "now",
     "send_first", "//evil.example", "https://evil.example", "/\\evil.example", "../../etc",
     "😀" * 50, "‮gnidaer", "é́́́́", "\ufeff", "\u2028", "Ω≈ç√∫", "صادرات", "x" * 1_001,
     "x" * 25_000,

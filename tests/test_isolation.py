@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 from models import Base
 from models.accounts import Invitation, Role
 from models.comparisons import Comparison, Difference
-from models.outbox import Entry
+from models.outbox import BulkAct, Entry
 from models.quickbooks import Connection
 from models.sales import Job, Proposal
 from tests.support.firm import (
@@ -131,6 +131,9 @@ def world(app: Flask, session: Session) -> World:
     _compare(session, rivera, lane)
     entry = session.query(Entry).order_by(Entry.id).first()
     assert entry
+    bulk = BulkAct(user_id=ana.id, act="requeue", reason="-", entries=[entry.id])
+    session.add(bulk)
+    session.commit()
     keys: dict[str, int | str] = {
         "lead_id": lead.id,
         "invoice_id": invoice.id,
@@ -139,6 +142,7 @@ def world(app: Flask, session: Session) -> World:
         "job_id": job.id,
         "proposal_id": proposal.id,
         "entry_id": entry.id,
+        "bulk_id": bulk.id,
         "organization_id": rivera,
         "invitation_id": invitation.id,
         "secret": "inv_nobody-has-this-one",

@@ -239,12 +239,13 @@ def test_sending_first_waits_until_nothing_waits(
     save_lead(ana)
     ana.open(f"{SETTINGS}/connection/disconnect")
     ana.submit(press="Send them first, then disconnect")
-    assert "Sending first: 1 record to go." in ana.text
-    assert ana.answer.headers["Refresh"] == "3"
+    assert "Sending first 0 of 1" in ana.text
+    assert ana.page.select_one("#disconnect[hx-get] progress[max='1'][value='0']")
+    assert ana.page.select_one("noscript meta[http-equiv=refresh]")
     drained(sessions, config, session)
     ana.open(f"{SETTINGS}/connection/disconnect?first=send")
     assert "Everything is sent." in ana.text
-    assert "Refresh" not in ana.answer.headers
+    assert not ana.page.select("noscript, [hx-get], progress")
     ana.submit(press="Disconnect")
     assert "is disconnected." in ana.text
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from flask import Flask, request, url_for
 
 from languages import N_
-from views import access, errors, formats, languages, security
+from views import (
+    access,
+    activity,  # noqa: F401  (its pages are the settings', and register themselves there)
+    errors,
+    formats,
+    languages,
+    security,
+)
 from views.access import current_organization, person
 from views.accounts import accounts
 from views.admin import admin

@@ -3,7 +3,6 @@
 The one place where queries span organizations (rule 18). Acts ask for a reason and are audited.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,33 +14,35 @@ from sqlalchemy.orm import aliased, joinedload
 
 from languages import N_
 from models.accounts import AuditEvent, Organization, Region, User
-from models.outbox import Dispatch, DispatchItem, Entry, Lane, LaneState, State
+from models.outbox import BulkAct, Dispatch, DispatchItem, Entry, Lane, LaneState, State
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import RecordType
-from outbox import actions
+from outbox import actions, bulk
 from outbox.company import Record
 from quickbooks import connections
 from views import charts
-from views.access import admins_only, note, session
+from views.access import admins_only, note, person, session
 from views.languages import _
 from views.outbox import tell
-from views.paging import asked, containing, page_of
+from views.paging import asked, containing, page_of, query
 from views.panel import chapters_of, laid_out
+from views.progress import Progress, asked_round, pause_after
 from views.rows import rows_of
 from views.status import KINDS, PACE
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 admin.before_request(admins_only)
 
-MOST_AT_ONCE = 1_000  # entries acted on by one press
+AT_ONCE = 100  # rows acted on while the admin waits; of more the engine takes care, in pieces
 LONGEST_REASON = 500
+NAMED = 200  # rows listed before the admin says yes
 OPEN = [State.PENDING, State.FAILED]
 NAMES_AMONG = 5_000  # of the newest rows; and among what is open, or one organization's
 AGES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "3d": timedelta(days=3)}
 ACTS = {
-    "requeue": (actions.requeue, "requeued", N_("%(done)s of %(all)s rows: requeued.")),
-    "skip": (actions.skip, "skipped", N_("%(done)s of %(all)s rows: skipped.")),
-    "undo": (actions.undo_skip, "skip_undone", N_("%(done)s of %(all)s rows: skip undone.")),
+    "requeue": N_("%(done)s of %(all)s rows: requeued."),
+    "skip": N_("%(done)s of %(all)s rows: skipped."),
+    "undo_skip": N_("%(done)s of %(all)s rows: skip undone."),
 }
 
 
@@ -75,7 +76,15 @@ def outbox() -> ResponseReturnValue:
         ages=AGES,
         names_among=NAMES_AMONG,
         asked=asked,
+        newest=page.rows[0].id if page.rows else 0,
+        bulks=_open_bulks(),
+        query=query(),
     )
+
+
+def _open_bulks() -> Sequence[BulkAct]:
+    query = select(BulkAct).where(BulkAct.finished_at.is_(None)).order_by(BulkAct.id)
+    return session().scalars(query.limit(10)).all()
 
 
 def health() -> Health:
@@ -214,32 +223,40 @@ def _awaited(entry: Entry) -> Entry | None:
 
 @admin.post("/outbox/acts")
 def outbox_act() -> ResponseReturnValue:
-    """Requeue, skip or undo of the chosen rows. Asks for the reason first, then acts and audits."""
-    name = request.form.get("act", "")
-    ids = _chosen_ids()
-    if name not in ACTS or len(ids) > MOST_AT_ONCE:
+    """Requeue, skip or undo of the chosen rows, or of all that fit the filters of the address.
+
+    Asks for the reason first, then acts and audits.
+    """
+    name, reason, ids = request.form.get("act", ""), _reason(), _chosen_ids()
+    if name not in ACTS:
         abort(400)
-    if not ids:
-        flash(_("Choose at least one row."), "warn")
-        return redirect(url_for("admin.outbox"), 303)
-    reason = _reason()
+    back = redirect(url_for("admin.outbox", **query()), 303)
+    if not ids or len(ids) > bulk.MOST:
+        flash(_("Choose at least one row.") if not ids else _("Too many: choose fewer."), "warn")
+        return back
     if not reason:
-        return render_template("admin/confirm.html", act=name, **_summary(ids))
-    act, word, sentence = ACTS[name]
+        return render_template("admin/confirm.html", act=name, query=query(), **_summary(ids))
+    if len(ids) > AT_ONCE:
+        bulk_id = bulk.decide(session(), name, ids, person().id, reason)
+        session().commit()
+        return redirect(url_for("admin.outbox_bulk", bulk_id=bulk_id), 303)
+    act, noted = bulk.ACTS[name]
     acted = act(session(), ids, organization_id=None)
-    for organization_id, entries in _by_organization(acted.done).items():
-        note(
-            f"outbox.{word}",
-            reason=reason,
-            organization_id=organization_id,
-            entries=entries,
-        )
+    for organization_id, entries in bulk.by_organization(session(), acted.done).items():
+        note(noted, reason=reason, organization_id=organization_id, entries=entries)
     session().commit()
-    tell(acted, _(sentence, done=len(acted.done), all=len(ids)))
-    return redirect(url_for("admin.outbox"), 303)
+    tell(acted, _(ACTS[name], done=len(acted.done), all=len(ids)))
+    return back
 
 
 def _chosen_ids() -> list[int]:
+    """The rows whose boxes are checked; else all that fit and were there when they were counted."""
+    if request.form.get("scope") == "all":
+        newest = request.form.get("newest", "")
+        if not (newest.isascii() and newest.isdigit() and len(newest) < 19):
+            abort(400)
+        fitting = select(Entry.id).where(*_asked_filters(), Entry.id <= int(newest))
+        return list(session().scalars(fitting.order_by(Entry.id).limit(bulk.MOST + 1)))
     chosen = request.form.getlist("entry")
     if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in chosen):
         abort(400)
@@ -252,20 +269,47 @@ def _reason() -> str:
 
 def _summary(ids: Sequence[int]) -> dict[str, object]:
     """What the chosen rows are, by organization, and how many others a skip leaves waiting."""
-    entries = session().scalars(
-        select(Entry).where(Entry.id.in_(ids)).options(joinedload(Entry.lane))
+    counts = session().execute(
+        select(Organization.name, func.count())
+        .join(Entry, Entry.organization_id == Organization.id)
+        .where(Entry.id.in_(ids))
+        .group_by(Organization.id)
+        .order_by(func.count().desc(), Organization.name)
     )
-    rows = rows_of(entries.all())
-    counts = Counter(row.organization.name for row in rows)
-    return {"rows": rows, "counts": counts, "dependents": actions.dependents(session(), ids)}
+    newest = (
+        select(Entry)
+        .where(Entry.id.in_(ids))
+        .options(joinedload(Entry.lane))
+        .order_by(Entry.id.desc())
+        .limit(NAMED)
+    )
+    return {
+        "count": len(ids),
+        "ids": [] if request.form.get("scope") == "all" else ids,
+        "newest": request.form.get("newest"),
+        "rows": rows_of(session().scalars(newest).all()),
+        "counts": counts.all(),
+        "dependents": actions.dependents(session(), ids),
+    }
 
 
-def _by_organization(ids: Sequence[int]) -> dict[int, list[int]]:
-    grouped: dict[int, list[int]] = {}
-    found = session().execute(select(Entry.organization_id, Entry.id).where(Entry.id.in_(ids)))
-    for organization_id, entry_id in found:
-        grouped.setdefault(organization_id, []).append(entry_id)
-    return grouped
+@admin.get("/outbox/acts/<key:bulk_id>")
+def outbox_bulk(bulk_id: int) -> ResponseReturnValue:
+    """How far a decision about many rows is. Asks again by itself for that part only."""
+    found = session().get(BulkAct, bulk_id) or abort(404)
+    passed = (datetime.now(UTC) - found.created_at).total_seconds()
+    total = len(found.entries)
+    left = passed / found.position * (total - found.position) if found.position else None
+    round_ = asked_round()
+    part = "admin/_bulk.html" if "HX-Request" in request.headers else None
+    return render_template(
+        part or "admin/bulk.html",
+        bulk=found,
+        person=session().get(User, found.user_id),
+        progress=Progress(found.position, total, left),
+        address=url_for("admin.outbox_bulk", bulk_id=bulk_id, round=round_ + 1),
+        seconds=None if found.finished_at else pause_after(round_),
+    )
 
 
 # --- Organizations --------------------------------------------------------------------------------

@@ -25,12 +25,15 @@ from views.access import (
     dunahub,
     firm,
     fresh_required,
+    note,
     owner_required,
     person,
     quickbooks_only,
+    session,
     step_out,
 )
 from views.languages import _
+from views.progress import asked_round, pause_after, sending_of
 from views.settings import standing, waiting_in
 
 connection = Blueprint("connection", __name__, url_prefix="/settings/quickbooks")
@@ -144,21 +147,25 @@ def show_disconnected() -> ResponseReturnValue:
 @connection.get("/connection/disconnect")
 @owner_required
 def show_disconnect() -> ResponseReturnValue:
-    """Asks how; with `first=send` shows how much is still on its way."""
+    """Asks how; with `first=send` shows how far that is. Asks again by itself for the form only."""
     now = standing()
     if now.connection is None or not now.connection.is_live:
         return redirect(url_for("quickbooks.show"))
-    waiting = waiting_in(now.connection)
-    sending = request.args.get("first") == "send" and waiting > 0
-    page = render_template(
-        "settings/disconnect.html",
+    first = request.args.get("first") == "send"
+    progress = sending_of(now.connection) if first else None
+    round_ = asked_round()
+    sending = progress is not None and not progress.is_over
+    part = "settings/_disconnect.html" if "HX-Request" in request.headers else None
+    return render_template(
+        part or "settings/disconnect.html",
         connection=now.connection,
-        waiting=waiting,
+        waiting=waiting_in(now.connection),
+        progress=progress,
         sending=sending,
         can_send=now.status is ConnectionStatus.CONNECTED,
-        sent=request.args.get("first") == "send" and not waiting,
+        address=url_for("connection.show_disconnect", first="send", round=round_ + 1),
+        seconds=pause_after(round_) if sending else None,
     )
-    return page, 200, {"Refresh": "3"} if sending else {}
 
 
 @connection.post("/connection/disconnect")
@@ -166,6 +173,8 @@ def show_disconnect() -> ResponseReturnValue:
 @fresh_required
 def disconnect() -> ResponseReturnValue:
     if request.form.get("choice") == "send_first":
+        note("outbox.sending_before_disconnect", organization_id=firm().id)
+        session().commit()
         return redirect(url_for("connection.show_disconnect", first="send"), 303)
     user, organization_id = person(), firm().id
     step_out()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from flask import request, url_for
 from sqlalchemy import ColumnElement, Select, or_
@@ -51,6 +51,12 @@ def containing(
 
 
 def _same_page(**changes: str | None) -> str:
-    arguments = {**request.args.to_dict(), **(request.view_args or {}), **changes}
+    arguments = {**query(), **(request.view_args or {}), **changes}
     assert request.endpoint
     return url_for(request.endpoint, **{k: v for k, v in arguments.items() if v is not None})
+
+
+def query() -> dict[str, Any]:
+    """The query string, for an address that asks the same, without what Flask takes for itself."""
+    told = {k: v for k, v in request.args.items() if not k.startswith("_") and k != "endpoint"}
+    return {name.replace("\x00", ""): asked(name) for name in told}

@@ -1,10 +1,8 @@
 """Settings → Organization, and Settings → QuickBooks without the sign-in at Intuit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -15,14 +13,13 @@ from sqlalchemy.orm import joinedload
 from languages import N_
 from models.accounts import AuditEvent, Organization
 from models.base import Json
-from models.outbox import Entry, State
+from models.outbox import Entry, LaneState, State
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Invoice, Lead, Payment
-from outbox import actions, lanes
+from outbox import actions, bulk, lanes
 from quickbooks import connections
 from quickbooks.connections import Standing
 from quickbooks.facts import for_documents
-from quickbooks.faults import Explanation
 from quickbooks.links import company_url
 from views.access import (
     dunahub,
@@ -37,13 +34,22 @@ from views.access import (
 from views.accounts import ZONES, zone_groups
 from views.arrivals import checks_of
 from views.charts import days_of
-from views.forms import EARLIEST, LATEST, ChoiceField, EditForm, line, tax_rate_field
+from views.forms import ChoiceField, EditForm, line, tax_rate_field
 from views.languages import _, ngettext
 from views.matches import latest_answers
 from views.outbox import tell
 from views.paging import asked, page_of
-from views.rows import Row, rows_of
-from views.status import KINDS, Word
+from views.progress import (
+    SHOWN_FROM,
+    Progress,
+    asked_round,
+    asked_since,
+    pause_after,
+    sending_of,
+)
+from views.rows import rows_of
+from views.status import Word
+from views.troubles import troubles_of, with_cause
 
 settings = Blueprint("settings", __name__, url_prefix="/settings")
 settings.before_request(firms_only)
@@ -53,8 +59,6 @@ quickbooks.before_request(quickbooks_only)
 
 UNDEPOSITED = "Undeposited Funds"  # as Intuit calls it, in whatever language we are read
 RECENT = 8  # rows of activity on the settings page
-MOST_FAILED = 200  # shown by cause on the settings page; the list has them all
-RECORDS_NAMED = 5  # of each cause
 
 
 # --- The organization -----------------------------------------------------------------------------
@@ -120,24 +124,6 @@ class Counts:
     not_sent: int
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """All records that failed for one cause."""
-
-    code: str
-    explanation: Explanation
-    rows: Sequence[Row]
-
-    @property
-    def named(self) -> Sequence[Row]:
-        return self.rows[:RECORDS_NAMED]
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether one decision on one of them clears all: they stopped at the same thing."""
-        return self.code in ("item_inactive", "its_customer_inactive")
-
-
 @quickbooks.get("")
 def show() -> ResponseReturnValue:
     now = standing()
@@ -149,6 +135,7 @@ def show() -> ResponseReturnValue:
         connection=connection,
         status=status_word(now),
         counts=counts_of(firm()),
+        moving=_moving(connection),
         troubles=troubles_of(firm()),
         behind=_behind_line(now),
         on_hold=waiting_in(connection) if connection and now.held_for else 0,
@@ -161,6 +148,46 @@ def show() -> ResponseReturnValue:
         days=days_of(firm()),
         answers=latest_answers(),
     )
+
+
+@dataclass(frozen=True)
+class Moving:
+    """What may change while somebody looks, and when the page asks again, if at all."""
+
+    progress: Progress | None
+    reads_customers: str | None  # of this company, for the first time
+    address: str | None
+    seconds: int | None
+
+
+@quickbooks.get("/progress")
+def show_progress() -> ResponseReturnValue:
+    """The part of the settings page that moves by itself, for the page that asks again."""
+    moving = _moving(standing().connection)
+    progress = moving.progress
+    return render_template(
+        "settings/_moving.html",
+        moving=moving,
+        counts=counts_of(firm()),
+        sums=not_sent_sums(),
+        said=_("What was waiting is sent") if progress and progress.is_over else "",
+    )
+
+
+def _moving(connection: Connection | None) -> Moving:
+    if connection is None or connection.lane.state != LaneState.OPEN:
+        return Moving(None, None, None, None)
+    since, round_ = asked_since(), asked_round()
+    progress = sending_of(connection, since)
+    is_long = progress.total >= SHOWN_FROM and (since is not None or not progress.is_over)
+    reads = None if connection.customers_read_at else connection.company_name
+    seconds = None if progress.is_over and not reads else pause_after(round_)
+    address = url_for(
+        "quickbooks.show_progress",
+        since=progress.since.isoformat() if progress.since else None,
+        round=round_ + 1,
+    )
+    return Moving(progress if is_long else None, reads, address if seconds else None, seconds)
 
 
 def standing() -> Standing:
@@ -205,26 +232,6 @@ def counts_of(organization: Organization) -> Counts:
 
 def month_start(zone: ZoneInfo) -> datetime:
     return datetime.now(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def troubles_of(organization: Organization) -> list[Trouble]:
-    failed = session().scalars(
-        _entries().where(Entry.state == State.FAILED).order_by(Entry.id.desc()).limit(MOST_FAILED)
-    )
-    rows = sorted(rows_of(failed.all()), key=_cause)
-    troubles = []
-    for (code, _thing), group in groupby(rows, key=_cause):
-        members = list(group)
-        explanation = members[0].explanation
-        if explanation:
-            troubles.append(Trouble(code, explanation, members))
-    return sorted(troubles, key=lambda trouble: -len(trouble.rows))
-
-
-def _cause(row: Row) -> tuple[str, str]:
-    """What stopped a record: the code, and the thing over there where it is always the same one."""
-    about = row.entry.fault_about
-    return row.entry.fault_code or "", str(about.get("item_id") or about.get("holder_id") or "")
 
 
 @dataclass(frozen=True)
@@ -313,56 +320,6 @@ def _tax_words(preferences: Json, chosen: Json) -> str:
 
 # --- Lists ----------------------------------------------------------------------------------------
 
-STATES = {
-    "sent": (N_("In QuickBooks"), [State.SYNCED]),
-    "waiting": (N_("Waiting"), [State.PENDING]),
-    "failed": (N_("Needs attention"), [State.FAILED]),
-    "skipped": (N_("Skipped"), [State.SKIPPED]),
-    "replaced": (N_("Replaced"), [State.SUPERSEDED]),
-}
-
-
-@quickbooks.get("/activity")
-def activity() -> ResponseReturnValue:
-    wanted, state, kind = asked("q"), asked("state"), asked("type")
-    first, last = _asked_day("from"), _asked_day("to")
-    query = _entries()
-    if wanted:
-        query = query.where(Entry.payload["title"].astext.icontains(wanted, autoescape=True))
-    if state in STATES:
-        query = query.where(Entry.state.in_(STATES[state][1]))
-    if kind in KINDS:
-        query = query.where(Entry.aggregate_type == kind)
-    if first:
-        query = query.where(Entry.created_at >= _midnight(first))
-    if last:
-        query = query.where(Entry.created_at < _midnight(last) + timedelta(days=1))
-    page = page_of(query, Entry.id)
-    return render_template(
-        "settings/activity.html",
-        page=page,
-        rows=rows_of(page.rows),
-        wanted=wanted,
-        state=state,
-        kind=kind,
-        first=first,
-        last=last,
-        states={key: label for key, (label, _) in STATES.items()},
-        kinds=KINDS,
-    )
-
-
-def _asked_day(name: str) -> date | None:
-    try:
-        day = date.fromisoformat(asked(name))
-    except ValueError:
-        return None
-    return day if EARLIEST <= day <= LATEST else None
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=firm().zone)
-
 
 @quickbooks.get("/not-sent")
 def not_sent() -> ResponseReturnValue:
@@ -421,10 +378,17 @@ def _never_sent(model: type[Lead] | type[Invoice] | type[Payment]) -> list[Colum
 def requeue_failed() -> ResponseReturnValue:
     """Sends again what needs attention: all of it, or all with one cause."""
     failed = select(Entry.id).where(Entry.organization_id == firm().id, Entry.state == State.FAILED)
-    code = request.form.get("code", "").replace("\x00", "")
-    if code:
-        failed = failed.where(Entry.fault_code == code)
+    if code := _told("code"):
+        failed = failed.where(*with_cause(code, _told("thing")))
     ids = session().scalars(failed).all()
+    if len(ids) > bulk.PIECE:
+        bulk.decide(session(), "requeue", ids, person().id, "")
+        session().commit()
+        flash(
+            _("%(count)s records will be sent again, a part at a time.", count=f"{len(ids):,}"),
+            "good",
+        )
+        return redirect(url_for("quickbooks.show"), 303)
     acted = actions.requeue(session(), ids, organization_id=firm().id)
     if acted.done:
         note("outbox.requeued", organization_id=firm().id, entries=list(acted.done))
@@ -435,6 +399,11 @@ def requeue_failed() -> ResponseReturnValue:
     )
     tell(acted, sentence)
     return redirect(url_for("quickbooks.show"), 303)
+
+
+def _told(name: str) -> str:
+    """A word of the form, without what the database could not take."""
+    return request.form.get(name, "").replace("\x00", "")
 
 
 @quickbooks.post("/waiting")

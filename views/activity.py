@@ -1,0 +1,175 @@
+"""Activity: everything that was sent or is to be, searched, filtered, and taken away as a file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from flask import render_template, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, select
+from sqlalchemy.orm import joinedload
+
+from languages import N_
+from models.outbox import Entry, State
+from models.sales import Lead, RecordType
+from quickbooks.faults import explain
+from views.access import firm, note, session, step_out
+from views.downloads import csv_of
+from views.forms import EARLIEST, LATEST
+from views.languages import _, reader
+from views.paging import asked, containing, page_of, query
+from views.rows import Row, rows_of
+from views.settings import quickbooks
+
+STATES = {
+    "sent": (N_("In QuickBooks"), State.SYNCED),
+    "waiting": (N_("Waiting"), State.PENDING),
+    "failed": (N_("Needs attention"), State.FAILED),
+    "skipped": (N_("Skipped"), State.SKIPPED),
+    "replaced": (N_("Replaced"), State.SUPERSEDED),
+}
+KIND_NAMES = {
+    RecordType.LEAD: N_("Customer"),
+    RecordType.PRODUCT: N_("Service"),
+    RecordType.INVOICE: N_("Invoice"),
+    RecordType.PAYMENT: N_("Payment"),
+}
+AT_ONCE = 500  # rows of a file that are in memory at a time
+COLUMNS = (
+    N_("Saved"),
+    N_("Settled"),
+    N_("Type"),
+    N_("Record"),
+    N_("Amount"),
+    N_("State"),
+    N_("Why"),
+    N_("In QuickBooks at"),
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for. Whatever makes no sense is not asked."""
+
+    text: str
+    state: str
+    kind: str
+    code: str
+    first: date | None
+    last: date | None
+
+    @property
+    def is_everything(self) -> bool:
+        return not (self.text or self.state or self.kind or self.code or self.first or self.last)
+
+    @property
+    def cause(self) -> str:
+        return explain(self.code, {}, reader=reader()).title if self.code else ""
+
+    @property
+    def query(self) -> Select[Entry]:
+        found = select(Entry).where(Entry.organization_id == firm().id)
+        if self.text:
+            found = found.where(_about(self.text))
+        if self.state:
+            found = found.where(Entry.state == STATES[self.state][1])
+        if self.kind:
+            found = found.where(Entry.aggregate_type == self.kind)
+        if self.code:
+            found = found.where(Entry.fault_code == self.code)
+        if self.first:
+            found = found.where(Entry.created_at >= _midnight(self.first))
+        if self.last:
+            found = found.where(Entry.created_at < _midnight(self.last + timedelta(days=1)))
+        return found.options(joinedload(Entry.lane))
+
+
+def _asked() -> Wanted:
+    state, kind = asked("state"), asked("type")
+    return Wanted(
+        asked("q"),
+        state if state in STATES else "",
+        kind if kind in set(RecordType) else "",
+        asked("code"),
+        _asked_day("from"),
+        _asked_day("to"),
+    )
+
+
+def _asked_day(name: str) -> date | None:
+    try:
+        day = date.fromisoformat(asked(name))
+    except ValueError:
+        return None
+    return day if EARLIEST <= day <= LATEST else None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=firm().zone)
+
+
+def _about(words: str) -> ColumnElement[bool]:
+    """Named so, of that number, or of a customer who is called so."""
+    payload = Entry.payload
+    named = [payload[key].astext for key in ("title", "lead_name", "invoice_number")]
+    customers = select(Lead.id).where(
+        Lead.organization_id == firm().id, containing(words, Lead.name, Lead.company_name)
+    )
+    return containing(words, *named) | cast(payload["lead_id"].astext, BigInteger).in_(customers)
+
+
+@quickbooks.get("/activity")
+def activity() -> ResponseReturnValue:
+    wanted = _asked()
+    page = page_of(wanted.query, Entry.id)
+    return render_template(
+        "settings/activity.html",
+        page=page,
+        rows=rows_of(page.rows),
+        wanted=wanted,
+        states={key: label for key, (label, _state) in STATES.items()},
+        kinds=KIND_NAMES,
+        download=url_for("quickbooks.download_activity", **{**query(), "before": None}),
+        without_cause=url_for("quickbooks.activity", **{**query(), "before": None, "code": None}),
+    )
+
+
+@quickbooks.get("/activity.csv")
+def download_activity() -> ResponseReturnValue:
+    """The same as a file, whatever its length: written while it is sent, a part at a time."""
+    wanted, name = _asked(), f"quickbooks-activity-{datetime.now(firm().zone):%Y-%m-%d}.csv"
+    note("quickbooks.activity_downloaded", organization_id=firm().id, filters=query())
+    session().commit()
+    return csv_of(name, _lines(wanted))
+
+
+def _lines(wanted: Wanted) -> Iterator[Sequence[object]]:
+    """By key, as pages are: no cursor is held open for somebody whose line is slow."""
+    yield [_(column) for column in COLUMNS]
+    newest_first = wanted.query.order_by(Entry.id.desc()).limit(AT_ONCE)
+    part = list(session().scalars(newest_first))
+    while part:
+        yield from map(_line, rows_of(part))
+        before = part[-1].id
+        step_out()
+        part = list(session().scalars(newest_first.where(Entry.id < before)))
+
+
+def _line(row: Row) -> Sequence[object]:
+    entry = row.entry
+    return [
+        _local(entry.created_at, row),
+        _local(entry.settled_at, row),
+        _(KIND_NAMES[RecordType(entry.aggregate_type)]),
+        row.title,
+        Decimal(row.amount) if row.amount else None,
+        row.word.text,
+        row.explanation.cause if row.explanation and entry.state == State.FAILED else "",
+        row.quickbooks_address,
+    ]
+
+
+def _local(moment: datetime | None, row: Row) -> str:
+    """As spreadsheets read times: in the organization's zone, to the second."""
+    return f"{moment.astimezone(row.organization.zone):%Y-%m-%d %H:%M:%S}" if moment else ""

@@ -1,0 +1,177 @@
+"""How far long work is, from what the database holds: it can be left and come back to.
+
+Of everything that waited at one moment (a reconnect, a decision), some is settled by now and the
+rest still waits. Nothing is remembered beside the entries themselves.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Integer, case, cast, func, select, text
+
+from models.accounts import AuditEvent
+from models.outbox import LaneState
+from models.quickbooks import Connection
+from views.access import session
+from views.languages import _, ngettext
+from views.paging import asked
+from views.status import PACE
+
+SHOWN_FROM = 20  # records: fewer are gone before one has read how many they are
+REMEMBERED = timedelta(days=1)  # how long ago the decision may have been
+EVENTS = 100  # of an organization's acts, looked through for the last that set many in motion
+BEGINNINGS = (
+    "quickbooks.reconnected",
+    "outbox.waiting_sent",
+    "outbox.requeued",
+    "outbox.sending_before_disconnect",
+)
+# Seconds before a page asks again, by how often it has asked; then it rests until it is loaded.
+PAUSES = ((40, 2), (120, 5), (400, 15))
+
+
+@dataclass(frozen=True)
+class Progress:
+    done: int
+    total: int
+    seconds_left: float | None = None  # None while nothing tells how fast it goes
+    failed: int = 0
+    stuck: int = 0  # waits for another record, or for a later try
+    since: datetime | None = None
+    pause_reason: str | None = None
+    pause_until: datetime | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is left that would move by itself now."""
+        return self.done + self.failed + self.stuck >= self.total
+
+    @property
+    def percent(self) -> int:
+        return 100 * (self.done + self.failed) // self.total if self.total else 100
+
+    @property
+    def words_left(self) -> str:
+        if self.is_over or self.seconds_left is None:
+            return ""
+        minutes = round(self.seconds_left / 60)
+        if minutes < 1:
+            return _("Less than a minute left")
+        if minutes < 90:
+            return ngettext("About %(num)s minute left", "About %(num)s minutes left", minutes)
+        hours = round(self.seconds_left / 3600)
+        return ngettext("About %(num)s hour left", "About %(num)s hours left", hours)
+
+
+_WAITED = text(
+    """
+    WITH left_over AS (
+        SELECT count(*) FILTER (WHERE waits_for_type IS NULL AND available_at <= :soon) AS moving,
+               count(*) FILTER (WHERE waits_for_type IS NOT NULL OR available_at > :soon) AS stuck
+        FROM outbox
+        WHERE organization_id = :organization AND state = 'pending'
+          AND lane_id = :lane AND id > :line AND created_at <= :since
+    ), sent AS (
+        SELECT count(*) AS done, count(*) FILTER (WHERE settled_at > :lately) AS lately
+        FROM outbox
+        WHERE organization_id = :organization AND state = 'synced' AND settled_at >= :since
+          AND lane_id = :lane AND created_at <= :since
+    ), failed AS (
+        SELECT count(*) AS failed FROM outbox
+        WHERE organization_id = :organization AND state = 'failed' AND settled_at >= :since
+          AND lane_id = :lane AND created_at <= :since
+    )
+    SELECT moving, stuck, done, lately, failed, clock_timestamp() AS now
+    FROM left_over, sent, failed
+    """
+)
+LATELY = timedelta(minutes=1)  # how fast it goes is how many went in the last minute
+
+
+def sending_of(connection: Connection, since: datetime | None = None) -> Progress:
+    """How far it is with what waited at that moment; else with what was last set in motion."""
+    if since is not None:
+        return _waited_at(connection, since)
+    began = began_at(connection)
+    found = _waited_at(connection, began) if began else None
+    return found if found and not found.is_over else _waited_at(connection, datetime.now(UTC))
+
+
+def _waited_at(connection: Connection, since: datetime) -> Progress:
+    now = datetime.now(UTC)
+    lane = connection.lane
+    row = (
+        session()
+        .execute(
+            _WAITED,
+            {
+                "organization": connection.organization_id,
+                "lane": lane.id,
+                "line": lane.line or 0,
+                "since": since,
+                "soon": now + LATELY,
+                "lately": now - LATELY,
+            },
+        )
+        .one()
+    )
+    rate = row.lately / max(min((row.now - since), LATELY).total_seconds(), 1)
+    paused = lane.pause_until and lane.pause_until > row.now and lane.pause_reason != PACE
+    flows = lane.state == LaneState.OPEN and not paused
+    return Progress(
+        done=row.done,
+        total=row.moving + row.stuck + row.done + row.failed,
+        seconds_left=row.moving / rate if rate and flows else None,
+        failed=row.failed,
+        stuck=row.stuck,
+        since=since,
+        pause_reason=lane.pause_reason if paused else None,
+        pause_until=lane.pause_until if paused else None,
+    )
+
+
+def began_at(connection: Connection) -> datetime | None:
+    """When somebody last set many records in motion, if that was today. One sent again is not."""
+    latest = (
+        select(AuditEvent)
+        .where(AuditEvent.organization_id == connection.organization_id)
+        .order_by(AuditEvent.id.desc())
+        .limit(EVENTS)
+        .subquery()
+    )
+    details = latest.c.details
+    many = func.coalesce(
+        cast(details["count"].astext, Integer),
+        func.jsonb_array_length(details["entries"]),
+        SHOWN_FROM,
+    )
+    # CASE looks into the details of these acts alone: those of others are made otherwise.
+    sets_many = case((latest.c.action.in_(BEGINNINGS), many >= SHOWN_FROM), else_=False)
+    return session().scalar(
+        select(latest.c.created_at)
+        .where(sets_many, latest.c.created_at > datetime.now(UTC) - REMEMBERED)
+        .order_by(latest.c.id.desc())
+        .limit(1)
+    )
+
+
+def asked_since() -> datetime | None:
+    """The moment that the page asking again was loaded with."""
+    try:
+        since = datetime.fromisoformat(asked("since"))
+    except ValueError:
+        return None
+    if since.tzinfo is None or not datetime.now(UTC) - since < REMEMBERED:
+        return None
+    return min(since, datetime.now(UTC))
+
+
+def asked_round() -> int:
+    """How often this page has asked before."""
+    count = asked("round", 4)
+    return int(count) if count.isascii() and count.isdigit() else 0
+
+
+def pause_after(round_: int) -> int | None:
+    """Seconds until a page asks again; None when it has asked long enough."""
+    return next((seconds for most, seconds in PAUSES if round_ < most), None)

@@ -1,0 +1,103 @@
+"""What needs a person, by cause: one decision mostly clears all records of one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
+
+from sqlalchemy import ColumnElement, FunctionFilter, cast, func, select
+from sqlalchemy.orm import joinedload
+
+from models.accounts import Organization
+from models.base import MONEY
+from models.outbox import Entry, State
+from models.sales import RecordType
+from quickbooks.faults import Explanation, explain
+from views.access import session
+from views.languages import reader
+from views.rows import Row, rows_of
+
+MOST_CAUSES = 20  # shown on the settings page; the list has them all
+RECORDS_NAMED = 5  # of each cause
+
+# The thing over there where it is always the same one: an item that is gone, a name's holder.
+_about = Entry.fault_about
+_thing: ColumnElement[str] = func.coalesce(_about["item_id"].astext, _about["holder_id"].astext, "")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """All records that failed for one cause."""
+
+    code: str
+    thing: str
+    explanation: Explanation
+    count: int
+    invoices: Decimal  # dollars
+    payments: Decimal
+    named: Sequence[Row]  # the newest of them
+
+    @property
+    def first(self) -> Row:
+        return self.named[0]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one decision on one of them clears all: they stopped at the same thing."""
+        return self.code in ("item_inactive", "its_customer_inactive")
+
+
+def troubles_of(organization: Organization) -> list[Trouble]:
+    """Every record is counted, the newest of each cause are named; the largest cause first."""
+    alike = (Entry.fault_code, _thing)
+    ranked = (
+        select(
+            Entry.id,
+            func.coalesce(Entry.fault_code, "").label("code"),
+            _thing.label("thing"),
+            func.count().over(partition_by=alike).label("records"),
+            _sum(RecordType.INVOICE, "total").over(partition_by=alike).label("invoices"),
+            _sum(RecordType.PAYMENT, "amount").over(partition_by=alike).label("payments"),
+            func.row_number().over(partition_by=alike, order_by=Entry.id.desc()).label("place"),
+        )
+        .where(Entry.organization_id == organization.id, Entry.state == State.FAILED)
+        .subquery()
+    )
+    found = session().execute(
+        select(ranked)
+        .where(ranked.c.place <= RECORDS_NAMED)
+        .order_by(ranked.c.records.desc(), ranked.c.code, ranked.c.thing, ranked.c.place)
+        .limit(MOST_CAUSES * RECORDS_NAMED)
+    )
+    causes = [list(alike) for _, alike in groupby(found, key=lambda one: (one.code, one.thing))]
+    rows = _rows([one.id for cause in causes for one in cause])
+    return [
+        Trouble(
+            code=cause[0].code,
+            thing=cause[0].thing,
+            explanation=rows[cause[0].id].explanation
+            or explain(cause[0].code, {}, reader=reader()),
+            count=cause[0].records,
+            invoices=cause[0].invoices or Decimal(0),
+            payments=cause[0].payments or Decimal(0),
+            named=[rows[one.id] for one in cause],
+        )
+        for cause in causes
+    ]
+
+
+def _sum(kind: RecordType, key: str) -> FunctionFilter[Decimal]:
+    amounts = func.sum(cast(Entry.payload[key].astext, MONEY))
+    return amounts.filter(Entry.aggregate_type == kind)
+
+
+def _rows(ids: Sequence[int]) -> dict[int, Row]:
+    entries = session().scalars(
+        select(Entry).where(Entry.id.in_(ids)).options(joinedload(Entry.lane))
+    )
+    return {row.entry.id: row for row in rows_of(entries.all())}
+
+
+def with_cause(code: str, thing: str) -> Sequence[ColumnElement[bool]]:
+    """What the entries of one cause have in common."""
+    return (Entry.fault_code == code, _thing == thing)
