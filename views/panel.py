@@ -143,21 +143,21 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
     """The panel of a record of the firm; none for an organization without QuickBooks (rule 19)."""
     if not firm().has_quickbooks:
         return None
-    word = words_of(kind, [key])[key]
     record = Record(kind, key)
-    entry = current_entries(session(), firm().id, kind, [key], live_lane_id()).get(key)
-    if entry is None:
-        return Panel(record, word, send_address=_send_address(record))
+    chain = _chain(record)
+    if not chain:
+        return Panel(record, words_of(kind, [key])[key], send_address=_send_address(record))
+    entry = chain[-1].entry
     link, connection = _link(entry), _connection(entry.lane_id)
     return Panel(
         record,
-        word,
+        chain[-1].word,
         entry,
         link,
         connection,
         address_in_quickbooks(connection, link),
         our_total(entry),
-        _chain(record),
+        chain,
         history_of(record),
     )
 
