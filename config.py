@@ -41,6 +41,7 @@ class Config:
     resend_after: timedelta  # Intuit ends a request at 120 s and may still be at work until then
     poll_interval: timedelta
     drainers: int  # threads that drain lanes, per process
+    counts_batch_items: bool  # QuickBooks counts each item of a batch as a call
     proxies: int  # in front of us, whose word on a visitor's address is believed
     metrics_token: str = field(repr=False)  # "": /metrics answers this machine only
     payments_webhook_secrets: tuple[str, ...] = field(repr=False)  # (): no processor may knock
@@ -85,6 +86,7 @@ class Config:
             resend_after=read.seconds("RESEND_AFTER", 125),
             poll_interval=read.seconds("POLL_INTERVAL", 1),
             drainers=read.count("DRAINERS", 4),
+            counts_batch_items=read.flag("QUICKBOOKS_COUNTS_BATCH_ITEMS"),
             proxies=read.count("PROXIES", 0, least=0),
             metrics_token=read.secret("METRICS_TOKEN", ""),
             payments_webhook_secrets=read.secrets("PAYMENTS_WEBHOOK_SECRET"),
@@ -190,6 +192,12 @@ class _Reader:
             if value == choice:
                 return choice
         raise BadConfig(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
+
+    def flag(self, name: str) -> bool:
+        value = self.text(name, "no").lower()
+        if value not in ("yes", "no"):
+            raise BadConfig(f"{name} is {value!r}; it must be yes or no.")
+        return value == "yes"
 
     def seconds(self, name: str, default: float) -> timedelta:
         text = self.text(name, str(default))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Double,
     ForeignKey,
     Index,
     SmallInteger,
@@ -75,6 +76,9 @@ class Lane(Base):
     # When the next call, and the next batch, may go out under QuickBooks' limits (outbox/pace.py).
     next_call_at: Mapped[Moment | None]
     next_batch_at: Mapped[Moment | None]
+    # How many times slower than that it goes since QuickBooks said that it was too much.
+    slowdown: Mapped[float] = mapped_column(Double, server_default="1")
+    slowed_at: Mapped[Moment | None]
     last_synced_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 

@@ -39,12 +39,14 @@ from outbox.company import (
     Sent,
     Waiting,
 )
-from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed, renew
+from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed, renew, spend
+from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
 from outbox.waves import OLD, choose_wave, due_from, links_for
 
 ROUNDS = 20  # such looks in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
+SINGLE_FITS = timedelta(milliseconds=300)  # in the wait for the next batch: one entry by itself
 
 log = structlog.get_logger()
 
@@ -69,12 +71,13 @@ def next_dispatch(
             lane = renew(session, claim, config.lease)
             if lane is None:
                 return None
-            if wait := company.limits.calls.wait(lane.next_call_at, lane.now):
+            limits = company.limits.slowed(lane.slowdown)
+            if wait := limits.calls.wait(lane.next_call_at, lane.now):
                 return _rest(session, claim, wait)
             next_: Sent | Rest | None = None
             unanswered = _unanswered(session, claim, lane, config)
             if unanswered is None:
-                wave = choose_wave(session, claim, lane, company.limits.wave)
+                wave = choose_wave(session, claim, lane, limits.wave)
                 if wave is None:
                     return None
                 next_ = _compose_and_store(session, claim, lane, wave, company, config)
@@ -210,7 +213,9 @@ def _repeat(
         if lane is None or not unanswered.asked:
             return None
         row = unanswered.dispatch
-        _spend(session, claim, lane, company, is_batch=row.path == "batch")
+        is_batch = row.path == "batch" and not unanswered.looks_up
+        items = len(unanswered.items) if is_batch else 1
+        spend(session, claim, lane, company.limits, items=items, is_batch=is_batch)
         if unanswered.looks_up:
             return _look_up(session, claim, row, unanswered.asked, company)
         session.execute(_SEND_AGAIN, {"dispatch": row.id})
@@ -313,16 +318,27 @@ def _compose_and_store(
     settings = company.settings(session, claim.lane_id, due)
     composition = _compose(company, due, links, settings)
     settle_entries(session, claim.lane_id, composition.verdicts, {one.entry_id: one for one in due})
-    if composition.draft is None:
+    draft = composition.draft
+    if draft is None:
         if not composition.verdicts:
             raise RuntimeError("The company neither composed nor settled anything of a wave.")
         return None
-    if composition.draft.is_batch and (
-        wait := company.limits.batches.wait(lane.next_batch_at, lane.now)
-    ):
-        return _rest(session, claim, wait)
-    _spend(session, claim, lane, company, is_batch=composition.draft.is_batch)
-    return _store(session, claim, composition.draft, due, config)
+    limits = company.limits.slowed(lane.slowdown)
+    if wait := _wait_for_batch(limits, lane, draft):
+        single = None
+        if wait > SINGLE_FITS and lane.slowdown == 1 and not limits.counts_items:
+            first = [one for one in due if one.entry_id == draft.items[0].entry_id]
+            single = _compose(company, first, links, settings).draft
+        if single is None or single.is_batch:
+            return _rest(session, claim, wait)
+        draft = single
+    spend(session, claim, lane, company.limits, items=len(draft.items), is_batch=draft.is_batch)
+    return _store(session, claim, draft, due, config)
+
+
+def _wait_for_batch(limits: Limits, lane: Renewed, draft: Draft) -> timedelta:
+    weight = limits.weight(len(draft.items), is_batch=draft.is_batch)
+    return limits.batches.wait(lane.next_batch_at, lane.now, weight)
 
 
 def _compose(
@@ -388,22 +404,4 @@ def _store(
         body=draft.body,
         items=draft.items,
         due={one.entry_id: one for one in due if one.entry_id in entries},
-    )
-
-
-def _spend(
-    session: Session, claim: Claim, lane: Renewed, company: Company, *, is_batch: bool
-) -> None:
-    limits = company.limits
-    session.execute(
-        text(
-            "UPDATE outbox_lanes SET next_call_at = :call, next_batch_at = :batch WHERE id = :lane"
-        ),
-        {
-            "lane": claim.lane_id,
-            "call": limits.calls.after_call(lane.next_call_at, lane.now),
-            "batch": limits.batches.after_call(lane.next_batch_at, lane.now)
-            if is_batch
-            else lane.next_batch_at,
-        },
     )

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from db import Sessions
 from models.outbox import Lane, LaneState
 from outbox.capture import wake_after_commit
-from outbox.pace import Pace
+from outbox.pace import Limits, Pace, learned_slowdown, slowdown_left
 
 SOLO_AFTER = 3  # claims in a row that ended without a settle: from then on one entry at a time
 CLAIM_AGAIN_AFTER = timedelta(seconds=5)  # after an exception: whatever it was may be over then
 FAIL_AFTER = SOLO_AFTER + 5  # … and the one that was named each time goes to a person
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Renewed:
     next_batch_at: datetime | None
     consecutive_outages: int
     suspect_entry_id: int | None
+    slowdown: float  # times slower than usual, because the company wanted it so
 
 
 # --- People's acts ------------------------------------------------------------------------------
@@ -233,7 +237,8 @@ _RENEW = text(
     WHERE id = :lane AND lease_token = :token AND state = 'open'
       AND (pause_until IS NULL OR pause_until <= clock_timestamp())
     RETURNING clock_timestamp() AS now, coalesce(line, 0) AS line,
-              next_call_at, next_batch_at, consecutive_outages, suspect_entry_id
+              next_call_at, next_batch_at, consecutive_outages, suspect_entry_id,
+              slowdown, clock_timestamp() - slowed_at AS slowed_for
     """
 )
 
@@ -263,7 +268,77 @@ def renew(session: Session, claim: Claim, lease: timedelta) -> Renewed | None:
         row.next_batch_at,
         row.consecutive_outages,
         row.suspect_entry_id,
+        slowdown_left(row.slowdown, row.slowed_for),
     )
+
+
+def spend(
+    session: Session, claim: Claim, lane: Renewed, limits: Limits, *, items: int, is_batch: bool
+) -> None:
+    """Takes one request of `items` out of the lane's budget, as of `lane.now`."""
+    slowed = limits.slowed(lane.slowdown)
+    weight = limits.weight(items, is_batch=is_batch)
+    session.execute(
+        text(
+            "UPDATE outbox_lanes SET next_call_at = :call, next_batch_at = :batch WHERE id = :lane"
+        ),
+        {
+            "lane": claim.lane_id,
+            "call": slowed.calls.after_call(lane.next_call_at, lane.now),
+            "batch": slowed.batches.after_call(lane.next_batch_at, lane.now, weight)
+            if weight
+            else lane.next_batch_at,
+        },
+    )
+
+
+def postpone(
+    session: Session, claim: Claim, lane: Renewed, limits: Limits, *, is_batch: bool
+) -> None:
+    """A request that is in the budget already goes out only now: the next ones come after it."""
+    slowed = limits.slowed(lane.slowdown)
+    session.execute(
+        text(
+            "UPDATE outbox_lanes SET next_call_at = greatest(next_call_at, :now + :call),"
+            " next_batch_at = greatest(next_batch_at, :now + :batch) WHERE id = :lane"
+        ),
+        {
+            "lane": claim.lane_id,
+            "now": lane.now,
+            "call": slowed.calls.interval,
+            "batch": slowed.batches.interval if is_batch else timedelta(0),
+        },
+    )
+
+
+# The newest dispatches of all lanes: this comes after a refusal, and a table may be long.
+_ADMITTED = text(
+    """
+    SELECT count(*)
+    FROM (SELECT * FROM outbox_dispatches ORDER BY id DESC LIMIT 2000) AS dispatch
+    WHERE lane_id = :lane AND (path = 'batch') = :is_batch AND status = 200
+      AND sent_at > clock_timestamp() - interval '1 minute'
+    """
+)
+
+
+def slow_down(sessions: Sessions, claim: Claim, limits: Limits, *, is_batch: bool) -> None:
+    """Learns from a refusal for too many calls how many the company admits, for a while."""
+    with sessions.begin() as session:
+        lane = {"lane": claim.lane_id}
+        admitted = session.execute(_ADMITTED, {**lane, "is_batch": is_batch}).scalar_one()
+        if is_batch and limits.counts_items:
+            admitted *= limits.wave
+        pace = limits.batches if is_batch else limits.calls
+        slowdown = learned_slowdown(pace, admitted)
+        session.execute(
+            text(
+                "UPDATE outbox_lanes SET slowdown = :slowdown, slowed_at = clock_timestamp()"
+                " WHERE id = :lane AND lease_token = :token"
+            ),
+            {**lane, "token": claim.token, "slowdown": slowdown},
+        )
+    log.warning("lane slowed down", **lane, admitted=admitted, slowdown=round(slowdown, 2))
 
 
 def hand_back(sessions: Sessions, claim: Claim) -> None:

@@ -24,10 +24,13 @@ from db import Sessions
 from outbox import metrics
 from outbox.company import Answer, Company, Fault, Reading, Rejected, Sent
 from outbox.dispatches import next_dispatch
-from outbox.lanes import Claim, hand_back, lease_lane, release, renew
+from outbox.lanes import Claim, hand_back, lease_lane, postpone, release, renew, slow_down
 from outbox.settle import settle
 
 QUANTUM = 10  # dispatches a lane may send before the others get their turn
+LATE = timedelta(
+    milliseconds=400
+)  # after it was reckoned with: the pace has a little more to spare
 STOP_WAIT = timedelta(seconds=8)  # how long a stop waits for calls in hand
 
 log = structlog.get_logger()
@@ -55,6 +58,7 @@ def drain_lane(
 def _drain(
     sessions: Sessions, company: Company, claim: Claim, config: Config, stopping: threading.Event
 ) -> timedelta | None:
+    patience = min(LATE, config.lease - config.call_deadline).total_seconds()
     for _ in range(QUANTUM):
         if stopping.is_set():
             break
@@ -63,10 +67,11 @@ def _drain(
         if not isinstance(sent, Sent):
             release(sessions, claim)
             return sent.for_ if sent else None
-        while time.monotonic() - leased_at > (config.lease - config.call_deadline).total_seconds():
-            # This process was stopped for a while, and the call might outlive the lease.
+        while time.monotonic() - leased_at > patience:
+            # This process was stopped for a while: the call might outlive the lease, or come too
+            # soon before the next ones.
             leased_at = time.monotonic()
-            if not _is_still_ours(sessions, claim, config):
+            if not _is_still_ours(sessions, claim, company, config, sent):
                 log.warning("not sent: the lease was lost", dispatch=sent.id)
                 return None
         metrics.DISPATCHES.inc()
@@ -76,6 +81,8 @@ def _drain(
         reading = _read(company, sent, answer)
         if settle(sessions, claim, sent, answer, reading) is None:
             return None
+        if answer.status == 429:
+            slow_down(sessions, claim, company.limits, is_batch=sent.path == "batch")
     release(sessions, claim)
     return timedelta(0)
 
@@ -100,9 +107,15 @@ def _note_answer(sent: Sent, answer: Answer, seconds: float) -> None:
     )
 
 
-def _is_still_ours(sessions: Sessions, claim: Claim, config: Config) -> bool:
+def _is_still_ours(
+    sessions: Sessions, claim: Claim, company: Company, config: Config, sent: Sent
+) -> bool:
+    """Renews the lease, and reckons with the call from now on."""
     with sessions.begin() as session:
-        return renew(session, claim, config.lease) is not None
+        lane = renew(session, claim, config.lease)
+        if lane:
+            postpone(session, claim, lane, company.limits, is_batch=sent.path == "batch")
+    return lane is not None
 
 
 def _read(company: Company, sent: Sent, answer: Answer) -> Reading:

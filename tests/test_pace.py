@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.pace import Pace
+from outbox.pace import SLOWEST, Pace, learned_slowdown, slowdown_left
+from outbox.poller import LATE
 from outbox.retry import (
     FIRST_DELAY,
     LONGEST_DELAY,
@@ -20,6 +21,7 @@ from outbox.retry import (
     after_own_fault,
     after_throttle,
 )
+from quickbooks.delivery import LIMITS, LIMITS_BY_ITEM
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -43,6 +45,58 @@ def test_no_minute_sees_more_calls_than_the_limit(
     for first in calls:
         window = [call for call in calls if first <= call < first + MINUTE]
         assert len(window) <= per_minute + burst
+
+
+@given(
+    thinking=st.lists(st.floats(0, 3), min_size=60, max_size=200),
+    late=st.lists(st.floats(0, LATE.total_seconds()), min_size=200, max_size=200),
+    items=st.lists(st.integers(2, 30), min_size=200, max_size=200),
+)
+def test_quickbooks_limits_are_kept_however_late_a_call_goes_out(
+    thinking: list[float], late: list[float], items: list[int]
+) -> None:
+    """A call may arrive so much after it was reckoned with; then the next ones come too soon."""
+    for limits in (LIMITS, LIMITS_BY_ITEM):
+        now, next_at, arrivals = NOON, None, []
+        for seconds, delay, count in zip(thinking, late, items, strict=False):
+            weight = limits.weight(count, is_batch=True)
+            now += limits.batches.wait(next_at, now, weight)
+            arrivals.append((now + timedelta(seconds=delay), count))
+            next_at = limits.batches.after_call(next_at, now, weight)
+            now += timedelta(seconds=seconds)
+        for first, _ in arrivals:
+            window = [count for at, count in arrivals if first <= at < first + MINUTE]
+            assert len(window) <= 40
+            assert sum(window) <= (500 if limits.counts_items else 1200)
+
+
+def test_a_busy_lane_sends_at_least_95_of_100_batches_that_quickbooks_admits() -> None:
+    assert MINUTE / LIMITS.batches.interval >= 0.95 * 40
+
+
+@pytest.mark.parametrize(
+    ("admitted", "slower", "batches"),
+    [
+        (16, 2.452, 16),  # the items of a batch were counted: 480 in a minute
+        (0, SLOWEST, 10),
+        (38, 1.1, 35),  # nearly all of them were taken: somebody else called as well
+    ],
+)
+def test_a_refusal_teaches_how_many_a_company_admits(
+    admitted: int, slower: float, batches: int
+) -> None:
+    learned = learned_slowdown(LIMITS.batches, admitted)
+    assert learned == pytest.approx(slower, rel=0.01)
+    slowed = LIMITS.slowed(learned).batches
+    assert slowed.burst + int(MINUTE / slowed.interval) == batches
+
+
+@pytest.mark.parametrize(
+    ("minutes", "left"), [(0, 3), (5, 3), (10, 2), (12.5, 1.5), (15, 1), (9999, 1)]
+)
+def test_what_was_learned_is_forgotten_little_by_little(minutes: float, left: float) -> None:
+    assert slowdown_left(3, timedelta(minutes=minutes)) == left
+    assert slowdown_left(1, None) == 1
 
 
 def test_a_first_call_and_a_burst_go_at_once() -> None:

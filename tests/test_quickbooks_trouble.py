@@ -1,5 +1,6 @@
 """A simulated company that misbehaves: nothing is lost, nothing arrives twice, people are asked."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from models.outbox import Dispatch, Entry, Lane, Link
 from models.quickbooks import Connection, Tokens
 from models.sales import Invoice
 from outbox import actions
+from outbox.pace import SLOWEST
+from outbox.poller import drain_lane
 from quickbooks import facts, tokens
+from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
 from tests.support.connected import (
     RIVERA,
@@ -189,6 +193,31 @@ def test_rule_12_a_throttle_rests_the_lane_and_spends_no_attempt(firm: Firm) -> 
     assert len(firm.books("Customer")) == 1
     ids = {each["requestid"] for each in firm.simulator.journal()}
     assert len(ids) == 1, "not taken: the same dispatch again"
+
+
+def test_rule_12_a_refused_batch_slows_the_lane_to_what_the_company_admitted(firm: Firm) -> None:
+    firm.save(*[new_lead(firm.id, f"Customer {number}") for number in range(60)])
+    firm.simulator.fault(match={"path": "/batch", "nth": 2}, do={"status": 429, "retry_after": 60})
+    firm.drain()
+    firm.session.expire_all()
+    lane = firm.session.get_one(Lane, firm.connection.lane_id)
+    assert lane.pause_reason == "throttled"
+    assert lane.slowdown == SLOWEST  # one in the last minute: others call it as well
+    assert lane.slowed_at is not None
+    firm.drain_to_the_end()
+    assert {entry.attempts for entry in entries_of(firm.session)} == {0}
+    assert len(firm.books("Customer")) == 60
+
+
+def test_between_two_batches_a_record_goes_by_itself(
+    firm: Firm, sessions: Sessions, config: Config
+) -> None:
+    firm.save(*[new_lead(firm.id, f"Customer {number}") for number in range(95)])
+    company = QuickBooks(sessions, config)
+    again_in = drain_lane(sessions, company, firm.connection.lane_id, config, threading.Event())
+    sent = [call["path"].rpartition("/")[2] for call in firm.simulator.journal()]
+    assert sent[:3] == ["batch", "batch", "customer"]
+    assert again_in is not None
 
 
 @pytest.mark.parametrize("gateway", ["json", "xml"])

@@ -1,0 +1,20 @@
+"""How much slower than usual a company wants to be called, and since when it does."""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(
+        "ALTER TABLE outbox_lanes"
+        " ADD COLUMN slowdown double precision NOT NULL DEFAULT '1',"
+        " ADD COLUMN slowed_at timestamptz"
+    )
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE outbox_lanes DROP COLUMN slowdown, DROP COLUMN slowed_at")
