@@ -10,7 +10,6 @@
    here; the request is stored, and goes out after the commit.
 """
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ from outbox.company import (
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed, renew, spend
 from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
-from outbox.waves import OLD, choose_wave, due_from, links_for
+from outbox.waves import OLD, Wave, choose_wave, due_from, links_for
 
 ROUNDS = 20  # such looks in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
@@ -283,23 +282,28 @@ def _look_up(
 
 # --- 2. Compose and store -----------------------------------------------------------------------
 
+# In one statement, because a wave is stored many times a second.
 _STORE = text(
     """
-    INSERT INTO outbox_dispatches (organization_id, lane_id, request_id, method, path, query, body,
-                                   sends, sent_at)
-    VALUES (:organization, :lane, :request_id, :method, :path, :query, :body,
-            1, clock_timestamp())
-    RETURNING id
-    """
-)
-
-_STORE_ITEMS = text(
-    """
-    INSERT INTO outbox_dispatch_items (dispatch_id, position, organization_id, lane_id, entry_id,
-                                       intent)
-    SELECT :dispatch, item.position, :organization, :lane, item.entry_id, item.intent
-    FROM jsonb_to_recordset(CAST(:items AS jsonb))
-      AS item (position int, entry_id bigint, intent text)
+    WITH dispatch AS (
+        INSERT INTO outbox_dispatches (organization_id, lane_id, request_id, method, path, query,
+                                       body, sends, sent_at)
+        VALUES (:organization, :lane, :request_id, :method, :path, :query,
+                :body, 1, clock_timestamp())
+        RETURNING id
+    ), item AS (
+        INSERT INTO outbox_dispatch_items (dispatch_id, position, organization_id, lane_id,
+                                           entry_id, intent)
+        SELECT dispatch.id, item.position - 1, :organization, :lane, item.entry_id, item.intent
+        FROM dispatch, unnest(CAST(:entries AS bigint[]), CAST(:intents AS text[]))
+          WITH ORDINALITY AS item (entry_id, intent, position)
+    ), entry AS (
+        UPDATE outbox
+        SET available_at = clock_timestamp() + :after,
+            first_attempt_at = coalesce(first_attempt_at, clock_timestamp())
+        WHERE id = ANY(:entries)
+    )
+    SELECT id FROM dispatch
     """
 )
 
@@ -308,13 +312,13 @@ def _compose_and_store(
     session: Session,
     claim: Claim,
     lane: Renewed,
-    due: Sequence[Due],
+    wave: Wave,
     company: Company,
     config: Config,
 ) -> Sent | Rest | None:
+    due, links = wave.due, wave.links
     if not due:
         return None
-    links = links_for(session, claim.lane_id, due)
     settings = company.settings(session, claim.lane_id, due)
     composition = _compose(company, due, links, settings)
     settle_entries(session, claim.lane_id, composition.verdicts, {one.entry_id: one for one in due})
@@ -367,6 +371,7 @@ def _store(
     request_id = uuid.uuid4().hex  # random: a restored backup must not hand it out twice
     writes = draft.method != "GET"
     query = urlencode({**draft.query, "requestid": request_id} if writes else draft.query)
+    entries = [item.entry_id for item in draft.items]
     dispatch_id = session.execute(
         _STORE,
         {
@@ -377,23 +382,11 @@ def _store(
             "path": draft.path,
             "query": query,
             "body": draft.body,
+            "entries": entries,
+            "intents": [item.intent for item in draft.items],
+            "after": config.resend_after,
         },
     ).scalar_one()
-    rows = [
-        {"position": position, "entry_id": item.entry_id, "intent": item.intent}
-        for position, item in enumerate(draft.items)
-    ]
-    session.execute(
-        _STORE_ITEMS,
-        {
-            "dispatch": dispatch_id,
-            "organization": claim.organization_id,
-            "lane": claim.lane_id,
-            "items": json.dumps(rows),
-        },
-    )
-    entries = [item.entry_id for item in draft.items]
-    session.execute(_EXPECT_ANSWER, {"entries": entries, "after": config.resend_after})
     return Sent(
         id=dispatch_id,
         lane_id=claim.lane_id,

@@ -7,7 +7,7 @@ are set-based; rows travel as one JSON parameter each.
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -377,13 +377,15 @@ def settle_entries(
         return 0
     outcomes = _write_links(session, lane_id, outcomes, due)
     retried = [entry_id for entry_id, outcome in outcomes.items() if isinstance(outcome, Retry)]
-    history = {row.id: row for row in session.execute(_ATTEMPTS, {"entries": retried})}
+    history: dict[int, Row[Any]] = {}
+    if retried:
+        history = {row.id: row for row in session.execute(_ATTEMPTS, {"entries": retried})}
     rows = [
         _row(entry_id, outcome, history.get(entry_id)) for entry_id, outcome in outcomes.items()
     ]
     settled = session.execute(
         _SETTLE_ENTRIES,
-        {"rows": _as_json([asdict(row) for row in rows]), "trace_id": trace_id},
+        {"rows": _as_json([vars(row) for row in rows]), "trace_id": trace_id},
     )
     for entry in settled:
         if entry.state == State.SYNCED and not due[entry.id].checks:  # sent again: not a delay
@@ -539,9 +541,11 @@ def _write_links(
     ]
     if not rows:
         return dict(outcomes)
-    written = _written(session, _UPDATE_LINKS, lane_id, rows)
-    if new := [row for row in rows if Record(RecordType(row["type"]), row["id"]) not in written]:
-        written |= _written(session, _INSERT_LINKS, lane_id, new)
+    # What never arrived before has no link, and what did has one: the other way is the exception.
+    known = {record for record, (entry_id, _, _) in remotes.items() if due[entry_id].before}
+    written = _written(session, _INSERT_LINKS, lane_id, _without(rows, known))
+    written |= _written(session, _UPDATE_LINKS, lane_id, _without(rows, written))
+    written |= _written(session, _INSERT_LINKS, lane_id, _without(rows, written))
     refused = dict(outcomes)
     for record in remotes.keys() - written:
         entry_id, remote, _ = remotes[record]
@@ -551,9 +555,15 @@ def _write_links(
     return refused
 
 
+def _without(rows: Sequence[dict[str, Any]], records: set[Record]) -> list[dict[str, Any]]:
+    return [row for row in rows if Record(RecordType(row["type"]), row["id"]) not in records]
+
+
 def _written(
     session: Session, statement: Any, lane_id: int, rows: list[dict[str, Any]]
 ) -> set[Record]:
+    if not rows:
+        return set()
     result = session.execute(statement, {"lane": lane_id, "rows": _as_json(rows)})
     return {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in result}
 
@@ -562,7 +572,10 @@ def _written(
 
 
 def _as_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps([_storable(row) for row in rows], default=str)
+    written = json.dumps(rows, default=str)
+    if "\\u0000" in written or "\\ud" in written:  # a NUL, or a surrogate that may stand alone
+        return json.dumps([_storable(row) for row in rows], default=str)
+    return written
 
 
 def _storable(value: Any) -> Any:

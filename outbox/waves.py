@@ -7,12 +7,12 @@ The caller holds the lane's row lock.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
 from models.outbox import Operation
@@ -22,7 +22,9 @@ from outbox.company import Due, Fault, Record, Rejected, Remote
 from outbox.lanes import FAIL_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
 
-LOOK = 120  # entries looked at for one wave: those that must wait make room for others
+# Entries looked at for one wave: a few more than it holds, and, where many of those must wait or
+# are of another kind, many more.
+LOOKS = (40, 120)
 OLD = timedelta(minutes=10)  # past this QuickBooks may have forgotten a request id: look first
 
 # Prerequisites of an invoice that may go along with it when nobody wrote an entry for them.
@@ -60,21 +62,30 @@ _DUE = text(
 )
 
 # All unsettled entries of some records: what precedes a due entry, and what it supersedes.
+#
+# Here and below, LATERAL … OFFSET 0 goes from record to record, and + 0 and || '' keep away from
+# the indexes by lane and by state. Else the planner, whose figures are always late for a queue, may
+# read all that ever waited or arrived in the lane to find the few.
 _OF_RECORDS = text(
     """
-    SELECT entry.id, entry.aggregate_type, entry.aggregate_id, entry.state,
-           entry.taken_along_for IS NOT NULL AS was_taken_along,
-           entry.id <= :line AS is_behind_line,
-           EXISTS (SELECT FROM outbox_dispatch_items AS item
-                   WHERE item.entry_id = entry.id AND item.outcome IS NULL) AS is_out,
-           entry.state = 'pending' AND (
-               SELECT item.outcome FROM outbox_dispatch_items AS item
-               WHERE item.entry_id = entry.id ORDER BY item.dispatch_id DESC LIMIT 1
-           ) IN ('learned', 'looked_up', 'unanswered') AS is_in_dialogue
+    SELECT entry.*, coalesce(past.outcomes[1] = 'open', false) AS is_out,
+           entry.state = 'pending'
+           AND past.outcomes[1] IN ('learned', 'looked_up', 'unanswered') AS is_in_dialogue
     FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
-    JOIN outbox AS entry
-      ON entry.aggregate_type = record.type AND entry.aggregate_id = record.id
-    WHERE entry.lane_id = :lane AND entry.state IN ('pending', 'failed')
+    CROSS JOIN LATERAL (
+        SELECT entry.id, entry.aggregate_type, entry.aggregate_id, entry.state,
+               entry.taken_along_for IS NOT NULL AS was_taken_along,
+               entry.id <= :line AS is_behind_line
+        FROM outbox AS entry
+        WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
+          AND entry.lane_id + 0 = :lane AND entry.state || '' IN ('pending', 'failed')
+        OFFSET 0
+    ) AS entry
+    CROSS JOIN LATERAL (
+        SELECT array_agg(coalesce(item.outcome, 'open') ORDER BY item.dispatch_id DESC) AS outcomes
+        FROM outbox_dispatch_items AS item WHERE item.entry_id = entry.id
+        OFFSET 0
+    ) AS past
     ORDER BY entry.id
     """
 )
@@ -97,27 +108,45 @@ _SET_WAIT = text(
 )
 
 
-def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> list[Due] | None:
+@dataclass(frozen=True)
+class Wave:
+    """What may go together now, and the links of its records and of all they need."""
+
+    due: Sequence[Due] = ()
+    links: Mapping[Record, Remote] = field(default_factory=dict)
+
+
+def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> Wave | None:
     """At most `size` entries that may go now; perhaps none of those due. None: nothing is due."""
-    look = 1 if claim.takes_one else LOOK
-    rows = session.execute(
-        _DUE, {"lane": claim.lane_id, "line": lane.line, "look": look, "old": OLD}
-    ).all()
-    if not rows:
-        return None
-    if claim.takes_one and not _is_named(session, claim, lane, due_from(rows[0])):
-        return []
+    for look in (1,) if claim.takes_one else LOOKS:
+        rows = session.execute(
+            _DUE, {"lane": claim.lane_id, "line": lane.line, "look": look, "old": OLD}
+        ).all()
+        if not rows:
+            return None
+        if claim.takes_one and not _is_named(session, claim, lane, due_from(rows[0])):
+            return Wave()
+        wave = _chosen(session, claim, lane, rows, size)
+        if len(wave.due) == size or len(rows) < look:
+            break
+    return wave
+
+
+def _chosen(
+    session: Session, claim: Claim, lane: Renewed, rows: Sequence[Row[Any]], size: int
+) -> Wave:
     newest = _newest_of_each_record(session, claim, lane, rows)
-    ready = _with_all_they_need(session, claim, newest)
+    links = links_for(session, claim.lane_id, [one.due for one in newest])
+    ready = _with_all_they_need(session, claim, newest, links)
     if not ready:
-        return []
+        return Wave()
     first_kind = min((one.due.record.type for one in ready), key=lambda type_: type_.rank)
     wave = [one for one in ready if one.due.record.type == first_kind]
     together = [one for one in wave if not one.goes_alone]
     # A company that was down is probed with one entry.
     goes_alone = not together or lane.consecutive_outages
     chosen = wave[:1] if goes_alone else together[:size]
-    return _with_their_past(session, claim.lane_id, chosen)
+    return Wave(_with_their_past(session, claim.lane_id, chosen, links), links)
 
 
 def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
@@ -223,12 +252,13 @@ def _first_payments(
 
 
 def _with_all_they_need(
-    session: Session, claim: Claim, candidates: Sequence[_Candidate]
+    session: Session,
+    claim: Claim,
+    candidates: Sequence[_Candidate],
+    links: Mapping[Record, Remote],
 ) -> list[_Candidate]:
     """Those whose prerequisites are there. The others wait by name; some take them along."""
-    due = [one.due for one in candidates]
-    links = links_for(session, claim.lane_id, due)
-    earlier = _earlier_of_other_records(session, claim, due)
+    earlier = _earlier_of_other_records(session, claim, [one.due for one in candidates])
     ready: list[_Candidate] = []
     waits: dict[int, Record] = {}
     for one in candidates:
@@ -332,9 +362,12 @@ _LINKS = text(
     """
     SELECT link.*
     FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
-    JOIN outbox_links AS link
-      ON link.lane_id = :lane
-     AND link.aggregate_type = record.type AND link.aggregate_id = record.id
+    CROSS JOIN LATERAL (
+        SELECT * FROM outbox_links AS link
+        WHERE link.lane_id = :lane
+          AND link.aggregate_type = record.type AND link.aggregate_id = record.id
+        OFFSET 0
+    ) AS link
     """
 )
 
@@ -369,43 +402,71 @@ def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
     )
 
 
-_PAST = text(
+# What arrived last of each record.
+_ARRIVED = text(
     """
-    SELECT record.type, record.id, arrived.payload,
-           NOT EXISTS (SELECT FROM outbox_links AS link
-                       WHERE link.lane_id = :lane AND link.aggregate_type = record.type
-                         AND link.aggregate_id = record.id)
-           AND EXISTS (SELECT FROM outbox AS entry
-                       JOIN outbox_dispatch_items AS item ON item.entry_id = entry.id
-                       WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
-                         AND entry.lane_id = :lane AND item.outcome = 'unknown') AS may_be_there
+    SELECT record.type, record.id, arrived.payload
     FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
-    LEFT JOIN LATERAL (
+    CROSS JOIN LATERAL (
         SELECT entry.payload FROM outbox AS entry
         WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
-          AND entry.lane_id = :lane AND entry.state = 'synced' AND entry.operation = 'save'
-        ORDER BY entry.id DESC
+          AND entry.lane_id + 0 = :lane
+          AND entry.state || '' = 'synced' AND entry.operation = 'save'
+        ORDER BY entry.aggregate_type, entry.aggregate_id, entry.id DESC
         LIMIT 1
-    ) AS arrived ON true
+    ) AS arrived
+    """
+)
+
+# Records of which an earlier version may have arrived, though nobody could tell.
+_UNKNOWN = text(
+    """
+    SELECT DISTINCT record.type, record.id
+    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
+    CROSS JOIN LATERAL (
+        SELECT entry.id FROM outbox AS entry
+        WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
+          AND entry.lane_id + 0 = :lane
+        OFFSET 0
+    ) AS entry
+    CROSS JOIN LATERAL (
+        SELECT FROM outbox_dispatch_items AS item
+        WHERE item.entry_id = entry.id AND item.outcome || '' = 'unknown'
+        OFFSET 0
+    ) AS item
     """
 )
 
 
-def _with_their_past(session: Session, lane_id: int, chosen: Sequence[_Candidate]) -> list[Due]:
+def _with_their_past(
+    session: Session, lane_id: int, chosen: Sequence[_Candidate], links: Mapping[Record, Remote]
+) -> list[Due]:
     """Adds what of each record arrived last, so that an update writes only what changed here; and
-    whether an earlier version may be there though nobody could tell."""
-    records = [one.due.record for one in chosen]
-    rows = session.execute(_PAST, {"lane": lane_id, "records": _as_json(records)})
-    past = {Record(RecordType(row.type), row.id): row for row in rows}
+    to those without a link, whether an earlier version may be there all the same."""
+    linked = [one.due.record for one in chosen if one.due.record in links]
+    others = [one.due.record for one in chosen if one.due.record not in links and one.never_sent]
+    before = {_record(row): row.payload for row in _about(session, _ARRIVED, lane_id, linked)}
+    unknown = {_record(row) for row in _about(session, _UNKNOWN, lane_id, others)}
     return [
         replace(
             one.due,
-            before=past[one.due.record].payload,
-            looks_first=one.due.looks_first
-            or (one.never_sent and past[one.due.record].may_be_there),
+            before=before.get(one.due.record),
+            looks_first=one.due.looks_first or one.due.record in unknown,
         )
         for one in chosen
     ]
+
+
+def _about(
+    session: Session, statement: TextClause, lane_id: int, records: Sequence[Record]
+) -> Sequence[Row[Any]]:
+    if not records:
+        return []
+    return session.execute(statement, {"lane": lane_id, "records": _as_json(records)}).all()
+
+
+def _record(row: Row[Any]) -> Record:
+    return Record(RecordType(row.type), row.id)
 
 
 def _candidate(row: Row[Any]) -> _Candidate:
