@@ -124,7 +124,9 @@ def judge(log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: 
     customers = _by(books.get("Customer", []), lambda one: str(one.get("DisplayName", "")))
     invoices = _by(books.get("Invoice", []), lambda one: str(one.get("DocNumber", "")))
     payments = _by(books.get("Payment", []), lambda one: str(one.get("PaymentRefNum", "")))
-    needed = {id(invoice.lead) for invoice in log.invoices if _fate(log, invoice.saves[:1]) == "on"}
+    # One that was voided may never have gone, and then it took nobody along.
+    sure = [one for one in log.invoices if not one.voided and _fate(log, one.saves[:1]) == "on"]
+    needed = {id(invoice.lead) for invoice in sure}
     may_be_needed = {id(invoice.lead) for invoice in log.invoices}
     for lead in log.leads:
         fate = "on" if id(lead) in needed else _fate(log, lead.saves)
