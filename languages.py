@@ -57,6 +57,10 @@ class Reader:
     language: str = ENGLISH
     say: Translate = str
 
+    def ngettext(self, one: str, many: str, num: int) -> str:
+        """The words that fit the number."""
+        return words_of(self.language).ngettext(one, many, num)
+
     def money(self, text: str) -> str:
         """An amount of dollars, however it was written down; anything else stays as it is."""
         try:

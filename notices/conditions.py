@@ -100,7 +100,7 @@ def _seen(session: Session, config: Config) -> Iterator[Seen]:
         if row.left is not None and not row.stopped and row.left < timedelta(max(DAYS_BEFORE_END)):
             days = next(days for days in DAYS_BEFORE_END if row.left < timedelta(days))
             subject = f"connection {row.id}, {row.hard_expires_at:%Y-%m-%d}, {days} days"
-            ends = {"days": days, "ends_on": f"{row.hard_expires_at:%B} {row.hard_expires_at.day}"}
+            ends = {"days": days, "ends_on": f"{row.hard_expires_at:%Y-%m-%d}"}
             yield Seen(Kind.ENDING, subject, row.organization_id, name | ends)
     trouble = session.execute(_OPERATORS).one()
     if trouble.down is not None and trouble.down > DOWN_FOR_OPERATORS:

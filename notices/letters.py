@@ -4,6 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config import Config
+from languages import ENGLISH, N_, Reader, reader_of
 from models.accounts import Organization, Role, User
 from models.base import Json
 from models.notices import Notice
@@ -12,74 +13,114 @@ from notices.mail import Letter
 from quickbooks.faults import explain
 
 REASONS = {
-    "plan_lapsed": "The company's QuickBooks plan has lapsed.",
-    "access_lost": "The QuickBooks user who connected it may have lost access.",
-    "keys_lost": "We can no longer use the access that you gave us; that is our fault.",
+    "plan_lapsed": N_("The company's QuickBooks plan has lapsed."),
+    "access_lost": N_("The QuickBooks user who connected it may have lost access."),
+    "keys_lost": N_("We can no longer use the access that you gave us; that is our fault."),
 }
-REMOVED = "Access was removed in QuickBooks or has run out."
+REMOVED = N_("Access was removed in QuickBooks or has run out.")
 
 
 def letter_of(session: Session, config: Config, notice: Notice) -> Letter | None:
     """The letter, or None when there is nobody to write to (any more)."""
     kind = Kind(notice.kind)
     if kind in FOR_OPERATORS:
-        to = list(config.operators)
+        readers = dict.fromkeys(config.operators, ENGLISH)
     else:
-        to = _owners(session, notice.organization_id)
-    if not to:
+        readers = _owners(session, notice.organization_id)
+    if not readers:
         return None
-    subject, body = _words(kind, notice.about, config.base_url.rstrip("/"))
-    return Letter(to, subject, body + "\n\n— DunaHub\n", f"notice-{notice.id}")
+    settings = f"{config.base_url.rstrip('/')}/settings/quickbooks"
+    # One letter to all of them, so that it is sent once or not at all: in each of their languages.
+    told = [
+        _words(kind, notice.about, settings, reader_of(language))
+        for language in dict.fromkeys(readers.values())
+    ]
+    body = "\n\n———\n\n".join(body for _subject, body in told)
+    return Letter(list(readers), told[0][0], body + "\n\n— DunaHub\n", f"notice-{notice.id}")
 
 
-def _owners(session: Session, organization_id: int | None) -> list[str]:
-    """Of a firm that sees QuickBooks: in region BR there is no such thing, in e-mails neither."""
+def _owners(session: Session, organization_id: int | None) -> dict[str, str]:
+    """Addresses and languages of who owns a firm that sees QuickBooks.
+
+    In region BR there is no such thing, in e-mails neither.
+    """
     organization = session.get(Organization, organization_id) if organization_id else None
     if organization is None or not organization.has_quickbooks:
-        return []
-    owners = select(User.email).where(
+        return {}
+    owners = select(User.email, User.language).where(
         User.organization_id == organization.id, User.role == Role.OWNER
     )
-    return list(session.scalars(owners.order_by(User.id)))
+    return dict(session.execute(owners.order_by(User.id)).all())
 
 
-def _words(kind: Kind, about: Json, base_url: str) -> tuple[str, str]:
-    settings = f"{base_url}/settings/quickbooks"
-    company = about.get("company", "your company")
+def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str, str]:
+    """Subject and text. What operators read stays English, like the runbook they turn to."""
+    names = {
+        "company": about.get("company") or reader.say(N_("your company")),
+        "settings": settings,
+    }
+
+    def say(*sentences: str, **values: str) -> str:
+        return "\n\n".join(reader.say(one).format(**names, **values) for one in sentences)
+
     match kind:
         case Kind.STOPPED if about.get("reason") == "plan_lapsed":
             return (
-                f"QuickBooks is on hold: {company}",
-                f"{REASONS['plan_lapsed']}\n\nWhat you save in DunaHub is kept and will be sent"
-                f" once {company} has a plan again. Nothing is lost. We try again every few"
-                f" hours.\n\nHow it stands: {settings}",
+                say(N_("QuickBooks is on hold: {company}")),
+                say(
+                    REASONS["plan_lapsed"],
+                    N_(
+                        "What you save in DunaHub is kept and will be sent once {company} has a"
+                        " plan again. Nothing is lost. We try again every few hours."
+                    ),
+                    HOW_IT_STANDS,
+                ),
             )
         case Kind.STOPPED:
+            reason = reader.say(REASONS.get(about.get("reason", ""), REMOVED))
             return (
-                f"Reconnect QuickBooks: {company}",
-                f"QuickBooks stopped accepting our access to {company}."
-                f" {REASONS.get(about.get('reason', ''), REMOVED)}\n\nWhat you save in DunaHub is"
-                f" kept, and will be sent after you reconnect. Nothing is lost.\n\nReconnect:"
-                f" {settings}",
+                say(N_("Reconnect QuickBooks: {company}")),
+                say(
+                    N_("QuickBooks stopped accepting our access to {company}. {reason}"),
+                    N_(
+                        "What you save in DunaHub is kept, and will be sent after you reconnect."
+                        " Nothing is lost."
+                    ),
+                    RECONNECT,
+                    reason=reason,
+                ),
             )
         case Kind.DOWN:
             return (
-                f"QuickBooks has not answered for a day: {company}",
-                "QuickBooks has not answered us for a day. What you save in DunaHub waits, and will"
-                f" be sent to {company} by itself. You don't have to do anything.\n\nHow it stands:"
-                f" {settings}",
+                say(N_("QuickBooks has not answered for a day: {company}")),
+                say(
+                    N_(
+                        "QuickBooks has not answered us for a day. What you save in DunaHub waits,"
+                        " and will be sent to {company} by itself. You don't have to do anything."
+                    ),
+                    HOW_IT_STANDS,
+                ),
             )
         case Kind.ENDING:
-            days = about["days"]
-            when = "tomorrow" if days == 1 else f"within {days} days"
+            days = str(about["days"])
             return (
-                f"Your QuickBooks sign-in ends {when}: {company}",
-                f"Intuit ends every sign-in after some years. Yours to {company} ends on"
-                f" {about['ends_on']}. Reconnect before that day and nothing stops.\n\nReconnect:"
-                f" {settings}",
+                say(
+                    N_("Your QuickBooks sign-in ends tomorrow: {company}")
+                    if days == "1"
+                    else N_("Your QuickBooks sign-in ends within {days} days: {company}"),
+                    days=days,
+                ),
+                say(
+                    N_(
+                        "Intuit ends every sign-in after some years. Yours to {company} ends on"
+                        " {day}. Reconnect before that day and nothing stops."
+                    ),
+                    RECONNECT,
+                    day=reader.day(about["ends_on"]),
+                ),
             )
         case Kind.ATTENTION:
-            return _attention(about["causes"], settings)
+            return _attention(about["causes"], reader, say(N_("See them: {settings}")))
         case Kind.DOWN_LONG:
             return (
                 "QuickBooks has been down for three days",
@@ -109,16 +150,31 @@ def _words(kind: Kind, about: Json, base_url: str) -> tuple[str, str]:
             )
 
 
-def _attention(causes: dict[str, int], settings: str) -> tuple[str, str]:
+HOW_IT_STANDS = N_("How it stands: {settings}")
+RECONNECT = N_("Reconnect: {settings}")
+
+
+def _attention(causes: dict[str, int], reader: Reader, see_them: str) -> tuple[str, str]:
     total = sum(causes.values())
-    records = "1 record needs" if total == 1 else f"{total} records need"
     lines = [
-        f"  {explain(code, {}).title}: {count}"
+        f"  {explain(code, {}, reader=reader).title}: {count}"
         for code, count in sorted(causes.items(), key=lambda cause: -cause[1])
     ]
-    return (
-        f"{records} your attention before QuickBooks takes them",
-        f"{records} a decision of yours:\n\n" + "\n".join(lines) + "\n\nEverything else is sent"
-        " as usual. Each record's page says what is wrong and has the button.\n\n"
-        f"See them: {settings}",
+    subject = reader.ngettext(
+        "{count} record needs your attention before QuickBooks takes it",
+        "{count} records need your attention before QuickBooks takes them",
+        total,
     )
+    opening = reader.ngettext(
+        "{count} record needs a decision of yours:",
+        "{count} records need a decision of yours:",
+        total,
+    )
+    rest = reader.say(
+        N_(
+            "Everything else is sent as usual. Each record's page says what is wrong and has the"
+            " button."
+        )
+    )
+    parts = [opening.format(count=total), "\n".join(lines), rest, see_them]
+    return subject.format(count=total), "\n\n".join(parts)

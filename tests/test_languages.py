@@ -9,11 +9,16 @@ from babel.messages.catalog import Message
 from flask import Flask
 from sqlalchemy.orm import Session
 
+from config import Config
 from development.words import forms_of, marked, read, updated, written
 from languages import PORTUGUESE, source_of
 from models.accounts import User
+from models.base import Json
+from models.notices import Notice
 from models.sales import Product
-from tests.support.firm import new_firm
+from notices.letters import letter_of
+from notices.mail import Letter
+from tests.support.firm import new_firm, new_invoice, new_lead
 from tests.support.visitor import Visitor, new_person
 
 PORTUGUESE_FILE = source_of(PORTUGUESE)
@@ -235,3 +240,64 @@ def test_the_currency_is_the_organizations_and_its_look_the_readers(
     session.commit()
     ana = choose(Visitor(app).sign_in("ana@rivera.example"), language)
     assert said in ana.open("/products").text
+
+
+# --- Letters --------------------------------------------------------------------------------------
+
+
+def letter_about(session: Session, config: Config, kind: str, about: Json) -> Letter:
+    notice = Notice(kind=kind, subject="-", organization_id=1, about=about)
+    letter = letter_of(session, config, notice)
+    assert letter
+    return letter
+
+
+@pytest.mark.parametrize(
+    ("kind", "about", "said"),
+    [
+        ("stopped", {}, "Reconecte o QuickBooks: Rivera"),
+        ("stopped", {"reason": "plan_lapsed"}, "O QuickBooks está em espera: Rivera"),
+        ("down", {}, "O QuickBooks não responde há um dia: Rivera"),
+        ("ending", {"days": 7, "ends_on": "2026-11-29"}, "29 de nov. de 2026"),
+        ("ending", {"days": 1, "ends_on": "November 29"}, "vence amanhã: Rivera"),
+        ("attention", {"causes": {"6240": 2}}, "Nome já usado no QuickBooks: 2"),
+    ],
+)
+def test_a_letter_is_in_the_language_of_its_reader(
+    session: Session, config: Config, kind: str, about: Json, said: str
+) -> None:
+    new_person(session, new_firm(session), "ana@rivera.example").language = PORTUGUESE
+    session.commit()
+    letter = letter_about(session, config, kind, {"company": "Rivera", **about})
+    assert said in f"{letter.subject}\n{letter.body}"
+    assert "your" not in f"{letter.subject}\n{letter.body}".lower()
+    assert f"{config.base_url}/settings/quickbooks" in letter.body
+
+
+def test_owners_of_two_languages_get_one_letter_in_both(session: Session, config: Config) -> None:
+    firm = new_firm(session)
+    new_person(session, firm, "ana@rivera.example").language = PORTUGUESE
+    new_person(session, firm, "tom@rivera.example")
+    session.commit()
+    letter = letter_about(session, config, "stopped", {"company": "Rivera"})
+    assert letter.to == ["ana@rivera.example", "tom@rivera.example"]
+    assert letter.subject == "Reconecte o QuickBooks: Rivera"
+    assert "Nada se perde." in letter.body
+    assert "Nothing is lost." in letter.body
+
+
+def test_an_invoice_is_printed_in_the_language_of_who_gets_it(app: Flask, session: Session) -> None:
+    firm = new_firm(session)
+    new_person(session, firm, "ana@rivera.example")
+    invoice = new_invoice(firm, new_lead(firm))
+    session.add(invoice)
+    session.commit()
+    ana = Visitor(app).sign_in("ana@rivera.example").open(f"/invoices/{invoice.id}/print")
+    link = ana.page.select_one("main a[lang=pt-BR]")
+    assert link
+    ana.open(str(link["href"]))
+    assert tag(ana) == "pt-BR"
+    assert "Emissão: 18 de nov. de 2026" in ana.text
+    assert "A pagar US$ 100,00" in ana.text
+    assert tag(ana.open("/invoices")) == "en"  # the person still reads their own
+    assert tag(ana.open(f"/invoices/{invoice.id}/print?language=de")) == "en"

@@ -14,9 +14,13 @@ log = logging.getLogger(__name__)
 PAGES = {400, 403, 404, 405, 413, 429, 500}
 
 
+# In both languages: who reads it, and what they chose, only the database could say.
 PLAIN = """<!doctype html><html lang="en"><title>Something went wrong · DunaHub</title>
 <h1>Something went wrong here</h1><p>What you just did was probably not saved. Try again in a
 minute.</p><p>If you write to us about this, name the reference <strong>{reference}</strong>.</p>
+<div lang="pt-BR"><h2>Algo deu errado aqui</h2><p>O que você acabou de fazer provavelmente não foi
+salvo. Tente de novo em um minuto.</p><p>Se nos escrever sobre isto, informe a referência
+<strong>{reference}</strong>.</p></div>
 """
 
 

@@ -15,7 +15,7 @@ from languages import N_
 from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
 from views.access import firm, firms_only, note, own, session
 from views.forms import DayField, area, line, tax_rate_field
-from views.languages import _
+from views.languages import _, speaking
 from views.lines import LinesForm
 from views.numbers import next_invoice_number
 from views.origins import Origin, asked_origin, choose_lead, required_origin
@@ -134,7 +134,10 @@ def show(invoice_id: int) -> ResponseReturnValue:
 
 @invoices.get("/<key:invoice_id>/print")
 def show_print(invoice_id: int) -> ResponseReturnValue:
-    return render_template("invoices/print.html", invoice=own(Invoice, invoice_id))
+    """For the firm's customer, who may read another language than the person who prints it."""
+    invoice = own(Invoice, invoice_id)
+    with speaking(asked("language")):
+        return render_template("invoices/print.html", invoice=invoice)
 
 
 @invoices.get("/<key:invoice_id>/edit")

@@ -3,12 +3,14 @@
 Region is another matter: who may see QuickBooks does not depend on the words they read.
 """
 
+from contextlib import AbstractContextManager
+
 from babel.support import NullTranslations
 from flask import Blueprint, Flask, abort, redirect, request, url_for
 from flask import session as cookie
 from flask.ctx import has_request_context
 from flask.typing import ResponseReturnValue
-from flask_babel import Babel, Domain, get_locale, refresh
+from flask_babel import Babel, Domain, force_locale, get_locale, refresh
 from flask_babel import gettext as babel_gettext
 from flask_babel import ngettext as babel_ngettext
 from flask_login import current_user
@@ -49,6 +51,11 @@ def ngettext(one: str, many: str, num: int, /, **values: object) -> str:
 def language() -> str:
     """The language of what is being said right now; English outside of requests."""
     return str(get_locale() or ENGLISH)
+
+
+def speaking(wanted: str) -> AbstractContextManager[None]:
+    """Says everything within in this language, where it is one of ours."""
+    return force_locale(wanted if wanted in LANGUAGES else language())  # type: ignore[no-any-return]
 
 
 def reader() -> Reader:
