@@ -131,6 +131,20 @@ class Product(Base):
     created_at: Mapped[CreatedAt]
 
 
+class Line:
+    """What a line of a job, a proposal and an invoice has alike."""
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    position: Mapped[int]
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    description: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
+    unit_price: Mapped[Decimal] = mapped_column(PRICE)
+    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
+    amount: Mapped[Decimal] = mapped_column(MONEY, Computed("round(quantity * unit_price, 2)"))
+
+
 class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
@@ -155,19 +169,10 @@ class Job(Base):
     )
 
 
-class JobLine(Base):
+class JobLine(Line, Base):
     __tablename__ = "job_lines"
 
-    id: Mapped[Key]
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
-    position: Mapped[int]
-    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
-    description: Mapped[str]
-    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
-    unit_price: Mapped[Decimal] = mapped_column(PRICE)
-    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
-    amount: Mapped[Decimal] = mapped_column(MONEY, Computed("round(quantity * unit_price, 2)"))
 
 
 class Proposal(Base):
@@ -195,19 +200,10 @@ class Proposal(Base):
     )
 
 
-class ProposalLine(Base):
+class ProposalLine(Line, Base):
     __tablename__ = "proposal_lines"
 
-    id: Mapped[Key]
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     proposal_id: Mapped[int] = mapped_column(ForeignKey("proposals.id"), index=True)
-    position: Mapped[int]
-    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
-    description: Mapped[str]
-    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
-    unit_price: Mapped[Decimal] = mapped_column(PRICE)
-    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
-    amount: Mapped[Decimal] = mapped_column(MONEY, Computed("round(quantity * unit_price, 2)"))
 
 
 class Invoice(Base):
@@ -269,19 +265,10 @@ class Invoice(Base):
         return InvoiceStatus.PARTLY_PAID if self.paid_amount else InvoiceStatus.OPEN
 
 
-class InvoiceLine(Base):
+class InvoiceLine(Line, Base):
     __tablename__ = "invoice_lines"
 
-    id: Mapped[Key]
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
-    position: Mapped[int]
-    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
-    description: Mapped[str]
-    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
-    unit_price: Mapped[Decimal] = mapped_column(PRICE)
-    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
-    amount: Mapped[Decimal] = mapped_column(MONEY, Computed("round(quantity * unit_price, 2)"))
 
     invoice: Mapped[Invoice] = relationship(back_populates="lines")
     product: Mapped[Product | None] = relationship()
