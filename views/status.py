@@ -66,7 +66,7 @@ PAUSES = {
     "throttled": N_("QuickBooks is busy."),
     "outage": N_("QuickBooks can't be reached right now."),
 }
-UNREAD = "We first read which customers QuickBooks has, so that none is made twice."
+UNREAD = N_("We first read which customers QuickBooks has, so that none is made twice.")
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
 def _why_not_yet(it: Situation) -> str | None:
     """As long as the company's customers are not known, nobody can tell who is new there."""
     is_new = it.entry.aggregate_type == RecordType.LEAD and it.link is None
-    return UNREAD if is_new and it.connection and not it.connection.customers_read_at else None
+    is_unread = it.connection is not None and it.connection.customers_read_at is None
+    return _(UNREAD) if is_new and is_unread else None
 
 
 def _belongs(connection: Connection | None) -> str:
