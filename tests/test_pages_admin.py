@@ -11,6 +11,7 @@ from models.accounts import AuditEvent, Role
 from models.outbox import Entry
 from tests.support.firm import new_firm_with_lane, new_invoice, new_lead
 from tests.support.visitor import Visitor, new_person
+from views.admin import NAMES_AMONG
 
 ADMIN = "admin@dunahub.example"
 
@@ -86,6 +87,32 @@ def test_rows_are_filtered(
     rows = " ".join(row.get_text(" ") for row in admin.page.select("tbody tr"))
     titles = {"Green": "Customer Green", "Maple": "Customer Maple", "Invoice": "Invoice 1001"}
     assert {name for name, title in titles.items() if title in rows} == shown
+
+
+def test_a_name_of_long_ago_is_found_while_open_or_in_its_organization(
+    admin: Visitor, session: Session, firms: tuple[int, int]
+) -> None:
+    session.execute(
+        text(
+            "UPDATE outbox SET state = 'synced', settled_at = now()"
+            " WHERE payload ->> 'title' = 'Maple Dental'"
+        )
+    )
+    session.execute(
+        text(
+            "INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id, operation,"
+            " payload, state, settled_at) SELECT entry.organization_id, entry.lane_id, 'lead',"
+            """ number, 'save', '{"title": "Later"}', 'synced', now()"""
+            " FROM generate_series(1001, 1000 + :many) AS number,"
+            " (SELECT * FROM outbox LIMIT 1) AS entry"
+        ),
+        {"many": NAMES_AMONG},
+    )
+    session.commit()
+    assert "Customer Green Lawn Co" in admin.open("/admin/outbox?state=&q=green").text
+    assert "choose an organization" in admin.open("/admin/outbox?state=&q=maple").text
+    of_oak = admin.open(f"/admin/outbox?state=&organization={firms[1]}&q=maple").text
+    assert "Customer Maple Dental" in of_oak
 
 
 def test_requeue_of_many_asks_for_a_reason_and_its_audit_is_visible_to_the_owner(
