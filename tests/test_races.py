@@ -18,7 +18,7 @@ from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection
 from models.sales import Lead
-from outbox import lanes
+from outbox import lanes, waves
 from outbox.poller import _DUE_LANES, drain_lane, due_lanes
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
@@ -302,6 +302,26 @@ def test_finding_work_reads_nothing_of_what_stands_behind_a_held_lane(session: S
         for one in of_outbox
     ]
     assert sum(rows) < 20
+
+
+@pytest.mark.parametrize("state", ["pending", "synced"])
+def test_choosing_a_wave_reads_of_its_records_only(session: Session, state: str) -> None:
+    """Whatever the planner believes: a queue's figures are always late."""
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    fill(session, lane, firm, 5_000)
+    settled = "NULL" if state == "pending" else "now()"
+    session.execute(text(f"UPDATE outbox SET state = '{state}', settled_at = {settled}"))
+    session.commit()
+    asked = {"lane": lane, "line": 0, "records": '[{"type": "lead", "id": 1}]'}
+    for statement in (waves._OF_RECORDS, waves._LINKS, waves._ARRIVED, waves._UNKNOWN):
+        explained = session.execute(
+            text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement.text), asked
+        ).scalar_one()
+        for node in plan_nodes(explained[0]["Plan"]):
+            read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            assert read * node["Actual Loops"] < 5, node
 
 
 @pytest.mark.full
