@@ -285,7 +285,7 @@ def _capturing(type_: RecordType, condition: str) -> TextClause:
               ON lane.organization_id = snapshot.organization_id
              AND lane.state IN ('open', 'held')
             WHERE (SELECT organization.region FROM organizations AS organization
-                   WHERE organization.id = lane.organization_id) = 'US'
+                   WHERE organization.id = snapshot.organization_id) = 'US'
               AND {condition}
             ORDER BY snapshot.id
             FOR KEY SHARE OF lane
