@@ -48,6 +48,7 @@ _WAKES = "outbox.lanes_to_wake"  # lanes that got entries in this transaction
 _OWN = "outbox.entries_of_this_transaction"  # record → entry number
 _NEW = "outbox.new_entries"  # their numbers, told in the log once they are committed
 _SUMMED = "outbox.invoices_summed_by_this_flush"
+_DIRTY = "outbox.items_this_flush_changes"
 ALLOWED = "outbox.flush_is_captured"  # on the connection, while a captured flush runs
 
 
@@ -61,6 +62,8 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
     def prepare(session: Session, _flush: UOWTransaction, _instances: object) -> None:
         _refuse_deletes(session)
         lock_invoices_of_changed_parts(session)
+        # A value computed by the database (`func.now()`) leaves no history behind the flush.
+        session.info[_DIRTY] = {item for item in session.dirty if synced_fields_changed(item)}
         session.connection().info[ALLOWED] = True
 
     @event.listens_for(sessions, "after_flush")
@@ -132,8 +135,9 @@ def _compute_sums(session: Session) -> None:
 def _changed_records(session: Session) -> dict[RecordType, list[int]]:
     """Records whose synced fields this flush wrote, kind by kind in the order they must arrive."""
     changed: dict[RecordType, set[int]] = {}
+    dirty: set[object] = session.info.pop(_DIRTY)
     for item in [*session.new, *session.dirty, *session.deleted]:
-        if item not in session.deleted and not synced_fields_changed(item):
+        if not (item in dirty or item in session.deleted or synced_fields_changed(item)):
             continue
         match item:
             case Lead():

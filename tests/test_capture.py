@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, func, insert, text, update
 from sqlalchemy.orm import Session
 
 from db import Sessions, make_sessions
@@ -83,6 +83,20 @@ def test_rule_2_every_way_around_capture_raises(sessions: Sessions) -> None:
         session.delete(lead)
         with pytest.raises(WriteWithoutCapture, match="never"):
             session.commit()
+
+
+def test_rule_2_a_value_that_the_database_computes_is_a_change_too(sessions: Sessions) -> None:
+    with sessions() as session:
+        firm, _ = new_firm_with_lane(session)
+        lead = new_lead(firm, name="Green Lawn Co")
+        invoice = new_invoice(firm, lead)
+        session.add_all([lead, invoice])
+        session.commit()
+        lead.name = func.upper(lead.name)
+        invoice.voided_at = func.now()
+        session.commit()
+        made = [(entry.aggregate_type, entry.operation) for entry in entries_of(session)]
+        assert made[2:] == [("lead", "save"), ("invoice", "void")]
 
 
 def test_rule_2_a_session_without_capture_refuses_to_write(sessions: Sessions) -> None:
