@@ -1,50 +1,87 @@
-"""Takes the pictures of the README: python -m development.pictures"""
+"""Takes pictures of the running app.
 
-import tempfile
+python -m development.pictures                 those of the README, into docs/pictures
+python -m development.pictures --all FOLDER    every page in every state, wide and narrow,
+                                               light and dark; --only TEXT for some of them
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from development import demo
-from development.browser import Browser
-from development.chromium import running_chromium
-from development.stack import ROOT, Stack, free_port, running_stack
-from models.passwords import DEMO_PASSWORD
+from playwright.sync_api import Page, ViewportSize
 
-FOLDER = ROOT / "docs" / "pictures"
-WIDTH, HEIGHT = 1120, 800
+from development.chromium import running_chromium
+from development.database import migrate
+from development.postgres import throwaway_postgres
+from development.scenes import NARROW, SCENES, WIDE, Stage, Theme
+from development.showcase import running_showcase
+from development.stack import ROOT
+from simulator.testing import running_simulator
+
+README = ROOT / "docs" / "pictures"
+SHOWN = {"quickbooks": "settings", "invoice-waits": "invoice", "admin-outbox": "admin"}
+SIZE: ViewportSize = {"width": 1120, "height": 800}
+A_GOOD_MONTH = 90  # invoices
+THEMES: tuple[Theme, ...] = ("light", "dark")
 
 
 def main() -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="dunahub-pictures-") as folder,
-        running_stack(Path(folder), free_port(), free_port(), demo.environ()) as stack,
-    ):
-        _fill(stack)
-        _take(stack)
+    parser = argparse.ArgumentParser(prog="development.pictures", description=__doc__)
+    parser.add_argument("--all", type=Path, metavar="FOLDER")
+    parser.add_argument("--only", default="", metavar="TEXT")
+    asked = parser.parse_args()
+    logging.disable(logging.WARNING)  # what the app tells of each request is not for here
+    with _stage(A_GOOD_MONTH) as stage:
+        if asked.all:
+            _take_all(stage, asked.all, asked.only)
+        else:
+            _take_those_of_the_readme(stage)
 
 
-def _fill(stack: Stack) -> None:
-    """The demo's records, and two leads with one name: the second needs attention."""
-    demo.go_through(stack, say=lambda _line: None)
-    browser = Browser(stack.url)
-    demo.sign_in(browser, "ana@rivera.example")
-    for email in ("office@greenlawn.example", "billing@greenlawn.example"):
-        browser.open("/leads/new")
-        browser.submit({"name": "Green Lawn Co", "email": email})
-    browser.close()
+@contextmanager
+def _stage(invoices: int) -> Iterator[Stage]:
+    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http on loopback
+    with throwaway_postgres() as server, running_simulator() as simulator:
+        migrate(server.url())
+        with (
+            running_showcase(server.url(), simulator, invoices=invoices) as showcase,
+            running_chromium() as chromium,
+        ):
+            yield Stage(chromium, showcase)
 
 
-def _take(stack: Stack) -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with running_chromium() as chromium:
-        page = chromium.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        page.goto(f"{stack.url}/sign-in")
-        page.get_by_label("E-mail").fill("ana@rivera.example")
-        page.get_by_label("Password").fill(DEMO_PASSWORD)
-        page.keyboard.press("Enter")
-        page.wait_for_url(lambda url: "sign-in" not in url)
-        page.goto(f"{stack.url}/settings/quickbooks")
-        page.get_by_text("Needs attention").or_(page.get_by_text("Need attention")).first.wait_for()
-        page.screenshot(path=FOLDER / "settings.png", full_page=True)
+def _take_those_of_the_readme(stage: Stage) -> None:
+    README.mkdir(parents=True, exist_ok=True)
+    for scene in SCENES:
+        if name := SHOWN.get(scene.name):
+            for theme in THEMES:
+                with stage.page_for(scene.who, SIZE, theme) as page:
+                    stage.play(page, scene)
+                    _take(page, README / f"{name}-{theme}.png", full_page=False)
+
+
+def _take_all(stage: Stage, folder: Path, only: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for scene in SCENES:
+        if only not in scene.name:
+            continue
+        for width, viewport in (("wide", WIDE), ("narrow", NARROW)):
+            with stage.page_for(scene.who, viewport) as page:
+                stage.play(page, scene)
+                for theme in THEMES:
+                    page.emulate_media(color_scheme=theme)
+                    _take(page, folder / f"{scene.name}-{width}-{theme}.png", full_page=True)
+        sys.stdout.write(f"{scene.name}\n")
+        sys.stdout.flush()
+
+
+def _take(page: Page, path: Path, *, full_page: bool) -> None:
+    page.screenshot(path=path, full_page=full_page, animations="disabled")
 
 
 if __name__ == "__main__":

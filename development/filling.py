@@ -1,0 +1,618 @@
+"""Fills the showcase: firms and records in every state, made as people and QuickBooks make them.
+
+Records are written with capture attached and delivered by the real delivery to the simulator. Only
+time is set back, so that the month has a past, and a call is left under way.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import Invitation, Organization, Role, User
+from models.outbox import Dispatch, DispatchItem, Entry, Lane
+from models.passwords import CHEAP, DEMO_PASSWORD, hash_password
+from models.quickbooks import Connection, Tokens
+from models.sales import (
+    Invoice,
+    InvoiceLine,
+    Job,
+    JobLine,
+    JobStatus,
+    Lead,
+    Payment,
+    Product,
+    Proposal,
+    ProposalLine,
+    ProposalStatus,
+    RecordType,
+)
+from outbox import actions, lanes
+from outbox.poller import drain_lane, due_lanes
+from quickbooks import connections
+from quickbooks.connections import Connected, Purpose
+from quickbooks.delivery import QuickBooks
+from simulator.testing import ApiClient, SimulatorHandle
+from views.people import digest
+
+PAST = timedelta(days=29)  # over which what was sent is spread
+A_YEAR = timedelta(days=365)
+CUSTOMERS = (
+    """
+Maria Santos, Lakeview Dental, Tom Okafor, Sunrise Bakery, Priya Raman, Alder Street School,
+Jonas Weber, Blue Door Cafe, Helen Cho, Northside Gym, Omar Haddad, Fern & Stone Florists,
+Grace Lindqvist, The Corner Bookshop
+""".strip()
+    .replace("\n", " ")
+    .split(", ")
+)
+WORK = (("Water heater, 50 gal", "1"), ("Labor", "2.5"), ("Filter cartridge", "4"))
+
+OTHERS = {  # beside those of the seed: a firm for each thing that the settings page may say
+    "Nova Painting": ("nina@nova.example", "Nina Novak"),
+    "Hill Electric": ("hugo@hill.example", "Hugo Hill"),
+    "Delta Gardens": ("dora@delta.example", "Dora Delgado"),
+    "Bay Roofing": ("bea@bay.example", "Bea Byrne"),
+    "Pine Fencing": ("pia@pine.example", "Pia Pine"),
+    "Cedar Cleaning": ("ceda@cedar.example", "Ceda Ruiz"),
+    "Echo Pools": ("eva@echo.example", "Eva Ekström"),
+    "Fox Heating": ("finn@fox.example", "Finn Fox"),
+}
+
+
+def fill(
+    sessions: Sessions, config: Config, simulator: SimulatorHandle, *, invoices: int
+) -> dict[str, str]:
+    """The keys of what there is to see, by name."""
+    with sessions() as session:
+        _add_others(session)
+        _add_paula(session)
+
+    @contextmanager
+    def desk(email: str) -> Iterator[Desk]:
+        with sessions() as session:
+            owner = session.scalars(select(User).where(User.email == email)).one()
+            yield Desk(sessions, config, simulator, session, owner)
+
+    keys: dict[str, str] = {}
+    with desk("ana@rivera.example") as rivera:
+        keys |= _fill_rivera(rivera, invoices)
+    with desk("hugo@hill.example") as hill:
+        hill.connect()
+    with desk("dora@delta.example") as delta:
+        _expire(delta)
+    with desk("bea@bay.example") as bay:
+        keys |= {f"bay_{name}": key for name, key in _disconnect(bay).items()}
+    with desk("pia@pine.example") as pine:
+        keys |= {f"pine_{name}": key for name, key in _disconnect(pine).items()}
+        pine.connect(pine.realm)
+    with desk("ceda@cedar.example") as cedar:
+        _hold(cedar)
+    with desk("eva@echo.example") as echo:
+        _pause(echo)
+    with desk("finn@fox.example") as fox:
+        _end_soon(fox)
+    return keys
+
+
+def _add_others(session: Session) -> None:
+    password_hash = hash_password(DEMO_PASSWORD, CHEAP)
+    for name, (email, person) in OTHERS.items():
+        firm = Organization(name=name, region="US", time_zone="America/New_York")
+        session.add(firm)
+        session.flush()
+        session.add(
+            User(
+                organization_id=firm.id,
+                email=email,
+                name=person,
+                role=Role.OWNER,
+                password_hash=password_hash,
+            )
+        )
+    session.commit()
+
+
+def _add_paula(session: Session) -> None:
+    """Another owner at the firm where everything happens, who reads Portuguese."""
+    ana = session.scalars(select(User).where(User.email == "ana@rivera.example")).one()
+    session.add(
+        User(
+            organization_id=ana.organization_id,
+            email="paula@rivera.example",
+            name="Paula Prado",
+            role=Role.OWNER,
+            password_hash=hash_password(DEMO_PASSWORD, CHEAP),
+            language="pt_BR",
+        )
+    )
+    session.commit()
+
+
+@dataclass
+class Desk:
+    """Where a firm's owner sits: writes records, connects; and the poller drains when asked to."""
+
+    sessions: Sessions
+    config: Config
+    simulator: SimulatorHandle
+    session: Session
+    owner: User
+    realm: str = ""
+
+    @property
+    def firm(self) -> Organization:
+        assert self.owner.organization
+        return self.owner.organization
+
+    # --- Records ------------------------------------------------------------------------------
+
+    def product(self, name: str, price: str, *, taxable: bool = False) -> Product:
+        found = self.session.scalars(
+            select(Product).where(Product.organization_id == self.firm.id, Product.name == name)
+        ).first()
+        made = found or Product(
+            organization_id=self.firm.id, name=name, unit_price=Decimal(price), taxable=taxable
+        )
+        self.session.add(made)
+        return made
+
+    def lead(self, name: str, **fields: str) -> Lead:
+        made = Lead(organization_id=self.firm.id, name=name, **fields)
+        self.session.add(made)
+        return made
+
+    def invoice(
+        self, lead: Lead, *lines: tuple[Product | str, str, str], memo: str = ""
+    ) -> Invoice:
+        """`lines`: product or words, quantity, price."""
+        self.firm.last_invoice_number += 1
+        today = self.session.scalars(select(func.current_date())).one()
+        made = Invoice(
+            organization_id=self.firm.id,
+            lead=lead,
+            number=str(self.firm.last_invoice_number),
+            issued_on=today,
+            due_on=today + timedelta(days=30),
+            memo=memo,
+            tax_rate=self.firm.tax_rate,
+            lines=[
+                InvoiceLine(
+                    organization_id=self.firm.id,
+                    position=position,
+                    product=None if isinstance(what, str) else what,
+                    description=what if isinstance(what, str) else what.name,
+                    quantity=Decimal(quantity),
+                    unit_price=Decimal(price),
+                    taxable=not isinstance(what, str) and what.taxable,
+                )
+                for position, (what, quantity, price) in enumerate(lines, 1)
+            ],
+        )
+        self.session.add(made)
+        return made
+
+    def pay(self, invoice: Invoice, amount: Decimal | str, method: str = "card") -> Payment:
+        made = Payment(
+            organization_id=self.firm.id,
+            invoice=invoice,
+            amount=Decimal(amount),
+            method=method,
+            received_on=invoice.issued_on,
+        )
+        self.session.add(made)
+        return made
+
+    def commit(self) -> None:
+        self.session.commit()
+
+    def entry_of(self, kind: RecordType, key: int) -> Entry:
+        return self.session.scalars(
+            select(Entry)
+            .where(Entry.aggregate_type == kind, Entry.aggregate_id == key)
+            .order_by(Entry.id.desc())
+            .limit(1)
+        ).one()
+
+    # --- QuickBooks ---------------------------------------------------------------------------
+
+    def connect(self, realm: str = "") -> Connection:
+        """Through Intuit's page, to a company of the firm's own name."""
+        self.realm = realm or self.simulator.add_company(self.firm.name)
+        self.session.commit()
+        address = urlsplit(
+            connections.begin(self.sessions, self.config, self.owner, Purpose.CONNECT)
+        )
+        asked = {**dict(parse_qsl(address.query)), "realm_id": self.realm, "action": "connect"}
+        page = f"{address.scheme}://{address.netloc}{address.path}"
+        answer = requests.post(page, data=asked, allow_redirects=False, timeout=30)
+        told = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
+        finished = connections.finish(self.sessions, self.config, self.owner, told)
+        assert isinstance(finished, Connected), finished
+        return self.connection
+
+    @property
+    def connection(self) -> Connection:
+        self.session.rollback()
+        return self.session.scalars(
+            select(Connection).where(Connection.organization_id == self.firm.id)
+        ).one()
+
+    @contextmanager
+    def bookkeeper(self) -> Iterator[ApiClient]:
+        """Someone who works in QuickBooks itself."""
+        client = self.simulator.client(self.realm)
+        yield client
+        client.close()
+
+    def drain(self) -> None:
+        """As the poller would, without waiting out QuickBooks' limits."""
+        self.session.commit()
+        company = QuickBooks(self.sessions, self.config)
+        while due := due_lanes(self.session):
+            for lane_id in due:
+                drain_lane(self.sessions, company, lane_id, self.config, threading.Event())
+            self.session.execute(
+                text(
+                    "UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL,"
+                    " next_call_at = NULL, next_batch_at = NULL WHERE pause_reason = 'pace'"
+                )
+            )
+            self.session.commit()
+
+
+# --- The firm where everything happens ------------------------------------------------------------
+
+
+def _fill_rivera(desk: Desk, invoices: int) -> dict[str, str]:
+    """Every word a record can say, and every cause that needs a person's decision."""
+    gap = _gap(desk)
+    realm = desk.simulator.add_company(desk.firm.name)
+    desk.simulator.company(realm, CustomTxnNumbers=True, AutoApplyCredit=True)
+    desk.realm = realm
+    with desk.bookkeeper() as books:
+        for name in ("Elm Street Dental", "Elm Street Dental (old)"):
+            address = {"Address": "front@elmdental.example"}
+            books.post("customer", {"DisplayName": name, "PrimaryEmailAddr": address})
+    desk.connect(realm)
+    sent = _month(desk, invoices)
+    keys = gap | sent | _troubles(desk) | _moving(desk) | _unsold(desk)
+    keys["invitation"] = _invite(desk)
+    return keys
+
+
+def _gap(desk: Desk) -> dict[str, str]:
+    """Saved before QuickBooks was connected: never sent by itself."""
+    lead = desk.lead("Old Mill Brewery", email="taps@oldmill.example")
+    invoice = desk.invoice(lead, ("Winterize the lines", "1", "340"))
+    payment = desk.pay(invoice, "340", "ach")
+    desk.commit()
+    return {
+        "gap_lead": str(lead.id),
+        "gap_invoice": str(invoice.id),
+        "gap_payment": str(payment.id),
+    }
+
+
+def _month(desk: Desk, invoices: int) -> dict[str, str]:
+    """What went well: leads, invoices, most of them paid; spread over the last month."""
+    products = [
+        (desk.product("Water heater, 50 gal", "1249", taxable=True), "1", "1249"),
+        (desk.product("Labor", "96.50"), "2.5", "96.50"),
+        (desk.product("Filter cartridge", "24.90", taxable=True), "4", "24.90"),
+        (desk.product("Drain cleaning", "185"), "1", "185"),
+    ]
+    made: list[Invoice] = []
+    for number in range(invoices):
+        name = CUSTOMERS[number % len(CUSTOMERS)]
+        if number < len(CUSTOMERS):
+            lead = desk.lead(name, email=f"office{number}@customer.example", phone="(415) 555-0134")
+        else:
+            lead = made[number % len(CUSTOMERS)].lead
+        lines = products if number == 0 else [products[number % 4], products[(number + 1) % 4]]
+        made.append(desk.invoice(lead, *lines, memo="Thank you!"))
+        desk.commit()
+    for number, invoice in enumerate(made):
+        desk.session.refresh(invoice)
+        if number == 0:
+            desk.pay(invoice, "500")
+            desk.pay(invoice, invoice.total - 500, "ach")
+        elif number % 4:
+            desk.pay(invoice, invoice.total, "ach" if number % 3 else "card")
+    desk.commit()
+    paid = made[0]
+    payments = [payment.id for payment in paid.payments]
+    lead_id, paid_id, open_id = paid.lead.id, paid.id, made[4].id
+    renamed, voided, differs = made[1], made[2], made[3]
+    desk.drain()
+    renamed.memo = "Please pay by check."
+    desk.commit()
+    desk.drain()
+    for payment in voided.payments:
+        desk.session.refresh(payment)
+    unpaid = desk.invoice(made[5].lead, ("Inspection", "1", "90"))
+    never = desk.invoice(made[5].lead, ("Estimate visit", "1", "60"))
+    desk.commit()
+    never.voided_at = datetime.now(UTC)
+    desk.commit()
+    desk.drain()
+    unpaid.voided_at = datetime.now(UTC)
+    desk.commit()
+    desk.drain()
+    desk.session.execute(
+        text(
+            "UPDATE outbox_links SET remote_total = (remote_total::numeric + 0.01)::text"
+            " WHERE aggregate_type = 'invoice' AND aggregate_id = :key"
+        ),
+        {"key": differs.id},
+    )
+    _set_back(desk)
+    return {
+        "lead": str(lead_id),
+        "invoice": str(paid_id),
+        "payment": str(payments[0]),
+        "open_invoice": str(open_id),
+        "changed_invoice": str(renamed.id),
+        "voided_invoice": str(unpaid.id),
+        "never_sent_invoice": str(never.id),
+        "differing_invoice": str(differs.id),
+        "sent_entry": str(desk.entry_of(RecordType.INVOICE, paid_id).id),
+    }
+
+
+def _set_back(desk: Desk) -> None:
+    """Gives what was sent so far a past, in the order of its numbers, in working hours."""
+    desk.session.execute(
+        text(
+            """
+            WITH share AS (
+                SELECT id, (max(id) OVER () - id)::float / (max(id) OVER () - min(id) OVER () + 1)
+                           * :past AS back
+                FROM outbox WHERE organization_id = :firm
+            )
+            UPDATE outbox SET created_at = created_at - back, settled_at = settled_at - back
+            FROM share WHERE share.id = outbox.id
+            """
+        ),
+        {"firm": desk.firm.id, "past": PAST},
+    )
+    desk.commit()
+
+
+def _troubles(desk: Desk) -> dict[str, str]:
+    """What only a person can solve, each cause once or more."""
+    drain_cleaning = desk.product("Drain cleaning", "185")
+    with desk.bookkeeper() as books:
+        books.post("vendor", {"DisplayName": "Green Lawn Co"})
+        books.post("customer", {"DisplayName": "Harbor Cafe"})
+        [item] = [
+            one
+            for one in desk.simulator.books(desk.realm)["Item"]
+            if one["Name"] == "Drain cleaning"
+        ]
+        gone = {"Id": item["Id"], "SyncToken": item["SyncToken"], "sparse": True, "Active": False}
+        books.post("item", gone)
+        number = str(desk.firm.last_invoice_number + 1)
+        walk_in = books.post("customer", {"DisplayName": "Walk-in"}).object("Customer")
+        line = {
+            "Amount": 7,
+            "DetailType": "SalesItemLineDetail",
+            "SalesItemLineDetail": {
+                "ItemRef": {"value": desk.connection.settings["fallback_item_id"]}
+            },
+        }
+        customer = {"value": walk_in["Id"]}
+        books.post("invoice", {"CustomerRef": customer, "DocNumber": number, "Line": [line]})
+    taken = desk.invoice(
+        desk.lead("Bright Smiles", email="desk@bright.example"), ("Faucet", "1", "120")
+    )
+    vendor = desk.lead("Green Lawn Co", email="office@greenlawn.example", phone="(916) 555-0142")
+    desk.commit()
+    waiting = desk.invoice(vendor, ("Sprinkler repair", "3.5", "120"))
+    desk.commit()
+    waits = desk.pay(waiting, "100")
+    holder = desk.lead("Harbor Cafe", email="new@harbor.example")
+    several = desk.lead("Elm Dental", email="front@elmdental.example")
+    desk.commit()
+    regular = desk.lead("Rose Garden Apartments", email="manager@rosegarden.example")
+    stopped = [desk.invoice(regular, (drain_cleaning, "1", "185")) for _ in range(3)]
+    empty = desk.invoice(regular)
+    skipped = desk.invoice(regular)
+    reversed_ = desk.invoice(regular, ("Sump pump", "1", "410"))
+    desk.commit()
+    payment = desk.pay(reversed_, "410")
+    desk.drain()
+    payment.refunded_amount, payment.refunded_at = Decimal(410), func.clock_timestamp()
+    acted = actions.skip(
+        desk.session,
+        [desk.entry_of(RecordType.INVOICE, skipped.id).id],
+        organization_id=desk.firm.id,
+    )
+    assert acted.done, acted.refused
+    desk.commit()
+    desk.simulator.company(desk.realm, BookCloseDate=(date.today() + A_YEAR).isoformat())
+    closed = desk.invoice(regular, ("Boiler check", "1", "150"))
+    desk.drain()
+    desk.simulator.company(desk.realm, BookCloseDate=None)
+    named: dict[str, tuple[RecordType, int]] = {
+        "vendor": (RecordType.LEAD, vendor.id),
+        "holder": (RecordType.LEAD, holder.id),
+        "several": (RecordType.LEAD, several.id),
+        "taken": (RecordType.INVOICE, taken.id),
+        "stopped": (RecordType.INVOICE, stopped[0].id),
+        "empty": (RecordType.INVOICE, empty.id),
+        "skipped": (RecordType.INVOICE, skipped.id),
+        "reversed": (RecordType.PAYMENT, payment.id),
+        "closed": (RecordType.INVOICE, closed.id),
+        "waiting": (RecordType.INVOICE, waiting.id),
+        "waits": (RecordType.PAYMENT, waits.id),
+    }
+    keys = {name: str(key) for name, (_, key) in named.items()}
+    return keys | {f"{name}_entry": str(desk.entry_of(*of).id) for name, of in named.items()}
+
+
+def _moving(desk: Desk) -> dict[str, str]:
+    """On its way: saved a moment ago, in a call, tried again later."""
+    saved = desk.lead("Ivy Court", email="desk@ivycourt.example")
+    later = desk.lead("Mesa Fitness", email="team@mesafitness.example")
+    calling = desk.lead("Quarry Lofts", email="rent@quarrylofts.example")
+    desk.commit()
+    entry = desk.entry_of(RecordType.LEAD, later.id)
+    entry.attempts = 3
+    entry.available_at = func.clock_timestamp() + timedelta(minutes=12)
+    under_way = desk.entry_of(RecordType.LEAD, calling.id)
+    dispatch = Dispatch(
+        organization_id=desk.firm.id,
+        lane_id=under_way.lane_id,
+        request_id=secrets.token_hex(16),
+        method="POST",
+        path="customer",
+        query="minorversion=75",
+        body='{"DisplayName": "Quarry Lofts"}',
+        sends=1,
+        sent_at=func.clock_timestamp(),
+        items=[
+            DispatchItem(
+                position=1,
+                organization_id=desk.firm.id,
+                lane_id=under_way.lane_id,
+                entry_id=under_way.id,
+                intent="create",
+            )
+        ],
+    )
+    desk.session.add(dispatch)
+    desk.session.get_one(Lane, under_way.lane_id).lease_until = func.clock_timestamp() + A_YEAR
+    desk.commit()
+    return {"saved": str(saved.id), "later": str(later.id), "calling": str(calling.id)}
+
+
+def _unsold(desk: Desk) -> dict[str, str]:
+    """What never flows: jobs and proposals."""
+    lead = desk.session.scalars(
+        select(Lead).where(
+            Lead.organization_id == desk.firm.id, Lead.name == "Rose Garden Apartments"
+        )
+    ).one()
+    job = Job(
+        organization_id=desk.firm.id,
+        lead=lead,
+        title="Replace the boiler valve",
+        status=JobStatus.IN_PROGRESS,
+        notes="Key at the office.",
+        lines=[
+            JobLine(
+                organization_id=desk.firm.id,
+                position=1,
+                description="Boiler valve",
+                quantity=Decimal(1),
+                unit_price=Decimal(640),
+            )
+        ],
+    )
+    proposal = Proposal(
+        organization_id=desk.firm.id,
+        lead=lead,
+        number="P-100",
+        title="Replumb building B",
+        status=ProposalStatus.ACCEPTED,
+        tax_rate=desk.firm.tax_rate,
+        lines=[
+            ProposalLine(
+                organization_id=desk.firm.id,
+                position=position,
+                description=description,
+                quantity=Decimal(quantity),
+                unit_price=Decimal(price),
+            )
+            for position, (description, quantity, price) in enumerate(
+                [("Copper pipe, per foot", "120", "8.75"), ("Plumber, per hour", "40", "96.50")], 1
+            )
+        ],
+    )
+    desk.session.add_all([job, proposal])
+    desk.commit()
+    product = desk.product("Labor", "96.50")
+    return {"job": str(job.id), "proposal": str(proposal.id), "product": str(product.id)}
+
+
+def _invite(desk: Desk) -> str:
+    secret = "inv_" + secrets.token_urlsafe(24)
+    desk.session.add(
+        Invitation(
+            organization_id=desk.firm.id,
+            email="lea@rivera.example",
+            role=Role.MEMBER,
+            digest=digest(secret),
+            invited_by_id=desk.owner.id,
+        )
+    )
+    desk.commit()
+    return secret
+
+
+# --- What the settings page may have to say -------------------------------------------------------
+
+
+def _week(desk: Desk) -> list[Invoice]:
+    """Three customers, an invoice each: enough to see what waits."""
+    made = [desk.invoice(desk.lead(name), ("Day's work", "1", "480")) for name in CUSTOMERS[:3]]
+    desk.commit()
+    return made
+
+
+def _expire(desk: Desk) -> None:
+    """Access removed inside QuickBooks, and noticed at the next refresh."""
+    desk.connect()
+    desk.simulator.revoke(desk.realm)
+    desk.session.execute(
+        update(Tokens)
+        .where(Tokens.organization_id == desk.firm.id)
+        .values(access_expires_at=func.clock_timestamp())
+    )
+    _week(desk)
+    desk.drain()
+
+
+def _disconnect(desk: Desk) -> dict[str, str]:
+    """Disconnected while three invoices and their customers waited; and one saved since."""
+    desk.connect()
+    waiting = _week(desk)
+    assert connections.disconnect(desk.sessions, desk.config, desk.firm.id, desk.owner)
+    desk.session.rollback()
+    since = desk.invoice(desk.lead("Came since"), ("Day's work", "1", "480"))
+    desk.commit()
+    return {"waiting": str(waiting[0].id), "since": str(since.id)}
+
+
+def _hold(desk: Desk) -> None:
+    connection = desk.connect()
+    _week(desk)
+    lanes.hold(desk.session, connection.lane_id, "plan_lapsed")
+    desk.commit()
+
+
+def _pause(desk: Desk) -> None:
+    lane = desk.connect().lane
+    _week(desk)
+    lane.pause_reason = "outage"
+    lane.pause_until = func.clock_timestamp() + timedelta(minutes=9)
+    desk.commit()
+
+
+def _end_soon(desk: Desk) -> None:
+    connection = desk.connect()
+    _week(desk)
+    desk.drain()
+    connection.hard_expires_at = func.clock_timestamp() + timedelta(days=6, hours=12)
+    desk.commit()

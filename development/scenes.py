@@ -1,0 +1,362 @@
+"""Every page in every state, and how one gets there: looked at as pictures, checked by tests.
+
+Paths name records by the keys of the showcase. A scene that changes what is stored would change
+the others: an act ends before the button that saves.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+from bs4 import BeautifulSoup
+from playwright.sync_api import Browser, FormData, Page, StorageState, ViewportSize
+
+from development.showcase import Showcase
+from models.passwords import DEMO_PASSWORD
+
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 360, "height": 740}
+Theme = Literal["light", "dark"]
+
+Act = Callable[[Page], object]
+
+EMAILS = {
+    "ana": "ana@rivera.example",  # owner of the firm where everything happens
+    "paula": "paula@rivera.example",  # another owner there, who reads Portuguese
+    "tom": "tom@rivera.example",  # their colleague
+    "nina": "nina@nova.example",  # has nothing yet, QuickBooks included
+    "hugo": "hugo@hill.example",  # connected a moment ago
+    "dora": "dora@delta.example",  # her sign-in has expired
+    "bea": "bea@bay.example",  # disconnected while records waited
+    "pia": "pia@pine.example",  # reconnected since, and has to decide about them
+    "ceda": "ceda@cedar.example",  # has not paid QuickBooks
+    "eva": "eva@echo.example",  # QuickBooks is down
+    "finn": "finn@fox.example",  # the sign-in ends within days
+    "bruno": "bruno@silva.example",  # in Brazil
+    "dana": "admin@dunahub.example",  # DunaHub's staff
+    "": "",  # nobody signed in
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    name: str
+    who: str
+    path: str
+    act: Act | None = None
+    status: int = 200  # of the page; an act may lead to another
+
+
+def press(button: str) -> Act:
+    return lambda page: page.get_by_role("main").get_by_role("button", name=button).first.click()
+
+
+def open_details(page: Page) -> None:
+    for summary in page.locator("main summary").all():
+        summary.click()
+
+
+def show_tables(page: Page) -> None:
+    """Of the charts."""
+    for button in page.locator("[data-turns-chart]").all():
+        button.click()
+
+
+def to_intuit(company: str) -> Act:
+    """Connects, and chooses a company that we will not take."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("main").get_by_role("button", name="onnect").first.click()
+        page.locator("label.choice", has_text=company).click()
+        page.get_by_role("button", name="Connect", exact=True).click()
+
+    return act
+
+
+def choose_all(button: str) -> Act:
+    def act(page: Page) -> None:
+        page.get_by_label("Choose all rows").check()
+        page.get_by_role("button", name=button, exact=True).click()
+
+    return act
+
+
+def move_to_brazil(page: Page) -> None:
+    """As far as the page that asks whether one means it."""
+    page.get_by_label("Region").select_option("BR")
+    page.get_by_label("Reason").fill("They moved.")
+    press("Change region")(page)
+
+
+def empty_and(button: str) -> Act:
+    """Sends a form with nothing in it."""
+
+    def act(page: Page) -> None:
+        for field in (
+            page.locator("main form[method=post]")
+            .first.locator("input:visible:not([type=checkbox], [type=radio]), textarea:visible")
+            .all()
+        ):
+            field.fill("")
+        press(button)(page)
+
+    return act
+
+
+def wrong_lines(page: Page) -> None:
+    page.get_by_label("Description").first.fill("Leak repair")
+    page.get_by_label("Quantity").first.fill("many")
+    page.get_by_label("Price").first.fill("1,000.00001")
+    press("Save invoice")(page)
+
+
+def sign_in_wrongly(page: Page) -> None:
+    page.get_by_label("E-mail").fill("ana@rivera.example")
+    page.get_by_label("Password").fill("not this one")
+    press("Sign in")(page)
+
+
+def sign_in_too_often(page: Page) -> None:
+    page.set_extra_http_headers({"X-Forwarded-For": "192.0.2.250"})  # others go on signing in
+    token = page.locator("main [name=csrf_token]").input_value()
+    for _ in range(20):
+        page.request.post(page.url, form={"csrf_token": token})
+    press("Sign in")(page)
+
+
+def lose_the_cookie(page: Page) -> None:
+    page.context.clear_cookies()
+    press("Sign in")(page)
+
+
+SCENES = (
+    # --- Signed out, and what went wrong
+    Scene("sign-in", "", "/sign-in"),
+    Scene("sign-in-wrong", "", "/sign-in", sign_in_wrongly),
+    Scene("sign-up", "", "/sign-up"),
+    Scene("sign-up-wrong", "", "/sign-up", press("Sign up")),
+    Scene("join", "", "/invitations/{invitation}"),
+    Scene("join-wrong", "", "/invitations/{invitation}", press("Join")),
+    Scene("stale-form", "", "/sign-in", lose_the_cookie),
+    Scene("not-found", "", "/invitations/nobodys", status=404),
+    Scene("not-found-here", "ana", "/leads/999999", status=404),
+    Scene("not-allowed", "tom", "/settings/record", status=403),
+    Scene("not-that-way", "ana", "/settings/quickbooks/failed/requeue", status=405),
+    Scene("failed", "ana", "/broken", status=500),
+    # --- Account and settings
+    Scene("account", "ana", "/account"),
+    Scene("account-wrong", "ana", "/account", press("Change password")),
+    Scene("confirm", "ana", "/confirm"),
+    Scene("organization", "ana", "/settings/organization"),
+    Scene("organization-wrong", "ana", "/settings/organization", empty_and("Save")),
+    Scene("organization-of-a-member", "tom", "/settings/organization"),
+    Scene("organization-in-brazil", "bruno", "/settings/organization"),
+    Scene("people", "ana", "/settings/people"),
+    Scene("people-wrong", "ana", "/settings/people", press("Invite")),
+    Scene("people-of-a-member", "tom", "/settings/people"),
+    Scene("record", "ana", "/settings/record"),
+    # --- Leads
+    Scene("leads", "ana", "/leads"),
+    Scene("leads-of-nobody", "nina", "/leads"),
+    Scene("leads-none-fits", "ana", "/leads?q=zzz"),
+    Scene("leads-in-brazil", "bruno", "/leads"),
+    Scene("lead-new", "ana", "/leads/new"),
+    Scene("lead-new-wrong", "ana", "/leads/new", press("Save lead")),
+    Scene("lead", "ana", "/leads/{lead}"),
+    Scene("lead-in-detail", "ana", "/leads/{lead}", open_details),
+    Scene("lead-edit", "ana", "/leads/{lead}/edit"),
+    Scene("lead-delete", "ana", "/leads/{lead}/delete"),
+    Scene("lead-waiting", "ana", "/leads/{saved}"),
+    Scene("lead-sending", "ana", "/leads/{calling}"),
+    Scene("lead-again-later", "ana", "/leads/{later}"),
+    Scene("lead-name-taken-by-vendor", "ana", "/leads/{vendor}"),
+    Scene("lead-name-taken-by-vendor-in-detail", "ana", "/leads/{vendor}", open_details),
+    Scene("lead-name-taken-for-a-member", "tom", "/leads/{vendor}"),
+    Scene("lead-name-fix", "ana", "/leads/{vendor}/edit?fix=name"),
+    Scene("lead-name-taken-by-customer", "ana", "/leads/{holder}"),
+    Scene("lead-several-customers", "ana", "/leads/{several}"),
+    Scene("lead-not-sent", "ana", "/leads/{gap_lead}"),
+    # --- Products, jobs, proposals
+    Scene("products", "ana", "/products"),
+    Scene("products-of-nobody", "nina", "/products"),
+    Scene("product-new-wrong", "ana", "/products/new", press("Save")),
+    Scene("product-edit", "ana", "/products/{product}/edit"),
+    Scene("jobs", "ana", "/jobs"),
+    Scene("jobs-of-nobody", "nina", "/jobs"),
+    Scene("job-choose-lead", "ana", "/jobs/new"),
+    Scene("job-new", "ana", "/jobs/new?lead={lead}"),
+    Scene("job", "ana", "/jobs/{job}"),
+    Scene("job-edit", "ana", "/jobs/{job}/edit"),
+    Scene("proposals", "ana", "/proposals"),
+    Scene("proposals-of-nobody", "nina", "/proposals"),
+    Scene("proposal-new", "ana", "/proposals/new?lead={lead}"),
+    Scene("proposal", "ana", "/proposals/{proposal}"),
+    Scene("proposal-edit", "ana", "/proposals/{proposal}/edit"),
+    # --- Invoices
+    Scene("invoices", "ana", "/invoices"),
+    Scene("invoices-open", "ana", "/invoices?state=open"),
+    Scene("invoices-of-nobody", "nina", "/invoices"),
+    Scene("invoices-in-brazil", "bruno", "/invoices"),
+    Scene("invoice-choose-lead", "ana", "/invoices/new"),
+    Scene("invoice-new-from-lead", "ana", "/invoices/new?lead={lead}"),
+    Scene("invoice-new-from-job", "ana", "/invoices/new?job={job}"),
+    Scene("invoice-new-from-proposal", "ana", "/invoices/new?proposal={proposal}"),
+    Scene("invoice-new-wrong", "ana", "/invoices/new?lead={lead}", wrong_lines),
+    Scene("invoice", "ana", "/invoices/{invoice}"),
+    Scene("invoice-in-detail", "ana", "/invoices/{invoice}", open_details),
+    Scene("invoice-edit", "ana", "/invoices/{invoice}/edit"),
+    Scene("invoice-void", "ana", "/invoices/{invoice}/void"),
+    Scene("invoice-print", "ana", "/invoices/{invoice}/print"),
+    Scene("invoice-changed", "ana", "/invoices/{changed_invoice}", open_details),
+    Scene("invoice-voided", "ana", "/invoices/{voided_invoice}"),
+    Scene("invoice-voided-print", "ana", "/invoices/{voided_invoice}/print"),
+    Scene("invoice-nothing-to-send", "ana", "/invoices/{never_sent_invoice}"),
+    Scene("invoice-total-differs", "ana", "/invoices/{differing_invoice}"),
+    Scene("invoice-waits", "ana", "/invoices/{waiting}"),
+    Scene("invoice-number-taken", "ana", "/invoices/{taken}"),
+    Scene("invoice-item-gone", "ana", "/invoices/{stopped}"),
+    Scene("invoice-without-lines", "ana", "/invoices/{empty}"),
+    Scene("invoice-lines-fix", "ana", "/invoices/{empty}/edit?fix=lines"),
+    Scene("invoice-books-closed", "ana", "/invoices/{closed}"),
+    Scene("invoice-skipped", "ana", "/invoices/{skipped}"),
+    Scene("invoice-not-sent", "ana", "/invoices/{gap_invoice}"),
+    Scene("invoice-on-hold", "bea", "/invoices/{bay_waiting}"),
+    Scene("invoice-behind-the-line", "pia", "/invoices/{pine_waiting}"),
+    # --- Payments
+    Scene("payments", "ana", "/payments"),
+    Scene("payments-of-nobody", "nina", "/payments"),
+    Scene("payment-new", "ana", "/invoices/{open_invoice}/payments/new"),
+    Scene("payment-new-wrong", "ana", "/invoices/{open_invoice}/payments/new", empty_and("Record")),
+    Scene("payment", "ana", "/payments/{payment}"),
+    Scene("payment-refund", "ana", "/payments/{payment}/refund"),
+    Scene("payment-waits", "ana", "/payments/{waits}"),
+    Scene("payment-reversed", "ana", "/payments/{reversed}"),
+    Scene("payment-not-sent", "ana", "/payments/{gap_payment}"),
+    # --- Settings → QuickBooks
+    Scene("quickbooks", "ana", "/settings/quickbooks"),
+    Scene("quickbooks-as-tables", "ana", "/settings/quickbooks", show_tables),
+    Scene("quickbooks-of-a-member", "tom", "/settings/quickbooks"),
+    Scene("quickbooks-never-connected", "nina", "/settings/quickbooks"),
+    Scene("quickbooks-just-connected", "hugo", "/settings/quickbooks"),
+    Scene("quickbooks-expired", "dora", "/settings/quickbooks"),
+    Scene("quickbooks-disconnected", "bea", "/settings/quickbooks"),
+    Scene("quickbooks-waiting-behind-the-line", "pia", "/settings/quickbooks"),
+    Scene("quickbooks-plan-lapsed", "ceda", "/settings/quickbooks"),
+    Scene("quickbooks-outage", "eva", "/settings/quickbooks"),
+    Scene("quickbooks-sign-in-ends", "finn", "/settings/quickbooks"),
+    Scene("disconnect", "ana", "/settings/quickbooks/connection/disconnect"),
+    Scene("disconnect-nothing-waits", "hugo", "/settings/quickbooks/connection/disconnect"),
+    Scene("disconnect-sending", "eva", "/settings/quickbooks/connection/disconnect?first=send"),
+    Scene("callback-bad-state", "hugo", "/settings/quickbooks/callback?state=x&code=y", status=400),
+    Scene("callback-company-taken", "nina", "/settings/quickbooks", to_intuit("Hill Electric")),
+    Scene("callback-company-unsuitable", "nina", "/settings/quickbooks", to_intuit("Érable")),
+    Scene("callback-other-company", "dora", "/settings/quickbooks", to_intuit("Oak HVAC Inc")),
+    Scene("arrivals", "ana", "/settings/quickbooks/arrivals"),
+    Scene("activity", "ana", "/settings/quickbooks/activity"),
+    Scene("activity-failed", "ana", "/settings/quickbooks/activity?state=failed"),
+    Scene("activity-none-fits", "ana", "/settings/quickbooks/activity?q=zzz"),
+    Scene("activity-of-nobody", "hugo", "/settings/quickbooks/activity"),
+    Scene("not-sent", "ana", "/settings/quickbooks/not-sent"),
+    Scene("not-sent-payments", "ana", "/settings/quickbooks/not-sent?type=payment"),
+    Scene("not-sent-nothing", "hugo", "/settings/quickbooks/not-sent"),
+    Scene("send-by-hand", "ana", "/quickbooks/send/invoices/{gap_invoice}"),
+    Scene("fix-item", "ana", "/quickbooks/fixes/{stopped_entry}/other_item"),
+    Scene("fix-customer", "ana", "/quickbooks/fixes/{several_entry}/choose_customer"),
+    Scene("fix-books-closed", "ana", "/quickbooks/fixes/{closed_entry}/accountant_note"),
+    # --- DunaHub's staff
+    Scene("admin-outbox", "dana", "/admin/outbox"),
+    Scene("admin-outbox-all", "dana", "/admin/outbox?state="),
+    Scene("admin-outbox-none-fits", "dana", "/admin/outbox?q=zzz"),
+    Scene("admin-figures", "dana", "/admin/outbox/figures"),
+    Scene("admin-entry", "dana", "/admin/outbox/{sent_entry}", open_details),
+    Scene("admin-entry-failed", "dana", "/admin/outbox/{vendor_entry}", open_details),
+    Scene("admin-entry-waits", "dana", "/admin/outbox/{waits_entry}"),
+    Scene("admin-requeue", "dana", "/admin/outbox", choose_all("Requeue…")),
+    Scene("admin-skip", "dana", "/admin/outbox?state=failed", choose_all("Skip…")),
+    Scene("admin-organizations", "dana", "/admin/organizations"),
+    Scene("admin-organization", "dana", "/admin/organizations/1"),
+    Scene("admin-region", "dana", "/admin/organizations/1", move_to_brazil),
+    Scene("admin-audit", "dana", "/admin/audit"),
+    # --- In Portuguese: words are longer
+    Scene("pt-account", "paula", "/account"),
+    Scene("pt-leads", "paula", "/leads"),
+    Scene("pt-lead-name-taken", "paula", "/leads/{vendor}", open_details),
+    Scene("pt-invoices", "paula", "/invoices"),
+    Scene("pt-invoice", "paula", "/invoices/{invoice}"),
+    Scene("pt-invoice-waits", "paula", "/invoices/{waiting}"),
+    Scene("pt-invoice-new", "paula", "/invoices/new?lead={lead}"),
+    Scene("pt-quickbooks", "paula", "/settings/quickbooks"),
+    Scene("pt-disconnect", "paula", "/settings/quickbooks/connection/disconnect"),
+    Scene("pt-activity", "paula", "/settings/quickbooks/activity"),
+    Scene("too-many-sign-ins", "", "/sign-in", sign_in_too_often),
+)
+
+
+_visitors = count(1)
+
+
+class Stage:
+    """Opens scenes in a browser, everyone signed in once."""
+
+    def __init__(self, browser: Browser, showcase: Showcase) -> None:
+        self._browser, self._showcase = browser, showcase
+        self._signed_in: dict[str, StorageState] = {}
+
+    def scene(self, name: str) -> Scene:
+        return next(scene for scene in SCENES if scene.name == name)
+
+    @contextmanager
+    def page_for(
+        self, who: str, viewport: ViewportSize = WIDE, theme: Theme = "light"
+    ) -> Iterator[Page]:
+        """A page in a browser of its own, nothing cached, not yet anywhere."""
+        context = self._browser.new_context(
+            base_url=self._showcase.url,
+            viewport=viewport,
+            color_scheme=theme,
+            has_touch=viewport == NARROW,
+            storage_state=self._state_of(who) if who else None,
+        )
+        try:
+            yield context.new_page()
+        finally:
+            context.close()
+
+    def play(self, page: Page, scene: Scene) -> None:
+        self.go_to(page, scene)
+        self.act(page, scene)
+
+    def go_to(self, page: Page, scene: Scene) -> None:
+        answer = page.goto(self.path_of(scene))
+        assert answer
+        assert answer.status == scene.status, (scene, answer.status)
+
+    def act(self, page: Page, scene: Scene) -> None:
+        if scene.act:
+            scene.act(page)
+            page.wait_for_load_state()
+
+    def path_of(self, scene: Scene) -> str:
+        return scene.path.format(**self._showcase.keys)
+
+    def _state_of(self, who: str) -> StorageState:
+        if who not in self._signed_in:
+            self._signed_in[who] = self._sign_in(EMAILS[who])
+        return self._signed_in[who]
+
+    def _sign_in(self, email: str) -> StorageState:
+        """Beside the browser, which would take its time; from an address of one's own."""
+        context = self._browser.new_context(base_url=self._showcase.url, java_script_enabled=False)
+        visitor = context.request
+        headers = {"X-Forwarded-For": f"192.0.2.{next(_visitors)}"}
+        page = BeautifulSoup(visitor.get("/sign-in").text(), "html.parser")
+        token = str(page.select("main [name=csrf_token]")[0]["value"])
+        form = FormData()
+        form.set("csrf_token", token).set("email", email).set("password", DEMO_PASSWORD)
+        answer = visitor.post("/sign-in", form=form, headers=headers)
+        assert "/sign-in" not in answer.url, f"{email} cannot sign in"
+        state = context.storage_state()
+        context.close()
+        return state
