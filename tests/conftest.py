@@ -5,7 +5,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
@@ -24,8 +25,12 @@ from db import Sessions, make_engine, make_sessions
 from development import chromium
 from development.database import migrate
 from development.postgres import throwaway_postgres
+from development.scenes import Stage
+from development.showcase import Showcase, running_showcase
 from outbox.capture import attach
 from simulator.testing import SimulatorHandle, running_simulator
+from tests.support.house import House
+from tests.support.serving import serving
 
 SERVER = "DUNAHUB_TEST_POSTGRES"  # how the workers learn of the server that the controller runs
 TEMPLATE = "dunahub_template"
@@ -63,9 +68,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     if chromium.PATH is None:
+        reason = "no Chromium here: apt-get install chromium, or pass --no-browser"
         for item in items:
             if item.get_closest_marker("browser"):
-                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -109,9 +115,9 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def new_database() -> Iterator[Callable[[str], str]]:
-    """Makes databases from a template ("template0": an empty one), dropped after the test."""
+@contextmanager
+def _databases() -> Iterator[Callable[[str], str]]:
+    """Makes databases from a template ("template0": an empty one), dropped in the end."""
     names: list[str] = []
     server = os.environ[SERVER]
 
@@ -128,6 +134,12 @@ def new_database() -> Iterator[Callable[[str], str]]:
     with _maintenance(server) as connection:
         for name in names:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def new_database() -> Iterator[Callable[[str], str]]:
+    with _databases() as make:
+        yield make
 
 
 @pytest.fixture
@@ -164,12 +176,17 @@ def session(sessions: Sessions) -> Iterator[Session]:
 def environ(request: pytest.FixtureRequest, database_url: str) -> dict[str, str]:
     """As `bin/dev` would run, with short times. QuickBooks is there if the test asks for it."""
     simulated = "simulator" in request.fixturenames
+    url = request.getfixturevalue("simulator").url if simulated else NOBODY
+    return _environ(database_url, url)
+
+
+def _environ(database_url: str, simulator_url: str) -> dict[str, str]:
     return {
         "DATABASE_URL": database_url,
         "SECRET_KEY": "a secret of the tests, long enough for anyone",
         "TOKEN_KEYS": TOKEN_KEY,
         "QUICKBOOKS_ENVIRONMENT": "simulator",
-        "SIMULATOR_URL": request.getfixturevalue("simulator").url if simulated else NOBODY,
+        "SIMULATOR_URL": simulator_url,
         "BASE_URL": "http://localhost",
         "CALL_DEADLINE": "2",
         "LEASE": "6",
@@ -207,3 +224,42 @@ def app(config: Config) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+# --- Browsers -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for a file's tests. Not for longer: playwright keeps the thread's event loop."""
+    with chromium.running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def showcase() -> Iterator[Showcase]:
+    """Firms in every state, served. Nothing may change what is stored there."""
+    with (
+        _databases() as make,
+        running_simulator() as simulator,
+        running_showcase(make(TEMPLATE), simulator) as showcase,
+    ):
+        yield showcase
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """DunaHub as it runs, and a QuickBooks, for all who only add firms and companies."""
+    with _databases() as make, running_simulator() as simulator:
+        environ = _environ(url := make(TEMPLATE), simulator.url) | {"PROXIES": "1"}
+        engine = make_engine(url)
+        sessions = make_sessions(engine)
+        attach(sessions, wake=None)
+        with serving(environ, tmp_path_factory.mktemp("house"), "--workers=1") as served:
+            yield House(served.url, simulator, sessions)
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def stage(browser: Browser, showcase: Showcase) -> Stage:
+    return Stage(browser, showcase)

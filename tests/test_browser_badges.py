@@ -1,0 +1,122 @@
+"""Badges come to tell the news by themselves: little is asked, nothing moves, and it ends."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from development.scenes import NARROW, WIDE, Stage
+from tests.support.firm import new_lead
+from tests.support.house import ARRIVES, House, Person, signed_in
+from views.live import PAUSES
+
+pytestmark = pytest.mark.browser
+
+BADGES = "**/quickbooks/badges?*"
+SMALL = 5_000  # bytes of one refresh, headers included
+SHIFTS = """
+window.moved = [];
+new PerformanceObserver((list) => {
+    for (const shift of list.getEntries()) {
+        if (!shift.hadRecentInput) {
+            window.moved.push(...shift.sources.map((one) => one.node?.outerHTML?.slice(0, 120)));
+        }
+    }
+}).observe({type: "layout-shift", buffered: true});
+"""
+HIDING = """
+window.away = false;
+Object.defineProperty(document, "hidden", {get: () => window.away});
+"""
+
+
+def turn_away(page: Page, away: bool) -> None:
+    """Another tab is in front; or no longer."""
+    page.evaluate(
+        "away => { window.away = away; document.dispatchEvent(new Event('visibilitychange')); }",
+        away,
+    )
+
+
+@pytest.fixture
+def page(stage: Stage) -> Iterator[Page]:
+    """Of someone who watches; time is the test's."""
+    with stage.page_for("ana") as page:
+        page.clock.install(time=0)
+        page.clock.pause_at(1)
+        page.add_init_script(HIDING)
+        yield page
+
+
+def asked_by(stage: Stage, page: Page, name: str) -> list[str]:
+    """Opens the scene. What its page asks about badges will be in the list."""
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if "/badges?" in one.url else None)
+    stage.play(page, stage.scene(name))
+    return asked
+
+
+def test_one_small_request_refreshes_all_badges_and_they_become_rarer(
+    stage: Stage, page: Page
+) -> None:
+    asked = asked_by(stage, page, "leads")
+    for pause in PAUSES[:8]:
+        before = len(asked)
+        page.clock.run_for(pause * 1000 - 100)
+        assert len(asked) == before
+        with page.expect_response(BADGES) as answered:
+            page.clock.run_for(200)
+        assert len(answered.value.body()) < SMALL
+        answered.value.finished()
+        page.clock.run_for(100)
+        page.wait_for_function("() => document.querySelector('#live[hx-get]')")
+    assert len(asked) == 8
+
+
+@pytest.mark.parametrize("name", ["lead", "invoice", "quickbooks-just-connected"])
+def test_a_page_where_all_is_final_asks_nothing(stage: Stage, page: Page, name: str) -> None:
+    asked = asked_by(stage, page, name)
+    page.clock.run_for(10 * 60 * 1000)
+    assert asked == []
+
+
+def test_a_page_nobody_looks_at_asks_nothing_and_catches_up_at_once(
+    stage: Stage, page: Page
+) -> None:
+    asked = asked_by(stage, page, "lead-waiting")
+    turn_away(page, True)
+    page.clock.run_for(10 * 60 * 1000)
+    assert asked == []
+    with page.expect_response(BADGES):
+        turn_away(page, False)
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_nothing_moves_when_a_badge_or_the_panel_changes_and_then_it_ends(
+    browser: Browser, house: House, viewport: dict[str, int]
+) -> None:
+    with signed_in(browser, house, WIDE if viewport == WIDE else NARROW) as ana:
+        ana.connect()
+        ana.page.add_init_script(SHIFTS)
+        slow = {"delay": 0.8}
+        house.simulator.fault(match={"realm": ana.realm, "method": "POST"}, do=slow)
+        save_leads(ana, "Kim Park", "Omar Haddad", "Helen Cho")
+        ana.go("/leads")
+        pills = ana.page.locator("table .pill")
+        expect(pills.first).not_to_have_text("In QuickBooks")
+        expect(pills).to_have_text(["In QuickBooks"] * 3, timeout=ARRIVES)
+        assert ana.page.evaluate("window.moved") == []
+        expect(ana.page.locator("#live[hx-get]")).to_have_count(0)
+
+        ana.new_lead("Priya Raman")
+        ana.reads("In QuickBooks")
+        assert ana.page.evaluate("window.moved") == []
+        expect(ana.page.locator("#live[hx-get]")).to_have_count(0)
+        house.simulator.clear_faults()
+
+
+def save_leads(ana: Person, *names: str) -> None:
+    assert ana.firm
+    with ana.house.sessions() as session:
+        session.add_all(new_lead(ana.firm, name) for name in names)
+        session.commit()
