@@ -96,4 +96,6 @@ document.addEventListener("visibilitychange", () => {
 
 // --- On a narrow screen the menu scrolls: where we are is in sight ---------------------------------
 
-document.querySelector(".menu [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+document.querySelectorAll(".menu [aria-current], .tabs [aria-current]").forEach((here) => {
+  here.scrollIntoView({ inline: "center", block: "nearest" });
+});

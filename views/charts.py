@@ -16,7 +16,7 @@ from models.accounts import Organization
 from models.outbox import Entry, State
 from quickbooks.faults import explain
 from views.access import session
-from views.formats import clock, month_and_day, plain
+from views.formats import axis_day, clock, month_and_day, plain
 from views.languages import _, reader
 
 DAYS = 30  # of the chart on the settings page
@@ -93,7 +93,7 @@ def days_of(organization: Organization) -> Chart:
     tallies = _tallies(
         DAYS_OF_FIRM, organization=organization.id, zone=organization.time_zone, since=first
     )
-    periods = [_period(tallies.get(day), month_and_day(day), month_and_day(day)) for day in days]
+    periods = [_period(tallies.get(day), axis_day(day), month_and_day(day)) for day in days]
     return Chart(periods, _period(tallies.get(None)))
 
 

@@ -103,6 +103,11 @@ def month_and_day(value: date) -> str:
     return dates.format_skeleton("MMMd", value, locale=language())
 
 
+def axis_day(value: date) -> str:
+    """A day as short as an axis wants it: Mar 9, 9 mar."""
+    return month_and_day(value).replace(" de ", " ").replace(".", "")
+
+
 def spoken_month(value: datetime, zone: ZoneInfo) -> str:
     return dates.format_skeleton("yMMM", value, tzinfo=zone, locale=language())
 
