@@ -27,6 +27,7 @@ MARKS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
     "pgettext": ((1, "c"), 2),
 }
 WIDTH = 100
+FORMS = 2  # of a number, in each of our languages
 
 
 def marked() -> Catalog:
@@ -88,9 +89,9 @@ def untranslated(catalog: Catalog) -> list[str]:
 
 def forms_of(message: Message) -> Sequence[object]:
     """The translation, or each of its plural forms."""
-    if isinstance(message.string, list | tuple):
-        return message.string
-    return [message.string]
+    forms = message.string if isinstance(message.string, list | tuple) else [message.string]
+    lacking = FORMS - len(forms) if message.pluralizable else 0  # of what had no plural before
+    return [*forms, *[""] * lacking]
 
 
 def main() -> None:
