@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.company import SCENARIOS
-from benchmarks.harness import median, shown
+from benchmarks.harness import median, percentile, shown
 from development.stack import ROOT
 
 PICTURES = ROOT / "docs" / "pictures" / "performance"
@@ -51,7 +51,7 @@ def main() -> None:
 def draw(told: Told, folder: Path) -> Path:
     """One picture of one benchmark; where it is."""
     with rc_context(fname=STYLE):
-        figure = Figure(figsize=(8, 3.6), layout="constrained")
+        figure = Figure(figsize=(8, max(3.6, 0.27 * len(told["raw"]))), layout="constrained")
         PLOTS[told["benchmark"]](figure.subplots(), told["raw"])
         if told["quick"]:
             figure.suptitle("quick: these figures mean nothing", color="#b3541e")
@@ -61,12 +61,12 @@ def draw(told: Told, folder: Path) -> Path:
 
 
 def _bars(axes: Axes, raw: Raw, *, unit: str) -> None:
-    """Medians, and from the least to the most of all rounds."""
+    """Medians, and where eight of ten measurements lie: of a few rounds, all of them."""
     names = list(raw)[::-1]
     middle = [median(raw[name]) for name in names]
     spread = [
-        [value - min(raw[name]) for name, value in zip(names, middle, strict=True)],
-        [max(raw[name]) - value for name, value in zip(names, middle, strict=True)],
+        [value - percentile(raw[name], 0.1) for name, value in zip(names, middle, strict=True)],
+        [percentile(raw[name], 0.9) - value for name, value in zip(names, middle, strict=True)],
     ]
     colors = [OURS if name.startswith("ours") else OTHERS for name in names]
     if OURS not in colors:  # no race, but one thing in several sizes
@@ -91,7 +91,7 @@ def _company(axes: Axes, raw: Raw) -> None:
         )
     axes.set_xlabel("seconds since the first")
     axes.set_ylabel("records sent")
-    axes.legend(loc="upper left")
+    _legend_above(axes)
 
 
 def _latency(axes: Axes, raw: Raw) -> None:
@@ -101,9 +101,10 @@ def _latency(axes: Axes, raw: Raw) -> None:
         _shares(axes, raw[name], color, f"request, idle: {name}")
     _shares(axes, raw["all records"], "#111", "In QuickBooks, 1,000 a minute", linestyle="--")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("seconds after the commit")
     axes.set_ylabel("share of records")
-    axes.legend(loc="lower right")
+    _legend_above(axes)
 
 
 def _shares(
@@ -114,6 +115,11 @@ def _shares(
     axes.step(
         [max(delay, least) for delay in delays], shares, color=color, label=label, ls=linestyle
     )
+
+
+def _legend_above(axes: Axes) -> None:
+    """Where no line can run through it."""
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def _memory(axes: Axes, raw: Raw) -> None:
