@@ -163,7 +163,8 @@ def histories(cursor: DBAPICursor, rows: int, firms: int, one_in: int) -> None:
     """`rows` entries with their records, links and requests, over two years.
 
     Firm 1, whose pages are looked at, has one block of records in `one_in`; the other firms share
-    the rest. Of firm 1 some records wait, some need attention, some were never sent.
+    the rest. Of firm 1 some records wait, some need attention, some were never sent: as many of
+    each, whatever `rows`, so that pages show the same.
     """
     numbers = {"blocks": rows // BLOCK, "firms": firms, "one_in": one_in}
     for tables in (_RECORDS, _WHAT_BECAME_OF_THEM):
@@ -175,14 +176,14 @@ def histories(cursor: DBAPICursor, rows: int, firms: int, one_in: int) -> None:
 
 _BLOCKS = """
     SELECT number, firm, saved_at,
-           firm = 1 AND nth %% 100 = 7 AS is_never_sent,
-           firm = 1 AND number >= %(blocks)s - 3 * %(one_in)s AS is_pending,
-           firm = 1 AND nth %% 50 = 3 AS has_failure
+           firm = 1 AND from_end < 3 AS is_pending,
+           firm = 1 AND from_end < 200 AND from_end %% 20 = 7 AS is_never_sent,
+           firm = 1 AND from_end < 200 AND from_end %% 4 = 3 AND from_end > 3 AS has_failure
     FROM generate_series(0, %(blocks)s - 1) AS number
     CROSS JOIN LATERAL (
         SELECT CASE WHEN number %% %(one_in)s = 0 THEN 1
                     ELSE 2 + number %% (%(firms)s - 1) END AS firm,
-               number / %(one_in)s AS nth,
+               (%(blocks)s - 1 - number) / %(one_in)s AS from_end,
                now() - interval '730 days' * (1 - number::float / %(blocks)s) AS saved_at
     ) AS of_firm
 """
