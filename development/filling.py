@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import Invitation, Organization, Role, User
-from models.outbox import Dispatch, DispatchItem, Entry, Lane
+from models.outbox import Dispatch, DispatchItem, Entry, Lane, State
 from models.passwords import CHEAP, DEMO_PASSWORD, hash_password
 from models.quickbooks import Connection, Tokens
 from models.sales import (
@@ -37,9 +37,10 @@ from models.sales import (
     ProposalStatus,
     RecordType,
 )
-from outbox import actions, lanes
+from outbox import actions, bulk, lanes
 from outbox.poller import drain_lane, due_lanes
-from quickbooks import connections
+from quickbooks import connections, months
+from quickbooks.comparison import Month
 from quickbooks.connections import Connected, Purpose
 from quickbooks.delivery import QuickBooks
 from simulator.testing import ApiClient, SimulatorHandle
@@ -89,6 +90,8 @@ def fill(
         keys |= _fill_rivera(rivera, invoices)
     with desk("hugo@hill.example") as hill:
         hill.connect()
+        ask_for_month(hill)
+        hill.commit()
     with desk("dora@delta.example") as delta:
         _expire(delta)
     with desk("bea@bay.example") as bay:
@@ -287,8 +290,7 @@ def _fill_rivera(desk: Desk, invoices: int) -> dict[str, str]:
     desk.connect(realm)
     sent = _month(desk, invoices)
     keys = gap | sent | _troubles(desk) | _moving(desk) | _unsold(desk)
-    keys["invitation"] = _invite(desk)
-    return keys
+    return keys | {"invitation": _invite(desk), "month": _compare(desk), "bulk": _decide(desk)}
 
 
 def _gap(desk: Desk) -> dict[str, str]:
@@ -544,6 +546,31 @@ def _unsold(desk: Desk) -> dict[str, str]:
     desk.commit()
     product = desk.product("Labor", "96.50")
     return {"job": str(job.id), "proposal": str(proposal.id), "product": str(product.id)}
+
+
+def _compare(desk: Desk) -> str:
+    """This month with QuickBooks'."""
+    month = ask_for_month(desk)
+    desk.commit()
+    months.compare_due(desk.sessions, desk.config)
+    return month
+
+
+def ask_for_month(desk: Desk) -> str:
+    today: date = desk.session.scalars(select(func.current_date())).one()
+    month = Month.of(today)
+    months.ask(desk.session, desk.firm.id, month, desk.owner.id)
+    return f"{today:%Y-%m}"
+
+
+def _decide(desk: Desk) -> str:
+    """A decision of DunaHub's staff about many rows, that nobody carries out."""
+    staff = desk.session.scalars(select(User).where(User.role == Role.ADMIN)).one()
+    failed = select(Entry.id).where(Entry.state == State.FAILED).order_by(Entry.id)
+    entries = desk.session.scalars(failed).all()
+    key = bulk.decide(desk.session, "requeue", entries, staff.id, "Their plan was renewed.")
+    desk.commit()
+    return str(key)
 
 
 def _invite(desk: Desk) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from playwright.sync_api import Browser, ViewportSize, expect
+from playwright.sync_api import Browser, Locator, ViewportSize, expect
 from sqlalchemy import text
 
 from development.scenes import NARROW, WIDE
@@ -274,6 +274,33 @@ def test_a_deleted_item_is_replaced_once_for_all_that_used_it(ana: Person) -> No
 
 
 # --- Others --------------------------------------------------------------------------------------
+
+
+def test_an_admin_finds_five_hundred_rows_and_requeues_them_all(
+    browser: Browser, house: House, viewport: ViewportSize, ana: Person
+) -> None:
+    ana.connect()
+    fail_leads(ana, 500)
+    with signed_in(browser, house, viewport, role=Role.ADMIN) as dana:
+        page = dana.page
+        dana.go("/admin/outbox")
+        page.get_by_label("Organization").select_option(value=str(ana.firm))
+        page.get_by_label("State").select_option("failed")
+        dana.press("Show")
+        page.get_by_label("All rows that fit, on every page").check()
+        dana.press("Requeue…")
+        expect(page.get_by_role("heading", name="Requeue 500 rows?")).to_be_visible()
+        dana.fill("Reason", "Their rule is gone.")
+        dana.press("Requeue 500")
+        expect(page.get_by_role("heading", name="Done")).to_be_visible(timeout=3 * ARRIVES)
+        expect(page.get_by_role("definition").first).to_have_text("500")
+    ana.go("/settings/record")
+    expect(page_of(ana)).to_contain_text("Their rule is gone.")
+    eventually(lambda: len(ana.books("Customer")) == 500)
+
+
+def page_of(person: Person) -> Locator:
+    return person.page.get_by_role("main")
 
 
 def test_someone_in_brazil_sees_nothing_of_quickbooks(
