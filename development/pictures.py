@@ -2,7 +2,7 @@
 
 python -m development.pictures                 those of the README, into docs/pictures
 python -m development.pictures --all FOLDER    every page in every state, wide and narrow,
-                                               light and dark; --only TEXT for some of them
+                                               light and dark; --only TEXT … for some of them
 """
 
 import argparse
@@ -33,7 +33,7 @@ THEMES: tuple[Theme, ...] = ("light", "dark")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="development.pictures", description=__doc__)
     parser.add_argument("--all", type=Path, metavar="FOLDER")
-    parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)  # what the app tells of each request is not for here
     with _stage(A_GOOD_MONTH) as stage:
@@ -65,10 +65,10 @@ def _take_those_of_the_readme(stage: Stage) -> None:
                     _take(page, README / f"{name}-{theme}.png", full_page=False)
 
 
-def _take_all(stage: Stage, folder: Path, only: str) -> None:
+def _take_all(stage: Stage, folder: Path, only: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for scene in SCENES:
-        if only not in scene.name:
+        if not any(text in scene.name for text in only):
             continue
         for width, viewport in (("wide", WIDE), ("narrow", NARROW)):
             with stage.page_for(scene.who, viewport) as page:
