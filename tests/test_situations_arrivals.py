@@ -109,7 +109,7 @@ def test_settings_that_cause_trouble_are_named_with_the_place_to_change_them(
     at.ana.open(SETTINGS)
     for words in (
         "“Automatically apply credits” is on",
-        "The books are closed up to 2025-12-31",
+        "The books are closed up to Dec 31, 2025",
         "Custom transaction numbers are off",
         "gear icon, Account and settings, Advanced, Automation.",
     ):
