@@ -34,6 +34,8 @@ from tests.support.serving import serving
 
 SERVER = "DUNAHUB_TEST_POSTGRES"  # how the workers learn of the server that the controller runs
 TEMPLATE = "dunahub_template"
+# Which look of each page is seen in this run: one for the controller and all its workers.
+LOOKS_SEED = int(os.environ.setdefault("LOOKS_SEED", str(secrets.randbelow(4))))
 TOKEN_KEY = Fernet.generate_key().decode()
 NOBODY = "http://127.0.0.1:9"  # where no simulator listens: a call there is refused at once
 
@@ -46,6 +48,10 @@ os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain ht
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also what costs minutes")
     parser.addoption("--no-browser", action="store_true", help="nothing that needs Chromium")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"LOOKS_SEED={LOOKS_SEED}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
