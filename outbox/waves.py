@@ -287,6 +287,9 @@ _EARLIER = text(
     JOIN outbox AS other ON other.aggregate_type = 'payment' AND other.aggregate_id = payment.id
     WHERE mine.id = ANY(:entries) AND mine.aggregate_type = 'invoice'
       AND other.lane_id = :lane AND other.state = 'pending' AND other.id < mine.id
+      -- One that waits for this very invoice (an older version of it failed) waits for this entry.
+      AND (other.waits_for_type, other.waits_for_id)
+          IS DISTINCT FROM ('invoice', mine.aggregate_id)
       AND EXISTS (SELECT FROM outbox_links AS link
                   WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
                     AND link.aggregate_id = mine.aggregate_id)

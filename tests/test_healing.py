@@ -482,6 +482,35 @@ def test_an_invoice_changed_paid_and_changed_again_arrives_in_that_order(
     assert set(states(session)) == {"synced", "superseded"}
 
 
+def test_an_invoice_does_not_wait_for_the_payment_that_waits_for_it(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Chaos found it: a newer version, looked for first, is found there, and so has a link while
+    the payment still waits for it. Each waited for the other, for ever."""
+    firm, lane = new_firm_with_lane(session)
+    invoice = new_invoice(firm, new_lead(firm))
+    session.add(invoice)
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    payment = new_payment(firm, invoice)
+    session.add(payment)
+    session.commit()
+    session.execute(
+        text(
+            "UPDATE outbox SET waits_for_type = 'invoice', waits_for_id = :invoice"
+            " WHERE aggregate_type = 'payment'"
+        ),
+        {"invoice": invoice.id},
+    )
+    session.commit()
+    invoice.number = "1003"
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    session.rollback()
+    assert set(states(session)) == {"synced"}
+    assert ledger.arrivals[-1].record == f"payment {payment.id}"
+
+
 def test_skipping_one_lets_a_newer_version_of_the_record_go(
     session: Session, sessions: Sessions, ledger: Ledger, config: Config
 ) -> None:
