@@ -349,7 +349,8 @@ def _refuse_writes_around_capture(
 @event.listens_for(Engine, "commit")
 @event.listens_for(Engine, "rollback")
 def _close_the_door(connection: DatabaseConnection) -> None:
-    connection.info.pop(ALLOWED, None)  # a flush that failed half-way left it open
+    if not connection.invalidated:  # one that dropped has no door left, and would raise here
+        connection.info.pop(ALLOWED, None)  # a flush that failed half-way left it open
 
 
 @event.listens_for(Engine, "rollback_savepoint")

@@ -28,9 +28,7 @@ from outbox.lanes import Claim, hand_back, lease_lane, postpone, release, renew,
 from outbox.settle import settle
 
 QUANTUM = 10  # dispatches a lane may send before the others get their turn
-LATE = timedelta(
-    milliseconds=400
-)  # after it was reckoned with: the pace has a little more to spare
+LATE = timedelta(milliseconds=400)  # for a call in the budget: the pace has a little more to spare
 STOP_WAIT = timedelta(seconds=8)  # how long a stop waits for calls in hand
 
 log = structlog.get_logger()
@@ -58,7 +56,7 @@ def drain_lane(
 def _drain(
     sessions: Sessions, company: Company, claim: Claim, config: Config, stopping: threading.Event
 ) -> timedelta | None:
-    patience = min(LATE, config.lease - config.call_deadline).total_seconds()
+    spare = config.lease - config.call_deadline
     for _ in range(QUANTUM):
         if stopping.is_set():
             break
@@ -67,10 +65,12 @@ def _drain(
         if not isinstance(sent, Sent):
             release(sessions, claim)
             return sent.for_ if sent else None
-        while time.monotonic() - leased_at > patience:
+        patience = min(LATE, spare)
+        while time.monotonic() - leased_at > patience.total_seconds():
             # This process was stopped for a while: the call might outlive the lease, or come too
-            # soon before the next ones.
-            leased_at = time.monotonic()
+            # soon before the next ones. The second is reckoned with once: where the database takes
+            # longer than `LATE`, nothing would ever go out.
+            leased_at, patience = time.monotonic(), spare
             if not _is_still_ours(sessions, claim, company, config, sent):
                 log.warning("not sent: the lease was lost", dispatch=sent.id)
                 return None

@@ -1,5 +1,6 @@
 """Rules 5 and 10 to 13 where it hurts: silence, refusals, broken processes and databases."""
 
+import itertools
 import sys
 import threading
 import time
@@ -333,6 +334,21 @@ def test_no_call_begins_with_less_lease_left_than_it_may_take(
     drain(sessions, ledger, lane, config)
     assert states(session) == ["synced"]
     assert len(ledger.calls) == 1
+
+
+def test_a_slow_database_delays_a_call_and_does_not_keep_it_from_going(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    passed = itertools.count()  # a second at each look: longer than `LATE`, well within the lease
+    monkeypatch.setattr("outbox.poller.time.monotonic", lambda: float(next(passed)))
+    drain_lane(sessions, ledger, lane, config, threading.Event())
+    monkeypatch.undo()
+    assert len(ledger.calls) == 1
+    assert states(session) == ["synced"]
 
 
 class TalkingLedger(Ledger):
@@ -736,6 +752,22 @@ def test_dropped_connections_heal_by_themselves(
     session.rollback()
     assert set(states(session)) == {"synced"}
     assert len(ledger.creates()) == 5
+
+
+def test_a_connection_that_drops_is_reported_as_that_and_handed_back(
+    session: Session, sessions: Sessions, engine: Engine
+) -> None:
+    in_use = engine.pool.checkedout()  # type: ignore[attr-defined]
+
+    def work() -> None:
+        with sessions.begin() as other:
+            other.execute(text("SELECT 1"))
+            kill_backends(session)
+            other.execute(text("SELECT 1"))
+
+    with pytest.raises(OperationalError):
+        work()
+    assert engine.pool.checkedout() == in_use  # type: ignore[attr-defined]
 
 
 def test_a_commit_that_fails_is_made_good_by_the_next_claim(
