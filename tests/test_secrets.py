@@ -12,11 +12,12 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import unwrap
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import structlog
-from bs4 import BeautifulSoup
 from flask import Flask
 from sqlalchemy import func, inspect, select, text, update
 from sqlalchemy.orm import Session
@@ -27,13 +28,15 @@ from config import Config
 from models.accounts import Role
 from models.outbox import Dispatch, Entry
 from models.quickbooks import ConnectionStatus, Tokens
-from quickbooks import connections, oauth, tokens
+from models.sales import Invoice
+from quickbooks import connections, months, oauth, tokens
+from quickbooks.comparison import Month
 from quickbooks.connections import Connected, Purpose
 from quickbooks.tokens import SignedOut, TokensUnavailable
 from simulator.testing import running_simulator
 from tests.support.firm import new_invoice, new_lead, new_payment
 from tests.support.office import RIVERA, Office, open_office
-from tests.support.visitor import Visitor, new_person
+from tests.support.visitor import Visitor, crawl, new_person
 
 ISSUED = re.compile(r"eyJ[\w.=-]{40,}|RT1-[\w-]{20,}|XAB1[\w-]{20,}")
 
@@ -157,7 +160,7 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
     simulator.fault(match={"path": "revoke", "times": 1}, do={"status": 503, "body": access})
     life.attempt(lambda: oauth.revoke(office.config, access), oauth.Unavailable)
 
-    # Refused, connected again, disconnected while Intuit is down, and revoked by the job.
+    # Refused, and connected again.
     simulator.revoke(RIVERA)
     _age(office)
     life.attempt(
@@ -166,6 +169,17 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
     assert office.connection.status == ConnectionStatus.EXPIRED
     assert isinstance(office.connect(purpose=Purpose.RECONNECT), Connected)
     office.drain()
+
+    # The month is compared with what is there, which echoes a token at first.
+    _compare(office)
+    trouble = {"status": 400, "body": f"No: {_stored_access(office)}"}
+    simulator.fault(match={"path": "/query", "times": 1}, do=trouble)
+    assert months.compare_due(office.sessions, office.config) == 0
+    with office.sessions.begin() as session:
+        session.execute(text("UPDATE quickbooks_comparisons SET available_at = now()"))
+    assert months.compare_due(office.sessions, office.config) == 1
+
+    # Disconnected while Intuit is down, and revoked by the job.
     simulator.fault(match={"path": "revoke", "times": 1}, do={"status": 503})
     ended = connections.disconnect(office.sessions, office.config, office.firm, office.owner)
     assert ended
@@ -177,13 +191,17 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
 
     new_person(office.session, None, "dana@dunahub.example", Role.ADMIN)
     admin = Visitor(life.app).sign_in("dana@dunahub.example")
+    files: set[str] = set()
     searched = {
         "the log": life.log.getvalue(),
         "an exception": "\n".join(life.raised),
         "the database": seen_while_revoking + _dump(office),
-        **{f"the owner's page {path}": page for path, page in _crawl(owner)},
-        **{f"the admin's page {path}": page for path, page in _crawl(admin)},
+        "the metrics": Visitor(life.app).open("/metrics").answer.get_data(as_text=True),
+        "the health": Visitor(life.app).open("/readyz").answer.get_data(as_text=True),
+        **{f"the owner's {path}": page for path, page in _shown(life, owner, files)},
+        **{f"the admin's {path}": page for path, page in _shown(life, admin, files)},
     }
+    assert files == _downloads(life.app) != set()
     issued = life.issued()
     assert len([one for one in issued if one.startswith("RT1-")]) >= 3
     assert len([one for one in issued if one.startswith("eyJ")]) >= 4
@@ -217,6 +235,13 @@ def _age(office: Office) -> None:
         session.execute(update(Tokens).values(access_expires_at=func.clock_timestamp()))
 
 
+def _compare(office: Office) -> None:
+    """The owner wants the month of the main job's invoice compared."""
+    with office.sessions.begin() as session:
+        issued_on = session.scalars(select(Invoice.issued_on)).one()
+        assert months.ask(session, office.firm, Month.of(issued_on), office.owner.id)
+
+
 def _dump(office: Office) -> str:
     """Every row of every table, as text."""
     with office.sessions() as session:
@@ -230,25 +255,23 @@ def _dump(office: Office) -> str:
     return "\n".join(rows)
 
 
-def _crawl(visitor: Visitor) -> Iterator[tuple[str, str]]:
-    """Every page and download that links lead to."""
-    found, seen = ["/"], {"/"}
-    while found and len(seen) < 400:
-        path = found.pop()
-        answer = visitor.client.get(path, follow_redirects=True)
+def _downloads(app: Flask) -> set[str]:
+    """The endpoints that answer with a file of rows."""
+    return {
+        endpoint
+        for endpoint, view in app.view_functions.items()
+        if "csv_of" in unwrap(view).__code__.co_names
+    }
+
+
+def _shown(life: Life, visitor: Visitor, found: set[str]) -> Iterator[tuple[str, str]]:
+    """Every page and download that links lead to; the endpoints of files with rows are `found`."""
+    adapter = life.app.url_map.bind("localhost")
+    for path, answer in crawl(visitor.client):
         content = answer.get_data(as_text=True)
+        if answer.mimetype == "text/csv" and len(content.splitlines()) > 1:
+            found.add(adapter.match(urlsplit(path).path)[0])
         yield path, content
-        if answer.mimetype != "text/html":
-            continue
-        for link in BeautifulSoup(content, "html.parser").select("a[href]"):
-            address = str(link["href"]).partition("#")[0]
-            if (
-                address.startswith("/")
-                and not address.startswith("/static")
-                and address not in seen
-            ):
-                seen.add(address)
-                found.append(address)
 
 
 # --- The log line itself --------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A person at a browser without JavaScript: opens pages, fills in their forms, presses buttons."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bs4 import BeautifulSoup, Tag
@@ -120,6 +120,29 @@ class Visitor:
         """What the QuickBooks panel says, from its pill on; "" when there is none."""
         found = self.page.select_one(".panel")
         return " ".join(found.get_text(" ").split()) if found else ""
+
+
+def crawl(client: FlaskClient, most: int = 400) -> Iterator[tuple[str, TestResponse]]:
+    """Every page and download that links lead to, by the address that was asked for."""
+    waiting, seen = ["/"], {"/"}
+    for _ in range(most):
+        if not waiting:
+            return
+        path = waiting.pop()
+        answer = client.get(path, follow_redirects=True)
+        assert answer.status_code < 500, path
+        yield path, answer
+        if answer.mimetype != "text/html":
+            continue
+        for link in _soup(answer).select("a[href]"):
+            address = str(link["href"]).partition("#")[0]
+            if (
+                address.startswith("/")
+                and not address.startswith("/static")
+                and address not in seen
+            ):
+                seen.add(address)
+                waiting.append(address)
 
 
 def firm_of(session: Session, name: str, region: str = "US") -> int:
