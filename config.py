@@ -85,7 +85,7 @@ class Config:
             lease=read.seconds("LEASE", 75),
             resend_after=read.seconds("RESEND_AFTER", 125),
             poll_interval=read.seconds("POLL_INTERVAL", 1),
-            drainers=read.count("DRAINERS", 4),
+            drainers=read.count("DRAINERS", 10),
             counts_batch_items=read.flag("QUICKBOOKS_COUNTS_BATCH_ITEMS"),
             proxies=read.count("PROXIES", 0, least=0),
             metrics_token=read.secret("METRICS_TOKEN", ""),

@@ -82,7 +82,8 @@ class Place:
         company = Nothing()
         answer = company.send(sent)
         settle(self.sessions, claim, sent, answer, company.read(sent, answer))
-        release(self.sessions, claim)
+        with self.sessions.begin() as session:
+            release(session, claim)
         for name, seconds in {
             "look": looked - began,
             "lease": leased - looked,

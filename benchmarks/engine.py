@@ -51,7 +51,7 @@ class Contestant:
 
 
 def _ours(url: str) -> AbstractContextManager[Worker]:
-    return running_worker("benchmarks.ours", "nothing", **ours.environment(url))
+    return running_worker("benchmarks.ours", "nothing", **ours.environment(url, DRAINERS="4"))
 
 
 def _peer(name: str, *arguments: str) -> Callable[[str], AbstractContextManager[Worker]]:

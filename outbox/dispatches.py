@@ -13,7 +13,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -38,7 +38,16 @@ from outbox.company import (
     Sent,
     Waiting,
 )
-from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed, renew, spend
+from outbox.lanes import (
+    FAIL_AFTER,
+    SOLO_AFTER,
+    SPEND,
+    Claim,
+    Renewed,
+    budget_after,
+    release,
+    renew,
+)
 from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
 from outbox.waves import OLD, Wave, choose_wave, due_from, links_for
@@ -63,12 +72,14 @@ def next_dispatch(
 ) -> Sent | Rest | None:
     """Stores the next request of this lane and renews the lease; None when there is none now.
 
-    None also means: lease lost, or lane closed, held or paused.
+    None also means: lease lost, or lane closed, held or paused. Without a request the lane is
+    given back.
     """
     for _ in range(ROUNDS):
         with sessions.begin() as session:
             lane = renew(session, claim, config.lease)
             if lane is None:
+                release(session, claim)
                 return None
             limits = company.limits.slowed(lane.slowdown)
             if wait := limits.calls.wait(lane.next_call_at, lane.now):
@@ -78,6 +89,7 @@ def next_dispatch(
             if unanswered is None:
                 wave = choose_wave(session, claim, lane, limits.wave)
                 if wave is None:
+                    release(session, claim)
                     return None
                 next_ = _compose_and_store(session, claim, lane, wave, company, config)
         if unanswered:
@@ -85,10 +97,13 @@ def next_dispatch(
         if next_:
             return next_
         # All of the wave was settled or told to wait; there may be more behind it.
+    with sessions.begin() as session:
+        release(session, claim)
     return Rest(timedelta(0))
 
 
 def _rest(session: Session, claim: Claim, wait: timedelta) -> Rest:
+    release(session, claim)
     session.execute(
         text(
             "UPDATE outbox_lanes SET pause_until = clock_timestamp() + :wait, pause_reason = 'pace'"
@@ -126,6 +141,8 @@ _ITEMS = text(
     ORDER BY item.position
     """
 )
+
+_SPEND = text(SPEND)
 
 _SEND_AGAIN = text(
     """
@@ -214,7 +231,8 @@ def _repeat(
         row = unanswered.dispatch
         is_batch = row.path == "batch" and not unanswered.looks_up
         items = len(unanswered.items) if is_batch else 1
-        spend(session, claim, lane, company.limits, items=items, is_batch=is_batch)
+        budget = budget_after(lane, company.limits, items=items, is_batch=is_batch)
+        session.execute(_SPEND, {"lane": claim.lane_id, **budget})
         if unanswered.looks_up:
             return _look_up(session, claim, row, unanswered.asked, company)
         session.execute(_SEND_AGAIN, {"dispatch": row.id})
@@ -284,8 +302,9 @@ def _look_up(
 
 # In one statement, because a wave is stored many times a second.
 _STORE = text(
-    """
-    WITH dispatch AS (
+    f"""
+    WITH lane AS ({SPEND}),
+    dispatch AS (
         INSERT INTO outbox_dispatches (organization_id, lane_id, request_id, method, path, query,
                                        body, sends, sent_at)
         VALUES (:organization, :lane, :request_id, :method, :path, :query,
@@ -304,7 +323,7 @@ _STORE = text(
         WHERE id = ANY(:entries)
     )
     SELECT id FROM dispatch
-    """
+    """  # noqa: S608  (only constants of ours are put together)
 )
 
 
@@ -336,8 +355,8 @@ def _compose_and_store(
         if single is None or single.is_batch:
             return _rest(session, claim, wait)
         draft = single
-    spend(session, claim, lane, company.limits, items=len(draft.items), is_batch=draft.is_batch)
-    return _store(session, claim, draft, due, config)
+    budget = budget_after(lane, company.limits, items=len(draft.items), is_batch=draft.is_batch)
+    return _store(session, claim, draft, due, budget, config)
 
 
 def _wait_for_batch(limits: Limits, lane: Renewed, draft: Draft) -> timedelta:
@@ -366,7 +385,12 @@ def _compose(
 
 
 def _store(
-    session: Session, claim: Claim, draft: Draft, due: Sequence[Due], config: Config
+    session: Session,
+    claim: Claim,
+    draft: Draft,
+    due: Sequence[Due],
+    budget: Mapping[str, datetime | None],
+    config: Config,
 ) -> Sent:
     request_id = uuid.uuid4().hex  # random: a restored backup must not hand it out twice
     writes = draft.method != "GET"
@@ -385,6 +409,7 @@ def _store(
             "entries": entries,
             "intents": [item.intent for item in draft.items],
             "after": config.resend_after,
+            **budget,
         },
     ).scalar_one()
     return Sent(

@@ -272,24 +272,20 @@ def renew(session: Session, claim: Claim, lease: timedelta) -> Renewed | None:
     )
 
 
-def spend(
-    session: Session, claim: Claim, lane: Renewed, limits: Limits, *, items: int, is_batch: bool
-) -> None:
-    """Takes one request of `items` out of the lane's budget, as of `lane.now`."""
+SPEND = "UPDATE outbox_lanes SET next_call_at = :call, next_batch_at = :batch WHERE id = :lane"
+
+
+def budget_after(
+    lane: Renewed, limits: Limits, *, items: int, is_batch: bool
+) -> dict[str, datetime | None]:
+    """What `SPEND` writes when a request of `items` goes out at `lane.now`."""
     slowed = limits.slowed(lane.slowdown)
     weight = limits.weight(items, is_batch=is_batch)
-    session.execute(
-        text(
-            "UPDATE outbox_lanes SET next_call_at = :call, next_batch_at = :batch WHERE id = :lane"
-        ),
-        {
-            "lane": claim.lane_id,
-            "call": slowed.calls.after_call(lane.next_call_at, lane.now),
-            "batch": slowed.batches.after_call(lane.next_batch_at, lane.now, weight)
-            if weight
-            else lane.next_batch_at,
-        },
-    )
+    batches = slowed.batches.after_call(lane.next_batch_at, lane.now, weight)
+    return {
+        "call": slowed.calls.after_call(lane.next_call_at, lane.now),
+        "batch": batches if weight else lane.next_batch_at,
+    }
 
 
 def postpone(
@@ -354,14 +350,17 @@ def hand_back(sessions: Sessions, claim: Claim) -> None:
         )
 
 
-def release(sessions: Sessions, claim: Claim) -> None:
+_RELEASE = text(
+    """
+    UPDATE outbox_lanes SET lease_until = NULL, claims_unsettled = 0, suspect_entry_id = NULL
+    WHERE id = :lane AND lease_token = :token
+    """
+)
+
+
+def release(session: Session, claim: Claim) -> None:
     """Gives the lane back. Changes nothing when the lease was lost."""
-    with sessions.begin() as session:
-        session.execute(
-            update(Lane)
-            .where(Lane.id == claim.lane_id, Lane.lease_token == claim.token)
-            .values(lease_until=None, claims_unsettled=0, suspect_entry_id=None)
-        )
+    session.execute(_RELEASE, {"lane": claim.lane_id, "token": claim.token})
 
 
 # --- Questions beside the sending ---------------------------------------------------------------

@@ -63,7 +63,6 @@ def _drain(
         leased_at = time.monotonic()
         sent = next_dispatch(sessions, claim, company, config)
         if not isinstance(sent, Sent):
-            release(sessions, claim)
             return sent.for_ if sent else None
         patience = min(LATE, spare)
         while time.monotonic() - leased_at > patience.total_seconds():
@@ -83,7 +82,8 @@ def _drain(
             return None
         if answer.status == 429:
             slow_down(sessions, claim, company.limits, is_batch=sent.path == "batch")
-    release(sessions, claim)
+    with sessions.begin() as session:
+        release(session, claim)
     return timedelta(0)
 
 

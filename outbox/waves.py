@@ -261,18 +261,20 @@ def _with_all_they_need(
     earlier = _earlier_of_other_records(session, claim, [one.due for one in candidates])
     ready: list[_Candidate] = []
     waits: dict[int, Record] = {}
+    taken_along: dict[Record, _Candidate] = {}  # with the first that needs them
     for one in candidates:
         missing = [record for record in one.needs if record not in links]
         if one.due.operation == Operation.VOID:
             missing = []  # a void needs only its own record's counterpart
         for record in missing:
             if record.type in TAKEN_ALONG and one.due.record.type == RecordType.INVOICE:
-                _take_along(session, claim, record, one)
+                taken_along.setdefault(record, one)
         before = [*missing, *earlier.get(one.due.entry_id, ())]
         if before:  # the nearest one: a payment waits for its invoice, not for the customer
             waits[one.due.entry_id] = max(before, key=lambda record: record.type.rank)
         else:
             ready.append(one)
+    _take_along(session, claim, taken_along)
     _set_waits(session, waits)
     return ready
 
@@ -323,31 +325,39 @@ _TAKE_ALONG = {
         INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
                             operation, payload, taken_along_for)
         SELECT snapshot.organization_id, :lane, '{type_.value}', snapshot.id,
-               'save', snapshot.payload, :reason
-        FROM ({SNAPSHOTS[type_]} WHERE {type_.value}.id = :record) AS snapshot
+               'save', snapshot.payload, needed.reason
+        FROM unnest(CAST(:records AS bigint[]), CAST(:reasons AS text[])) AS needed (id, reason)
+        CROSS JOIN LATERAL (
+            {SNAPSHOTS[type_]} WHERE {type_.value}.id = needed.id OFFSET 0
+        ) AS snapshot
         WHERE snapshot.organization_id = :organization
           AND NOT EXISTS (
             SELECT FROM outbox AS entry
-            WHERE entry.lane_id = :lane AND entry.aggregate_type = '{type_.value}'
-              AND entry.aggregate_id = :record
-              AND entry.state IN ('pending', 'failed', 'skipped'))
+            WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = '{type_.value}'
+              AND entry.aggregate_id = needed.id
+              AND entry.state || '' IN ('pending', 'failed', 'skipped'))
         """  # noqa: S608  (only constants of ours are put together)
     )
     for type_ in TAKEN_ALONG
 }
 
 
-def _take_along(session: Session, claim: Claim, record: Record, needed_by: _Candidate) -> None:
-    """Gives a prerequisite an entry of its own, unless it has one or a person skipped it."""
-    session.execute(
-        _TAKE_ALONG[record.type],
-        {
-            "lane": claim.lane_id,
-            "organization": claim.organization_id,
-            "record": record.id,
-            "reason": f"{needed_by.due.record.type} {needed_by.due.payload['title']}",
-        },
-    )
+def _take_along(session: Session, claim: Claim, needed_by: Mapping[Record, _Candidate]) -> None:
+    """Gives prerequisites entries of their own, unless they have one or a person skipped them."""
+    for type_, statement in _TAKE_ALONG.items():
+        records = sorted(record for record in needed_by if record.type == type_)
+        if not records:
+            continue
+        invoices = [needed_by[record].due for record in records]
+        session.execute(
+            statement,
+            {
+                "lane": claim.lane_id,
+                "organization": claim.organization_id,
+                "records": [record.id for record in records],
+                "reasons": [f"{due.record.type} {due.payload['title']}" for due in invoices],
+            },
+        )
 
 
 def _set_waits(session: Session, waits: Mapping[int, Record]) -> None:

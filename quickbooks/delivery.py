@@ -4,13 +4,11 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
 from models.base import Json
-from models.quickbooks import Connection
 from outbox.company import Answer, Composition, Due, Problem, Reading, Record, Remote, Sent
 from outbox.pace import Limits, Pace
 from quickbooks import client, directory, facts, tokens
@@ -48,8 +46,10 @@ class QuickBooks:
 
     def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
         """How this company wants its records, and whom of its customers these leads may be."""
-        customers = directory.candidates(session, lane_id, entries)
-        return {**facts.of_lane(session, lane_id), "customers": customers}
+        settings = facts.of_lane(session, lane_id)
+        was_read = settings.get("directory_was_read", False)
+        customers = directory.candidates(session, lane_id, entries, was_read=was_read)
+        return {**settings, "customers": customers}
 
     def compose(
         self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
@@ -76,22 +76,16 @@ def call_company(sessions: Sessions, config: Config, lane_id: int, asked: client
     """Calls the company of a lane; after a 401 once more with a renewed token. Never raises for
     trouble of the network or of the sign-in, and opens no transaction while it waits."""
     deadline = time.monotonic() + config.call_deadline.total_seconds()
-    with sessions() as session:
-        connection = session.execute(
-            select(Connection.id, Connection.realm_id).where(Connection.lane_id == lane_id)
-        ).one_or_none()
-    if connection is None:
-        return Answer(problem=Problem.SIGNED_OUT)
     try:
-        token = tokens.access_token(sessions, config, connection.id)
-        answer = client.call(config, connection.realm_id, token, asked, deadline)
+        access = tokens.access(sessions, config, lane_id)
+        answer = client.call(config, access.realm_id, access.token, asked, deadline)
         if not _is_signed_out(answer):
             return answer
         # Once more with a fresh token: the first was refused, so nothing was done with it.
-        token = tokens.access_token(sessions, config, connection.id, refused=token)
-        answer = client.call(config, connection.realm_id, token, asked, deadline)
+        token = tokens.access_token(sessions, config, access.connection_id, refused=access.token)
+        answer = client.call(config, access.realm_id, token, asked, deadline)
         if _is_signed_out(answer):
-            tokens.expire_refused(sessions, config, connection.id, token)
+            tokens.expire_refused(sessions, config, access.connection_id, token)
     except tokens.SignedOut:
         return Answer(problem=Problem.SIGNED_OUT)
     except tokens.TokensUnavailable:

@@ -144,10 +144,12 @@ def _now(session: Session) -> datetime:
 # --- Matching -----------------------------------------------------------------------------------
 
 
-def candidates(session: Session, lane_id: int, entries: Sequence[Due]) -> list[Json] | None:
+def candidates(
+    session: Session, lane_id: int, entries: Sequence[Due], *, was_read: bool
+) -> list[Json] | None:
     """The customers whom these leads may be: those with their e-mail address or their name.
 
-    None as long as the directory could not be read: then nobody can say.
+    None as long as the directory could not be read (`was_read`): then nobody can say.
     """
     leads = [due.payload for due in entries if due.record.type == RecordType.LEAD]
     names = {
@@ -157,8 +159,7 @@ def candidates(session: Session, lane_id: int, entries: Sequence[Due]) -> list[J
     emails = {email for lead in leads if (email := lead["email"].strip().casefold())}
     if not leads:
         return []
-    was_read = select(Connection.customers_read_at).where(Connection.lane_id == lane_id)
-    if session.scalar(was_read) is None:
+    if not was_read:
         return None
     found = session.execute(
         select(Customer, Lead.id.label("lead_id"), Lead.name.label("lead_name"))

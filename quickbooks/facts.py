@@ -261,9 +261,13 @@ def of_lane(session: Session, lane_id: int) -> Json:
             Connection.settings,
             Connection.facts["preferences"].label("preferences"),
             Connection.facts["tax_codes"].label("tax_codes"),
+            Connection.customers_read_at,
         ).where(Connection.lane_id == lane_id)
     ).one_or_none()
-    return _effective(row.settings, row.preferences or {}, row.tax_codes or []) if row else {}
+    if row is None:
+        return {}
+    settings = _effective(row.settings, row.preferences or {}, row.tax_codes or [])
+    return {**settings, "directory_was_read": row.customers_read_at is not None}
 
 
 def for_documents(connection: Connection) -> Json:

@@ -4,6 +4,7 @@ A refresh is the one call that is made inside a transaction (rule 8): it holds t
 token row, so that the pair Intuit hands out is neither asked for twice nor lost.
 """
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -113,6 +114,38 @@ def opens(config: Config, stored: str) -> bool:
 # --- In use -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Access:
+    """Whom to call for a lane, and with which token."""
+
+    connection_id: int
+    realm_id: str
+    token: str = field(repr=False)
+
+
+def access(sessions: Sessions, config: Config, lane_id: int) -> Access:
+    """All that a call for a lane needs, the token renewed when less than five minutes are left.
+
+    In one statement: each of a lane's calls begins with it. Raises SignedOut or TokensUnavailable.
+    """
+    with sessions() as session:
+        row = session.execute(
+            select(
+                Connection.id,
+                Connection.realm_id,
+                Tokens.access_token,
+                Tokens.access_expires_at,
+                func.clock_timestamp().label("now"),
+            )
+            .join(Tokens, Tokens.connection_id == Connection.id)
+            .where(Connection.lane_id == lane_id)
+        ).one_or_none()
+    if row is None:
+        raise SignedOut("There is no sign-in for this company.")
+    token = _usable(config, row.access_token, row.access_expires_at - row.now)
+    return Access(row.id, row.realm_id, token or _refresh(sessions, config, row.id))
+
+
 def access_token(
     sessions: Sessions, config: Config, connection_id: int, *, refused: str | None = None
 ) -> str:
@@ -125,19 +158,22 @@ def access_token(
         tokens = session.get(Tokens, connection_id)
         if tokens is None:
             raise SignedOut("There is no sign-in for this company.")
-        if token := _usable(session, config, tokens, refused):
+        left = tokens.access_expires_at - _now(session)
+        if token := _usable(config, tokens.access_token, left, refused):
             return token
     return _refresh(sessions, config, connection_id, refused)
 
 
-def _usable(session: Session, config: Config, tokens: Tokens, refused: str | None) -> str | None:
-    if tokens.access_expires_at - _now(session) < EARLY:
+def _usable(config: Config, stored: str, left: timedelta, refused: str | None = None) -> str | None:
+    if left < EARLY:
         return None
-    token = decrypt(config, tokens.access_token)
+    token = decrypt(config, stored)
     return None if token == refused else token
 
 
-def _refresh(sessions: Sessions, config: Config, connection_id: int, refused: str | None) -> str:
+def _refresh(
+    sessions: Sessions, config: Config, connection_id: int, refused: str | None = None
+) -> str:
     """Asks Intuit once, with the row locked; the new pair is committed before anyone uses it."""
     sent = ""
     try:
@@ -147,7 +183,8 @@ def _refresh(sessions: Sessions, config: Config, connection_id: int, refused: st
             tokens = session.get(Tokens, connection_id, with_for_update={"key_share": True})
             if tokens is None:
                 raise SignedOut("The sign-in was ended meanwhile.")
-            if token := _usable(session, config, tokens, refused):
+            left = tokens.access_expires_at - _now(session)
+            if token := _usable(config, tokens.access_token, left, refused):
                 return token  # someone else has refreshed while we waited for the lock
             sent = tokens.refresh_token
             grant = oauth.refresh(config, decrypt(config, sent))

@@ -343,7 +343,6 @@ def test_rule_9_a_lost_lease_changes_nothing(
     assert states(session) == ["synced"]
     assert settle(sessions, slow, sent, answer, ledger.read(sent, answer)) is None
     assert next_dispatch(sessions, slow, ledger, config) is None
-    lanes.release(sessions, slow)
     assert [(e.id, e.state, e.settled_at) for e in entries_of(session)] == before
     assert ledger.creates() == ["lead 1"]
 

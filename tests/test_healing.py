@@ -401,7 +401,8 @@ def test_a_newer_version_does_not_forget_that_the_older_had_arrived(
     assert isinstance(sent, Sent)
     answer = ledger.send(sent)
     settle(sessions, claim, sent, answer, ledger.read(sent, answer))
-    lanes.release(sessions, claim)
+    with sessions.begin() as own:
+        lanes.release(own, claim)
     ledger.after = lambda _sent: None
     lead.name = "New name"
     session.commit()
@@ -978,7 +979,6 @@ def test_rule_9_who_lost_the_lease_stores_nothing_and_takes_it_from_nobody(
     assert holder
     until = lane_of(session, lane).lease_until
     assert next_dispatch(sessions, slow, ledger, config) is None
-    lanes.release(sessions, slow)
     lanes.hand_back(sessions, slow)
     assert not session.query(DispatchItem).count()
     session.rollback()

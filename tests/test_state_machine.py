@@ -205,8 +205,7 @@ class Engine(RuleBasedStateMachine):
                 if isinstance(sent, Sent):
                     drainer.sent, drainer.since = sent, self.hour
                 else:
-                    lanes.release(self.sessions, drainer.claim)
-                    drainer.claim = None
+                    drainer.claim = None  # the lane was given back
                 return
 
     @precondition(lambda self: any(one.sent and not one.answered for one in self.drainers))
