@@ -36,7 +36,7 @@ JARGON = re.compile(
     r"|entity|requestid|snapshot|exception|endpoint|batch|fault|error|validation)\b",
     re.IGNORECASE,
 )
-A_COUNT = re.compile(r"[Nn]umber \d+|[Ii]nvoice \d+|\d+ characters")
+A_COUNT = re.compile(r"[Nn]umber \d+|[Ii]nvoice \d+|\d+ characters|[A-Z][a-z]{2} \d+, \d{4}")
 A_CODE = re.compile(r"(?<![$\d.,-])\b\d{3,5}\b(?![.,-]?\d)")
 
 
@@ -213,7 +213,7 @@ def drive(at: Situation, codes: Sequence[str]) -> None:
         at.drain()
 
 
-@pytest.mark.parametrize("code", ["6000", "6240", "6430", "600", "620", "2010"])
+@pytest.mark.parametrize("code", ["6000", "6240", "6430", "600", "620", "2010", "6210"])
 def test_a_refusal_is_said_in_plain_words_and_its_buttons_work(at: Situation, code: str) -> None:
     drive(at, [code])
 
