@@ -1,7 +1,7 @@
 """Every fault code: what we do about it, and what we say to the owner of a small business.
 
-Codes and their meaning come from Intuit's error list; the class is our decision. Codes in words
-are our own: found before anything was sent, or by the engine.
+Codes and their meaning come from Intuit's pages *Error codes* and *Handling common errors*; the
+class is our decision. Codes in words are our own: found before anything was sent, or by the engine.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from languages import N_
 
 
 class Class(StrEnum):
+    """What we do about a fault."""
+
     RETRY = "retry"  # may pass by itself
     PERSON = "person"  # only a person can cure it
     CONFLICT = "conflict"  # we find out more and mostly resolve it ourselves
@@ -58,6 +60,8 @@ TRY_AGAIN = Action("send_again", N_("Try again"))
 
 @dataclass(frozen=True)
 class Cause:
+    """What is said of a code, in English with `{names}` of what it is about; and what to press."""
+
     class_: Class
     title: str
     cause: str

@@ -63,19 +63,23 @@ class Month:
 
     @classmethod
     def of(cls, day: date) -> "Month":
+        """The month that has this day."""
         return cls(day.replace(day=1))
 
     @property
     def next(self) -> "Month":
+        """The month after it."""
         year, month = self.first.year, self.first.month
         return Month(date(year + month // 12, month % 12 + 1, 1))
 
     @property
     def previous(self) -> "Month":
+        """The month before it."""
         year, month = self.first.year, self.first.month
         return Month(date(year - (month == 1), (month - 2) % 12 + 1, 1))
 
     def includes(self, day: date) -> bool:
+        """Whether this day is one of its days."""
         return self.first <= day < self.next.first
 
     def begins_at(self, zone: ZoneInfo) -> datetime:
@@ -106,6 +110,7 @@ class Ours:
 
     @property
     def is_moving(self) -> bool:
+        """Whether something of it is still on its way, so that a difference says nothing yet."""
         return self.state == State.PENDING
 
 
@@ -149,6 +154,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class Compared:
+    """What came of the records of one kind: the figures, and each thing that differs."""
+
     figures: Figures
     found: Sequence[Found]
 

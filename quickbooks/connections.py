@@ -39,6 +39,8 @@ log = structlog.get_logger()
 
 
 class Purpose(StrEnum):
+    """Why someone is sent to Intuit: it decides which company may come back."""
+
     CONNECT = "connect"
     RECONNECT = "reconnect"
 
@@ -56,6 +58,8 @@ class NotAllowed(Exception):
 
 @dataclass(frozen=True)
 class Connected:
+    """The company is connected: its tokens are stored, its lane is open."""
+
     connection_id: int
     company_name: str
     was_known: bool  # the same company as before: lane and links were found again
@@ -534,6 +538,8 @@ def _now(session: Session) -> datetime:
 
 @dataclass(frozen=True)
 class Disconnected:
+    """The connection is ended here, whatever Intuit says to it."""
+
     company_name: str
     waiting: int  # entries that now stand behind the line
     revoked: bool  # False: Intuit did not answer yet; a job goes on

@@ -60,12 +60,16 @@ class Reader:
         self.deadline = time.monotonic() + may_take
 
     def get(self, path: str, **query: str) -> Json:
+        """The object at this path of the company. Raises FactsUnavailable."""
         return self._asked("GET", path, query)
 
     def post(self, path: str, body: Json, **query: str) -> Json:
+        """What QuickBooks made of the object. Raises FactsUnavailable."""
         return self._asked("POST", path, query, dumps(body))
 
     def rows(self, entity: str, where: str = "") -> list[Json]:
+        """The objects of a kind, a thousand at most, which is what one query gives (Intuit's guide,
+        *Data queries*). Raises FactsUnavailable."""
         statement = f"select * from {entity} {where} maxresults {MOST_ROWS}"  # noqa: S608
         found = self.get("query", query=" ".join(statement.split())).get("QueryResponse") or {}
         return [row for row in found.get(entity, []) if isinstance(row, dict)]
@@ -95,7 +99,10 @@ def _object(answer: Answer) -> Json:
 
 
 def read_company(reader: Reader) -> Json:
-    """Name, country and home currency: whether we may connect to this company at all."""
+    """Name, country and home currency: whether we may connect to this company at all.
+
+    Raises FactsUnavailable.
+    """
     info = reader.get(f"companyinfo/{reader.realm_id}").get("CompanyInfo") or {}
     preferences = reader.get("preferences").get("Preferences") or {}
     currency = preferences.get("CurrencyPrefs") or {}
@@ -137,7 +144,10 @@ def _named_values(told: object) -> Json:
 
 
 def read_facts(reader: Reader, company: Json) -> Json:
-    """The lists from which settings are chosen, beside what `read_company` found."""
+    """The lists from which settings are chosen, beside what `read_company` found.
+
+    Raises FactsUnavailable.
+    """
     accounts = reader.rows("Account", "where Active = true")
     preferences = company["preferences"]
     needs_codes = preferences["uses_sales_tax"] and not preferences["automated_tax"]
@@ -271,7 +281,11 @@ def of_lane(session: Session, lane_id: int) -> Json:
 
 
 def for_documents(connection: Connection) -> Json:
-    """The same for a connection at hand."""
+    """What `payloads` needs, as `of_lane` has it, for a connection at hand.
+
+    Who numbers and who computes tax follows the company where nothing was chosen: CustomTxnNumbers,
+    UsingSalesTax and PartnerTaxEnabled of its preferences (Intuit's API reference, Preferences).
+    """
     facts = connection.facts
     return _effective(
         connection.settings, facts.get("preferences") or {}, facts.get("tax_codes") or []

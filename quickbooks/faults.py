@@ -63,7 +63,11 @@ def parse_json(body: str) -> Json | None:
 
 
 def faults_in(body: str) -> list[RemoteFault]:
-    """The errors that a body tells of, in any of Intuit's shapes; [] when it tells of none."""
+    """The errors that a body tells of, in any of Intuit's shapes; [] when it tells of none.
+
+    Intuit shows the shape of a Fault on its page *Error codes*; XML and small keys are what its
+    gateway sends before a call has come to QuickBooks.
+    """
     document = parse_json(body)
     if document is not None:
         return list(_faults_in_object(document))
@@ -139,7 +143,10 @@ def _bare_code(code: str, message: str) -> str:
 
 
 def class_of(fault: RemoteFault) -> Class:
-    """What we do about it. The one case told by its text is QuickBooks' own hurry with names."""
+    """What we do about it, by its code alone: messages come in the company's language.
+
+    The one case told by its text is QuickBooks' own hurry with names.
+    """
     if fault.code == "6000" and "one name at a time" in fault.detail.lower():
         return Class.RETRY
     return CATALOGUE.get(fault.code, UNKNOWN).class_
@@ -186,6 +193,7 @@ def _label(action: Action, words: "_Words", reader: Reader) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
+    """At most so many characters; … stands for the rest."""
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 

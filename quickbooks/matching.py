@@ -91,6 +91,7 @@ def is_our_customer(document: Document, found: Mapping[str, Any]) -> bool:
 
 
 def same_name(one: str, other: str) -> bool:
+    """Whether QuickBooks would take them for one name, which only one customer may have."""
     return name_key(one) == name_key(other)
 
 
@@ -100,6 +101,7 @@ def name_key(name: str) -> str:
 
 
 def email_of(customer: Mapping[str, Any]) -> str:
+    """The e-mail address as addresses are compared: without case; "" when there is none."""
     return str((customer.get("PrimaryEmailAddr") or {}).get("Address", "")).strip().casefold()
 
 
@@ -127,12 +129,15 @@ def is_our_invoice(document: Document, total: str, found: Mapping[str, Any], mar
 
 
 def is_object(found: Mapping[str, Any]) -> bool:
+    """Whether it has what every object has (Intuit's guide, *Basic field definitions*): an Id, and
+    the SyncToken that an update must name."""
     return all(
         isinstance(found.get(key), str | int) and str(found[key]) for key in ("Id", "SyncToken")
     )
 
 
 def remote_of(found: Mapping[str, Any]) -> Remote:
+    """What we keep of an object (`is_object`): id, version, number, and the total in dollars."""
     total = number(found.get("TotalAmt"))
     return Remote(
         id=str(found["Id"]),

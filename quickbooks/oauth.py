@@ -49,6 +49,8 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Endpoints:
+    """Where Intuit asks the person, gives tokens, and ends them."""
+
     authorization: str
     token: str
     revocation: str
@@ -75,7 +77,10 @@ _discovery_lock = threading.Lock()
 
 
 def endpoints(config: Config) -> Endpoints:
-    """Intuit's addresses from its discovery document, kept for a day. Raises Unavailable."""
+    """Intuit's addresses from its discovery document, kept for a day. Raises Unavailable.
+
+    Intuit's OAuth 2.0 guide asks apps to read them there, because they may change.
+    """
     address = DISCOVERY.get(
         config.environment,
         config.simulator_url.rstrip("/") + "/.well-known/openid_sandbox_configuration",
@@ -148,7 +153,11 @@ def exchange(config: Config, code: str) -> Grant:
 
 
 def refresh(config: Config, refresh_token: str) -> Grant:
-    """A fresh grant for a refresh token. Raises GrantRefused, Misconfigured or Unavailable."""
+    """A fresh grant for a refresh token. Raises GrantRefused, Misconfigured or Unavailable.
+
+    The refresh token that comes with it is the one to keep (Intuit's OAuth 2.0 guide): the one
+    used here may be good no longer.
+    """
     session = _session(config)  # without a scope: Intuit's own clients send none on refresh
     return _grant(
         lambda: session.refresh_token(

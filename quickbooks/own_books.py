@@ -22,6 +22,7 @@ class Side:
 
     @property
     def borders(self) -> dict[str, object]:
+        """The same as parameters of the queries: days for documents, moments for customers."""
         return {
             "organization": self.organization_id,
             "first": self.month.first,

@@ -19,7 +19,7 @@ from quickbooks.cleaning import clean_line, clean_name, clean_text, loses_letter
 
 Document = dict[str, Any]
 
-# Lengths from Intuit's reference of each entity.
+# Lengths from Intuit's API reference: Customer, Item, Invoice, Payment.
 NAME_LONGEST = 500
 ITEM_NAME_LONGEST = 100
 NAME_PART_LONGEST = 100
@@ -127,7 +127,11 @@ def document(
 
 
 def sparse(remote: Remote, changes: Document) -> Document:
-    """The body of an update that touches nothing but `changes`."""
+    """The body of an update that touches nothing but `changes`.
+
+    Without `sparse`, QuickBooks blanks every field that is not sent; with an old SyncToken it
+    refuses (Intuit's guide, *Basic field definitions*, and each entity's API reference).
+    """
     return {"Id": remote.id, "SyncToken": remote.version, "sparse": True, **changes}
 
 
@@ -153,7 +157,10 @@ _EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s,;<>()]+\.[^@\s,;<>().]+")
 
 
 def customer(payload: Json) -> Document:
-    """A lead as a customer. Its internal notes never leave DunaHub."""
+    """A lead as a customer. Its internal notes never leave DunaHub. Raises NotWritable.
+
+    Lengths and what an e-mail address must look like: Intuit's API reference, Customer.
+    """
     document: Document = {"DisplayName": customer_name(payload)}
     for field, part in _NAME_PARTS.items():
         if name := clean_name(payload.get(field, ""), NAME_PART_LONGEST):
@@ -170,7 +177,11 @@ def customer(payload: Json) -> Document:
 
 
 def customer_name(payload: Json) -> str:
-    """The DisplayName: what a person chose for QuickBooks, else the lead's own name."""
+    """The DisplayName: what a person chose for QuickBooks, else the lead's own name.
+
+    At most 500 characters, one line, no colon (Intuit's API reference, Customer), and one customer,
+    vendor or employee to a name (*Handling common errors*). Raises NotWritable.
+    """
     return _judged_name(payload["quickbooks_name"] or payload["name"], NAME_LONGEST)
 
 
@@ -215,7 +226,10 @@ def _address(payload: Json) -> Document:
 
 
 def item(payload: Json, settings: Json) -> Document:
-    """A product as a service item: nothing is counted in stock."""
+    """A product as a service item: nothing is counted in stock. Raises NotWritable.
+
+    Type and income account must be given (Intuit's API reference, Item).
+    """
     account = settings.get("income_account_id")
     if not account:
         raise NotWritable(Fault("no_income_account", about={"item": payload["name"]}))
@@ -232,6 +246,10 @@ def item(payload: Json, settings: Json) -> Document:
 
 
 def item_name(payload: Json) -> str:
+    """At most 100 characters, one line, no colon (Intuit's API reference, Item).
+
+    Raises NotWritable.
+    """
     return _judged_name(payload["name"], ITEM_NAME_LONGEST)
 
 
@@ -239,7 +257,11 @@ def item_name(payload: Json) -> str:
 
 
 def invoice(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
-    """An invoice with all its lines; dates as given, sums as we computed them."""
+    """An invoice with all its lines; dates as given, sums in dollars as we computed them.
+
+    All lines, because an update replaces them as a set (Intuit's API reference, Invoice). Raises
+    NotWritable or Missing.
+    """
     if not payload["lines"]:
         raise NotWritable(Fault("no_lines", field="lines"))
     if Decimal(payload["total"]) < 0:
@@ -268,11 +290,15 @@ def invoice(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
 
 
 def document_number(payload: Json) -> str:
+    """Our number as a DocNumber: at most 21 characters (Intuit's API reference, Invoice)."""
     return clean_line(payload["number"], NUMBER_LONGEST)
 
 
 def carries_our_number(settings: Json) -> bool:
-    """False in companies that number their forms themselves: a number sent could be taken twice."""
+    """False in companies that number their forms themselves: a number sent could be taken twice.
+
+    Intuit's API reference, Invoice: no DocNumber is to be sent where CustomTxnNumbers is off.
+    """
     return settings.get("numbers") not in ("quickbooks", "generated")
 
 
@@ -354,7 +380,10 @@ def tax_mode(settings: Json) -> str:
 
 
 def taxes_lines(payload: Json, settings: Json) -> bool:
-    """Whether lines are marked taxable. Never where we charge nothing: QuickBooks would add tax."""
+    """Whether lines are marked taxable. Never where we charge nothing: QuickBooks would add tax.
+
+    In the US a line says TAX or NON and no other code (Intuit's API reference, Invoice).
+    """
     return Decimal(payload["tax_rate"]) > 0 and tax_mode(settings) in ("manual", "automated")
 
 
@@ -419,7 +448,11 @@ def _shared_out(tax: Decimal, rates: Sequence[Json]) -> list[tuple[Json, Decimal
 
 
 def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
-    """A payment on its invoice. What the invoice cannot take stays as the customer's credit."""
+    """A payment on its invoice, in dollars. What that cannot take stays the customer's credit.
+
+    It is what TotalAmt has above its lines: UnappliedAmt (Intuit's API reference, Payment). Raises
+    NotWritable or Missing.
+    """
     invoice_id = linked(links, RecordType.INVOICE, payload["invoice_id"])
     billed = links[Record(RecordType.INVOICE, payload["invoice_id"])]
     if billed.voided:
@@ -449,6 +482,7 @@ def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
 
 
 def payment_reference(payload: Json) -> str:
+    """The payment's mark as its PaymentRefNum, by which it is found again."""
     return str(payload["mark"])[:REFERENCE_LONGEST]
 
 

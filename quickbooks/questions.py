@@ -33,6 +33,7 @@ class Question:
 
     @property
     def goes_alone(self) -> bool:
+        """Whether no other entry's question can share its query."""
         return bool(self.and_ or self.about)
 
 
@@ -42,7 +43,11 @@ def on_day(day: str) -> str:
 
 
 def statement(type_: RecordType, questions: Sequence[Question]) -> str:
-    """One query for questions of one kind and property."""
+    """One query for questions of one kind and property.
+
+    Values in single quotes, escaped by a backslash; conditions joined by AND alone; a thousand
+    rows at most; lists hide what is inactive unless it is named (Intuit's guide, *Data queries*).
+    """
     first = questions[0]
     if first.about:
         ids = ", ".join(_quoted(value) for value in (first.value, *first.others))

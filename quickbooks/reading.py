@@ -57,7 +57,11 @@ log = structlog.get_logger()
 
 
 def read(sent: Sent, answer: Answer) -> Reading:
-    """The company's trouble first; what is left is each item's own."""
+    """The company's trouble first; what is left is each item's own.
+
+    An item of a batch is known by its bId, and has its own object or Fault whatever the status
+    of the whole is (Intuit's API reference, Batch).
+    """
     if answer.problem:
         return _read_problem(sent, answer.problem)
     told = faults_in(answer.body)
@@ -115,7 +119,11 @@ _HOLDS = {"120": "access_lost", "6190": "plan_lapsed", "10200": "company_reset"}
 
 
 def trouble_of(answer: Answer, told: Sequence[RemoteFault]) -> Pause | Hold | None:
-    """What stands in the way of the whole company, and not of this request alone."""
+    """What stands in the way of the whole company, and not of this request alone.
+
+    Too many calls: a minute's rest unless the answer names another (Intuit's guide, *REST API
+    features*, throttling). The codes: Intuit's page *Error codes*.
+    """
     if answer.status == 429:
         return Pause("throttled", answer.retry_after or THROTTLED)
     for fault in told:

@@ -1,6 +1,8 @@
 """What the documents say about the tree is true."""
 
+import ast
 import re
+from collections.abc import Iterator
 from itertools import chain
 
 import pytest
@@ -8,6 +10,25 @@ import pytest
 from development.stack import ROOT
 from models.passwords import DEMO_EMAILS, DEMO_PASSWORD
 
+# Public things of the engine whose names and types say all there is to say.
+SAID_BY_NAME = {
+    "outbox/actions.py: Acted",
+    "outbox/company.py: Item",
+    "outbox/lanes.py: Claim.takes_one",
+    "outbox/poller.py: Poller.drainers_alive",
+    "outbox/poller.py: Poller.start",
+    "outbox/poller.py: Turns.done",
+    "outbox/poller.py: Turns.interrupt",
+    "outbox/poller.py: Turns.want",
+    "outbox/retry.py: Again",
+    "outbox/scheduler.py: Engine.seconds_since_look",
+    "outbox/scheduler.py: Engine.start",
+    "outbox/scheduler.py: Engine.wake",
+    "outbox/waves.py: due_from",
+    "quickbooks/client.py: DeadlineAdapter.init_poolmanager",
+    "quickbooks/client.py: DeadlineAdapter.proxy_manager_for",
+    "quickbooks/tokens.py: encrypt",
+}
 DOCUMENTS = sorted(chain(ROOT.glob("*.md"), ROOT.glob("docs/*.md")))
 
 
@@ -62,3 +83,29 @@ def test_every_situation_names_its_tests_and_every_test_is_named() -> None:
     }
     sources = "".join(path.read_text() for path in ROOT.glob("tests/test_situations_*.py"))
     assert named == set(re.findall(r"^def (test_situation_\d+_\w+)", sources, re.MULTILINE))
+
+
+def test_what_the_engine_offers_says_what_it_does() -> None:
+    modules = chain(ROOT.glob("outbox/*.py"), ROOT.glob("quickbooks/*.py"))
+    silent = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in modules
+        for name, node in _public(ast.parse(path.read_text()))
+        if not ast.get_docstring(node)
+    }
+    assert silent - SAID_BY_NAME == set()
+
+
+Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _public(
+    place: ast.Module | Named, within: str = ""
+) -> Iterator[tuple[str, ast.Module | Named]]:
+    """The module, its classes and functions, and their methods, with their names."""
+    yield within.rstrip(".") or "the module", place
+    if isinstance(place, ast.FunctionDef | ast.AsyncFunctionDef):
+        return
+    for node in place.body:
+        if isinstance(node, Named) and not node.name.startswith("_"):
+            yield from _public(node, f"{within}{node.name}.")
