@@ -66,10 +66,11 @@ _STORE_ANSWER = text(
 )
 
 # "Not taken": QuickBooks never had it. It goes again as soon as the lane does, and did not count.
+# A look-up was not counted as a send in the first place: what was sent before it stays sent.
 _NOT_TAKEN = text(
     """
     WITH dispatch AS (
-        UPDATE outbox_dispatches SET sends = greatest(sends - 1, 0) WHERE id = :dispatch
+        UPDATE outbox_dispatches SET sends = greatest(sends - :sends, 0) WHERE id = :dispatch
     )
     UPDATE outbox SET available_at = clock_timestamp()
     FROM outbox_dispatch_items AS item
@@ -225,7 +226,8 @@ def _settle_call(
         # A read that failed changed nothing over there: its entries are free at once.
         session.execute(_FREE, {"dispatch": sent.id})
     elif not reading.taken:
-        session.execute(_NOT_TAKEN, {"dispatch": sent.id})
+        sends = 0 if sent.looks_up else 1
+        session.execute(_NOT_TAKEN, {"dispatch": sent.id, "sends": sends})
     trouble = Pause("outage") if is_silent else reading.trouble
     _settle_lane(session, claim, trouble, outages, spares_first=is_silent)
 

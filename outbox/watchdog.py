@@ -11,7 +11,7 @@ from outbox.retry import LONGEST_DELAY
 
 FORGOTTEN = Counter(
     "dunahub_outbox_forgotten_waiters_total",
-    "Entries found waiting for a record that had arrived: must stay 0",
+    "Entries found waiting for what would never release them: must stay 0",
 )
 
 SET_BACK = Counter(
@@ -21,7 +21,8 @@ SET_BACK = Counter(
 
 log = structlog.get_logger()
 
-# An entry that waits for a record which is linked and has nothing pending of its own.
+# An entry that waits for a record which is linked and has nothing pending of its own; or for one
+# of which all that is pending waits for the entry's own record.
 _RELEASE_FORGOTTEN = text(
     """
     UPDATE outbox AS entry SET waits_for_type = NULL, waits_for_id = NULL
@@ -29,26 +30,35 @@ _RELEASE_FORGOTTEN = text(
     WHERE entry.waits_for_type IS NOT NULL
       AND lane.id = entry.lane_id AND lane.state = 'open'
       AND (lane.lease_until IS NULL OR lane.lease_until <= clock_timestamp())
-      AND EXISTS (SELECT FROM outbox_links AS link
-                  WHERE link.lane_id = entry.lane_id AND link.aggregate_type = entry.waits_for_type
-                    AND link.aggregate_id = entry.waits_for_id)
+      AND (EXISTS (SELECT FROM outbox_links AS link
+                   WHERE link.lane_id = entry.lane_id
+                     AND link.aggregate_type = entry.waits_for_type
+                     AND link.aggregate_id = entry.waits_for_id)
+           OR EXISTS (SELECT FROM outbox AS other
+                      WHERE other.lane_id = entry.lane_id AND other.id <> entry.id
+                        AND other.aggregate_type = entry.waits_for_type
+                        AND other.aggregate_id = entry.waits_for_id
+                        AND other.waits_for_type = entry.aggregate_type
+                        AND other.waits_for_id = entry.aggregate_id))
       AND NOT EXISTS (SELECT FROM outbox AS other
                       WHERE other.lane_id = entry.lane_id
                         AND other.aggregate_type = entry.waits_for_type
                         AND other.aggregate_id = entry.waits_for_id
-                        AND other.state = 'pending' AND other.id <> entry.id)
+                        AND other.state = 'pending' AND other.id <> entry.id
+                        AND (other.waits_for_type, other.waits_for_id)
+                            IS DISTINCT FROM (entry.aggregate_type, entry.aggregate_id))
     RETURNING entry.id
     """
 )
 
 
 def release_forgotten_waiters(sessions: Sessions) -> int:
-    """Re-opens waiters whose prerequisite is there. Says how many it found."""
+    """Re-opens waiters whose prerequisite is there, or waits for them. Says how many it found."""
     with sessions.begin() as session:
         found = list(session.execute(_RELEASE_FORGOTTEN).scalars())
     if found:
         FORGOTTEN.inc(len(found))
-        log.error("entries were waiting for records that had arrived", entries=found)
+        log.error("entries were waiting for what would never release them", entries=found)
     return len(found)
 
 

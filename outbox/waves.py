@@ -90,12 +90,21 @@ _OF_RECORDS = text(
     """
 )
 
+# What waited for one that is superseded is judged anew: the newer one may wait for it in turn.
 _SUPERSEDE = text(
     """
-    UPDATE outbox
-    SET state = 'superseded', settled_at = clock_timestamp(),
-        waits_for_type = NULL, waits_for_id = NULL
-    WHERE id = ANY(:entries) AND state IN ('pending', 'failed')
+    WITH superseded AS (
+        UPDATE outbox
+        SET state = 'superseded', settled_at = clock_timestamp(),
+            waits_for_type = NULL, waits_for_id = NULL
+        WHERE id = ANY(:entries) AND state IN ('pending', 'failed')
+        RETURNING id, aggregate_type, aggregate_id
+    )
+    UPDATE outbox AS entry SET waits_for_type = NULL, waits_for_id = NULL
+    FROM superseded
+    WHERE entry.lane_id = :lane AND entry.waits_for_type = superseded.aggregate_type
+      AND entry.waits_for_id = superseded.aggregate_id
+      AND entry.id <> ALL(:entries)  -- no row is changed twice in a statement
     """
 )
 
@@ -215,7 +224,7 @@ def _newest_of_each_record(
         if last.id in due:
             chosen.append(_candidate(due[last.id]))
     if superseded:
-        session.execute(_SUPERSEDE, {"entries": superseded})
+        session.execute(_SUPERSEDE, {"lane": claim.lane_id, "entries": superseded})
     _set_waits(session, waits)
     return sorted(chosen, key=lambda one: one.due.entry_id)
 

@@ -20,6 +20,7 @@ from db import Sessions, make_engine, make_sessions
 from development.postgres import running_postgres
 from models.base import Json
 from models.outbox import DispatchItem, Entry, State
+from models.sales import Payment
 from outbox import actions, lanes, metrics
 from outbox.company import (
     Answer,
@@ -41,6 +42,7 @@ from outbox.poller import Poller, drain_lane
 from outbox.retry import PATIENCE, PATIENT_ATTEMPTS, Again, GiveUp, after_own_fault
 from outbox.scheduler import Engine as OutboxEngine
 from outbox.settle import settle
+from outbox.watchdog import release_forgotten_waiters
 from tests.support.drains import drain, make_due, make_older
 from tests.support.firm import (
     entries_of,
@@ -526,6 +528,91 @@ def test_an_invoice_does_not_wait_for_the_payment_that_waits_for_it(
     session.rollback()
     assert set(states(session)) == {"synced"}
     assert ledger.arrivals[-1].record == f"payment {payment.id}"
+
+
+def _invoice_behind_a_payment_that_is_retried(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> tuple[int, Payment]:
+    """The invoice changed after the payment, and the payment is refunded before it arrived."""
+    firm, lane = new_firm_with_lane(session)
+    invoice = new_invoice(firm, new_lead(firm))
+    session.add(invoice)
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    payment = new_payment(firm, invoice)
+    session.add(payment)
+    session.commit()
+    ledger.rejects = {f"{payment.amount:.2f}"}
+    drain(sessions, ledger, lane, config)
+    invoice.memo = "changed after the payment"
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    return lane, payment
+
+
+def test_an_invoice_does_not_wait_for_a_version_of_a_payment_that_was_superseded(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    """The newer version waits for the invoice: each would wait for the other, for ever."""
+    ledger = RetryingLedger()
+    lane, payment = _invoice_behind_a_payment_that_is_retried(session, sessions, ledger, config)
+    ledger.rejects = set()
+    payment.refunded_amount = payment.amount
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    session.rollback()
+    assert set(states(session)) == {"synced", "superseded"}
+    assert ledger.arrivals[-1].record == f"payment {payment.id}"
+
+
+def test_two_that_wait_for_each_other_are_found(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    ledger = RetryingLedger()
+    lane, payment = _invoice_behind_a_payment_that_is_retried(session, sessions, ledger, config)
+    assert release_forgotten_waiters(sessions) == 0
+    session.execute(
+        text(
+            "UPDATE outbox SET waits_for_type = 'invoice', waits_for_id = :invoice"
+            " WHERE aggregate_type = 'payment'"
+        ),
+        {"invoice": payment.invoice_id},
+    )
+    session.commit()
+    assert release_forgotten_waiters(sessions) == 2
+    ledger.rejects = set()
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    session.rollback()
+    assert set(states(session)) == {"synced"}
+
+
+def test_a_look_up_that_was_not_taken_does_not_count_as_a_send_less(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Else what arrived without an answer would pass for never sent, and be created once more."""
+    firm, lane = new_firm_with_lane(session)
+    lead = new_lead(firm)
+    session.add(lead)
+    session.commit()
+    ledger.after = lambda _sent: SILENT
+    drain(sessions, ledger, lane, config)
+    ledger.fail = lambda _sent: Answer(429)
+    make_older(session)
+    for _ in range(3):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    assert ledger.calls[-1].method == "GET"
+    lead.phone = "555-0100"
+    session.commit()
+    [entry, _newer] = entries_of(session)
+    assert not actions.skip(session, [entry.id], organization_id=firm).done
+    session.commit()
+    ledger.fail = ledger.after = lambda _sent: None
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert set(states(session)) == {"synced"}
+    assert len(ledger.creates()) == 1
 
 
 def test_skipping_one_lets_a_newer_version_of_the_record_go(
