@@ -77,11 +77,12 @@ def read(sent: Sent, answer: Answer) -> Reading:
         return Reading(_refused_as_a_whole(sent, told), kept_answer=kept)
     document = parse_json(answer.body)
     if answer.status != 200 or document is None:
-        # Cut off, or not from QuickBooks at all: we know nothing of what became of it.
-        is_odd = answer.status not in (200, 408)
+        # Cut off, or not from QuickBooks at all: we know nothing of what became of it. A question
+        # would be asked again at once, and paid for each time: the company rests first.
+        is_odd = answer.status not in (200, 408) or sent.method == "GET"
         return Reading(_not_seen(sent), Pause("outage") if is_odd else None, kept_answer=kept)
     if sent.method == "GET":
-        return Reading(_read_rows(sent, document))
+        return _read_rows(sent, document)
     if sent.path == "batch":
         return _read_batch(sent, document, answer)
     return Reading(_each(sent, lambda item, due: _written(item, due, document)))
@@ -219,11 +220,28 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome | Non
 # --- Reading what was asked for -----------------------------------------------------------------
 
 
-def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
-    """What was found for each entry, kept for `compose` to judge."""
+def _read_rows(sent: Sent, document: Json) -> Reading:
     response = document.get("QueryResponse")
     if not isinstance(response, dict):
-        return _not_seen(sent)
+        return Reading(_not_to_the_point(sent), Pause("outage"))
+    return Reading(_each_answered(sent, response))
+
+
+def _not_to_the_point(sent: Sent) -> dict[int, Outcome]:
+    """Counted as read: a question that never gets more than this ends with a person."""
+    return {
+        entry_id: Learned({"unseen": True, "reads": _reads(sent.due[entry_id]) + 1})
+        for entry_id in _not_seen(sent)
+        if entry_id in sent.due
+    }
+
+
+def _reads(due: Due) -> int:
+    return int(due.knowledge.get("reads", 0))
+
+
+def _each_answered(sent: Sent, response: Json) -> dict[int, Outcome]:
+    """What was found for each entry, kept for `compose` to judge."""
     statement = parse_qs(sent.query)["query"][0]
     questions = asked(statement)
     kind, first = kind_asked(statement), next(iter(sent.due.values()), None)
@@ -244,7 +262,7 @@ def _read_rows(sent: Sent, document: Json) -> dict[int, Outcome]:
             "found": None if row is None else _kept(row),
             "unseen": False,
             "checked": True,
-            "reads": int(due.knowledge.get("reads", 0)) + 1,
+            "reads": _reads(due) + 1,
         }
         if sent.looks_up and question.name == "DocNumber":
             knowledge["elsewhere"] = row is None

@@ -207,6 +207,26 @@ def test_a_question_without_an_answer_is_asked_again() -> None:
     assert read(replace(sent, looks_up=True), answer).outcomes == {}
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(200, HTML), Answer(200, ""), Answer(200, "[1]"), Answer(408), Answer(200, "{}")],
+)
+def test_rule_16_a_question_whose_answer_says_nothing_rests_the_company(answer: Answer) -> None:
+    """Asked again at once it would be asked, and paid for, several times a second."""
+    sent = question_of("Customer", "DisplayName IN ('A')", [1])
+    for looks_up in (False, True):
+        reading = read(replace(sent, looks_up=looks_up), answer)
+        assert reading.trouble == Pause("outage")
+        assert set(reading.outcomes) == (set() if looks_up else {1})
+
+
+def test_a_question_that_quickbooks_never_answers_to_the_point_ends_some_time() -> None:
+    sent = question_of("Customer", "DisplayName IN ('A')", [1], knowledge={"reads": 3})
+    outcome = read(sent, answer_of({"time": "2026-11-23"})).outcomes[1]
+    assert outcome == Learned({"unseen": True, "reads": 4})
+    assert read(sent, Answer(200, HTML)).outcomes[1] == Learned({"unseen": True})  # a gateway's
+
+
 # --- Not taken, and the company's trouble -------------------------------------------------------
 
 XML_429 = """<IntuitResponse xmlns="http://schema.intuit.com/finance/v3"><Fault type="SERVICE">

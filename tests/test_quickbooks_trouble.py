@@ -272,6 +272,30 @@ def test_with_quickbooks_away_everything_waits_and_then_arrives_in_order(
     assert {state for _, state in states(firm.session)} == {"synced"}
 
 
+@pytest.mark.parametrize(
+    "body", ["<html><body>Sign in to this network</body></html>", {"time": "2026-11-23"}, '{"Que']
+)
+def test_rule_16_a_question_answered_by_something_else_is_asked_again_after_a_pause(
+    firm: Firm, body: object
+) -> None:
+    """It is paid for each time: never again and again at once."""
+    firm.save(new_lead(firm.id))
+    firm.drain()
+    assert actions.requeue(firm.session, [firm.last().id], organization_id=firm.id).done
+    firm.session.commit()
+    firm.simulator.fault(match={"method": "GET", "path": "query"}, do={"status": 200, "body": body})
+    firm.simulator.clear_journal()
+    firm.drain()
+    assert len(firm.simulator.journal()) == 1
+    firm.session.expire_all()
+    lane = firm.session.get_one(Lane, firm.connection.lane_id)
+    assert (lane.state, lane.pause_reason) == ("open", "outage")
+    firm.simulator.clear_faults()
+    firm.let_time_pass()
+    firm.drain()
+    assert states(firm.session) == [("lead", "synced")]
+
+
 # --- Conflicts ----------------------------------------------------------------------------------
 
 
