@@ -182,7 +182,8 @@ def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict
 def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
     """Item by item; what the batch does not mention stays open."""
     told: dict[str, Json] = {}
-    for one in document.get("BatchItemResponse") or []:
+    listed = document.get("BatchItemResponse")
+    for one in listed if isinstance(listed, list) else []:
         if isinstance(one, dict):
             told[str(one.get("bId"))] = one
     position_of = {item.entry_id: str(place) for place, item in enumerate(sent.items)}

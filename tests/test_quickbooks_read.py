@@ -193,7 +193,16 @@ def test_rule_5_what_a_batch_does_not_mention_stays_open() -> None:
     assert reading.outcomes == {6: Synced(Remote("72", "0"))}
 
 
-@pytest.mark.parametrize("document", [{}, {"BatchItemResponse": None}, {"BatchItemResponse": [1]}])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"BatchItemResponse": None},
+        {"BatchItemResponse": True},
+        {"BatchItemResponse": {"bId": "0"}},
+        {"BatchItemResponse": [1]},
+    ],
+)
 def test_rule_5_a_batch_that_says_nothing_stays_open(document: Json) -> None:
     assert read(sent_of("Customer", entries=(5, 6)), answer_of(document)).outcomes == {}
 
