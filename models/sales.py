@@ -316,6 +316,7 @@ SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
         "invoice position product_id product description quantity unit_price taxable".split()
     ),
     Payment: frozenset("amount method received_on note refunded_amount".split()),
+    Product: frozenset("name description unit_price taxable".split()),
 }
 
 RECORD_TABLES = ("leads", "products", "invoices", "invoice_lines", "payments")

@@ -148,8 +148,8 @@ def _changed_records(session: Session) -> dict[RecordType, list[int]]:
                 changed.setdefault(RecordType.INVOICE, set()).add(item.invoice_id)
             case Payment():
                 changed.setdefault(RecordType.PAYMENT, set()).add(item.id)
-            case _:
-                pass  # products go along with the invoice that needs them
+            case Product():
+                changed.setdefault(RecordType.PRODUCT, set()).add(item.id)
     return {type_: sorted(changed[type_]) for type_ in RecordType if type_ in changed}
 
 
@@ -263,6 +263,16 @@ _MAKES_ENTRY: dict[RecordType, str] = {
     RecordType.LEAD: "true",
     # Editing is not creating: a change of an invoice that was never sent sends nothing.
     RecordType.INVOICE: _KNOWN_TO_LANE.format(invoice_id="snapshot.id"),
+    # Products go along with the invoice that needs them, and later changes are the firm's to make
+    # in QuickBooks too. But what stands in the way of an invoice is mended here.
+    RecordType.PRODUCT: """
+        EXISTS (SELECT FROM outbox AS entry
+                WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'product'
+                  AND entry.aggregate_id = snapshot.id
+                  AND entry.state IN ('pending', 'failed', 'skipped'))
+        AND NOT EXISTS (SELECT FROM outbox_links AS link
+                        WHERE link.lane_id = lane.id AND link.aggregate_type = 'product'
+                          AND link.aggregate_id = snapshot.id)""",
     # A payment never drags its invoice in.
     RecordType.PAYMENT: _KNOWN_TO_LANE.format(
         invoice_id="(snapshot.payload ->> 'invoice_id')::bigint"

@@ -8,7 +8,7 @@ The caller holds the lane's row lock.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -19,7 +19,7 @@ from models.outbox import Operation
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
 from outbox.company import Due, Fault, Record, Rejected, Remote
-from outbox.lanes import FAIL_AFTER, Claim, Renewed
+from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
 
 # Entries looked at for one wave: a few more than it holds, and, where many of those must wait or
@@ -39,6 +39,7 @@ class _Candidate:
     needs: tuple[Record, ...]
     never_sent: bool
     goes_alone: bool  # it was in a request that nobody answered and that did not arrive
+    waits_since: datetime
 
 
 _DUE = text(
@@ -152,9 +153,12 @@ def _chosen(
     first_kind = min((one.due.record.type for one in ready), key=lambda type_: type_.rank)
     wave = [one for one in ready if one.due.record.type == first_kind]
     together = [one for one in wave if not one.goes_alone]
-    # A company that was down is probed with one entry.
-    goes_alone = not together or lane.consecutive_outages
-    chosen = wave[:1] if goes_alone else together[:size]
+    if lane.consecutive_outages:
+        # A company that was down is probed with one entry, and each time with another: it may be
+        # the question that brings it down.
+        chosen = [min(ready, key=lambda one: one.waits_since)]
+    else:
+        chosen = together[:size] or wave[:1]
     return Wave(_with_their_past(session, claim.lane_id, chosen, links), links)
 
 
@@ -173,6 +177,11 @@ def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
         log.error("entry given up: five claims of it ended in a crash", entry=due.entry_id)
         poison = Rejected(Fault("poison"))
         settle_entries(session, claim.lane_id, {due.entry_id: poison}, {due.entry_id: due})
+        # The next one gets claims of its own: these were not its fault.
+        session.execute(
+            text("UPDATE outbox_lanes SET claims_unsettled = :solo WHERE id = :lane"),
+            {"solo": SOLO_AFTER, "lane": claim.lane_id},
+        )
         return False
     return True
 
@@ -494,7 +503,8 @@ def _record(row: Row[Any]) -> Record:
 def _candidate(row: Row[Any]) -> _Candidate:
     due = due_from(row)
     needs = tuple(sorted(_needs([due])))
-    return _Candidate(due, needs, row.first_attempt_at is None, bool(row.goes_alone))
+    never_sent = row.first_attempt_at is None
+    return _Candidate(due, needs, never_sent, bool(row.goes_alone), row.available_at)
 
 
 def _needs(due: Iterable[Due]) -> set[Record]:

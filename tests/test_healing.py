@@ -28,6 +28,7 @@ from outbox.company import (
     Due,
     Learned,
     Outcome,
+    Pause,
     Problem,
     Reading,
     Record,
@@ -50,7 +51,9 @@ from tests.support.firm import (
     new_firm_with_lane,
     new_invoice,
     new_lead,
+    new_line,
     new_payment,
+    new_product,
 )
 from tests.support.ledger import Ledger
 
@@ -72,6 +75,26 @@ class RetryingLedger(Ledger):
             for entry_id, outcome in reading.outcomes.items()
         }
         return Reading(outcomes, reading.trouble, reading.taken, reading.kept_answer)
+
+
+class AskingLedger(Ledger):
+    """Asks again what was not answered, and takes a company that does not answer for one down."""
+
+    def compose(
+        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+    ) -> Composition:
+        asking = [replace(due, looks_first="unseen" in due.knowledge) for due in entries]
+        return super().compose(
+            [due if due.looks_first else asked for due, asked in zip(entries, asking, strict=True)],
+            links,
+            settings,
+        )
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        if sent.method == "GET" and answer.status == 500:
+            unseen = Learned({"unseen": True})
+            return Reading(dict.fromkeys(sent.due, unseen), Pause("outage"))
+        return super().read(sent, answer)
 
 
 class Uncomposable(Ledger):
@@ -134,6 +157,24 @@ def test_a_company_that_answers_nobody_is_down_and_costs_no_entry_anything(
         drain(sessions, ledger, lane, config)
     assert set(states(session)) == {"synced"}
     assert len(ledger.creates()) == 70
+
+
+def test_a_question_that_is_never_answered_is_not_the_only_probe(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    """Rules 11 and 12: while the company seems to be down, another entry is tried each time."""
+    ledger = AskingLedger()
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm, "Odd"))
+    session.commit()
+    make_older(session)  # so that it is looked for first
+    session.add_all([new_lead(firm, "Free"), new_lead(firm, "Free too")])
+    session.commit()
+    ledger.fail = lambda sent: Answer(500) if sent.method == "GET" else None
+    for _ in range(6):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    assert states(session) == ["pending", "synced", "synced"]
 
 
 def test_after_an_outage_one_entry_is_tried_first(
@@ -307,6 +348,29 @@ def test_an_entry_that_cannot_even_be_looked_at_is_given_up_and_the_rest_goes(
         make_due(session)
     assert states(session) == ["synced", "failed", "synced"]
     assert entries_of(session)[1].fault_code == "poison"
+
+
+def test_the_next_entry_is_not_given_up_for_the_crashes_of_the_one_before(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Rule 10. One dropped connection is enough for a crash."""
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, "Poison"), new_lead(firm, "Next")])
+    session.commit()
+    for _ in range(lanes.FAIL_AFTER - 1):
+        assert lanes.lease_lane(sessions, lane, config.lease)
+        make_due(session)
+    session.execute(text("UPDATE outbox_lanes SET suspect_entry_id = 1"))
+    session.commit()
+    claim = lanes.lease_lane(sessions, lane, config.lease)
+    assert claim
+    assert isinstance(next_dispatch(sessions, claim, ledger, config), Sent)
+    session.execute(text("DELETE FROM outbox_dispatch_items"))  # a crash, as if never stored
+    session.commit()
+    assert states(session) == ["failed", "pending"]
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["failed", "synced"]
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
@@ -528,6 +592,35 @@ def test_an_invoice_does_not_wait_for_the_payment_that_waits_for_it(
     session.rollback()
     assert set(states(session)) == {"synced"}
     assert ledger.arrivals[-1].record == f"payment {payment.id}"
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_product_that_was_refused_is_mended_on_its_own_page(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config, *, skips: bool
+) -> None:
+    """Rule 13. It came along with an invoice, and what was sent of it is frozen."""
+    ledger.rejects = {"Landscaping"}
+    firm, lane = new_firm_with_lane(session)
+    product = new_product(firm, "Landscaping")
+    line = new_line(firm, product=product)
+    session.add(new_invoice(firm, new_lead(firm), lines=[line]))
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    [refused] = session.query(Entry).filter_by(aggregate_type="product")
+    assert refused.state == "failed"
+    if skips:
+        assert actions.skip(session, [refused.id], organization_id=firm).done
+    product.active = False  # nothing that QuickBooks gets to see
+    session.commit()
+    assert session.query(Entry).filter_by(aggregate_type="product").count() == 1
+    product.name = "Landscaping service"
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    session.rollback()
+    assert session.query(Entry).filter_by(aggregate_type="invoice").one().state == "synced"
+    product.name = "Garden service"  # QuickBooks has it: its name there is the firm's own matter
+    session.commit()
+    assert session.query(Entry).filter_by(aggregate_type="product").count() == 2
 
 
 def _invoice_behind_a_payment_that_is_retried(
