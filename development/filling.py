@@ -68,6 +68,9 @@ OTHERS = {  # beside those of the seed: a firm for each thing that the settings 
     "Cedar Cleaning": ("ceda@cedar.example", "Ceda Ruiz"),
     "Echo Pools": ("eva@echo.example", "Eva Ekström"),
     "Fox Heating": ("finn@fox.example", "Finn Fox"),
+    "Gable Windows": ("gina@gable.example", "Gina Gable"),
+    "Iron Fences": ("ivan@iron.example", "Ivan Ito"),
+    "Jade Masonry": ("jana@jade.example", "Jana Jade"),
 }
 
 
@@ -100,11 +103,17 @@ def fill(
         keys |= {f"pine_{name}": key for name, key in _disconnect(pine).items()}
         pine.connect(pine.realm)
     with desk("ceda@cedar.example") as cedar:
-        _hold(cedar)
+        _hold(cedar, "plan_lapsed")
+    with desk("gina@gable.example") as gable:
+        keys["gable_lead"] = _read_customers(gable)
+    with desk("ivan@iron.example") as iron:
+        keys["iron_invoice"] = _hold(iron, "access_lost")
+    with desk("jana@jade.example") as jade:
+        keys["jade_invoice"] = _hold(jade, "company_reset")
     with desk("eva@echo.example") as echo:
         _pause(echo)
     with desk("finn@fox.example") as fox:
-        _end_soon(fox)
+        keys["fox_payment"] = _end_soon(fox)
     return keys
 
 
@@ -622,11 +631,20 @@ def _disconnect(desk: Desk) -> dict[str, str]:
     return {"waiting": str(waiting[0].id), "since": str(since.id)}
 
 
-def _hold(desk: Desk) -> None:
+def _hold(desk: Desk, reason: str) -> str:
     connection = desk.connect()
-    _week(desk)
-    lanes.hold(desk.session, connection.lane_id, "plan_lapsed")
+    waiting = _week(desk)
+    lanes.hold(desk.session, connection.lane_id, reason)
     desk.commit()
+    return str(waiting[0].id)
+
+
+def _read_customers(desk: Desk) -> str:
+    """Connected a moment ago: which customers the company has is not known yet."""
+    connection = desk.connect()
+    connection.customers_read_at = None
+    lead = _week(desk)[0].lead
+    return str(lead.id)
 
 
 def _pause(desk: Desk) -> None:
@@ -637,9 +655,10 @@ def _pause(desk: Desk) -> None:
     desk.commit()
 
 
-def _end_soon(desk: Desk) -> None:
+def _end_soon(desk: Desk) -> str:
     connection = desk.connect()
-    _week(desk)
+    payment = desk.pay(_week(desk)[0], "480")
     desk.drain()
     connection.hard_expires_at = func.clock_timestamp() + timedelta(days=6, hours=12)
     desk.commit()
+    return str(payment.id)

@@ -72,7 +72,7 @@ function options(figure, told, plot, width) {
   return {
     width,
     height: plot.clientHeight,
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0], // half of the last label stands beyond its bar
     legend: { show: false },
     cursor: { drag: { setScale: false }, y: false, points: { show: false }, sync: { key: figure.id } },
     scales: { x: { time: false, range: [-0.6, last + 0.6] } },
@@ -158,7 +158,8 @@ document.querySelectorAll("figure.chart").forEach((figure, number) => {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(figure));
   figure.querySelector("[data-turns-chart]").addEventListener("click", (event) => {
     const asTable = figure.classList.toggle("as-table");
-    event.currentTarget.setAttribute("aria-pressed", String(asTable));
+    const button = event.currentTarget;
+    [button.textContent, button.dataset.back] = [button.dataset.back, button.textContent];
     if (!asTable) draw(figure);
   });
 });

@@ -14,8 +14,8 @@ from models.accounts import AuditEvent
 from models.outbox import Entry
 from tests.support.firm import new_firm_with_lane, new_invoice, new_lead, new_payment
 from tests.support.visitor import Visitor, new_person
-from views.activity import AT_ONCE
 from views.paging import ROWS
+from views.rows import AT_ONCE
 
 ACTIVITY = "/settings/quickbooks/activity"
 

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from development.scenes import NARROW, WIDE, Stage
 from tests.support.firm import new_lead
 from tests.support.house import ARRIVES, House, Person, signed_in
+from views.admin import HEALTH_PAUSES
 from views.live import PAUSES
 
 pytestmark = pytest.mark.browser
@@ -89,6 +90,36 @@ def test_a_page_nobody_looks_at_asks_nothing_and_catches_up_at_once(
     assert asked == []
     with page.expect_response(BADGES):
         turn_away(page, False)
+
+
+def test_the_health_line_of_the_outbox_is_read_again_while_somebody_looks(stage: Stage) -> None:
+    with stage.page_for("dana") as page:
+        page.clock.install(time=0)
+        page.clock.pause_at(1)
+        page.add_init_script(HIDING)
+        page.add_init_script(SHIFTS)
+        asked: list[str] = []
+        page.on("request", lambda one: asked.append(one.url) if "/health" in one.url else None)
+        stage.play(page, stage.scene("admin-outbox"))
+        health = page.locator("#health")
+        shown = health.inner_text()
+        health.evaluate("line => line.querySelector('strong').textContent = '?'")
+        before = page.evaluate("window.moved")
+        pause = HEALTH_PAUSES[0][1] * 1000
+        page.clock.run_for(pause - 100)
+        assert asked == []
+        with page.expect_response("**/admin/outbox/health?*") as answered:
+            page.clock.run_for(200)
+        assert len(answered.value.body()) < SMALL
+        expect(health).not_to_contain_text("?")
+        assert health.inner_text().splitlines()[0] == shown.splitlines()[0]
+        assert page.evaluate("window.moved") == before
+
+        turn_away(page, True)
+        page.clock.run_for(10 * 60 * 1000)
+        assert len(asked) == 1
+        with page.expect_response("**/admin/outbox/health?round=2"):
+            turn_away(page, False)
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])

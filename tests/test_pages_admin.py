@@ -1,5 +1,7 @@
 """Admin: the outbox of all organizations, acted on with a reason, and audited."""
 
+import csv
+import io
 import re
 
 import pytest
@@ -11,7 +13,9 @@ from models.accounts import AuditEvent, Role
 from models.outbox import Entry
 from tests.support.firm import new_firm_with_lane, new_invoice, new_lead
 from tests.support.visitor import Visitor, new_person
-from views.admin import NAMES_AMONG
+from views.admin import HEALTH_PAUSES, NAMES_AMONG
+from views.paging import ROWS
+from views.rows import AT_ONCE
 
 ADMIN = "admin@dunahub.example"
 
@@ -204,3 +208,93 @@ def test_rows_go_on_by_key(admin: Visitor, session: Session, firms: tuple[int, i
     older = admin.page.find("a", rel="next")
     admin.open(str(older["href"]))  # type: ignore[index]
     assert len(admin.page.select("tbody tr")) == 12
+
+
+# --- The health line, and the list as a file ------------------------------------------------------
+
+
+def test_the_health_line_is_asked_for_alone_ever_more_rarely_and_then_rests(
+    admin: Visitor, session: Session
+) -> None:
+    line = admin.page.select_one("#health[data-live]")
+    assert line
+    assert str(line["hx-trigger"]).startswith("load delay:5s")
+    assert admin.page.select_one(".no-scripts a[href*='/admin/outbox']")
+    fail(session, entries(session)[0])
+    admin.open(str(line["hx-get"]))
+    assert admin.page.select_one("h1") is None
+    assert "1 Failed" in admin.text
+    most, slowest = HEALTH_PAUSES[-1]
+    admin.open(f"/admin/outbox/health?round={most - 1}")
+    assert admin.page.select_one(f"#health[hx-trigger*='delay:{slowest}s']")
+    admin.open(f"/admin/outbox/health?round={most}")
+    assert admin.page.select_one("#health:not([hx-get])")
+
+
+def rows_of_the_file(admin: Visitor, query: str = "") -> list[dict[str, str]]:
+    admin.open(f"/admin/outbox.csv?{query}")
+    assert admin.answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(admin.answer.get_data().decode("utf-8-sig"))))
+
+
+def test_the_file_has_the_rows_of_its_page(
+    admin: Visitor, session: Session, firms: tuple[int, int]
+) -> None:
+    fail(session, entries(session)[0])
+    admin.open(f"/admin/outbox?state=failed&organization={firms[0]}")
+    link = admin.page.find("a", string="Download CSV")
+    [row] = rows_of_the_file(admin, str(link["href"]).partition("?")[2])  # type: ignore[index]
+    assert (row["Organization"], row["Record"], row["State"], row["Code"], row["Trace id"]) == (
+        "Rivera Plumbing LLC",
+        "Customer Green Lawn Co",
+        "Needs attention",
+        "6240",
+        "1-abc",
+    )
+    assert {row["Record"] for row in rows_of_the_file(admin, "q=maple")} == {
+        "Customer Maple Dental"
+    }
+    assert len(rows_of_the_file(admin)) == 3
+
+
+def test_a_name_in_the_file_is_never_a_formula(admin: Visitor, session: Session) -> None:
+    session.execute(text("UPDATE organizations SET name = '=1+1' || id"))
+    session.commit()
+    names = {row["Organization"] for row in rows_of_the_file(admin)}
+    assert len(names) == 2
+    assert all(name.startswith("'=1+1") for name in names)
+
+
+def test_the_file_goes_on_beyond_what_is_read_at_once(
+    admin: Visitor, session: Session, firms: tuple[int, int]
+) -> None:
+    session.add_all([new_lead(firms[0], f"Customer {number}") for number in range(AT_ONCE)])
+    session.commit()
+    numbers = [int(row["Row"]) for row in rows_of_the_file(admin)]
+    assert numbers == sorted((entry.id for entry in entries(session)), reverse=True)
+
+
+def test_taking_the_file_away_is_audited_where_its_organization_can_see_it(
+    admin: Visitor, session: Session, firms: tuple[int, int]
+) -> None:
+    for organization, noted in ((str(firms[1]), firms[1]), ("999999", None), ("", None)):
+        rows_of_the_file(admin, f"state=&organization={organization}")
+        session.rollback()
+        event = session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1)).one()
+        assert (event.action, event.organization_id) == ("outbox.downloaded", noted)
+        assert event.details == {"filters": {"state": "", "organization": organization}}
+
+
+def test_a_page_says_what_its_boxes_cover(
+    admin: Visitor, session: Session, firms: tuple[int, int]
+) -> None:
+    assert "on every page" not in admin.text
+    session.add_all([new_lead(firms[0], f"Customer {number}") for number in range(ROWS)])
+    session.commit()
+    assert (
+        "All rows that fit, on every page, whatever is chosen above"
+        in admin.open("/admin/outbox").text
+    )
+    admin.open(str(admin.page.find("a", string="Older")["href"]))  # type: ignore[index]
+    assert "What you choose is of this page alone." in admin.text
+    assert "on every page" not in admin.text

@@ -115,5 +115,5 @@ def _is_current(endpoint: str) -> bool:
         return here.startswith(f"admin.{view.removesuffix('s')}")
     return here.startswith(f"{group}.") or (
         group == "settings"
-        and here.startswith(("quickbooks.", "connection.", "people.", "matches."))
+        and here.startswith(("quickbooks.", "connection.", "people.", "matches.", "arrivals."))
     )

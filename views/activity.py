@@ -14,12 +14,12 @@ from languages import N_
 from models.outbox import Entry, State
 from models.sales import Lead, RecordType
 from quickbooks.faults import explain
-from views.access import firm, note, session, step_out
+from views.access import firm, note, session
 from views.downloads import csv_of
 from views.forms import EARLIEST, LATEST
 from views.languages import _, reader
 from views.paging import asked, containing, page_of, query
-from views.rows import Row, rows_of
+from views.rows import Row, all_rows, rows_of
 from views.settings import quickbooks
 
 STATES = {
@@ -35,7 +35,6 @@ KIND_NAMES = {
     RecordType.INVOICE: N_("Invoice"),
     RecordType.PAYMENT: N_("Payment"),
 }
-AT_ONCE = 500  # rows of a file that are in memory at a time
 COLUMNS = (
     N_("Saved"),
     N_("Settled"),
@@ -145,15 +144,8 @@ def download_activity() -> ResponseReturnValue:
 
 
 def _lines(wanted: Wanted) -> Iterator[Sequence[object]]:
-    """By key, as pages are: no cursor is held open for somebody whose line is slow."""
     yield [_(column) for column in COLUMNS]
-    newest_first = wanted.query.order_by(Entry.id.desc()).limit(AT_ONCE)
-    part = list(session().scalars(newest_first))
-    while part:
-        yield from map(_line, rows_of(part))
-        before = part[-1].id
-        step_out()
-        part = list(session().scalars(newest_first.where(Entry.id < before)))
+    yield from map(_line, all_rows(wanted.query))
 
 
 def _line(row: Row) -> Sequence[object]:

@@ -3,13 +3,14 @@
 The one place where queries span organizations (rule 18). Acts ask for a reason and are audited.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, func, select, union_all
+from sqlalchemy import ColumnElement, Select, func, select, union_all
 from sqlalchemy.orm import aliased, joinedload
 
 from languages import N_
@@ -22,18 +23,22 @@ from outbox.company import Record
 from quickbooks import connections
 from views import charts
 from views.access import admins_only, note, person, session
+from views.downloads import csv_of
+from views.formats import staff_word
 from views.languages import _
 from views.outbox import tell
 from views.paging import asked, containing, page_of, query
 from views.panel import chapters_of, laid_out
 from views.progress import Progress, asked_round, pause_after
-from views.rows import rows_of
+from views.rows import Row, all_rows, rows_of
 from views.status import KINDS, PACE
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 admin.before_request(admins_only)
 
 AT_ONCE = 100  # rows acted on while the admin waits; of more the engine takes care, in pieces
+# Seconds before the health line is read again, by how often it was; then it rests.
+HEALTH_PAUSES = ((24, 5), (100, 15), (300, 60))
 LONGEST_REASON = 500
 NAMED = 200  # rows listed before the admin says yes
 OPEN = [State.PENDING, State.FAILED]
@@ -44,6 +49,19 @@ ACTS = {
     "skip": N_("%(done)s of %(all)s rows: skipped."),
     "undo_skip": N_("%(done)s of %(all)s rows: skip undone."),
 }
+COLUMNS = (
+    N_("Row"),
+    N_("Organization"),
+    N_("Type"),
+    N_("Record"),
+    N_("Amount"),
+    N_("State"),
+    N_("Code"),
+    N_("Attempts"),
+    N_("Created (UTC)"),
+    N_("Settled (UTC)"),
+    N_("Trace id"),
+)
 
 
 # --- Outbox ---------------------------------------------------------------------------------------
@@ -64,12 +82,12 @@ class Health:
 
 @admin.get("/outbox")
 def outbox() -> ResponseReturnValue:
-    page = page_of(select(Entry).where(*_asked_filters()).options(joinedload(Entry.lane)), Entry.id)
+    page = page_of(_fitting(), Entry.id)
     return render_template(
         "admin/outbox.html",
         page=page,
         rows=rows_of(page.rows),
-        health=health(),
+        **_health_line(),
         organizations=_organizations(),
         states=["open", *State],
         kinds=KINDS,
@@ -79,7 +97,65 @@ def outbox() -> ResponseReturnValue:
         newest=page.rows[0].id if page.rows else 0,
         bulks=_open_bulks(),
         query=query(),
+        download=url_for("admin.download_outbox", **{**query(), "before": None}),
     )
+
+
+def _fitting() -> Select[Entry]:
+    return select(Entry).where(*_asked_filters()).options(joinedload(Entry.lane))
+
+
+@admin.get("/outbox.csv")
+def download_outbox() -> ResponseReturnValue:
+    """The rows that fit as a file, whatever their number: written while it is sent."""
+    asked_for, fitting = query(), _fitting()
+    key = _asked_key("organization")
+    known = select(Organization.id).where(Organization.id == key)
+    note("outbox.downloaded", organization_id=session().scalar(known), filters=asked_for)
+    session().commit()
+    return csv_of(f"outbox-{datetime.now(UTC):%Y-%m-%d-%H%M}.csv", _lines(fitting))
+
+
+def _lines(fitting: Select[Entry]) -> Iterator[Sequence[object]]:
+    yield [_(column) for column in COLUMNS]
+    yield from map(_line, all_rows(fitting))
+
+
+def _line(row: Row) -> Sequence[object]:
+    """Times of all organizations in one zone, so that they can be sorted."""
+    entry = row.entry
+    return [
+        entry.id,
+        row.organization.name,
+        staff_word(entry.aggregate_type),
+        row.title,
+        Decimal(row.amount) if row.amount else None,
+        row.word.text,
+        entry.fault_code,
+        entry.attempts,
+        _utc(entry.created_at),
+        _utc(entry.settled_at),
+        entry.trace_id,
+    ]
+
+
+def _utc(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if moment else ""
+
+
+@admin.get("/outbox/health")
+def outbox_health() -> ResponseReturnValue:
+    """The health line alone, for the page that asks again."""
+    return render_template("admin/_health.html", **_health_line())
+
+
+def _health_line() -> dict[str, object]:
+    round_ = asked_round()
+    return {
+        "health": health(),
+        "address": url_for("admin.outbox_health", round=round_ + 1),
+        "seconds": pause_after(round_, HEALTH_PAUSES),
+    }
 
 
 def _open_bulks() -> Sequence[BulkAct]:

@@ -4,6 +4,7 @@ Of everything that waited at one moment (a reconnect, a decision), some is settl
 rest still waits. Nothing is remembered beside the entries themselves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -172,6 +173,6 @@ def asked_round() -> int:
     return int(count) if count.isascii() and count.isdigit() else 0
 
 
-def pause_after(round_: int) -> int | None:
+def pause_after(round_: int, pauses: Sequence[tuple[int, int]] = PAUSES) -> int | None:
     """Seconds until a page asks again; None when it has asked long enough."""
-    return next((seconds for most, seconds in PAUSES if round_ < most), None)
+    return next((seconds for most, seconds in pauses if round_ < most), None)

@@ -1,18 +1,22 @@
 """Entries as rows of a list: settings, activity and the admin's outbox show the same."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from sqlalchemy import Select
 
 from models.accounts import Organization
 from models.outbox import Entry
 from models.sales import RecordType
 from outbox.company import Record
 from quickbooks.faults import Explanation
-from views.access import session
+from views.access import session, step_out
 from views.languages import _
 from views.panel import address_in_quickbooks, address_of, explanation_of, fix_address_of
 from views.status import Word, called, first_up, our_total, say, situations_of
+
+AT_ONCE = 500  # rows of a file that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,20 @@ def rows_of(entries: Sequence[Entry]) -> list[Row]:
             )
         )
     return rows
+
+
+def all_rows(fitting: Select[Entry]) -> Iterator[Row]:
+    """Every row of the list, newest first, for a file that is written while it is sent.
+
+    By key, as pages are: no cursor is held open for somebody whose line is slow.
+    """
+    newest_first = fitting.order_by(Entry.id.desc()).limit(AT_ONCE)
+    part = list(session().scalars(newest_first))
+    while part:
+        yield from rows_of(part)
+        before = part[-1].id
+        step_out()
+        part = list(session().scalars(newest_first.where(Entry.id < before)))
 
 
 def title_of(entry: Entry) -> str:

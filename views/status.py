@@ -59,6 +59,9 @@ def needed_by(stored: str) -> str:
 HOLDS = {
     "signed_out": N_("Reconnect QuickBooks, and it will be sent."),
     "access_lost": N_("QuickBooks refuses our access. Reconnect, and it will be sent."),
+    "company_reset": N_(
+        "This company was set up anew in QuickBooks. Reconnect, and it will be sent."
+    ),
     "plan_lapsed": N_("The QuickBooks plan has lapsed. Once it is paid, it will be sent."),
 }
 PACE = "pace"  # a rest of seconds, to stay under QuickBooks' limits: nobody's trouble
