@@ -31,6 +31,7 @@ from outbox.capture import attach
 from simulator.testing import SimulatorHandle, running_simulator
 from tests.support.house import House
 from tests.support.serving import serving
+from tests.support.situation import Situation, begin
 
 SERVER = "DUNAHUB_TEST_POSTGRES"  # how the workers learn of the server that the controller runs
 TEMPLATE = "dunahub_template"
@@ -230,6 +231,15 @@ def app(config: Config) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    """A firm and its owner at a browser. Not connected yet: what QuickBooks has is each test's."""
+    with begin(app, sessions, config, session, simulator) as situation:
+        yield situation
 
 
 # --- Browsers -----------------------------------------------------------------------------------

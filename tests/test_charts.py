@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from development.chromium import running_chromium
 from models.accounts import Organization, Role
 from simulator.testing import SimulatorHandle
 from tests.support.connected import connect, firm_of, new_owner
@@ -202,12 +201,6 @@ def test_the_admins_figures_tell_causes_ages_and_lanes(app: Flask, session: Sess
 # --- In a browser ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with running_chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def served(
     environ: dict[str, str],
@@ -241,9 +234,9 @@ def signed_in(page: Page) -> Page:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_the_chart_is_drawn_turns_into_its_table_and_back(
-    chromium: Browser, served: Served, width: int, scheme: str
+    browser: Browser, served: Served, width: int, scheme: str
 ) -> None:
-    context = chromium.new_context(
+    context = browser.new_context(
         base_url=served.url,
         viewport={"width": width, "height": 900},
         color_scheme="dark" if scheme == "dark" else "light",
@@ -277,8 +270,8 @@ _COLOURS = """canvas => new Set(new Uint32Array(canvas.getContext("2d")
 
 
 @pytest.mark.browser
-def test_without_javascript_the_table_shows(chromium: Browser, served: Served) -> None:
-    context = chromium.new_context(base_url=served.url, java_script_enabled=False)
+def test_without_javascript_the_table_shows(browser: Browser, served: Served) -> None:
+    context = browser.new_context(base_url=served.url, java_script_enabled=False)
     page = signed_in(context.new_page())
     page.goto("/settings/quickbooks")
     expect(page.locator("figure.chart table")).to_be_visible()
@@ -289,12 +282,12 @@ def test_without_javascript_the_table_shows(chromium: Browser, served: Served) -
 
 @pytest.mark.browser
 def test_the_page_with_charts_loads_in_under_100_kb_and_nothing_moves(
-    chromium: Browser, served: Served
+    browser: Browser, served: Served
 ) -> None:
-    context = chromium.new_context(base_url=served.url)
+    context = browser.new_context(base_url=served.url)
     cookies = signed_in(context.new_page()).context.cookies()
     context.close()
-    context = chromium.new_context(base_url=served.url)  # with an empty cache
+    context = browser.new_context(base_url=served.url)  # with an empty cache
     context.add_cookies([{**cookie} for cookie in cookies])  # type: ignore[typeddict-item]
     page = context.new_page()
     page.add_init_script(_WATCH_SHIFTS)

@@ -7,7 +7,6 @@ from decimal import Decimal
 from itertools import count
 
 import pytest
-from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -32,7 +31,7 @@ from tests.support.firm import (
     new_payment,
     new_product,
 )
-from tests.support.situation import RIVERA, SETTINGS, Situation, begin
+from tests.support.situation import RIVERA, SETTINGS, Situation
 
 SAMPLE = 15  # kill points of a usual run; --full takes them all
 
@@ -220,14 +219,6 @@ def test_an_entry_that_kills_whoever_reads_its_answer_is_given_up_and_the_rest_g
 
 
 # --- Rule 8's one call inside a transaction -----------------------------------------------------
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def wear_out(sessions: Sessions) -> None:

@@ -17,16 +17,13 @@ from flask_babel import Domain
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from development.words import forms_of, marked, read
 from languages import PORTUGUESE, Reader, reader_of, source_of
 from models.accounts import Role, User
 from quickbooks.catalogue import CATALOGUE
 from quickbooks.faults import explain, phrase
-from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm
-from tests.support.situation import Situation, begin
+from tests.support.situation import Situation
 from tests.support.visitor import Visitor, new_person
 
 # --- A language of marks --------------------------------------------------------------------------
@@ -115,14 +112,6 @@ class Tour:
                 built = rule.build({name: self.keys[name] for name in rule.arguments})
                 assert built
                 yield built[1]
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def a_busy_firm(at: Situation) -> Tour:

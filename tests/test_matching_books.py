@@ -3,19 +3,14 @@
 import csv
 import io
 import threading
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.accounts import AuditEvent, Organization, Region, Role
 from models.comparisons import Comparison, Difference
 from models.outbox import Lane, Link
@@ -24,8 +19,7 @@ from outbox import lanes
 from quickbooks import connections, months
 from quickbooks.comparison import Kind, Month, Ours, Reason, Theirs, compare
 from quickbooks.delivery import QuickBooks
-from simulator.testing import SimulatorHandle
-from tests.support.situation import RIVERA, SETTINGS, Situation, begin
+from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.visitor import Visitor, new_person
 
 ZONE = ZoneInfo("America/Los_Angeles")  # of every firm here
@@ -33,12 +27,9 @@ MATCHES = f"{SETTINGS}/matches"
 
 
 @pytest.fixture
-def firm(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        situation.connect()
-        yield situation
+def firm(at: Situation) -> Situation:
+    at.connect()
+    return at
 
 
 def this_month() -> Month:

@@ -1,10 +1,9 @@
 """Settings → QuickBooks, the panel and the badges: what a firm's owner sees and steers."""
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
-import requests
 from flask import Flask
 from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
@@ -18,6 +17,7 @@ from models.sales import Lead
 from simulator.testing import SimulatorHandle
 from tests.support.connected import CANADIAN, OAK, RIVERA, drain
 from tests.support.firm import entries_of, new_firm, new_invoice, new_lead, new_payment
+from tests.support.situation import consent
 from tests.support.visitor import Visitor, new_person
 
 ANA = "ana@rivera.example"
@@ -45,19 +45,6 @@ def press_connect(visitor: Visitor, button: str = "Connect QuickBooks") -> str:
     answer = visitor.client.post(str(form["action"]), data={"csrf_token": token["value"]})
     assert answer.status_code == 303, answer.status_code
     return answer.headers["Location"]
-
-
-def consent(address: str, realm: str = RIVERA, action: str = "connect") -> str:
-    """Presses a button on Intuit's page; the address of ours that the browser is sent to."""
-    asked = urlsplit(address)
-    answer = requests.post(
-        f"{asked.scheme}://{asked.netloc}{asked.path}",
-        data={**dict(parse_qsl(asked.query)), "realm_id": realm, "action": action},
-        allow_redirects=False,
-        timeout=10,
-    )
-    back = urlsplit(answer.headers["Location"])
-    return f"{back.path}?{back.query}"
 
 
 def connect(visitor: Visitor, realm: str = RIVERA, button: str = "Connect QuickBooks") -> Visitor:

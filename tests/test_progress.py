@@ -1,6 +1,5 @@
 """Long work tells how far it is, from the database alone: one may leave it and come back."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from development.chromium import running_chromium
 from models.accounts import AuditEvent, Role
 from models.outbox import BulkAct
 from outbox import bulk
@@ -79,6 +77,13 @@ def settle(session: Session, count: int, state: str = "synced", ago: str = "10 s
     session.commit()
 
 
+def partly_sent(session: Session, firm: int, count: int) -> None:
+    """Of thirty records that were held until five minutes ago, so many are sent."""
+    waiting(session, firm, 30)
+    reconnected(session, firm, timedelta(minutes=5))
+    settle(session, count)
+
+
 def told(visitor: Visitor) -> str:
     """What the card about sending says; "" without one."""
     found = visitor.page.find(id="sending")
@@ -108,9 +113,7 @@ def test_sending_what_was_held_counts_what_went_and_tells_how_long_the_rest_take
 def test_one_record_sent_again_meanwhile_does_not_begin_the_bar_anew(
     ana: Visitor, session: Session, firm: int
 ) -> None:
-    waiting(session, firm, 30)
-    reconnected(session, firm, timedelta(minutes=5))
-    settle(session, 10)
+    partly_sent(session, firm, 10)
     for details in ({"entries": [1]}, {"count": 3}):
         event = AuditEvent(organization_id=firm, action="outbox.requeued", details=details)
         session.add(event)
@@ -121,9 +124,7 @@ def test_one_record_sent_again_meanwhile_does_not_begin_the_bar_anew(
 def test_whoever_comes_back_sees_the_same_and_the_end_is_told_once(
     ana: Visitor, session: Session, firm: int
 ) -> None:
-    waiting(session, firm, 30)
-    reconnected(session, firm, timedelta(minutes=5))
-    settle(session, 10)
+    partly_sent(session, firm, 10)
     assert "10 of 30" in told(ana.open(SETTINGS))
     address = next_address(ana)
     assert "10 of 30" in told(ana.open(SETTINGS))  # come back
@@ -139,9 +140,7 @@ def test_whoever_comes_back_sees_the_same_and_the_end_is_told_once(
 def test_what_waits_for_another_record_does_not_keep_the_bar_alive(
     ana: Visitor, session: Session, firm: int
 ) -> None:
-    waiting(session, firm, 30)
-    reconnected(session, firm, timedelta(minutes=5))
-    settle(session, 27)
+    partly_sent(session, firm, 27)
     session.execute(
         text("UPDATE outbox SET waits_for_type = 'lead', waits_for_id = 1 WHERE state = 'pending'")
     )
@@ -156,9 +155,7 @@ def test_what_waits_for_another_record_does_not_keep_the_bar_alive(
 def test_a_pause_is_named_and_nothing_is_promised(
     ana: Visitor, session: Session, firm: int
 ) -> None:
-    waiting(session, firm, 30)
-    reconnected(session, firm, timedelta(minutes=5))
-    settle(session, 5)
+    partly_sent(session, firm, 5)
     session.execute(
         text(
             "UPDATE outbox_lanes"
@@ -299,15 +296,9 @@ def test_an_owner_sends_very_many_again_a_part_at_a_time(
 # --- In a browser ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with running_chromium() as browser:
-        yield browser
-
-
 @pytest.mark.browser
 def test_held_records_are_seen_going_to_quickbooks_without_a_reload_and_nothing_moves(
-    chromium: Browser,
+    browser: Browser,
     environ: dict[str, str],
     simulator: SimulatorHandle,
     session: Session,
@@ -321,7 +312,7 @@ def test_held_records_are_seen_going_to_quickbooks_without_a_reload_and_nothing_
     waiting(session, firm_of(owner), 150)
     reconnected(session, firm_of(owner), timedelta(seconds=1))
     with serving(environ, tmp_path, "--workers=1", "--threads=4") as served:
-        context = chromium.new_context(base_url=served.url)
+        context = browser.new_context(base_url=served.url)
         page = context.new_page()
         page.goto("/sign-in")
         page.get_by_label("E-mail").fill("ana@rivera.example")

@@ -416,29 +416,26 @@ def test_a_version_that_never_stops_changing_is_asked_about(firm: Firm) -> None:
     assert firm.last().state == "synced"
 
 
-def test_an_invoice_voided_over_there_is_not_written_to(firm: Firm) -> None:
+def edit_what_was_ended_there(firm: Firm, operation: str) -> None:
     invoice = firm.an_invoice()
     firm.drain()
     (there,) = firm.books("Invoice")
     named = {"Id": there["Id"], "SyncToken": there["SyncToken"]}
-    bookkeeper(firm).post("invoice", named, operation="void")
+    bookkeeper(firm).post("invoice", named, operation=operation)
     invoice.memo = "Thank you"
     firm.session.commit()
     firm.drain()
+
+
+def test_an_invoice_voided_over_there_is_not_written_to(firm: Firm) -> None:
+    edit_what_was_ended_there(firm, "void")
     assert (firm.last().state, firm.last().fault_code) == ("failed", "voided_there")
     (there,) = firm.books("Invoice")
     assert there["TotalAmt"] == 0
 
 
 def test_an_invoice_deleted_over_there_is_asked_about_and_not_created_again(firm: Firm) -> None:
-    invoice = firm.an_invoice()
-    firm.drain()
-    (there,) = firm.books("Invoice")
-    named = {"Id": there["Id"], "SyncToken": there["SyncToken"]}
-    bookkeeper(firm).post("invoice", named, operation="delete")
-    invoice.memo = "Thank you"
-    firm.session.commit()
-    firm.drain()
+    edit_what_was_ended_there(firm, "delete")
     assert (firm.last().state, firm.last().fault_code) == ("failed", "invoice_gone")
     actions.requeue(firm.session, [firm.last().id], organization_id=firm.id)
     firm.session.commit()

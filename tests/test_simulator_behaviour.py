@@ -20,18 +20,6 @@ from simulator.testing import ApiClient, SimulatorHandle, running_simulator
 DAY = 86400
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorHandle]:
-    with running_simulator() as handle:
-        yield handle
-
-
-@pytest.fixture
-def simulator(running: SimulatorHandle) -> SimulatorHandle:
-    running.reset()
-    return running
-
-
 @pytest.fixture
 def api(simulator: SimulatorHandle) -> Iterator[ApiClient]:
     client = simulator.client(CRAIG)

@@ -10,18 +10,11 @@ import pytest
 
 from simulator.documents import Document, Json
 from simulator.seed import CRAIG
-from simulator.testing import ApiAnswer, ApiClient, SimulatorHandle, running_simulator
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatorHandle]:
-    with running_simulator() as handle:
-        yield handle
+from simulator.testing import ApiAnswer, ApiClient, SimulatorHandle
 
 
 @pytest.fixture
 def api(simulator: SimulatorHandle) -> Iterator[ApiClient]:
-    simulator.reset()
     client = simulator.client(CRAIG)
     yield client
     client.close()

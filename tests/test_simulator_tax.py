@@ -9,19 +9,7 @@ import pytest
 
 from simulator.documents import Document, part_of, parts_of, ref_of, text_of
 from simulator.seed import ERABLE, RIVERA
-from simulator.testing import ApiClient, SimulatorHandle, running_simulator
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorHandle]:
-    with running_simulator() as handle:
-        yield handle
-
-
-@pytest.fixture
-def simulator(running: SimulatorHandle) -> SimulatorHandle:
-    running.reset()
-    return running
+from simulator.testing import ApiClient, SimulatorHandle
 
 
 @pytest.fixture

@@ -1,29 +1,13 @@
 """Where the firm's money lands: owners choose, records follow, settings over there are checked."""
 
-from collections.abc import Iterator
-
-import pytest
-from flask import Flask
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.accounts import AuditEvent, Role
 from quickbooks import facts
-from simulator.testing import SimulatorHandle
-from tests.support.situation import RIVERA, SETTINGS, Situation, begin
+from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.visitor import Visitor, new_person
 
 ARRIVALS = f"{SETTINGS}/arrivals"
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def named(at: Situation, list_: str) -> dict[str, str]:

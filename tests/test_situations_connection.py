@@ -1,39 +1,25 @@
 """The life of a connection: situations 1 to 20, through the app's own pages."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.accounts import AuditEvent, Role, User
 from models.notices import Notice
 from models.outbox import Dispatch, Entry
 from models.quickbooks import Connection, Revocation, Tokens
 from quickbooks import connections
-from simulator.testing import SimulatorHandle
 from tests.support.connected import CANADIAN, drain
 from tests.support.firm import entries_of, new_firm
-from tests.support.situation import OAK, RIVERA, SETTINGS, Situation, begin, consent
+from tests.support.situation import OAK, RIVERA, SETTINGS, Situation, consent
 from tests.support.visitor import Visitor, new_person
 
 CRAIG = "9341450000000003"
 ADMIN = "admin@dunahub.example"
 EXCHANGE = "/oauth2/v1/tokens/bearer"
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def gap(at: Situation) -> tuple[int, int, int]:

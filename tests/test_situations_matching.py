@@ -1,33 +1,18 @@
 """Who is who, and what stands in the way: situations 21 to 33, through the app's own pages."""
 
-from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.accounts import AuditEvent
 from models.outbox import Entry
 from models.sales import Product
 from quickbooks import directory, facts
-from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
-from tests.support.situation import RIVERA, SETTINGS, Situation, begin, consent
+from tests.support.situation import RIVERA, SETTINGS, Situation, consent
 from views.formats import day
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    """Not connected yet: what QuickBooks has before is each test's own."""
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def there(at: Situation, name: str, email: str = "", phone: str = "") -> str:
@@ -453,16 +438,22 @@ def test_situation_29_what_was_not_sent_is_not_sent_nor_its_payments(at: Situati
     assert at.books("Payment") == []
 
 
-def test_situation_30_an_invoice_deleted_there_is_sent_as_new_or_no_more(at: Situation) -> None:
+def ended_there(at: Situation, operation: str) -> tuple[int, str]:
+    """An invoice was sent, ended by the bookkeeper, and is edited here. Its ids, here and there."""
     at.connect()
     invoice = at.save_invoice(at.save_lead())
     at.drain()
     [sent] = at.books("Invoice")
     at.bookkeeper().post(
-        "invoice", {"Id": sent["Id"], "SyncToken": sent["SyncToken"]}, operation="delete"
+        "invoice", {"Id": sent["Id"], "SyncToken": sent["SyncToken"]}, operation=operation
     )
     at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thanks"}, press="Save invoice")
     at.drain()
+    return invoice, sent["Id"]
+
+
+def test_situation_30_an_invoice_deleted_there_is_sent_as_new_or_no_more(at: Situation) -> None:
+    invoice, before = ended_there(at, "delete")
     panel = at.ana.open(f"/invoices/{invoice}").panel()
     assert "was deleted in QuickBooks" in panel
     assert "Stop sending it" in panel
@@ -470,22 +461,14 @@ def test_situation_30_an_invoice_deleted_there_is_sent_as_new_or_no_more(at: Sit
     at.ana.submit(press="Send it again as new")
     at.drain()
     [again] = at.books("Invoice")
-    assert again["Id"] != sent["Id"]
+    assert again["Id"] != before
     link = at.link("invoice", invoice)
     assert link
     assert link.remote_id == again["Id"]
 
 
 def test_situation_30_an_invoice_voided_there_is_sent_as_new_once(at: Situation) -> None:
-    at.connect()
-    invoice = at.save_invoice(at.save_lead())
-    at.drain()
-    [sent] = at.books("Invoice")
-    at.bookkeeper().post(
-        "invoice", {"Id": sent["Id"], "SyncToken": sent["SyncToken"]}, operation="void"
-    )
-    at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thanks"}, press="Save invoice")
-    at.drain()
+    invoice, _ = ended_there(at, "void")
     assert at.fault() == "voided_there"
     at.ana.open(f"/invoices/{invoice}").submit(press="Send it again as new")
     at.drain()

@@ -1,32 +1,23 @@
 """Money, hurry and odd input: situations 34 to 40, through the app's own pages."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.accounts import Organization
 from models.outbox import Entry
 from models.sales import Payment
-from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
-from tests.support.situation import Situation, begin
+from tests.support.situation import Situation
 
 
 @pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        situation.connect()
-        yield situation
+def at(at: Situation) -> Situation:
+    at.connect()
+    return at
 
 
 def test_situation_34_two_alike_payments_in_one_minute_are_two_over_there(at: Situation) -> None:

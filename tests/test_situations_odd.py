@@ -7,39 +7,25 @@ amount is not quantity times price (6070).
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import TypeVar
 
 import pytest
 from bs4 import BeautifulSoup
-from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.outbox import Entry, Link
 from models.sales import Invoice, RecordType
 from quickbooks.catalogue import CATALOGUE, Class
 from quickbooks.faults import explain
-from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
-from tests.support.situation import RIVERA, Situation, begin
+from tests.support.situation import RIVERA, Situation
 from tests.test_quickbooks_documents import PIECES
 from tests.test_situations_words import plain
 
 TOGETHER = 150  # forms between two drains
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 # --- What is typed --------------------------------------------------------------------------------

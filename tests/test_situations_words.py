@@ -6,21 +6,16 @@ admin's page is read. Each button is pressed, with the fault gone.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import requests
 from bs4 import Tag
-from flask import Flask
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.accounts import Role
 from quickbooks.catalogue import CATALOGUE, Class
-from simulator.testing import SimulatorHandle
-from tests.support.situation import RIVERA, SETTINGS, Situation, begin
+from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.visitor import Visitor, new_person
 
 ADMIN = "admin@dunahub.example"
@@ -41,13 +36,11 @@ A_CODE = re.compile(r"(?<![$\d.,-])\b\d{3,5}\b(?![.,-]?\d)")
 
 
 @pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        situation.connect()
-        new_person(session, None, ADMIN, Role.ADMIN)
-        yield situation
+def at(at: Situation) -> Situation:
+    """Connected, and someone is there who sees every organization."""
+    at.connect()
+    new_person(at.session, None, ADMIN, Role.ADMIN)
+    return at
 
 
 class Stopped:

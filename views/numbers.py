@@ -1,6 +1,7 @@
 """Numbers given per organization, one after another, without gaps or doubles."""
 
 from sqlalchemy import exists, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from models.accounts import Organization
 from models.sales import Invoice, Proposal
@@ -8,29 +9,24 @@ from views.access import firm, session
 
 
 def next_invoice_number() -> str:
+    return _next(Organization.last_invoice_number, Invoice)
+
+
+def next_proposal_number() -> str:
+    return _next(Organization.last_proposal_number, Proposal)
+
+
+def _next(counter: InstrumentedAttribute[int], model: type[Invoice] | type[Proposal]) -> str:
     """The counter's row is locked until commit, so two people never draw the same number."""
     while True:
         drawn = session().execute(
             update(Organization)
             .where(Organization.id == firm().id)
-            .values(last_invoice_number=Organization.last_invoice_number + 1)
-            .returning(Organization.last_invoice_number)
+            .values({counter: counter + 1})
+            .returning(counter)
         )
         number = str(drawn.scalar_one())
-        if not _is_taken(Invoice, number):  # by an invoice whose number a person typed
-            return number
-
-
-def next_proposal_number() -> str:
-    while True:
-        drawn = session().execute(
-            update(Organization)
-            .where(Organization.id == firm().id)
-            .values(last_proposal_number=Organization.last_proposal_number + 1)
-            .returning(Organization.last_proposal_number)
-        )
-        number = str(drawn.scalar_one())
-        if not _is_taken(Proposal, number):
+        if not _is_taken(model, number):  # by a document whose number a person typed
             return number
 
 

@@ -173,7 +173,7 @@ def begin(
     situation.close()
 
 
-def consent(address: str, realm: str, action: str = "connect") -> str:
+def consent(address: str, realm: str = RIVERA, action: str = "connect") -> str:
     """Presses a button on Intuit's page; the address of ours that the browser is sent to."""
     asked = urlsplit(address)
     answer = requests.post(
