@@ -202,6 +202,8 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
         **{f"the admin's {path}": page for path, page in _shown(life, admin, files)},
     }
     assert files == _downloads(life.app) != set()
+    assert "dunahub_outbox_outcomes_total" in searched["the metrics"]
+    assert "last_look_seconds" in searched["the health"]
     issued = life.issued()
     assert len([one for one in issued if one.startswith("RT1-")]) >= 3
     assert len([one for one in issued if one.startswith("eyJ")]) >= 4

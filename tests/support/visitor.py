@@ -123,7 +123,7 @@ class Visitor:
 
 
 def crawl(client: FlaskClient, most: int = 400) -> Iterator[tuple[str, TestResponse]]:
-    """Every page and download that links lead to, by the address that was asked for."""
+    """Every page, part and download that a page leads to, by the address that was asked for."""
     waiting, seen = ["/"], {"/"}
     for _ in range(most):
         if not waiting:
@@ -132,10 +132,11 @@ def crawl(client: FlaskClient, most: int = 400) -> Iterator[tuple[str, TestRespo
         answer = client.get(path, follow_redirects=True)
         assert answer.status_code < 500, path
         yield path, answer
-        if answer.mimetype != "text/html":
+        page = _soup(answer)
+        if page.html is None:  # a file; or a part of a page, which would lead to itself
             continue
-        for link in _soup(answer).select("a[href]"):
-            address = str(link["href"]).partition("#")[0]
+        for link in page.select("a[href], [hx-get]"):
+            address = str(link.get("hx-get") or link["href"]).partition("#")[0]
             if (
                 address.startswith("/")
                 and not address.startswith("/static")
