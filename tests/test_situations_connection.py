@@ -383,7 +383,7 @@ def test_situation_19_a_lapsed_plan_or_a_lost_admin_is_one_banner(
     at.save_invoice(at.save_lead())
     at.drain()
     assert words in at.ana.open(SETTINGS).text
-    assert "Nothing needs you." in at.ana.text
+    assert "No record needs you." in at.ana.text
     assert at.states() == ["lead pending", "invoice pending"]
 
 
