@@ -138,7 +138,8 @@ class Learned:
     """Not done yet, but wiser: go again at once, by a new dispatch.
 
     `remote` refreshes or makes the link; `knowledge` is merged into the entry's. A true
-    `knowledge["checked"]` ends the check of a requeued entry: the next request writes.
+    `knowledge["checked"]` ends the check of a requeued entry: the next request writes. A true
+    `knowledge["found"]`, of an item that was looked up, says that it is there.
     """
 
     knowledge: Json = field(default_factory=dict)

@@ -188,7 +188,7 @@ def _settle_outcomes(
     nobody_knows: bool = False,
 ) -> int:
     if sent.looks_up:
-        outcomes = _with_those_that_never_arrive(session, outcomes)
+        outcomes = _with_those_that_never_arrive(session, sent, outcomes)
     is_unsure = sent.looks_up or nobody_knows
     named = {id_: _named(outcome, is_unsure) for id_, outcome in outcomes.items()}
     open_items = _settle_items(session, sent.id, named)
@@ -286,10 +286,16 @@ _NEVER_ANSWERED = text(
 
 
 def _with_those_that_never_arrive(
-    session: Session, outcomes: Mapping[int, Outcome]
+    session: Session, sent: Sent, outcomes: Mapping[int, Outcome]
 ) -> dict[int, Outcome]:
     """What went alone, again and again, and was never answered nor found, is a person's matter."""
-    absent = [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Learned)]
+    sought = {item.entry_id for item in sent.items if item.intent == "look_up"}
+    absent = [
+        id_
+        for id_, outcome in outcomes.items()
+        if isinstance(outcome, Learned)
+        and not (id_ in sought and outcome.knowledge.get("found"))  # a change finds its own always
+    ]
     rows = session.execute(_NEVER_ANSWERED, {"entries": absent, "silences": SILENCES})
     return {**outcomes, **{row.entry_id: Rejected(Fault("unanswered")) for row in rows}}
 

@@ -18,7 +18,7 @@ from outbox import actions, lanes
 from outbox.company import Answer, Problem, Sent
 from outbox.dispatches import next_dispatch
 from outbox.poller import drain_lane, due_lanes
-from outbox.settle import settle
+from outbox.settle import SILENCES, settle
 from tests.support.firm import (
     entries_of,
     lane_of,
@@ -30,6 +30,7 @@ from tests.support.firm import (
     new_product,
 )
 from tests.support.ledger import Ledger
+from tests.test_healing import SILENT, TalkingLedger
 
 Drain = Callable[[int], None]
 
@@ -212,6 +213,37 @@ def test_a_request_that_never_arrived_is_freed_by_the_look_up_and_sent_anew(
     assert ledger.calls[0].request_id != ledger.calls[2].request_id
     assert ledger.creates() == ["lead 1"]
     assert states(session) == ["synced"]
+
+
+def test_one_that_arrived_at_last_is_no_persons_matter_however_often_it_was_cut(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    """Rule 5: the fifth silence in a row counts against what is not found, and nothing else."""
+    ledger = TalkingLedger()
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm, "Slow"))
+    session.commit()
+
+    def cut(sent: Sent) -> Answer | None:
+        return SILENT if sent.method == "POST" else None
+
+    def silences() -> int:
+        with sessions() as own:
+            return int(own.scalar(text("SELECT sum(silences) FROM outbox_dispatches")) or 0)
+
+    ledger.fail = lambda sent: cut(sent) if silences() < SILENCES - 1 else None
+    ledger.after = cut
+    for _ in range(9):
+        make_due(session)  # … and other calls of the lane were answered meanwhile
+        session.execute(
+            text("UPDATE outbox_lanes SET consecutive_outages = 0, outage_since = NULL")
+        )
+        session.commit()
+        drain_lane(sessions, ledger, lane, config, threading.Event())
+    entry = entries_of(session)[0]
+    assert (entry.state, entry.fault_code) == ("synced", None)
+    assert silences() >= SILENCES
+    assert ledger.creates() == ["lead 1"]
 
 
 def test_an_entry_that_is_old_at_its_first_send_is_looked_for_first(
