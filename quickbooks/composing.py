@@ -103,9 +103,9 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
         link = None  # gone over there, and a person wants it created again
     try:
         if due.operation == Operation.VOID:
-            return _void_step(due, link)
+            return _void_step(due, link, links, settings)
         if due.record.type == RecordType.PAYMENT and Decimal(due.payload["refunded_amount"]) > 0:
-            return _reversed_step(due, link)
+            return _reversed_step(due, link, links, settings)
         chosen = due.knowledge.get("use")
         if chosen and (link is None or link.id != chosen):
             return _chosen_step(due, str(chosen))
@@ -118,12 +118,14 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
         return Rejected(about_record(refusal.fault, due))
 
 
-def _void_step(due: Due, link: Remote | None) -> _Step:
+def _void_step(
+    due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
+) -> _Step:
     if due.record.type == RecordType.LEAD:
         # A customer stays in the books; what was not sent need not go.
         return Unneeded() if link is None else Synced(None, note=N_("kept in QuickBooks"))
     if link is None:
-        return Unneeded()
+        return _unlinked_void_step(due, _unheard(due, links, settings))
     if link.voided:
         return Synced(link)
     unsure = due.knowledge.get("gone") and not _has_seen(due, _own(link))
@@ -135,15 +137,49 @@ def _void_step(due: Due, link: Remote | None) -> _Step:
             return Synced(replace(link, voided=True), note="was deleted in QuickBooks")
         if _is_voided(due, found):
             return Synced(replace(matching.remote_of(found), voided=True))
-    return _Write(due, "void", {"Id": link.id, "SyncToken": link.version})
+    return _void(due, link)
 
 
-def _reversed_step(due: Due, link: Remote | None) -> _Step:
+def _void(due: Due, remote: Remote) -> _Write:
+    return _Write(due, "void", {"Id": remote.id, "SyncToken": remote.version})
+
+
+def _unlinked_void_step(due: Due, unheard: _Read | Json | None) -> _Step:
+    match unheard:
+        case _Read():
+            return unheard
+        case None:
+            return Unneeded()
+        case found:
+            remote = matching.remote_of(found)
+            if _is_voided(due, found):
+                return Synced(replace(remote, voided=True))
+            return _void(due, remote)
+
+
+def _reversed_step(
+    due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
+) -> _Step:
     refunded, amount = Decimal(due.payload["refunded_amount"]), Decimal(due.payload["amount"])
-    if link is None and refunded >= amount:
+    unheard = None if link else _unheard(due, links, settings)
+    if isinstance(unheard, _Read):
+        return unheard
+    is_there = link is not None or unheard is not None
+    if not is_there and refunded >= amount:
         return Unneeded()  # came and went before QuickBooks heard of it
     about = {"refunded": f"${refunded:,.2f}", "amount": f"${amount:,.2f}"}
-    return Rejected(ours("reversed" if link else "reversed_unsent", due, about))
+    return Rejected(ours("reversed" if is_there else "reversed_unsent", due, about))
+
+
+def _unheard(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Read | Json | None:
+    """What may be there of a record without a link, since a create of it had no answer: the
+    question, then what it found."""
+    if not (due.looks_first or _unseen(due)):
+        return _found(due)
+    try:
+        return _Read(due, "look_up", _by_mark(due, links, settings))
+    except (Missing, NotWritable):
+        return None  # as it could not be created either
 
 
 def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:

@@ -267,6 +267,11 @@ def test_what_only_a_person_can_solve_is_asked(
     assert outcome.fault.code == code
 
 
+def test_a_void_does_not_wait_for_a_customer_without_whom_nothing_can_be_there() -> None:
+    due = bill(operation=Operation.VOID, looks_first=True)
+    assert verdict_on(due, {}, numbers="quickbooks") == Unneeded()
+
+
 # --- Questions ----------------------------------------------------------------------------------
 
 
@@ -299,6 +304,18 @@ def test_what_only_a_person_can_solve_is_asked(
             {"numbers": "quickbooks"},
             "SELECT * FROM Invoice WHERE CustomerRef = '58' AND TxnDate = '2026-11-18'"
             " MAXRESULTS 1000",
+        ),
+        (
+            bill(looks_first=True, operation=Operation.VOID),
+            {LEAD: CUSTOMER},
+            {},
+            "SELECT * FROM Invoice WHERE DocNumber IN ('1042') MAXRESULTS 1000",
+        ),
+        (
+            paid(looks_first=True, fields={"refunded_amount": "40.00"}),
+            ALL,
+            {},
+            "SELECT * FROM Payment WHERE PaymentRefNum IN ('DH-MNOPQRSTUVWX') MAXRESULTS 1000",
         ),
         (
             paid(looks_first=True),

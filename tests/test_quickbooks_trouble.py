@@ -1,6 +1,7 @@
 """A simulated company that misbehaves: nothing is lost, nothing arrives twice, people are asked."""
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from db import Sessions
 from models.accounts import User
 from models.outbox import Dispatch, Entry, Lane, Link
 from models.quickbooks import Connection, Tokens
-from models.sales import Invoice
+from models.sales import Invoice, Payment
 from outbox import actions
 from outbox.pace import SLOWEST
 from outbox.poller import drain_lane
@@ -175,6 +176,58 @@ def test_a_restored_backup_finds_what_it_had_sent(firm: Firm) -> None:
     assert {state for _, state in states(firm.session)} == {"synced"}
     for entity in ("Customer", "Invoice", "Payment"):
         assert len(firm.books(entity)) == 1, entity
+
+
+def _arrives_and_nobody_can_tell(firm: Firm, record: Invoice | Payment, entity: str) -> None:
+    """Its create is cut, and the question what became of it is refused."""
+    firm.simulator.fault(match={"entity": entity, "method": "POST"}, do={"reset": "after"})
+    firm.save(record)
+    firm.drain()
+    with firm.sessions.begin() as session:  # as after three sends
+        session.execute(update(Dispatch).values(sends=3))
+    firm.simulator.clear_faults()
+    firm.simulator.fault(match={"method": "GET"}, do={"fault": {"code": "4001"}})
+    firm.let_time_pass()
+    firm.drain()
+    firm.simulator.clear_faults()
+    assert (states(firm.session)[-1][1], len(firm.books(entity))) == ("failed", 1)
+
+
+def test_rule_5_voiding_an_invoice_that_may_have_arrived_looks_for_it_first(firm: Firm) -> None:
+    lead = new_lead(firm.id)
+    invoice = new_invoice(firm.id, lead, [new_line(firm.id)])
+    firm.save(lead)
+    _arrives_and_nobody_can_tell(firm, invoice, "Invoice")
+    invoice.voided_at = datetime.now(UTC)
+    firm.session.commit()
+    firm.drain()
+    assert states(firm.session)[1:] == [("invoice", "superseded"), ("invoice", "synced")]
+    (voided,) = firm.books("Invoice")
+    assert (voided["TotalAmt"], voided["PrivateNote"][:6]) == (0, "Voided")
+    link = firm.session.scalars(select(Link).where(Link.aggregate_type == "invoice")).one()
+    assert link.voided_at
+
+
+def test_rule_5_the_refund_of_a_payment_that_may_have_arrived_is_asked_about(firm: Firm) -> None:
+    invoice = firm.an_invoice()
+    firm.drain()
+    payment = new_payment(firm.id, invoice, "40.00")
+    _arrives_and_nobody_can_tell(firm, payment, "Payment")
+    payment.refunded_amount = payment.amount
+    firm.session.commit()
+    firm.drain()
+    assert (firm.last().state, firm.last().fault_code) == ("failed", "reversed")
+
+
+def test_what_came_and_went_during_a_hold_is_looked_for_and_never_sent(firm: Firm) -> None:
+    invoice = firm.an_invoice()
+    invoice.voided_at = datetime.now(UTC)
+    firm.session.commit()
+    with firm.sessions.begin() as session:
+        session.execute(text("UPDATE outbox SET created_at = created_at - interval '1 hour'"))
+    firm.drain_to_the_end()
+    assert states(firm.session)[1:] == [("invoice", "superseded")] * 2
+    assert firm.books("Invoice") == []
 
 
 # --- The company's trouble ----------------------------------------------------------------------
