@@ -85,8 +85,11 @@ def close(session: Session, lane_id: int) -> int:
     return waiting_behind_line(session, lane_id)
 
 
-def reopen(session: Session, lane_id: int) -> None:
-    """Takes entries and drains again. What waits behind the line stays there until decided."""
+def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
+    """Takes entries and drains again. What waits behind the line stays there until decided.
+
+    `only_held` leaves a lane alone that was closed meanwhile.
+    """
     session.execute(
         text(
             """
@@ -96,10 +99,10 @@ def reopen(session: Session, lane_id: int) -> None:
                 line = CASE WHEN EXISTS (
                     SELECT FROM outbox WHERE lane_id = :lane AND state = 'pending' AND id <= line
                 ) THEN line END
-            WHERE id = :lane
+            WHERE id = :lane AND (state = 'held' OR NOT :only_held)
             """
         ),
-        {"lane": lane_id},
+        {"lane": lane_id, "only_held": only_held},
     )
     session.expire_all()
     wake_after_commit(session, [lane_id])

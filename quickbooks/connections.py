@@ -756,5 +756,5 @@ def probe_due(sessions: Sessions, config: Config) -> int:
             )
         ).all()
         for lane_id in held:
-            lanes.reopen(session, lane_id)
+            lanes.reopen(session, lane_id, only_held=True)  # a disconnect may be under way
     return len(held)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Engine, event, func, select, text, update
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -15,6 +15,7 @@ from db import Sessions
 from models.accounts import AuditEvent, Organization, User
 from models.outbox import Lane
 from models.quickbooks import Connection, ConnectionStatus, OAuthState, Revocation, Tokens
+from outbox import lanes
 from quickbooks import connections, facts, tokens
 from quickbooks.connections import (
     BadState,
@@ -566,6 +567,33 @@ def test_a_lapsed_plan_holds_once_and_is_found_out_again(
     assert connections.probe_due(sessions, config) == 1
     drain(sessions, config, connection.lane_id)
     assert {state for _, state in states(session)} == {"synced"}
+
+
+def test_a_probe_that_meets_a_disconnect_leaves_the_lane_closed(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+    engine: Engine,
+) -> None:
+    """An open lane without a connection would take entries, and no other company beside it."""
+    connection = connect(sessions, config, owner)
+    with sessions.begin() as own:
+        lanes.hold(own, connection.lane_id, "plan_lapsed")
+
+    ended: list[object] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def disconnect_before(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if "SET state = 'open'" in statement and not ended:
+            ended.append(connections.disconnect(sessions, config, firm_of(owner), owner))
+
+    connections.probe_due(sessions, config)
+    assert ended
+    assert session.get_one(Lane, connection.lane_id).state == "closed"
+    other = go_through(sessions, config, owner, OAK, allowed_realm_id=OAK)
+    assert isinstance(other, Connected)
 
 
 def test_a_firm_that_never_connected_stands_disconnected(
