@@ -1,5 +1,6 @@
 """Who is who, and what stands in the way: situations 21 to 33, through the app's own pages."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 from sqlalchemy import select, text
 
 from models.accounts import AuditEvent
-from models.outbox import Entry
+from models.outbox import Entry, Lane
+from models.quickbooks import Connection
 from models.sales import Product
 from quickbooks import directory, facts
 from tests.support.firm import entries_of
+from tests.support.serving import eventually
 from tests.support.situation import RIVERA, SETTINGS, Situation, consent
 from views.formats import day
 
@@ -660,6 +663,35 @@ def test_situation_32_one_button_clears_every_invoice_with_that_cause(
     assert link
     [item] = [one for one in at.books("Item") if one["Id"] == link.remote_id]
     assert item["Active"] is True
+
+
+def test_situation_32_another_item_waits_for_a_disconnect_that_is_under_way(at: Situation) -> None:
+    """Both want the connection and the lane: in one order, or neither would ever get them."""
+    at.connect()
+    lead = at.save_lead()
+    at.save_invoice(lead)
+    at.drain()
+    items = {item["name"]: item["id"] for item in at.connection.facts["items"]}
+    deactivate(at, "Item", at.connection.settings["fallback_item_id"])
+    at.save_invoice(lead)
+    at.drain()
+    assert at.fault() == "item_inactive"
+    chosen = next(id_ for name, id_ in items.items() if name != "DunaHub services")
+    at.ana.open(f"/quickbooks/fixes/{at.entry().id}/other_item")
+    at.session.rollback()
+    waits = text(
+        "SELECT FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with ThreadPoolExecutor(1) as other:
+        with at.sessions.begin() as closing:
+            closing.execute(select(Connection.id).with_for_update(key_share=True))
+            pressed = other.submit(at.ana.submit, {"item": chosen})
+            eventually(lambda: at.session.execute(waits).all())
+            closing.execute(select(Lane.id).with_for_update())
+        pressed.result()
+    assert "It will be sent now." in at.ana.text
+    assert at.connection.settings["fallback_item_id"] == chosen
 
 
 def test_situation_33_closed_books_wait_for_a_person_with_a_note_to_copy(at: Situation) -> None:

@@ -105,6 +105,20 @@ def _connection(entry: Entry) -> Connection:
     return session().scalars(select(Connection).where(Connection.lane_id == entry.lane_id)).one()
 
 
+def _connection_locked(entry: Entry) -> Connection:
+    """For who writes it after the lane was locked: the order everywhere is the other way round."""
+    return (
+        session()
+        .scalars(
+            select(Connection)
+            .where(Connection.lane_id == entry.lane_id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        )
+        .one()
+    )
+
+
 def _customers(entry: Entry, connection: Connection) -> list[Json]:
     """Those it could be, as far as we know them; else what the search finds in the directory."""
     wanted = asked("q").casefold()
@@ -179,13 +193,13 @@ def _let_quickbooks_number(entry: Entry) -> Acted | None:
 
 
 def _other_item(entry: Entry) -> Acted | None:
-    connection, chosen = _connection(entry), request.form.get("item", "")
+    connection, chosen = _connection_locked(entry), request.form.get("item", "")
     known = {str(item["id"]) for item in connection.facts.get("items", [])}
     return _book_on(entry, connection, chosen) if chosen in known else None
 
 
 def _fallback(entry: Entry) -> Acted | None:
-    connection = _connection(entry)
+    connection = _connection_locked(entry)
     chosen = connection.settings.get("fallback_item_id")
     return _book_on(entry, connection, str(chosen)) if chosen else None
 
