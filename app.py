@@ -3,8 +3,10 @@
 `gunicorn app:app` makes the app on first use; importing this module makes nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -47,17 +49,24 @@ class DunaHub:
     def _jobs(self) -> list[Job]:
         sessions, config = self.sessions, self.config
         return [
-            Job("revoke", timedelta(minutes=1), lambda: connections.revoke_due(sessions, config)),
-            Job("keep-alive", timedelta(hours=1), lambda: tokens.keep_alive_due(sessions, config)),
-            Job("facts", timedelta(hours=1), lambda: facts.refresh_due(sessions, config)),
-            Job("customers", timedelta(hours=1), lambda: directory.refresh_due(sessions, config)),
-            Job(
-                "directory", timedelta(minutes=1), lambda: directory.read_missing(sessions, config)
-            ),
+            *self._jobs_that_ask_intuit(),
             Job("notices", timedelta(minutes=1), lambda: post.look_and_tell(sessions, config)),
-            Job("compare", timedelta(seconds=3), lambda: months.compare_due(sessions, config)),
             Job("months", timedelta(hours=1), lambda: months.ask_due(sessions, config)),
             Job("probe", timedelta(hours=4), lambda: connections.probe_due(sessions, config)),
+        ]
+
+    def _jobs_that_ask_intuit(self) -> list[Job]:
+        jobs: dict[str, tuple[timedelta, Callable[[Sessions, Config], int]]] = {
+            "revoke": (timedelta(minutes=1), connections.revoke_due),
+            "keep-alive": (timedelta(hours=1), tokens.keep_alive_due),
+            "facts": (timedelta(hours=1), facts.refresh_due),
+            "customers": (timedelta(hours=1), directory.refresh_due),
+            "directory": (timedelta(minutes=1), directory.read_missing),
+            "compare": (timedelta(seconds=3), months.compare_due),
+        }
+        return [
+            Job(name, every, partial(run, self.sessions, self.config), asks_others=True)
+            for name, (every, run) in jobs.items()
         ]
 
 

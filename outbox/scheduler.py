@@ -8,7 +8,7 @@ in `create_app`, for commands or in a reloader's parent.
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,6 +27,7 @@ from outbox.watchdog import mend_times, release_forgotten_waiters
 log = structlog.get_logger()
 
 DEAD_AFTER = 15  # seconds without a look: the scheduler's thread is gone, whatever it says itself
+AT_A_STRETCH = 300.0  # seconds within which a job begins with another: so long others may wait
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,23 @@ class Job:
     name: str
     every: timedelta
     run: Callable[[], object]
+    asks_others: bool = False  # waits for somebody else's answer: on threads apart
+
+
+def for_a_while(due: Iterable[int], do: Callable[[int], bool]) -> int:
+    """Does it for one after another, until a while is over; says for how many it could be done.
+
+    One that fails keeps nobody else. The rest comes with the job's next run.
+    """
+    done, ends_at = 0, time.monotonic() + AT_A_STRETCH
+    for one in due:
+        try:
+            done += do(one)
+        except Exception:
+            log.exception("job failed for one of many", key=one)
+        if time.monotonic() >= ends_at:
+            break
+    return done
 
 
 class Engine:
@@ -85,7 +103,11 @@ class Engine:
 
     def _new_scheduler(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(1), "jobs": ThreadPoolExecutor(2)},
+            executors={
+                "default": ThreadPoolExecutor(1),
+                "jobs": ThreadPoolExecutor(2),
+                "asking": ThreadPoolExecutor(2),  # Intuit may keep these for minutes
+            },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
@@ -99,7 +121,7 @@ class Engine:
                 seconds=seconds,
                 jitter=seconds / 10,
                 id=job.name,
-                executor="jobs",
+                executor="asking" if job.asks_others else "jobs",
             )
         return scheduler
 

@@ -25,6 +25,7 @@ from models.base import Json
 from models.outbox import Lane, LaneState
 from models.quickbooks import Connection, ConnectionStatus, OAuthState, Revocation, Tokens
 from outbox import lanes
+from outbox.scheduler import for_a_while
 from quickbooks import directory, facts, oauth, tokens
 
 STATE_LASTS = timedelta(minutes=10)  # the consent page must be through by then
@@ -643,7 +644,7 @@ def revoke_due(sessions: Sessions, config: Config) -> int:
                 Revocation.available_at <= func.clock_timestamp(),
             )
         ).all()
-    return sum(_revoke(sessions, config, revocation_id) for revocation_id in due)
+    return for_a_while(due, lambda revocation_id: _revoke(sessions, config, revocation_id))
 
 
 def _revoke(sessions: Sessions, config: Config, revocation_id: int) -> bool:

@@ -18,6 +18,7 @@ from models.outbox import Link
 from models.quickbooks import Connection, ConnectionStatus, Customer
 from models.sales import Lead, RecordType
 from outbox.company import Due
+from outbox.scheduler import for_a_while
 from quickbooks import facts, matching
 from quickbooks.cleaning import clean_name
 from quickbooks.facts import MOST_ROWS, Reader
@@ -62,20 +63,22 @@ def _changes(reader: Reader, since: datetime) -> list[Json] | None:
 def refresh_due(sessions: Sessions, config: Config) -> int:
     """Refreshes the directories that are older than a day; says of how many companies."""
     stale = facts.older_than(sessions, config, Connection.customers_read_at, LASTS)
-    return sum(refresh(sessions, config, connection_id) for connection_id in stale)
+    return for_a_while(stale, lambda connection_id: refresh(sessions, config, connection_id))
 
 
 def read_missing(sessions: Sessions, config: Config) -> int:
     """Reads the directories that could not be read at connect: new customers wait for them."""
     with sessions() as session:
         missing = session.scalars(
-            select(Connection.id).where(
+            select(Connection.id)
+            .where(
                 Connection.status == ConnectionStatus.CONNECTED,
                 Connection.environment == config.environment,
                 Connection.customers_read_at.is_(None),
             )
+            .order_by(func.random())
         ).all()
-    return sum(refresh(sessions, config, connection_id) for connection_id in missing)
+    return for_a_while(missing, lambda connection_id: refresh(sessions, config, connection_id))
 
 
 def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:

@@ -21,6 +21,7 @@ from models.base import Json
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import PaymentMethod
 from outbox.company import Answer
+from outbox.scheduler import for_a_while
 from quickbooks import client, tokens
 from quickbooks.faults import faults_in, parse_json
 from quickbooks.payloads import dumps
@@ -323,7 +324,7 @@ def _tax_mode(preferences: Json) -> str:
 def refresh_due(sessions: Sessions, config: Config) -> int:
     """Reads anew the facts that are older than a day; says of how many companies."""
     stale = older_than(sessions, config, Connection.facts_read_at, FACTS_LAST)
-    return sum(refresh(sessions, config, connection_id) for connection_id in stale)
+    return for_a_while(stale, lambda connection_id: refresh(sessions, config, connection_id))
 
 
 def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:

@@ -20,6 +20,7 @@ from models.accounts import AuditEvent
 from models.notices import see
 from models.quickbooks import Connection, ConnectionStatus, Revocation, Tokens
 from outbox import lanes
+from outbox.scheduler import for_a_while
 from quickbooks import oauth
 
 EARLY = timedelta(minutes=5)  # a token is renewed when less than this is left of its hour
@@ -356,12 +357,14 @@ def keep_alive_due(sessions: Sessions, config: Config) -> int:
                 Connection.environment == config.environment,
                 Tokens.refreshed_at < func.clock_timestamp() - IDLE,
             )
+            .order_by(func.random())
         ).all()
-    kept = 0
-    for connection_id in idle:
+
+    def keep(connection_id: int) -> bool:
         try:
             access_token(sessions, config, connection_id)
         except (SignedOut, TokensUnavailable):
-            continue
-        kept += 1
-    return kept
+            return False
+        return True
+
+    return for_a_while(idle, keep)

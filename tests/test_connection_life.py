@@ -550,6 +550,22 @@ def test_of_two_processes_only_one_reads_a_company_anew(
     assert list(mine) == []
 
 
+def test_a_daily_read_of_many_companies_lets_other_jobs_have_their_turn(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+    a_day_later: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect(sessions, config, owner)
+    connect(sessions, config, new_owner(session, email="olga@oak.example"), OAK)
+    a_day_later()
+    monkeypatch.setattr("outbox.scheduler.AT_A_STRETCH", 0.0)  # as if each took so long
+    assert [facts.refresh_due(sessions, config) for _ in range(3)] == [1, 1, 0]
+
+
 def test_a_lapsed_plan_holds_once_and_is_found_out_again(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
 ) -> None:

@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
 
+from config import Config
 from db import Sessions
 from development.browser import Browser
 from development.demo import connect, sign_in
@@ -18,8 +22,10 @@ from development.stack import ROOT
 from models.accounts import Organization
 from models.outbox import DispatchItem, Entry, Lane, State
 from models.sales import Lead
+from outbox.scheduler import Engine, Job, for_a_while
 from simulator.seed import OAK, RIVERA
 from simulator.testing import SimulatorHandle
+from tests.support.ledger import Ledger
 from tests.support.serving import eventually, serving
 
 FIRMS = (
@@ -52,6 +58,41 @@ def test_each_worker_starts_one_engine_after_the_fork(
     started = served.log_lines("engine started")
     assert len(started) == 2
     assert {pid for pid in workers for line in started if f'"pid": {pid}' in line} == workers
+
+
+def test_jobs_that_wait_for_intuit_keep_no_other_job_waiting(
+    sessions: Sessions, config: Config
+) -> None:
+    answered, looked = threading.Event(), threading.Event()
+    often = timedelta(milliseconds=50)
+    asking = [Job(f"ask {n}", often, lambda: answered.wait(30), asks_others=True) for n in range(4)]
+    engine = Engine(sessions, Ledger(), config, [*asking, Job("look", often, looked.set)])
+    engine.start()
+    try:
+        while_they_wait = []
+        for _ in range(3):
+            looked.clear()
+            while_they_wait.append(looked.wait(10))
+        assert while_they_wait == [True] * 3
+    finally:
+        answered.set()
+        engine.stop()
+
+
+def test_one_company_whose_job_breaks_keeps_no_other_from_its_own() -> None:
+    def read(connection_id: int) -> bool:
+        if connection_id == 2:
+            raise ValueError("an answer like no other")
+        return connection_id != 3
+
+    assert for_a_while([1, 2, 3, 4], read) == 2
+
+
+def test_every_job_that_talks_to_intuit_says_so(app: Flask) -> None:
+    jobs = app.extensions["dunahub"]._jobs()
+    assert {job.name for job in jobs if job.asks_others} == {
+        "revoke", "keep-alive", "facts", "customers", "directory", "compare",
+    }  # fmt: skip
 
 
 def test_two_workers_never_send_an_entry_twice(
