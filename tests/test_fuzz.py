@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,10 +27,16 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
+from config import Config
+from db import Sessions
 from models import Base
 from models.accounts import Invitation, Role, User
 from models.outbox import Entry
-from models.sales import Job, Proposal
+from models.sales import Job, Lead, Proposal
+from quickbooks import months
+from quickbooks.comparison import Month
+from simulator.testing import SimulatorHandle
+from tests.support.connected import connect
 from tests.support.firm import (
     new_firm,
     new_firm_with_lane,
@@ -93,9 +100,10 @@ class Input:
 class Range:
     """The app, everyone who may throw something at it, and what must not change meanwhile."""
 
-    def __init__(self, app: Flask, session: Session) -> None:
-        self.app, self.session = app, session
-        self.keys = _furnish(session)
+    def __init__(self, app: Flask, session: Session, sessions: Sessions, config: Config) -> None:
+        self.app, self.session, self.sessions, self.config = app, session, sessions, config
+        self.intuit = f"{config.simulator_url}/connect/oauth2?"
+        self.keys = self._furnish()
         self.bystander = self._of_others()
         visitors = {
             "owner": Visitor(app).sign_in(EMAILS["owner"]),
@@ -108,6 +116,53 @@ class Range:
         self.names = sorted({name for one in self.targets for name in one.fields} | set(FILLERS))
         self.addresses = itertools.count(1)
         self.statuses: Counter[int] = Counter()
+
+    def _furnish(self) -> dict[str, int | str]:
+        """A firm with one of everything, and a bystander with the same. Keys by routes' names."""
+        session = self.session
+        firm = new_firm(session)
+        bystander, _ = new_firm_with_lane(session, name="Oak HVAC Inc")
+        owner = new_person(session, firm, EMAILS["owner"])
+        new_person(session, None, EMAILS["admin"], Role.ADMIN)
+        new_person(session, bystander, "carla@oakhvac.example")
+        self._connect()
+        keys: dict[str, int | str] = {}
+        for place in (bystander, firm):
+            lead = new_lead(place, "Green Lawn Co")
+            invoice = new_invoice(place, lead)
+            payment, product = new_payment(place, invoice), new_product(place)
+            job = Job(organization_id=place, lead=lead, title="Valve")
+            proposal = Proposal(organization_id=place, lead=lead, number="9", title="Plan")
+            invitation = Invitation(
+                organization_id=place,
+                email="tom@rivera.example",
+                role=Role.MEMBER,
+                digest=f"digest {place}",
+                invited_by_id=owner.id,
+            )
+            session.add_all([lead, invoice, payment, product, job, proposal, invitation])
+            session.commit()
+            keys = {
+                "lead_id": lead.id,
+                "invoice_id": invoice.id,
+                "payment_id": payment.id,
+                "product_id": product.id,
+                "job_id": job.id,
+                "proposal_id": proposal.id,
+                "invitation_id": invitation.id,
+            }
+        session.execute(text("UPDATE outbox SET state = 'failed', fault_code = '6240',"
+                             " settled_at = clock_timestamp() WHERE id % 2 = 0"))  # fmt: skip
+        session.commit()
+        entry = select(func.max(Entry.id)).where(Entry.organization_id == firm)
+        keys |= {"entry_id": session.scalar(entry) or 0, "secret": "inv_nobody-has-this"}
+        month = Month.of(datetime.now(UTC).date())
+        assert months.ask(session, firm, month, owner.id)
+        session.commit()
+        assert months.compare_due(self.sessions, self.config) == 1
+        keys |= {"month": str(month), "choice": "choose_customer"}
+        spare = new_firm(session, name="Spare Inc")  # whose region may be changed back and forth
+        return keys | {"organization_id": spare, "bystander": bystander}
 
     def _targets(self, visitors: Mapping[str, Visitor]) -> list[Target]:
         targets = [
@@ -196,16 +251,35 @@ class Range:
         assert RESULT_OF_SUM not in page, told
         assert "Content-Security-Policy" in answer.headers, told
         assert "X" not in answer.headers, told
-        place = urlsplit(answer.headers.get("Location", ""))
-        assert place.netloc in ("", "localhost"), told
-        if target.rule.endpoint in ENDING_SESSIONS:
+        led_to = answer.headers.get("Location", "")
+        assert urlsplit(led_to).netloc in ("", "localhost") or led_to.startswith(self.intuit), told
+        self._mend(target.rule.endpoint)
+        answer.close()
+
+    def _mend(self, endpoint: str) -> None:
+        """What a few acts take away is there again, or nothing of it would be tried any more."""
+        if endpoint in ENDING_SESSIONS:
             self.session.execute(text("DELETE FROM ended_sessions"))
             self.session.execute(
                 text("UPDATE users SET session_version = 0, password_hash = :known"),
                 {"known": PASSWORD_HASH},
             )
-            self.session.commit()
-        answer.close()
+        if endpoint == "leads.delete":
+            self.session.expire_all()
+            for lead in self.session.scalars(select(Lead).where(Lead.deleted_at.is_not(None))):
+                lead.deleted_at = None
+        self.session.commit()
+        if endpoint == "connection.disconnect":
+            self._connect()
+
+    def _connect(self) -> None:
+        """The firm's QuickBooks company, unless it is connected."""
+        owner = self.session.scalars(select(User).where(User.email == EMAILS["owner"])).one()
+        self.session.rollback()
+        live = text("SELECT FROM quickbooks_connections WHERE status <> 'disconnected'")
+        if self.session.execute(live).first() is None:
+            connect(self.sessions, self.config, owner)
+        self.session.rollback()
 
     def _path(self, rule: Rule, keys: tuple[str, ...]) -> str | None:
         path = rule.rule
@@ -296,47 +370,6 @@ DAMAGE = {
 }
 
 
-def _furnish(session: Session) -> dict[str, int | str]:
-    """A firm with one of everything, and a bystander with the same. Keys by their routes' names."""
-    firm, _ = new_firm_with_lane(session)
-    bystander, _ = new_firm_with_lane(session, name="Oak HVAC Inc")
-    owner = new_person(session, firm, EMAILS["owner"])
-    new_person(session, None, EMAILS["admin"], Role.ADMIN)
-    new_person(session, bystander, "carla@oakhvac.example")
-    keys: dict[str, int | str] = {}
-    for place in (bystander, firm):
-        lead = new_lead(place, "Green Lawn Co")
-        invoice = new_invoice(place, lead)
-        payment, product = new_payment(place, invoice), new_product(place)
-        job = Job(organization_id=place, lead=lead, title="Valve")
-        proposal = Proposal(organization_id=place, lead=lead, number="9", title="Plan")
-        invitation = Invitation(
-            organization_id=place,
-            email="tom@rivera.example",
-            role=Role.MEMBER,
-            digest=f"digest {place}",
-            invited_by_id=owner.id,
-        )
-        session.add_all([lead, invoice, payment, product, job, proposal, invitation])
-        session.commit()
-        keys = {
-            "lead_id": lead.id,
-            "invoice_id": invoice.id,
-            "payment_id": payment.id,
-            "product_id": product.id,
-            "job_id": job.id,
-            "proposal_id": proposal.id,
-            "invitation_id": invitation.id,
-        }
-    session.execute(text("UPDATE outbox SET state = 'failed', fault_code = '6240',"
-                         " settled_at = clock_timestamp() WHERE id % 2 = 0"))  # fmt: skip
-    session.commit()
-    entry = select(func.max(Entry.id)).where(Entry.organization_id == firm)
-    keys |= {"entry_id": session.scalar(entry) or 0, "secret": "inv_nobody-has-this"}
-    spare = new_firm(session, name="Spare Inc")  # whose region may be changed back and forth
-    return keys | {"organization_id": spare, "bystander": bystander}
-
-
 def _cookie(client: FlaskClient) -> str:
     found = client.get_cookie("dunahub")
     return found.value if found else ""
@@ -347,7 +380,8 @@ def _fields(form: Tag) -> dict[str, str]:
     for part in form.select("input[name], select[name], textarea[name], button[name]"):
         name = str(part["name"])
         option = part.select_one("option[selected]") or part.select_one("option")
-        value = str((option or part).get("value") or part.get_text() or "")
+        shown = option or part
+        value = str(shown.get("value") or shown.get_text() or "")
         found[name] = value or FILLERS.get(name.rpartition("-")[2], "")
     found.pop("csrf_token", None)
     return found
@@ -361,8 +395,12 @@ def _pages(client: FlaskClient, most: int = 400) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def field_of_fire(app: Flask, session: Session) -> Range:
-    return Range(app, session)
+def field_of_fire(
+    app: Flask, session: Session, sessions: Sessions, config: Config, simulator: SimulatorHandle
+) -> Range:
+    """A firm that is connected: behind a page that says *Connect* nothing is tried."""
+    assert simulator
+    return Range(app, session, sessions, config)
 
 
 def test_nothing_thrown_at_any_route_breaks_it(field_of_fire: Range) -> None:
