@@ -170,6 +170,13 @@ _ASK_NEXT = text(
     """
 )
 
+_STILL_OPEN = text(
+    """
+    SELECT entry_id FROM outbox_dispatch_items
+    WHERE dispatch_id = :dispatch AND entry_id = ANY(:entries) AND outcome IS NULL
+    """
+)
+
 _EXPECT_ANSWER = text(
     """
     UPDATE outbox
@@ -229,6 +236,15 @@ def _repeat(
         if lane is None or not unanswered.asked:
             return None
         row = unanswered.dispatch
+        entries = [item.id for item in unanswered.asked]
+        still_open = session.execute(
+            _STILL_OPEN, {"dispatch": row.id, "entries": entries}
+        ).scalars()
+        if left := set(entries) - set(still_open):
+            # A person has decided about some of it since it was chosen: it is chosen anew.
+            others = sorted(set(entries) - left)
+            session.execute(_ASK_NEXT, {"dispatch": row.id, "entries": others})
+            return None
         is_batch = row.path == "batch" and not unanswered.looks_up
         items = len(unanswered.items) if is_batch else 1
         budget = budget_after(lane, company.limits, items=items, is_batch=is_batch)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from models.outbox import Operation
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
-from outbox.company import Due, Fault, Record, Rejected, Remote
+from outbox.company import Due, Fault, Record, Rejected, Remote, Unneeded
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
 
@@ -276,6 +276,7 @@ def _with_all_they_need(
     links: Mapping[Record, Remote],
 ) -> list[_Candidate]:
     """Those whose prerequisites are there. The others wait by name; some take them along."""
+    candidates = _without_payments_of_void_invoices(session, claim, candidates, links)
     earlier = _earlier_of_other_records(session, claim, [one.due for one in candidates])
     ready: list[_Candidate] = []
     waits: dict[int, Record] = {}
@@ -295,6 +296,49 @@ def _with_all_they_need(
     _take_along(session, claim, taken_along)
     _set_waits(session, waits)
     return ready
+
+
+# Void, and nothing of it on its way: it will never be in QuickBooks. (Without a link, too.)
+_NEVER_TO_COME = text(
+    """
+    SELECT invoice.id FROM invoices AS invoice
+    WHERE invoice.id = ANY(:invoices) AND invoice.voided_at IS NOT NULL
+      AND NOT EXISTS (SELECT FROM outbox AS entry
+                      WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'invoice'
+                        AND entry.aggregate_id = invoice.id
+                        AND entry.state || '' IN ('pending', 'failed'))
+    """
+)
+
+
+def _without_payments_of_void_invoices(
+    session: Session,
+    claim: Claim,
+    candidates: Sequence[_Candidate],
+    links: Mapping[Record, Remote],
+) -> list[_Candidate]:
+    """Settles payments whose invoice was voided before it was sent: nothing is to be sent of them
+    either. The others are handed on."""
+    awaited = {
+        one.due.entry_id: record
+        for one in candidates
+        for record in one.needs
+        if one.due.record.type == RecordType.PAYMENT
+        and record.type == RecordType.INVOICE
+        and record not in links
+    }
+    if not awaited:
+        return list(candidates)
+    invoices = sorted({record.id for record in awaited.values()})
+    rows = session.execute(_NEVER_TO_COME, {"lane": claim.lane_id, "invoices": invoices})
+    gone = set(rows.scalars())
+    due = {
+        one.due.entry_id: one.due
+        for one in candidates
+        if one.due.entry_id in awaited and awaited[one.due.entry_id].id in gone
+    }
+    settle_entries(session, claim.lane_id, dict.fromkeys(due, Unneeded()), due)
+    return [one for one in candidates if one.due.entry_id not in due]
 
 
 # Between an invoice and its payments the order of capture holds: an invoice's change goes after

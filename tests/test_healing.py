@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -678,6 +678,58 @@ def test_two_that_wait_for_each_other_are_found(
     drain(sessions, ledger, lane, config)
     session.rollback()
     assert set(states(session)) == {"synced"}
+
+
+def test_what_a_person_withdrew_just_before_its_repeat_does_not_go_out(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config, engine: Engine
+) -> None:
+    """Else QuickBooks would take it, nobody would note it, and it would be created once more."""
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    ledger.fail = lambda _sent: Answer(problem=Problem.NOT_SENT)
+    drain(sessions, ledger, lane, config)
+    ledger.fail = lambda _sent: None
+    make_due(session)
+    entry_id = entries_of(session)[0].id
+    session.rollback()
+    begun: list[object] = []
+    acted: list[actions.Acted] = []
+
+    def act(connection: object) -> None:
+        begun.append(connection)
+        if len(begun) == 3:  # the lane was leased, the repeat chosen and counted
+            acted.append(actions.requeue(session, [entry_id], organization_id=firm))
+            session.commit()
+
+    event.listen(engine, "begin", act)
+    try:
+        drain(sessions, ledger, lane, config)
+    finally:
+        event.remove(engine, "begin", act)
+    session.rollback()
+    assert acted  # and what was never taken is no longer kept to go byte for byte
+    assert states(session) == ["synced"]
+    assert len(ledger.creates()) == 1
+
+
+def test_payments_of_an_invoice_voided_before_it_was_sent_have_nothing_to_send(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    invoice = new_invoice(firm, new_lead(firm))
+    session.add(invoice)
+    session.commit()
+    ledger.rejects = {invoice.number}
+    drain(sessions, ledger, lane, config)
+    session.add(new_payment(firm, invoice))
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced", "failed", "pending"]
+    invoice.voided_at = datetime.now(UTC)
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced", "superseded", "superseded", "superseded"]
 
 
 def test_a_look_up_that_was_not_taken_does_not_count_as_a_send_less(
