@@ -665,7 +665,7 @@ def test_situation_32_one_button_clears_every_invoice_with_that_cause(
     assert item["Active"] is True
 
 
-def test_situation_32_another_item_waits_for_a_disconnect_that_is_under_way(at: Situation) -> None:
+def test_another_item_waits_for_a_disconnect_that_is_under_way(at: Situation) -> None:
     """Both want the connection and the lane: in one order, or neither would ever get them."""
     at.connect()
     lead = at.save_lead()
