@@ -77,11 +77,13 @@ _PEND = text(
     """
 )
 
-# A requeue means that a person believes the trouble is over: back-offs of the lane end.
+# A requeue means that a person believes the trouble is over: back-offs of the lane end. The next
+# call is a probe still, whose answer ends the outage for those who count its days, too.
 _END_PAUSE = text(
     """
     UPDATE outbox_lanes
-    SET pause_until = NULL, pause_reason = NULL, consecutive_outages = 0
+    SET pause_until = NULL, pause_reason = NULL,
+        consecutive_outages = least(consecutive_outages, 1)
     WHERE id = ANY(:lanes) AND pause_reason = 'outage'
     """
 )

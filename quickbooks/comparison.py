@@ -287,7 +287,9 @@ def _why_missing(own: Ours) -> tuple[Kind, Reason | None]:
         return Kind.LEFT_OUT, Reason.SKIPPED
     if own.was_elsewhere and own.state is None:
         return Kind.LEFT_OUT, Reason.OTHER_COMPANY
-    return Kind.LEFT_OUT, Reason.ITS_INVOICE if own.lacks_invoice else Reason.NOT_CONNECTED
+    # Superseded and not there: a payment of an invoice that was voided before it was sent.
+    lacks_invoice = own.lacks_invoice or own.state == State.SUPERSEDED
+    return Kind.LEFT_OUT, Reason.ITS_INVOICE if lacks_invoice else Reason.NOT_CONNECTED
 
 
 def _customer_kinds(own: Ours, one: Theirs) -> list[Kind]:

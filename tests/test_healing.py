@@ -177,6 +177,29 @@ def test_a_question_that_is_never_answered_is_not_the_only_probe(
     assert states(session) == ["pending", "synced", "synced"]
 
 
+def test_an_outage_that_a_person_calls_over_is_over_with_the_first_answer(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Else its days would be counted for ever, and told to the owner."""
+    ledger.rejects = {"Refused"}
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm, "Refused"))
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    ledger.rejects = set()
+    ledger.fail = lambda _sent: Answer(problem=Problem.NOT_SENT)
+    session.add(new_lead(firm, "Next"))
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert lane_of(session, lane).outage_since is not None
+    ledger.fail = lambda _sent: None
+    assert actions.requeue(session, [entries_of(session)[0].id], organization_id=firm).done
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["synced", "synced"]
+    assert lane_of(session, lane).outage_since is None
+
+
 def test_after_an_outage_one_entry_is_tried_first(
     session: Session, sessions: Sessions, ledger: Ledger, config: Config
 ) -> None:
