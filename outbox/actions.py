@@ -25,6 +25,8 @@ NOT_FOUND = N_("There is no such record in this organization.")
 
 @dataclass(frozen=True)
 class Acted:
+    """Entries that were changed, and those that were not."""
+
     done: tuple[int, ...]
     refused: dict[int, str] = field(default_factory=dict)  # entry → why, as a sentence
 

@@ -54,6 +54,8 @@ class Due:
 
 @dataclass(frozen=True)
 class Item:
+    """One entry's part in a request."""
+
     entry_id: int
     intent: str  # create | update | void | read | look_up: what the request does for the entry
 

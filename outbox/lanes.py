@@ -36,6 +36,7 @@ class Claim:
 
     @property
     def takes_one(self) -> bool:
+        """Whether claims ended without a settle so often that entries go one by one."""
         return self.claims_unsettled >= SOLO_AFTER
 
 

@@ -212,6 +212,7 @@ class Turns:
         self._dirty: set[int] = set()
 
     def want(self, lane_id: int) -> None:
+        """Puts a lane in the queue; while it is being drained, marks it for another turn."""
         with self._changed:
             self._want(lane_id)
 
@@ -240,6 +241,7 @@ class Turns:
             return lane_id
 
     def done(self, lane_id: int, again_in: timedelta | None) -> None:
+        """Ends a turn. The lane gets another after `again_in`, or at once if it was woken."""
         with self._changed:
             self._running.discard(lane_id)
             if again_in:
@@ -255,6 +257,7 @@ class Turns:
             self._want(heapq.heappop(self._later)[1])
 
     def interrupt(self) -> None:
+        """Wakes all who wait for a turn, so that they see that they are to stop."""
         with self._changed:
             self._changed.notify_all()
 
@@ -272,6 +275,7 @@ class Poller:
         self.last_look_at = time.monotonic()
 
     def start(self) -> None:
+        """Starts the drainer threads of this process."""
         self._threads = [self._new_thread(number) for number in range(self._config.drainers)]
 
     def _new_thread(self, number: int) -> threading.Thread:
@@ -281,6 +285,7 @@ class Poller:
 
     @property
     def drainers_alive(self) -> int:
+        """How many of the threads run."""
         return sum(thread.is_alive() for thread in self._threads)
 
     def replace_dead(self) -> int:

@@ -14,6 +14,8 @@ LONGEST_THROTTLE_PAUSE = timedelta(seconds=300)
 
 @dataclass(frozen=True)
 class Again:
+    """It is tried again by itself."""
+
     after: timedelta
 
 

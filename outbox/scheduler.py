@@ -77,12 +77,14 @@ class Engine:
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
+        """Starts drainers, looks and jobs. After a fork, never before it."""
         self._poller.start()
         self._scheduler.start()
         self._watchdog.start()
         self._poller.look()
 
     def wake(self, lane_id: int) -> None:
+        """Says that the lane got entries. Never blocks."""
         self._poller.wake(lane_id)
 
     def stop(self) -> bool:
@@ -94,6 +96,7 @@ class Engine:
 
     @property
     def seconds_since_look(self) -> float:
+        """Seconds since lanes with due work were last looked for without an error."""
         return time.monotonic() - self._poller.last_look_at
 
     @property

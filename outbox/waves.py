@@ -465,6 +465,7 @@ def links_for(session: Session, lane_id: int, due: Sequence[Due]) -> dict[Record
 
 
 def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
+    """An entry as the company gets to see it. One that was not sent in time is looked for first."""
     never_sent = row.first_attempt_at is None
     return Due(
         entry_id=row.id,

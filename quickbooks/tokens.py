@@ -46,6 +46,7 @@ class TokensUnavailable(Exception):
 
 
 def encrypt(config: Config, token: str) -> str:
+    """The token as it is stored, under the first of TOKEN_KEYS."""
     return _vault(config).encrypt(token.encode()).decode()
 
 
