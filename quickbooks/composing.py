@@ -126,7 +126,7 @@ def _void_step(
         return Unneeded() if link is None else Synced(None, note=N_("kept in QuickBooks"))
     if link is None:
         return _unlinked_void_step(due, _unheard(due, links, settings))
-    if link.voided:
+    if link.voided and not due.checks:  # a bookkeeper may have undone it
         return Synced(link)
     unsure = due.knowledge.get("gone") and not _has_seen(due, _own(link))
     if unsure or _must_read(due, link):
@@ -219,7 +219,7 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
 def _chosen_step(due: Due, remote_id: str) -> _Step:
     """A person said which one it is. Read once: it must still be there."""
     question = Question("Id", remote_id)
-    if not _has_seen(due, question):
+    if due.looks_first or not _has_seen(due, question):
         return _Read(due, "look_up", question)
     found = _found(due)
     if found is None:

@@ -1,5 +1,6 @@
 """The main job, end to end against the simulator: what a firm writes is what its books show."""
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -288,6 +289,27 @@ def test_a_voided_invoice_is_voided_there(office: Office) -> None:
     office.drain()
     [there] = [i for i in office.books("Invoice") if i["DocNumber"] == "1060"]
     assert money(there["TotalAmt"]) == 0
+    assert entries_of(office.session)[-1].state == "synced"
+
+
+def test_a_void_that_was_undone_there_is_voided_again_when_a_person_says_so(office: Office) -> None:
+    invoice = new_invoice(office.firm, new_lead(office.firm), number="1061")
+    office.save(invoice)
+    office.drain()
+    [sent] = office.books("Invoice")
+    invoice.voided_at = datetime.now(UTC)
+    office.save(invoice)
+    office.drain()
+    [there] = office.books("Invoice")
+    with closing(office.simulator.client(office.realm)) as bookkeeper:
+        version = {"Id": there["Id"], "SyncToken": there["SyncToken"], "sparse": True}
+        bookkeeper.post("invoice", {**version, "Line": sent["Line"], "PrivateNote": ""})
+    assert money(office.books("Invoice")[0]["TotalAmt"]) > 0
+    voiding = entries_of(office.session)[-1]
+    assert actions.requeue(office.session, [voiding.id], organization_id=office.firm).done
+    office.session.commit()
+    office.drain()
+    assert money(office.books("Invoice")[0]["TotalAmt"]) == 0
     assert entries_of(office.session)[-1].state == "synced"
 
 

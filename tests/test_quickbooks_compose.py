@@ -267,6 +267,21 @@ def test_what_only_a_person_can_solve_is_asked(
     assert outcome.fault.code == code
 
 
+def test_a_void_that_is_sent_again_looks_whether_it_still_is_one() -> None:
+    """A bookkeeper may have given the invoice its amounts back."""
+    voided = {**ALL, INVOICE: replace(BILL, voided=True)}
+    due = bill(operation=Operation.VOID, checks=True)
+    assert draft_of(due, links=voided).method == "GET"
+
+
+def test_a_choice_whose_request_had_no_answer_is_looked_up() -> None:
+    sleeping = {"Id": "58", "SyncToken": "0", "DisplayName": "Lead 7", "Active": False}
+    knowledge = {"use": "58", "activate": True, "seen": "Id=58", "found": sleeping}
+    chosen = lead(7, knowledge=knowledge)
+    assert draft_of(chosen, links={}).method == "POST"
+    assert draft_of(replace(chosen, looks_first=True), links={}).method == "GET"
+
+
 def test_a_void_does_not_wait_for_a_customer_without_whom_nothing_can_be_there() -> None:
     due = bill(operation=Operation.VOID, looks_first=True)
     assert verdict_on(due, {}, numbers="quickbooks") == Unneeded()
