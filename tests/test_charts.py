@@ -163,6 +163,7 @@ def test_the_admins_figures_tell_causes_ages_and_lanes(app: Flask, session: Sess
     settled(session, rivera, now, count=4)
     settled(session, rivera, now, state="failed", code="6240", count=2)
     settled(session, oak, now, state="failed", code="6000")
+    settled(session, oak, now, state="failed", code="item_inactive")
     session.execute(
         text("UPDATE outbox_lanes SET state = 'held', hold_reason = 'signed_out' WHERE id = :lane"),
         {"lane": oak_lane},
@@ -179,7 +180,7 @@ def test_the_admins_figures_tell_causes_ages_and_lanes(app: Flask, session: Sess
     session.commit()
     new_person(session, None, "admin@dunahub.example", Role.ADMIN)
     admin = Visitor(app).sign_in("admin@dunahub.example").open("/admin/outbox/figures")
-    assert "4 sent; 3 needed attention." in admin.text
+    assert "4 sent; 4 needed attention." in admin.text
     rows = [" ".join(row.get_text(" ").split()) for row in admin.page.select(".shares tbody tr")]
     assert rows == [
         "Up to a minute 0",
@@ -193,6 +194,7 @@ def test_the_admins_figures_tell_causes_ages_and_lanes(app: Flask, session: Sess
         "Closed disconnected, or region BR 0",
         "Name already used in QuickBooks 6240 2",
         "Against a rule of QuickBooks 6000 1",
+        "A product or service is inactive in QuickBooks item_inactive 1",
     ]
     [link] = [one["href"] for one in admin.page.select(".shares a") if "6240" in str(one["href"])]
     assert len(admin.open(str(link)).page.select(".list tbody tr")) == 2

@@ -170,6 +170,12 @@ def waiting_by_age() -> list[Share]:
 MOST_CAUSES = 12  # shown; what is rarer is in the list
 
 
+def _of_no_record(title: str) -> str:
+    """Without the quotes around a name: there is none, only what kind of thing it would be."""
+    plain = title.replace("“", "").replace("”", "")
+    return plain[:1].upper() + plain[1:]
+
+
 def failures_by_cause() -> list[Share]:
     counted = session().execute(
         select(Entry.fault_code, func.count())
@@ -181,7 +187,7 @@ def failures_by_cause() -> list[Share]:
     return _shares(
         [
             Share(
-                explain(code or "", {}, reader=reader()).title,
+                _of_no_record(explain(code or "", {}, reader=reader()).title),
                 count,
                 0,
                 code or "",
