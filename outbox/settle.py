@@ -217,7 +217,7 @@ def _settle_call(
                 "dispatch": sent.id,
                 "status": answer.status,
                 "trace_id": answer.trace_id,
-                "answer": _storable(reading.kept_answer),
+                "answer": storable(reading.kept_answer),
             },
         )
     if sent.is_repeat:
@@ -582,19 +582,20 @@ def _written(
 def _as_json(rows: Sequence[Mapping[str, Any]]) -> str:
     written = json.dumps(rows, default=str)
     if "\\u0000" in written or "\\ud" in written:  # a NUL, or a surrogate that may stand alone
-        return json.dumps([_storable(row) for row in rows], default=str)
+        return json.dumps([storable(row) for row in rows], default=str)
     return written
 
 
-def _storable(value: Any) -> Any:
-    """Without what PostgreSQL cannot store: what cannot be settled would come for ever."""
+def storable(value: Any) -> Any:
+    """The same value without what PostgreSQL cannot store: what cannot be settled would come for
+    ever."""
     match value:
         case str():
             return value.replace("\0", "").encode("utf-8", "replace").decode()
         case Mapping():
-            return {_storable(key): _storable(each) for key, each in value.items()}
+            return {storable(key): storable(each) for key, each in value.items()}
         case list() | tuple():
-            return [_storable(each) for each in value]
+            return [storable(each) for each in value]
         case _:
             return value
 

@@ -18,6 +18,7 @@ from logs import redact
 from models.base import Json
 from models.sales import RecordType
 from outbox.company import Due, Fault
+from outbox.settle import storable
 from quickbooks.catalogue import (
     CATALOGUE,
     DEFAULT_WORDS,
@@ -54,12 +55,19 @@ class Explanation:
 
 
 def parse_json(body: str) -> Json | None:
-    """A JSON object with exact numbers, or None when the body is something else."""
+    """A JSON object with exact numbers, or None when the body is something else.
+
+    What no database can store (NUL, half an emoji) is cleaned here, for everyone behind.
+    """
     try:
         parsed = json.loads(body, parse_float=Decimal)
     except (ValueError, RecursionError):
         return None
-    return parsed if isinstance(parsed, dict) else None
+    if not isinstance(parsed, dict):
+        return None
+    is_odd = "\\u0000" in body or "\\ud" in body.lower()
+    cleaned: Json = storable(parsed) if is_odd else parsed
+    return cleaned
 
 
 def faults_in(body: str) -> list[RemoteFault]:

@@ -14,9 +14,9 @@ from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, Organization, User
 from models.outbox import Lane
-from models.quickbooks import Connection, ConnectionStatus, OAuthState, Revocation, Tokens
+from models.quickbooks import Connection, ConnectionStatus, Customer, OAuthState, Revocation, Tokens
 from outbox import lanes
-from quickbooks import connections, facts, tokens
+from quickbooks import connections, directory, facts, tokens
 from quickbooks.connections import (
     BadState,
     CompanyTaken,
@@ -564,6 +564,20 @@ def test_a_daily_read_of_many_companies_lets_other_jobs_have_their_turn(
     a_day_later()
     monkeypatch.setattr("outbox.scheduler.AT_A_STRETCH", 0.0)  # as if each took so long
     assert [facts.refresh_due(sessions, config) for _ in range(3)] == [1, 1, 0]
+
+
+def test_a_name_that_no_database_can_store_keeps_no_customer_from_being_known(
+    sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
+) -> None:
+    """Half an emoji, say: cut off by whoever wrote it there."""
+    ana = r'{"Id": "9", "SyncToken": "0", "DisplayName": "Ana \ud83d\u0000", "Active": true}'
+    body = f'{{"QueryResponse": {{"Customer": [{ana}]}}}}'
+    connect(sessions, config, owner)
+    with sessions.begin() as own:
+        own.execute(update(Connection).values(customers_read_at=None))
+    simulator.fault(match={"path": "query"}, do={"status": 200, "body": body})
+    assert directory.read_missing(sessions, config) == 1
+    assert session.scalars(select(Customer.name)).all() == ["Ana ?"]
 
 
 def test_a_lapsed_plan_holds_once_and_is_found_out_again(
