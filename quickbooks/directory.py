@@ -7,8 +7,8 @@ It may be a day old: it decides who a lead may be, and never what is written to 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, cast, delete, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -180,7 +180,11 @@ def candidates(
         .outerjoin(Lead, Lead.id == Link.aggregate_id)
         .where(
             Connection.lane_id == lane_id,
-            or_(Customer.name_key.in_(names), Customer.email.in_(emails)),
+            # As arrays: a list of IN would be written into the statement anew for each wave.
+            or_(
+                Customer.name_key == func.any(cast(sorted(names), ARRAY(Text))),
+                Customer.email == func.any(cast(sorted(emails), ARRAY(Text))),
+            ),
         )
         .order_by(Customer.remote_id)
     )
