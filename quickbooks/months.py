@@ -97,6 +97,7 @@ def ask(session: Session, organization_id: int, month: Month, user_id: int) -> b
 
 # The month that is over: from its second day on, at an hour of the organization's own, so that not
 # all of them ask at once. Where nothing was saved there is nothing to pay a question for.
+# What would end the same way again is a person's to ask for.
 _ASK_DUE = text(
     """
     INSERT INTO quickbooks_comparisons AS comparison (organization_id, month, asked_at)
@@ -127,6 +128,7 @@ _ASK_DUE = text(
         attempts = 0, progress = '{}', problem = NULL
     WHERE comparison.asked_at IS NULL
       AND comparison.available_at < clock_timestamp() - :again
+      AND coalesce(comparison.problem, '') NOT IN ('too_large', 'refused', 'broken')
       AND (comparison.compared_at IS NULL
            OR comparison.compared_at < (
                SELECT (comparison.month + interval '1 month') AT TIME ZONE organization.time_zone

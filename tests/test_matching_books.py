@@ -753,6 +753,21 @@ def test_what_came_to_nothing_by_itself_is_asked_again_the_next_day(firm: Situat
     assert months.ask_due(firm.sessions, firm.config) == 1
 
 
+@pytest.mark.parametrize("problem", ["too_large", "refused", "broken"])
+def test_rule_16_what_will_end_the_same_way_again_is_not_paid_for_each_day(
+    firm: Situation, problem: str
+) -> None:
+    save_in_the_past(firm)
+    months.ask_due(firm.sessions, firm.config)
+    with firm.sessions.begin() as session:
+        ended = (
+            "UPDATE quickbooks_comparisons SET asked_at = NULL, problem = :problem,"
+            " available_at = available_at - interval '25 h'"
+        )
+        session.execute(text(ended), {"problem": problem})
+    assert months.ask_due(firm.sessions, firm.config) == 0
+
+
 def test_nothing_is_asked_for_a_firm_that_saved_nothing_or_is_held(firm: Situation) -> None:
     assert months.ask_due(firm.sessions, firm.config) == 0
     save_in_the_past(firm)
