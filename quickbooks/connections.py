@@ -421,10 +421,10 @@ def _store(
     read: _Read,
 ) -> Connected:
     """The row, its tokens and its lane, together: new, or found again as they were."""
-    organization_id = _judge_person(session, user)
+    rows = _lock_rows(session, config, asked.organization_id)
+    organization_id = _judge_person(session, user)  # by the locked row: its region may just change
     if organization_id != asked.organization_id:
         raise NotAllowed(N_("The organization changed while connecting."))
-    rows = _lock_rows(session, config, organization_id)
     mine = next((row for row in rows if row.realm_id == asked.realm_id), None)
     for row in rows:
         if row is not mine and row.is_live:

@@ -566,6 +566,24 @@ def test_a_daily_read_of_many_companies_lets_other_jobs_have_their_turn(
     assert [facts.refresh_due(sessions, config) for _ in range(3)] == [1, 1, 0]
 
 
+def test_rule_19_a_region_that_changes_while_connecting_ends_it(
+    sessions: Sessions, config: Config, owner: User, session: Session, engine: Engine
+) -> None:
+    flipped: list[bool] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def flip_before(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM organizations" in statement and "FOR NO KEY UPDATE" in statement and not flipped:
+            flipped.append(True)
+            with sessions.begin() as own:
+                own.execute(update(Organization).values(region="BR"))
+
+    with pytest.raises(NotAllowed):
+        connect(sessions, config, owner)
+    assert flipped
+    assert session.scalars(select(Connection)).all() == []
+
+
 def test_a_name_that_no_database_can_store_keeps_no_customer_from_being_known(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
 ) -> None:
