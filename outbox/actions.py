@@ -90,6 +90,16 @@ _END_PAUSE = text(
     """
 )
 
+# With nothing left to send nobody would find out that the outage is over, and it would be told on.
+_FORGET_OUTAGE = text(
+    """
+    UPDATE outbox_lanes AS lane SET outage_since = NULL
+    WHERE id = ANY(:lanes) AND outage_since IS NOT NULL
+      AND NOT EXISTS (SELECT FROM outbox AS entry
+                      WHERE entry.lane_id = lane.id AND entry.state = 'pending')
+    """
+)
+
 _SKIP = text(
     """
     UPDATE outbox
@@ -205,6 +215,7 @@ def _skip(session: Session, done: list[Row[Any]]) -> None:
     entries = [entry.id for entry in done]
     session.execute(_SKIP, {"entries": entries})
     session.execute(_RELEASE, {"entries": entries})
+    session.execute(_FORGET_OUTAGE, {"lanes": sorted({entry.lane_id for entry in done})})
 
 
 def _pend(session: Session, done: list[Row[Any]]) -> None:

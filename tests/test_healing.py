@@ -200,6 +200,21 @@ def test_an_outage_that_a_person_calls_over_is_over_with_the_first_answer(
     assert lane_of(session, lane).outage_since is None
 
 
+def test_an_outage_ends_when_the_last_that_waits_is_skipped(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Nobody would find out that QuickBooks is back, and the owner be told of days without it."""
+    ledger.fail = lambda _sent: Answer(problem=Problem.NOT_SENT)
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, "One"), new_lead(firm, "Two")])
+    session.commit()
+    drain(sessions, ledger, lane, config)
+    for entry, is_over in [(entry, entry.id == 2) for entry in entries_of(session)]:
+        assert actions.skip(session, [entry.id], organization_id=firm).done
+        session.commit()
+        assert (lane_of(session, lane).outage_since is None) == is_over
+
+
 def test_after_an_outage_one_entry_is_tried_first(
     session: Session, sessions: Sessions, ledger: Ledger, config: Config
 ) -> None:
