@@ -22,6 +22,7 @@ from quickbooks.tokens import opens
 
 DOWN_FOR_OWNER = timedelta(days=1)
 DOWN_FOR_OPERATORS = timedelta(days=3)
+UNREAD_FOR_OPERATORS = timedelta(days=1)
 DAYS_BEFORE_END = (1, 7, 30)  # of a sign-in
 DIGEST_AFTER = timedelta(minutes=15)  # so that what fails together is told together
 DIGEST_EVERY = timedelta(days=1)
@@ -40,9 +41,18 @@ class Kind(StrEnum):
     APP_REFUSED = "app_refused"  # Intuit does not know our client id and secret
     REFUSED_ALIKE = "refused_alike"
     KEYS_LOST = "keys_lost"
+    CUSTOMERS_UNREAD = "customers_unread"  # new leads of a company wait for its directory
 
 
-FOR_OPERATORS = frozenset({Kind.DOWN_LONG, Kind.APP_REFUSED, Kind.REFUSED_ALIKE, Kind.KEYS_LOST})
+FOR_OPERATORS = frozenset(
+    {
+        Kind.DOWN_LONG,
+        Kind.APP_REFUSED,
+        Kind.REFUSED_ALIKE,
+        Kind.KEYS_LOST,
+        Kind.CUSTOMERS_UNREAD,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,10 @@ def _seen(session: Session, config: Config) -> Iterator[Seen]:
         yield Seen(Kind.REFUSED_ALIKE, "sign-ins", None, {"companies": trouble.refused_alike})
     if lost := _unreadable(session, config):
         yield Seen(Kind.KEYS_LOST, "TOKEN_KEYS", None, {"companies": lost})
+    after = {"environment": config.environment, "after": UNREAD_FOR_OPERATORS}
+    for row in session.execute(_UNREAD, after):
+        about = {"connection": row.id, "company": row.company_name}
+        yield Seen(Kind.CUSTOMERS_UNREAD, f"connection {row.id}", row.organization_id, about)
 
 
 # Connections of firms that see QuickBooks at all.
@@ -140,6 +154,28 @@ _OPERATORS = text(
                 WHERE status = 'expired'
                   AND status_since > clock_timestamp() - interval '10 minutes'
                 GROUP BY status_reason) AS reasons) AS refused_alike
+    """
+)
+
+# New leads that go nowhere as long as nobody knows which customers the company has.
+_UNREAD = text(
+    """
+    SELECT connection.id, connection.organization_id, connection.company_name
+    FROM quickbooks_connections AS connection
+    JOIN organizations AS organization
+      ON organization.id = connection.organization_id AND organization.region = 'US'
+    JOIN outbox_lanes AS lane ON lane.id = connection.lane_id AND lane.state = 'open'
+    WHERE connection.environment = :environment AND connection.status = 'connected'
+      AND connection.customers_read_at IS NULL
+      AND connection.connected_at < clock_timestamp() - CAST(:after AS interval)
+      AND EXISTS (
+          SELECT FROM outbox AS entry
+          WHERE entry.lane_id = lane.id AND entry.state = 'pending'
+            AND entry.aggregate_type = 'lead' AND entry.id > coalesce(lane.line, 0)
+            AND NOT EXISTS (
+                SELECT FROM outbox_links AS link
+                WHERE link.lane_id = lane.id AND link.aggregate_type = 'lead'
+                  AND link.aggregate_id = entry.aggregate_id))
     """
 )
 

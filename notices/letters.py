@@ -148,6 +148,14 @@ def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str,
                 " from TOKEN_KEYS: put it back. If it is lost for good, see docs/runbook.md,"
                 " “A token key is lost”.",
             )
+        case Kind.CUSTOMERS_UNREAD:
+            return (
+                "The customers of a company cannot be read",
+                f"For more than a day nobody could read which customers {about['company']} has"
+                f" (connection {about['connection']}), and new leads of that firm wait for it. We"
+                " go on trying, once an hour. See docs/runbook.md, “A company's customers cannot"
+                " be read”.",
+            )
 
 
 HOW_IT_STANDS = N_("How it stands: {settings}")

@@ -4,7 +4,9 @@ Leads that are sent for the first time are matched with this copy, so that no re
 It may be a day old: it decides who a lead may be, and never what is written to QuickBooks.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Text, cast, delete, func, or_, select
@@ -21,30 +23,34 @@ from outbox.company import Due
 from outbox.scheduler import for_a_while
 from quickbooks import facts, matching
 from quickbooks.cleaning import clean_name
-from quickbooks.facts import MOST_ROWS, Reader
+from quickbooks.facts import MOST_ROWS, Reader, TooSlow
 from quickbooks.payloads import NAME_LONGEST
 
 LASTS = timedelta(days=1)
 REMEMBERED = timedelta(days=25)  # Intuit tells of changes within the last 30 days
 OVERLAP = timedelta(hours=1)  # asked for twice, because its clock is not ours
 AT_ONCE = 1000  # rows of one INSERT
+FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0  # seconds after a failed read; doubles with each
+FEWEST_ROWS = 100  # of a page: smaller ones would be paid for without being faster
 
 # --- Reading ------------------------------------------------------------------------------------
 
 
-def read_all(reader: Reader) -> list[Json]:
-    """Every customer, inactive ones too. Raises FactsUnavailable.
+def read_all(reader: Reader, most: int = MOST_ROWS) -> list[Json]:
+    """Every customer, inactive ones too, so many at a time. Raises FactsUnavailable.
 
     A query gives a thousand rows at most, and hides inactive ones unless it names them (Intuit's
-    guide, *Data queries*): so a page per thousand.
+    guide, *Data queries*): so a page per thousand, or per less where it can't give so many in time.
     """
     found: list[Json] = []
     while True:
         page = reader.rows(
-            "Customer", f"where Active IN (true, false) orderby Id startposition {len(found) + 1}"
+            "Customer",
+            f"where Active IN (true, false) orderby Id startposition {len(found) + 1}",
+            most,
         )
         found += page
-        if len(page) < MOST_ROWS:
+        if len(page) < most:
             return found
 
 
@@ -62,26 +68,78 @@ def _changes(reader: Reader, since: datetime) -> list[Json] | None:
 
 def refresh_due(sessions: Sessions, config: Config) -> int:
     """Refreshes the directories that are older than a day; says of how many companies."""
-    stale = facts.older_than(sessions, config, Connection.customers_read_at, LASTS)
+    older = facts.older_than(sessions, config, Connection.customers_read_at, LASTS)
+    stale = (connection_id for connection_id in older if connection_id not in unread)
     return for_a_while(stale, lambda connection_id: refresh(sessions, config, connection_id))
 
 
+@dataclass
+class Unread:
+    """A directory that this process could not read, and how it is tried again."""
+
+    connected_at: datetime  # who connects anew is not kept waiting for what was before
+    again_at: float = 0.0  # of time.monotonic
+    wait: float = FIRST_WAIT
+    most: int = MOST_ROWS
+
+    def read_all(self, reader: Reader) -> list[Json]:
+        """As `read_all`; asks for less at a time after a time-out."""
+        try:
+            return read_all(reader, self.most)
+        except TooSlow:
+            self.most = max(self.most // 2, FEWEST_ROWS)
+            raise
+
+    def put_off(self) -> None:
+        """The next try waits from now on, and the one after it twice as long."""
+        self.again_at = time.monotonic() + self.wait
+        self.wait = min(self.wait * 2, LONGEST_WAIT)
+
+
+# Not in the database: forgotten with the process, it costs a few reads, and no record. It holds
+# only companies that are missing at the last look.
+unread: dict[int, Unread] = {}
+
+
 def read_missing(sessions: Sessions, config: Config) -> int:
-    """Reads the directories that could not be read at connect: new customers wait for them."""
+    """Reads the directories that could not be read at connect: new customers wait for them.
+
+    However long that lasts: a customer made twice is worse than a wait that people are told of.
+    Tries are paid for (rule 16), so they get rarer, down to one an hour.
+    """
     with sessions() as session:
-        missing = session.scalars(
-            select(Connection.id)
+        found = session.execute(
+            select(Connection.id, Connection.connected_at)
             .where(
                 Connection.status == ConnectionStatus.CONNECTED,
                 Connection.environment == config.environment,
                 Connection.customers_read_at.is_(None),
             )
             .order_by(func.random())
-        ).all()
-    return for_a_while(missing, lambda connection_id: refresh(sessions, config, connection_id))
+        )
+        missing = {row.id: row.connected_at for row in found}
+    for connection_id in list(unread):
+        if missing.get(connection_id) != unread[connection_id].connected_at:
+            del unread[connection_id]
+    for connection_id, connected_at in missing.items():
+        unread.setdefault(connection_id, Unread(connected_at))
+    due = [one for one in missing if unread[one].again_at <= time.monotonic()]
+    return for_a_while(due, lambda one: _try(sessions, config, one, unread[one]))
 
 
-def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
+def _try(sessions: Sessions, config: Config, connection_id: int, missing: Unread) -> bool:
+    try:
+        return refresh(sessions, config, connection_id, missing.read_all)
+    finally:
+        missing.put_off()
+
+
+def refresh(
+    sessions: Sessions,
+    config: Config,
+    connection_id: int,
+    read_whole: Callable[[Reader], list[Json]] = read_all,
+) -> bool:
     """Reads what changed, or everything where that is not known. False when it cannot be had."""
     with sessions() as session:
         read_at = session.get_one(Connection, connection_id).customers_read_at
@@ -90,7 +148,7 @@ def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
 
     def read(reader: Reader) -> tuple[list[Json], bool]:
         changes = _changes(reader, since) if since else None
-        return (read_all(reader), True) if changes is None else (changes, False)
+        return (read_whole(reader), True) if changes is None else (changes, False)
 
     found = facts.reading(sessions, config, connection_id, read)
     if found is None:

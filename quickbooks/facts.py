@@ -8,6 +8,7 @@ when a company is connected: so no invoice ever needs a call of its own for it.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ from db import Sessions
 from models.base import Json
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import PaymentMethod
-from outbox.company import Answer
+from outbox.company import Answer, Problem
 from outbox.scheduler import for_a_while
 from quickbooks import client, tokens
 from quickbooks.faults import faults_in, parse_json
@@ -49,6 +50,10 @@ class FactsUnavailable(Exception):
     """The company could not be read now."""
 
 
+class TooSlow(FactsUnavailable):
+    """It was not told in time: less of it may be."""
+
+
 class Reader:
     """Reads one company with one token, all of it within so many seconds."""
 
@@ -68,10 +73,10 @@ class Reader:
         """What QuickBooks made of the object. Raises FactsUnavailable."""
         return self._asked("POST", path, query, dumps(body))
 
-    def rows(self, entity: str, where: str = "") -> list[Json]:
+    def rows(self, entity: str, where: str = "", most: int = MOST_ROWS) -> list[Json]:
         """The objects of a kind, a thousand at most, which is what one query gives (Intuit's guide,
         *Data queries*). Raises FactsUnavailable."""
-        statement = f"select * from {entity} {where} maxresults {MOST_ROWS}"  # noqa: S608
+        statement = f"select * from {entity} {where} maxresults {most}"  # noqa: S608
         found = self.get("query", query=" ".join(statement.split())).get("QueryResponse") or {}
         return [row for row in found.get(entity, []) if isinstance(row, dict)]
 
@@ -91,6 +96,8 @@ class Reader:
 
 def _object(answer: Answer) -> Json:
     document = parse_json(answer.body)
+    if answer.problem == Problem.UNANSWERED or answer.status == HTTPStatus.GATEWAY_TIMEOUT:
+        raise TooSlow(f"QuickBooks answered {answer.status or answer.problem}.")
     if answer.status != 200 or document is None or faults_in(answer.body):
         raise FactsUnavailable(f"QuickBooks answered {answer.status or answer.problem}.")
     return document

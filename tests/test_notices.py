@@ -298,6 +298,46 @@ def test_operators_hear_of_a_lost_key_and_of_many_refusals_at_once(
     assert (OPERATOR, "Many companies refuse us at once") in post_office.taken()
 
 
+def test_operators_hear_of_a_directory_that_cannot_be_read_while_a_new_lead_waits_for_it(
+    office: Office, post_office: PostOffice
+) -> None:
+    unread = [(OPERATOR, "The customers of a company cannot be read")]
+    _connected_without_customers(office, "1 day 1 minute")
+    look_and_tell(office.sessions, office.config)
+    assert post_office.taken() == []  # nothing waits for them
+    office.save(new_lead(office.firm))
+    _connected_without_customers(office, "23 hours")
+    look_and_tell(office.sessions, office.config)
+    assert post_office.taken() == []
+    _connected_without_customers(office, "1 day 1 minute")
+    for changed in ("outbox_lanes SET state = 'held'", "organizations SET region = 'BR'"):
+        with office.sessions.begin() as session:
+            session.execute(text(f"UPDATE {changed}"))
+        look_and_tell(office.sessions, office.config)
+        assert unread[0] not in post_office.taken()
+        with office.sessions.begin() as session:
+            session.execute(text("UPDATE outbox_lanes SET state = 'open'"))
+            session.execute(text("UPDATE organizations SET region = 'US'"))
+    for _ in range(2):
+        look_and_tell(office.sessions, office.config)
+    words = _words(post_office.letters[-1])
+    assert f"connection {office.connection.id}" in words
+    assert "docs/runbook.md, “A company's customers cannot be read”" in words
+    assert post_office.taken() == unread
+
+
+def _connected_without_customers(office: Office, since: str) -> None:
+    office.session.rollback()
+    office.session.execute(
+        text(
+            "UPDATE quickbooks_connections SET customers_read_at = NULL,"
+            " connected_at = now() - CAST(:since AS interval)"
+        ),
+        {"since": since},
+    )
+    office.session.commit()
+
+
 def test_a_company_name_with_a_line_break_makes_no_header(
     office: Office, post_office: PostOffice
 ) -> None:

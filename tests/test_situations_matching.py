@@ -1,8 +1,9 @@
 """Who is who, and what stands in the way: situations 21 to 33, through the app's own pages."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from sqlalchemy import select, text
@@ -239,6 +240,7 @@ def test_situation_22_nobody_is_made_twice_while_the_directory_could_not_be_read
     assert "We are still reading which customers" in at.ana.open(SETTINGS).text
     assert directory.read_missing(at.sessions, at.config) == 0
     at.simulator.clear_faults()
+    wait_is_over()
     assert directory.read_missing(at.sessions, at.config) == 1
     assert directory.read_missing(at.sessions, at.config) == 0
     at.calls()
@@ -251,6 +253,80 @@ def test_situation_22_nobody_is_made_twice_while_the_directory_could_not_be_read
     assert len(names(at)) == 1
     assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
     assert "We are still reading" not in at.ana.open(SETTINGS).text
+
+
+def wait_is_over(minutes: int = 60) -> None:
+    """So long ago is what this process remembers of directories that it could not read."""
+    for unread in directory.unread.values():
+        unread.again_at -= minutes * 60
+
+
+def reads_missing(at: Situation) -> list[str]:
+    """The pages that a look for missing directories asks for."""
+    at.simulator.clear_journal()
+    assert directory.read_missing(at.sessions, at.config) == 0
+    calls = at.simulator.journal()
+    asked = [parse_qs(urlsplit(str(call["query"])).path) for call in calls]
+    return [found["query"][0].split()[-1] for found in asked if "query" in found]
+
+
+def test_situation_22_a_directory_that_cannot_be_read_is_tried_ever_more_seldom(
+    at: Situation,
+) -> None:
+    at.simulator.fault(match={"body": "from Customer"}, do={"status": 503})
+    at.connect()
+    for minutes in (1, 2, 4, 8, 16, 32, 60, 60):
+        assert len(reads_missing(at)) == 1
+        wait_is_over(minutes - 1)
+        assert reads_missing(at) == []
+        assert directory.refresh_due(at.sessions, at.config) == 0
+        assert at.simulator.journal() == []
+        wait_is_over(1)
+    at.simulator.clear_faults()
+    assert directory.read_missing(at.sessions, at.config) == 1
+    assert directory.read_missing(at.sessions, at.config) == 0
+    assert directory.unread == {}
+
+
+@pytest.mark.parametrize("trouble", [{"status": 504}, {"reset": "before"}])
+def test_situation_22_a_page_that_takes_too_long_is_asked_for_in_smaller_ones(
+    at: Situation, trouble: dict[str, object]
+) -> None:
+    at.simulator.fault(match={"body": "from Customer"}, do=trouble)
+    at.connect()
+    asked = []
+    for _ in range(6):
+        asked += reads_missing(at)
+        wait_is_over()
+    assert asked == ["1000", "500", "250", "125", "100", "100"]
+    at.simulator.clear_faults()
+    for number in range(101):
+        there(at, f"Customer {number}")
+    at.simulator.clear_journal()
+    assert directory.read_missing(at.sessions, at.config) == 1
+    assert len([call for call in at.simulator.journal() if call["method"] == "GET"]) == 2
+    assert at.session.scalar(text("SELECT count(*) FROM quickbooks_customers")) == 101
+
+
+def test_situation_22_the_owner_is_told_when_the_directory_cannot_be_read_for_long(
+    at: Situation,
+) -> None:
+    at.simulator.fault(match={"body": "from Customer"}, do={"status": 503})
+    at.connect()
+    connected_before(at, 59)
+    assert "We are still reading which customers" in at.ana.open(SETTINGS).text
+    connected_before(at, 61)
+    page = at.ana.open(SETTINGS).text
+    assert "We are still reading which customers" not in page
+    assert "QuickBooks has not let us read yet which customers" in page
+    assert "New customers are kept here" in page
+
+
+def connected_before(at: Situation, minutes: int) -> None:
+    with at.sessions.begin() as session:
+        back = {"back": timedelta(minutes=minutes)}
+        moved = "UPDATE quickbooks_connections SET connected_at = now() - :back"
+        session.execute(text(moved), back)
 
 
 # --- 23 and 24: changed over there ---------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Settings → Organization, and Settings → QuickBooks without the sign-in at Intuit."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -57,6 +57,7 @@ settings.before_request(firms_only)
 quickbooks = Blueprint("quickbooks", __name__, url_prefix="/settings/quickbooks")
 quickbooks.before_request(quickbooks_only)
 
+READING_TAKES = timedelta(hours=1)  # at most, even of many customers; then something is wrong
 UNDEPOSITED = "Undeposited Funds"  # as Intuit calls it, in whatever language we are read
 RECENT = 8  # rows of activity on the settings page
 
@@ -156,6 +157,7 @@ class Moving:
 
     progress: Progress | None
     reads_customers: str | None  # of this company, for the first time
+    is_unread_long: bool  # QuickBooks has not let us, for longer than reading takes
     address: str | None
     seconds: int | None
 
@@ -176,18 +178,25 @@ def show_progress() -> ResponseReturnValue:
 
 def _moving(connection: Connection | None) -> Moving:
     if connection is None or connection.lane.state != LaneState.OPEN:
-        return Moving(None, None, None, None)
+        return Moving(None, None, False, None, None)
     since, round_ = asked_since(), asked_round()
     progress = sending_of(connection, since)
     is_long = progress.total >= SHOWN_FROM and (since is not None or not progress.is_over)
     reads = None if connection.customers_read_at else connection.company_name
+    is_unread_long = connection.connected_at < datetime.now(UTC) - READING_TAKES
     seconds = None if progress.is_over and not reads else pause_after(round_)
     address = url_for(
         "quickbooks.show_progress",
         since=progress.since.isoformat() if progress.since else None,
         round=round_ + 1,
     )
-    return Moving(progress if is_long else None, reads, address if seconds else None, seconds)
+    return Moving(
+        progress if is_long else None,
+        reads,
+        is_unread_long,
+        address if seconds else None,
+        seconds,
+    )
 
 
 def standing() -> Standing:
