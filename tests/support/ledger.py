@@ -29,6 +29,7 @@ from outbox.company import (
     Record,
     Rejected,
     Remote,
+    Retry,
     Sent,
     Synced,
     Unneeded,
@@ -52,6 +53,7 @@ class Ledger:
     fail: Callable[[Sent], Answer | None] = lambda _sent: None
     after: Callable[[Sent], Answer | None] = lambda _sent: None  # booked, but answered thus
     rejects: set[str] = field(default_factory=set)  # titles a person must mend
+    relents: bool = False  # what it rejects may pass by itself later
     arrivals: list[Arrival] = field(default_factory=list)
     calls: list[Sent] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
@@ -131,9 +133,8 @@ class Ledger:
         outcomes: dict[int, Outcome] = {}
         for item, remote in zip(sent.items, json.loads(answer.body), strict=True):
             if item.entry_id in sent.due:
-                outcomes[item.entry_id] = (
-                    Synced(Remote(remote, "0")) if remote else Rejected(Fault("refused"))
-                )
+                refusal = (Retry if self.relents else Rejected)(Fault("refused"))
+                outcomes[item.entry_id] = Synced(Remote(remote, "0")) if remote else refusal
         return Reading(outcomes)
 
     def _shown(self, name: str) -> str | None:
