@@ -153,8 +153,8 @@ def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str,
                 "The customers of a company cannot be read",
                 f"For more than a day nobody could read which customers {about['company']} has"
                 f" (connection {about['connection']}), and new leads of that firm wait for it. We"
-                " go on trying, once an hour. See docs/runbook.md, “A company's customers cannot"
-                " be read”.",
+                " go on trying, once an hour."
+                " See docs/runbook.md, “A company's customers cannot be read”.",
             )
 
 
