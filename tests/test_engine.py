@@ -28,9 +28,9 @@ from tests.support.firm import (
     new_line,
     new_payment,
     new_product,
+    states,
 )
-from tests.support.ledger import Ledger
-from tests.test_healing import SILENT, TalkingLedger
+from tests.support.ledger import SILENT, Ledger, TalkingLedger
 
 Drain = Callable[[int], None]
 
@@ -66,10 +66,6 @@ def make_old(session: Session) -> None:
     for table in ("outbox", "outbox_dispatches"):
         session.execute(text(f"UPDATE {table} SET created_at = created_at - interval '11 min'"))
     session.commit()
-
-
-def states(session: Session) -> list[str]:
-    return [entry.state for entry in entries_of(session)]
 
 
 # --- The way through ----------------------------------------------------------------------------

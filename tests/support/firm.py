@@ -101,6 +101,11 @@ def entries_of(
     return list(session.scalars(query))
 
 
+def states(session: Session) -> list[str]:
+    """Of every entry, in order."""
+    return [entry.state for entry in entries_of(session)]
+
+
 def lane_of(session: Session, lane_id: int) -> Lane:
     session.expire_all()
     return session.get_one(Lane, lane_id)
