@@ -407,7 +407,8 @@ class Engine(RuleBasedStateMachine):
         self.ledger.rejects = set()
         self.session.rollback()
         lanes.reopen(self.session, self.lane)
-        lanes.send_waiting(self.session, self.lane)
+        if self._lane().line is not None:  # deciding makes all that waits be judged anew
+            lanes.send_waiting(self.session, self.lane)
         self.session.commit()
         for _ in range(8):
             failed = [entry.id for entry in self._entries() if entry.state == State.FAILED]
