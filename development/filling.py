@@ -71,6 +71,7 @@ OTHERS = {  # beside those of the seed: a firm for each thing that the settings 
     "Gable Windows": ("gina@gable.example", "Gina Gable"),
     "Iron Fences": ("ivan@iron.example", "Ivan Ito"),
     "Jade Masonry": ("jana@jade.example", "Jana Jade"),
+    "Kite Sailing": ("kim@kite.example", "Kim Kite"),
 }
 
 
@@ -116,6 +117,8 @@ def fill(
         hill.commit()
     with desk("gina@gable.example") as gable:
         keys["gable_lead"] = _read_customers(gable)
+    with desk("kim@kite.example") as kite:
+        _read_customers(kite, since=timedelta(hours=2))
     return keys
 
 
@@ -641,9 +644,10 @@ def _hold(desk: Desk, reason: str) -> str:
     return str(waiting[0].id)
 
 
-def _read_customers(desk: Desk) -> str:
-    """Connected a moment ago: which customers the company has is not known yet."""
+def _read_customers(desk: Desk, since: timedelta = timedelta()) -> str:
+    """Connected so long ago: which customers the company has is not known yet."""
     connection = desk.connect()
+    connection.connected_at -= since
     connection.customers_read_at = None
     lead = desk.lead(CUSTOMERS[0])
     desk.commit()

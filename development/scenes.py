@@ -37,6 +37,7 @@ EMAILS = {
     "gina": "gina@gable.example",  # connected, and her customers there are still being read
     "ivan": "ivan@iron.example",  # lost access to his company
     "jana": "jana@jade.example",  # emptied hers and set it up anew
+    "kim": "kim@kite.example",  # connected, and for hours QuickBooks has not told the customers
     "bruno": "bruno@silva.example",  # in Brazil
     "dana": "admin@dunahub.example",  # DunaHub's staff
     "": "",  # nobody signed in
@@ -255,6 +256,7 @@ SCENES = (
     Scene("quickbooks-never-connected", "nina", "/settings/quickbooks"),
     Scene("quickbooks-just-connected", "hugo", "/settings/quickbooks"),
     Scene("quickbooks-reading-customers", "gina", "/settings/quickbooks"),
+    Scene("quickbooks-customers-unread", "kim", "/settings/quickbooks"),
     Scene("quickbooks-expired", "dora", "/settings/quickbooks"),
     Scene("quickbooks-access-lost", "ivan", "/settings/quickbooks"),
     Scene("quickbooks-company-reset", "jana", "/settings/quickbooks"),

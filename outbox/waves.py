@@ -298,7 +298,7 @@ def _with_all_they_need(
     return ready
 
 
-# Void, and nothing of it on its way: it will never be in QuickBooks. (Without a link, too.)
+# Asked of invoices without a link: void, and nothing on its way, they never will have one.
 _NEVER_TO_COME = text(
     """
     SELECT invoice.id FROM invoices AS invoice
