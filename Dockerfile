@@ -17,6 +17,8 @@ COPY models models
 COPY outbox outbox
 COPY quickbooks quickbooks
 COPY notices notices
+COPY web web
+COPY presenters presenters
 COPY views views
 COPY templates templates
 COPY static static

@@ -1,7 +1,7 @@
 """The languages people read. Knows nothing of Flask: letters are written outside of requests.
 
 Words are written in English where they are needed and marked there: `_` and `ngettext` of
-`views/languages.py` where a person is being answered, `N_` here where the language isn't known yet.
+`web/languages.py` where a person is being answered, `N_` here where the language isn't known yet.
 docs/languages.md tells the rest.
 """
 

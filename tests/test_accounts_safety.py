@@ -16,7 +16,7 @@ from models.accounts import AuditEvent, EndedSession, Invitation, Role, Tally, U
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm
 from tests.support.visitor import PASSWORD, Visitor, new_person
-from views.access import FRESH
+from web.access import FRESH
 
 ANA = "ana@rivera.example"
 NEW = "a quite new password"

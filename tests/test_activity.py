@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from models.accounts import AuditEvent
 from models.outbox import Entry
+from presenters.rows import AT_ONCE
 from tests.support.firm import new_firm_with_lane, new_invoice, new_lead, new_payment
 from tests.support.visitor import Visitor, new_person
-from views.paging import ROWS
-from views.rows import AT_ONCE
+from web.paging import ROWS
 
 ACTIVITY = "/settings/quickbooks/activity"
 

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import Organization, Role
+from presenters import charts
 from simulator.testing import SimulatorHandle
 from tests.support.connected import connect, firm_of, new_owner
 from tests.support.firm import new_firm_with_lane
 from tests.support.serving import Served, serving
 from tests.support.visitor import PASSWORD, Visitor, new_person
-from views import charts
 
 HERE = ZoneInfo("America/Los_Angeles")  # where the firms of tests are
 

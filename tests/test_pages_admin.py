@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from models.accounts import AuditEvent, Role
 from models.outbox import Entry
+from presenters.rows import AT_ONCE
 from tests.support.firm import new_firm_with_lane, new_invoice, new_lead
 from tests.support.visitor import Visitor, new_person
 from views.admin import HEALTH_PAUSES, NAMES_AMONG
-from views.paging import ROWS
-from views.rows import AT_ONCE
+from web.paging import ROWS
 
 ADMIN = "admin@dunahub.example"
 

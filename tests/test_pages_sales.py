@@ -17,7 +17,7 @@ from tests.support.firm import (
     new_product,
 )
 from tests.support.visitor import Visitor, new_person
-from views.paging import ROWS
+from web.paging import ROWS
 
 ANA = "ana@rivera.example"
 

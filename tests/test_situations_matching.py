@@ -16,7 +16,7 @@ from quickbooks import directory, facts
 from tests.support.firm import entries_of
 from tests.support.serving import eventually
 from tests.support.situation import RIVERA, SETTINGS, Situation, consent
-from views.formats import day
+from web.formats import day
 
 
 def there(at: Situation, name: str, email: str = "", phone: str = "") -> str:

@@ -4,16 +4,10 @@ from dataclasses import dataclass
 
 from flask import Flask, request, url_for
 
+import web.languages
 from languages import N_
-from views import (
-    access,
-    activity,  # noqa: F401  (its pages are the settings', and register themselves there)
-    errors,
-    formats,
-    languages,
-    security,
-)
-from views.access import current_organization, person
+from presenters.status import needed_by
+from views import activity  # noqa: F401  (its pages are the settings', and register themselves there)
 from views.accounts import accounts
 from views.admin import admin
 from views.arrivals import arrivals
@@ -22,6 +16,7 @@ from views.fixes import fixes
 from views.health import health
 from views.invoices import invoices
 from views.jobs import jobs
+from views.languages import languages
 from views.leads import leads
 from views.live import live, live_badges
 from views.matches import matches
@@ -32,8 +27,10 @@ from views.products import products
 from views.proposals import proposals
 from views.sending import sending
 from views.settings import quickbooks, settings
-from views.status import needed_by
 from views.webhooks import webhooks
+from web import access, errors, formats, security
+from web.access import current_organization, person
+from web.languages import _
 
 
 def register(app: Flask) -> None:
@@ -42,7 +39,7 @@ def register(app: Flask) -> None:
     access.register(app)
     errors.register(app)
     formats.register(app)
-    languages.register(app)
+    web.languages.register(app)
     app.jinja_env.globals.update(sections=sections, live_badges=live_badges)
     app.jinja_env.filters.update(needed_by=needed_by)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -66,7 +63,7 @@ def register(app: Flask) -> None:
         matches,
         admin,
         health,
-        languages.languages,
+        languages,
         webhooks,
     ):
         app.register_blueprint(blueprint)
@@ -103,8 +100,7 @@ def sections() -> list[Section]:
     else:
         entries = [*FIRM, (N_("Settings"), "settings.index")]
     return [
-        Section(languages._(name), url_for(endpoint), _is_current(endpoint))
-        for name, endpoint in entries
+        Section(_(name), url_for(endpoint), _is_current(endpoint)) for name, endpoint in entries
     ]
 
 

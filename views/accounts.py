@@ -15,12 +15,12 @@ from wtforms.validators import ValidationError
 from languages import N_
 from models.accounts import AuditEvent, Invitation, Organization, Region, Role, User
 from models.passwords import NOBODYS_HASH, check_password, hash_password
-from views.access import note, person, public, safe_target, session, sign_in, sign_out
-from views.forms import ChoiceField, Form, line
-from views.languages import _, language
 from views.people import digest, is_open
-from views.security import SIGN_INS, limiter
-from views.tallies import count
+from web.access import note, person, public, safe_target, session, sign_in, sign_out
+from web.forms import ChoiceField, Form, line
+from web.languages import _, language
+from web.security import SIGN_INS, limiter
+from web.tallies import count
 
 log = structlog.get_logger()
 

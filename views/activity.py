@@ -13,14 +13,14 @@ from sqlalchemy.orm import joinedload
 from languages import N_
 from models.outbox import Entry, State
 from models.sales import Lead, RecordType
+from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
-from views.access import firm, note, session
-from views.downloads import csv_of
-from views.forms import EARLIEST, LATEST
-from views.languages import _, reader
-from views.paging import asked, containing, page_of, query
-from views.rows import Row, all_rows, rows_of
 from views.settings import quickbooks
+from web.access import firm, note, session
+from web.downloads import csv_of
+from web.forms import EARLIEST, LATEST
+from web.languages import _, reader
+from web.paging import asked, containing, page_of, query
 
 STATES = {
     "sent": (N_("In QuickBooks"), State.SYNCED),

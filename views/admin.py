@@ -20,18 +20,18 @@ from models.quickbooks import Connection, ConnectionStatus
 from models.sales import RecordType
 from outbox import actions, bulk
 from outbox.company import Record
+from presenters import charts
+from presenters.panel import chapters_of, laid_out
+from presenters.progress import Progress, asked_round, pause_after
+from presenters.rows import Row, all_rows, rows_of
+from presenters.status import KINDS, PACE
 from quickbooks import connections
-from views import charts
-from views.access import admins_only, note, person, session
-from views.downloads import csv_of
-from views.formats import staff_word
-from views.languages import _
 from views.outbox import tell
-from views.paging import asked, containing, page_of, query
-from views.panel import chapters_of, laid_out
-from views.progress import Progress, asked_round, pause_after
-from views.rows import Row, all_rows, rows_of
-from views.status import KINDS, PACE
+from web.access import admins_only, note, person, session
+from web.downloads import csv_of
+from web.formats import staff_word
+from web.languages import _
+from web.paging import asked, containing, page_of, query
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 admin.before_request(admins_only)

@@ -13,10 +13,10 @@ from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
 from outbox import actions
 from quickbooks import facts
-from views.access import firm, note, owner_required, quickbooks_only, session
-from views.formats import day
-from views.forms import ChoiceField, Form
-from views.languages import _, ngettext
+from web.access import firm, note, owner_required, quickbooks_only, session
+from web.formats import day
+from web.forms import ChoiceField, Form
+from web.languages import _, ngettext
 
 arrivals = Blueprint("arrivals", __name__, url_prefix="/settings/quickbooks/arrivals")
 arrivals.before_request(quickbooks_only)

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from models.accounts import AuditEvent, Role, User
 from models.passwords import hash_password
-from views.access import dunahub
+from web.access import dunahub
 
 SHORTEST_PASSWORD = 12  # for someone who sees every organization
 

@@ -7,6 +7,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from models.quickbooks import ConnectionStatus
+from presenters.progress import asked_round, pause_after, sending_of
 from quickbooks import connections, oauth
 from quickbooks.connections import (
     BadState,
@@ -21,7 +22,8 @@ from quickbooks.connections import (
     TryAgain,
     Unsuitable,
 )
-from views.access import (
+from views.settings import standing, waiting_in
+from web.access import (
     dunahub,
     firm,
     fresh_required,
@@ -32,9 +34,7 @@ from views.access import (
     session,
     step_out,
 )
-from views.languages import _
-from views.progress import asked_round, pause_after, sending_of
-from views.settings import standing, waiting_in
+from web.languages import _
 
 connection = Blueprint("connection", __name__, url_prefix="/settings/quickbooks")
 connection.before_request(quickbooks_only)

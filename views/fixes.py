@@ -16,13 +16,13 @@ from models.sales import Lead, RecordType
 from outbox import actions
 from outbox.actions import Acted
 from outbox.company import Record
+from presenters.panel import address_of, explanation_of
+from presenters.rows import rows_of
 from quickbooks import decisions, facts
-from views.access import firm, note, own, owner_required, quickbooks_only, session
-from views.languages import _, ngettext
 from views.outbox import tell
-from views.paging import asked
-from views.panel import address_of, explanation_of
-from views.rows import rows_of
+from web.access import firm, note, own, owner_required, quickbooks_only, session
+from web.languages import _, ngettext
+from web.paging import asked
 
 fixes = Blueprint("fixes", __name__, url_prefix="/quickbooks/fixes")
 fixes.before_request(quickbooks_only)

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 from models.notices import Notice
 from models.quickbooks import Connection
 from outbox import metrics, scheduler
-from views.access import dunahub, public
+from web.access import dunahub, public
 
 health = Blueprint("health", __name__)
 

@@ -13,15 +13,15 @@ from wtforms.validators import StopValidation
 
 from languages import N_
 from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
-from views.access import firm, firms_only, note, own, session
-from views.forms import DayField, area, line, tax_rate_field
-from views.languages import _, speaking
-from views.lines import LinesForm
-from views.numbers import next_invoice_number
-from views.origins import Origin, asked_origin, choose_lead, required_origin
-from views.paging import asked, containing, page_of
-from views.panel import fix_of, panel_of
-from views.status import words_of
+from presenters.panel import fix_of, panel_of
+from presenters.status import words_of
+from web.access import firm, firms_only, note, own, session
+from web.forms import DayField, area, line, tax_rate_field
+from web.languages import _, speaking
+from web.lines import LinesForm
+from web.numbers import next_invoice_number
+from web.origins import Origin, asked_origin, choose_lead, required_origin
+from web.paging import asked, containing, page_of
 
 invoices = Blueprint("invoices", __name__, url_prefix="/invoices")
 invoices.before_request(firms_only)

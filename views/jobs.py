@@ -7,13 +7,13 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from languages import N_
 from models.sales import Invoice, Job, JobLine, JobStatus, Lead, RecordType
-from views.access import firm, firms_only, own, session
-from views.forms import DayField, area, line, status_field
-from views.languages import _
-from views.lines import LinesForm, totals_of
-from views.origins import asked_origin, choose_lead, required_origin
-from views.paging import asked, containing, page_of
-from views.status import words_of
+from presenters.status import words_of
+from web.access import firm, firms_only, own, session
+from web.forms import DayField, area, line, status_field
+from web.languages import _
+from web.lines import LinesForm, totals_of
+from web.origins import asked_origin, choose_lead, required_origin
+from web.paging import asked, containing, page_of
 
 jobs = Blueprint("jobs", __name__, url_prefix="/jobs")
 jobs.before_request(firms_only)

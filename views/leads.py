@@ -12,13 +12,13 @@ from wtforms.validators import ValidationError
 
 from languages import N_
 from models.sales import Invoice, Job, Lead, Proposal, RecordType
-from views.access import firm, firms_only, own, session
-from views.forms import EditForm, area, line
-from views.languages import _
-from views.origins import leads_like
-from views.paging import asked, page_of
-from views.panel import fix_of, panel_of
-from views.status import words_of
+from presenters.panel import fix_of, panel_of
+from presenters.status import words_of
+from web.access import firm, firms_only, own, session
+from web.forms import EditForm, area, line
+from web.languages import _
+from web.origins import leads_like
+from web.paging import asked, page_of
 
 leads = Blueprint("leads", __name__, url_prefix="/leads")
 leads.before_request(firms_only)

@@ -15,10 +15,10 @@ from sqlalchemy import select
 
 from models.sales import Invoice, Lead, Payment, RecordType
 from outbox.company import Record
-from views.access import firm, quickbooks_only, session
-from views.languages import _
-from views.panel import Panel, panel_of
-from views.status import KINDS, Word, first_up, names_of, words_of
+from presenters.panel import Panel, panel_of
+from presenters.status import KINDS, Word, first_up, names_of, words_of
+from web.access import firm, quickbooks_only, session
+from web.languages import _
 
 live = Blueprint("live", __name__, url_prefix="/quickbooks")
 live.before_request(quickbooks_only)

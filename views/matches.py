@@ -15,20 +15,7 @@ from models.accounts import AuditEvent
 from models.comparisons import Comparison, Difference
 from models.quickbooks import ConnectionStatus
 from models.sales import RecordType
-from quickbooks import connections, months
-from quickbooks.comparison import Kind, Month
-from quickbooks.connections import Standing
-from views.access import (
-    dunahub,
-    firm,
-    note,
-    owner_required,
-    person,
-    quickbooks_only,
-    session,
-    step_out,
-)
-from views.compared import (
+from presenters.month import (
     ABOUT,
     HEADINGS,
     Answer,
@@ -40,10 +27,23 @@ from views.compared import (
     month_title,
     remark_of,
 )
-from views.downloads import csv_of
-from views.forms import EARLIEST
-from views.languages import _
-from views.paging import Page, asked, page_of
+from quickbooks import connections, months
+from quickbooks.comparison import Kind, Month
+from quickbooks.connections import Standing
+from web.access import (
+    dunahub,
+    firm,
+    note,
+    owner_required,
+    person,
+    quickbooks_only,
+    session,
+    step_out,
+)
+from web.downloads import csv_of
+from web.forms import EARLIEST
+from web.languages import _
+from web.paging import Page, asked, page_of
 
 matches = Blueprint("matches", __name__, url_prefix="/settings/quickbooks/matches")
 matches.before_request(quickbooks_only)

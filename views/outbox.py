@@ -10,9 +10,9 @@ from models.sales import RecordType
 from outbox import actions
 from outbox.actions import Acted
 from outbox.company import Record
-from views.access import firm, note, own, owner_required, quickbooks_only, safe_target, session
-from views.languages import _, ngettext
-from views.panel import address_of
+from presenters.panel import address_of
+from web.access import firm, note, own, owner_required, quickbooks_only, safe_target, session
+from web.languages import _, ngettext
 
 outbox = Blueprint("outbox", __name__, url_prefix="/outbox")
 outbox.before_request(quickbooks_only)

@@ -11,14 +11,14 @@ from wtforms.validators import StopValidation
 
 from languages import N_
 from models.sales import Invoice, Lead, Payment, PaymentMethod, RecordType
-from views.access import firm, firms_only, note, own, session
-from views.formats import money
-from views.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area
+from presenters.panel import panel_of
+from presenters.status import words_of
 from views.invoices import today
-from views.languages import _
-from views.paging import asked, containing, page_of
-from views.panel import panel_of
-from views.status import words_of
+from web.access import firm, firms_only, note, own, session
+from web.formats import money
+from web.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area
+from web.languages import _
+from web.paging import asked, containing, page_of
 
 payments = Blueprint("payments", __name__)
 payments.before_request(firms_only)

@@ -17,7 +17,7 @@ from languages import N_
 from models.accounts import Invitation, Role, User
 from notices import mail
 from notices.mail import Letter, NotMailed
-from views.access import (
+from web.access import (
     dunahub,
     firm,
     firms_only,
@@ -28,9 +28,9 @@ from views.access import (
     session,
     step_out,
 )
-from views.forms import ChoiceField, Form, line
-from views.languages import _
-from views.security import limiter
+from web.forms import ChoiceField, Form, line
+from web.languages import _
+from web.security import limiter
 
 people = Blueprint("people", __name__, url_prefix="/settings/people")
 people.before_request(firms_only)

@@ -10,12 +10,12 @@ from wtforms import BooleanField
 
 from languages import N_
 from models.sales import Product, RecordType
-from views.access import firm, firms_only, own, session
-from views.forms import EditForm, NumberField, area, line
-from views.languages import _
-from views.lines import MOST_PRICE
-from views.paging import asked, containing, page_of
-from views.panel import fix_of
+from presenters.panel import fix_of
+from web.access import firm, firms_only, own, session
+from web.forms import EditForm, NumberField, area, line
+from web.languages import _
+from web.lines import MOST_PRICE
+from web.paging import asked, containing, page_of
 
 products = Blueprint("products", __name__, url_prefix="/products")
 products.before_request(firms_only)

@@ -7,14 +7,14 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from languages import N_
 from models.sales import Invoice, Lead, Proposal, ProposalLine, ProposalStatus, RecordType
-from views.access import firm, firms_only, own, session
-from views.forms import line, status_field, tax_rate_field
-from views.languages import _
-from views.lines import LinesForm, totals_of
-from views.numbers import next_proposal_number
-from views.origins import asked_origin, choose_lead, required_origin
-from views.paging import asked, containing, page_of
-from views.status import words_of
+from presenters.status import words_of
+from web.access import firm, firms_only, own, session
+from web.forms import line, status_field, tax_rate_field
+from web.languages import _
+from web.lines import LinesForm, totals_of
+from web.numbers import next_proposal_number
+from web.origins import asked_origin, choose_lead, required_origin
+from web.paging import asked, containing, page_of
 
 proposals = Blueprint("proposals", __name__, url_prefix="/proposals")
 proposals.before_request(firms_only)

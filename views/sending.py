@@ -12,9 +12,9 @@ from models.sales import Invoice, Payment, RecordType
 from outbox.capture import send_by_hand
 from quickbooks import facts
 from quickbooks.payloads import carries_our_number
-from views.access import firm, note, own, owner_required, quickbooks_only, session
-from views.languages import _, ngettext
-from views.paging import asked
+from web.access import firm, note, own, owner_required, quickbooks_only, session
+from web.languages import _, ngettext
+from web.paging import asked
 
 sending = Blueprint("sending", __name__, url_prefix="/quickbooks/send")
 sending.before_request(quickbooks_only)

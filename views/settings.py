@@ -17,11 +17,27 @@ from models.outbox import Entry, LaneState, State
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Invoice, Lead, Payment
 from outbox import actions, bulk, lanes
+from presenters.causes import troubles_of, with_cause
+from presenters.charts import days_of
+from presenters.progress import (
+    SHOWN_FROM,
+    Progress,
+    asked_round,
+    asked_since,
+    pause_after,
+    sending_of,
+)
+from presenters.rows import rows_of
+from presenters.status import Word
 from quickbooks import connections
 from quickbooks.connections import Standing
 from quickbooks.facts import for_documents
 from quickbooks.links import company_url
-from views.access import (
+from views.accounts import ZONES, zone_groups
+from views.arrivals import checks_of
+from views.matches import latest_answers
+from views.outbox import tell
+from web.access import (
     dunahub,
     firm,
     firms_only,
@@ -31,25 +47,9 @@ from views.access import (
     quickbooks_only,
     session,
 )
-from views.accounts import ZONES, zone_groups
-from views.arrivals import checks_of
-from views.charts import days_of
-from views.forms import ChoiceField, EditForm, line, tax_rate_field
-from views.languages import _, ngettext
-from views.matches import latest_answers
-from views.outbox import tell
-from views.paging import asked, page_of
-from views.progress import (
-    SHOWN_FROM,
-    Progress,
-    asked_round,
-    asked_since,
-    pause_after,
-    sending_of,
-)
-from views.rows import rows_of
-from views.status import Word
-from views.troubles import troubles_of, with_cause
+from web.forms import ChoiceField, EditForm, line, tax_rate_field
+from web.languages import _, ngettext
+from web.paging import asked, page_of
 
 settings = Blueprint("settings", __name__, url_prefix="/settings")
 settings.before_request(firms_only)

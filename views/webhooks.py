@@ -22,10 +22,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.accounts import Organization
 from models.sales import Invoice, Payment, PaymentMethod
-from views.access import dunahub, note, public, session
-from views.formats import PROCESSORS_EVENT
-from views.forms import AREA, EARLIEST, LATEST, MOST_MONEY, tidy
-from views.security import csrf
+from web.access import dunahub, note, public, session
+from web.formats import PROCESSORS_EVENT
+from web.forms import AREA, EARLIEST, LATEST, MOST_MONEY, tidy
+from web.security import csrf
 
 webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 csrf.exempt(webhooks)

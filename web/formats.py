@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from languages import N_
 from models.accounts import AuditEvent
-from views.access import current_organization
-from views.languages import _, language, ngettext
+from web.access import current_organization
+from web.languages import _, language, ngettext
 
 
 def register(app: Flask) -> None:

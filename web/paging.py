@@ -8,7 +8,7 @@ from flask import request, url_for
 from sqlalchemy import ColumnElement, Select, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from views.access import session
+from web.access import session
 
 Row = TypeVar("Row")
 

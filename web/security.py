@@ -21,8 +21,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
 from config import Config
-from views import tallies  # noqa: F401  (the store of "tallies://")
-from views.access import LONGEST_SESSION, dunahub
+from web import tallies  # noqa: F401  (the store of "tallies://")
+from web.access import LONGEST_SESSION, dunahub
 
 SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
 LARGEST_FORM = 2 * 1024 * 1024

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from views.access import close_session
+from web.access import close_session
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.accounts import Tally
-from views.access import dunahub
+from web.access import dunahub
 
 SWEEP = 1_000  # counts between two sweeps of what no longer counts
 

@@ -10,11 +10,11 @@ from models.accounts import Organization
 from models.outbox import Entry
 from models.sales import RecordType
 from outbox.company import Record
+from presenters.panel import address_in_quickbooks, address_of, explanation_of, fix_address_of
+from presenters.status import Word, called, first_up, our_total, say, situations_of
 from quickbooks.faults import Explanation
-from views.access import session, step_out
-from views.languages import _
-from views.panel import address_in_quickbooks, address_of, explanation_of, fix_address_of
-from views.status import Word, called, first_up, our_total, say, situations_of
+from web.access import session, step_out
+from web.languages import _
 
 AT_ONCE = 500  # rows of a file that are in memory at a time
 

@@ -15,9 +15,9 @@ from languages import N_
 from models.accounts import Organization
 from models.outbox import Entry, State
 from quickbooks.faults import explain
-from views.access import session
-from views.formats import axis_day, clock, month_and_day, plain
-from views.languages import _, reader
+from web.access import session
+from web.formats import axis_day, clock, month_and_day, plain
+from web.languages import _, reader
 
 DAYS = 30  # of the chart on the settings page
 HOURS = 24  # of the one on the admin's

@@ -12,10 +12,10 @@ from models.accounts import Organization
 from models.base import MONEY
 from models.outbox import Entry, State
 from models.sales import RecordType
+from presenters.rows import Row, rows_of
 from quickbooks.faults import Explanation, explain
-from views.access import session
-from views.languages import reader
-from views.rows import Row, rows_of
+from web.access import session
+from web.languages import reader
 
 MOST_CAUSES = 20  # shown on the settings page; the list has them all
 RECORDS_NAMED = 5  # of each cause

@@ -5,7 +5,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from models.accounts import Organization
 from models.sales import Invoice, Proposal
-from views.access import firm, session
+from web.access import firm, session
 
 
 def next_invoice_number() -> str:

@@ -20,10 +20,10 @@ from models.sales import (
     Proposal,
     ProposalLine,
 )
-from views.access import firm, session
-from views.formats import plain
-from views.forms import AREA, MOST_MONEY, EditForm, KeyField, NumberField, Storable, tidy
-from views.languages import _
+from web.access import firm, session
+from web.formats import plain
+from web.forms import AREA, MOST_MONEY, EditForm, KeyField, NumberField, Storable, tidy
+from web.languages import _
 
 Line = TypeVar("Line", InvoiceLine, ProposalLine, JobLine)
 AnyLine = InvoiceLine | ProposalLine | JobLine

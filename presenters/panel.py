@@ -13,14 +13,8 @@ from models.outbox import Dispatch, DispatchItem, Entry, Link, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Payment, RecordType
 from outbox.company import Record
-from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
-from quickbooks.faults import Explanation, explain
-from quickbooks.links import company_url, record_url
-from views.access import dunahub, firm, own, session
-from views.languages import _, reader
-from views.paging import asked
-from views.sent import Change, changes_since, cleaned_of
-from views.status import (
+from presenters.sent import Change, changes_since, cleaned_of
+from presenters.status import (
     KINDS,
     Word,
     current_entries,
@@ -32,6 +26,12 @@ from views.status import (
     words_of,
     words_of_entries,
 )
+from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
+from quickbooks.faults import Explanation, explain
+from quickbooks.links import company_url, record_url
+from web.access import dunahub, firm, own, session
+from web.languages import _, reader
+from web.paging import asked
 
 LONGEST_CHAIN = 6  # a payment waits for an invoice, which waits for a customer: three in practice
 HISTORY = 20

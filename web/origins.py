@@ -6,8 +6,8 @@ from flask import abort, render_template, request
 from sqlalchemy import Select, select
 
 from models.sales import Job, Lead, Proposal
-from views.access import firm, own
-from views.paging import asked, containing, page_of
+from web.access import firm, own
+from web.paging import asked, containing, page_of
 
 
 @dataclass(frozen=True)

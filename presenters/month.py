@@ -14,13 +14,13 @@ from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Payment, RecordType
 from outbox.company import Record
+from presenters.panel import address_of, fix_address_of
+from presenters.status import Word, current_entries, words_of
 from quickbooks.comparison import WILL_SETTLE, Kind, Month, Reason
 from quickbooks.links import record_url
-from views.access import dunahub, firm, person, session
-from views.formats import day, money
-from views.languages import _, language, ngettext
-from views.panel import address_of, fix_address_of
-from views.status import Word, current_entries, words_of
+from web.access import dunahub, firm, person, session
+from web.formats import day, money
+from web.languages import _, language, ngettext
 
 # --- Words ----------------------------------------------------------------------------------------
 

@@ -13,10 +13,10 @@ from sqlalchemy import Integer, case, cast, func, select, text
 from models.accounts import AuditEvent
 from models.outbox import LaneState
 from models.quickbooks import Connection
-from views.access import session
-from views.languages import _, ngettext
-from views.paging import asked
-from views.status import PACE
+from presenters.status import PACE
+from web.access import session
+from web.languages import _, ngettext
+from web.paging import asked
 
 SHOWN_FROM = 20  # records: fewer are gone before one has read how many they are
 REMEMBERED = timedelta(days=1)  # how long ago the decision may have been

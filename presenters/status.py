@@ -20,9 +20,9 @@ from models.outbox import Dispatch, DispatchItem, Entry, LaneState, Link, Operat
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Invoice, Lead, Payment, Product, RecordType
 from outbox.company import Record
-from views.access import dunahub, firm, session
-from views.formats import money, spoken_moment
-from views.languages import _
+from web.access import dunahub, firm, session
+from web.formats import money, spoken_moment
+from web.languages import _
 
 # What people call the kinds of record where QuickBooks is concerned.
 KINDS = {

@@ -11,9 +11,9 @@ from models.outbox import Entry
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
 from quickbooks.payloads import Cleaned, cleanings
-from views.access import session
-from views.formats import money
-from views.languages import _
+from web.access import session
+from web.formats import money
+from web.languages import _
 
 LABELS = {
     "name": N_("Name"),

@@ -17,8 +17,8 @@ from wtforms.validators import StopValidation
 from wtforms.widgets import DateInput, TextInput
 
 from languages import LANGUAGES, N_
-from views.formats import STATUSES, plain, typed
-from views.languages import _, language
+from web.formats import STATUSES, plain, typed
+from web.languages import _, language
 
 LINE = 1_000  # characters of a one-line field: more than QuickBooks takes, which is not our limit
 AREA = 20_000

@@ -1,0 +1,1 @@
+"""Values for templates, made from what is stored: they read no request and commit nothing."""
