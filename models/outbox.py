@@ -232,7 +232,7 @@ class DispatchItem(Base):
     entry: Mapped[Entry] = relationship()
 
 
-class Link(Base):
+class Counterpart(Base):
     """Record ↔ QuickBooks object, per lane and so per company. Never deleted."""
 
     __tablename__ = "outbox_links"

@@ -9,7 +9,7 @@ from flask import url_for
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from models.outbox import Dispatch, DispatchItem, Entry, Link, State
+from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Payment, RecordType
 from outbox.company import Record
@@ -78,7 +78,7 @@ class Panel:
     record: Record
     word: Word
     entry: Entry | None = None
-    link: Link | None = None
+    link: Counterpart | None = None
     connection: Connection | None = None
     address: str | None = None  # in QuickBooks
     total: str | None = None  # ours, as it was sent
@@ -176,12 +176,12 @@ def _send_address(record: Record) -> str | None:
     return None
 
 
-def _link(entry: Entry) -> Link | None:
+def _link(entry: Entry) -> Counterpart | None:
     return session().scalar(
-        select(Link).where(
-            Link.lane_id == entry.lane_id,
-            Link.aggregate_type == entry.aggregate_type,
-            Link.aggregate_id == entry.aggregate_id,
+        select(Counterpart).where(
+            Counterpart.lane_id == entry.lane_id,
+            Counterpart.aggregate_type == entry.aggregate_type,
+            Counterpart.aggregate_id == entry.aggregate_id,
         )
     )
 
@@ -190,7 +190,7 @@ def _connection(lane_id: int) -> Connection | None:
     return session().scalar(select(Connection).where(Connection.lane_id == lane_id))
 
 
-def address_in_quickbooks(connection: Connection | None, link: Link | None) -> str | None:
+def address_in_quickbooks(connection: Connection | None, link: Counterpart | None) -> str | None:
     """Where QuickBooks shows this object, for someone signed in there."""
     if connection is None or link is None:
         return None

@@ -16,7 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from languages import N_
 from models.accounts import Organization
-from models.outbox import Dispatch, DispatchItem, Entry, LaneState, Link, Operation, State
+from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, LaneState, Operation, State
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Invoice, Lead, Payment, Product, RecordType
 from outbox.company import Record
@@ -92,7 +92,7 @@ class Situation:
     entry: Entry
     organization: Organization
     connection: Connection | None  # whose lane the entry is in
-    link: Link | None = None
+    link: Counterpart | None = None
     dispatch: Dispatch | None = None  # the open one
     waits_for: str | None = None  # "customer Green Lawn Co"
     has_newer: bool = False
@@ -210,7 +210,7 @@ def our_total(entry: Entry) -> str | None:
     return str(total) if total is not None else None
 
 
-def total_difference(entry: Entry, link: Link) -> Decimal:
+def total_difference(entry: Entry, link: Counterpart) -> Decimal:
     """QuickBooks' total less ours, as this entry had it."""
     ours = our_total(entry)
     if ours is None or link.remote_total is None:
@@ -340,10 +340,10 @@ def _place(entry: Entry) -> Place:
     return entry.lane_id, entry.aggregate_type, entry.aggregate_id
 
 
-def _links(session: Session, entries: Sequence[Entry]) -> dict[Place, Link]:
+def _links(session: Session, entries: Sequence[Entry]) -> dict[Place, Counterpart]:
     found = session.scalars(
-        select(Link).where(
-            tuple_(Link.lane_id, Link.aggregate_type, Link.aggregate_id).in_(
+        select(Counterpart).where(
+            tuple_(Counterpart.lane_id, Counterpart.aggregate_type, Counterpart.aggregate_id).in_(
                 {_place(entry) for entry in entries}
             )
         )

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from languages import N_
 from models.base import Json
-from models.outbox import Entry, Link, State
+from models.outbox import Counterpart, Entry, State
 from models.sales import RecordType
 from outbox import actions
 from outbox.actions import Acted
@@ -104,10 +104,10 @@ def newest_entry(session: Session, lane_id: int, type_: RecordType, record_id: i
 def book_on(session: Session, lane_id: int, product_id: int, item_id: str) -> None:
     """From now on this product is that item over there. Items may be shared."""
     link = session.scalars(
-        select(Link).where(
-            Link.lane_id == lane_id,
-            Link.aggregate_type == RecordType.PRODUCT,
-            Link.aggregate_id == product_id,
+        select(Counterpart).where(
+            Counterpart.lane_id == lane_id,
+            Counterpart.aggregate_type == RecordType.PRODUCT,
+            Counterpart.aggregate_id == product_id,
         )
     ).one_or_none()
     if link is not None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.base import Json
-from models.outbox import Link
+from models.outbox import Counterpart
 from models.quickbooks import Connection, ConnectionStatus, Customer
 from models.sales import Lead, RecordType
 from outbox.company import Due
@@ -230,12 +230,12 @@ def candidates(
         select(Customer, Lead.id.label("lead_id"), Lead.name.label("lead_name"))
         .join(Connection, Connection.id == Customer.connection_id)
         .outerjoin(
-            Link,
-            (Link.lane_id == lane_id)
-            & (Link.aggregate_type == RecordType.LEAD)
-            & (Link.remote_id == Customer.remote_id),
+            Counterpart,
+            (Counterpart.lane_id == lane_id)
+            & (Counterpart.aggregate_type == RecordType.LEAD)
+            & (Counterpart.remote_id == Customer.remote_id),
         )
-        .outerjoin(Lead, Lead.id == Link.aggregate_id)
+        .outerjoin(Lead, Lead.id == Counterpart.aggregate_id)
         .where(
             Connection.lane_id == lane_id,
             # As arrays: a list of IN would be written into the statement anew for each wave.

@@ -20,7 +20,7 @@ from config import Config
 from db import Sessions, make_engine, make_sessions
 from development.postgres import _programs
 from models.accounts import User
-from models.outbox import Entry, Link, State
+from models.outbox import Counterpart, Entry, State
 from models.quickbooks import ConnectionStatus, Tokens
 from models.sales import Invoice, Lead, Payment
 from outbox.capture import attach
@@ -195,9 +195,9 @@ def _what_is_shown_as_sent_is_there(office: Office) -> None:
         if entry.aggregate_type == "product":
             continue
         link = session.scalars(
-            select(Link).where(
-                Link.aggregate_type == entry.aggregate_type,
-                Link.aggregate_id == entry.aggregate_id,
+            select(Counterpart).where(
+                Counterpart.aggregate_type == entry.aggregate_type,
+                Counterpart.aggregate_id == entry.aggregate_id,
             )
         ).one()
         match entry.aggregate_type:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db import Sessions, make_sessions
 from models.accounts import Organization
-from models.outbox import Entry, Link
+from models.outbox import Counterpart, Entry
 from models.sales import Invoice, InvoiceLine, Lead, Payment, RecordType, WriteWithoutCapture
 from outbox import lanes
 from outbox.capture import attach
@@ -325,7 +325,7 @@ def test_what_makes_an_entry(sessions: Sessions) -> None:
         assert [entry.aggregate_type for entry in entries_of(session)] == ["lead"]
 
         session.add(
-            Link(
+            Counterpart(
                 organization_id=firm, lane_id=lane.id, aggregate_type="invoice",
                 aggregate_id=invoice.id, remote_id="7", remote_version="0",
             )

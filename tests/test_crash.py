@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.outbox import DispatchItem, Entry, Link, State
+from models.outbox import Counterpart, DispatchItem, Entry, State
 from outbox import actions
 from outbox.lanes import FAIL_AFTER
 from outbox.watchdog import release_forgotten_waiters
@@ -97,7 +97,7 @@ class Rehearsal:
             left = mine.filter(Entry.state.in_([State.PENDING, State.FAILED])).all()
             assert [(one.aggregate_type, one.state, one.fault_code) for one in left] == []
             assert not mine.filter(Entry.attempts > 0).count()
-            assert session.query(Link).filter(Link.lane_id == self.lane).count() == 8
+            assert session.query(Counterpart).filter(Counterpart.lane_id == self.lane).count() == 8
             open_items = session.query(DispatchItem).filter(DispatchItem.outcome.is_(None))
             assert not open_items.filter(DispatchItem.lane_id == self.lane).count()
         assert release_forgotten_waiters(self.sessions) == 0

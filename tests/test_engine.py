@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import Organization
-from models.outbox import Dispatch, DispatchItem, Entry, Link, State
+from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
 from models.sales import Lead
 from outbox import actions, lanes
 from outbox.company import Answer, Problem, Sent
@@ -89,7 +89,7 @@ def test_a_chain_written_together_arrives_in_order_in_four_calls(
     assert {entry.state for entry in entries} == {"synced"}
     along = [entry.taken_along_for for entry in entries if entry.aggregate_type == "product"]
     assert along == ["invoice 1001"] * 2
-    assert session.query(Link).count() == 6
+    assert session.query(Counterpart).count() == 6
     assert lane_of(session, lane).last_synced_at is not None
 
 
@@ -253,7 +253,7 @@ def test_an_entry_that_is_old_at_its_first_send_is_looked_for_first(
     drain(lane)
     assert [call.method for call in ledger.calls] == ["GET"]
     assert states(session) == ["synced"]
-    assert session.query(Link).one().remote_id == "77"
+    assert session.query(Counterpart).one().remote_id == "77"
 
 
 # --- Rule 6: superseded, not merged -------------------------------------------------------------

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 
 from models.accounts import AuditEvent, Organization, Region, Role
 from models.comparisons import Comparison, Difference
-from models.outbox import Lane, Link
+from models.outbox import Counterpart, Lane
 from models.sales import Invoice, InvoiceLine, Lead, Payment, RecordType
 from outbox import lanes
 from quickbooks import connections, months
@@ -219,7 +219,9 @@ def test_another_customer_and_another_month_there(firm: Situation) -> None:
     firm.bookkeeper().post("invoice", {**moved, "TxnDate": blue}).object("Invoice")
     found = firm.bookkeeper().post("customer", {"DisplayName": "Red Lawn Co"}).object("Customer")
     with firm.sessions.begin() as session:  # as if that were who the lead is over there
-        link = session.scalars(select(Link).where(Link.aggregate_type == "lead")).first()
+        link = session.scalars(
+            select(Counterpart).where(Counterpart.aggregate_type == "lead")
+        ).first()
         assert link
         link.remote_id = str(found["Id"])
     page = ask(firm)
@@ -418,7 +420,7 @@ def test_2500_invoices_take_a_question_for_each_thousand(firm: Situation) -> Non
         session.flush()
         lane = session.scalars(select(Lane.id)).one()
         session.add_all(
-            Link(
+            Counterpart(
                 organization_id=firm.firm,
                 lane_id=lane,
                 aggregate_type=RecordType.INVOICE,

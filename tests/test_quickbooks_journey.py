@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import User
-from models.outbox import Link
+from models.outbox import Counterpart
 from models.quickbooks import Connection
 from models.sales import Invoice, Lead, RecordType
 from outbox import actions
@@ -192,7 +192,7 @@ def test_a_voided_invoice_is_voided_there(
     drain(sessions, config, connection.lane_id)
     (sent,) = books(simulator)["Invoice"]
     assert (sent["TotalAmt"], sent["Balance"]) == (0, 0)
-    link = session.query(Link).filter_by(aggregate_type=RecordType.INVOICE).one()
+    link = session.query(Counterpart).filter_by(aggregate_type=RecordType.INVOICE).one()
     assert link.voided_at is not None
 
 

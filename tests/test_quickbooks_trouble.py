@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import User
-from models.outbox import Dispatch, Entry, Lane, Link
+from models.outbox import Counterpart, Dispatch, Entry, Lane
 from models.quickbooks import Connection, Tokens
 from models.sales import Invoice, Payment
 from outbox import actions
@@ -204,7 +204,9 @@ def test_rule_5_voiding_an_invoice_that_may_have_arrived_looks_for_it_first(firm
     assert states(firm.session)[1:] == [("invoice", "superseded"), ("invoice", "synced")]
     (voided,) = firm.books("Invoice")
     assert (voided["TotalAmt"], voided["PrivateNote"][:6]) == (0, "Voided")
-    link = firm.session.scalars(select(Link).where(Link.aggregate_type == "invoice")).one()
+    link = firm.session.scalars(
+        select(Counterpart).where(Counterpart.aggregate_type == "invoice")
+    ).one()
     assert link.voided_at
 
 
@@ -365,7 +367,7 @@ def test_the_same_customer_is_linked_in_every_wording(
     firm.drain()
     assert firm.last().state == "synced"
     assert len(firm.books("Customer")) == 1
-    (link,) = firm.session.scalars(select(Link))
+    (link,) = firm.session.scalars(select(Counterpart))
     assert link.note
 
 
@@ -388,7 +390,7 @@ def test_two_leads_of_one_customer_are_asked_about_and_no_link_is_stolen(firm: F
     firm.save(new_lead(firm.id, "Green Lawn", email="green@lawn.example"))
     firm.drain()
     assert (firm.last().state, firm.last().fault_code) == ("failed", "taken_by_another_record")
-    assert firm.session.scalar(select(func.count(Link.id))) == 1
+    assert firm.session.scalar(select(func.count(Counterpart.id))) == 1
 
 
 def _forget_links(firm: Firm) -> None:
@@ -527,10 +529,12 @@ def test_an_item_deleted_there_is_named(firm: Firm) -> None:
     first = new_invoice(firm.id, new_lead(firm.id), [new_line(firm.id, product=product)])
     firm.save(first)
     firm.drain()
-    (link,) = firm.session.scalars(select(Link).where(Link.aggregate_type == "product"))
+    (link,) = firm.session.scalars(
+        select(Counterpart).where(Counterpart.aggregate_type == "product")
+    )
     with firm.sessions.begin() as session:
         session.execute(
-            update(Link).where(Link.id == link.id).values(remote_id="4711")
+            update(Counterpart).where(Counterpart.id == link.id).values(remote_id="4711")
         )  # as if it were gone
     firm.save(new_invoice(firm.id, first.lead, [new_line(firm.id, product=product)], number="1002"))
     firm.drain()

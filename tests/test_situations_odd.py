@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from models.outbox import Entry, Link
+from models.outbox import Counterpart, Entry
 from models.sales import Invoice, RecordType
 from quickbooks.catalogue import CATALOGUE, Class
 from quickbooks.faults import explain
@@ -135,7 +135,7 @@ def judge(at: Situation, *, tax_is_ours: bool) -> Counter[str]:
     newest = {(one.aggregate_type, one.aggregate_id): one for one in entries_of(at.session)}
     remote = {
         (link.aggregate_type, link.aggregate_id): link.remote_total
-        for link in at.session.scalars(select(Link))
+        for link in at.session.scalars(select(Counterpart))
     }
     totals = dict(at.session.execute(select(Invoice.id, Invoice.total)).all())
     ends: Counter[str] = Counter()

@@ -26,7 +26,7 @@ from sqlalchemy import select, text
 
 from config import Config
 from db import Sessions
-from models.outbox import DispatchItem, Entry, Lane, LaneState, Link, State
+from models.outbox import Counterpart, DispatchItem, Entry, Lane, LaneState, State
 from models.sales import Invoice, Lead, Payment
 from outbox import actions, lanes
 from outbox.company import Answer, Problem, Reading, Sent
@@ -374,7 +374,9 @@ class Engine(RuleBasedStateMachine):
     @invariant()
     def links_are_right(self) -> None:
         self.session.rollback()
-        for link in self.session.scalars(select(Link).where(Link.lane_id == self.lane)):
+        for link in self.session.scalars(
+            select(Counterpart).where(Counterpart.lane_id == self.lane)
+        ):
             assert self.ledger.held[f"{link.aggregate_type} {link.aggregate_id}"] == link.remote_id
         synced = {
             f"{entry.aggregate_type} {entry.aggregate_id}"

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from models.accounts import Organization
-from models.outbox import Dispatch, Entry, Lane, Link
+from models.outbox import Counterpart, Dispatch, Entry, Lane
 from models.quickbooks import Connection
 from presenters.status import Situation, Word, not_sent, say
 
@@ -38,8 +38,10 @@ def entry(in_lane: Lane | None = None, **fields: object) -> Entry:
     return Entry(**defaults | fields)
 
 
-def link(**fields: object) -> Link:
-    return Link(**{"remote_id": "7", "remote_version": "0", "remote_total": "100.00", **fields})
+def link(**fields: object) -> Counterpart:
+    return Counterpart(
+        **{"remote_id": "7", "remote_version": "0", "remote_total": "100.00", **fields}
+    )
 
 
 def word(it: Entry, **facts: object) -> Word:

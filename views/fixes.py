@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import or_, select
 
 from models.base import Json
-from models.outbox import Entry, Link, State
+from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection, Customer
 from models.sales import Lead, RecordType
 from outbox import actions
@@ -125,8 +125,8 @@ def _customers(entry: Entry, connection: Connection) -> list[Json]:
     candidates: list[Json] = entry.fault_about.get("candidates") or []
     if candidates and not wanted:
         return candidates
-    taken = select(Link.remote_id).where(
-        Link.lane_id == entry.lane_id, Link.aggregate_type == RecordType.LEAD
+    taken = select(Counterpart.remote_id).where(
+        Counterpart.lane_id == entry.lane_id, Counterpart.aggregate_type == RecordType.LEAD
     )
     query = select(Customer).where(
         Customer.connection_id == connection.id, Customer.active, Customer.remote_id.not_in(taken)
@@ -208,10 +208,10 @@ def _book_on(entry: Entry, connection: Connection, item_id: str) -> Acted:
     """Every product here that was the item which is gone is another one from now on."""
     lane_id, gone = entry.lane_id, str(entry.fault_about["item_id"])
     sent = decisions.send_alike(session(), entry)
-    linked = select(Link.aggregate_id).where(
-        Link.lane_id == lane_id,
-        Link.aggregate_type == RecordType.PRODUCT,
-        Link.remote_id == gone,
+    linked = select(Counterpart.aggregate_id).where(
+        Counterpart.lane_id == lane_id,
+        Counterpart.aggregate_type == RecordType.PRODUCT,
+        Counterpart.remote_id == gone,
     )
     for product_id in session().scalars(linked).all():
         decisions.book_on(session(), lane_id, product_id, item_id)
@@ -237,10 +237,10 @@ def _with_its_customer(entry: Entry, decide_: Callable[[Entry], Acted]) -> Acted
 
 def _linked_id(entry: Entry) -> str | None:
     return session().scalar(
-        select(Link.remote_id).where(
-            Link.lane_id == entry.lane_id,
-            Link.aggregate_type == entry.aggregate_type,
-            Link.aggregate_id == entry.aggregate_id,
+        select(Counterpart.remote_id).where(
+            Counterpart.lane_id == entry.lane_id,
+            Counterpart.aggregate_type == entry.aggregate_type,
+            Counterpart.aggregate_id == entry.aggregate_id,
         )
     )
 

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
-from models.outbox import Entry, Link
+from models.outbox import Counterpart, Entry
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Invoice, Payment, RecordType
 from outbox.capture import send_by_hand
@@ -104,10 +104,10 @@ def _is_known(invoice: Invoice, lane_id: int) -> bool:
 
 
 def _is_linked(lane_id: int, lead_id: int) -> bool:
-    linked = select(Link.id).where(
-        Link.lane_id == lane_id,
-        Link.aggregate_type == RecordType.LEAD,
-        Link.aggregate_id == lead_id,
+    linked = select(Counterpart.id).where(
+        Counterpart.lane_id == lane_id,
+        Counterpart.aggregate_type == RecordType.LEAD,
+        Counterpart.aggregate_id == lead_id,
     )
     return session().scalar(linked) is not None
 

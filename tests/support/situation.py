@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.outbox import Entry, Lane, Link
+from models.outbox import Counterpart, Entry, Lane
 from models.quickbooks import Connection
 from models.sales import Invoice, Lead, Payment
 from quickbooks import directory
@@ -107,11 +107,13 @@ class Situation:
     def fault(self, place: int = -1) -> str | None:
         return entries_of(self.session)[place].fault_code
 
-    def link(self, kind: str, key: int) -> Link | None:
+    def link(self, kind: str, key: int) -> Counterpart | None:
         self.session.rollback()
         self.session.expire_all()
         return self.session.scalars(
-            select(Link).where(Link.aggregate_type == kind, Link.aggregate_id == key)
+            select(Counterpart).where(
+                Counterpart.aggregate_type == kind, Counterpart.aggregate_id == key
+            )
         ).one_or_none()
 
     @property
