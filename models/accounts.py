@@ -18,6 +18,7 @@ class Region(StrEnum):
 
 class Role(StrEnum):
     OWNER = "owner"
+    BOOKKEEPER = "bookkeeper"  # decides about records and QuickBooks, not about access or people
     MEMBER = "member"
     ADMIN = "admin"  # DunaHub's own staff; belongs to no organization
 
@@ -56,7 +57,7 @@ class Organization(Base):
 class User(Base):
     __tablename__ = "users"
     __table_args__ = (
-        CheckConstraint("role IN ('owner', 'member', 'admin')", name="role"),
+        CheckConstraint("role IN ('owner', 'bookkeeper', 'member', 'admin')", name="role"),
         CheckConstraint("(role = 'admin') = (organization_id IS NULL)", name="admin_has_no_firm"),
         CheckConstraint("language IN ('en', 'pt_BR')", name="language"),
         Index("uq_users_email", text("lower(email)"), unique=True),
@@ -91,6 +92,11 @@ class User(Base):
     @property
     def is_owner(self) -> bool:
         return self.role == Role.OWNER
+
+    @property
+    def keeps_books(self) -> bool:
+        """Whether they may send again, skip, choose, compare and download."""
+        return self.role in (Role.OWNER, Role.BOOKKEEPER)
 
 
 class EndedSession(Base):
@@ -140,7 +146,7 @@ class Invitation(Base):
 
     __tablename__ = "invitations"
     __table_args__ = (
-        CheckConstraint("role IN ('owner', 'member')", name="role"),
+        CheckConstraint("role IN ('owner', 'bookkeeper', 'member')", name="role"),
         CheckConstraint("accepted_at IS NULL OR withdrawn_at IS NULL", name="one_end"),
         # One open invitation of an address per organization.
         Index(

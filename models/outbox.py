@@ -11,13 +11,16 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Connection,
     Double,
     ForeignKey,
     Index,
     SmallInteger,
     Text,
     UniqueConstraint,
+    event,
     func,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -129,6 +132,13 @@ class Entry(Base):
             "settled_at",
             postgresql_where="state = 'synced'",
         ),
+        # What needed attention at first, whatever became of it.
+        Index(
+            "ix_outbox_failed_first",
+            "organization_id",
+            "first_settled_at",
+            postgresql_where="first_outcome = 'failed'",
+        ),
         # The staff's lists: what is open or was decided otherwise, newest first, and one fault's.
         Index("ix_outbox_unsynced", "state", "id", postgresql_where="state <> 'synced'"),
         Index("ix_outbox_of_fault", "fault_code", "id", postgresql_where="fault_code IS NOT NULL"),
@@ -159,8 +169,39 @@ class Entry(Base):
     trace_id: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     settled_at: Mapped[Moment | None]
+    # What charts count: sending again later changes `state` and `settled_at`, not these. A trigger
+    # writes them, so every statement that settles an entry keeps them.
+    first_outcome: Mapped[str | None]  # synced | failed
+    first_settled_at: Mapped[Moment | None]
+    was_retried: Mapped[bool] = mapped_column(Boolean, server_default="false")  # until then
 
     lane: Mapped[Lane] = relationship()
+
+
+# A call ends within a minute: a request sent longer ago than its lease was looked up, or repeated.
+_KEEP_FIRST_OUTCOME = """
+CREATE FUNCTION keep_first_outcome() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.first_outcome := NEW.state;
+    NEW.first_settled_at := NEW.settled_at;
+    NEW.was_retried := NEW.attempts > 0 OR EXISTS (
+        SELECT FROM outbox_dispatch_items AS item
+        JOIN outbox_dispatches AS dispatch ON dispatch.id = item.dispatch_id
+        WHERE item.entry_id = NEW.id
+          AND (dispatch.sends > 1 OR dispatch.sent_at < clock_timestamp() - interval '75 seconds'));
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER keep_first_outcome BEFORE UPDATE OF state ON outbox FOR EACH ROW
+    WHEN (OLD.first_outcome IS NULL AND OLD.state = 'pending'
+          AND NEW.state IN ('synced', 'failed'))
+    EXECUTE FUNCTION keep_first_outcome();
+"""
+
+
+@event.listens_for(Entry.__table__, "after_create")
+def _keep_first_outcome(_table: object, connection: Connection, **_: object) -> None:
+    connection.execute(text(_KEEP_FIRST_OUTCOME))
 
 
 class Dispatch(Base):

@@ -57,6 +57,7 @@ class Connection(Base):
     # What we read about the company: preferences, accounts, payment methods, items.
     facts: Mapped[Json] = mapped_column(server_default="{}")
     facts_read_at: Mapped[Moment | None]
+    checked_at: Mapped[Moment | None]  # we last asked, on somebody's wish, whether it lets us in
     customers_read_at: Mapped[Moment | None]  # the directory of its customers, whole or refreshed
 
     organization: Mapped[Organization] = relationship()
