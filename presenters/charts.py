@@ -25,7 +25,7 @@ HOURS = 24  # of the one on the admin's
 
 @dataclass(frozen=True)
 class Period:
-    """A day or an hour: what became of the records that were settled in it, and how soon."""
+    """A day or an hour: what happened to records in it, and how soon they arrived."""
 
     label: str  # as short as an axis wants it
     name: str  # as a table says it
@@ -50,36 +50,64 @@ class Chart:
         return not (self.total.sent or self.total.failed)
 
 
-def _tally(period: str, organization: str, firms: str = "") -> TextClause:
-    """What was settled since `:since`, by period, and in all (the row without a period).
+# What happened since `:since`: each row is one thing that happened to one record. A record that
+# needed attention and was sent by hand afterwards counts as both, on the day of each. One that was
+# sent again after it had arrived counts once. How long records take is told by those that arrived
+# without a person.
+_SENT = """
+    SELECT 'sent' AS what,
+           CASE WHEN first_outcome = 'synced' THEN first_settled_at ELSE settled_at END AS at,
+           CASE WHEN first_outcome = 'failed' THEN true
+                WHEN first_outcome = 'synced' THEN was_retried
+                ELSE attempts > 0 END AS retried,
+           CASE WHEN first_outcome = 'synced' THEN first_settled_at - created_at
+                WHEN first_outcome IS NULL AND NOT checks THEN settled_at - created_at END AS took
+    FROM outbox WHERE organization_id = {organization} AND state = 'synced' AND settled_at >= :since
+"""
+_SENT_AND_BACK = """
+    SELECT 'sent', first_settled_at, was_retried, first_settled_at - created_at FROM outbox
+    WHERE organization_id = {organization} AND state IN ('pending', 'failed')
+      AND first_outcome = 'synced' AND first_settled_at >= :since
+"""
+_FAILED_FIRST = """
+    SELECT 'failed', first_settled_at, false, NULL::interval FROM outbox
+    WHERE organization_id = {organization} AND first_outcome = 'failed'
+      AND first_settled_at >= :since
+"""
+_FAILED_LATER = """
+    SELECT 'failed', settled_at, false, NULL::interval FROM outbox
+    WHERE organization_id = {organization} AND state = 'failed' AND settled_at >= :since
+      AND first_outcome IS DISTINCT FROM 'failed'
+"""
 
-    The two indexes that list an organization's settled entries are partial: each has its own
-    branch. A record sent again by hand, to be checked, says nothing about how long records take.
+
+def _tally(period: str, organization: str, firms: str = "") -> TextClause:
+    """What happened by period, and in all (the row without a period).
+
+    Each branch has a partial index that lists an organization's entries of its kind.
     """
-    settled = " UNION ALL ".join(
-        f"SELECT state, attempts, created_at, settled_at, checks FROM outbox"  # noqa: S608
-        f" WHERE organization_id = {organization} AND state = '{state}' AND settled_at >= :since"
-        for state in (State.SYNCED, State.FAILED)
-    )
+    branches = (_SENT, _SENT_AND_BACK, _FAILED_FIRST, _FAILED_LATER)
+    happened = " UNION ALL ".join(branch.format(organization=organization) for branch in branches)
     return text(
         f"""
         SELECT {period} AS period,
-               count(*) FILTER (WHERE state = 'synced' AND attempts = 0) AS at_once,
-               count(*) FILTER (WHERE state = 'synced' AND attempts > 0) AS retried,
-               count(*) FILTER (WHERE state = 'failed') AS failed,
+               count(*) FILTER (WHERE what = 'sent' AND NOT retried) AS at_once,
+               count(*) FILTER (WHERE what = 'sent' AND retried) AS retried,
+               count(*) FILTER (WHERE what = 'failed') AS failed,
                percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
-                   ORDER BY extract(epoch FROM settled_at - created_at)
-               ) FILTER (WHERE state = 'synced' AND NOT checks) AS within
-        FROM {firms} ({settled}) AS settled
+                   ORDER BY extract(epoch FROM took)
+               ) FILTER (WHERE took IS NOT NULL) AS within
+        FROM {firms} ({happened}) AS happened
+        WHERE at >= :since
         GROUP BY GROUPING SETS ((1), ())
         """  # noqa: S608  (all of it is ours)
     )
 
 
-DAYS_OF_FIRM = _tally("CAST(settled_at AT TIME ZONE :zone AS date)", ":organization")
+DAYS_OF_FIRM = _tally("CAST(at AT TIME ZONE :zone AS date)", ":organization")
 # One organization after another, by the same indexes: what was settled before costs nothing.
 HOURS_OF_ALL = _tally(
-    "date_trunc('hour', settled_at, 'UTC')",
+    "date_trunc('hour', at, 'UTC')",
     "firm.id",
     "(SELECT DISTINCT organization_id AS id FROM outbox_lanes) AS firm CROSS JOIN LATERAL",
 )

@@ -14,13 +14,16 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import Organization, Role
+from outbox import actions
 from presenters import charts
 from simulator.testing import SimulatorHandle
 from tests.support.connected import connect, firm_of, new_owner
 from tests.support.firm import new_firm_with_lane
 from tests.support.serving import Served, serving
+from tests.support.situation import Situation
 from tests.support.visitor import PASSWORD, Visitor, new_person
 
+CHART = "/settings/quickbooks"
 HERE = ZoneInfo("America/Los_Angeles")  # where the firms of tests are
 
 
@@ -128,6 +131,62 @@ def test_a_record_that_was_only_checked_again_says_nothing_about_how_long_record
     settled(session, firm, at, after=1)
     settled(session, firm, at, after=86_400 * 20, checks=True)
     assert list(told(ana.open("/settings/quickbooks")).values()) == [["2", "0", "0", "1 s", "1 s"]]
+
+
+# --- S16: what happened stays counted -------------------------------------------------------------
+
+
+def test_case_s16_a_refused_record_that_is_mended_counts_as_both(at: Situation) -> None:
+    at.connect()
+    at.bookkeeper().post("vendor", {"DisplayName": "Green Lawn Co"})
+    lead = at.save_lead("Green Lawn Co")
+    at.drain()
+    assert at.states() == ["lead failed"]
+    at.ana.open(f"/leads/{lead}/edit").submit({"name": "Green Lawn of Austin"})
+    at.drain()
+    assert at.states()[-1] == "lead synced"
+    assert "1 sent; 1 needed attention." in at.ana.open(CHART).text
+
+
+def test_case_s16_a_refused_record_sent_again_by_hand_counts_as_both(
+    at: Situation,
+) -> None:
+    at.connect()
+    vendor = at.bookkeeper().post("vendor", {"DisplayName": "Green Lawn Co"}).object("Vendor")
+    lead = at.save_lead("Green Lawn Co")
+    at.drain()
+    renamed = {"Id": vendor["Id"], "SyncToken": "0", "sparse": True, "DisplayName": "Lawn Vendor"}
+    assert at.bookkeeper().post("vendor", renamed).status == 200
+    at.ana.open(f"/leads/{lead}").submit(press="Send again")
+    at.drain()
+    assert at.states() == ["lead synced"]
+    words = "1 sent, 1 of them after a retry; 1 needed attention."
+    assert words in at.ana.open(CHART).text
+
+
+def test_case_s16_records_repeated_after_a_lost_answer_count_as_retried(at: Situation) -> None:
+    at.connect()
+    at.simulator.fault(match={"method": "POST", "times": 1}, do={"reset": "after"})
+    for number in range(7):
+        at.save_lead(f"Client {number}")
+    at.drain()
+    assert at.states() == ["lead pending"] * 7
+    at.pass_time()
+    at.drain()
+    assert at.states() == ["lead synced"] * 7
+    assert "7 sent, 7 of them after a retry; none needed attention." in at.ana.open(CHART).text
+
+
+def test_a_record_sent_again_after_it_arrived_counts_once(at: Situation) -> None:
+    at.connect()
+    at.save_lead()
+    at.drain()
+    entry = at.entry().id
+    assert actions.requeue(at.session, [entry], organization_id=at.firm).done
+    at.session.commit()
+    assert "1 sent; none needed attention." in at.ana.open(CHART).text
+    at.drain()
+    assert "1 sent; none needed attention." in at.ana.open(CHART).text
 
 
 def test_without_anything_sent_there_is_no_chart_and_nothing_of_it_is_loaded(
