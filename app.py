@@ -3,6 +3,7 @@
 `gunicorn app:app` makes the app on first use; importing this module makes nothing.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ import logs
 import outbox.cli
 import quickbooks.cli
 import views.commands
-from config import BadConfig, Config
+from config import INSECURE_TRANSPORT, BadConfig, Config
 from db import Sessions, make_engine, make_sessions
 from models.accounts import User
 from models.passwords import DEMO_EMAILS
@@ -75,6 +76,8 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_environ()
     logs.configure()
     logs.hide(config.secrets)
+    if config.environment == "simulator":
+        os.environ[INSECURE_TRANSPORT] = "1"  # it speaks plain http, on this machine only
     app = Flask(__name__)
     database = make_engine(config.database_url)
     sessions = make_sessions(database)

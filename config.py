@@ -1,14 +1,20 @@
 """Config from the environment. A missing or bad value stops the start and names itself."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import parseaddr
+from ipaddress import ip_address
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from cryptography.fernet import Fernet
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 Environment = Literal["simulator", "sandbox", "production"]
 
@@ -18,7 +24,12 @@ SIMULATOR_CLIENT_SECRET = "dunahub-development-secret"  # noqa: S105  (opens not
 
 # What people write into examples and forget there. Found in a value, the value is no secret.
 PLACEHOLDERS = ("change", "secret", "example", "password", "development", "postgres", "dunahub")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Intuit may work on one request for this long. Sending it again earlier could do it twice.
+INTUIT_WORKS_FOR = timedelta(seconds=120)
+SLOW_ANSWER = timedelta(seconds=10)  # a full batch takes about as long on a bad day at Intuit
+LONGEST_POLL_INTERVAL = timedelta(seconds=20)  # /readyz calls 30 s without a look a failure
+LARGEST_SECRET_FILE = 64 * 1024
+SHORTEST_TOLD_APART = 8  # a shorter password is found inside a longer secret by chance
 
 
 class BadConfig(Exception):
@@ -52,11 +63,7 @@ class Config:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never be seen anywhere."""
-        in_addresses = (urlsplit(url).password for url in (self.database_url, self.smtp_url))
-        secrets = [self.secret_key, *self.token_keys, self.client_secret, self.metrics_token]
-        secrets += self.payments_webhook_secrets
-        secrets += [unquote(password) for password in in_addresses if password]
-        return tuple(filter(None, secrets))
+        return tuple(value for _name, value in self._named_secrets() if value)
 
     @property
     def redirect_uri(self) -> str:
@@ -70,7 +77,7 @@ class Config:
         simulated = environment == "simulator"
         base_url = read.text("BASE_URL", "http://127.0.0.1:5000" if simulated else None)
         config = cls(
-            database_url=read.secret("DATABASE_URL"),
+            database_url=read.database(),
             secret_key=read.secret("SECRET_KEY"),
             token_keys=read.token_keys("TOKEN_KEYS"),
             environment=environment,
@@ -88,7 +95,7 @@ class Config:
             drainers=read.count("DRAINERS", 10),
             counts_batch_items=read.flag("QUICKBOOKS_COUNTS_BATCH_ITEMS"),
             proxies=read.count("PROXIES", 0, least=0),
-            metrics_token=read.secret("METRICS_TOKEN", ""),
+            metrics_token=read.bearer("METRICS_TOKEN"),
             payments_webhook_secrets=read.secrets("PAYMENTS_WEBHOOK_SECRET"),
             smtp_url=read.secret("SMTP_URL", ""),
             mail_from=read.text("MAIL_FROM", ""),
@@ -98,43 +105,125 @@ class Config:
         return config
 
     def _judge(self, environ: Mapping[str, str]) -> None:
+        """Refuses values that are good alone and wrong together."""
+        self._judge_times()
+        self._judge_base_url()
+        self._judge_mail()
+        self._judge_secrets_differ()
+        if self.environment == "simulator":
+            self._judge_simulator()
+        else:
+            self._judge_intuit(environ)
+
+    def _judge_times(self) -> None:
         if not self.call_deadline < self.lease < self.resend_after:
             raise BadConfig(
                 "CALL_DEADLINE must be shorter than LEASE, and LEASE shorter than RESEND_AFTER"
                 f" (they are {self.call_deadline}, {self.lease} and {self.resend_after})."
             )
-        self._judge_mail()
-        if self.environment == "simulator":
-            parts = urlsplit(self.base_url)
-            if parts.scheme == "https" and parts.hostname not in LOOPBACK:
-                raise BadConfig(
-                    "QUICKBOOKS_ENVIRONMENT is simulator, which is for one's own machine, but"
-                    f" BASE_URL is {self.base_url}. Set it to sandbox or production."
-                )
-            return
-        if environ.get("OAUTHLIB_INSECURE_TRANSPORT"):
+        if self.poll_interval > LONGEST_POLL_INTERVAL:
             raise BadConfig(
-                "OAUTHLIB_INSECURE_TRANSPORT is set. It sends tokens over plain http and is for the"
-                " simulator only; unset it."
+                f"POLL_INTERVAL must be at most {LONGEST_POLL_INTERVAL.seconds} seconds:"
+                " /readyz reports a poller that does not look for work."
             )
-        if not self.base_url.startswith("https://") and self.environment == "production":
+
+    def _judge_base_url(self) -> None:
+        parts = _web_address("BASE_URL", self.base_url)
+        if parts.path not in ("", "/"):
+            raise BadConfig("BASE_URL must not have a path: DunaHub is served at the root.")
+        if parts.scheme == "https":
+            return
+        if self.environment == "production":
             raise BadConfig("BASE_URL must start with https:// in production.")
+        if not _is_this_machine(parts.hostname):
+            raise BadConfig(
+                f"BASE_URL is {self.base_url}: passwords and tokens would cross the network in the"
+                " clear. Use https://, or http://localhost for a test on this machine."
+            )
+
+    def _judge_simulator(self) -> None:
+        base = urlsplit(self.base_url)
+        if not _is_this_machine(base.hostname):
+            raise BadConfig(
+                "QUICKBOOKS_ENVIRONMENT is simulator, which is for one's own machine, but"
+                f" BASE_URL is {self.base_url}. Set it to sandbox or production."
+            )
+        simulator = _web_address("SIMULATOR_URL", self.simulator_url)
+        if not _is_this_machine(simulator.hostname):
+            raise BadConfig(
+                f"SIMULATOR_URL is {self.simulator_url}: a simulator must run on this machine."
+            )
+        if _port(base) == _port(simulator):
+            raise BadConfig("SIMULATOR_URL and BASE_URL name the same port.")
+
+    def _judge_intuit(self, environ: Mapping[str, str]) -> None:
+        """What is fine against a simulator on this machine, and nowhere else."""
+        for name, (unset, why) in FOR_DEVELOPMENT.items():
+            if environ.get(name, "").lower() not in unset:
+                raise BadConfig(f"{name} is set. {why} Unset it.")
+        if self.resend_after <= INTUIT_WORKS_FOR:
+            raise BadConfig(
+                f"RESEND_AFTER must be above {INTUIT_WORKS_FOR.seconds} seconds: Intuit may work on"
+                " a request for that long, and would then do it twice."
+            )
+        if self.call_deadline < SLOW_ANSWER:
+            raise BadConfig(
+                f"CALL_DEADLINE must be at least {SLOW_ANSWER.seconds} seconds: QuickBooks needs as"
+                " long for a full batch."
+            )
+        if self.client_id == SIMULATOR_CLIENT_ID:
+            raise BadConfig("QUICKBOOKS_CLIENT_ID is the simulator's. Set your Intuit app's.")
+        if self.client_id == self.client_secret:
+            raise BadConfig("QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET are the same.")
         if self.client_secret == SIMULATOR_CLIENT_SECRET:
             raise BadConfig("QUICKBOOKS_CLIENT_SECRET is the simulator's. Set your Intuit app's.")
-        self._judge_secrets()
+        self._judge_guessable()
 
     def _judge_mail(self) -> None:
         if not self.smtp_url:
+            for name, value in (("MAIL_FROM", self.mail_from), ("OPERATORS", self.operators)):
+                if value:
+                    raise BadConfig(f"{name} is set, but SMTP_URL is not: no e-mail would be sent.")
             return
-        parts = urlsplit(self.smtp_url)
+        parts = _split("SMTP_URL", self.smtp_url)
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise BadConfig(
                 "SMTP_URL must look like smtp://user:password@host:587 (STARTTLS) or smtps://…:465."
             )
-        if "@" not in self.mail_from:
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise BadConfig(
+                "SMTP_URL must end after the port. Write / ? # @ in a password as %2F %3F %23 %40."
+            )
+        if bool(parts.username) != bool(parts.password):
+            raise BadConfig("SMTP_URL must have both a user and a password, or neither.")
+        if not _is_mailbox(parseaddr(self.mail_from)[1]):
             raise BadConfig("SMTP_URL is set; then MAIL_FROM must be an e-mail address.")
 
-    def _judge_secrets(self) -> None:
+    def _judge_secrets_differ(self) -> None:
+        """One value for two purposes: whoever learns it for the one has it for the other."""
+        named = [(name, value) for name, value in self._named_secrets() if value]
+        for (one, left), (other, right) in combinations(named, 2):
+            short, long = sorted((left, right), key=len)
+            if short == long or (len(short) >= SHORTEST_TOLD_APART and short in long):
+                names = f"{one} and {other} hold" if one != other else f"{one} holds"
+                raise BadConfig(f"{names} the same secret. Make one for each purpose.")
+
+    def _named_secrets(self) -> list[tuple[str, str]]:
+        return [
+            ("SECRET_KEY", self.secret_key),
+            *(("TOKEN_KEYS", key) for key in self.token_keys),
+            ("QUICKBOOKS_CLIENT_SECRET", self.client_secret),
+            ("METRICS_TOKEN", self.metrics_token),
+            *(("PAYMENTS_WEBHOOK_SECRET", each) for each in self.payments_webhook_secrets),
+            ("DATABASE_URL", self._database.password or ""),
+            ("SMTP_URL", unquote(urlsplit(self.smtp_url).password or "")),
+        ]
+
+    @property
+    def _database(self) -> URL:
+        return _database_address(self.database_url)
+
+    def _judge_guessable(self) -> None:
         if len(self.secret_key) < 32:
             raise BadConfig("SECRET_KEY is too short: use at least 32 random characters.")
         if _is_guessable(self.secret_key):
@@ -150,9 +239,24 @@ class Config:
             raise BadConfig(
                 "PAYMENTS_WEBHOOK_SECRET can be guessed: use at least 32 random characters."
             )
-        password = urlsplit(self.database_url).password
+        password = self._database.password
         if password is not None and (len(password) < 8 or _is_guessable(password, distinct=5)):
             raise BadConfig("DATABASE_URL has a password that can be guessed.")
+
+
+INSECURE_TRANSPORT = "OAUTHLIB_INSECURE_TRANSPORT"
+
+# What belongs on a developer's machine only, with the values that switch it off.
+FOR_DEVELOPMENT = {
+    INSECURE_TRANSPORT: (
+        ("",),  # oauthlib takes any text for yes, "0" too
+        "It sends tokens over plain http and is for the simulator only.",
+    ),
+    "FLASK_DEBUG": (
+        ("", "0", "false", "no"),
+        "It shows code and values to visitors when something fails.",
+    ),
+}
 
 
 def _is_guessable(secret: str, *, distinct: int = 10) -> bool:
@@ -162,29 +266,131 @@ def _is_guessable(secret: str, *, distinct: int = 10) -> bool:
 
 def database_url(environ: Mapping[str, str] = os.environ) -> str:
     """Where the database is, for what needs nothing else. Raises BadConfig."""
-    return _Reader(environ).secret("DATABASE_URL")
+    return _Reader(environ).database()
+
+
+def _database_address(text: str) -> URL:
+    """The parts of DATABASE_URL. Raises BadConfig, without the address: it holds a password."""
+    try:
+        address = make_url(text)
+    except (ArgumentError, ValueError):
+        address = None
+    if address is None or address.drivername.partition("+")[0] not in ("postgres", "postgresql"):
+        raise BadConfig("DATABASE_URL must look like postgresql://user:password@host/dunahub.")
+    if address.port is not None and not 0 < address.port < 65_536:
+        raise BadConfig("DATABASE_URL has a port that does not exist.")
+    if not address.database:
+        raise BadConfig(
+            "DATABASE_URL must name a database: postgresql://user:password@host/dunahub."
+        )
+    return address
+
+
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
+
+
+def _web_address(name: str, text: str) -> SplitResult:
+    """Scheme, host and perhaps a port: what we are reached by. Raises BadConfig."""
+    parts = _split(name, text)
+    if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or ""):
+        raise BadConfig(f"{name} must look like https://dunahub.example (it is {_shown(parts)}).")
+    if parts.username is not None or parts.password is not None:
+        raise BadConfig(f"{name} must not hold a user or password.")
+    if "?" in text or "#" in text:
+        raise BadConfig(f"{name} must end after the host and port (it is {_shown(parts)}).")
+    return parts
+
+
+def _split(name: str, text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        good = parts.port is None or 0 < parts.port < 65_536
+    except ValueError as problem:
+        raise BadConfig(f"{name} is not an address: {problem}.") from problem
+    if not good or parts.netloc.endswith(":"):
+        raise BadConfig(f"{name} has a port that does not exist.")
+    return parts
+
+
+def _shown(parts: SplitResult) -> str:
+    """For messages: without a password that somebody put there."""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _is_host(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        # A last label of digits only is a mistyped IPv4 address to every browser.
+        return bool(_HOST.fullmatch(name)) and not name.rstrip(".").rpartition(".")[2].isdecimal()
+    return True
+
+
+def _is_this_machine(host: str | None) -> bool:
+    name = (host or "").rstrip(".")
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def _is_mailbox(address: str) -> bool:
+    """Also one like root@localhost, which opens no account but is an operator's."""
+    mailbox, _at, host = address.rpartition("@")
+    return bool(re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]{1,64}", mailbox)) and _is_host(host)
 
 
 class _Reader:
-    """Reads one variable at a time; `NAME_FILE` may point at a file that holds it."""
+    """Reads one variable at a time; `NAME_FILE` may point at a file that holds a secret."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
 
     def text(self, name: str, default: str | None = None) -> str:
+        if self.environ.get(f"{name}_FILE"):
+            raise BadConfig(f"{name}_FILE is set, but {name} is no secret: set {name} itself.")
+        return self._text(name, default)
+
+    def _text(self, name: str, default: str | None) -> str:
         value = self.environ.get(name, "").strip() or default
         if value is None:
             raise BadConfig(f"{name} is not set. See the configuration table in README.md.")
-        return value
+        return _printable(name, value)
 
     def secret(self, name: str, default: str | None = None) -> str:
-        path = self.environ.get(f"{name}_FILE")
+        path = self.environ.get(f"{name}_FILE", "").strip()
         if not path:
-            return self.text(name, default)
+            return self._text(name, default)
+        if self.environ.get(name, "").strip():
+            raise BadConfig(f"{name} and {name}_FILE are both set. Unset one of them.")
+        return self._secret_in(f"{name}_FILE", Path(path))
+
+    def _secret_in(self, name: str, path: Path) -> str:
         try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as problem:
-            raise BadConfig(f"{name}_FILE cannot be read: {problem.strerror}.") from problem
+            with path.open("rb") as file:
+                content = file.read(LARGEST_SECRET_FILE + 1)
+        except (OSError, ValueError) as problem:
+            why = getattr(problem, "strerror", None) or "no such path"
+            raise BadConfig(f"{name} cannot be read: {why}.") from problem
+        if len(content) > LARGEST_SECRET_FILE:
+            raise BadConfig(f"{name} is a file too large to be a secret.")
+        try:
+            value = content.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            # Not chained: the error repeats the file's bytes.
+            raise BadConfig(f"{name} is not a text file.") from None
+        if not value:
+            raise BadConfig(f"{name} is an empty file.")
+        return _printable(name, value)
+
+    def database(self) -> str:
+        text = self.secret("DATABASE_URL")
+        _database_address(text)
+        return text
 
     def choice(self, name: str, choices: tuple[Environment, ...]) -> Environment:
         value = self.text(name)
@@ -201,32 +407,38 @@ class _Reader:
 
     def seconds(self, name: str, default: float) -> timedelta:
         text = self.text(name, str(default))
-        try:
-            value = float(text)
-        except ValueError as problem:
-            raise BadConfig(f"{name} is {text!r}; it must be a number of seconds.") from problem
+        if not re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{1,6})?", text):
+            raise BadConfig(f"{name} is {text!r}; it must be a number of seconds.")
+        value = float(text)
         if not 0 < value < 86_400:
             raise BadConfig(f"{name} is {text}; it must be above 0 and below a day.")
         return timedelta(seconds=value)
 
     def count(self, name: str, default: int, *, least: int = 1) -> int:
         text = self.text(name, str(default))
-        if not text.isdigit() or not least <= int(text) <= 64:
+        if not re.fullmatch(r"[0-9]{1,3}", text) or not least <= int(text) <= 64:
             raise BadConfig(f"{name} is {text!r}; it must be a whole number from {least} to 64.")
         return int(text)
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        found = tuple(each.strip() for each in self.text(name, "").split(",") if each.strip())
-        if any("@" not in each for each in found):
+        found = _listed(name, self.text(name, ""))
+        if not all(map(_is_mailbox, found)):
             raise BadConfig(f"{name} must hold e-mail addresses, separated by commas.")
         return found
 
+    def bearer(self, name: str) -> str:
+        """A token that is sent in a header: others arrive changed, or not at all."""
+        token = self.secret(name, "")
+        if not re.fullmatch(r"[!-~]*", token):
+            raise BadConfig(f"{name} must be of ASCII letters, digits and signs, without blanks.")
+        return token
+
     def secrets(self, name: str) -> tuple[str, ...]:
         """One, or while it is being changed two: the other side need not switch in our second."""
-        return tuple(each.strip() for each in self.secret(name, "").split(",") if each.strip())
+        return _listed(name, self.secret(name, ""))
 
     def token_keys(self, name: str) -> tuple[str, ...]:
-        keys = tuple(key.strip() for key in self.secret(name).split(","))
+        keys = _listed(name, self.secret(name))
         for key in keys:
             try:
                 Fernet(key)
@@ -236,3 +448,17 @@ class _Reader:
                     " Make one with: flask tokens new-key"
                 ) from problem
         return keys
+
+
+def _listed(name: str, text: str) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in text.split(",")) if text else ()
+    if not all(found):
+        raise BadConfig(f"{name} has an empty place before, between or after its commas.")
+    return found
+
+
+def _printable(name: str, value: str) -> str:
+    """A line break or a control character inside a value is a slip of the clipboard."""
+    if not value.isprintable():
+        raise BadConfig(f"{name} holds a line break or another character that does not print.")
+    return value

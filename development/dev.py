@@ -48,7 +48,7 @@ def _interrupt(*_: object) -> None:
 
 def _port(name: str, default: int) -> int:
     value = os.environ.get(name) or str(default)
-    if not value.isdigit() or not 0 < int(value) < 65_536:
+    if not (value.isascii() and value.isdigit()) or not 0 < int(value) < 65_536:
         raise CannotStart(f"{name} is {value!r}; it must be a port number.")
     return int(value)
 

@@ -7,7 +7,6 @@ python -m development.pictures --all FOLDER    every page in every state, wide a
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +44,6 @@ def main() -> None:
 
 @contextmanager
 def _stage(invoices: int) -> Iterator[Stage]:
-    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http on loopback
     with throwaway_postgres() as server, running_simulator() as simulator:
         migrate(server.url())
         with (

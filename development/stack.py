@@ -106,7 +106,6 @@ def _settings(
         "SIMULATOR_URL": f"http://127.0.0.1:{simulator_port}",
         "PYTHONUNBUFFERED": "1",
         **environ,
-        **({"OAUTHLIB_INSECURE_TRANSPORT": "1"} if simulated else {}),
         "QUICKBOOKS_ENVIRONMENT": environment,
         "DATABASE_URL": database_url,
     }

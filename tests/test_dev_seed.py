@@ -37,6 +37,10 @@ REAL = {
     "QUICKBOOKS_CLIENT_ID": "an-app",
     "QUICKBOOKS_CLIENT_SECRET": "9a7c1e5f3b8d2460",
     "SECRET_KEY": "kR7vQ2xW9mZ4pT6yB1nC8sD3fG5hJ0aL",
+    "BASE_URL": "http://localhost",
+    "CALL_DEADLINE": "60",
+    "LEASE": "75",
+    "RESEND_AFTER": "125",
 }
 
 
