@@ -1,40 +1,29 @@
 """The QuickBooks panel of a record: where it is, what it waits for, what was sent, what to do."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from flask import url_for
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload
 
-from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
+from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Payment, RecordType
 from outbox.company import Record
+from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
+from presenters.history import Attempt, Chapter, history_of
+from presenters.names import KINDS, first_up, names_of
 from presenters.sent import Change, changes_since, cleaned_of
-from presenters.status import (
-    KINDS,
-    Word,
-    current_entries,
-    first_up,
-    live_lane_id,
-    names_of,
-    our_total,
-    total_difference,
-    words_of,
-    words_of_entries,
-)
+from presenters.situations import current_entries, live_lane_id
+from presenters.status import Word, our_total, total_difference, words_of
 from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
-from quickbooks.faults import Explanation, explain
-from quickbooks.links import company_url, record_url
+from quickbooks.faults import Explanation
+from quickbooks.links import company_url
 from web.access import dunahub, firm, own, session
-from web.languages import _, reader
-from web.paging import asked
+from web.languages import _
 
 LONGEST_CHAIN = 6  # a payment waits for an invoice, which waits for a customer: three in practice
-HISTORY = 20
 
 
 @dataclass(frozen=True)
@@ -55,22 +44,6 @@ class Step:
         if self.explanation:
             return self.explanation.actions
         return [replace(action, label=_(action.label)) for action in (SEND_AGAIN, SKIP)]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    dispatch: Dispatch
-    item: DispatchItem
-    body: str | None  # the part of the request that was about this record
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One entry of the record's history, and the requests it went out in."""
-
-    entry: Entry
-    word: Word
-    attempts: Sequence[Attempt]
 
 
 @dataclass(frozen=True)
@@ -190,14 +163,6 @@ def _connection(lane_id: int) -> Connection | None:
     return session().scalar(select(Connection).where(Connection.lane_id == lane_id))
 
 
-def address_in_quickbooks(connection: Connection | None, link: Counterpart | None) -> str | None:
-    """Where QuickBooks shows this object, for someone signed in there."""
-    if connection is None or link is None:
-        return None
-    kind = RecordType(link.aggregate_type)
-    return record_url(dunahub().config, connection, kind, link.remote_id)
-
-
 # --- The chain ------------------------------------------------------------------------------------
 
 
@@ -235,101 +200,9 @@ def _step(record: Record) -> Step | None:
     )
 
 
-def fix_of(kind: RecordType, key: int) -> dict[str, object]:
+def fix_of(kind: RecordType, key: int, fix: str) -> dict[str, object]:
     """For a form opened by *Fix*: the field that mends the record's trouble, and what it is."""
-    fix = asked("fix")
     panel = panel_of(kind, key) if fix else None
     entry = panel.entry if panel else None
     failed = entry if entry and entry.state == State.FAILED else None
     return {"fix": fix, "trouble": explanation_of(failed) if failed else None}
-
-
-def explanation_of(entry: Entry) -> Explanation | None:
-    """Cause and effect in words, of what needs attention or is tried again after a fault."""
-    if not entry.fault_code:
-        return None
-    about = {"record": entry.aggregate_type, **entry.fault_about}
-    return explain(entry.fault_code, about, entry.fault_detail or "", reader())
-
-
-def address_of(record: Record) -> str | None:
-    """The record's own page here."""
-    match record.type:
-        case RecordType.LEAD:
-            return url_for("leads.show", lead_id=record.id)
-        case RecordType.PRODUCT:
-            return url_for("products.show_edit", product_id=record.id)
-        case RecordType.INVOICE:
-            return url_for("invoices.show", invoice_id=record.id)
-        case RecordType.PAYMENT:
-            return url_for("payments.show", payment_id=record.id)
-
-
-def fix_address_of(entry: Entry) -> str | None:
-    """The form of the record, at the field that mends its fault."""
-    explanation = explanation_of(entry)
-    fix = entry.fault_field or (explanation.field if explanation else None)
-    if entry.state != State.FAILED or not fix:
-        return None
-    match RecordType(entry.aggregate_type):
-        case RecordType.LEAD:
-            return url_for("leads.show_edit", lead_id=entry.aggregate_id, fix=fix)
-        case RecordType.PRODUCT:
-            return url_for("products.show_edit", product_id=entry.aggregate_id, fix=fix)
-        case RecordType.INVOICE:
-            return url_for("invoices.show_edit", invoice_id=entry.aggregate_id, fix=fix)
-        case RecordType.PAYMENT:
-            return None
-
-
-# --- History --------------------------------------------------------------------------------------
-
-
-def history_of(record: Record) -> list[Chapter]:
-    entries = list(
-        session().scalars(
-            select(Entry)
-            .where(
-                Entry.organization_id == firm().id,
-                Entry.aggregate_type == record.type,
-                Entry.aggregate_id == record.id,
-            )
-            .options(joinedload(Entry.lane))
-            .order_by(Entry.id.desc())
-            .limit(HISTORY)
-        )
-    )
-    return chapters_of(entries)
-
-
-def chapters_of(entries: Sequence[Entry]) -> list[Chapter]:
-    """Each entry with its word and its attempts, in two queries whatever their number."""
-    words = words_of_entries(session(), entries)
-    attempts: dict[int, list[Attempt]] = {entry.id: [] for entry in entries}
-    items = session().scalars(
-        select(DispatchItem)
-        .where(DispatchItem.entry_id.in_(attempts))
-        .options(joinedload(DispatchItem.dispatch))
-        .order_by(DispatchItem.dispatch_id.desc())
-    )
-    for item in items:
-        attempts[item.entry_id].append(Attempt(item.dispatch, item, sent_part(item)))
-    return [Chapter(entry, words[entry.id], attempts[entry.id]) for entry in entries]
-
-
-def sent_part(item: DispatchItem) -> str | None:
-    """What a request said about one entry, laid out to be read; a batch says more than that."""
-    if not item.dispatch.body:
-        return None
-    try:
-        document = json.loads(item.dispatch.body)
-    except ValueError:
-        return item.dispatch.body
-    parts = document.get("BatchItemRequest") if isinstance(document, dict) else None
-    if isinstance(parts, list):
-        document = next((p for p in parts if p.get("bId") == str(item.position)), document)
-    return laid_out(document)
-
-
-def laid_out(document: object) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False)

@@ -4,10 +4,10 @@ Of everything that waited at one moment (a reconnect, a decision), some is settl
 rest still waits. Nothing is remembered beside the entries themselves.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from flask import url_for
 from sqlalchemy import Integer, case, cast, func, select, text
 
 from models.accounts import AuditEvent
@@ -15,11 +15,10 @@ from models.outbox import LaneState
 from models.quickbooks import Connection
 from presenters.status import PACE
 from web.access import session
+from web.asking import REMEMBERED, pause_after
 from web.languages import _, ngettext
-from web.paging import asked
 
 SHOWN_FROM = 20  # records: fewer are gone before one has read how many they are
-REMEMBERED = timedelta(days=1)  # how long ago the decision may have been
 EVENTS = 100  # of an organization's acts, looked through for the last that set many in motion
 BEGINNINGS = (
     "quickbooks.reconnected",
@@ -27,8 +26,6 @@ BEGINNINGS = (
     "outbox.requeued",
     "outbox.sending_before_disconnect",
 )
-# Seconds before a page asks again, by how often it has asked; then it rests until it is loaded.
-PAUSES = ((40, 2), (120, 5), (400, 15))
 
 
 @dataclass(frozen=True)
@@ -156,23 +153,39 @@ def began_at(connection: Connection) -> datetime | None:
     )
 
 
-def asked_since() -> datetime | None:
-    """The moment that the page asking again was loaded with."""
-    try:
-        since = datetime.fromisoformat(asked("since"))
-    except ValueError:
-        return None
-    if since.tzinfo is None or not datetime.now(UTC) - since < REMEMBERED:
-        return None
-    return min(since, datetime.now(UTC))
+READING_TAKES = timedelta(hours=1)  # at most, even of many customers; then something is wrong
 
 
-def asked_round() -> int:
-    """How often this page has asked before."""
-    count = asked("round", 4)
-    return int(count) if count.isascii() and count.isdigit() else 0
+@dataclass(frozen=True)
+class Moving:
+    """What may change while somebody looks, and when the page asks again, if at all."""
+
+    progress: Progress | None
+    reads_customers: str | None  # of this company, for the first time
+    is_unread_long: bool  # QuickBooks has not let us, for longer than reading takes
+    address: str | None
+    seconds: int | None
 
 
-def pause_after(round_: int, pauses: Sequence[tuple[int, int]] = PAUSES) -> int | None:
-    """Seconds until a page asks again; None when it has asked long enough."""
-    return next((seconds for most, seconds in pauses if round_ < most), None)
+def moving_of(
+    connection: Connection | None, since: datetime | None = None, round_: int = 0
+) -> Moving:
+    if connection is None or connection.lane.state != LaneState.OPEN:
+        return Moving(None, None, False, None, None)
+    progress = sending_of(connection, since)
+    is_long = progress.total >= SHOWN_FROM and (since is not None or not progress.is_over)
+    reads = None if connection.customers_read_at else connection.company_name
+    is_unread_long = connection.connected_at < datetime.now(UTC) - READING_TAKES
+    seconds = None if progress.is_over and not reads else pause_after(round_)
+    address = url_for(
+        "quickbooks.show_progress",
+        since=progress.since.isoformat() if progress.since else None,
+        round=round_ + 1,
+    )
+    return Moving(
+        progress if is_long else None,
+        reads,
+        is_unread_long,
+        address if seconds else None,
+        seconds,
+    )

@@ -10,8 +10,10 @@ from models.accounts import Organization
 from models.outbox import Entry
 from models.sales import RecordType
 from outbox.company import Record
-from presenters.panel import address_in_quickbooks, address_of, explanation_of, fix_address_of
-from presenters.status import Word, called, first_up, our_total, say, situations_of
+from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
+from presenters.names import called, first_up
+from presenters.situations import situations_of
+from presenters.status import Word, our_total, say
 from quickbooks.faults import Explanation
 from web.access import session, step_out
 from web.languages import _

@@ -3,58 +3,24 @@
 Record pages, lists, settings and the admin's outbox all say it through `say`, from the same facts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select, tuple_
-from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
+from sqlalchemy.orm import Session
 
 from languages import N_
-from models.accounts import Organization
-from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, LaneState, Operation, State
-from models.quickbooks import Connection, ConnectionStatus
-from models.sales import Invoice, Lead, Payment, Product, RecordType
+from models.outbox import Counterpart, Entry, LaneState, Operation, State
+from models.quickbooks import Connection
+from models.sales import RecordType
 from outbox.company import Record
-from web.access import dunahub, firm, session
+from presenters.names import KINDS
+from presenters.situations import Situation, current_entries, live_lane_id, situations_of
+from web.access import firm, session
 from web.formats import money, spoken_moment
 from web.languages import _
-
-# What people call the kinds of record where QuickBooks is concerned.
-KINDS = {
-    RecordType.LEAD: N_("customer"),
-    RecordType.PRODUCT: N_("service"),
-    RecordType.INVOICE: N_("invoice"),
-    RecordType.PAYMENT: N_("payment"),
-}
-
-
-def called(kind: RecordType, title: object) -> str:
-    """A record within a sentence: customer Green Lawn Co, invoice 1042."""
-    match kind:
-        case RecordType.LEAD:
-            return _("customer %(name)s", name=title)
-        case RecordType.PRODUCT:
-            return _("service %(name)s", name=title)
-        case RecordType.INVOICE:
-            return _("invoice %(number)s", number=title)
-        case RecordType.PAYMENT:
-            return _("payment %(amount)s", amount=title)
-
-
-def first_up(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
-def needed_by(stored: str) -> str:
-    """What needed the record: stored as "invoice 1042", whatever anyone reads."""
-    kind, _space, title = stored.partition(" ")
-    return called(RecordType(kind), title) if kind in set(RecordType) else stored
-
 
 HOLDS = {
     "signed_out": N_("Reconnect QuickBooks, and it will be sent."),
@@ -83,20 +49,6 @@ class Word:
     detail: str | None = None
     about: Record | None = None  # what it waits for
     is_final: bool = True  # nothing will change it without a person's act
-
-
-@dataclass(frozen=True)
-class Situation:
-    """All that decides what is said of an entry."""
-
-    entry: Entry
-    organization: Organization
-    connection: Connection | None  # whose lane the entry is in
-    link: Counterpart | None = None
-    dispatch: Dispatch | None = None  # the open one
-    waits_for: str | None = None  # "customer Green Lawn Co"
-    has_newer: bool = False
-    call_takes: timedelta = timedelta(seconds=75)  # how long a call may be under way: the lease
 
 
 def not_sent(detail: str) -> Word:
@@ -218,7 +170,7 @@ def total_difference(entry: Entry, link: Counterpart) -> Decimal:
     return Decimal(link.remote_total) - Decimal(ours)
 
 
-# --- Gathering the facts, a fixed number of queries for any number of rows ------------------------
+# --- Of many records at once ----------------------------------------------------------------------
 
 
 def words_of(kind: RecordType, ids: Sequence[int]) -> dict[int, Word]:
@@ -239,16 +191,6 @@ def words_of(kind: RecordType, ids: Sequence[int]) -> dict[int, Word]:
     return words
 
 
-def live_lane_id() -> int | None:
-    """The lane of the company the firm is connected to, or was until its sign-in expired."""
-    return session().scalar(
-        select(Connection.lane_id).where(
-            Connection.organization_id == firm().id,
-            Connection.status != ConnectionStatus.DISCONNECTED,
-        )
-    )
-
-
 def _why_not_sent(kind: RecordType, connected: bool) -> str:
     if kind == RecordType.PAYMENT and connected:
         return _("Its invoice isn't in QuickBooks.")
@@ -263,145 +205,8 @@ def _in_another_company(word: Word, entry: Entry, it: Situation) -> Word:
     return not_sent(_("It belongs to %(company)s, another QuickBooks company.", company=company))
 
 
-def current_entries(
-    session: Session,
-    organization_id: int,
-    kind: RecordType,
-    ids: Sequence[int],
-    live_lane: int | None,
-) -> dict[int, Entry]:
-    """The entry that tells where each record is: the newest of the connected company, if any."""
-    newest = session.scalars(
-        select(Entry)
-        .where(
-            Entry.organization_id == organization_id,
-            Entry.aggregate_type == kind,
-            Entry.aggregate_id.in_(ids),
-        )
-        .options(joinedload(Entry.lane))
-        .ext(distinct_on(Entry.aggregate_id, Entry.lane_id))
-        .order_by(Entry.aggregate_id, Entry.lane_id, Entry.id.desc())
-    ).unique()
-    current: dict[int, Entry] = {}
-    for entry in sorted(newest, key=lambda entry: (entry.lane_id == live_lane, entry.id)):
-        current[entry.aggregate_id] = entry
-    return current
-
-
-def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situation]:
-    """The facts about each of these entries, by its number. For DunaHub's staff, across firms."""
-    if not entries:
-        return {}
-    connections = {
-        connection.lane_id: connection
-        for connection in session.scalars(
-            select(Connection).where(Connection.lane_id.in_({entry.lane_id for entry in entries}))
-        )
-    }
-    organizations = {
-        organization.id: organization
-        for organization in session.scalars(
-            select(Organization).where(
-                Organization.id.in_({entry.organization_id for entry in entries})
-            )
-        )
-    }
-    links = _links(session, entries)
-    dispatches = _open_dispatches(session, entries)
-    names = names_of(session, _awaited(entries))
-    newest = _newest(session, [entry for entry in entries if entry.state != State.PENDING])
-    lease = dunahub().config.lease
-    return {
-        entry.id: Situation(
-            entry=entry,
-            organization=organizations[entry.organization_id],
-            connection=connections.get(entry.lane_id),
-            link=links.get(_place(entry)),
-            dispatch=dispatches.get(entry.id),
-            waits_for=names.get((entry.waits_for_type or "", entry.waits_for_id or 0)),
-            has_newer=newest.get(_place(entry), entry.id) > entry.id,
-            call_takes=lease,
-        )
-        for entry in entries
-    }
-
-
 def words_of_entries(session: Session, entries: Sequence[Entry]) -> dict[int, Word]:
     """The words for these entries, each in its organization's time zone."""
     now = datetime.now(UTC)
     situations = situations_of(session, entries)
     return {key: say(it, now, it.organization.zone) for key, it in situations.items()}
-
-
-Place = tuple[int, str, int]  # lane, kind, record
-
-
-def _place(entry: Entry) -> Place:
-    return entry.lane_id, entry.aggregate_type, entry.aggregate_id
-
-
-def _links(session: Session, entries: Sequence[Entry]) -> dict[Place, Counterpart]:
-    found = session.scalars(
-        select(Counterpart).where(
-            tuple_(Counterpart.lane_id, Counterpart.aggregate_type, Counterpart.aggregate_id).in_(
-                {_place(entry) for entry in entries}
-            )
-        )
-    )
-    return {(link.lane_id, link.aggregate_type, link.aggregate_id): link for link in found}
-
-
-def _open_dispatches(session: Session, entries: Sequence[Entry]) -> dict[int, Dispatch]:
-    pending = [entry.id for entry in entries if entry.state == State.PENDING]
-    if not pending:
-        return {}
-    found = session.execute(
-        select(DispatchItem.entry_id, Dispatch)
-        .join(DispatchItem.dispatch)
-        .where(DispatchItem.entry_id.in_(pending), DispatchItem.outcome.is_(None))
-    )
-    return dict(found.all())
-
-
-def _newest(session: Session, entries: Sequence[Entry]) -> dict[Place, int]:
-    if not entries:
-        return {}
-    place = (Entry.lane_id, Entry.aggregate_type, Entry.aggregate_id)
-    found = session.execute(
-        select(*place, func.max(Entry.id))
-        .where(
-            tuple_(Entry.aggregate_type, Entry.aggregate_id).in_(
-                {(entry.aggregate_type, entry.aggregate_id) for entry in entries}
-            )
-        )
-        .group_by(*place)
-    )
-    return {(lane, kind, record): newest for lane, kind, record, newest in found}
-
-
-def _awaited(entries: Iterable[Entry]) -> set[Record]:
-    return {
-        Record(RecordType(entry.waits_for_type), entry.waits_for_id)
-        for entry in entries
-        if entry.waits_for_type and entry.waits_for_id
-    }
-
-
-def names_of(session: Session, records: Iterable[Record]) -> dict[tuple[str, int], str]:
-    """What these records are called: "customer Green Lawn Co", "invoice 1042"."""
-    wanted = list(records)
-    titles: list[tuple[RecordType, InstrumentedAttribute[int], InstrumentedAttribute[Any]]] = [
-        (RecordType.LEAD, Lead.id, Lead.name),
-        (RecordType.PRODUCT, Product.id, Product.name),
-        (RecordType.INVOICE, Invoice.id, Invoice.number),
-        (RecordType.PAYMENT, Payment.id, Payment.amount),
-    ]
-    names: dict[tuple[str, int], str] = {}
-    for kind, key_column, title in titles:
-        ids = [record.id for record in wanted if record.type == kind]
-        if not ids:
-            continue
-        for key, name in session.execute(select(key_column, title).where(key_column.in_(ids))):
-            shown = money(name) if kind == RecordType.PAYMENT else name
-            names[kind.value, key] = called(kind, shown)
-    return names

@@ -6,10 +6,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from development.scenes import NARROW, WIDE, Stage
+from presenters.badges import PAUSES
 from tests.support.firm import new_lead
 from tests.support.house import ARRIVES, House, Person, signed_in
 from views.admin import HEALTH_PAUSES
-from views.live import PAUSES
 
 pytestmark = pytest.mark.browser
 

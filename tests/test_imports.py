@@ -28,3 +28,22 @@ def imported(path: Path) -> set[str]:
 def test_a_top_level_module_imports_only_what_lies_below_it(module: str) -> None:
     above = set(ORDER[ORDER.index(module) + 1 :]) | NEVER
     assert not imported(ROOT / f"{module}.py") & above
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "presenters").glob("*.py")), ids=lambda p: p.stem)
+def test_a_presenter_reads_no_request_and_commits_nothing(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    taken = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert not named & {"commit", "rollback"}
+    assert not taken & {"request", "Blueprint", "render_template", "redirect", "flash", "note"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "web").glob("*.py")), ids=lambda p: p.stem)
+def test_what_pages_share_is_no_page(path: Path) -> None:
+    assert "Blueprint" not in path.read_text(encoding="utf-8")

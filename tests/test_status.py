@@ -10,7 +10,8 @@ from flask import Flask
 from models.accounts import Organization
 from models.outbox import Counterpart, Dispatch, Entry, Lane
 from models.quickbooks import Connection
-from presenters.status import Situation, Word, not_sent, say
+from presenters.situations import Situation
+from presenters.status import Word, not_sent, say
 
 NOW = datetime(2026, 3, 9, 22, 40, tzinfo=UTC)  # 3:40 PM in Los Angeles
 ZONE = ZoneInfo("America/Los_Angeles")

@@ -6,7 +6,8 @@ from flask import Flask, request, url_for
 
 import web.languages
 from languages import N_
-from presenters.status import needed_by
+from presenters.badges import live_badges
+from presenters.names import needed_by
 from views import activity  # noqa: F401  (its pages are the settings', and register themselves there)
 from views.accounts import accounts
 from views.admin import admin
@@ -18,7 +19,7 @@ from views.invoices import invoices
 from views.jobs import jobs
 from views.languages import languages
 from views.leads import leads
-from views.live import live, live_badges
+from views.live import live
 from views.matches import matches
 from views.outbox import outbox
 from views.payments import payments

@@ -1,7 +1,5 @@
 """Sign-in, sign-out, and a new organization."""
 
-from zoneinfo import available_timezones
-
 import structlog
 from email_validator import EmailNotValidError, validate_email
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -21,6 +19,7 @@ from web.forms import ChoiceField, Form, line
 from web.languages import _, language
 from web.security import SIGN_INS, limiter
 from web.tallies import count
+from web.zones import ZONES, zone_groups
 
 log = structlog.get_logger()
 
@@ -29,51 +28,6 @@ accounts = Blueprint("accounts", __name__)
 TELLING_GUESSES = 20  # of one account's password within an hour: nobody mistypes that often
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 500
 REGIONS = {Region.US.value: N_("United States"), Region.BR.value: N_("Brazil")}
-US_ZONES = {
-    "America/New_York": N_("Eastern (New York)"),
-    "America/Chicago": N_("Central (Chicago)"),
-    "America/Denver": N_("Mountain (Denver)"),
-    "America/Phoenix": N_("Arizona (Phoenix)"),
-    "America/Los_Angeles": N_("Pacific (Los Angeles)"),
-    "America/Anchorage": N_("Alaska (Anchorage)"),
-    "Pacific/Honolulu": N_("Hawaii (Honolulu)"),
-    "America/Puerto_Rico": N_("Atlantic (Puerto Rico)"),
-}
-BR_ZONES = {
-    "America/Sao_Paulo": "São Paulo, Brasília",
-    "America/Bahia": "Bahia",
-    "America/Fortaleza": "Fortaleza",
-    "America/Manaus": "Manaus",
-    "America/Cuiaba": "Cuiabá",
-    "America/Rio_Branco": "Rio Branco",
-    "America/Noronha": "Fernando de Noronha",
-}
-PLACES = "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split()
-
-
-def _other_zones() -> dict[str, str]:
-    listed = {*US_ZONES, *BR_ZONES}
-    return {
-        name: name.replace("_", " ")
-        for name in sorted(available_timezones() - listed)
-        if name.partition("/")[0] in PLACES
-    }
-
-
-ZONE_GROUPS = {
-    N_("United States"): US_ZONES,
-    N_("Brazil"): BR_ZONES,
-    N_("Everywhere else"): _other_zones(),
-}
-ZONES = {name: label for zones in ZONE_GROUPS.values() for name, label in zones.items()}
-
-
-def zone_groups() -> dict[str, dict[str, str]]:
-    """The time zones under their headings, as the reader calls them."""
-    return {
-        _(heading): {name: _(label) for name, label in zones.items()}
-        for heading, zones in ZONE_GROUPS.items()
-    }
 
 
 # --- Sign-in --------------------------------------------------------------------------------------

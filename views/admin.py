@@ -4,7 +4,6 @@ The one place where queries span organizations (rule 18). Acts ask for a reason 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -15,20 +14,22 @@ from sqlalchemy.orm import aliased, joinedload
 
 from languages import N_
 from models.accounts import AuditEvent, Organization, Region, User
-from models.outbox import BulkAct, Dispatch, DispatchItem, Entry, Lane, LaneState, State
+from models.outbox import BulkAct, Dispatch, DispatchItem, Entry, State
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import RecordType
 from outbox import actions, bulk
 from outbox.company import Record
 from presenters import charts
-from presenters.panel import chapters_of, laid_out
-from presenters.progress import Progress, asked_round, pause_after
+from presenters.health import health
+from presenters.history import chapters_of, laid_out
+from presenters.names import KINDS
+from presenters.progress import Progress
 from presenters.rows import Row, all_rows, rows_of
-from presenters.status import KINDS, PACE
 from quickbooks import connections
-from views.outbox import tell
 from web.access import admins_only, note, person, session
+from web.asking import asked_round, pause_after
 from web.downloads import csv_of
+from web.flashes import tell
 from web.formats import staff_word
 from web.languages import _
 from web.paging import asked, containing, page_of, query
@@ -65,19 +66,6 @@ COLUMNS = (
 
 
 # --- Outbox ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Health:
-    """What someone on call looks at first."""
-
-    waiting: int
-    oldest: datetime | None
-    paused: int
-    held: int
-    closed: int
-    failed: int
-    draining: int
 
 
 @admin.get("/outbox")
@@ -161,33 +149,6 @@ def _health_line() -> dict[str, object]:
 def _open_bulks() -> Sequence[BulkAct]:
     query = select(BulkAct).where(BulkAct.finished_at.is_(None)).order_by(BulkAct.id)
     return session().scalars(query.limit(10)).all()
-
-
-def health() -> Health:
-    now = func.clock_timestamp()
-    waiting, oldest = (
-        session()
-        .execute(
-            select(func.count(), func.min(Entry.created_at))
-            .join(Entry.lane)
-            .where(Entry.state == State.PENDING, Lane.state == LaneState.OPEN)
-        )
-        .one()
-    )
-    paused, held, closed, draining = (
-        session()
-        .execute(
-            select(
-                func.count().filter(Lane.pause_until > now, Lane.pause_reason != PACE),
-                func.count().filter(Lane.state == LaneState.HELD),
-                func.count().filter(Lane.state == LaneState.CLOSED),
-                func.count().filter(Lane.lease_until > now),
-            )
-        )
-        .one()
-    )
-    failed = session().scalar(select(func.count()).where(Entry.state == State.FAILED))
-    return Health(waiting, oldest, paused, held, closed, failed or 0, draining)
 
 
 def _asked_filters() -> list[ColumnElement[bool]]:

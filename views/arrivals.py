@@ -1,7 +1,6 @@
 """How records arrive in QuickBooks, as an owner chooses it, and what over there causes trouble."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -14,7 +13,6 @@ from models.quickbooks import Connection, ConnectionStatus
 from outbox import actions
 from quickbooks import facts
 from web.access import firm, note, owner_required, quickbooks_only, session
-from web.formats import day
 from web.forms import ChoiceField, Form
 from web.languages import _, ngettext
 
@@ -144,132 +142,3 @@ def _connection(*, locked: bool = False) -> Connection | None:
     if locked:
         live = live.with_for_update(key_share=True, of=Connection)
     return session().scalar(live)
-
-
-# --- QuickBooks settings check --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Check:
-    """One setting over there: whether it can cause trouble, and where one changes it."""
-
-    tone: str  # good | warn
-    word: str
-    sentence: str
-    where: str | None = None
-
-    @property
-    def icon(self) -> str:
-        return "check" if self.tone == "good" else "alert"
-
-    @property
-    def text(self) -> str:
-        return self.word
-
-
-# Menus are named as QuickBooks shows them.
-SETTINGS_PAGE = "Account and settings"
-
-
-def _place(menus: str) -> str:
-    """Where one changes a setting over there."""
-    return _("In QuickBooks: gear icon, %(menus)s", menus=f"{SETTINGS_PAGE}, {menus}")
-
-
-def checks_of(connection: Connection | None) -> Sequence[Check]:
-    """The company's settings that decide whether records arrive as they are here."""
-    if connection is None or not connection.is_live:
-        return []
-    preferences: Json = connection.facts.get("preferences") or {}
-    return [
-        _credits(preferences),
-        _numbers(connection, preferences),
-        _closing(preferences),
-        _discounts(preferences),
-        _tax(preferences),
-        *_currencies(preferences),
-    ]
-
-
-def _credits(preferences: Json) -> Check:
-    if preferences.get("applies_credits"):
-        return Check(
-            "warn",
-            _("Credits"),
-            _(
-                "“Automatically apply credits” is on: QuickBooks may pay an invoice by itself, and"
-                " your payment then stays as credit."
-            ),
-            _place("Advanced, Automation"),
-        )
-    return Check("good", _("Credits"), _("QuickBooks applies no credits by itself."))
-
-
-def _numbers(connection: Connection, preferences: Json) -> Check:
-    chosen = connection.settings.get("numbers", "as_company")
-    where = _place("Sales, Sales form content, Custom transaction numbers")
-    if preferences.get("custom_numbers"):
-        return Check(
-            "good", _("Numbers"), _("Custom transaction numbers are on: both have one number.")
-        )
-    if chosen == "ours":
-        return Check(
-            "warn",
-            _("Numbers"),
-            _(
-                "Custom transaction numbers are off, but DunaHub's numbers are sent: QuickBooks may"
-                " give the same number to another invoice."
-            ),
-            where,
-        )
-    return Check(
-        "warn",
-        _("Numbers"),
-        _("Custom transaction numbers are off: invoices get another number in QuickBooks."),
-        where,
-    )
-
-
-def _closing(preferences: Json) -> Check:
-    if closed := preferences.get("closed_until"):
-        return Check(
-            "warn",
-            _("Closing date"),
-            _("The books are closed up to %(day)s: earlier records are refused.", day=day(closed)),
-            _place("Advanced, Accounting, Close the books"),
-        )
-    return Check("good", _("Closing date"), _("The books are open for every date."))
-
-
-def _discounts(preferences: Json) -> Check:
-    if preferences.get("allows_discounts"):
-        return Check(
-            "good",
-            _("Discounts"),
-            _("Discounts are on; one that is entered there changes the total."),
-        )
-    return Check("good", _("Discounts"), _("Discounts are off; DunaHub sends none."))
-
-
-def _tax(preferences: Json) -> Check:
-    if not preferences.get("uses_sales_tax"):
-        return Check(
-            "warn",
-            _("Sales tax"),
-            _("Sales tax is off: tax of your invoices arrives as a line of its own."),
-            _("In QuickBooks: %(menus)s", menus="Taxes, Sales tax, Use automatic sales tax"),
-        )
-    if preferences.get("automated_tax"):
-        return Check(
-            "good",
-            _("Sales tax"),
-            _("QuickBooks computes sales tax itself; where it differs from yours, we show both."),
-        )
-    return Check("good", _("Sales tax"), _("Your invoices' tax is sent as it stands on them."))
-
-
-def _currencies(preferences: Json) -> list[Check]:
-    if not preferences.get("multicurrency"):
-        return []
-    words = _("Several currencies are on: DunaHub sends US dollars only.")
-    return [Check("warn", _("Currencies"), words, _place("Advanced, Currency"))]

@@ -7,7 +7,9 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from models.quickbooks import ConnectionStatus
-from presenters.progress import asked_round, pause_after, sending_of
+from presenters.counts import waiting_in
+from presenters.progress import sending_of
+from presenters.standing import standing
 from quickbooks import connections, oauth
 from quickbooks.connections import (
     BadState,
@@ -22,7 +24,6 @@ from quickbooks.connections import (
     TryAgain,
     Unsuitable,
 )
-from views.settings import standing, waiting_in
 from web.access import (
     dunahub,
     firm,
@@ -34,6 +35,7 @@ from web.access import (
     session,
     step_out,
 )
+from web.asking import asked_round, pause_after
 from web.languages import _
 
 connection = Blueprint("connection", __name__, url_prefix="/settings/quickbooks")

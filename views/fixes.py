@@ -16,11 +16,11 @@ from models.sales import Lead, RecordType
 from outbox import actions
 from outbox.actions import Acted
 from outbox.company import Record
-from presenters.panel import address_of, explanation_of
+from presenters.addresses import address_of, explanation_of
 from presenters.rows import rows_of
 from quickbooks import decisions, facts
-from views.outbox import tell
 from web.access import firm, note, own, owner_required, quickbooks_only, session
+from web.flashes import tell
 from web.languages import _, ngettext
 from web.paging import asked
 

@@ -147,7 +147,10 @@ def show_edit(invoice_id: int) -> ResponseReturnValue:
         return _refuse_change(invoice)
     form = InvoiceForm.showing(invoice)
     return render_template(
-        "invoices/form.html", form=form, invoice=invoice, **fix_of(RecordType.INVOICE, invoice.id)
+        "invoices/form.html",
+        form=form,
+        invoice=invoice,
+        **fix_of(RecordType.INVOICE, invoice.id, asked("fix")),
     )
 
 
@@ -165,7 +168,7 @@ def update(invoice_id: int) -> ResponseReturnValue:
             form=form,
             invoice=invoice,
             warns=warns,
-            **fix_of(RecordType.INVOICE, invoice.id),
+            **fix_of(RecordType.INVOICE, invoice.id, asked("fix")),
         )
         return page, form.status_code
     session().commit()

@@ -100,7 +100,10 @@ def show_edit(lead_id: int) -> ResponseReturnValue:
     lead = _alive(lead_id)
     form = LeadForm.showing(lead)
     return render_template(
-        "leads/form.html", form=form, lead=lead, **fix_of(RecordType.LEAD, lead.id)
+        "leads/form.html",
+        form=form,
+        lead=lead,
+        **fix_of(RecordType.LEAD, lead.id, asked("fix")),
     )
 
 
@@ -109,7 +112,10 @@ def update(lead_id: int) -> ResponseReturnValue:
     lead, form = _alive(lead_id), LeadForm(request.form)
     if not form.validate():
         return render_template(
-            "leads/form.html", form=form, lead=lead, **fix_of(RecordType.LEAD, lead.id)
+            "leads/form.html",
+            form=form,
+            lead=lead,
+            **fix_of(RecordType.LEAD, lead.id, asked("fix")),
         ), 422
     form.apply_to(lead)
     session().commit()

@@ -2,36 +2,32 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy import func, select
 
-from languages import N_
 from models.accounts import AuditEvent
 from models.comparisons import Comparison, Difference
-from models.quickbooks import ConnectionStatus
 from models.sales import RecordType
+from presenters.differences import ABOUT, differences_of, groups_of, listed_of, remark_of
 from presenters.month import (
-    ABOUT,
     HEADINGS,
-    Answer,
-    Group,
+    Line,
     answer_of,
-    differences_of,
-    groups_of,
-    items_of,
+    comparison_of,
+    comparisons,
     month_title,
-    remark_of,
+    problem_of,
+    progress_of,
+    refusal_of,
+    this_month,
 )
-from quickbooks import connections, months
+from presenters.standing import standing
+from quickbooks import months
 from quickbooks.comparison import Kind, Month
-from quickbooks.connections import Standing
 from web.access import (
-    dunahub,
     firm,
     note,
     owner_required,
@@ -43,7 +39,7 @@ from web.access import (
 from web.downloads import csv_of
 from web.forms import EARLIEST
 from web.languages import _
-from web.paging import Page, asked, page_of
+from web.paging import asked
 
 matches = Blueprint("matches", __name__, url_prefix="/settings/quickbooks/matches")
 matches.before_request(quickbooks_only)
@@ -55,78 +51,6 @@ PRINTED = 1000
 EXPORTED_AT_ONCE = 500
 ASKS_A_DAY = 30  # by hand, of one organization: each costs a few metered questions
 ASKED = "quickbooks.comparison_asked"
-
-
-PROBLEMS = {
-    "not_connected": N_("QuickBooks was disconnected meanwhile. Nothing was compared."),
-    "signed_out": N_("QuickBooks no longer accepts our access. Reconnect, then compare again."),
-    "access_lost": N_("QuickBooks no longer accepts our access. Reconnect, then compare again."),
-    "plan_lapsed": N_("The QuickBooks plan has lapsed. Once it is paid, compare again."),
-    "held": N_("QuickBooks takes nothing from us right now. Nothing was compared."),
-    "busy": N_("QuickBooks was busy with other things for too long. Try again later."),
-    "unreachable": N_("QuickBooks could not be reached. Try again later."),
-    "too_large": N_("This month has more records than can be compared here."),
-    "refused": N_("QuickBooks answered in a way we don't understand. Our staff can see it."),
-    "broken": N_("Something went wrong on our side. Our staff can see it."),
-}
-
-# --- The run --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is, for who looks on."""
-
-    sentence: str
-    read: int
-    expected: int  # 0: not known yet
-    left: timedelta | None = None
-
-
-_READING = {
-    "lead": N_("Reading customers"),
-    "invoice": N_("Reading invoices"),
-    "payment": N_("Reading payments"),
-}
-
-
-_WAITING = {
-    "busy": N_("QuickBooks is busy. The comparison goes on by itself."),
-    "unreachable": N_("QuickBooks can't be reached. The comparison goes on by itself."),
-}
-
-
-def progress_of(comparison: Comparison | None) -> Progress | None:
-    """None when nobody wants the month compared right now."""
-    if comparison is None or comparison.asked_at is None:
-        return None
-    told = comparison.progress
-    if comparison.lease_until is None and (why := told.get("waits")):
-        return Progress(_(_WAITING[why]), 0, 0)
-    if "kind" not in told:
-        return Progress(_("It begins in a moment."), 0, 0)
-    read, expected = told["read"], told["expected"]
-    passed = datetime.now(UTC) - datetime.fromisoformat(told["started_at"])
-    left = passed * (expected - read) / read if 0 < read < expected else None
-    what = _READING[told["kind"]]
-    return Progress(_(what), read, max(expected, read), left)
-
-
-def _refusal(now: Standing) -> str | None:
-    """Why a comparison cannot be asked for now."""
-    match now.status:
-        case ConnectionStatus.DISCONNECTED:
-            return _("Connect QuickBooks, and a month can be compared.")
-        case ConnectionStatus.EXPIRED:
-            return _("QuickBooks stopped accepting our access. Reconnect, then compare.")
-        case _ if now.held_for:
-            return _("QuickBooks takes nothing from us right now. Compare when that is solved.")
-        case _:
-            return None
-
-
-def _standing() -> Standing:
-    return connections.status_of(session(), dunahub().config, firm().id)
 
 
 def _asks_left() -> int:
@@ -144,10 +68,6 @@ def _asks_left() -> int:
 # --- Pages ----------------------------------------------------------------------------------------
 
 
-def this_month() -> Month:
-    return Month.of(datetime.now(UTC).astimezone(firm().zone).date())
-
-
 def _month(text: str) -> Month:
     """The month of an address; what has not begun, or never was, does not exist."""
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
@@ -158,41 +78,12 @@ def _month(text: str) -> Month:
     return month
 
 
-def _comparison(month: Month) -> Comparison | None:
-    return session().scalar(_comparisons().where(Comparison.month == month.first))
-
-
-def _comparisons() -> Select[Comparison]:
-    return (
-        select(Comparison)
-        .where(Comparison.organization_id == firm().id)
-        .options(joinedload(Comparison.connection), joinedload(Comparison.compared_by))
-    )
-
-
-def latest_answers(most: int = 2) -> list[Answer]:
-    """The newest months that were compared, for the settings page."""
-    compared = _comparisons().where(Comparison.compared_at.is_not(None))
-    found = session().scalars(compared.order_by(Comparison.month.desc()).limit(most))
-    return [answer for one in found if (answer := answer_of(one))]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A month of the list."""
-
-    month: Month
-    title: str
-    answer: Answer | None
-    is_running: bool
-
-
 @matches.get("")
 def index() -> ResponseReturnValue:
     stored = {
         Month(one.month): one
         for one in session().scalars(
-            _comparisons().order_by(Comparison.month.desc()).limit(MOST_MONTHS)
+            comparisons().order_by(Comparison.month.desc()).limit(MOST_MONTHS)
         )
     }
     listed = [this_month()]
@@ -208,16 +99,16 @@ def index() -> ResponseReturnValue:
         )
         for month in listed
     ]
-    return render_template("quickbooks/matches.html", lines=lines, refusal=_refusal(_standing()))
+    return render_template("quickbooks/matches.html", lines=lines, refusal=refusal_of(standing()))
 
 
 @matches.get("/<month>")
 def show(month: str) -> ResponseReturnValue:
     wanted = _month(month)
-    comparison = _comparison(wanted)
+    comparison = comparison_of(wanted)
     answer = answer_of(comparison) if comparison else None
     kind = asked("kind")
-    listed = _listed(answer, Kind(kind)) if answer and kind in set(Kind) else None
+    listed = listed_of(answer, Kind(kind)) if answer and kind in set(Kind) else None
     return render_template(
         "quickbooks/match.html",
         month=wanted,
@@ -229,33 +120,11 @@ def show(month: str) -> ResponseReturnValue:
         groups=groups_of(answer, SHOWN_OF_A_KIND) if answer and not listed else [],
         listed=listed,
         progress=progress_of(comparison),
-        problem=_problem(comparison),
-        refusal=_refusal(_standing()),
+        problem=problem_of(comparison),
+        refusal=refusal_of(standing()),
         asks_a_day=ASKS_A_DAY,
         month_title=month_title,
     )
-
-
-@dataclass(frozen=True)
-class Listed:
-    """All differences of one kind, a page at a time."""
-
-    group: Group
-    page: Page[Difference]
-
-
-def _listed(answer: Answer, kind: Kind) -> Listed:
-    query = differences_of(answer.comparison).where(Difference.kind == kind)
-    page = page_of(query, Difference.id)
-    items = items_of(answer.comparison, page.rows)
-    return Listed(Group(kind, ABOUT[kind], answer.counts.get(kind, 0), items), page)
-
-
-def _problem(comparison: Comparison | None) -> str | None:
-    if comparison is None or comparison.problem is None or comparison.asked_at is not None:
-        return None
-    sentence = PROBLEMS.get(comparison.problem, PROBLEMS["held"])
-    return _(sentence)
 
 
 @matches.post("/<month>")
@@ -264,7 +133,7 @@ def compare(month: str) -> ResponseReturnValue:
     """Asks for the comparison; a job makes it. Asked twice, it is made once."""
     wanted = _month(month)
     address = url_for("matches.show", month=month)
-    if refusal := _refusal(_standing()):
+    if refusal := refusal_of(standing()):
         flash(refusal, "warn")
     elif not _asks_left():
         flash(
@@ -284,7 +153,7 @@ def compare(month: str) -> ResponseReturnValue:
 def progress(month: str) -> ResponseReturnValue:
     """How far it is, in one small answer; when it is over, the page is shown anew."""
     wanted = _month(month)
-    how_far = progress_of(_comparison(wanted))
+    how_far = progress_of(comparison_of(wanted))
     if how_far is None and request.headers.get("HX-Request"):
         return Response(status=204, headers={"HX-Refresh": "true"})
     if how_far is None:
@@ -296,7 +165,7 @@ def progress(month: str) -> ResponseReturnValue:
 def show_print(month: str) -> ResponseReturnValue:
     """On paper, for the accountant."""
     wanted = _month(month)
-    comparison = _comparison(wanted)
+    comparison = comparison_of(wanted)
     answer = answer_of(comparison) if comparison else None
     if answer is None:
         return redirect(url_for("matches.show", month=month))
@@ -309,7 +178,7 @@ def show_print(month: str) -> ResponseReturnValue:
 @matches.get("/<month>/csv")
 def export(month: str) -> ResponseReturnValue:
     wanted = _month(month)
-    comparison = _comparison(wanted)
+    comparison = comparison_of(wanted)
     if comparison is None or comparison.compared_at is None:
         return redirect(url_for("matches.show", month=month))
     note("quickbooks.comparison_exported", organization_id=firm().id, month=month)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from models.outbox import Entry
@@ -10,8 +10,9 @@ from models.sales import RecordType
 from outbox import actions
 from outbox.actions import Acted
 from outbox.company import Record
-from presenters.panel import address_of
+from presenters.addresses import address_of
 from web.access import firm, note, own, owner_required, quickbooks_only, safe_target, session
+from web.flashes import tell
 from web.languages import _, ngettext
 
 outbox = Blueprint("outbox", __name__, url_prefix="/outbox")
@@ -56,14 +57,6 @@ def _act(entry_id: int, act: Act, name: str, sentence: str) -> ResponseReturnVal
     session().commit()
     tell(acted, sentence)
     return redirect(_back(record), 303)
-
-
-def tell(acted: Acted, sentence: str) -> None:
-    """Says what was done, and why the rest was not."""
-    if acted.done:
-        flash(sentence, "good")
-    for reason in dict.fromkeys(acted.refused.values()):
-        flash(_(reason), "warn")
 
 
 def _back(record: Record) -> str:

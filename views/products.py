@@ -70,7 +70,10 @@ def show_edit(product_id: int) -> ResponseReturnValue:
     product = own(Product, product_id)
     form = ProductForm.showing(product)
     return render_template(
-        "products/form.html", form=form, product=product, **fix_of(RecordType.PRODUCT, product.id)
+        "products/form.html",
+        form=form,
+        product=product,
+        **fix_of(RecordType.PRODUCT, product.id, asked("fix")),
     )
 
 
@@ -82,7 +85,7 @@ def update(product_id: int) -> ResponseReturnValue:
             "products/form.html",
             form=form,
             product=product,
-            **fix_of(RecordType.PRODUCT, product.id),
+            **fix_of(RecordType.PRODUCT, product.id, asked("fix")),
         ), 422
     session().commit()
     flash(_("%(name)s is saved.", name=product.name), "good")

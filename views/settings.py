@@ -1,42 +1,32 @@
 """Settings → Organization, and Settings → QuickBooks without the sign-in at Intuit."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from zoneinfo import ZoneInfo
-
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, Select, func, not_, or_, select
+from sqlalchemy import Select, not_, or_, select
 from sqlalchemy.orm import joinedload
 
 from languages import N_
-from models.accounts import AuditEvent, Organization
-from models.base import Json
-from models.outbox import Entry, LaneState, State
-from models.quickbooks import Connection, ConnectionStatus
-from models.sales import Invoice, Lead, Payment
+from models.accounts import AuditEvent
+from models.outbox import Entry, State
+from models.quickbooks import ConnectionStatus
+from models.sales import Invoice, Payment
 from outbox import actions, bulk, lanes
+from presenters.arrivals import arrivals_of, checks_of
 from presenters.causes import troubles_of, with_cause
 from presenters.charts import days_of
-from presenters.progress import (
-    SHOWN_FROM,
-    Progress,
-    asked_round,
-    asked_since,
-    pause_after,
-    sending_of,
+from presenters.counts import (
+    NEVER_SENT,
+    behind_line,
+    counts_of,
+    never_sent,
+    not_sent_sums,
+    waiting_in,
 )
+from presenters.month import latest_answers
+from presenters.progress import moving_of
 from presenters.rows import rows_of
-from presenters.status import Word
-from quickbooks import connections
-from quickbooks.connections import Standing
-from quickbooks.facts import for_documents
+from presenters.standing import standing, status_word
 from quickbooks.links import company_url
-from views.accounts import ZONES, zone_groups
-from views.arrivals import checks_of
-from views.matches import latest_answers
-from views.outbox import tell
 from web.access import (
     dunahub,
     firm,
@@ -47,9 +37,12 @@ from web.access import (
     quickbooks_only,
     session,
 )
+from web.asking import asked_round, asked_since
+from web.flashes import tell
 from web.forms import ChoiceField, EditForm, line, tax_rate_field
 from web.languages import _, ngettext
 from web.paging import asked, page_of
+from web.zones import ZONES, zone_groups
 
 settings = Blueprint("settings", __name__, url_prefix="/settings")
 settings.before_request(firms_only)
@@ -57,8 +50,6 @@ settings.before_request(firms_only)
 quickbooks = Blueprint("quickbooks", __name__, url_prefix="/settings/quickbooks")
 quickbooks.before_request(quickbooks_only)
 
-READING_TAKES = timedelta(hours=1)  # at most, even of many customers; then something is wrong
-UNDEPOSITED = "Undeposited Funds"  # as Intuit calls it, in whatever language we are read
 RECENT = 8  # rows of activity on the settings page
 
 
@@ -117,14 +108,6 @@ def record() -> ResponseReturnValue:
 # --- QuickBooks: is it working, does it need me ---------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Counts:
-    sent_this_month: int
-    waiting: int
-    failed: int
-    not_sent: int
-
-
 @quickbooks.get("")
 def show() -> ResponseReturnValue:
     now = standing()
@@ -136,9 +119,9 @@ def show() -> ResponseReturnValue:
         connection=connection,
         status=status_word(now),
         counts=counts_of(firm()),
-        moving=_moving(connection),
+        moving=moving_of(connection, asked_since(), asked_round()),
         troubles=troubles_of(firm()),
-        behind=_behind_line(now),
+        behind=behind_line(now),
         on_hold=waiting_in(connection) if connection and now.held_for else 0,
         waiting_there=waiting_in(connection) if connection and not connection.is_live else 0,
         arrivals=arrivals_of(connection),
@@ -151,21 +134,10 @@ def show() -> ResponseReturnValue:
     )
 
 
-@dataclass(frozen=True)
-class Moving:
-    """What may change while somebody looks, and when the page asks again, if at all."""
-
-    progress: Progress | None
-    reads_customers: str | None  # of this company, for the first time
-    is_unread_long: bool  # QuickBooks has not let us, for longer than reading takes
-    address: str | None
-    seconds: int | None
-
-
 @quickbooks.get("/progress")
 def show_progress() -> ResponseReturnValue:
     """The part of the settings page that moves by itself, for the page that asks again."""
-    moving = _moving(standing().connection)
+    moving = moving_of(standing().connection, asked_since(), asked_round())
     progress = moving.progress
     return render_template(
         "settings/_moving.html",
@@ -176,155 +148,8 @@ def show_progress() -> ResponseReturnValue:
     )
 
 
-def _moving(connection: Connection | None) -> Moving:
-    if connection is None or connection.lane.state != LaneState.OPEN:
-        return Moving(None, None, False, None, None)
-    since, round_ = asked_since(), asked_round()
-    progress = sending_of(connection, since)
-    is_long = progress.total >= SHOWN_FROM and (since is not None or not progress.is_over)
-    reads = None if connection.customers_read_at else connection.company_name
-    is_unread_long = connection.connected_at < datetime.now(UTC) - READING_TAKES
-    seconds = None if progress.is_over and not reads else pause_after(round_)
-    address = url_for(
-        "quickbooks.show_progress",
-        since=progress.since.isoformat() if progress.since else None,
-        round=round_ + 1,
-    )
-    return Moving(
-        progress if is_long else None,
-        reads,
-        is_unread_long,
-        address if seconds else None,
-        seconds,
-    )
-
-
-def standing() -> Standing:
-    return connections.status_of(session(), dunahub().config, firm().id)
-
-
-def status_word(now: Standing) -> Word:
-    """Exactly three words; everything else is said on the second line."""
-    since = now.connection.status_since if now.connection else None
-    match now.status:
-        case ConnectionStatus.CONNECTED:
-            return Word("check", _("Connected"), "good", since)
-        case ConnectionStatus.EXPIRED:
-            return Word("key", _("Token expired"), "warn", since)
-        case ConnectionStatus.DISCONNECTED:
-            return Word("plug", _("Not connected"), "quiet", since)
-
-
-def counts_of(organization: Organization) -> Counts:
-    counted = session().execute(
-        select(Entry.state, func.count())
-        .where(
-            Entry.organization_id == organization.id,
-            Entry.state.in_([State.PENDING, State.FAILED]),
-        )
-        .group_by(Entry.state)
-    )
-    states: dict[str, int] = dict(counted.all())
-    sent = session().scalar(
-        select(func.count()).where(
-            Entry.organization_id == organization.id,
-            Entry.state == State.SYNCED,
-            Entry.settled_at >= month_start(organization.zone),
-        )
-    )
-    not_sent = sum(
-        session().scalar(select(func.count()).select_from(model).where(*_never_sent(model))) or 0
-        for model in NEVER_SENT.values()
-    )
-    return Counts(sent or 0, states.get(State.PENDING, 0), states.get(State.FAILED, 0), not_sent)
-
-
-def month_start(zone: ZoneInfo) -> datetime:
-    return datetime.now(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-@dataclass(frozen=True)
-class Waiting:
-    count: int
-    since: datetime | None
-
-
-def _behind_line(now: Standing) -> Waiting | None:
-    """What waited when QuickBooks was disconnected, until the owner decides."""
-    if now.connection is None or not now.connection.is_live or not now.waiting_behind_line:
-        return None
-    since = session().scalar(
-        select(func.min(Entry.created_at)).where(
-            Entry.lane_id == now.connection.lane_id,
-            Entry.state == State.PENDING,
-            Entry.id <= now.connection.lane.line,
-        )
-    )
-    return Waiting(now.waiting_behind_line, since)
-
-
-def waiting_in(connection: Connection) -> int:
-    pending = select(func.count()).where(
-        Entry.lane_id == connection.lane_id, Entry.state == State.PENDING
-    )
-    return session().scalar(pending) or 0
-
-
 def _entries() -> Select[Entry]:
     return select(Entry).where(Entry.organization_id == firm().id).options(joinedload(Entry.lane))
-
-
-# --- How records arrive ---------------------------------------------------------------------------
-
-
-def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
-    """Where the firm's money lands in QuickBooks, in the owner's words."""
-    if connection is None or not connection.is_live:
-        return []
-    chosen, facts = connection.settings, connection.facts
-    preferences: Json = facts.get("preferences") or {}
-    deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
-    numbers = for_documents(connection)["numbers"]
-
-    def name(list_: str, key: str | None, otherwise: str) -> str:
-        found = (row["name"] for row in facts.get(list_, []) if row["id"] == key)
-        return next(found, otherwise)
-
-    rows = [
-        (
-            _("Sales go to"),
-            name("income_accounts", chosen.get("income_account_id"), _("not chosen yet")),
-        ),
-        (
-            _("Lines without a product use"),
-            name("items", chosen.get("fallback_item_id"), _("none yet")),
-        ),
-    ]
-    for method, label in (("card", _("Card payments go to")), ("ach", _("ACH payments go to"))):
-        where = name("deposit_accounts", deposits.get(method), "")
-        kind = name("payment_methods", methods.get(method), "")
-        account = where or UNDEPOSITED
-        words = _("%(account)s as %(method)s", account=account, method=kind) if kind else account
-        match_it = "" if where else " · " + _("you match the bank deposit there")
-        rows.append((label, words + match_it))
-    return [
-        *rows,
-        (_("Sales tax"), _tax_words(preferences, chosen)),
-        (
-            _("Invoice numbers"),
-            _("DunaHub's numbers") if numbers == "ours" else _("QuickBooks gives its own"),
-        ),
-    ]
-
-
-def _tax_words(preferences: Json, chosen: Json) -> str:
-    if (chosen.get("tax") or {}).get("mode") == "line":
-        return _("A line of its own")
-    if not preferences.get("uses_sales_tax"):
-        return _("A line of its own, because sales tax is off in QuickBooks")
-    if preferences.get("automated_tax"):
-        return _("Computed by QuickBooks")
-    return _("As on DunaHub's invoice")
 
 
 # --- Lists ----------------------------------------------------------------------------------------
@@ -335,7 +160,7 @@ def not_sent() -> ResponseReturnValue:
     """Records of a time without QuickBooks, one kind at a time."""
     kind = asked("type")
     model = NEVER_SENT.get(kind, Invoice)
-    query = select(model).where(*_never_sent(model))
+    query = select(model).where(*never_sent(model))
     if model is Invoice:
         query = query.options(joinedload(Invoice.lead))
     elif model is Payment:
@@ -348,35 +173,6 @@ def not_sent() -> ResponseReturnValue:
         sums=not_sent_sums(),
         can_send=standing().status is not ConnectionStatus.DISCONNECTED and person().is_owner,
     )
-
-
-def not_sent_sums() -> dict[str, Decimal]:
-    """What the books over there lack, in dollars: invoices, and payments."""
-    amounts = {Invoice: Invoice.total, Payment: Payment.amount - Payment.refunded_amount}
-    return {
-        kind: session().scalar(
-            select(func.coalesce(func.sum(amounts[model]), 0)).where(*_never_sent(model))
-        )
-        or Decimal(0)
-        for kind, model in NEVER_SENT.items()
-        if model in amounts
-    }
-
-
-NEVER_SENT: dict[str, type[Lead] | type[Invoice] | type[Payment]] = {
-    "invoice": Invoice,
-    "payment": Payment,
-    "lead": Lead,
-}
-
-
-def _never_sent(model: type[Lead] | type[Invoice] | type[Payment]) -> list[ColumnElement[bool]]:
-    conditions = [model.organization_id == firm().id, model.first_entry_at.is_(None)]
-    if model is Invoice:
-        conditions.append(Invoice.voided_at.is_(None))
-    elif model is Lead:
-        conditions.append(Lead.deleted_at.is_(None))
-    return conditions
 
 
 # --- What an owner decides ------------------------------------------------------------------------

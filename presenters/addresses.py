@@ -1,0 +1,58 @@
+"""Where a record is shown: its page here, the form that fixes it, its page in QuickBooks."""
+
+from flask import url_for
+
+from models.outbox import Counterpart, Entry, State
+from models.quickbooks import Connection
+from models.sales import RecordType
+from outbox.company import Record
+from quickbooks.faults import Explanation, explain
+from quickbooks.links import record_url
+from web.access import dunahub
+from web.languages import reader
+
+
+def address_in_quickbooks(connection: Connection | None, link: Counterpart | None) -> str | None:
+    """Where QuickBooks shows this object, for someone signed in there."""
+    if connection is None or link is None:
+        return None
+    kind = RecordType(link.aggregate_type)
+    return record_url(dunahub().config, connection, kind, link.remote_id)
+
+
+def explanation_of(entry: Entry) -> Explanation | None:
+    """Cause and effect in words, of what needs attention or is tried again after a fault."""
+    if not entry.fault_code:
+        return None
+    about = {"record": entry.aggregate_type, **entry.fault_about}
+    return explain(entry.fault_code, about, entry.fault_detail or "", reader())
+
+
+def address_of(record: Record) -> str | None:
+    """The record's own page here."""
+    match record.type:
+        case RecordType.LEAD:
+            return url_for("leads.show", lead_id=record.id)
+        case RecordType.PRODUCT:
+            return url_for("products.show_edit", product_id=record.id)
+        case RecordType.INVOICE:
+            return url_for("invoices.show", invoice_id=record.id)
+        case RecordType.PAYMENT:
+            return url_for("payments.show", payment_id=record.id)
+
+
+def fix_address_of(entry: Entry) -> str | None:
+    """The form of the record, at the field that mends its fault."""
+    explanation = explanation_of(entry)
+    fix = entry.fault_field or (explanation.field if explanation else None)
+    if entry.state != State.FAILED or not fix:
+        return None
+    match RecordType(entry.aggregate_type):
+        case RecordType.LEAD:
+            return url_for("leads.show_edit", lead_id=entry.aggregate_id, fix=fix)
+        case RecordType.PRODUCT:
+            return url_for("products.show_edit", product_id=entry.aggregate_id, fix=fix)
+        case RecordType.INVOICE:
+            return url_for("invoices.show_edit", invoice_id=entry.aggregate_id, fix=fix)
+        case RecordType.PAYMENT:
+            return None

@@ -1,0 +1,58 @@
+"""Badges that refresh themselves: what the page asks next, and what is said aloud."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from flask import url_for
+
+from models.sales import RecordType
+from outbox.company import Record
+from presenters.names import KINDS, first_up, names_of
+from presenters.panel import Panel
+from presenters.status import Word
+from web.access import session
+from web.languages import _
+
+PAUSES = (1, 1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 20, 30)  # seconds before each question
+MOST_ROUNDS = 60  # then the page rests until it is loaded again
+MOST_BADGES = 100
+Words = Mapping[tuple[RecordType, int], Word]
+
+
+@dataclass(frozen=True)
+class Live:
+    """The page's next question; no address, no question."""
+
+    address: str | None
+    seconds: int
+
+
+def live_of(words: Words, panel: Panel | None = None, round_: int = 0) -> Live:
+    moving = [(kind, key, word) for (kind, key), word in words.items() if not word.is_final]
+    watched = panel if panel and not panel.word.is_final else None
+    if not (moving or watched) or round_ >= MOST_ROUNDS:
+        return Live(None, 0)
+    asked = [f"{kind.value}-{key}-{stamp(word.text)}" for kind, key, word in moving[:MOST_BADGES]]
+    panel_asked = watched and _asks_for(watched)
+    address = url_for("live.badges", b=asked, panel=panel_asked, round=round_ + 1)
+    return Live(address, PAUSES[min(round_, len(PAUSES) - 1)])
+
+
+def _asks_for(panel: Panel) -> str:
+    return f"{panel.record.type.value}-{panel.record.id}-{stamp(panel.stamp)}"
+
+
+def live_badges(kind: str, words: Mapping[int, Word], panel: Panel | None = None) -> Live:
+    """For templates: what a page with these badges asks first."""
+    return live_of({(RecordType(kind), key): word for key, word in words.items()}, panel)
+
+
+def stamp(text: str) -> str:
+    """What the browser has on the screen, in few letters: it says so when it asks again."""
+    return blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def sentence_of(kind: RecordType, key: int, word: Word) -> str:
+    name = names_of(session(), [Record(kind, key)]).get((kind.value, key)) or _(KINDS[kind])
+    return f"{first_up(name)}: {word.text}"

@@ -1,0 +1,110 @@
+"""How many records were sent, wait, failed or were never sent."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, func, select
+
+from models.accounts import Organization
+from models.outbox import Entry, State
+from models.quickbooks import Connection
+from models.sales import Invoice, Lead, Payment
+from quickbooks.connections import Standing
+from web.access import (
+    firm,
+    session,
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    sent_this_month: int
+    waiting: int
+    failed: int
+    not_sent: int
+
+
+def counts_of(organization: Organization) -> Counts:
+    counted = session().execute(
+        select(Entry.state, func.count())
+        .where(
+            Entry.organization_id == organization.id,
+            Entry.state.in_([State.PENDING, State.FAILED]),
+        )
+        .group_by(Entry.state)
+    )
+    states: dict[str, int] = dict(counted.all())
+    sent = session().scalar(
+        select(func.count()).where(
+            Entry.organization_id == organization.id,
+            Entry.state == State.SYNCED,
+            Entry.settled_at >= month_start(organization.zone),
+        )
+    )
+    not_sent = sum(
+        session().scalar(select(func.count()).select_from(model).where(*never_sent(model))) or 0
+        for model in NEVER_SENT.values()
+    )
+    return Counts(sent or 0, states.get(State.PENDING, 0), states.get(State.FAILED, 0), not_sent)
+
+
+def month_start(zone: ZoneInfo) -> datetime:
+    return datetime.now(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    count: int
+    since: datetime | None
+
+
+def behind_line(now: Standing) -> Waiting | None:
+    """What waited when QuickBooks was disconnected, until the owner decides."""
+    if now.connection is None or not now.connection.is_live or not now.waiting_behind_line:
+        return None
+    since = session().scalar(
+        select(func.min(Entry.created_at)).where(
+            Entry.lane_id == now.connection.lane_id,
+            Entry.state == State.PENDING,
+            Entry.id <= now.connection.lane.line,
+        )
+    )
+    return Waiting(now.waiting_behind_line, since)
+
+
+def waiting_in(connection: Connection) -> int:
+    pending = select(func.count()).where(
+        Entry.lane_id == connection.lane_id, Entry.state == State.PENDING
+    )
+    return session().scalar(pending) or 0
+
+
+def not_sent_sums() -> dict[str, Decimal]:
+    """What the books over there lack, in dollars: invoices, and payments."""
+    amounts = {Invoice: Invoice.total, Payment: Payment.amount - Payment.refunded_amount}
+    return {
+        kind: session().scalar(
+            select(func.coalesce(func.sum(amounts[model]), 0)).where(*never_sent(model))
+        )
+        or Decimal(0)
+        for kind, model in NEVER_SENT.items()
+        if model in amounts
+    }
+
+
+NEVER_SENT: dict[str, type[Lead] | type[Invoice] | type[Payment]] = {
+    "invoice": Invoice,
+    "payment": Payment,
+    "lead": Lead,
+}
+
+
+def never_sent(model: type[Lead] | type[Invoice] | type[Payment]) -> list[ColumnElement[bool]]:
+    conditions = [model.organization_id == firm().id, model.first_entry_at.is_(None)]
+    if model is Invoice:
+        conditions.append(Invoice.voided_at.is_(None))
+    elif model is Lead:
+        conditions.append(Lead.deleted_at.is_(None))
+    return conditions

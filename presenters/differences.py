@@ -1,0 +1,374 @@
+"""What differs in a month: each difference as a row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from flask import url_for
+from sqlalchemy import Select, select
+
+from languages import N_
+from models.comparisons import Comparison, Difference
+from models.outbox import Entry, State
+from models.quickbooks import Connection, ConnectionStatus
+from models.sales import Payment, RecordType
+from outbox.company import Record
+from presenters.addresses import address_of, fix_address_of
+from presenters.month import HEADINGS, Answer
+from presenters.situations import current_entries
+from presenters.status import Word, words_of
+from quickbooks.comparison import Kind, Reason
+from quickbooks.links import record_url
+from web.access import dunahub, firm, person, session
+from web.formats import day, money
+from web.languages import _
+from web.paging import Page, page_of
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said of all differences of one kind."""
+
+    icon: str
+    tone: str
+    title: str
+    sentence: str
+
+
+ABOUT: dict[Kind, About] = {
+    Kind.TWICE_THERE: About(
+        "layers",
+        "bad",
+        N_("Twice in QuickBooks"),
+        N_(
+            "QuickBooks has a second copy of this. Delete the copy there, unless somebody needs it:"
+            " it counts the same money twice."
+        ),
+    ),
+    Kind.DELETED_THERE: About(
+        "alert",
+        "bad",
+        N_("Deleted in QuickBooks"),
+        N_(
+            "DunaHub sent it and somebody deleted it there. If that was a mistake, send it again;"
+            " you are asked before anything is made anew."
+        ),
+    ),
+    Kind.VOIDED_THERE: About(
+        "void",
+        "bad",
+        N_("Voided in QuickBooks"),
+        N_("It is void there and stands here. Void it here too, or send it again."),
+    ),
+    Kind.INACTIVE_THERE: About(
+        "pause",
+        "warn",
+        N_("Inactive in QuickBooks"),
+        N_(
+            "The customer was made inactive or merged there. Their next invoice will ask what to"
+            " do."
+        ),
+    ),
+    Kind.VOID_HERE: About(
+        "void",
+        "bad",
+        N_("Void here, not in QuickBooks"),
+        N_("It was voided here and still stands there. Send it again, and it is voided there."),
+    ),
+    Kind.PAID_BACK: About(
+        "retry",
+        "bad",
+        N_("Paid back here, still recorded in QuickBooks"),
+        N_(
+            "DunaHub never books money that goes back. Record the refund in QuickBooks, or delete"
+            " the payment there."
+        ),
+    ),
+    Kind.OTHER_TOTAL: About(
+        "differs",
+        "bad",
+        N_("Different total"),
+        N_(
+            "Somebody changed it in QuickBooks, or QuickBooks computes another tax. Send it again"
+            " to put DunaHub's version there, or correct it there."
+        ),
+    ),
+    Kind.OTHER_CUSTOMER: About(
+        "differs",
+        "warn",
+        N_("Different customer"),
+        N_("In QuickBooks it belongs to somebody else. Send it again to put it right there."),
+    ),
+    Kind.OTHER_MONTH: About(
+        "differs",
+        "warn",
+        N_("Dated in another month"),
+        N_("Its date is another one in QuickBooks, so it counts in another month there."),
+    ),
+    Kind.NEEDS_ATTENTION: About(
+        "alert",
+        "bad",
+        N_("Needs attention"),
+        N_("It is not in QuickBooks yet, because something stands in its way."),
+    ),
+    Kind.MADE_THERE: About(
+        "out",
+        "quiet",
+        N_("Only in QuickBooks"),
+        N_(
+            "Somebody entered it there. That is fine: DunaHub leaves it alone, and it does not come"
+            " here."
+        ),
+    ),
+    Kind.ON_ITS_WAY: About(
+        "clock",
+        "busy",
+        N_("On its way"),
+        N_("It is waiting to be sent. Compare again when it has arrived."),
+    ),
+    Kind.LEFT_OUT: About(
+        "dash",
+        "quiet",
+        N_("Not sent on purpose"),
+        N_("Only here, as it was meant to be. The reason stands beside each."),
+    ),
+}
+
+
+REASONS = {
+    Reason.NOT_CONNECTED: N_("Saved while QuickBooks was not connected"),
+    Reason.ITS_INVOICE: N_("Its invoice isn't in QuickBooks"),
+    Reason.SKIPPED: N_("Somebody skipped it"),
+    Reason.OTHER_COMPANY: N_("It went to another QuickBooks company"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A difference as a row: what it is, both sides, what became of it, and what helps."""
+
+    difference: Difference
+    title: str
+    here: str
+    there: str
+    remark: str | None
+    address: str | None  # of the record here
+    quickbooks_address: str | None
+    since: Word | None  # how it stands now, when that changed after the comparison
+    link: tuple[str, str] | None  # one that helps: words and address
+    act: tuple[str, str] | None  # a button that helps: words and where it posts to
+
+
+@dataclass(frozen=True)
+class Group:
+    kind: Kind
+    about: About
+    count: int
+    rows: Sequence[Item]
+
+
+def groups_of(answer: Answer, most: int) -> list[Group]:
+    """The differences by kind, at most so many of each, in a fixed number of queries a kind."""
+    groups = []
+    for kind, count in answer.counts.items():
+        query = differences_of(answer.comparison).where(Difference.kind == kind)
+        rows = session().scalars(query.order_by(Difference.id).limit(most)).all()
+        groups.append(Group(kind, ABOUT[kind], count, items_of(answer.comparison, rows)))
+    return groups
+
+
+def differences_of(comparison: Comparison) -> Select[Difference]:
+    return select(Difference).where(
+        Difference.organization_id == firm().id, Difference.comparison_id == comparison.id
+    )
+
+
+def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Item]:
+    company = comparison.connection
+    ids = {type_: _ids(rows, type_) for type_ in HEADINGS}
+    entries, words = _news_of(ids, company)
+    invoices = _invoices_of(ids[RecordType.PAYMENT])
+    may_act = company is not None and company.status == ConnectionStatus.CONNECTED
+    items = []
+    for row in rows:
+        place = (row.aggregate_type, row.aggregate_id or 0)
+        entry = entries.get(place)
+        since = words.get(place) if _moved_on(entry, comparison) else None
+        helps = may_act and person().is_owner and since is None
+        items.append(
+            Item(
+                difference=row,
+                title=_title(row),
+                here=_shown(row, row.ours, row.our_amount, row.aggregate_id is not None),
+                there=_shown(row, row.theirs, row.their_amount, _is_there(row)),
+                remark=remark_of(row),
+                address=_address(row),
+                quickbooks_address=_address_in_quickbooks(row, company),
+                since=since,
+                link=_link_for(row, entry, invoices) if helps else None,
+                act=_act_on(row, entry) if helps else None,
+            )
+        )
+    return items
+
+
+def _ids(rows: Sequence[Difference], type_: RecordType) -> list[int]:
+    return [row.aggregate_id for row in rows if row.aggregate_type == type_ and row.aggregate_id]
+
+
+Place = tuple[str, int]  # kind and number of a record
+
+
+def _news_of(
+    ids: Mapping[RecordType, Sequence[int]], company: Connection | None
+) -> tuple[dict[Place, Entry], dict[Place, Word]]:
+    """The newest entry of each record for this company, and the words for where it is now."""
+    entries: dict[Place, Entry] = {}
+    words: dict[Place, Word] = {}
+    for type_, keys in ids.items():
+        if not keys or company is None:
+            continue
+        found = current_entries(session(), firm().id, type_, keys, company.lane_id)
+        entries |= {(type_.value, key): entry for key, entry in found.items()}
+        words |= {(type_.value, key): word for key, word in words_of(type_, keys).items()}
+    return entries, words
+
+
+def _is_there(row: Difference) -> bool:
+    return row.remote_id is not None and row.kind != Kind.DELETED_THERE
+
+
+def _address_in_quickbooks(row: Difference, company: Connection | None) -> str | None:
+    if company is None or row.remote_id is None or not _is_there(row):
+        return None
+    return record_url(dunahub().config, company, RecordType(row.aggregate_type), row.remote_id)
+
+
+def _moved_on(entry: Entry | None, comparison: Comparison) -> bool:
+    """Whether something happened to the record after it was compared."""
+    compared_at = comparison.compared_at
+    if entry is None or compared_at is None:
+        return False
+    return entry.created_at > compared_at or (
+        entry.settled_at is None or entry.settled_at > compared_at
+    )
+
+
+def _title(row: Difference) -> str:
+    match row.aggregate_type:
+        case "invoice" if row.title:
+            return _("Invoice %(number)s", number=row.title)
+        case "invoice":
+            return _("Invoice without a number")
+        case "payment" if row.aggregate_id:
+            return _("Payment for invoice %(number)s", number=row.title)
+        case "payment" if row.title:
+            return _("Payment %(number)s", number=row.title)
+        case "payment":
+            return _("Payment")
+        case _:
+            return row.title
+
+
+def _shown(row: Difference, words: str | None, amount: Decimal | None, is_there: bool) -> str:
+    """One side of a row; "" where there is nothing."""
+    if row.aggregate_type == RecordType.LEAD:
+        return _("Yes") if is_there else ""
+    match row.kind:
+        case Kind.OTHER_CUSTOMER:
+            return words or ""
+        case Kind.OTHER_MONTH:
+            return day(words)
+        case _:
+            return money(amount)
+
+
+def remark_of(row: Difference) -> str | None:
+    if row.kind == Kind.MADE_THERE and row.reason == Reason.LOOKS_LIKE:
+        match row.aggregate_type:
+            case "lead":
+                return _("It has the name of a customer you saved here this month.")
+            case "invoice":
+                return _(
+                    "Same customer, day and total as invoice %(number)s here: is it entered twice?",
+                    number=row.ours,
+                )
+            case _:
+                return _(
+                    "Same customer, day and amount as the payment for invoice %(number)s here:"
+                    " is it entered twice?",
+                    number=row.ours,
+                )
+    return _(REASONS[Reason(row.reason)]) if row.reason else None
+
+
+def _address(row: Difference) -> str | None:
+    if row.aggregate_id is None:
+        return None
+    return address_of(Record(RecordType(row.aggregate_type), row.aggregate_id))
+
+
+_SENT_AGAIN = frozenset(
+    {
+        Kind.DELETED_THERE,
+        Kind.VOIDED_THERE,
+        Kind.VOID_HERE,
+        Kind.OTHER_TOTAL,
+        Kind.OTHER_CUSTOMER,
+        Kind.OTHER_MONTH,
+    }
+)
+
+
+def _act_on(row: Difference, entry: Entry | None) -> tuple[str, str] | None:
+    if entry is None:
+        return None
+    if row.kind in _SENT_AGAIN and entry.state in (State.SYNCED, State.FAILED):
+        return _("Send again"), url_for("outbox.requeue", entry_id=entry.id)
+    if row.reason == Reason.SKIPPED and entry.state == State.SKIPPED:
+        return _("Undo skip"), url_for("outbox.undo_skip", entry_id=entry.id)
+    return None
+
+
+def _link_for(
+    row: Difference, entry: Entry | None, invoices: Mapping[int, int]
+) -> tuple[str, str] | None:
+    if row.kind == Kind.NEEDS_ATTENTION and entry:
+        return _("Fix"), fix_address_of(entry) or _address(row) or ""
+    if row.reason not in (Reason.NOT_CONNECTED, Reason.ITS_INVOICE) or row.aggregate_id is None:
+        return None
+    match row.aggregate_type:
+        case "invoice":
+            return _("Send"), url_for("sending.show", invoice_id=row.aggregate_id)
+        case "payment" if row.reason == Reason.ITS_INVOICE:
+            invoice_id = invoices[row.aggregate_id]
+            address = url_for("sending.show", invoice_id=invoice_id, payment=row.aggregate_id)
+            return _("Send"), address
+        case _:
+            return None
+
+
+def _invoices_of(payment_ids: Sequence[int]) -> dict[int, int]:
+    if not payment_ids:
+        return {}
+    found = session().execute(
+        select(Payment.id, Payment.invoice_id).where(
+            Payment.organization_id == firm().id, Payment.id.in_(payment_ids)
+        )
+    )
+    return dict(found.all())
+
+
+@dataclass(frozen=True)
+class Listed:
+    """All differences of one kind, a page at a time."""
+
+    group: Group
+    page: Page[Difference]
+
+
+def listed_of(answer: Answer, kind: Kind) -> Listed:
+    query = differences_of(answer.comparison).where(Difference.kind == kind)
+    page = page_of(query, Difference.id)
+    items = items_of(answer.comparison, page.rows)
+    return Listed(Group(kind, ABOUT[kind], answer.counts.get(kind, 0), items), page)

@@ -1,0 +1,64 @@
+"""What a record is called within a sentence."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from languages import N_
+from models.sales import Invoice, Lead, Payment, Product, RecordType
+from outbox.company import Record
+from web.formats import money
+from web.languages import _
+
+# What people call the kinds of record where QuickBooks is concerned.
+KINDS = {
+    RecordType.LEAD: N_("customer"),
+    RecordType.PRODUCT: N_("service"),
+    RecordType.INVOICE: N_("invoice"),
+    RecordType.PAYMENT: N_("payment"),
+}
+
+
+def called(kind: RecordType, title: object) -> str:
+    """A record within a sentence: customer Green Lawn Co, invoice 1042."""
+    match kind:
+        case RecordType.LEAD:
+            return _("customer %(name)s", name=title)
+        case RecordType.PRODUCT:
+            return _("service %(name)s", name=title)
+        case RecordType.INVOICE:
+            return _("invoice %(number)s", number=title)
+        case RecordType.PAYMENT:
+            return _("payment %(amount)s", amount=title)
+
+
+def first_up(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def needed_by(stored: str) -> str:
+    """What needed the record: stored as "invoice 1042", whatever anyone reads."""
+    kind, _space, title = stored.partition(" ")
+    return called(RecordType(kind), title) if kind in set(RecordType) else stored
+
+
+def names_of(session: Session, records: Iterable[Record]) -> dict[tuple[str, int], str]:
+    """What these records are called: "customer Green Lawn Co", "invoice 1042"."""
+    wanted = list(records)
+    titles: list[tuple[RecordType, InstrumentedAttribute[int], InstrumentedAttribute[Any]]] = [
+        (RecordType.LEAD, Lead.id, Lead.name),
+        (RecordType.PRODUCT, Product.id, Product.name),
+        (RecordType.INVOICE, Invoice.id, Invoice.number),
+        (RecordType.PAYMENT, Payment.id, Payment.amount),
+    ]
+    names: dict[tuple[str, int], str] = {}
+    for kind, key_column, title in titles:
+        ids = [record.id for record in wanted if record.type == kind]
+        if not ids:
+            continue
+        for key, name in session.execute(select(key_column, title).where(key_column.in_(ids))):
+            shown = money(name) if kind == RecordType.PAYMENT else name
+            names[kind.value, key] = called(kind, shown)
+    return names

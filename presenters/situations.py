@@ -1,0 +1,158 @@
+"""The facts about entries, in a fixed number of queries for any number of rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session, joinedload
+
+from models.accounts import Organization
+from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
+from models.quickbooks import Connection, ConnectionStatus
+from models.sales import RecordType
+from outbox.company import Record
+from presenters.names import names_of
+from web.access import dunahub, firm, session
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that decides what is said of an entry."""
+
+    entry: Entry
+    organization: Organization
+    connection: Connection | None  # whose lane the entry is in
+    link: Counterpart | None = None
+    dispatch: Dispatch | None = None  # the open one
+    waits_for: str | None = None  # "customer Green Lawn Co"
+    has_newer: bool = False
+    call_takes: timedelta = timedelta(seconds=75)  # how long a call may be under way: the lease
+
+
+def live_lane_id() -> int | None:
+    """The lane of the company the firm is connected to, or was until its sign-in expired."""
+    return session().scalar(
+        select(Connection.lane_id).where(
+            Connection.organization_id == firm().id,
+            Connection.status != ConnectionStatus.DISCONNECTED,
+        )
+    )
+
+
+def current_entries(
+    session: Session,
+    organization_id: int,
+    kind: RecordType,
+    ids: Sequence[int],
+    live_lane: int | None,
+) -> dict[int, Entry]:
+    """The entry that tells where each record is: the newest of the connected company, if any."""
+    newest = session.scalars(
+        select(Entry)
+        .where(
+            Entry.organization_id == organization_id,
+            Entry.aggregate_type == kind,
+            Entry.aggregate_id.in_(ids),
+        )
+        .options(joinedload(Entry.lane))
+        .ext(distinct_on(Entry.aggregate_id, Entry.lane_id))
+        .order_by(Entry.aggregate_id, Entry.lane_id, Entry.id.desc())
+    ).unique()
+    current: dict[int, Entry] = {}
+    for entry in sorted(newest, key=lambda entry: (entry.lane_id == live_lane, entry.id)):
+        current[entry.aggregate_id] = entry
+    return current
+
+
+def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situation]:
+    """The facts about each of these entries, by its number. For DunaHub's staff, across firms."""
+    if not entries:
+        return {}
+    connections = {
+        connection.lane_id: connection
+        for connection in session.scalars(
+            select(Connection).where(Connection.lane_id.in_({entry.lane_id for entry in entries}))
+        )
+    }
+    organizations = {
+        organization.id: organization
+        for organization in session.scalars(
+            select(Organization).where(
+                Organization.id.in_({entry.organization_id for entry in entries})
+            )
+        )
+    }
+    links = _links(session, entries)
+    dispatches = _open_dispatches(session, entries)
+    names = names_of(session, _awaited(entries))
+    newest = _newest(session, [entry for entry in entries if entry.state != State.PENDING])
+    lease = dunahub().config.lease
+    return {
+        entry.id: Situation(
+            entry=entry,
+            organization=organizations[entry.organization_id],
+            connection=connections.get(entry.lane_id),
+            link=links.get(_place(entry)),
+            dispatch=dispatches.get(entry.id),
+            waits_for=names.get((entry.waits_for_type or "", entry.waits_for_id or 0)),
+            has_newer=newest.get(_place(entry), entry.id) > entry.id,
+            call_takes=lease,
+        )
+        for entry in entries
+    }
+
+
+Place = tuple[int, str, int]  # lane, kind, record
+
+
+def _place(entry: Entry) -> Place:
+    return entry.lane_id, entry.aggregate_type, entry.aggregate_id
+
+
+def _links(session: Session, entries: Sequence[Entry]) -> dict[Place, Counterpart]:
+    found = session.scalars(
+        select(Counterpart).where(
+            tuple_(Counterpart.lane_id, Counterpart.aggregate_type, Counterpart.aggregate_id).in_(
+                {_place(entry) for entry in entries}
+            )
+        )
+    )
+    return {(link.lane_id, link.aggregate_type, link.aggregate_id): link for link in found}
+
+
+def _open_dispatches(session: Session, entries: Sequence[Entry]) -> dict[int, Dispatch]:
+    pending = [entry.id for entry in entries if entry.state == State.PENDING]
+    if not pending:
+        return {}
+    found = session.execute(
+        select(DispatchItem.entry_id, Dispatch)
+        .join(DispatchItem.dispatch)
+        .where(DispatchItem.entry_id.in_(pending), DispatchItem.outcome.is_(None))
+    )
+    return dict(found.all())
+
+
+def _newest(session: Session, entries: Sequence[Entry]) -> dict[Place, int]:
+    if not entries:
+        return {}
+    place = (Entry.lane_id, Entry.aggregate_type, Entry.aggregate_id)
+    found = session.execute(
+        select(*place, func.max(Entry.id))
+        .where(
+            tuple_(Entry.aggregate_type, Entry.aggregate_id).in_(
+                {(entry.aggregate_type, entry.aggregate_id) for entry in entries}
+            )
+        )
+        .group_by(*place)
+    )
+    return {(lane, kind, record): newest for lane, kind, record, newest in found}
+
+
+def _awaited(entries: Iterable[Entry]) -> set[Record]:
+    return {
+        Record(RecordType(entry.waits_for_type), entry.waits_for_id)
+        for entry in entries
+        if entry.waits_for_type and entry.waits_for_id
+    }

@@ -1,0 +1,14 @@
+"""What a person is told after they acted."""
+
+from flask import flash
+
+from outbox.actions import Acted
+from web.languages import _
+
+
+def tell(acted: Acted, sentence: str) -> None:
+    """Says what was done, and why the rest was not."""
+    if acted.done:
+        flash(sentence, "good")
+    for reason in dict.fromkeys(acted.refused.values()):
+        flash(_(reason), "warn")
