@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http import HTTPStatus
 from xml.sax.saxutils import escape, quoteattr
 
+from simulator.chance import Chance
 from simulator.clock import envelope_time
 from simulator.documents import Document, Json, dump_json
 from simulator.refusals import Fault, fault_body, gateway_body
@@ -33,10 +33,11 @@ class Answer:
     body: bytes
     content_type: str = JSON_SUCCESS
     headers: dict[str, str] = field(default_factory=dict)
+    cut: int | None = None  # only so many bytes go out before the connection ends
 
 
-def new_tid(epoch: float) -> str:
-    return f"1-{int(epoch):08x}-{secrets.token_hex(12)}"
+def new_tid(epoch: float, chance: Chance) -> str:
+    return f"1-{int(epoch):08x}-{chance.hex(12)}"
 
 
 def wire_headers(answer: Answer, tid: str, milliseconds: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The accounting API: from an HTTP request to an answer, in the order Intuit's servers work.
+"""The accounting API: from a request to an answer, in the order Intuit's servers work.
 
     rule of a fault → token → company → throttle → requestid → latency → operation → answer
 
@@ -8,19 +8,16 @@ half way; what waits (latency, faults) stands before or behind it.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import time
 import traceback
 from dataclasses import dataclass, field
-
-from aiohttp import web
 
 from simulator import answers, batch, oddities, operations, reading, refusals
 from simulator.answers import Answer
 from simulator.books import Books
 from simulator.clock import envelope_time
 from simulator.documents import Document, Json, Malformed, dump_json, parse_json, part_of
+from simulator.exchange import Exchange, Pause, Request, Running, Steps, fault_from
 from simulator.injection import Call
 from simulator.journal import Entry
 from simulator.log import as_fragment
@@ -31,7 +28,6 @@ from simulator.schema import Entity, entity_named
 from simulator.state import Simulator
 from simulator.store import Company, Replay
 from simulator.validation import checked_path_id
-from simulator.wire import Exchange, fault_from
 
 LONGEST_REQUEST_ID = 50
 LONGEST_BATCH_REQUEST_ID = 36
@@ -45,10 +41,6 @@ class Visit(Exchange):
     realm: str = ""
     parts: list[str] = field(default_factory=list)  # of the path, behind the realm
     grant: Grant | None = None
-
-    @property
-    def query(self) -> dict[str, str]:
-        return dict(self.request.query)
 
     @property
     def operation(self) -> str:
@@ -67,7 +59,7 @@ class Visit(Exchange):
             return "void"
         if word == "delete":
             return "delete"
-        return "update" if b'"Id"' in self.raw else "create"
+        return "update" if b'"Id"' in self.request.body else "create"
 
     @property
     def entity(self) -> str:
@@ -78,48 +70,48 @@ class Visit(Exchange):
 class Api:
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
-        self._running: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._running: dict[tuple[str, str], Running] = {}
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        visit = await self._begin(request)
-        if self.simulator.injection.rules:
-            visit.take_rule(_as_call(visit))
-        company = self.simulator.world.companies.get(visit.realm)
-        works_on = company.switches.works_on_after_hangup if company else 0.0
-        return await visit.serve(lambda: self._answer(visit), works_on)
-
-    async def _begin(self, request: web.Request) -> Visit:
-        arrived_at = time.time()
-        raw = await request.read()
-        realm = request.match_info["realm"]
-        parts = [part for part in request.match_info["tail"].split("/") if part]
+    def begin(self, request: Request) -> Visit:
+        _, _, _, realm, *parts = request.path.split("/")
+        source = self.simulator.clock.source()
         entry = Entry(
             method=request.method,
             path=request.path,
             query=request.query_string,
-            body=raw,
+            body=request.body,
             realm=realm,
-            tid=answers.new_tid(arrived_at),
+            tid=answers.new_tid(source, self.simulator.world.chance),
             requestid=request.query.get("requestid", ""),
-            arrived_at=arrived_at,
+            arrived_at=source,
         )
         self.simulator.journal.entries.append(entry)
-        return Visit(self.simulator, request, raw, entry, realm=realm, parts=parts)
+        parts = [part for part in parts if part]
+        visit = Visit(self.simulator, request, entry, realm=realm, parts=parts)
+        if self.simulator.injection.rules:
+            visit.take_rule(_as_call(visit))
+        return visit
+
+    def works_on(self, visit: Visit) -> float:
+        """Seconds that work goes on after the client has hung up."""
+        company = self.simulator.world.companies.get(visit.realm)
+        return company.switches.works_on_after_hangup if company else 0.0
 
     # The way of a request ---------------------------------------------------------------------
 
-    async def _answer(self, visit: Visit) -> Answer:
+    def answer(self, visit: Visit) -> Steps:
         refused = self._check_token(visit) or self._check_throttle(visit)
         if refused:
             return refused
         company = self.simulator.world.companies[visit.realm]
         request_id = visit.entry.requestid
         if visit.request.method != "POST" or not request_id or visit.operation == "query":
-            await self._take_time(visit, company)
+            if seconds := _time_taken(visit, company):
+                yield Pause(seconds)
             return self._work(visit, company)
-        return await self._answer_once(visit, company, request_id)
+        return (yield from self._answer_once(visit, company, request_id))
 
-    async def _answer_once(self, visit: Visit, company: Company, request_id: str) -> Answer:
+    def _answer_once(self, visit: Visit, company: Company, request_id: str) -> Steps:
         """Under a requestid the first answer is the only one."""
         is_batch = visit.operation == "batch"
         if len(request_id) > (LONGEST_BATCH_REQUEST_ID if is_batch else LONGEST_REQUEST_ID):
@@ -131,13 +123,14 @@ class Api:
                 return self._refuse(visit, company, refusals.duplicate_request_id())
             if how == "duplicate":
                 break
-            await asyncio.wait([running])
+            yield running
         if not is_batch and (known := self._replay(visit, company, request_id)):
             return known
-        running = asyncio.get_running_loop().create_future()
+        running = Running()
         self._running[key] = running
         try:
-            await self._take_time(visit, company)
+            if seconds := _time_taken(visit, company):
+                yield Pause(seconds)
             answer = self._work(visit, company)
             if not is_batch:
                 self._remember(visit, company, request_id, answer)
@@ -146,14 +139,16 @@ class Api:
         finally:
             if self._running.get(key) is running:
                 del self._running[key]
-            running.set_result(None)
+            running.end()
 
     def _replay(self, visit: Visit, company: Company, key: str) -> Answer | None:
         replay = self._known(company, key)
         if replay is None:
             return None
         switches = company.switches
-        if switches.requestid_mismatch == "600" and replay.request != _digest(visit, visit.raw):
+        if switches.requestid_mismatch == "600" and replay.request != _digest(
+            visit, visit.request.body
+        ):
             return self._refuse(visit, company, refusals.duplicate_request_id())
         visit.entry.replayed = True
         ok = replay.status == 200
@@ -171,19 +166,22 @@ class Api:
     def _remember(self, visit: Visit, company: Company, key: str, answer: Answer) -> None:
         if answer.status == 200 or (company.switches.replay_faults and answer.status < 500):
             now = self.simulator.clock.now()
-            replay = Replay(answer.status, answer.body, _digest(visit, visit.raw), now)
+            replay = Replay(answer.status, answer.body, _digest(visit, visit.request.body), now)
             self.simulator.world.remember(company, key, replay)
 
     # Gateway ----------------------------------------------------------------------------------
 
     def _check_token(self, visit: Visit) -> Answer | None:
         now = self.simulator.clock.now()
-        scheme, _, token = visit.request.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = visit.request.header("authorization").partition(" ")
         company = self.simulator.world.companies.get(visit.realm)
         as_xml = visit.as_xml or bool(company and company.switches.gateway_format == "xml")
-        if scheme.lower() != "bearer" or not token:
+        if visit.request.grant:
+            visit.grant, token = self.simulator.oauth.live(visit.request.grant), "revoked"
+        elif scheme.lower() != "bearer" or not token:
             return answers.unauthenticated("", now, as_xml)
-        visit.grant = self.simulator.oauth.grant_of(token)
+        else:
+            visit.grant = self.simulator.oauth.grant_of(token)
         if visit.grant is None:
             return answers.unauthenticated(token, now, as_xml)
         wrong = company is None or visit.grant.realm != visit.realm
@@ -200,7 +198,7 @@ class Api:
         switches = company.switches
         if not switches.limits or visit.grant is None:
             return None
-        items = visit.raw.count(b'"bId"') if visit.operation == "batch" else 0
+        items = visit.request.body.count(b'"bId"') if visit.operation == "batch" else 0
         weight = max(1, items) if switches.batch_counts_items else 1
         now = self.simulator.clock.now()
         app = visit.grant.client_id
@@ -211,15 +209,6 @@ class Api:
 
     # Work -------------------------------------------------------------------------------------
 
-    async def _take_time(self, visit: Visit, company: Company) -> None:
-        switches = company.switches
-        seconds = switches.latency
-        if switches.latency_per_item:
-            items = visit.raw.count(b'"bId"') if visit.operation == "batch" else 1
-            seconds += switches.latency_per_item * items
-        if seconds:
-            await visit.wait(seconds, switches.works_on_after_hangup)
-
     def _work(self, visit: Visit, company: Company) -> Answer:
         """The operation itself, without a pause; what it changed is in the log afterwards."""
         includes = visit.request.query.get("include", "").lower()
@@ -229,6 +218,8 @@ class Api:
         except Refusal as refusal:
             answer = self._refuse(visit, company, *refusal.faults)
         except Exception:  # a bug of ours: loud here, and to the client as Intuit's own would be
+            if self.simulator.is_loud:
+                raise
             traceback.print_exc()
             answer = self._refuse(
                 visit, company, refusals.internal_error("see the simulator's log")
@@ -252,7 +243,9 @@ class Api:
             case ["GET", "cdc"]:
                 visit.entry.reads = 1
                 changes = reading.changes(
-                    books, visit.query.get("entities", ""), visit.query.get("changedSince", "")
+                    books,
+                    visit.request.query.get("entities", ""),
+                    visit.request.query.get("changedSince", ""),
                 )
                 return self._success(visit, {"CDCResponse": [changes]})
             case ["GET", "reports", name]:
@@ -267,17 +260,18 @@ class Api:
             case ["GET", name, object_id, "pdf"] if entity_named(name):
                 return self._pdf(visit, books, name, checked_path_id(object_id))
             case ["POST", "upload"]:
-                return self._success(visit, oddities.upload(books, visit.raw))
+                return self._success(visit, oddities.upload(books, visit.request.body))
             case ["POST", "taxservice", "taxcode"]:
                 return self._success(visit, oddities.create_tax_code(books, self._body(visit)))
             case ["POST", name, object_id, "send"] if entity := entity_named(name):
-                address = visit.query.get("sendTo", "")
+                address = visit.request.query.get("sendTo", "")
                 sent = operations.send(books, entity, checked_path_id(object_id), address)
                 return self._success(visit, {entity.name: sent})
             case ["POST", name] if entity := entity_named(name):
                 return self._change(visit, books, entity)
         path = visit.request.path
-        words = f"Could not find resource for relative : {path} of full path: {visit.request.url}"
+        url = f"{visit.request.base}{path}"
+        words = f"Could not find resource for relative : {path} of full path: {url}"
         raise Refusal(refusals.unsupported_operation(words))
 
     def _success(self, visit: Visit, content: Document) -> Answer:
@@ -302,9 +296,9 @@ class Api:
 
     def _query(self, visit: Visit, books: Books) -> Answer:
         visit.entry.reads = 1
-        statement = visit.query.get("query", "")
+        statement = visit.request.query.get("query", "")
         if visit.request.method == "POST" and not statement:
-            statement = visit.raw.decode("utf-8", "replace")
+            statement = visit.request.body.decode("utf-8", "replace")
         rows = run(books.company, parse(statement))
         return self._success(visit, {"QueryResponse": rows})
 
@@ -324,21 +318,21 @@ class Api:
         return self._success(visit, {entity.name: changed})
 
     def _body(self, visit: Visit) -> Json:
-        content_type = visit.request.headers.get("Content-Type", "").partition(";")[0].strip()
+        content_type = visit.request.header("content-type").partition(";")[0].strip()
         if content_type.lower() in REFUSED_BODY_TYPES:
             raise Refusal(refusals.invalid_content_type(content_type))
-        if not visit.raw.strip():
+        if not visit.request.body.strip():
             raise Refusal(
                 refusals.unreadable_property("No content to map to Object due to end of input")
             )
         try:
-            return parse_json(visit.raw)
+            return parse_json(visit.request.body)
         except Malformed as error:
             raise Refusal(refusals.unreadable_property(str(error))) from None
 
     def _bump(self, visit: Visit, books: Books) -> None:
         try:
-            body = parse_json(visit.raw)
+            body = parse_json(visit.request.body)
         except Malformed:
             return
         object_id = body.get("Id") if isinstance(body, dict) else None
@@ -392,6 +386,14 @@ class Api:
         return responses
 
 
+def _time_taken(visit: Visit, company: Company) -> float:
+    switches = company.switches
+    if not switches.latency_per_item:
+        return switches.latency
+    items = visit.request.body.count(b'"bId"') if visit.operation == "batch" else 1
+    return switches.latency + switches.latency_per_item * items
+
+
 def _as_call(visit: Visit) -> Call:
     return Call(
         method=visit.request.method,
@@ -399,7 +401,7 @@ def _as_call(visit: Visit) -> Call:
         realm=visit.realm,
         entity=visit.entity,
         operation=visit.operation,
-        body=visit.raw.decode("utf-8", "replace") or visit.query.get("query", ""),
+        body=visit.request.body.decode("utf-8", "replace") or visit.request.query.get("query", ""),
     )
 
 

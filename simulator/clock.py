@@ -1,8 +1,10 @@
-"""The simulator's own time: the real one plus an offset that tests may push forward."""
+"""The simulator's own time: its source's (the machine's clock, unless told otherwise) plus an
+offset that tests may push forward."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -11,11 +13,12 @@ PACIFIC = ZoneInfo("America/Los_Angeles")  # QuickBooks writes its server's time
 
 
 class Clock:
-    def __init__(self) -> None:
+    def __init__(self, source: Callable[[], float] = time.time) -> None:
+        self.source = source  # epoch seconds
         self.offset = 0.0
 
     def now(self) -> float:
-        return time.time() + self.offset
+        return self.source() + self.offset
 
     def today(self) -> date:
         return datetime.fromtimestamp(self.now(), PACIFIC).date()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -25,9 +24,9 @@ class Entry:
     replayed: bool = False
     fault: str = ""  # what was done to it on demand
 
-    def answered(self, status: int) -> None:
+    def answered(self, status: int, at: float) -> None:
         self.status = status
-        self.answered_at = time.time()
+        self.answered_at = at
 
     def as_document(self) -> dict[str, object]:
         return {

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 
+from simulator.chance import Chance
 from simulator.documents import Document, Json
 from simulator.log import Change
 from simulator.store import Company, World
@@ -137,7 +138,8 @@ class OAuthServer:
         return client
 
     def issue_code(self, client_id: str, realm: str, redirect_uri: str, scope: str) -> str:
-        code = f"XAB1{secrets.randbelow(10**10):010d}{secrets.token_urlsafe(24)}"
+        chance = self.world.chance
+        code = f"XAB1{chance.below(10**10):010d}{chance.url_safe(24)}"
         expires_at = self.world.clock.now() + CODE_LIFE
         self._keep_code(code, Code(client_id, realm, redirect_uri, scope, expires_at))
         return code
@@ -170,11 +172,11 @@ class OAuthServer:
     def grant(self, client_id: str, realm: str, scope: str) -> Grant:
         now = self.world.clock.now()
         grant = Grant(
-            grant_id=secrets.token_hex(8),
+            grant_id=self.world.chance.hex(8),
             client_id=client_id,
             realm=realm,
             scope=scope,
-            refresh_token=_refresh_value(now),
+            refresh_token=_refresh_value(now, self.world.chance),
             refresh_issued_at=now,
             refresh_expires_at=now + REFRESH_LIFE,
             hard_expires_at=now + HARD_LIFE,
@@ -210,7 +212,7 @@ class OAuthServer:
         if aged and is_current:
             grant.previous_token = grant.refresh_token
             grant.previous_until = now + company.switches.old_refresh_grace
-            grant.refresh_token = _refresh_value(now)
+            grant.refresh_token = _refresh_value(now, self.world.chance)
             grant.refresh_issued_at = now
         grant.refresh_expires_at = now + REFRESH_LIFE
         grant.refreshed_at = now
@@ -218,7 +220,7 @@ class OAuthServer:
 
     def token_answer(self, grant: Grant, with_hard_expiry: bool) -> Document:
         now = self.world.clock.now()
-        token = _access_value()
+        token = _access_value(self.world.chance)
         self._keep_access(token, Access(grant.grant_id, now + ACCESS_LIFE))
         rolling = min(grant.refresh_expires_at, grant.hard_expires_at) - now
         answer: Document = {
@@ -275,7 +277,10 @@ class OAuthServer:
         access = self.access.get(token)
         if access is None or self.world.clock.now() > access.expires_at:
             return None
-        grant = self.grants.get(access.grant_id)
+        return self.live(access.grant_id)
+
+    def live(self, grant_id: str) -> Grant | None:
+        grant = self.grants.get(grant_id)
         return grant if grant and not grant.is_over else None
 
     # The log ----------------------------------------------------------------------------------
@@ -344,13 +349,11 @@ def _is_known_scope(scope: str) -> bool:
     )
 
 
-def _access_value() -> str:
+def _access_value(chance: Chance) -> str:
     header = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4Q0JDLUhTMjU2IiwieC5vcmciOiJIMCJ9"
-    parts = (secrets.token_urlsafe(length) for length in (16, 360, 16))
+    parts = (chance.url_safe(length) for length in (16, 360, 16))
     return f"{header}..{'.'.join(parts)}"
 
 
-def _refresh_value(now: float) -> str:
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    tail = "".join(secrets.choice(letters) for _ in range(20))
-    return f"RT1-{secrets.randbelow(90) + 10}-H0-{int(now + REFRESH_LIFE)}{tail}"
+def _refresh_value(now: float, chance: Chance) -> str:
+    return f"RT1-{chance.below(90) + 10}-H0-{int(now + REFRESH_LIFE)}{chance.letters(20)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -198,7 +197,7 @@ def _attach(books: Books, metadata: Json, size: int) -> Document:
     document: Document = {
         **sent,
         "FileAccessUri": f"/v3/company/{books.company.realm}/download/{object_id}",
-        "TempDownloadUri": f"https://files.invalid/{secrets.token_hex(16)}{name}",
+        "TempDownloadUri": f"https://files.invalid/{books.world.chance.hex(16)}{name}",
         "Size": size,
         **books.system_fields(object_id, None),
         "AttachableRef": references,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from decimal import Decimal
 
@@ -105,7 +104,7 @@ def _seed_transactions(world: World, company: Company) -> None:
     books = Books(world, company)
     for row in rows("craig-transactions"):
         noon = datetime.fromisoformat(f"{row['date']}T12:00:00").replace(tzinfo=PACIFIC)
-        world.clock.offset = noon.timestamp() - time.time()
+        world.clock.offset = noon.timestamp() - world.clock.source()
         company.sequences["transactions"] = int(row["id"]) - 1
         body: Document = {"TxnDate": row["date"]}
         if row["customer"]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from simulator.api import Api
 from simulator.authorization import Authorization
 from simulator.control import Control
+from simulator.service import Service
 from simulator.state import Simulator
+from simulator.web import Web
 from simulator.windows import Windows
 
 LARGEST_BODY = 20 * 1024 * 1024
@@ -19,8 +20,7 @@ LARGEST_BODY = 20 * 1024 * 1024
 
 def application(simulator: Simulator) -> web.Application:
     app = web.Application(client_max_size=LARGEST_BODY)
-    api = Api(simulator)
-    app.router.add_route("*", "/v3/company/{realm}/{tail:.*}", api.serve)
+    app.add_routes(Web(Service(simulator)).routes())
     app.add_routes(Authorization(simulator).routes())
     app.add_routes(Control(simulator).routes())
     app.add_routes(Windows(simulator).routes())

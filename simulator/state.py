@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
+from simulator.chance import Chance
 from simulator.clock import Clock
 from simulator.injection import Injection
 from simulator.journal import Journal
@@ -16,10 +16,26 @@ from simulator.store import Company, World
 
 
 class Simulator:
-    def __init__(self, directory: Path | None = None) -> None:
-        self.clock = Clock()
+    """One QuickBooks with its companies. Nothing is shared between two of them.
+
+    `clock` and `seed` make it deterministic; `is_empty` leaves the default companies out;
+    `is_loud` raises bugs of the simulator instead of answering as Intuit's server would.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        clock: Clock | None = None,
+        seed: int | str | None = None,
+        is_empty: bool = False,
+        is_loud: bool = False,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.is_empty = is_empty
+        self.is_loud = is_loud
         self.log = Log(directory)
-        self.world = World(self.log, self.clock)
+        self.world = World(self.log, self.clock, Chance(seed))
         self.oauth = OAuthServer(self.world)
         self.injection = Injection()
         self.throttle = Throttle()
@@ -50,7 +66,8 @@ class Simulator:
         ]
 
     def _begin(self) -> None:
-        seed_defaults(self.world)
+        if not self.is_empty:
+            seed_defaults(self.world)
         self.oauth.register(DEFAULT_CLIENT, DEFAULT_SECRET, [])
 
     def reset(self) -> None:
@@ -78,6 +95,6 @@ class Simulator:
 
     def _free_realm(self) -> str:
         while True:
-            realm = f"93414{secrets.randbelow(10**11):011d}"
+            realm = f"93414{self.world.chance.below(10**11):011d}"
             if realm not in self.world.companies:
                 return realm

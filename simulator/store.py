@@ -7,9 +7,10 @@ stays true while an answer is being written, and nothing is ever copied.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 
+from simulator.chance import Chance
 from simulator.clock import Clock, timestamp
 from simulator.documents import Document, Json, part_of, ref_of, text_of
 from simulator.log import Change, Log
@@ -51,6 +52,7 @@ class Switches:
     subscription_lapsed: bool = False
     multiple_errors: bool = False
     stale_name: str = "Craig Carlson"
+    merged_customers: str = "inactive"  # inactive | gone: what a merged customer is by its old id
     # requestid
     replay_faults: bool = True
     requestid_while_running: str = "wait"  # wait | duplicate | 600
@@ -125,6 +127,24 @@ class Company:
         preferences = self.get("Preferences", "1")
         return part_of(preferences, group) if preferences else {}
 
+    def copy(self) -> Company:
+        """Documents are never changed in place, so both share them."""
+        return Company(
+            realm=self.realm,
+            name=self.name,
+            country=self.country,
+            switches=replace(self.switches),
+            objects={entity: dict(objects) for entity, objects in self.objects.items()},
+            sequences=dict(self.sequences),
+            deleted={entity: dict(when) for entity, when in self.deleted.items()},
+            replays=dict(self.replays),
+            index={
+                key: {value: dict(ids) for value, ids in by_value.items()}
+                for key, by_value in self.index.items()
+            },
+            names=dict(self.names),
+        )
+
     def name_holder(self, name: str) -> tuple[str, str] | None:
         return self.names.get(folded_name(name))
 
@@ -135,11 +155,12 @@ def folded_name(name: str) -> str:
 
 
 class World:
-    """All companies, the clock, and the log that makes them last."""
+    """All companies, the clock, chance, and the log that makes them last."""
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Log, clock: Clock, chance: Chance) -> None:
         self.log = log
         self.clock = clock
+        self.chance = chance
         self.companies: dict[str, Company] = {}
 
     # Companies --------------------------------------------------------------------------------
@@ -220,6 +241,10 @@ class World:
     def _delete(self, company: Company, entity: str, object_id: str, when: str) -> None:
         document = company.objects[entity].pop(object_id)
         company.deleted.setdefault(entity, {})[object_id] = when
+        if entity in NAME_ENTITIES:
+            name = folded_name(text_of(document, "DisplayName"))
+            if company.names.get(name) == (entity, object_id):
+                del company.names[name]
         for name in INDEXED.get(entity, ()):
             value = indexed_value(document, name)
             if value is not None:
