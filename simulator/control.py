@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from decimal import Decimal
 from ipaddress import ip_address
 
 from aiohttp import web
 
-from simulator.documents import Document, Json, Malformed, dump_json, parse_json, part_of, text_of
+from simulator.bookkeeper import Bookkeeper
+from simulator.documents import Document, Malformed, dump_json, parse_json, text_of
 from simulator.oauth import ACCOUNTING, DEFAULT_CLIENT
+from simulator.refusals import Refusal
 from simulator.seed import RIVERA
 from simulator.state import Simulator
-from simulator.store import Company, Switches
+from simulator.store import Company
+from simulator.switches import BadSwitch, set_switch, switches_of
 
-# Switches that a real company keeps in its preferences: name here → group there.
-PREFERENCES = {
-    "CustomTxnNumbers": "SalesFormsPrefs",
-    "AutoApplyCredit": "SalesFormsPrefs",
-    "AutoApplyPayments": "SalesFormsPrefs",
-    "AllowDiscount": "SalesFormsPrefs",
-    "ETransactionPaymentEnabled": "SalesFormsPrefs",
-    "BookCloseDate": "AccountingInfoPrefs",
-    "UsingSalesTax": "TaxPrefs",
-    "PartnerTaxEnabled": "TaxPrefs",
-    "MultiCurrencyEnabled": "CurrencyPrefs",
-}
-_ALLOWED = {
-    "requestid_while_running": {"wait", "duplicate", "600"},
-    "requestid_mismatch": {"replay", "600"},
-    "duplicate_name_detail": {"id", "null", "words"},
-    "inactive_ref_code": {"2500", "610"},
-    "gateway_format": {"json", "xml"},
-    "language": {"en", "fr"},
+ACTS = {
+    "create",
+    "edit",
+    "move",
+    "void",
+    "delete",
+    "deactivate",
+    "reactivate",
+    "apply",
+    "unapply",
+    "apply_credit",
+    "deposit",
+    "merge_customers",
+    "close_books",
+    "open_books",
 }
 
 
@@ -55,6 +55,7 @@ class Control:
             web.get("/_simulator/company/{realm}", _guarded(self.company)),
             web.patch("/_simulator/company/{realm}", _guarded(self.change_company)),
             web.get("/_simulator/books/{realm}", _guarded(self.books)),
+            web.post("/_simulator/acts/{realm}", _guarded(self.act)),
             web.get("/_simulator/journal", _guarded(self.journal)),
             web.delete("/_simulator/journal", _guarded(self.clear_journal)),
             web.get("/_simulator/faults", _guarded(self.faults)),
@@ -137,57 +138,38 @@ class Control:
         return {"realm": company.realm, "name": company.name, "country": company.country}
 
     async def company(self, request: web.Request) -> object:
-        return _told(self._company(request.match_info["realm"]))
+        return switches_of(self._company(request.match_info["realm"]))
 
     async def change_company(self, request: web.Request) -> object:
         company = self._company(request.match_info["realm"])
         for name, value in (await _body(request)).items():
-            self._switch(company, name, value)
+            try:
+                set_switch(self.simulator.world, company, name, value)
+            except BadSwitch as error:
+                raise BadRequest(str(error)) from error
         self.simulator.log.commit()
-        return _told(company)
-
-    def _switch(self, company: Company, name: str, value: Json) -> None:
-        if name in PREFERENCES:
-            self._set_preference(company, name, value)
-        elif name == "country":
-            self._set_country(company, str(value))
-        elif name in {each.name for each in fields(Switches)}:
-            allowed = _ALLOWED.get(name)
-            if allowed and value not in allowed:
-                raise BadRequest(f"«{name}» is one of {', '.join(sorted(allowed))}")
-            self.simulator.world.set_switches(company, **{name: _as_switch(name, value)})
-            if name == "subscription_lapsed":
-                self._tell_subscription(company, value is True)
-        else:
-            raise BadRequest(f"there is no switch «{name}»")
-
-    def _set_preference(self, company: Company, name: str, value: Json) -> None:
-        preferences = company.all("Preferences")["1"]
-        group = {**part_of(preferences, PREFERENCES[name]), name: value}
-        if value is None:
-            del group[name]
-        changed = {**preferences, PREFERENCES[name]: group}
-        self.simulator.world.put(company, "Preferences", changed)
-
-    def _set_country(self, company: Company, country: str) -> None:
-        company.country = country
-        info = {**company.all("CompanyInfo")["1"], "Country": country}
-        self.simulator.world.put(company, "CompanyInfo", info)
-        self.simulator.log.add("country", company.realm, country)
-
-    def _tell_subscription(self, company: Company, lapsed: bool) -> None:
-        info = company.all("CompanyInfo")["1"]
-        pairs = info.get("NameValue")
-        told: list[Json] = []
-        for pair in pairs if isinstance(pairs, list) else []:
-            if isinstance(pair, dict) and pair.get("Name") == "SubscriptionStatus":
-                pair = {**pair, "Value": "EXPIRED" if lapsed else "PAID"}
-            told.append(pair)
-        self.simulator.world.put(company, "CompanyInfo", {**info, "NameValue": told})
+        return switches_of(company)
 
     async def books(self, request: web.Request) -> object:
         company = self._company(request.match_info["realm"])
         return {name: list(objects.values()) for name, objects in company.objects.items()}
+
+    async def act(self, request: web.Request) -> object:
+        """Somebody works inside QuickBooks: an act of the bookkeeper, with its arguments."""
+        company = self._company(request.match_info["realm"])
+        body = await _body(request)
+        name = text_of(body, "act")
+        if name not in ACTS:
+            raise BadRequest(f"«act» is one of {', '.join(sorted(ACTS))}")
+        told = {key: value for key, value in body.items() if key != "act"}
+        act = getattr(Bookkeeper(self.simulator.world, company), name)
+        try:
+            inspect.signature(act).bind(**told)
+            return act(**told) or {}
+        except TypeError as error:
+            raise BadRequest(f"{name}: {error}") from error
+        except Refusal as refusal:
+            raise BadRequest(f"{refusal.faults[0].code} {refusal}") from refusal
 
     # Journal, faults, clock -------------------------------------------------------------------
 
@@ -228,36 +210,6 @@ class Control:
     async def reset(self, request: web.Request) -> object:
         self.simulator.reset()
         return {}
-
-
-def _told(company: Company) -> dict[str, object]:
-    preferences = {
-        name: company.preference(group)[name]
-        for name, group in PREFERENCES.items()
-        if name in company.preference(group)
-    }
-    return {
-        "realm": company.realm,
-        "name": company.name,
-        "country": company.country,
-        **asdict(company.switches),
-        **preferences,
-    }
-
-
-def _as_switch(name: str, value: Json) -> object:
-    """The value in the type of the switch's default; a switch without default is a number."""
-    default = getattr(Switches(), name)
-    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-    if isinstance(default, bool):
-        fits = isinstance(value, bool)
-    elif isinstance(default, str):
-        fits = isinstance(value, str)
-    else:
-        fits = is_number or (default is None and value is None)
-    if not fits:
-        raise BadRequest(f"«{name}» cannot be {value!r}")
-    return float(value) if isinstance(value, Decimal) else value
 
 
 async def _body(request: web.Request) -> Document:

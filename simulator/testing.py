@@ -250,6 +250,15 @@ class SimulatorHandle:
         assert isinstance(found, dict)
         return found
 
+    def act(self, realm: str, act: str, **values: object) -> Document:
+        """Somebody works inside QuickBooks: `act(realm, "void", entity="Invoice", object_id="7")`.
+
+        What the acts are, and what they take, is in `simulator/bookkeeper.py`.
+        """
+        found = self._call("POST", f"/_simulator/acts/{realm}", {"act": act, **values})
+        assert isinstance(found, dict)
+        return found
+
     def add_company(self, name: str, country: str = "US") -> str:
         found = self._call("POST", "/_simulator/companies", {"name": name, "country": country})
         assert isinstance(found, dict)

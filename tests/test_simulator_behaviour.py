@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from simulator.documents import Document, text_of
+from simulator.documents import Document, part_of, text_of
 from simulator.seed import CRAIG, OAK, RIVERA
 from simulator.testing import ApiClient, SimulatorHandle, running_simulator
 
@@ -502,3 +502,20 @@ def test_deep_links_find_their_company(simulator: SimulatorHandle, api: ApiClien
     assert "Rivera&#39;s First" in browser.get(shared, timeout=10).text
     browser.close()
     assert requests.get(f"{simulator.url}/app/invoice?txnId=nix", timeout=10).status_code == 404
+
+
+def test_the_bookkeeper_works_over_the_control_interface(simulator: SimulatorHandle) -> None:
+    api = simulator.client(CRAIG)
+    moved = simulator.act(CRAIG, "move", entity="Invoice", object_id="70", customer_id="2")
+    simulator.act(CRAIG, "merge_customers", from_id="2", into_id="3")
+
+    assert text_of(part_of(moved, "CustomerRef"), "value") == "2"
+    found = api.get("invoice/70").object("Invoice")
+    assert text_of(part_of(found, "CustomerRef"), "value") == "3"
+    with pytest.raises(ValueError, match="610"):
+        simulator.act(CRAIG, "void", entity="Invoice", object_id="424242")
+    with pytest.raises(ValueError, match="missing a required argument"):
+        simulator.act(CRAIG, "void", entity="Invoice")
+    with pytest.raises(ValueError, match="one of"):
+        simulator.act(CRAIG, "burn")
+    api.close()
