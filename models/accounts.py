@@ -172,6 +172,18 @@ class Invitation(Base):
     invited_by: Mapped[User] = relationship()
 
 
+class SubmittedForm(Base):
+    """A form that made something. Its key is unique, so the same form makes nothing twice."""
+
+    __tablename__ = "submitted_forms"
+    __table_args__ = (Index("ix_submitted_forms_created_at", "created_at"),)
+
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    address: Mapped[str | None]  # of the page that shows what it made
+    created_at: Mapped[CreatedAt]
+
+
 class Tally(Base):
     """How often something was tried, until when that counts. Lost in a crash, which is no harm."""
 

@@ -57,7 +57,8 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || event.defaultPrevented) return;
+  // Not form.method: a field named "method" would stand in its place.
+  if (form.getAttribute("method") !== "post" || event.defaultPrevented) return;
   if (form.dataset.sent) {
     event.preventDefault();
     return;

@@ -383,3 +383,21 @@ def fail_leads(owner: Person, count: int) -> None:
             {"firm": owner.firm},
         )
         session.commit()
+
+
+def test_case_s02_a_form_that_is_on_its_way_is_not_sent_again(ana: Person) -> None:
+    ana.new_lead("Kim Park")
+    ana.new_invoice()
+    ana.follow("Record payment")
+    sent = ana.page.evaluate(
+        """() => {
+            let sent = 0;
+            addEventListener("submit", (event) => {
+                if (!event.defaultPrevented) sent += 1;
+                event.preventDefault(); // an answer that takes long
+            });
+            for (let n = 0; n < 3; n += 1) document.querySelector("main .primary").click();
+            return sent;
+        }"""
+    )
+    assert sent == 1

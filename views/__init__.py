@@ -32,6 +32,7 @@ from views.webhooks import webhooks
 from web import access, errors, formats, security
 from web.access import current_organization, person
 from web.languages import _
+from web.once import form_key
 
 
 def register(app: Flask) -> None:
@@ -41,7 +42,7 @@ def register(app: Flask) -> None:
     errors.register(app)
     formats.register(app)
     web.languages.register(app)
-    app.jinja_env.globals.update(sections=sections, live_badges=live_badges)
+    app.jinja_env.globals.update(form_key=form_key, sections=sections, live_badges=live_badges)
     app.jinja_env.filters.update(needed_by=needed_by)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for blueprint in (

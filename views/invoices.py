@@ -15,6 +15,7 @@ from languages import N_
 from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
+from web import once
 from web.access import firm, firms_only, note, own, session
 from web.forms import DayField, area, line, tax_rate_field
 from web.languages import _, speaking
@@ -102,6 +103,8 @@ def show_new() -> ResponseReturnValue:
 
 @invoices.post("")
 def create() -> ResponseReturnValue:
+    if saved := once.saved_before():
+        return saved
     origin, form = required_origin(), InvoiceForm(request.form)
     if not form.is_to_be_saved():
         page = render_template("invoices/form.html", form=form, origin=origin, invoice=None)
@@ -115,6 +118,8 @@ def create() -> ResponseReturnValue:
     if origin.proposal:
         origin.proposal.status = ProposalStatus.ACCEPTED  # nobody bills what was not agreed
     session().add(invoice)
+    session().flush()
+    once.remember(url_for("invoices.show", invoice_id=invoice.id))
     session().commit()
     flash(_("Invoice %(number)s is saved.", number=invoice.number), "good")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from languages import N_
 from models.sales import Invoice, Job, JobLine, JobStatus, Lead, RecordType
 from presenters.status import words_of
+from web import once
 from web.access import firm, firms_only, own, session
 from web.forms import DayField, area, line, status_field
 from web.languages import _
@@ -64,6 +65,8 @@ def show_new() -> ResponseReturnValue:
 
 @jobs.post("")
 def create() -> ResponseReturnValue:
+    if saved := once.saved_before():
+        return saved
     lead, form = required_origin().lead, JobForm(request.form)
     if not form.is_to_be_saved():
         return render_template("jobs/form.html", form=form, lead=lead, job=None), form.status_code
@@ -71,6 +74,8 @@ def create() -> ResponseReturnValue:
     form.apply_to(job)
     form.save_lines(job.lines, JobLine)
     session().add(job)
+    session().flush()
+    once.remember(url_for("jobs.show", job_id=job.id))
     session().commit()
     flash(_("The job is saved."), "good")
     return redirect(url_for("jobs.show", job_id=job.id), 303)

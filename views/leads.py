@@ -14,6 +14,7 @@ from languages import N_
 from models.sales import Invoice, Job, Lead, Proposal, RecordType
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
+from web import once
 from web.access import firm, firms_only, own, session
 from web.forms import EditForm, area, line
 from web.languages import _
@@ -69,12 +70,16 @@ def show_new() -> ResponseReturnValue:
 
 @leads.post("")
 def create() -> ResponseReturnValue:
+    if saved := once.saved_before():
+        return saved
     form = LeadForm(request.form)
     if not form.validate():
         return render_template("leads/form.html", form=form, lead=None), 422
     lead = Lead(organization_id=firm().id)
     form.apply_to(lead)
     session().add(lead)
+    session().flush()
+    once.remember(url_for("leads.show", lead_id=lead.id))
     session().commit()
     flash(_("Lead %(name)s is saved.", name=lead.name), "good")
     return redirect(url_for("leads.show", lead_id=lead.id), 303)

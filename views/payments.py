@@ -14,6 +14,7 @@ from models.sales import Invoice, Lead, Payment, PaymentMethod, RecordType
 from presenters.panel import panel_of
 from presenters.status import words_of
 from views.invoices import today
+from web import once
 from web.access import firm, firms_only, note, own, session
 from web.formats import money
 from web.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area
@@ -72,6 +73,8 @@ def show_new(invoice_id: int) -> ResponseReturnValue:
 
 @payments.post("/invoices/<key:invoice_id>/payments")
 def create(invoice_id: int) -> ResponseReturnValue:
+    if saved := once.saved_before():
+        return saved
     invoice, form = own(Invoice, invoice_id), PaymentForm(request.form)
     if invoice.voided_at:
         return _refuse(invoice)
@@ -81,6 +84,7 @@ def create(invoice_id: int) -> ResponseReturnValue:
     form.populate_obj(payment)
     above = payment.amount > invoice.balance
     session().add(payment)
+    once.remember(url_for("invoices.show", invoice_id=invoice.id))
     session().commit()
     flash(
         _("The payment is recorded. It is more than was open.")
@@ -137,6 +141,8 @@ def show_refund(payment_id: int) -> ResponseReturnValue:
 
 @payments.post("/payments/<key:payment_id>/refund")
 def refund(payment_id: int) -> ResponseReturnValue:
+    if saved := once.saved_before():
+        return saved
     payment = own(Payment, payment_id)
     session().refresh(payment, with_for_update=True)  # two at once would pay back twice
     if payment.refunded_amount >= payment.amount:
@@ -153,6 +159,7 @@ def refund(payment_id: int) -> ResponseReturnValue:
         invoice=payment.invoice.number,
         amount=str(form.amount.data),
     )
+    once.remember(url_for("payments.show", payment_id=payment.id))
     session().commit()
     flash(_("The refund is recorded."), "good")
     return redirect(url_for("payments.show", payment_id=payment.id), 303)

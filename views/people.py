@@ -1,7 +1,9 @@
 """Settings → People: who works here, and who is asked to."""
 
 import hashlib
+import hmac
 import secrets
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 
 from email_validator import EmailNotValidError, validate_email
@@ -17,6 +19,7 @@ from languages import N_
 from models.accounts import Invitation, Role, User
 from notices import mail
 from notices.mail import Letter, NotMailed
+from web import once
 from web.access import (
     dunahub,
     firm,
@@ -101,18 +104,19 @@ def is_open() -> list[ColumnElement[bool]]:
 @limiter.limit(INVITATIONS)
 def invite() -> ResponseReturnValue:
     """The link goes by e-mail; where that fails the owner gets it, to pass on."""
+    if saved := once.saved_before():
+        return _link_again() or saved
     form = InvitationForm(request.form)
     if not form.validate():
         return _page(form), 422
-    email, secret = form.email.data or "", MARK + secrets.token_urlsafe(24)
+    email, secret = form.email.data or "", _secret()
     if not _store(email, form.role.data or "", secret):
         form.email.errors = [_("Someone is inviting them just now. Try again.")]
         return _page(form), 422
+    once.remember(url_for("people.index"))
     note("account.invited", organization_id=firm().id, email=email, role=form.role.data)
     session().commit()
-    link = dunahub().config.base_url.rstrip("/") + url_for(
-        "accounts.show_invitation", secret=secret
-    )
+    link = _link(secret)
     if _mailed(email, link):
         flash(
             _(
@@ -124,6 +128,28 @@ def invite() -> ResponseReturnValue:
         )
         return redirect(url_for("people.index"), 303)
     return _page(InvitationForm(), link=link)
+
+
+def _secret() -> str:
+    """The same for the same form, so that a second press can show the link again."""
+    key = dunahub().config.secret_key.encode()
+    about = f"invitation {firm().id} {once.sent_key()}".encode()
+    return MARK + urlsafe_b64encode(hmac.digest(key, about, "sha256")).decode().rstrip("=")
+
+
+def _link(secret: str) -> str:
+    address = url_for("accounts.show_invitation", secret=secret)
+    return dunahub().config.base_url.rstrip("/") + address
+
+
+def _link_again() -> str | None:
+    """Where we can't mail, the page of a second press shows the link too: there is no other way
+    to learn it."""
+    secret = _secret()
+    invited = select(Invitation.id).where(Invitation.digest == digest(secret), *is_open())
+    if mail.is_possible(dunahub().config) or session().scalar(invited) is None:
+        return None
+    return _page(InvitationForm(), link=_link(secret))
 
 
 def _store(email: str, role: str, secret: str) -> bool:

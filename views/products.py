@@ -11,6 +11,7 @@ from wtforms import BooleanField
 from languages import N_
 from models.sales import Product, RecordType
 from presenters.panel import fix_of
+from web import once
 from web.access import firm, firms_only, own, session
 from web.forms import EditForm, NumberField, area, line
 from web.languages import _
@@ -57,9 +58,12 @@ def show_new() -> ResponseReturnValue:
 
 @products.post("")
 def create() -> ResponseReturnValue:
+    if saved := once.saved_before():
+        return saved
     product, form = Product(organization_id=firm().id), ProductForm(request.form)
     if not (form.validate() and _write(product, form)):
         return render_template("products/form.html", form=form, product=None), 422
+    once.remember(url_for("products.index"))
     session().commit()
     flash(_("%(name)s is saved.", name=product.name), "good")
     return redirect(url_for("products.index"), 303)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from languages import N_
 from models.sales import Invoice, Lead, Proposal, ProposalLine, ProposalStatus, RecordType
 from presenters.status import words_of
+from web import once
 from web.access import firm, firms_only, own, session
 from web.forms import line, status_field, tax_rate_field
 from web.languages import _
@@ -66,6 +67,8 @@ def show_new() -> ResponseReturnValue:
 
 @proposals.post("")
 def create() -> ResponseReturnValue:
+    if saved := once.saved_before():
+        return saved
     lead, form = required_origin().lead, ProposalForm(request.form)
     if not form.is_to_be_saved():
         page = render_template("proposals/form.html", form=form, lead=lead, proposal=None)
@@ -74,6 +77,8 @@ def create() -> ResponseReturnValue:
     form.apply_to(proposal)
     form.save_lines(proposal.lines, ProposalLine)
     session().add(proposal)
+    session().flush()
+    once.remember(url_for("proposals.show", proposal_id=proposal.id))
     session().commit()
     flash(_("Proposal %(number)s is saved.", number=proposal.number), "good")
     return redirect(url_for("proposals.show", proposal_id=proposal.id), 303)
