@@ -194,7 +194,7 @@ def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Item]:
         place = (row.aggregate_type, row.aggregate_id or 0)
         entry = entries.get(place)
         since = words.get(place) if _moved_on(entry, comparison) else None
-        helps = may_act and person().is_owner and since is None
+        helps = may_act and person().keeps_books and since is None
         items.append(
             Item(
                 difference=row,

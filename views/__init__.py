@@ -8,6 +8,7 @@ import web.languages
 from languages import N_
 from presenters.badges import live_badges
 from presenters.names import needed_by
+from presenters.needs import needs_you
 from views import activity  # noqa: F401  (its pages are the settings', and register themselves there)
 from views.accounts import accounts
 from views.admin import admin
@@ -42,7 +43,9 @@ def register(app: Flask) -> None:
     errors.register(app)
     formats.register(app)
     web.languages.register(app)
-    app.jinja_env.globals.update(form_key=form_key, sections=sections, live_badges=live_badges)
+    app.jinja_env.globals.update(
+        form_key=form_key, sections=sections, needs_you=needs_you, live_badges=live_badges
+    )
     app.jinja_env.filters.update(needed_by=needed_by)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for blueprint in (
@@ -78,6 +81,7 @@ class Section:
     name: str
     address: str
     is_current: bool
+    count: str = ""  # of what needs somebody there
 
 
 FIRM = [
@@ -102,7 +106,13 @@ def sections() -> list[Section]:
     else:
         entries = [*FIRM, (N_("Settings"), "settings.index")]
     return [
-        Section(_(name), url_for(endpoint), _is_current(endpoint)) for name, endpoint in entries
+        Section(
+            _(name),
+            url_for(endpoint),
+            _is_current(endpoint),
+            needs_you() if endpoint == "settings.index" else "",
+        )
+        for name, endpoint in entries
     ]
 
 

@@ -12,7 +12,7 @@ from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
 from outbox import actions
 from quickbooks import facts
-from web.access import firm, note, owner_required, quickbooks_only, session
+from web.access import books_required, firm, note, quickbooks_only, session
 from web.forms import ChoiceField, Form
 from web.languages import _, ngettext
 
@@ -87,7 +87,7 @@ def _named(known: Json, list_: str, otherwise: str) -> dict[str, str]:
 
 
 @arrivals.get("")
-@owner_required
+@books_required
 def show() -> ResponseReturnValue:
     connection = _connection()
     if connection is None:
@@ -97,7 +97,7 @@ def show() -> ResponseReturnValue:
 
 
 @arrivals.post("")
-@owner_required
+@books_required
 def update() -> ResponseReturnValue:
     connection = _connection(locked=True)
     if connection is None:

@@ -19,7 +19,7 @@ from outbox.company import Record
 from presenters.addresses import address_of, explanation_of
 from presenters.rows import rows_of
 from quickbooks import decisions, facts
-from web.access import firm, note, own, owner_required, quickbooks_only, session
+from web.access import books_required, firm, note, own, quickbooks_only, session
 from web.flashes import tell
 from web.languages import _, ngettext
 from web.paging import asked
@@ -32,7 +32,7 @@ ASKS = ("choose_customer", "other_item", "accountant_note")  # what needs a page
 
 
 @fixes.get("/<key:entry_id>/<choice>")
-@owner_required
+@books_required
 def show(entry_id: int, choice: str) -> ResponseReturnValue:
     """Asks for the customer or item, or shows a note to copy."""
     entry = _failed(entry_id)
@@ -56,7 +56,7 @@ def show(entry_id: int, choice: str) -> ResponseReturnValue:
 
 
 @fixes.post("/<key:entry_id>/<choice>")
-@owner_required
+@books_required
 def decide(entry_id: int, choice: str) -> ResponseReturnValue:
     entry = _failed(entry_id)
     if entry is None:

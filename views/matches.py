@@ -28,9 +28,9 @@ from presenters.standing import standing
 from quickbooks import months
 from quickbooks.comparison import Kind, Month
 from web.access import (
+    books_required,
     firm,
     note,
-    owner_required,
     person,
     quickbooks_only,
     session,
@@ -128,7 +128,7 @@ def show(month: str) -> ResponseReturnValue:
 
 
 @matches.post("/<month>")
-@owner_required
+@books_required
 def compare(month: str) -> ResponseReturnValue:
     """Asks for the comparison; a job makes it. Asked twice, it is made once."""
     wanted = _month(month)

@@ -11,7 +11,7 @@ from outbox import actions
 from outbox.actions import Acted
 from outbox.company import Record
 from presenters.addresses import address_of
-from web.access import firm, note, own, owner_required, quickbooks_only, safe_target, session
+from web.access import books_required, firm, note, own, quickbooks_only, safe_target, session
 from web.flashes import tell
 from web.languages import _, ngettext
 
@@ -20,13 +20,13 @@ outbox.before_request(quickbooks_only)
 
 
 @outbox.post("/<key:entry_id>/requeue")
-@owner_required
+@books_required
 def requeue(entry_id: int) -> ResponseReturnValue:
     return _act(entry_id, actions.requeue, "outbox.requeued", _("It will be sent again."))
 
 
 @outbox.post("/<key:entry_id>/skip")
-@owner_required
+@books_required
 def skip(entry_id: int) -> ResponseReturnValue:
     left = actions.dependents(session(), [own(Entry, entry_id).id])
     sentence = _("Skipped. You can undo that.")
@@ -40,7 +40,7 @@ def skip(entry_id: int) -> ResponseReturnValue:
 
 
 @outbox.post("/<key:entry_id>/undo-skip")
-@owner_required
+@books_required
 def undo_skip(entry_id: int) -> ResponseReturnValue:
     return _act(entry_id, actions.undo_skip, "outbox.skip_undone", _("It will be sent."))
 

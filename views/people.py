@@ -42,6 +42,7 @@ INVITATION_LASTS = timedelta(days=7)
 INVITATIONS = "30 per hour"  # per address: nobody writes to the world through us
 MAY = {
     Role.MEMBER.value: N_("work with leads, invoices and payments"),
+    Role.BOOKKEEPER.value: N_("also decide what goes to QuickBooks, and compare the books"),
     Role.OWNER.value: N_("do everything, also connect QuickBooks"),
 }
 MARK = "inv_"  # logs know an invitation's link by it, and hide it
@@ -55,6 +56,7 @@ class InvitationForm(Form):
         super().__init__(told)
         if not firm().has_quickbooks:  # where nothing is to be read of it (rule 19)
             self.role.options[Role.OWNER.value] = _("do everything")
+            del self.role.options[Role.BOOKKEEPER.value]
 
     def validate_email(self, field: StringField) -> None:
         try:
@@ -86,7 +88,11 @@ def _page(form: InvitationForm, *, link: str | None = None) -> str:
         invited=session().scalars(invited).all(),
         form=form,
         link=link,
-        roles={Role.OWNER.value: _("Owner"), Role.MEMBER.value: _("Member")},
+        roles={
+            Role.OWNER.value: _("Owner"),
+            Role.BOOKKEEPER.value: _("Bookkeeper"),
+            Role.MEMBER.value: _("Member"),
+        },
     )
 
 

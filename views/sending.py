@@ -12,7 +12,7 @@ from models.sales import Invoice, Payment, RecordType
 from outbox.capture import send_by_hand
 from quickbooks import facts
 from quickbooks.payloads import carries_our_number
-from web.access import firm, note, own, owner_required, quickbooks_only, session
+from web.access import books_required, firm, note, own, quickbooks_only, session
 from web.languages import _, ngettext
 from web.paging import asked
 
@@ -21,7 +21,7 @@ sending.before_request(quickbooks_only)
 
 
 @sending.get("/invoices/<key:invoice_id>")
-@owner_required
+@books_required
 def show(invoice_id: int) -> ResponseReturnValue:
     """What would arrive in QuickBooks, and that it might be there already."""
     invoice = own(Invoice, invoice_id)
@@ -41,7 +41,7 @@ def show(invoice_id: int) -> ResponseReturnValue:
 
 
 @sending.post("/invoices/<key:invoice_id>")
-@owner_required
+@books_required
 def send(invoice_id: int) -> ResponseReturnValue:
     invoice = own(Invoice, invoice_id)
     if request.form.get("agrees") != "y":

@@ -28,6 +28,7 @@ from presenters.rows import rows_of
 from presenters.standing import standing, status_word
 from quickbooks.links import company_url
 from web.access import (
+    books_required,
     dunahub,
     firm,
     firms_only,
@@ -171,7 +172,7 @@ def not_sent() -> ResponseReturnValue:
         page=page,
         kind=kind if kind in NEVER_SENT else "invoice",
         sums=not_sent_sums(),
-        can_send=standing().status is not ConnectionStatus.DISCONNECTED and person().is_owner,
+        can_send=standing().status is not ConnectionStatus.DISCONNECTED and person().keeps_books,
     )
 
 
@@ -179,7 +180,7 @@ def not_sent() -> ResponseReturnValue:
 
 
 @quickbooks.post("/failed/requeue")
-@owner_required
+@books_required
 def requeue_failed() -> ResponseReturnValue:
     """Sends again what needs attention: all of it, or all with one cause."""
     failed = select(Entry.id).where(Entry.organization_id == firm().id, Entry.state == State.FAILED)
@@ -212,7 +213,7 @@ def _told(name: str) -> str:
 
 
 @quickbooks.post("/waiting")
-@owner_required
+@books_required
 def decide_waiting() -> ResponseReturnValue:
     """What waited when QuickBooks was disconnected: sent now, or never."""
     connection = standing().connection

@@ -215,6 +215,18 @@ def owner_required(view: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
+def books_required(view: Callable[P, R]) -> Callable[P, R]:
+    """For what owners and bookkeepers do: send again, skip, choose, compare."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not person().keeps_books:
+            abort(403)
+        return view(*args, **kwargs)
+
+    return guarded
+
+
 def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]:
     """For what changes whose books we reach: a session left open for long asks for the password."""
 

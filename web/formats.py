@@ -213,6 +213,7 @@ STAFF_WORDS = {
     "payment": N_("payment"),
     "owner": N_("owner"),
     "member": N_("member"),
+    "bookkeeper": N_("bookkeeper"),
 }
 
 

@@ -1,0 +1,50 @@
+"""How much of QuickBooks waits for a person of the firm: said on top of every page."""
+
+from flask import g
+from flask_login import current_user
+from sqlalchemy import text
+
+from web.access import current_organization, session
+
+MOST_COUNTED = 99  # a page needs no exact number beyond
+
+# Only of the connected company: what failed in another one cannot be sent.
+_NEEDS = text(
+    """
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM outbox
+                WHERE organization_id = :organization AND state = 'failed'
+                  AND lane_id = lane.id
+                LIMIT :most
+            ) AS failed)
+         + CASE WHEN connection.status = 'expired' OR lane.state = 'held' THEN 1 ELSE 0 END
+         + CASE WHEN lane.line IS NOT NULL AND EXISTS (
+                SELECT FROM outbox AS entry
+                WHERE entry.lane_id = lane.id AND entry.state = 'pending' AND entry.id <= lane.line
+           ) THEN 1 ELSE 0 END
+    FROM quickbooks_connections AS connection
+    JOIN outbox_lanes AS lane ON lane.id = connection.lane_id
+    WHERE connection.organization_id = :organization AND connection.status <> 'disconnected'
+    """
+)
+
+
+def needs_you() -> str:
+    """How many records need attention, with a connection that does and a decision that is due.
+
+    As a page has room for it: 3, or 99+; empty when there is nothing.
+    """
+    if "needs_you" not in g:
+        g.needs_you = _count()
+    count: int = g.needs_you
+    if count > MOST_COUNTED:
+        return f"{MOST_COUNTED}+"
+    return str(count) if count else ""
+
+
+def _count() -> int:
+    organization = current_organization() if current_user.is_authenticated else None
+    if organization is None or not organization.has_quickbooks:
+        return 0
+    asked = {"organization": organization.id, "most": MOST_COUNTED + 1}
+    return session().scalar(_NEEDS, asked) or 0
