@@ -53,6 +53,11 @@ class DunaHub:
             *self._jobs_that_ask_intuit(),
             Job("notices", timedelta(minutes=1), lambda: post.look_and_tell(sessions, config)),
             Job("months", timedelta(hours=1), lambda: months.ask_due(sessions, config)),
+            Job(
+                "unconfirmed",
+                timedelta(minutes=5),
+                lambda: connections.drop_unconfirmed(sessions),
+            ),
             Job("probe", timedelta(hours=4), lambda: connections.probe_due(sessions, config)),
         ]
 

@@ -54,7 +54,7 @@ from quickbooks import connections
 from quickbooks.connections import Connected, Purpose
 from quickbooks.oauth import Unavailable
 from simulator.testing import SimulatorHandle, running_simulator
-from tests.support.connected import consent, new_owner
+from tests.support.connected import consent, finish, new_owner
 from tests.support.firm import new_firm
 
 TIMES = {"CALL_DEADLINE": "2", "LEASE": "3", "RESEND_AFTER": "6", "POLL_INTERVAL": "0.5"}
@@ -406,7 +406,7 @@ def _connect(world: World, firm: Firm) -> None:
 def _go_through(world: World, firm: Firm, purpose: Purpose) -> None:
     address = connections.begin(world.sessions, world.config, firm.owner, purpose)
     told = consent(address, firm.realm)
-    finished = connections.finish(world.sessions, world.config, firm.owner, told)
+    finished = finish(world.sessions, world.config, firm.owner, told)
     if not isinstance(finished, Connected):
         raise OSError(f"not connected: {finished}")
 

@@ -112,10 +112,12 @@ def connect(browser: Browser, realm_id: str = "") -> str:
     browser.open("/settings/quickbooks")
     browser.submit(press="Connect")
     browser.submit({"realm_id": realm_id}, press="Connect")  # on QuickBooks' own page
-    for address in browser.visited:
+    came_by = browser.visited
+    browser.submit(press="Yes, start")
+    for address in came_by:
         if realm_ids := parse_qs(urlsplit(address).query).get("realmId"):
             return realm_ids[0]
-    raise Unexpected(f"Consent did not lead back: {browser.visited}")
+    raise Unexpected(f"Consent did not lead back: {came_by}")
 
 
 def work(browser: Browser) -> tuple[list[str], float]:

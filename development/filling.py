@@ -72,6 +72,7 @@ OTHERS = {  # beside those of the seed: a firm for each thing that the settings 
     "Iron Fences": ("ivan@iron.example", "Ivan Ito"),
     "Jade Masonry": ("jana@jade.example", "Jana Jade"),
     "Kite Sailing": ("kim@kite.example", "Kim Kite"),
+    "Buckeye Plumbing": ("lia@buckeye.example", "Lia Lund"),
 }
 
 
@@ -254,7 +255,8 @@ class Desk:
         page = f"{address.scheme}://{address.netloc}{address.path}"
         answer = requests.post(page, data=asked, allow_redirects=False, timeout=30)
         told = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
-        finished = connections.finish(self.sessions, self.config, self.owner, told)
+        connections.finish(self.sessions, self.config, self.owner, told)
+        finished = connections.confirm(self.sessions, self.config, self.owner, self.realm)
         assert isinstance(finished, Connected), finished
         return self.connection
 

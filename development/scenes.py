@@ -38,6 +38,7 @@ EMAILS = {
     "ivan": "ivan@iron.example",  # lost access to his company
     "jana": "jana@jade.example",  # emptied hers and set it up anew
     "kim": "kim@kite.example",  # connected, and for hours QuickBooks has not told the customers
+    "lia": "lia@buckeye.example",  # chose a company, and is asked whether it is hers
     "bruno": "bruno@silva.example",  # in Brazil
     "dana": "admin@dunahub.example",  # DunaHub's staff
     "": "",  # nobody signed in
@@ -269,6 +270,7 @@ SCENES = (
     Scene("disconnect-nothing-waits", "hugo", "/settings/quickbooks/connection/disconnect"),
     Scene("disconnect-sending", "eva", "/settings/quickbooks/connection/disconnect?first=send"),
     Scene("callback-bad-state", "hugo", "/settings/quickbooks/callback?state=x&code=y", status=400),
+    Scene("company-to-confirm", "lia", "/settings/quickbooks", to_intuit("Craig")),
     Scene("callback-company-taken", "nina", "/settings/quickbooks", to_intuit("Hill Electric")),
     Scene("callback-company-unsuitable", "nina", "/settings/quickbooks", to_intuit("Érable")),
     Scene("callback-other-company", "dora", "/settings/quickbooks", to_intuit("Oak HVAC Inc")),

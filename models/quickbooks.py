@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.accounts import Organization, User
@@ -115,6 +116,37 @@ class Tokens(Base):
     refreshed_at: Mapped[Moment]
 
 
+class UnconfirmedCompany(Base):
+    """A company that was chosen at Intuit, until an owner confirms that it is theirs.
+
+    It has no lane and no connection, so nothing is captured for it or sent to it.
+    """
+
+    __tablename__ = "quickbooks_unconfirmed"
+
+    organization_id: Mapped[int] = mapped_column(
+        ForeignKey("organizations.id"), primary_key=True, autoincrement=False
+    )
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    state_digest: Mapped[str]  # of the sign-in that chose it
+    environment: Mapped[str]
+    realm_id: Mapped[str]
+    allowed_realm_id: Mapped[str | None]
+    access_token: Mapped[str]  # both tokens are encrypted
+    refresh_token: Mapped[str]
+    access_expires_at: Mapped[Moment]
+    refresh_expires_at: Mapped[Moment]
+    hard_expires_at: Mapped[Moment | None]
+    facts: Mapped[Json]
+    settings: Mapped[Json]
+    customers: Mapped[list[Json] | None] = mapped_column(JSONB(none_as_null=True), deferred=True)
+    created_at: Mapped[CreatedAt]  # what was read is as old as this
+
+    @property
+    def company_name(self) -> str:
+        return str(self.facts["name"])
+
+
 class OAuthState(Base):
     """A one-time `state` of the consent round trip: whose, for what, until when."""
 
@@ -143,6 +175,7 @@ class Revocation(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     connection_id: Mapped[int | None] = mapped_column(ForeignKey("quickbooks_connections.id"))
+    realm_id: Mapped[str | None]  # where there was no connection: the company was not confirmed
     token: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
     available_at: Mapped[CreatedAt]

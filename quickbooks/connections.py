@@ -23,10 +23,17 @@ from languages import N_
 from models.accounts import AuditEvent, Organization, User
 from models.base import Json
 from models.outbox import Lane, LaneState
-from models.quickbooks import Connection, ConnectionStatus, OAuthState, Revocation, Tokens
+from models.quickbooks import (
+    Connection,
+    ConnectionStatus,
+    OAuthState,
+    Revocation,
+    Tokens,
+    UnconfirmedCompany,
+)
 from outbox import lanes
 from outbox.scheduler import for_a_while
-from quickbooks import directory, facts, oauth, tokens
+from quickbooks import directory, facts, oauth, tokens, unconfirmed
 
 STATE_LASTS = timedelta(minutes=10)  # the consent page must be through by then
 REPLAY_LASTS = timedelta(minutes=10)  # a browser that shows the callback again sees the success
@@ -66,6 +73,14 @@ class Connected:
     was_known: bool  # the same company as before: lane and links were found again
     waiting: int  # entries behind the line, which the owner must decide on
     replayed: bool = False  # the same success a moment ago
+
+
+@dataclass(frozen=True)
+class Unconfirmed:
+    """The company was read, and waits for an owner to say that it is theirs: `confirm`. Until then
+    nothing is captured for it and nothing is written there."""
+
+    company_name: str
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,16 @@ class Misconfigured:
     """Our own client id or secret is wrong. Operators know from the log."""
 
 
-Finished = Connected | Denied | CompanyTaken | OtherCompany | Unsuitable | TryAgain | Misconfigured
+Finished = (
+    Connected
+    | Unconfirmed
+    | Denied
+    | CompanyTaken
+    | OtherCompany
+    | Unsuitable
+    | TryAgain
+    | Misconfigured
+)
 
 
 # --- Asked for ----------------------------------------------------------------------------------
@@ -169,14 +193,13 @@ def _digest(state: str) -> str:
 
 
 def finish(sessions: Sessions, config: Config, user: User, told: Mapping[str, str]) -> Finished:
-    """Judges what Intuit's redirect brought (`state`, `code`, `realmId` or `error`), and connects.
+    """Judges what Intuit's redirect brought (`state`, `code`, `realmId` or `error`).
 
     1. The state is judged and consumed in one statement.
     2. The company is compared with what is stored, before the code is worth anything.
     3. Code → grant; then the company itself: country, currency, lists.
-    4. Under the locks: row, tokens and lane together. Two firms at the same moment are told apart
-       by a unique index; the loser's tokens are dropped, and not revoked, which could end the
-       winner's grant.
+    4. A company whose connection is live is connected again at once. Any other is kept until an
+       owner says that it is theirs: `confirm` or `decline`.
 
     Raises BadState or NotAllowed.
     """
@@ -193,19 +216,25 @@ def finish(sessions: Sessions, config: Config, user: User, told: Mapping[str, st
     except oauth.Unavailable as problem:
         log.warning("code not exchanged", problem=str(problem))
         return TryAgain("unavailable")
-    return _connect(sessions, config, user, judged, grant)
+    read = _read(sessions, config, judged, grant)
+    if not isinstance(read, _Read):
+        return read
+    if judged.is_live:
+        return _connect(sessions, config, user, judged, grant, read)
+    return _keep(sessions, config, user, judged, grant, read)
 
 
 @dataclass(frozen=True)
 class _Asked:
     """A callback found good: whose, and for which company."""
 
-    state: str
+    state_digest: str
     code: str
     organization_id: int
     realm_id: str
     chosen: Json  # settings of the stored connection, if there is one
     allowed_realm_id: str | None
+    is_live: bool  # connected, or its sign-in has run out: nobody asks whose it is
 
 
 def _judge_callback(
@@ -217,7 +246,7 @@ def _judge_callback(
             organization_id = _judge_person(session, user)
             used = _consume(session, state, user.id, organization_id)
             if used is None:
-                return _replay(session, state, user.id, organization_id)
+                return _replay(session, config, state, user.id, organization_id)
             if "error" in told:
                 return Denied()
             code, realm_id = told.get("code", ""), told.get("realmId", "")
@@ -227,12 +256,13 @@ def _judge_callback(
                 return refusal
             known = _row_of(session, config, organization_id, realm_id)
             return _Asked(
-                state,
+                _digest(state),
                 code,
                 organization_id,
                 realm_id,
                 dict(known.settings) if known else {},
                 used.allowed_realm_id,
+                is_live=known is not None and known.is_live,
             )
     except NotAllowed as refusal:
         _audit_refusal(sessions, user, str(refusal))
@@ -255,8 +285,13 @@ def _consume(session: Session, state: str, user_id: int, organization_id: int) -
     )
 
 
-def _replay(session: Session, state: str, user_id: int, organization_id: int) -> Connected:
+def _replay(
+    session: Session, config: Config, state: str, user_id: int, organization_id: int
+) -> Connected | Unconfirmed:
     """A callback shown again: the success it had a moment ago, as long as it still holds."""
+    waiting = unconfirmed.of(session, config, organization_id)
+    if waiting is not None and (waiting.state_digest, waiting.user_id) == (_digest(state), user_id):
+        return Unconfirmed(waiting.company_name)
     connection = session.scalar(
         select(Connection)
         .join(OAuthState, OAuthState.connection_id == Connection.id)
@@ -270,8 +305,8 @@ def _replay(session: Session, state: str, user_id: int, organization_id: int) ->
     )
     if connection is None:
         raise BadState(N_("This sign-in was started elsewhere, too long ago, or is used up."))
-    waiting = lanes.waiting_behind_line(session, connection.lane_id)
-    return Connected(connection.id, connection.company_name, True, waiting, replayed=True)
+    behind = lanes.waiting_behind_line(session, connection.lane_id)
+    return Connected(connection.id, connection.company_name, True, behind, replayed=True)
 
 
 def _audit_refusal(sessions: Sessions, user: User, reason: str) -> None:
@@ -335,37 +370,36 @@ def current(session: Session, config: Config, organization_id: int) -> Connectio
     )
 
 
-def _connect(
-    sessions: Sessions, config: Config, user: User, asked: _Asked, grant: oauth.Grant
-) -> Finished:
+@dataclass(frozen=True)
+class _Read:
+    """What was read of a company before its connection is stored. Nothing was written there."""
+
+    facts: Json
+    settings: Json
+    customers: list[Json] | None
+    read_at: datetime
+
+
+def _read(
+    sessions: Sessions, config: Config, asked: _Asked, grant: oauth.Grant
+) -> _Read | Unsuitable | TryAgain:
     reader = facts.Reader(config, asked.realm_id, grant.access_token)
+    with sessions() as session:
+        read_at = _now(session)
     try:
         company = facts.read_company(reader)
         if (company["country"], company["home_currency"]) != (COUNTRY, CURRENCY):
             _drop(sessions, config, asked, grant)
             return Unsuitable(company["name"], company["country"], company["home_currency"])
         found = facts.read_facts(reader, company)
-        settings = facts.choose_settings(found, asked.chosen)
-        facts.ensure_fallback_item(reader, found, settings)
+        if not asked.is_live:
+            found["last_sale"] = facts.read_last_sale(reader)
     except facts.FactsUnavailable as problem:
         log.warning("company not read at connect", realm=asked.realm_id, problem=str(problem))
         _drop(sessions, config, asked, grant)
         return TryAgain("unavailable")
-    customers = _read_customers(config, asked, grant)
-    try:
-        with sessions.begin() as session:
-            return _store(session, config, user, asked, grant, _Read(found, settings, customers))
-    except IntegrityError as problem:
-        if "uq_quickbooks_connections_live_company" not in str(problem.orig):
-            raise
-        return CompanyTaken()
-    except _ConnectedMeanwhile as other:
-        _drop(sessions, config, asked, grant)
-        return OtherCompany(asked.realm_id, other.company_name, found["name"])
-    except NotAllowed as refusal:
-        _audit_refusal(sessions, user, str(refusal))
-        _drop(sessions, config, asked, grant)
-        raise
+    settings = facts.choose_settings(found, asked.chosen)
+    return _Read(found, settings, _read_customers(config, asked, grant), read_at)
 
 
 def _read_customers(config: Config, asked: _Asked, grant: oauth.Grant) -> list[Json] | None:
@@ -378,13 +412,144 @@ def _read_customers(config: Config, asked: _Asked, grant: oauth.Grant) -> list[J
         return None
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What was read of a company before its connection is stored."""
+def _keep(
+    sessions: Sessions,
+    config: Config,
+    user: User,
+    asked: _Asked,
+    grant: oauth.Grant,
+    read: _Read,
+) -> Unconfirmed:
+    with sessions.begin() as session:
+        _lock_rows(session, config, asked.organization_id)  # of two browsers, the later one counts
+        company = UnconfirmedCompany(
+            organization_id=asked.organization_id,
+            user_id=user.id,
+            state_digest=asked.state_digest,
+            environment=config.environment,
+            realm_id=asked.realm_id,
+            allowed_realm_id=asked.allowed_realm_id,
+            facts=read.facts,
+            settings=read.settings,
+            customers=unconfirmed.customers_kept(read.customers),
+            created_at=read.read_at,
+        )
+        unconfirmed.keep(session, config, grant, company)
+        session.add(
+            AuditEvent(
+                organization_id=asked.organization_id,
+                user_id=user.id,
+                action="quickbooks.company_chosen",
+                details={"company": read.facts["name"], "realm_id": asked.realm_id},
+            )
+        )
+    return Unconfirmed(read.facts["name"])
 
-    facts: Json
-    settings: Json
-    customers: list[Json] | None
+
+# --- Confirmed ----------------------------------------------------------------------------------
+
+
+def confirm(sessions: Sessions, config: Config, user: User, realm_id: str) -> Finished:
+    """The owner says that the company they chose at Intuit is theirs: it is connected.
+
+    TryAgain("expired") when it does not wait for that (any more): another browser may have chosen
+    another one meanwhile. Raises NotAllowed.
+    """
+    try:
+        with sessions() as session:
+            organization_id = _judge_person(session, user)
+            company = unconfirmed.of(session, config, organization_id)
+            if company is None or company.realm_id != realm_id:
+                return _answered_before(session, config, organization_id, realm_id)
+            asked = _Asked(
+                company.state_digest,
+                "",
+                organization_id,
+                company.realm_id,
+                company.settings,
+                company.allowed_realm_id,
+                is_live=False,
+            )
+            grant = unconfirmed.grant_of(config, company, _now(session))
+            read = _Read(
+                dict(company.facts), dict(company.settings), company.customers, company.created_at
+            )
+    except NotAllowed as refusal:
+        _audit_refusal(sessions, user, str(refusal))
+        raise
+    except tokens.TokensUnavailable:
+        return TryAgain("expired")
+    return _connect(sessions, config, user, asked, grant, read)
+
+
+def _answered_before(
+    session: Session, config: Config, organization_id: int, realm_id: str
+) -> Connected | TryAgain:
+    """The button was pressed twice, or nothing waits for an answer."""
+    known = _row_of(session, config, organization_id, realm_id)
+    if known is None or known.status != ConnectionStatus.CONNECTED:
+        return TryAgain("expired")
+    waiting = lanes.waiting_behind_line(session, known.lane_id)
+    return Connected(known.id, known.company_name, True, waiting, replayed=True)
+
+
+def decline(sessions: Sessions, config: Config, user: User, realm_id: str) -> str | None:
+    """It is not their company: forgotten, and the grant is ended at Intuit. Returns its name, or
+    None when it did not wait for an answer. Raises NotAllowed."""
+    with sessions.begin() as session:
+        organization_id = _judge_person(session, user)
+        company = unconfirmed.of(session, config, organization_id, lock=True)
+        if company is None or company.realm_id != realm_id:
+            return None
+        name = company.company_name
+        revocation = unconfirmed.drop(session, company)
+        revocation_id = revocation.id if revocation else None
+        session.add(
+            AuditEvent(
+                organization_id=organization_id,
+                user_id=user.id,
+                action="quickbooks.company_declined",
+                details={"company": name, "realm_id": company.realm_id},
+            )
+        )
+    if revocation_id is not None:
+        _revoke(sessions, config, revocation_id)
+    return name
+
+
+def drop_unconfirmed(sessions: Sessions) -> int:
+    """Forgets the companies that nobody confirmed in time; returns how many."""
+    with sessions.begin() as session:
+        return unconfirmed.drop_old(session)
+
+
+def _connect(
+    sessions: Sessions,
+    config: Config,
+    user: User,
+    asked: _Asked,
+    grant: oauth.Grant,
+    read: _Read,
+) -> Finished:
+    """Under the locks: row, tokens and lane together. Two firms at the same moment are told apart
+    by a unique index; the loser's tokens are dropped, and not revoked, which could end the winner's
+    grant."""
+    reader = facts.Reader(config, asked.realm_id, grant.access_token)
+    facts.ensure_fallback_item(reader, read.facts, read.settings)
+    try:
+        with sessions.begin() as session:
+            return _store(session, config, user, asked, grant, read)
+    except IntegrityError as problem:
+        if "uq_quickbooks_connections_live_company" not in str(problem.orig):
+            raise
+        return CompanyTaken()
+    except _ConnectedMeanwhile as other:
+        _drop(sessions, config, asked, grant)
+        return OtherCompany(asked.realm_id, other.company_name, read.facts["name"])
+    except NotAllowed as refusal:
+        _audit_refusal(sessions, user, str(refusal))
+        _drop(sessions, config, asked, grant)
+        raise
 
 
 class _ConnectedMeanwhile(Exception):
@@ -419,13 +584,15 @@ def _store(
     asked: _Asked,
     grant: oauth.Grant,
     read: _Read,
-) -> Connected:
+) -> Connected | TryAgain:
     """The row, its tokens and its lane, together: new, or found again as they were."""
     rows = _lock_rows(session, config, asked.organization_id)
     organization_id = _judge_person(session, user)  # by the locked row: its region may just change
     if organization_id != asked.organization_id:
         raise NotAllowed(N_("The organization changed while connecting."))
     mine = next((row for row in rows if row.realm_id == asked.realm_id), None)
+    if not asked.is_live and not _take_unconfirmed(session, asked):
+        return _answered_before(session, config, organization_id, asked.realm_id)
     for row in rows:
         if row is not mine and row.is_live:
             if asked.realm_id != asked.allowed_realm_id:
@@ -452,13 +619,13 @@ def _store(
     if read.customers is None:
         mine.customers_read_at = None
     else:
-        directory.store(session, mine, read.customers, now, whole=True)
+        directory.store(session, mine, read.customers, read.read_at, whole=True)
     _store_tokens(session, config, mine, grant)
     if was_known:
         lanes.reopen(session, mine.lane_id)
     session.execute(
         update(OAuthState)
-        .where(OAuthState.digest == _digest(asked.state))
+        .where(OAuthState.digest == asked.state_digest)
         .values(connection_id=mine.id)
     )
     _audit(
@@ -466,6 +633,19 @@ def _store(
     )
     waiting = lanes.waiting_behind_line(session, mine.lane_id)
     return Connected(mine.id, mine.company_name, was_known, waiting)
+
+
+def _take_unconfirmed(session: Session, asked: _Asked) -> bool:
+    """Of two answers about one chosen company, the first one gets it."""
+    taken = session.execute(
+        delete(UnconfirmedCompany)
+        .where(
+            UnconfirmedCompany.organization_id == asked.organization_id,
+            UnconfirmedCompany.state_digest == asked.state_digest,
+        )
+        .returning(UnconfirmedCompany.organization_id)
+    )
+    return taken.first() is not None
 
 
 def _lock_rows(session: Session, config: Config, organization_id: int) -> list[Connection]:
@@ -497,17 +677,7 @@ def _store_tokens(
     )
     tokens.store(session, config, stored, grant)
     session.add(stored)
-    # Someone has just granted access to this company anew: a revoke still to come, ours or that of
-    # the organization that had it before, could end the new grant too.
-    of_company = select(Connection.id).where(
-        Connection.environment == connection.environment,
-        Connection.realm_id == connection.realm_id,
-    )
-    session.execute(
-        delete(Revocation).where(
-            Revocation.connection_id.in_(of_company), Revocation.revoked_at.is_(None)
-        )
-    )
+    unconfirmed.spare(session, connection.environment, connection.realm_id)
     session.flush()
 
 
@@ -597,6 +767,9 @@ def confirm_ended_there(
 def close_for_region(session: Session, organization: Organization) -> bool:
     """The organization left the US: closed at once, in the caller's transaction; the grant is ended
     by the job. Never commits. False when there was nothing to close."""
+    chosen = session.get(UnconfirmedCompany, organization.id, with_for_update=True)
+    if chosen is not None:
+        unconfirmed.drop(session, chosen)
     live = session.scalar(
         select(Connection)
         .where(

@@ -116,11 +116,24 @@ def read_company(reader: Reader) -> Json:
     currency = preferences.get("CurrencyPrefs") or {}
     return {
         "name": str(info.get("CompanyName") or "QuickBooks company"),
+        "legal_name": str(info.get("LegalName") or ""),
+        "address": _address(info.get("CompanyAddr") or info.get("LegalAddr") or {}),
         "country": str(info.get("Country") or ""),
         "home_currency": str((currency.get("HomeCurrency") or {}).get("value") or ""),
         "preferences": _preferences(preferences),
         "plan": _named_values(info.get("NameValue")),
     }
+
+
+def _address(told: Json) -> str:
+    """On one line: 123 Sierra Way, San Pablo, CA 87999."""
+    street_and_city = _told(told, "Line1", "Line2", "Line3", "City")
+    state = " ".join(_told(told, "CountrySubDivisionCode", "PostalCode"))
+    return ", ".join([*street_and_city, state] if state else street_and_city)
+
+
+def _told(values: Json, *keys: str) -> list[str]:
+    return [str(values[key]) for key in keys if values.get(key)]
 
 
 def _preferences(told: Json) -> Json:
@@ -148,6 +161,23 @@ def _named_values(told: object) -> Json:
         str(pair["Name"]): str(pair.get("Value", ""))
         for pair in pairs
         if isinstance(pair, dict) and pair.get("Name") in wanted
+    }
+
+
+def read_last_sale(reader: Reader) -> Json | None:
+    """The invoice that was changed last: by it an owner knows the books. None when there is none.
+
+    Raises FactsUnavailable.
+    """
+    newest = reader.rows("Invoice", "orderby MetaData.LastUpdatedTime desc", 1)
+    if not newest:
+        return None
+    customer = newest[0].get("CustomerRef") or {}
+    return {
+        "number": str(newest[0].get("DocNumber") or ""),
+        "customer": str(customer.get("name") or ""),
+        "total": str(newest[0].get("TotalAmt") or 0),
+        "changed_at": str((newest[0].get("MetaData") or {}).get("LastUpdatedTime") or ""),
     }
 
 

@@ -18,7 +18,13 @@ from config import Config
 from db import Sessions
 from models.accounts import AuditEvent
 from models.notices import see
-from models.quickbooks import Connection, ConnectionStatus, Revocation, Tokens
+from models.quickbooks import (
+    Connection,
+    ConnectionStatus,
+    Revocation,
+    Tokens,
+    UnconfirmedCompany,
+)
 from outbox import lanes
 from outbox.scheduler import for_a_while
 from quickbooks import oauth
@@ -80,6 +86,10 @@ def rotate(sessions: Sessions, config: Config) -> int:
         for revocation in session.scalars(pending):
             revocation.token = vault.rotate((revocation.token or "").encode()).decode()
             count += 1
+        for company in session.scalars(select(UnconfirmedCompany).with_for_update()):
+            company.access_token = vault.rotate(company.access_token.encode()).decode()
+            company.refresh_token = vault.rotate(company.refresh_token.encode()).decode()
+            count += 2
     return count
 
 
@@ -98,6 +108,7 @@ def forget_unreadable(sessions: Sessions, config: Config) -> int:
     hopeless = [one.id for one in pending if one.token and not opens(config, one.token)]
     with sessions.begin() as session:  # grants that we cannot name can no longer be ended by us
         session.execute(delete(Revocation).where(Revocation.id.in_(hopeless)))
+        session.execute(delete(UnconfirmedCompany))  # chosen once more, in a minute
     return sum(
         expire(sessions, tokens.connection_id, tokens.refresh_token, reason="keys_lost")
         for tokens in lost

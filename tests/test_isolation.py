@@ -49,6 +49,9 @@ QUICKBOOKS_BLUEPRINTS = {
 OWNERS_ONLY = {
     "connection.connect",
     "connection.connect_other_company",
+    "connection.show_company",
+    "connection.start",
+    "connection.choose_another",
     "connection.show_disconnect",
     "connection.disconnect",
     "settings.update_organization",

@@ -102,6 +102,7 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
         "/settings/quickbooks/callback", query_string=dict(told), follow_redirects=True
     )
     assert owner.status == 200
+    owner.submit(press="Yes, start")
     assert office.connection.status == ConnectionStatus.CONNECTED
 
     # The main job; then an access token that QuickBooks refuses while we think it good: it says

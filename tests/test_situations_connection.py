@@ -150,7 +150,7 @@ def test_situation_1_in_another_company_it_says_whose_it_is(at: Situation) -> No
     agreed = at.ana.client.post(
         f"{SETTINGS}/connection/other-company", data={"realm_id": OAK, "csrf_token": token}
     )
-    at.ana.open(consent(agreed.headers["Location"], OAK))
+    at.come_back(consent(agreed.headers["Location"], OAK))
     assert "QuickBooks is connected to Oak HVAC Inc." in at.ana.text
     panel = at.ana.open(f"/leads/{lead}").panel()
     assert "On hold" in panel
@@ -319,6 +319,9 @@ def test_situation_13_a_bad_callback_changes_nothing(at: Situation, told: str) -
 def test_situation_13_the_same_success_shown_again_is_the_success(at: Situation) -> None:
     back = consent(at.to_intuit(), RIVERA)
     at.ana.open(back).open(back)
+    assert "Is this your company?" in at.ana.text
+    at.come_back(back)
+    at.ana.open(back)
     assert at.ana.status == 200
     assert "QuickBooks is connected" in at.ana.text
 

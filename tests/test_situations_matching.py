@@ -206,7 +206,7 @@ def test_situation_22_the_directory_costs_a_read_a_thousand_and_then_one_call_a_
         bookkeeper.batch(*made)
     back = at.to_intuit()
     at.simulator.clear_journal()
-    at.ana.open(consent(back, RIVERA))
+    at.come_back(consent(back, RIVERA))
     asked = [call["query"] for call in at.simulator.journal() if call["method"] == "GET"]
     assert len([query for query in asked if "Customer" in query]) == 2
     at.simulator.advance(3000)  # a day later, told in minutes

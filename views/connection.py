@@ -7,10 +7,11 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from models.quickbooks import ConnectionStatus
+from presenters.company import last_sale
 from presenters.counts import waiting_in
 from presenters.progress import sending_of
 from presenters.standing import standing
-from quickbooks import connections, oauth
+from quickbooks import connections, oauth, unconfirmed
 from quickbooks.connections import (
     BadState,
     CompanyTaken,
@@ -22,8 +23,10 @@ from quickbooks.connections import (
     OtherCompany,
     Purpose,
     TryAgain,
+    Unconfirmed,
     Unsuitable,
 )
+from quickbooks.unconfirmed import names_agree
 from web.access import (
     dunahub,
     firm,
@@ -100,8 +103,12 @@ def _answer(finished: Finished) -> ResponseReturnValue:
     match finished:
         case Connected():
             flash(_success(finished), "good")
+        case Unconfirmed():
+            return redirect(url_for("connection.show_company"), 303)
         case Denied():
             flash(_("Nothing was changed: you cancelled at Intuit."))
+        case TryAgain(reason="expired"):
+            flash(_("That took too long, or was answered already. Choose the company again."))
         case TryAgain():
             flash(_("Intuit did not answer as it should. Nothing was changed; try again."), "warn")
         case OtherCompany():
@@ -124,6 +131,50 @@ def _success(connected: Connected) -> str:
         " themselves.",
         company=connected.company_name,
     )
+
+
+# --- Is this your company? ------------------------------------------------------------------------
+
+
+@connection.get("/company")
+@owner_required
+def show_company() -> ResponseReturnValue:
+    """What we read of the chosen company, so that its owner knows whether it is theirs."""
+    company = unconfirmed.of(session(), dunahub().config, firm().id)
+    if company is None:
+        return redirect(url_for("quickbooks.show"))
+    return render_template(
+        "settings/company.html",
+        company=company,
+        agree=names_agree(firm().name, company.facts),
+        customers=None if company.customers is None else len(company.customers),
+        sale=last_sale(company.facts.get("last_sale")),
+    )
+
+
+@connection.post("/company")
+@owner_required
+@fresh_required
+def start() -> ResponseReturnValue:
+    """From now on records go there."""
+    user = person()
+    step_out()
+    realm_id = request.form.get("realm_id", "")
+    return _answer(connections.confirm(dunahub().sessions, dunahub().config, user, realm_id))
+
+
+@connection.post("/company/another")
+@owner_required
+@fresh_required
+def choose_another() -> ResponseReturnValue:
+    """It was the wrong one: we give up our access to it, and Intuit asks again."""
+    user = person()
+    step_out()
+    realm_id = request.form.get("realm_id", "")
+    name = connections.decline(dunahub().sessions, dunahub().config, user, realm_id)
+    if name is None:
+        return redirect(url_for("quickbooks.show"), 303)
+    return _to_intuit(Purpose.CONNECT, allowed_realm_id=None)
 
 
 @connection.get("/disconnected")

@@ -26,6 +26,7 @@ from presenters.month import latest_answers
 from presenters.progress import moving_of
 from presenters.rows import rows_of
 from presenters.standing import standing, status_word
+from quickbooks import unconfirmed
 from quickbooks.links import company_url
 from web.access import (
     books_required,
@@ -132,6 +133,7 @@ def show() -> ResponseReturnValue:
         company_address=company_url(dunahub().config, connection) if connection else None,
         days=days_of(firm()),
         answers=latest_answers(),
+        unconfirmed=unconfirmed.of(session(), dunahub().config, firm().id),
     )
 
 

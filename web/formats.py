@@ -260,6 +260,8 @@ ACTIONS = {
     "quickbooks.callback_refused": N_("QuickBooks sign-in refused"),
     "quickbooks.comparison_asked": N_("Month compared with QuickBooks"),
     "quickbooks.comparison_exported": N_("Comparison downloaded"),
+    "quickbooks.company_chosen": N_("QuickBooks company chosen"),
+    "quickbooks.company_declined": N_("QuickBooks company declined"),
     "quickbooks.connected": N_("QuickBooks connected"),
     "quickbooks.disconnected": N_("QuickBooks disconnected"),
     "quickbooks.expired": N_("QuickBooks sign-in expired"),

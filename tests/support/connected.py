@@ -15,7 +15,7 @@ from models.outbox import Entry
 from models.quickbooks import Connection
 from outbox.poller import drain_lane
 from quickbooks import connections
-from quickbooks.connections import Connected, Finished, Purpose
+from quickbooks.connections import Connected, Finished, Purpose, Unconfirmed
 from quickbooks.delivery import QuickBooks
 from tests.support.firm import new_firm
 
@@ -60,9 +60,17 @@ def go_through(
     purpose: Purpose = Purpose.CONNECT,
     allowed_realm_id: str | None = None,
 ) -> Finished:
-    """The whole round trip of a browser."""
+    """The whole round trip of a browser, and Yes to "Is this your company?"."""
     address = connections.begin(sessions, config, owner, purpose, allowed_realm_id=allowed_realm_id)
-    return connections.finish(sessions, config, owner, consent(address, realm))
+    return finish(sessions, config, owner, consent(address, realm))
+
+
+def finish(sessions: Sessions, config: Config, owner: User, told: dict[str, str]) -> Finished:
+    """Comes back from Intuit and says Yes, if asked whose company it is."""
+    finished = connections.finish(sessions, config, owner, told)
+    if isinstance(finished, Unconfirmed):
+        return connections.confirm(sessions, config, owner, told["realmId"])
+    return finished
 
 
 def connect(sessions: Sessions, config: Config, owner: User, realm: str = RIVERA) -> Connection:

@@ -63,6 +63,8 @@ class Person:
         self.press(button)
         self.page.locator(f"input[value='{self.realm}']").check(force=True)
         self.page.get_by_role("button", name="Connect", exact=True).click()
+        if self.page.url.endswith("/company"):
+            self.press("Yes, start")
         self.told("QuickBooks is connected")
 
     def disconnect(self, button: str = "Disconnect") -> None:

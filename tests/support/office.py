@@ -18,7 +18,7 @@ from models.passwords import CHEAP, hash_password
 from models.quickbooks import Connection
 from outbox.poller import drain_lane, due_lanes
 from quickbooks import connections
-from quickbooks.connections import Finished, Purpose
+from quickbooks.connections import Finished, Purpose, Unconfirmed
 from quickbooks.delivery import QuickBooks
 from tests.support.firm import new_firm
 
@@ -44,11 +44,14 @@ class Office:
     def connect(
         self, realm: str | None = None, purpose: Purpose = Purpose.CONNECT, **begin: Any
     ) -> Finished:
-        """The whole round trip: to Intuit's page, Connect, and back."""
+        """The whole round trip: to Intuit's page, Connect, back, and Yes, it is ours."""
         address = connections.begin(self.sessions, self.config, self.owner, purpose, **begin)
         told = self.consent(address, realm or self.realm)
         self.session.rollback()
-        return connections.finish(self.sessions, self.config, self.owner, told)
+        finished = connections.finish(self.sessions, self.config, self.owner, told)
+        if isinstance(finished, Unconfirmed):
+            return connections.confirm(self.sessions, self.config, self.owner, realm or self.realm)
+        return finished
 
     def consent(self, address: str, realm: str, action: str = "connect") -> Mapping[str, str]:
         """What Intuit's page tells the browser to bring back to us."""

@@ -51,9 +51,15 @@ class Situation:
         return answer.headers["Location"]
 
     def connect(self, realm: str = RIVERA, button: str = "Connect QuickBooks") -> Visitor:
-        self.ana.open(consent(self.to_intuit(button), realm))
+        self.come_back(consent(self.to_intuit(button), realm))
         self.simulator.clear_journal()
         return self.ana
+
+    def come_back(self, address: str) -> None:
+        """From Intuit, by this address; and Yes, if asked whose company it is."""
+        self.ana.open(address)
+        if self.ana.path.endswith("/company"):
+            self.ana.submit(press="Yes, start")
 
     def disconnect(self) -> None:
         page = self.ana.open(f"{SETTINGS}/connection/disconnect").page
