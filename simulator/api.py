@@ -104,6 +104,8 @@ class Api:
         if refused:
             return refused
         company = self.simulator.world.companies[visit.realm]
+        if refused := self._check_reads(visit, company):
+            return refused
         request_id = visit.entry.requestid
         if visit.request.method != "POST" or not request_id or visit.operation == "query":
             if seconds := _time_taken(visit, company):
@@ -207,6 +209,25 @@ class Api:
         as_xml = visit.as_xml or switches.gateway_format == "xml"
         return answers.throttled(now, as_xml, switches.retry_after)
 
+    def _check_reads(self, visit: Visit, company: Company) -> Answer | None:
+        """Reads have an allowance of their own; writes go on when it is used up."""
+        is_read = visit.operation in ("read", "query", "cdc", "pdf")
+        if not is_read or self._may_read(company):
+            return None
+        as_xml = visit.as_xml or company.switches.gateway_format == "xml"
+        return answers.throttled(self.simulator.clock.now(), as_xml, company.switches.retry_after)
+
+    def _may_read(self, company: Company) -> bool:
+        """Counts the read, unless this month's are used up."""
+        allowed = company.switches.reads_a_month
+        if allowed is None:
+            return True
+        month = self.simulator.clock.today().isoformat()[:7]
+        if company.reads.get(month, 0) >= allowed:
+            return False
+        company.reads[month] = company.reads.get(month, 0) + 1
+        return True
+
     # Work -------------------------------------------------------------------------------------
 
     def _work(self, visit: Visit, company: Company) -> Answer:
@@ -232,9 +253,20 @@ class Api:
         return answers.fault(faults, company.switches.language, now, visit.as_xml)
 
     def _dispatch(self, visit: Visit, books: Books) -> Answer:
-        method = visit.request.method
         if visit.do.get("bump_sync_token"):
             self._bump(visit, books)
+        if "answer_of" in visit.do:
+            return self._answer_of_another(visit, books)
+        return self._act(visit, books)
+
+    def _answer_of_another(self, visit: Visit, books: Books) -> Answer:
+        """The work is done, but the answer is about somebody else's object."""
+        answer = self._act(visit, books)
+        other = books.company.get(visit.entity, str(visit.do["answer_of"]))
+        return self._success(visit, {visit.entity: other}) if other else answer
+
+    def _act(self, visit: Visit, books: Books) -> Answer:
+        method = visit.request.method
         match [method, *visit.parts]:
             case ["POST", "batch"]:
                 return self._batch(visit, books)
@@ -299,7 +331,7 @@ class Api:
         statement = visit.request.query.get("query", "")
         if visit.request.method == "POST" and not statement:
             statement = visit.request.body.decode("utf-8", "replace")
-        rows = run(books.company, parse(statement))
+        rows = run(books.company, parse(statement), self.simulator.clock.now())
         return self._success(visit, {"QueryResponse": rows})
 
     def _change(self, visit: Visit, books: Books, entity: Entity) -> Answer:
@@ -355,24 +387,27 @@ class Api:
                 replayed += 1
                 responses.append(as_fragment(known.body))
                 continue
-            response = self._injected_item(visit, index, bid) or batch.run_item(books, item)
+            fault = _item_fault(visit, index, bid)
+            if fault and not part_of(visit.do, "item_fault").get("after_commit"):
+                responses.append({**fault, "bId": bid})
+                continue
+            response = self._item(books, item)
             body = dump_json({**response, "bId": bid})
             is_final = "Fault" not in response or company.switches.replay_faults
-            if request_id and is_final and not visit.do.get("item_fault"):
+            if request_id and is_final:
                 replay = Replay(200, body, "", self.simulator.clock.now())
                 self.simulator.world.remember(company, f"{request_id}\n{bid}", replay)
-            responses.append(as_fragment(body))
+            responses.append({**fault, "bId": bid} if fault else as_fragment(body))
         visit.entry.replayed = replayed == len(items)
         kept = self._without_missing(visit, items, responses)
         time_told = envelope_time(self.simulator.clock.now())
         return Answer(200, dump_json({"BatchItemResponse": kept, "time": time_told}))
 
-    def _injected_item(self, visit: Visit, index: int, bid: str) -> Document | None:
-        told = part_of(visit.do, "item_fault")
-        if not told or (told.get("bId", bid), told.get("index", index)) != (bid, index):
-            return None
-        fault = fault_from(told)
-        return {"Fault": refusals.fault_body((fault,), "en")}
+    def _item(self, books: Books, item: Document) -> Document:
+        """One BatchItemResponse without its bId."""
+        if "Query" in item and not self._may_read(books.company):
+            return batch.refused(books, Refusal(refusals.throttled()))
+        return batch.run_item(books, item, self.simulator.clock.now())
 
     def _without_missing(
         self, visit: Visit, items: list[Document], responses: list[object]
@@ -384,6 +419,13 @@ class Api:
             pairs = zip(items, responses, strict=True)
             return [response for item, response in pairs if batch.bid_of(item) not in missing]
         return responses
+
+
+def _item_fault(visit: Visit, index: int, bid: str) -> Document | None:
+    told = part_of(visit.do, "item_fault")
+    if not told or (told.get("bId", bid), told.get("index", index)) != (bid, index):
+        return None
+    return {"Fault": refusals.fault_body((fault_from(told),), "en")}
 
 
 def _time_taken(visit: Visit, company: Company) -> float:

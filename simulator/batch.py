@@ -46,10 +46,10 @@ def reads_in(items: list[Document]) -> int:
     return sum("Query" in item for item in items)
 
 
-def run_item(books: Books, item: Document) -> Document:
+def run_item(books: Books, item: Document, now: float) -> Document:
     """One BatchItemResponse without its bId."""
     try:
-        return _run(books, item)
+        return _run(books, item, now)
     except Refusal as refusal:
         return refused(books, refusal)
 
@@ -58,11 +58,11 @@ def refused(books: Books, refusal: Refusal) -> Document:
     return {"Fault": fault_body(refusal.faults, books.company.switches.language)}
 
 
-def _run(books: Books, item: Document) -> Document:
+def _run(books: Books, item: Document, now: float) -> Document:
     statement = item.get("Query")
     if statement is not None:
         query = parse(statement if isinstance(statement, str) else "")
-        return {"QueryResponse": run(books.company, query)}
+        return {"QueryResponse": run(books.company, query, now)}
     entity, body = _entity_in(item)
     word = text_of(item, "operation").lower()
     options = text_of(item, "optionsData").lower()

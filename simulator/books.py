@@ -85,6 +85,8 @@ class Books:
     def check_open_period(self, *days: str) -> None:
         closed_until = text_of(self.company.preference("AccountingInfoPrefs"), "BookCloseDate")
         if closed_until and any(day and day <= closed_until for day in days):
+            if self.company.switches.closed_period_code == "5010":
+                raise Refusal(refusals.books_closed_as_conflict())
             if self.company.switches.book_close_password:
                 raise Refusal(refusals.books_closed_by_password())
             raise Refusal(refusals.books_closed())
@@ -117,6 +119,10 @@ class Books:
         target = self.company.get(entity, value)
         name = text_of(target, name_property) if target else ""
         return {"value": value, "name": name} if name else {"value": value}
+
+    def exchange_rate(self, currency: str) -> Decimal:
+        rate = self.company.get("ExchangeRate", currency)
+        return number_of(rate, "Rate") if rate else Decimal(1)
 
     def currency_ref(self, code: str | None = None) -> Document:
         code = code or self.company.home_currency

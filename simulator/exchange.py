@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Literal
 
 from simulator import answers, refusals
@@ -101,22 +102,30 @@ class Exchange:
             yield Pause(delay)
         if how := _lost(do, "before"):
             return how
-        if "status" in do and not do.get("after_commit"):
-            return self._canned()
-        if "fault" in do:
-            fault = fault_from(part_of(do, "fault"))
-            now = self.simulator.clock.now()
-            return answers.fault((fault,), "en", now, self.as_xml)
+        is_late = do.get("after_commit") or "answer_has" in do
+        if not is_late and (told := self._told_instead()):
+            return told
         answer = yield from work()
         if delay := _seconds(do.get("delay_after")):
             yield Pause(delay)
         if how := _lost(do, "after"):
             return how
-        if "status" in do:
-            return self._canned()
-        if isinstance(answer, Answer) and (cut := do.get("truncate")):
+        if not isinstance(answer, Answer) or not _has(answer, do.get("answer_has")):
+            return answer
+        if told := self._told_instead():
+            return told
+        if cut := do.get("truncate"):
             return _cut(answer, cut)
         return answer
+
+    def _told_instead(self) -> Answer | None:
+        if "status" in self.do:
+            return self._canned()
+        if "fault" in self.do:
+            fault = fault_from(part_of(self.do, "fault"))
+            now = self.simulator.clock.now()
+            return answers.fault((fault,), "en", now, self.as_xml)
+        return None
 
     def _canned(self) -> Answer:
         answer = self._canned_body()
@@ -135,6 +144,10 @@ class Exchange:
         now = self.simulator.clock.now()
         if "body" in self.do:
             return _told_body(status, self.do["body"], wanted)
+        if "code" in self.do:
+            # Seen in an outage: a 500 that says «not authorized» in its body (3100).
+            code, name = str(self.do["code"]), HTTPStatus(status).phrase.replace(" ", "")
+            return answers.gateway(status, code, name, None, "SERVICE", now, as_xml)
         if wanted != "html" and status == 429:
             return answers.throttled(now, as_xml, None)
         if wanted != "html" and status == 401:
@@ -152,13 +165,15 @@ class Exchange:
 def fault_from(told: Document) -> Fault:
     """A fault in a rule's own words."""
     code = str(told.get("code", "6000"))
+    usual = refusals.usual(code)
+    status = told.get("status", 400)
     return Fault(
         code=code,
-        message=text_of(told, "message")
-        or "A business validation error has occurred while processing your request",
-        detail=text_of(told, "detail") or f"Business Validation Error: {code} on demand",
-        element=text_of(told, "element"),
-        type=text_of(told, "type") or refusals.VALIDATION,
+        message=text_of(told, "message") or usual.message,
+        detail=text_of(told, "detail") or usual.detail,
+        element=text_of(told, "element") or usual.element,
+        type=text_of(told, "type") or usual.type,
+        status=status if isinstance(status, int) else 400,
     )
 
 
@@ -173,6 +188,10 @@ def _lost(do: Document, when: str) -> Lost | None:
     if do.get("reset") == when:
         return Lost("reset")
     return Lost("timeout") if do.get("timeout") == when else None
+
+
+def _has(answer: Answer, text: Json) -> bool:
+    return not isinstance(text, str) or text.encode() in answer.body
 
 
 def _cut(answer: Answer, cut: Json) -> Answer:

@@ -98,14 +98,17 @@ ACTIONS = {
     "reset",  # "before" | "after" the commit: the connection breaks
     "truncate",  # the answer stops half way (true) or after so many bytes
     "status",  # this status, with a body that fits it, instead of the real answer
-    "after_commit",  # with status: the work is done nevertheless
+    "after_commit",  # with status or fault: the work is done nevertheless
+    "answer_has",  # with status, fault, truncate: only when the real answer has this text in it
+    "answer_of",  # the answer shows the object with this id instead of the one that was asked for
+    "code",  # with status: a gateway's body with this code
     "body",  # with status: this body, text or JSON
     "headers",  # with status: these headers too
     "format",  # with status: json | xml | html
     "retry_after",  # with status 429: the header
-    "fault",  # {"code", "message"?, "detail"?, "element"?, "type"?}: a fault of the API
+    "fault",  # {"code", "message"?, "detail"?, "element"?, "type"?, "status"?}: of the API
     "missing_bids",  # batch: leave these bIds, or so many, out of the answer (they were done)
-    "item_fault",  # batch: {"bId" or "index", "code", …}: that item is refused
+    "item_fault",  # batch: {"bId"? or "index"?, "code", "after_commit"?, …}: that item, or each
     "bump_sync_token",  # somebody else edits the object just before
 }
 

@@ -45,6 +45,7 @@ A bug of the simulator is raised, not answered. An act of the bookkeeper that a 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 from urllib.parse import urlencode
@@ -198,6 +199,13 @@ class LocalCompany:
         oauth = self._simulator.oauth
         self._grant = oauth.grant(DEFAULT_CLIENT, self.company.realm, ACCOUNTING)
         return oauth.token_answer(self._grant, with_hard_expiry=True)
+
+    @property
+    def basic_authorization(self) -> str:
+        """The header with which this company's app asks for tokens."""
+        client = self._simulator.oauth.clients[DEFAULT_CLIENT]
+        pair = f"{client.client_id}:{client.secret}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
 
     @property
     def journal(self) -> list[Entry]:

@@ -240,6 +240,8 @@ def _settle(books: Books, name: str, before: Document | None, after: Document) -
         _settle_owed(books, name, before, after)
         if name == "Invoice" and not before:
             payments.apply_open_credit(books, object_id)
+        elif name == "CreditMemo" and not before:
+            payments.apply_new_credit(books, object_id)
     elif name == "Customer":
         names.settle_customer(books, before, after)
 

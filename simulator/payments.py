@@ -11,6 +11,7 @@ from simulator.books import Books
 from simulator.documents import (
     ZERO,
     Document,
+    Json,
     in_order,
     money,
     number_of,
@@ -21,6 +22,7 @@ from simulator.documents import (
 )
 from simulator.refusals import Refusal
 from simulator.sales import VOIDED, owed
+from simulator.schema import SCHEMAS
 from simulator.validation import Reader
 
 UNDEPOSITED_FUNDS = "4"
@@ -328,8 +330,8 @@ def _shorten(payment: Document, key: tuple[str, str], by: Decimal) -> list[Docum
 
 
 def apply_open_credit(books: Books, invoice_id: str) -> None:
-    """With AutoApplyCredit, a new invoice takes what its customer has paid ahead."""
-    if books.company.preference("SalesFormsPrefs").get("AutoApplyCredit") is not True:
+    """With AutoApplyCredit, a new invoice takes what its customer has paid ahead, or is owed."""
+    if not _applies(books, "AutoApplyCredit"):
         return
     invoice = books.company.get("Invoice", invoice_id) or {}
     customer_id = ref_of(invoice, "CustomerRef")
@@ -338,16 +340,60 @@ def apply_open_credit(books: Books, invoice_id: str) -> None:
         amount = min(balance, number_of(payment, "UnappliedAmt"))
         if amount > 0:
             _add_line(books, payment, invoice_id, amount)
+    for credit in list(books.company.with_value("CreditMemo", "CustomerRef", customer_id)):
+        _credit(books, customer_id, invoice_id, text_of(credit, "Id"))
+
+
+def apply_new_credit(books: Books, credit_memo_id: str) -> None:
+    """With AutoApplyCredit, a new credit memo pays the oldest invoices."""
+    if not _applies(books, "AutoApplyCredit"):
+        return
+    credit = books.company.get("CreditMemo", credit_memo_id) or {}
+    customer_id = ref_of(credit, "CustomerRef")
+    for invoice in _oldest_first(books, customer_id):
+        _credit(books, customer_id, text_of(invoice, "Id"), credit_memo_id)
+
+
+def _credit(books: Books, customer_id: str, invoice_id: str, credit_memo_id: str) -> None:
+    """Links the two by a payment of nothing, as QuickBooks does."""
+    invoice = books.company.get("Invoice", invoice_id) or {}
+    credit = books.company.get("CreditMemo", credit_memo_id) or {}
+    amount = money(min(number_of(invoice, "Balance"), number_of(credit, "Balance")))
+    if amount <= 0:
+        return
+    lines: list[Json] = [
+        {"Amount": amount, "LinkedTxn": [{"TxnId": txn_id, "TxnType": entity}]}
+        for entity, txn_id in (("Invoice", invoice_id), ("CreditMemo", credit_memo_id))
+    ]
+    draft: Document = {
+        "CustomerRef": {"value": customer_id},
+        "TotalAmt": ZERO,
+        "PrivateNote": "Created by QB Online to link credits to charges.",
+        "Line": lines,
+    }
+    completed = complete(books, draft, None)
+    payment_id = books.world.next_id(books.company, SCHEMAS["Payment"])
+    payment = in_order({**completed, **books.system_fields(payment_id, None)}, ORDER)
+    settle(books, None, payment)
+    books.world.put(books.company, "Payment", payment)
+
+
+def _applies(books: Books, preference: str) -> bool:
+    return books.company.preference("SalesFormsPrefs").get(preference) is True
+
+
+def _oldest_first(books: Books, customer_id: str) -> list[Document]:
+    invoices = books.company.with_value("Invoice", "CustomerRef", customer_id)
+    return sorted(invoices, key=lambda each: text_of(each, "TxnDate"))
 
 
 def apply_to_open_invoices(books: Books, payment_id: str) -> None:
     """With AutoApplyPayments, money without a purpose pays the oldest invoices."""
-    if books.company.preference("SalesFormsPrefs").get("AutoApplyPayments") is not True:
+    if not _applies(books, "AutoApplyPayments"):
         return
     payment = books.company.get("Payment", payment_id) or {}
     customer_id = ref_of(payment, "CustomerRef")
-    invoices = books.company.with_value("Invoice", "CustomerRef", customer_id)
-    for invoice in sorted(invoices, key=lambda each: text_of(each, "TxnDate")):
+    for invoice in _oldest_first(books, customer_id):
         payment = books.company.get("Payment", payment_id) or {}
         amount = min(number_of(invoice, "Balance"), number_of(payment, "UnappliedAmt"))
         if amount > 0:

@@ -278,9 +278,9 @@ def _check_filter(entity: Entity, name: str) -> str:
 # Running -------------------------------------------------------------------------------------
 
 
-def run(company: Company, query: Query) -> Document:
+def run(company: Company, query: Query, now: float) -> Document:
     """The inside of a QueryResponse."""
-    rows = [row for row in _candidates(company, query) if _matches(row, query)]
+    rows = [row for row in _candidates(company, query, now) if _matches(row, query)]
     if query.counts:
         return {"totalCount": len(rows)}
     rows = _page(_sorted(rows, query), query)
@@ -312,17 +312,18 @@ SHOWN_OTHERWISE: dict[str, Callable[[Document], Document]] = {
 }
 
 
-def _candidates(company: Company, query: Query) -> Iterable[Document]:
+def _candidates(company: Company, query: Query, now: float) -> Iterable[Document]:
     """By id or index when a condition allows it, else every object."""
     entity = query.entity.name
-    objects = company.all(entity)
+    objects = company.listed(entity, now)
+    is_current = objects is company.all(entity)
     for condition in query.conditions:
         if condition.operator not in ("=", "IN"):
             continue
         if condition.name == "Id":
             found = (objects.get(value) for value in dict.fromkeys(condition.values))
             return [row for row in found if row]
-        if condition.name in INDEXED.get(entity, ()):
+        if is_current and condition.name in INDEXED.get(entity, ()):
             values = dict.fromkeys(value.casefold() for value in condition.values)
             return [
                 row for value in values for row in company.with_value(entity, condition.name, value)

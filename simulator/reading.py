@@ -42,7 +42,7 @@ def _changed(books: Books, entity: Entity) -> Iterator[tuple[str, Document]]:
     company = books.company
     stamped = [
         (text_of(part_of(row, "MetaData"), "LastUpdatedTime"), row)
-        for row in company.all(entity.name).values()
+        for row in company.listed(entity.name, books.world.clock.now()).values()
     ]
     for object_id, when in company.deleted.get(entity.name, {}).items():
         tombstone: Document = {

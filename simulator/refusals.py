@@ -484,6 +484,18 @@ def books_closed_by_password() -> Fault:
     )
 
 
+def books_closed_as_conflict() -> Fault:
+    """Seen instead of 6200, on a create too, with the placeholder left in."""
+    return Fault("5010", "Account Period Closed", "The account period has closed. {1}")
+
+
+def tax_not_calculated() -> Fault:
+    return business_rule(
+        "We're sorry, QuickBooks encountered an error while calculating tax. Try reselecting the "
+        "tax rate or reentering the product/service item and saving the form again."
+    )
+
+
 def duplicate_name(holder: str, detail: str) -> Fault:
     """`detail` is the wording of an era: `id` (today), `null` (2020) or `words` (2014-2019)."""
     tail = {
@@ -605,10 +617,40 @@ def internal_error(words: str) -> Fault:
         "10000",
         "An application error has occurred while processing your request",
         f"System Failure Error: {words}",
-        element=None,
+        element="SystemFailureError",
         type=SYSTEM,
         status=500,
     )
+
+
+def throttled() -> Fault:
+    """As one item of a batch is told; a whole request gets a gateway's 429."""
+    return Fault(
+        "3001",
+        "message=ThrottleExceeded; errorCode=003001; statusCode=429",
+        "The request limit was reached.  Try again later",
+        element=None,
+        type="SERVICE",
+    )
+
+
+def usual(code: str) -> Fault:
+    """How QuickBooks words a code when nothing else is told."""
+    made = {
+        "610": not_found,
+        "3001": throttled,
+        "6190": subscription_ended,
+        "6200": books_closed,
+        "6210": books_closed_by_password,
+        "6540": deposited,
+    }.get(code)
+    if made:
+        return made()
+    if code == "10000":
+        return internal_error("java.lang.Throwable: call failed with no information")
+    if code == "5010":
+        return stale("Craig Carlson")
+    return replace(business_rule(f"{code} on demand"), code=code)
 
 
 # Envelopes -----------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def _complete_currency(books: Books, draft: Document, customer: Document) -> Non
         )
     draft["CurrencyRef"] = books.currency_ref(theirs)
     if many:
-        draft.setdefault("ExchangeRate", Decimal(1))
+        draft.setdefault("ExchangeRate", books.exchange_rate(theirs))
     elif theirs == books.company.home_currency:
         draft.pop("ExchangeRate", None)
 

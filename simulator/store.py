@@ -58,6 +58,14 @@ class Switches:
     requestid_while_running: str = "wait"  # wait | duplicate | 600
     requestid_ttl: float | None = None  # seconds; None remembers for ever
     requestid_mismatch: str = "replay"  # replay | 600: same id, other body
+    # reads
+    reads_a_month: int | None = None  # more are answered with 429; writes go on
+    list_delay: float = 0.0  # seconds by which queries and change data lag behind
+    list_hides_new: bool = False  # … for objects made meanwhile, too
+    # money
+    tax_override_kept: bool = True  # automated sales tax keeps a code and TotalTax that were sent
+    fine_tax_rates: bool = True  # False: 6000 for a rate with more than two decimals
+    closed_period_code: str = ""  # 5010: what some companies answer instead of 6200 and 6210
     # time
     latency: float = 0.0
     latency_per_item: float = 0.0
@@ -97,6 +105,9 @@ class Company:
     sequences: dict[str, int] = field(default_factory=dict)
     deleted: dict[str, dict[str, str]] = field(default_factory=dict)  # entity: id: when
     replays: dict[str, Replay] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)  # by month, while they are counted
+    # What was there before, by entity and id: (until when, document or nothing), oldest first.
+    past: dict[str, dict[str, list[tuple[float, Document | None]]]] = field(default_factory=dict)
     # derived
     index: dict[tuple[str, str], dict[str, dict[str, None]]] = field(default_factory=dict)
     names: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -116,6 +127,31 @@ class Company:
     def get(self, entity: str, object_id: str) -> Document | None:
         objects = self.objects.get(entity)
         return objects.get(object_id) if objects else None
+
+    def listed(self, entity: str, now: float) -> dict[str, Document]:
+        """What a query finds: the books as they are, or as they were `list_delay` ago."""
+        past = self.past.get(entity)
+        if not past or not self.switches.list_delay:
+            return self.all(entity)
+        moment = now - self.switches.list_delay
+        found = dict(self.all(entity))
+        for object_id, versions in past.items():
+            later = [document for until, document in versions if until > moment]
+            if not later:
+                continue
+            if later[0] is None and self.switches.list_hides_new:
+                found.pop(object_id, None)
+            elif shown := next((each for each in later if each), None):
+                found[object_id] = shown
+        return found
+
+    def remember_past(self, entity: str, object_id: str, now: float) -> None:
+        if not self.switches.list_delay:
+            self.past.clear()
+            return
+        versions = self.past.setdefault(entity, {}).setdefault(object_id, [])
+        versions[:] = [each for each in versions if each[0] > now - self.switches.list_delay]
+        versions.append((now, self.get(entity, object_id)))
 
     def with_value(self, entity: str, name: str, value: str) -> Iterator[Document]:
         """Objects whose indexed property has this value, in whatever case."""
@@ -138,6 +174,11 @@ class Company:
             sequences=dict(self.sequences),
             deleted={entity: dict(when) for entity, when in self.deleted.items()},
             replays=dict(self.replays),
+            reads=dict(self.reads),
+            past={
+                entity: {object_id: list(each) for object_id, each in by_id.items()}
+                for entity, by_id in self.past.items()
+            },
             index={
                 key: {value: dict(ids) for value, ids in by_value.items()}
                 for key, by_value in self.index.items()
@@ -191,11 +232,15 @@ class World:
             self.log.add("sequence", company.realm, sequence, up_to)
 
     def put(self, company: Company, entity: str, document: Document) -> None:
+        if company.past or company.switches.list_delay:
+            company.remember_past(entity, text_of(document, "Id"), self.clock.now())
         self._put(company, entity, document)
         self.log.add("put", company.realm, entity, document)
 
     def delete(self, company: Company, entity: str, object_id: str) -> None:
         when = timestamp(self.clock.now())
+        if company.past or company.switches.list_delay:
+            company.remember_past(entity, object_id, self.clock.now())
         self._delete(company, entity, object_id, when)
         self.log.add("delete", company.realm, entity, object_id, when)
 

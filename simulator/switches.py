@@ -25,6 +25,7 @@ _ALLOWED = {
     "requestid_mismatch": {"replay", "600"},
     "duplicate_name_detail": {"id", "null", "words"},
     "inactive_ref_code": {"2500", "610"},
+    "closed_period_code": {"", "5010"},
     "merged_customers": {"inactive", "gone"},
     "gateway_format": {"json", "xml"},
     "language": {"en", "fr"},

@@ -83,22 +83,47 @@ def _automated_tax(
         address = part_of(info, "CompanyAddr")
     state = text_of(address, "CountrySubDivisionCode").upper()
     code = AUTOMATED_CODES.get(state, NO_NEXUS_CODE)
-    return _tax_by_code(books, code, ZERO if exempt else taxable)
+    detail, total = _tax_by_code(books, code, ZERO if exempt else taxable)
+    sent = part_of(draft, "TxnTaxDetail")
+    is_told = bool(ref_of(sent, "TxnTaxCodeRef")) and "TotalTax" in sent
+    if is_told and books.company.switches.tax_override_kept:
+        return _overridden(detail, total, number_of(sent, "TotalTax"))
+    return detail, total
+
+
+def _overridden(detail: Document, total: Decimal, told: Decimal) -> tuple[Document, Decimal]:
+    """The tax that was told; its lines share it as they shared the computed one."""
+    lines = parts_of(detail, "TaxLine")
+    left = told
+    shared: list[Document] = []
+    for line in lines:
+        share = money(told * number_of(line, "Amount") / total) if total else ZERO
+        amount = left if line is lines[-1] else share
+        left -= amount
+        shared.append({**line, "Amount": amount})
+    return {**detail, "TotalTax": told, **({"TaxLine": list(shared)} if lines else {})}, told
 
 
 def _tax_by_code(books: Books, code: str, taxable: Decimal) -> tuple[Document, Decimal]:
     tax_code = books.company.get("TaxCode", code)
     if tax_code is None or tax_code.get("Active") is False:
         raise Refusal(refusals.wrong_tax_code(code))
-    lines = [
-        _tax_line(books, ref_of(detail, "TaxRateRef"), taxable)
-        for detail in parts_of(part_of(tax_code, "SalesTaxRateList"), "TaxRateDetail")
-    ]
+    details = parts_of(part_of(tax_code, "SalesTaxRateList"), "TaxRateDetail")
+    if not books.company.switches.fine_tax_rates:
+        _check_rates(books, [ref_of(detail, "TaxRateRef") for detail in details])
+    lines = [_tax_line(books, ref_of(detail, "TaxRateRef"), taxable) for detail in details]
     total = sum((number_of(line, "Amount") for line in lines), ZERO)
     detail: Document = {"TxnTaxCodeRef": {"value": code}, "TotalTax": total}
     if taxable:
         detail["TaxLine"] = list(lines)
     return detail, total
+
+
+def _check_rates(books: Books, rate_ids: list[str]) -> None:
+    for rate_id in rate_ids:
+        rate = number_of(books.company.get("TaxRate", rate_id) or {}, "RateValue")
+        if rate != money(rate):
+            raise Refusal(refusals.tax_not_calculated())
 
 
 def _tax_line(books: Books, rate_id: str, taxable: Decimal) -> Document:

@@ -6,19 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from simulator.documents import Document, Json, number_of, part_of, parts_of, ref_of, text_of
+from simulator.documents import number_of, part_of, parts_of, ref_of, text_of
 from simulator.local import AnswerLost, LocalCompany, Reply, json_of
 from simulator.refusals import Refusal
-
-START = 1_790_000_000.0
-
-
-class Time:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.local import START, Time, balance, customer, form, invoice, payment
 
 
 @pytest.fixture
@@ -31,38 +22,6 @@ def company(time: Time) -> LocalCompany:
     return LocalCompany(time, seed=7)
 
 
-def customer(company: LocalCompany, name: str = "Ana Rivera") -> str:
-    reply = company.handle("POST", "customer", {}, {"DisplayName": name})
-    return text_of(part_of(json_of(reply), "Customer"), "Id")
-
-
-def invoice_body(customer_id: str, amount: int = 100) -> Document:
-    line: Document = {
-        "Amount": amount,
-        "DetailType": "SalesItemLineDetail",
-        "SalesItemLineDetail": {"ItemRef": {"value": "1"}},
-    }
-    return {"CustomerRef": {"value": customer_id}, "Line": [line]}
-
-
-def invoice(company: LocalCompany, customer_id: str, amount: int = 100) -> str:
-    reply = company.handle("POST", "invoice", {}, invoice_body(customer_id, amount))
-    return text_of(part_of(json_of(reply), "Invoice"), "Id")
-
-
-def payment(company: LocalCompany, customer_id: str, amount: int, invoice_id: str = "") -> str:
-    lines: list[Json] = []
-    if invoice_id:
-        link: Document = {"TxnId": invoice_id, "TxnType": "Invoice"}
-        lines = [{"Amount": amount, "LinkedTxn": [link]}]
-    body = {"CustomerRef": {"value": customer_id}, "TotalAmt": amount, "Line": lines}
-    return text_of(part_of(json_of(company.handle("POST", "payment", {}, body)), "Payment"), "Id")
-
-
-def balance(company: LocalCompany, invoice_id: str) -> Decimal:
-    return number_of(company.get("Invoice", invoice_id) or {}, "Balance")
-
-
 def day(company: LocalCompany, time: Time) -> list[Reply | str]:
     """Many kinds of calls and trouble, one after the other."""
     company.fault(match={"entity": "Payment", "nth": 1}, do={"reset": "after"})
@@ -70,7 +29,7 @@ def day(company: LocalCompany, time: Time) -> list[Reply | str]:
     told: list[Reply | str] = []
     calls: list[tuple[str, str, dict[str, object], object]] = [
         ("POST", "customer", {"requestid": "a"}, {"DisplayName": "Ana"}),
-        ("POST", "invoice", {"requestid": "b"}, invoice_body("1", 120)),
+        ("POST", "invoice", {"requestid": "b"}, form("1", 120)),
         ("POST", "payment", {"requestid": "c"}, {"CustomerRef": {"value": "1"}, "TotalAmt": 5}),
         ("GET", "query", {"query": "select * from Payment"}, None),
         ("POST", "/oauth2/v1/tokens/bearer", {}, None),
@@ -174,10 +133,10 @@ def test_a_dropped_request_frees_its_id(time: Time) -> None:
 
 def test_a_copy_goes_its_own_way(company: LocalCompany) -> None:
     customer_id = customer(company)
-    company.handle("POST", "invoice", {"requestid": "i"}, invoice_body(customer_id))
+    company.handle("POST", "invoice", {"requestid": "i"}, form(customer_id))
     other = company.copy()
     customer(other, "Ben Ode")
-    again = other.handle("POST", "invoice", {"requestid": "i"}, invoice_body(customer_id))
+    again = other.handle("POST", "invoice", {"requestid": "i"}, form(customer_id))
 
     assert [text_of(each, "DisplayName") for each in company.all("Customer")] == ["Ana Rivera"]
     assert len(other.all("Customer")) == 2
@@ -238,7 +197,7 @@ def test_money_is_applied_and_taken_off_again(company: LocalCompany) -> None:
 def test_a_credit_memo_pays_an_invoice(company: LocalCompany) -> None:
     ana = customer(company)
     invoice_id = invoice(company, ana)
-    made = company.handle("POST", "creditmemo", {}, invoice_body(ana, 30))
+    made = company.handle("POST", "creditmemo", {}, form(ana, 30))
     credit_id = text_of(part_of(json_of(made), "CreditMemo"), "Id")
     company.bookkeeper.apply_credit(credit_id, invoice_id)
 
@@ -262,11 +221,11 @@ def test_a_void_and_a_delete_free_the_payments(company: LocalCompany) -> None:
 def test_an_inactive_customer_cannot_be_used_and_comes_back(company: LocalCompany) -> None:
     ana = customer(company)
     company.bookkeeper.deactivate("Customer", ana)
-    refused = company.handle("POST", "invoice", {}, invoice_body(ana))
+    refused = company.handle("POST", "invoice", {}, form(ana))
     company.bookkeeper.reactivate("Customer", ana)
 
     assert b'"2500"' in refused.body
-    assert company.handle("POST", "invoice", {}, invoice_body(ana)).status == 200
+    assert company.handle("POST", "invoice", {}, form(ana)).status == 200
 
 
 @pytest.mark.parametrize(("how", "status"), [("inactive", 200), ("gone", 400)])
@@ -283,7 +242,7 @@ def test_a_merged_customer_hands_everything_over(
     assert ref_of(company.get("Payment", payment_id) or {}, "CustomerRef") == ben
     assert number_of(company.get("Customer", ben) or {}, "Balance") == 70
     assert company.handle("GET", f"customer/{ana}").status == status
-    unreadable = company.handle("POST", "invoice", {}, invoice_body(ana))
+    unreadable = company.handle("POST", "invoice", {}, form(ana))
     assert unreadable.status == 400
 
 
@@ -291,13 +250,13 @@ def test_closed_books_refuse_what_is_dated_before(company: LocalCompany) -> None
     ana = customer(company)
     invoice_id = invoice(company, ana)
     company.bookkeeper.close_books("2026-12-31")
-    refused = company.handle("POST", "invoice", {}, invoice_body(ana))
+    refused = company.handle("POST", "invoice", {}, form(ana))
 
     assert b'"6200"' in refused.body
     with pytest.raises(Refusal):
         company.bookkeeper.edit("Invoice", invoice_id, PrivateNote="late")
     company.bookkeeper.open_books()
-    assert company.handle("POST", "invoice", {}, invoice_body(ana)).status == 200
+    assert company.handle("POST", "invoice", {}, form(ana)).status == 200
 
 
 def test_a_deposited_payment_is_fixed(company: LocalCompany) -> None:

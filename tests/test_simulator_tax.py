@@ -64,7 +64,7 @@ def test_a_total_of_tax_without_a_code_is_taken(api: ApiClient) -> None:
 def test_automated_tax_goes_by_the_address(
     api: ApiClient, simulator: SimulatorHandle, state: str, rate: str
 ) -> None:
-    simulator.company(RIVERA, PartnerTaxEnabled=True)
+    simulator.company(RIVERA, PartnerTaxEnabled=True, tax_override_kept=False)
     ours = {"TxnTaxDetail": {"TxnTaxCodeRef": {"value": "3"}, "TotalTax": 1}}
     assert tax(invoice(api, customer(api, state), ["TAX"], **ours)) == Decimal(rate)
 
