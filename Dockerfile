@@ -17,6 +17,7 @@ COPY models models
 COPY outbox outbox
 COPY quickbooks quickbooks
 COPY notices notices
+COPY clients clients
 COPY web web
 COPY presenters presenters
 COPY views views

@@ -165,6 +165,8 @@ SCENES = (
     Scene("organization-wrong", "ana", "/settings/organization", empty_and("Save")),
     Scene("organization-of-a-member", "tom", "/settings/organization"),
     Scene("organization-in-brazil", "bruno", "/settings/organization"),
+    Scene("letterhead", "ana", "/settings/letterhead"),
+    Scene("letterhead-of-a-member", "tom", "/settings/letterhead"),
     Scene("people", "ana", "/settings/people"),
     Scene("people-wrong", "ana", "/settings/people", press("Invite")),
     Scene("people-of-a-member", "tom", "/settings/people"),
@@ -206,6 +208,7 @@ SCENES = (
     Scene("proposals-of-nobody", "nina", "/proposals"),
     Scene("proposal-new", "ana", "/proposals/new?lead={lead}"),
     Scene("proposal", "ana", "/proposals/{proposal}"),
+    Scene("proposal-print", "ana", "/proposals/{proposal}/print"),
     Scene("proposal-edit", "ana", "/proposals/{proposal}/edit"),
     # --- Invoices
     Scene("invoices", "ana", "/invoices"),

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from db import make_engine, make_sessions
 from models.accounts import Organization, Region, Role, User
+from models.clients import Letterhead
 from models.passwords import DEMO_PASSWORD, hash_password
 from models.sales import Job, JobLine, Lead, Product, Proposal, ProposalLine, ProposalStatus
 from outbox.capture import attach
@@ -76,6 +77,15 @@ def _seed(session: Session) -> None:
             name="Dana Hub",
             role=Role.ADMIN,
             password_hash=password_hash,
+        )
+    )
+    session.add(
+        Letterhead(
+            organization_id=rivera,
+            address="210 Oak Ave\nSacramento, CA 95814",
+            phone="(916) 555-0142",
+            email="office@rivera.example",
+            license_number="884210",
         )
     )
     _plumbing(session, rivera)

@@ -205,6 +205,8 @@ class ProposalLine(Line, Base):
 
     proposal_id: Mapped[int] = mapped_column(ForeignKey("proposals.id"), index=True)
 
+    product: Mapped[Product | None] = relationship()
+
 
 class Invoice(Base):
     __tablename__ = "invoices"

@@ -298,6 +298,6 @@ def test_an_invoice_is_printed_in_the_language_of_who_gets_it(app: Flask, sessio
     ana.open(str(link["href"]))
     assert tag(ana) == "pt-BR"
     assert "Emissão: 18 de nov. de 2026" in ana.text
-    assert "A pagar US$ 100,00" in ana.text
+    assert "Valor a pagar US$ 100,00" in ana.text
     assert tag(ana.open("/invoices")) == "en"  # the person still reads their own
     assert tag(ana.open(f"/invoices/{invoice.id}/print?language=de")) == "en"

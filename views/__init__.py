@@ -9,7 +9,10 @@ from languages import N_
 from presenters.badges import live_badges
 from presenters.names import needed_by
 from presenters.needs import needs_you
-from views import activity  # noqa: F401  (its pages are the settings', and register themselves there)
+from views import (
+    activity,  # noqa: F401  (its pages are the settings', and register themselves there)
+    letterhead,  # noqa: F401  (so are its)
+)
 from views.accounts import accounts
 from views.admin import admin
 from views.arrivals import arrivals

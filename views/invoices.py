@@ -15,10 +15,12 @@ from languages import N_
 from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
+from views.letterhead import letterhead
+from views.sheets import send_pdf, show_sheet
 from web import once
 from web.access import firm, firms_only, note, own, session
 from web.forms import DayField, area, line, tax_rate_field
-from web.languages import _, speaking
+from web.languages import _
 from web.lines import LinesForm
 from web.numbers import next_invoice_number
 from web.origins import Origin, asked_origin, choose_lead, required_origin
@@ -26,8 +28,6 @@ from web.paging import asked, containing, page_of
 
 invoices = Blueprint("invoices", __name__, url_prefix="/invoices")
 invoices.before_request(firms_only)
-
-TERMS = timedelta(days=30)
 
 
 class InvoiceForm(LinesForm):
@@ -139,10 +139,12 @@ def show(invoice_id: int) -> ResponseReturnValue:
 
 @invoices.get("/<key:invoice_id>/print")
 def show_print(invoice_id: int) -> ResponseReturnValue:
-    """For the firm's customer, who may read another language than the person who prints it."""
-    invoice = own(Invoice, invoice_id)
-    with speaking(asked("language")):
-        return render_template("invoices/print.html", invoice=invoice)
+    return show_sheet(own(Invoice, invoice_id), "invoice")
+
+
+@invoices.get("/<key:invoice_id>/pdf")
+def show_pdf(invoice_id: int) -> ResponseReturnValue:
+    return send_pdf(own(Invoice, invoice_id), asked("language"))
 
 
 @invoices.get("/<key:invoice_id>/edit")
@@ -207,11 +209,12 @@ def today() -> date:
 
 
 def _form_for(origin: Origin) -> InvoiceForm:
-    proposal, job = origin.proposal, origin.job
+    proposal, job, head = origin.proposal, origin.job, letterhead()
     return InvoiceForm.blank(
         proposal.lines if proposal else job.lines if job else (),
         issued_on=today(),
-        due_on=today() + TERMS,
+        due_on=today() + timedelta(days=head.due_days),
+        memo=head.message,
         tax_rate=proposal.tax_rate if proposal else firm().tax_rate,
     )
 

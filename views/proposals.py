@@ -8,6 +8,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from languages import N_
 from models.sales import Invoice, Lead, Proposal, ProposalLine, ProposalStatus, RecordType
 from presenters.status import words_of
+from views.sheets import send_pdf, show_sheet
 from web import once
 from web.access import firm, firms_only, own, session
 from web.forms import line, status_field, tax_rate_field
@@ -96,6 +97,16 @@ def show(proposal_id: int) -> ResponseReturnValue:
         invoices=invoices,
         words=words_of(RecordType.INVOICE, [invoice.id for invoice in invoices]),
     )
+
+
+@proposals.get("/<key:proposal_id>/print")
+def show_print(proposal_id: int) -> ResponseReturnValue:
+    return show_sheet(own(Proposal, proposal_id), "proposal")
+
+
+@proposals.get("/<key:proposal_id>/pdf")
+def show_pdf(proposal_id: int) -> ResponseReturnValue:
+    return send_pdf(own(Proposal, proposal_id), asked("language"))
 
 
 @proposals.get("/<key:proposal_id>/edit")

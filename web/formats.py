@@ -236,6 +236,7 @@ ACTIONS = {
     "admin.created": N_("Admin created"),
     "invoice.voided": N_("Invoice voided"),
     "organization.changed": N_("Organization changed"),
+    "organization.letterhead_changed": N_("Letterhead changed"),
     "organization.region_changed": N_("Region changed"),
     "outbox.downloaded": N_("Outbox rows downloaded"),
     "outbox.decided_choose_customer": N_("Customer chosen"),

@@ -1,0 +1,235 @@
+"""An invoice or a proposal as its reader gets it, in their language, ready to print.
+
+The sheet, the page at the secret address and the PDF show the same values.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+
+from babel import numbers
+from sqlalchemy import select
+from sqlalchemy.orm import Session, undefer
+
+from languages import N_, Reader
+from models.accounts import Organization
+from models.clients import Letterhead
+from models.outbox import Counterpart
+from models.quickbooks import Connection, ConnectionStatus
+from models.sales import Invoice, InvoiceLine, Lead, Proposal, ProposalLine, RecordType
+
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True)
+class Firm:
+    """Who sends the document."""
+
+    name: str
+    address: str
+    phone: str
+    email: str
+    license_number: str
+    logo: bytes | None  # PNG
+    has_logo: bool
+
+    @property
+    def initials(self) -> str:
+        """What stands where a logo would: RP of Rivera Plumbing LLC."""
+        words = [word for word in self.name.split() if word[0].isalnum()]
+        return "".join(word[0] for word in words[:2]).upper() or "•"
+
+
+@dataclass(frozen=True)
+class Line:
+    title: str
+    description: str  # "" when the title says it all
+    quantity: str
+    price: str
+    amount: str
+    is_one: bool
+    taxable: bool
+
+
+@dataclass(frozen=True)
+class Paper:
+    """All of a document, in words. `due` is empty for a proposal and a void invoice."""
+
+    firm: Firm
+    title: str  # Invoice 1043
+    reference: str  # our own number, where QuickBooks gave the one in the title
+    about: str  # of a proposal: what is proposed
+    dates: tuple[str, ...]  # Issued Nov 28, 2026
+    client: tuple[str, ...]  # name and address, line by line
+    lines: tuple[Line, ...]
+    sums: tuple[tuple[str, str], ...]  # label and amount; the last one is the total
+    paid: str
+    due: str
+    stamp: str  # VOID, PAID, or what became of a proposal
+    message: str
+
+
+def paper_of(session: Session, document: Invoice | Proposal, reader: Reader) -> Paper:
+    """What is printed of this document for this reader. With the logo's bytes only if asked for."""
+    organization = session.get_one(Organization, document.organization_id)
+    write = _Writer(reader, "BRL" if not organization.has_quickbooks else "USD")
+    firm = firm_of(session, organization)
+    if isinstance(document, Invoice):
+        return _invoice(session, document, firm, write)
+    return _proposal(document, firm, write, organization)
+
+
+def firm_of(session: Session, organization: Organization, *, with_logo: bool = False) -> Firm:
+    query = select(Letterhead).where(Letterhead.organization_id == organization.id)
+    if with_logo:
+        query = query.options(undefer(Letterhead.logo))
+    head = session.scalar(query.execution_options(populate_existing=with_logo))
+    if head is None:
+        return Firm(organization.name, "", "", "", "", None, has_logo=False)
+    return Firm(
+        name=organization.name,
+        address=head.address,
+        phone=head.phone,
+        email=head.email,
+        license_number=head.license_number,
+        logo=head.logo if with_logo else None,
+        has_logo=head.logo_digest is not None,
+    )
+
+
+def number_for_client(session: Session, invoice: Invoice) -> str:
+    """QuickBooks' number where it gave another one than ours, because the client sees that too."""
+    found = session.scalar(
+        select(Counterpart.remote_number)
+        .join(Connection, Connection.lane_id == Counterpart.lane_id)
+        .where(
+            Counterpart.aggregate_type == RecordType.INVOICE,
+            Counterpart.aggregate_id == invoice.id,
+            Connection.organization_id == invoice.organization_id,
+            Connection.status != ConnectionStatus.DISCONNECTED,
+        )
+    )
+    return found or invoice.number
+
+
+# --- The two kinds --------------------------------------------------------------------------------
+
+
+def _invoice(session: Session, invoice: Invoice, firm: Firm, write: "_Writer") -> Paper:
+    number = number_for_client(session, invoice)
+    is_void = invoice.voided_at is not None
+    is_paid = not is_void and invoice.balance <= 0 < invoice.total
+    return Paper(
+        firm=firm,
+        title=write.say(N_("Invoice %(number)s")) % {"number": number},
+        reference="" if number == invoice.number else invoice.number,
+        about="",
+        dates=(
+            write.say(N_("Issued %(day)s")) % {"day": write.day(invoice.issued_on)},
+            write.say(N_("Due %(day)s")) % {"day": write.day(invoice.due_on)},
+        ),
+        client=_address(invoice.lead),
+        lines=tuple(_line(line, write) for line in invoice.lines),
+        sums=_sums(invoice.subtotal, invoice.tax_amount, invoice.tax_rate, write),
+        paid=write.money(invoice.paid_amount) if invoice.paid_amount else "",
+        due="" if is_void else write.money(max(invoice.balance, Decimal(0))),
+        stamp=write.say(N_("VOID")) if is_void else write.say(N_("PAID")) if is_paid else "",
+        message=invoice.memo,
+    )
+
+
+def _proposal(
+    proposal: Proposal, firm: Firm, write: "_Writer", organization: Organization
+) -> Paper:
+    subtotal = sum((line.amount for line in proposal.lines), Decimal(0))
+    taxed = sum((line.amount for line in proposal.lines if line.taxable), Decimal(0))
+    tax = (taxed * proposal.tax_rate / 100).quantize(CENT, ROUND_HALF_UP)
+    written_on = organization.day_at(proposal.created_at)
+    answers = {"accepted": N_("ACCEPTED"), "declined": N_("DECLINED")}
+    stamp = answers.get(proposal.status, "")
+    return Paper(
+        firm=firm,
+        title=write.say(N_("Proposal %(number)s")) % {"number": proposal.number},
+        reference="",
+        about=proposal.title,
+        dates=(write.say(N_("Issued %(day)s")) % {"day": write.day(written_on)},),
+        client=_address(proposal.lead),
+        lines=tuple(_line(line, write) for line in proposal.lines),
+        sums=_sums(subtotal, tax, proposal.tax_rate, write),
+        paid="",
+        due="",
+        stamp=write.say(stamp) if stamp else "",
+        message="",
+    )
+
+
+def _address(lead: Lead) -> tuple[str, ...]:
+    place = f"{lead.city}{', ' if lead.city and lead.state else ''}{lead.state} {lead.postal_code}"
+    names = [lead.name, lead.contact if lead.contact != lead.name else "", lead.company_name]
+    return tuple(_once(part for part in [*names, lead.street, place.strip()] if part))
+
+
+def _once(parts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(parts))
+
+
+def _line(line: InvoiceLine | ProposalLine, write: "_Writer") -> Line:
+    """The product in bold over its description. Without a product the text's first line leads."""
+    if line.product is not None:
+        title, description = line.product.name, line.description
+        description = "" if description.strip() == title.strip() else description
+    else:
+        title, _, description = line.description.strip().partition("\n")
+    return Line(
+        title=title,
+        description=description.strip(),
+        quantity=write.number(line.quantity),
+        price=write.money(line.unit_price),
+        amount=write.money(line.amount),
+        is_one=line.quantity == 1,
+        taxable=line.taxable,
+    )
+
+
+def _sums(
+    subtotal: Decimal, tax: Decimal, rate: Decimal, write: "_Writer"
+) -> tuple[tuple[str, str], ...]:
+    total = (write.say(N_("Total")), write.money(subtotal + tax))
+    if not tax and not rate:
+        return (total,)
+    label = write.say(N_("Sales tax %(rate)s %%")) % {"rate": write.number(rate)}
+    return ((write.say(N_("Subtotal")), write.money(subtotal)), (label, write.money(tax)), total)
+
+
+class _Writer:
+    """Words, sums and days for one reader, in the firm's currency."""
+
+    def __init__(self, reader: Reader, currency: str) -> None:
+        self._reader, self._currency = reader, currency
+
+    def say(self, text: str) -> str:
+        return self._reader.say(text)
+
+    def day(self, value: date) -> str:
+        return self._reader.day(value.isoformat())
+
+    def money(self, amount: Decimal) -> str:
+        text = numbers.format_currency(
+            amount if amount.as_tuple().exponent == -2 else _short(amount),
+            self._currency,
+            locale=self._reader.language,
+            decimal_quantization=False,
+        )
+        return text.replace("-", "−")
+
+    def number(self, value: Decimal) -> str:
+        return numbers.format_decimal(
+            value, locale=self._reader.language, decimal_quantization=False
+        )
+
+
+def _short(amount: Decimal) -> Decimal:
+    """Two decimals, or as many as the price has: 12.5000 is 12.50, and 0.0125 stays."""
+    cents = amount.quantize(CENT, ROUND_HALF_UP)
+    return cents if cents == amount else amount.normalize()
