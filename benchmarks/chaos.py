@@ -46,12 +46,12 @@ from development.processes import Tethered
 from development.stack import ROOT, free_port
 from models.accounts import User
 from models.outbox import Entry, Lane
-from models.quickbooks import Connection
+from models.quickbooks import Connection, Purpose
 from models.sales import Invoice, InvoiceLine, Lead, Payment, Product, new_mark
 from outbox import actions, lanes
 from outbox.capture import attach
 from quickbooks import connections
-from quickbooks.connections import Connected, Purpose
+from quickbooks.connections import Connected
 from quickbooks.oauth import Unavailable
 from simulator.testing import SimulatorHandle, running_simulator
 from tests.support.connected import consent, finish, new_owner
@@ -673,7 +673,7 @@ def _report(
     with world.sessions() as session:
         left = session.query(Entry).filter(Entry.state.in_(["pending", "failed"])).all()
         stuck = [
-            f"stuck: {one.state} {one.aggregate_type} {one.aggregate_id} entry {one.id}"
+            f"stuck: {one.state} {one.record_type} {one.record_id} entry {one.id}"
             f" {one.fault_code or ''} {one.fault_detail or ''} waits for {one.waits_for_type}"
             f" {one.waits_for_id or ''}"
             for one in left

@@ -24,8 +24,8 @@ from config import Config
 from db import Sessions
 from models.base import Json
 from models.outbox import Entry, Operation
-from models.sales import RecordType
-from outbox.company import Due, Record
+from models.sales import Record, RecordType
+from outbox.company import Due
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle, running_simulator
 
@@ -156,9 +156,7 @@ def _documents(sessions: Sessions, config: Config, firm: Firm) -> list[Json]:
             select(Entry).where(Entry.lane_id == firm.lane_id).order_by(Entry.id)
         ).all()
         due = [
-            Due(
-                entry.id, Record(RecordType.LEAD, entry.aggregate_id), Operation.SAVE, entry.payload
-            )
+            Due(entry.id, Record(RecordType.LEAD, entry.record_id), Operation.SAVE, entry.payload)
             for entry in entries
         ]
         settings = company.settings(session, firm.lane_id, due)

@@ -22,20 +22,10 @@ from benchmarks.writing import write
 from config import Config
 from db import Sessions, make_engine, make_sessions
 from models.base import Json
+from models.sales import Record
 from outbox import scheduler
 from outbox.capture import attach
-from outbox.company import (
-    Answer,
-    Composition,
-    Draft,
-    Due,
-    Item,
-    Reading,
-    Record,
-    Remote,
-    Sent,
-    Synced,
-)
+from outbox.company import Answer, Composition, Draft, Due, Item, Reading, Remote, Sent, Synced
 from outbox.pace import UNLIMITED
 
 LEFT = "SELECT count(*) FROM outbox WHERE state = 'pending'"

@@ -22,7 +22,7 @@ from db import Sessions
 from models.accounts import Invitation, Organization, Role, User
 from models.outbox import Dispatch, DispatchItem, Entry, Lane, State
 from models.passwords import CHEAP, DEMO_PASSWORD, hash_password
-from models.quickbooks import Connection, Tokens
+from models.quickbooks import Connection, Purpose, Tokens
 from models.sales import (
     Invoice,
     InvoiceLine,
@@ -41,7 +41,7 @@ from outbox import actions, bulk, lanes
 from outbox.poller import drain_lane, due_lanes
 from quickbooks import connections, months
 from quickbooks.comparison import Month
-from quickbooks.connections import Connected, Purpose
+from quickbooks.connections import Connected
 from quickbooks.delivery import QuickBooks
 from simulator.testing import ApiClient, SimulatorHandle
 from views.people import digest
@@ -237,7 +237,7 @@ class Desk:
     def entry_of(self, kind: RecordType, key: int) -> Entry:
         return self.session.scalars(
             select(Entry)
-            .where(Entry.aggregate_type == kind, Entry.aggregate_id == key)
+            .where(Entry.record_type == kind, Entry.record_id == key)
             .order_by(Entry.id.desc())
             .limit(1)
         ).one()

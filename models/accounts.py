@@ -32,7 +32,7 @@ class Organization(Base):
 
     id: Mapped[Key]
     name: Mapped[str]
-    region: Mapped[str]
+    region: Mapped[Region]
     time_zone: Mapped[str]
     # In percent: what a new document starts with. Each document keeps its own.
     tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
@@ -68,7 +68,7 @@ class User(Base):
     email: Mapped[str]
     name: Mapped[str]
     password_hash: Mapped[str]
-    role: Mapped[str]
+    role: Mapped[Role]
     language: Mapped[str] = mapped_column(server_default="en", default="en")  # see languages.py
     session_version: Mapped[int] = mapped_column(
         server_default="0"
@@ -161,7 +161,7 @@ class Invitation(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     email: Mapped[str]
-    role: Mapped[str]
+    role: Mapped[Role]
     digest: Mapped[str] = mapped_column(unique=True)  # SHA-256: the link itself is a secret
     invited_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[CreatedAt]

@@ -1,9 +1,10 @@
 """What every table shares."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Numeric, func
+from sqlalchemy import BigInteger, DateTime, Enum, Identity, MetaData, Numeric, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -14,6 +15,14 @@ CreatedAt = Annotated[
 ]
 Json = dict[str, Any]
 
+# `Mapped[State]` and the like: the value as text, checked by a CHECK of the table.
+ENUM = Enum(
+    StrEnum,
+    native_enum=False,
+    create_constraint=False,
+    length=None,
+    values_callable=lambda words: [word.value for word in words],
+)
 MONEY = Numeric(14, 2)
 QUANTITY = Numeric(14, 4)
 PRICE = Numeric(14, 4)
@@ -31,4 +40,4 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {Json: JSONB, int: BigInteger}  # noqa: RUF012  (SQLAlchemy's own idiom)
+    type_annotation_map = {Json: JSONB, int: BigInteger, StrEnum: ENUM}  # noqa: RUF012  (SQLAlchemy's own idiom)

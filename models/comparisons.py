@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -9,6 +10,35 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from models.accounts import User
 from models.base import MONEY, Base, CreatedAt, Json, Key, Moment
 from models.quickbooks import Connection
+from models.sales import Record, RecordType
+
+
+class Kind(StrEnum):
+    """What is wrong, in the order in which it is shown."""
+
+    TWICE_THERE = "twice_there"
+    DELETED_THERE = "deleted_there"
+    VOIDED_THERE = "voided_there"
+    INACTIVE_THERE = "inactive_there"  # a customer
+    VOID_HERE = "void_here"  # and still standing there
+    PAID_BACK = "paid_back"  # here, and still recorded there
+    OTHER_TOTAL = "other_total"
+    OTHER_CUSTOMER = "other_customer"
+    OTHER_MONTH = "other_month"
+    NEEDS_ATTENTION = "needs_attention"  # it never arrived: a person must decide
+    MADE_THERE = "made_there"  # by hand: nothing of ours
+    ON_ITS_WAY = "on_its_way"  # not a difference for long
+    LEFT_OUT = "left_out"  # on purpose
+
+
+class Reason(StrEnum):
+    """Why a record was left out on purpose; or what a thing that was made there may be."""
+
+    NOT_CONNECTED = "not_connected"  # saved while QuickBooks was not connected
+    ITS_INVOICE = "its_invoice"  # a payment whose invoice isn't there
+    SKIPPED = "skipped"
+    OTHER_COMPANY = "other_company"  # it went to a company that was connected before
+    LOOKS_LIKE = "looks_like"  # it may be the same as a record of ours
 
 
 class Comparison(Base):
@@ -70,10 +100,12 @@ class Difference(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     comparison_id: Mapped[int] = mapped_column(ForeignKey("quickbooks_comparisons.id"))
-    kind: Mapped[str]  # see quickbooks/comparison.py
-    reason: Mapped[str | None]  # of what was left out: why
-    aggregate_type: Mapped[str]
-    aggregate_id: Mapped[int | None]  # None: there is no such record here
+    kind: Mapped[Kind]
+    reason: Mapped[Reason | None]  # of what was left out: why
+    record_type: Mapped[RecordType] = mapped_column("aggregate_type")
+    record_id: Mapped[int | None] = mapped_column(
+        "aggregate_id"
+    )  # None: there is no such record here
     remote_id: Mapped[str | None]  # None: there is no such thing there
     title: Mapped[str]  # a number or a name, as it was called then
     name: Mapped[str]  # of the customer
@@ -82,3 +114,7 @@ class Difference(Base):
     their_amount: Mapped[Decimal | None] = mapped_column(MONEY)
     ours: Mapped[str | None]  # the other name or day, where that is what differs
     theirs: Mapped[str | None]
+
+    @property
+    def record(self) -> Record | None:
+        return None if self.record_id is None else Record(self.record_type, self.record_id)

@@ -1,11 +1,25 @@
 """Conditions that somebody must hear of, and whether they did."""
 
 import json
+from enum import StrEnum
 
 from sqlalchemy import Boolean, ForeignKey, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, CreatedAt, Json, Key, Moment
+
+
+class Condition(StrEnum):
+    STOPPED = "stopped"  # nothing is sent until the owner acts
+    DOWN = "down"  # QuickBooks does not answer, for a day
+    ENDING = "ending"  # the sign-in will end
+    ATTENTION = "attention"  # records wait for a person
+    # For operators:
+    DOWN_LONG = "down_long"
+    APP_REFUSED = "app_refused"  # Intuit does not know our client id and secret
+    REFUSED_ALIKE = "refused_alike"
+    KEYS_LOST = "keys_lost"
+    CUSTOMERS_UNREAD = "customers_unread"  # new leads of a company wait for its directory
 
 
 class Notice(Base):
@@ -24,7 +38,7 @@ class Notice(Base):
 
     id: Mapped[Key]
     organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
-    kind: Mapped[str]  # stopped, down, ending, attention … (see notices/)
+    kind: Mapped[Condition]
     subject: Mapped[str]  # what it is about, e.g. "lane 7"
     about: Mapped[Json] = mapped_column(server_default="{}")  # what its sentences use
     lasts: Mapped[bool] = mapped_column(Boolean, server_default="true")
@@ -48,7 +62,7 @@ _SEE = text(
 
 def see(
     session: Session,
-    kind: str,
+    kind: Condition,
     subject: str,
     *,
     organization_id: int | None = None,

@@ -22,9 +22,10 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
 
 from models.base import Base, CreatedAt, Json, Key, Moment
+from models.sales import Record, RecordType
 
 
 class State(StrEnum):
@@ -65,7 +66,7 @@ class Lane(Base):
 
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
-    state: Mapped[str] = mapped_column(server_default="open")
+    state: Mapped[LaneState] = mapped_column(server_default="open")
     hold_reason: Mapped[str | None]
     line: Mapped[int | None]  # the highest entry number when the lane was closed
     lease_token: Mapped[int] = mapped_column(server_default="0")
@@ -147,15 +148,15 @@ class Entry(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     lane_id: Mapped[int] = mapped_column(ForeignKey("outbox_lanes.id"))
-    aggregate_type: Mapped[str]
-    aggregate_id: Mapped[int]
-    operation: Mapped[str]
+    record_type: Mapped[RecordType] = mapped_column("aggregate_type")
+    record_id: Mapped[int] = mapped_column("aggregate_id")
+    operation: Mapped[Operation]
     payload: Mapped[Json]  # money as strings; `needs` lists the records that must arrive before
-    state: Mapped[str] = mapped_column(server_default="pending")
+    state: Mapped[State] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # its own failures
     first_attempt_at: Mapped[Moment | None]
     available_at: Mapped[CreatedAt]
-    waits_for_type: Mapped[str | None]
+    waits_for_type: Mapped[RecordType | None]
     waits_for_id: Mapped[int | None]
     taken_along_for: Mapped[str | None]  # "invoice 1042": why this went though nobody changed it
     checks: Mapped[bool] = mapped_column(Boolean, server_default="false")  # read before writing
@@ -171,11 +172,19 @@ class Entry(Base):
     settled_at: Mapped[Moment | None]
     # What charts count: sending again later changes `state` and `settled_at`, not these. A trigger
     # writes them, so every statement that settles an entry keeps them.
-    first_outcome: Mapped[str | None]  # synced | failed
+    first_outcome: Mapped[State | None]  # synced | failed
     first_settled_at: Mapped[Moment | None]
     was_retried: Mapped[bool] = mapped_column(Boolean, server_default="false")  # until then
 
     lane: Mapped[Lane] = relationship()
+    record: Mapped[Record] = composite("record_type", "record_id")
+
+    @property
+    def awaited(self) -> Record | None:
+        """The record that must arrive before this one."""
+        if self.waits_for_type is None or self.waits_for_id is None:
+            return None
+        return Record(self.waits_for_type, self.waits_for_id)
 
 
 # A call ends within a minute: a request sent longer ago than its lease was looked up, or repeated.
@@ -294,8 +303,8 @@ class Counterpart(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     lane_id: Mapped[int] = mapped_column(ForeignKey("outbox_lanes.id"))
-    aggregate_type: Mapped[str]
-    aggregate_id: Mapped[int]
+    record_type: Mapped[RecordType] = mapped_column("aggregate_type")
+    record_id: Mapped[int] = mapped_column("aggregate_id")
     remote_id: Mapped[str]
     remote_version: Mapped[str]  # SyncToken
     stale: Mapped[bool] = mapped_column(Boolean, server_default="false")  # read before writing
@@ -305,6 +314,8 @@ class Counterpart(Base):
     note: Mapped[str | None]  # how it came about, when not simply created
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
+
+    record: Mapped[Record] = composite("record_type", "record_id")
 
 
 class BulkAct(Base):

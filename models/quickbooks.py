@@ -11,6 +11,13 @@ from models.base import Base, CreatedAt, Json, Key, Moment
 from models.outbox import Lane
 
 
+class Purpose(StrEnum):
+    """Why someone is sent to Intuit: it decides which company may come back."""
+
+    CONNECT = "connect"
+    RECONNECT = "reconnect"
+
+
 class ConnectionStatus(StrEnum):
     CONNECTED = "connected"
     EXPIRED = "expired"  # QuickBooks refused to renew the sign-in
@@ -47,7 +54,7 @@ class Connection(Base):
     realm_id: Mapped[str]
     company_name: Mapped[str]
     country: Mapped[str]
-    status: Mapped[str]
+    status: Mapped[ConnectionStatus]
     status_reason: Mapped[str | None]  # the second line under the status word
     status_since: Mapped[Moment]
     connected_at: Mapped[Moment]
@@ -155,7 +162,7 @@ class OAuthState(Base):
     digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256: the value itself is a secret
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    purpose: Mapped[str]  # connect | reconnect
+    purpose: Mapped[Purpose]
     allowed_realm_id: Mapped[str | None]  # another company than before, agreed to by the owner
     created_at: Mapped[CreatedAt]
     used_at: Mapped[Moment | None]

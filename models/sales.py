@@ -6,6 +6,7 @@ two lines at once would otherwise each store a total that is true for neither.
 
 import secrets
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -36,6 +37,14 @@ class RecordType(StrEnum):
     @property
     def rank(self) -> int:
         return list(RecordType).index(self)
+
+
+@dataclass(frozen=True, order=True)
+class Record:
+    """A lead, a product, an invoice or a payment, by its kind and number."""
+
+    type: RecordType
+    id: int
 
 
 class PaymentMethod(StrEnum):
@@ -156,7 +165,7 @@ class Job(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
     title: Mapped[str]
-    status: Mapped[str] = mapped_column(
+    status: Mapped[JobStatus] = mapped_column(
         server_default=JobStatus.SCHEDULED, default=JobStatus.SCHEDULED
     )
     scheduled_on: Mapped[date | None]
@@ -188,7 +197,7 @@ class Proposal(Base):
     lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
     number: Mapped[str]
     title: Mapped[str]
-    status: Mapped[str] = mapped_column(
+    status: Mapped[ProposalStatus] = mapped_column(
         server_default=ProposalStatus.DRAFT, default=ProposalStatus.DRAFT
     )
     tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
@@ -294,7 +303,7 @@ class Payment(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
     amount: Mapped[Decimal] = mapped_column(MONEY)
-    method: Mapped[str]
+    method: Mapped[PaymentMethod]
     received_on: Mapped[date]
     note: Mapped[str] = mapped_column(server_default="", default="")
     mark: Mapped[str] = mapped_column(default=new_mark)

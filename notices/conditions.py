@@ -7,7 +7,6 @@ written to about what is mended already, and nobody twice about what still lasts
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 
 import structlog
 from sqlalchemy import func, select, text
@@ -16,7 +15,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.base import Json
-from models.notices import Notice, see
+from models.notices import Condition, Notice, see
 from models.quickbooks import Tokens
 from quickbooks.tokens import opens
 
@@ -31,33 +30,20 @@ ALIKE = 3  # companies refused within ten minutes: rather our own mistake than t
 log = structlog.get_logger()
 
 
-class Kind(StrEnum):
-    STOPPED = "stopped"  # nothing is sent until the owner acts
-    DOWN = "down"  # QuickBooks does not answer, for a day
-    ENDING = "ending"  # the sign-in will end
-    ATTENTION = "attention"  # records wait for a person
-    # For operators:
-    DOWN_LONG = "down_long"
-    APP_REFUSED = "app_refused"  # Intuit does not know our client id and secret
-    REFUSED_ALIKE = "refused_alike"
-    KEYS_LOST = "keys_lost"
-    CUSTOMERS_UNREAD = "customers_unread"  # new leads of a company wait for its directory
-
-
 FOR_OPERATORS = frozenset(
     {
-        Kind.DOWN_LONG,
-        Kind.APP_REFUSED,
-        Kind.REFUSED_ALIKE,
-        Kind.KEYS_LOST,
-        Kind.CUSTOMERS_UNREAD,
+        Condition.DOWN_LONG,
+        Condition.APP_REFUSED,
+        Condition.REFUSED_ALIKE,
+        Condition.KEYS_LOST,
+        Condition.CUSTOMERS_UNREAD,
     }
 )
 
 
 @dataclass(frozen=True)
 class Seen:
-    kind: Kind
+    kind: Condition
     subject: str
     organization_id: int | None
     about: Json
@@ -86,8 +72,8 @@ _END_WHAT_IS_GONE = text(
     f"""
     UPDATE notices SET lasts = false
     WHERE lasts AND CASE kind
-        WHEN '{Kind.ATTENTION}' THEN false
-        WHEN '{Kind.APP_REFUSED}' THEN seen_at < clock_timestamp() - interval '6 hours'
+        WHEN '{Condition.ATTENTION}' THEN false
+        WHEN '{Condition.APP_REFUSED}' THEN seen_at < clock_timestamp() - interval '6 hours'
         ELSE seen_at < clock_timestamp() - interval '30 minutes'  -- a lapsed plan is tried
              OR told_at IS NULL AND seen_at < :began_at
     END
@@ -100,29 +86,29 @@ def _seen(session: Session, config: Config) -> Iterator[Seen]:
         name = {"company": row.company_name}
         if row.stopped:
             yield Seen(
-                Kind.STOPPED,
+                Condition.STOPPED,
                 f"connection {row.id}",
                 row.organization_id,
                 name | {"reason": row.hold_reason or row.status_reason or ""},
             )
         elif row.down is not None and row.down > DOWN_FOR_OWNER:
-            yield Seen(Kind.DOWN, f"connection {row.id}", row.organization_id, name)
+            yield Seen(Condition.DOWN, f"connection {row.id}", row.organization_id, name)
         if row.left is not None and not row.stopped and row.left < timedelta(max(DAYS_BEFORE_END)):
             days = next(days for days in DAYS_BEFORE_END if row.left < timedelta(days))
             subject = f"connection {row.id}, {row.hard_expires_at:%Y-%m-%d}, {days} days"
             ends = {"days": days, "ends_on": f"{row.hard_expires_at:%Y-%m-%d}"}
-            yield Seen(Kind.ENDING, subject, row.organization_id, name | ends)
+            yield Seen(Condition.ENDING, subject, row.organization_id, name | ends)
     trouble = session.execute(_OPERATORS).one()
     if trouble.down is not None and trouble.down > DOWN_FOR_OPERATORS:
-        yield Seen(Kind.DOWN_LONG, "QuickBooks", None, {"companies": trouble.companies_down})
+        yield Seen(Condition.DOWN_LONG, "QuickBooks", None, {"companies": trouble.companies_down})
     if trouble.refused_alike >= ALIKE:
-        yield Seen(Kind.REFUSED_ALIKE, "sign-ins", None, {"companies": trouble.refused_alike})
+        yield Seen(Condition.REFUSED_ALIKE, "sign-ins", None, {"companies": trouble.refused_alike})
     if lost := _unreadable(session, config):
-        yield Seen(Kind.KEYS_LOST, "TOKEN_KEYS", None, {"companies": lost})
+        yield Seen(Condition.KEYS_LOST, "TOKEN_KEYS", None, {"companies": lost})
     after = {"environment": config.environment, "after": UNREAD_FOR_OPERATORS}
     for row in session.execute(_UNREAD, after):
         about = {"connection": row.id, "company": row.company_name}
-        yield Seen(Kind.CUSTOMERS_UNREAD, f"connection {row.id}", row.organization_id, about)
+        yield Seen(Condition.CUSTOMERS_UNREAD, f"connection {row.id}", row.organization_id, about)
 
 
 # Connections of firms that see QuickBooks at all.
@@ -212,7 +198,7 @@ def _digest(session: Session) -> None:
         notice.organization_id: notice
         for notice in session.scalars(
             select(Notice)
-            .where(Notice.lasts, Notice.kind == Kind.ATTENTION)
+            .where(Notice.lasts, Notice.kind == Condition.ATTENTION)
             .with_for_update(skip_locked=True)
         )
     }
@@ -240,7 +226,7 @@ def _digest(session: Session) -> None:
 def _see_attention(session: Session, organization_id: int, causes: dict[str, int]) -> None:
     see(
         session,
-        Kind.ATTENTION,
+        Condition.ATTENTION,
         f"organization {organization_id}",
         organization_id=organization_id,
         about={"causes": causes},

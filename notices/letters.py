@@ -7,8 +7,8 @@ from config import Config
 from languages import ENGLISH, N_, Reader, reader_of
 from models.accounts import Organization, Role, User
 from models.base import Json
-from models.notices import Notice
-from notices.conditions import FOR_OPERATORS, Kind
+from models.notices import Condition, Notice
+from notices.conditions import FOR_OPERATORS
 from notices.mail import Letter
 from quickbooks.faults import explain
 
@@ -22,7 +22,7 @@ REMOVED = N_("Access was removed in QuickBooks or has run out.")
 
 def letter_of(session: Session, config: Config, notice: Notice) -> Letter | None:
     """The letter, or None when there is nobody to write to (any more)."""
-    kind = Kind(notice.kind)
+    kind = notice.kind
     if kind in FOR_OPERATORS:
         readers = dict.fromkeys(config.operators, ENGLISH)
     else:
@@ -53,7 +53,7 @@ def _owners(session: Session, organization_id: int | None) -> dict[str, str]:
     return dict(session.execute(owners.order_by(User.id)).all())
 
 
-def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str, str]:
+def _words(kind: Condition, about: Json, settings: str, reader: Reader) -> tuple[str, str]:
     """Subject and text. What operators read stays English, like the runbook they turn to."""
     names = {
         "company": about.get("company") or reader.say(N_("your company")),
@@ -64,7 +64,7 @@ def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str,
         return "\n\n".join(reader.say(one).format(**names, **values) for one in sentences)
 
     match kind:
-        case Kind.STOPPED if about.get("reason") == "plan_lapsed":
+        case Condition.STOPPED if about.get("reason") == "plan_lapsed":
             return (
                 say(N_("QuickBooks is on hold: {company}")),
                 say(
@@ -76,7 +76,7 @@ def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str,
                     HOW_IT_STANDS,
                 ),
             )
-        case Kind.STOPPED:
+        case Condition.STOPPED:
             reason = reader.say(REASONS.get(about.get("reason", ""), REMOVED))
             return (
                 say(N_("Reconnect QuickBooks: {company}")),
@@ -90,7 +90,7 @@ def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str,
                     reason=reason,
                 ),
             )
-        case Kind.DOWN:
+        case Condition.DOWN:
             return (
                 say(N_("QuickBooks has not answered for a day: {company}")),
                 say(
@@ -101,7 +101,7 @@ def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str,
                     HOW_IT_STANDS,
                 ),
             )
-        case Kind.ENDING:
+        case Condition.ENDING:
             days = str(about["days"])
             return (
                 say(
@@ -119,36 +119,36 @@ def _words(kind: Kind, about: Json, settings: str, reader: Reader) -> tuple[str,
                     day=reader.day(about["ends_on"]),
                 ),
             )
-        case Kind.ATTENTION:
+        case Condition.ATTENTION:
             return _attention(about["causes"], reader, say(N_("See them: {settings}")))
-        case Kind.DOWN_LONG:
+        case Condition.DOWN_LONG:
             return (
                 "QuickBooks has been down for three days",
                 f"{about['companies']} connected companies get no answer from QuickBooks. Entries"
                 " wait and keep their attempts. See docs/runbook.md, “QuickBooks is down”.",
             )
-        case Kind.APP_REFUSED:
+        case Condition.APP_REFUSED:
             return (
                 "Intuit refuses our app",
                 "Intuit does not accept QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET. No"
                 " sign-in can be renewed until they are right; customers can do nothing about it."
                 " See docs/runbook.md, “Intuit refuses our app”.",
             )
-        case Kind.REFUSED_ALIKE:
+        case Condition.REFUSED_ALIKE:
             return (
                 "Many companies refuse us at once",
                 f"{about['companies']} sign-ins were refused within ten minutes, for one reason."
                 " That is rather our own configuration than theirs. See docs/runbook.md,"
                 " “Token expired for many firms”.",
             )
-        case Kind.KEYS_LOST:
+        case Condition.KEYS_LOST:
             return (
                 "Stored tokens open with none of TOKEN_KEYS",
                 f"The tokens of {about['companies']} companies cannot be read. A key is missing"
                 " from TOKEN_KEYS: put it back. If it is lost for good, see docs/runbook.md,"
                 " “A token key is lost”.",
             )
-        case Kind.CUSTOMERS_UNREAD:
+        case Condition.CUSTOMERS_UNREAD:
             return (
                 "The customers of a company cannot be read",
                 f"For more than a day nobody could read which customers {about['company']} has"

@@ -31,6 +31,7 @@ from models.sales import (
     Lead,
     Payment,
     Product,
+    Record,
     RecordType,
     WriteWithoutCapture,
     lock_invoices_of_changed_parts,
@@ -38,7 +39,6 @@ from models.sales import (
     synced_fields_changed,
 )
 from models.snapshots import SNAPSHOTS, TABLES
-from outbox.company import Record
 
 Wake = Callable[[int], None]
 

@@ -14,16 +14,8 @@ from sqlalchemy.orm import Session
 
 from models.base import Json
 from models.outbox import Operation
-from models.sales import RecordType
+from models.sales import Record
 from outbox.pace import Limits
-
-
-@dataclass(frozen=True, order=True)
-class Record:
-    """A lead, a product, an invoice or a payment."""
-
-    type: RecordType
-    id: int
 
 
 @dataclass(frozen=True)

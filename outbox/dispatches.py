@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.base import Json
+from models.sales import Record
 from outbox.company import (
     Company,
     Composition,
@@ -32,7 +33,6 @@ from outbox.company import (
     Fault,
     Item,
     Outcome,
-    Record,
     Rejected,
     Remote,
     Sent,

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from db import Sessions
 from models.outbox import State
-from models.sales import RecordType
+from models.sales import Record, RecordType
 from outbox import metrics
 from outbox.company import (
     Answer,
@@ -32,7 +32,6 @@ from outbox.company import (
     Pause,
     Problem,
     Reading,
-    Record,
     Rejected,
     Remote,
     Retry,

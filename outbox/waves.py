@@ -16,9 +16,9 @@ from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
 from models.outbox import Operation
-from models.sales import RecordType
+from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
-from outbox.company import Due, Fault, Record, Rejected, Remote, Unneeded
+from outbox.company import Due, Fault, Rejected, Remote, Unneeded
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
 

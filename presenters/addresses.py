@@ -4,8 +4,7 @@ from flask import url_for
 
 from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection
-from models.sales import RecordType
-from outbox.company import Record
+from models.sales import Record, RecordType
 from quickbooks.faults import Explanation, explain
 from quickbooks.links import record_url
 from web.access import dunahub
@@ -16,15 +15,14 @@ def address_in_quickbooks(connection: Connection | None, link: Counterpart | Non
     """Where QuickBooks shows this object, for someone signed in there."""
     if connection is None or link is None:
         return None
-    kind = RecordType(link.aggregate_type)
-    return record_url(dunahub().config, connection, kind, link.remote_id)
+    return record_url(dunahub().config, connection, link.record_type, link.remote_id)
 
 
 def explanation_of(entry: Entry) -> Explanation | None:
     """Cause and effect in words, of what needs attention or is tried again after a fault."""
     if not entry.fault_code:
         return None
-    about = {"record": entry.aggregate_type, **entry.fault_about}
+    about = {"record": entry.record_type, **entry.fault_about}
     return explain(entry.fault_code, about, entry.fault_detail or "", reader())
 
 
@@ -47,12 +45,12 @@ def fix_address_of(entry: Entry) -> str | None:
     fix = entry.fault_field or (explanation.field if explanation else None)
     if entry.state != State.FAILED or not fix:
         return None
-    match RecordType(entry.aggregate_type):
+    match entry.record_type:
         case RecordType.LEAD:
-            return url_for("leads.show_edit", lead_id=entry.aggregate_id, fix=fix)
+            return url_for("leads.show_edit", lead_id=entry.record_id, fix=fix)
         case RecordType.PRODUCT:
-            return url_for("products.show_edit", product_id=entry.aggregate_id, fix=fix)
+            return url_for("products.show_edit", product_id=entry.record_id, fix=fix)
         case RecordType.INVOICE:
-            return url_for("invoices.show_edit", invoice_id=entry.aggregate_id, fix=fix)
+            return url_for("invoices.show_edit", invoice_id=entry.record_id, fix=fix)
         case RecordType.PAYMENT:
             return None

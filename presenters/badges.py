@@ -6,8 +6,7 @@ from hashlib import blake2b
 
 from flask import url_for
 
-from models.sales import RecordType
-from outbox.company import Record
+from models.sales import Record, RecordType
 from presenters.names import KINDS, first_up, names_of
 from presenters.panel import Panel
 from presenters.status import Word
@@ -54,5 +53,6 @@ def stamp(text: str) -> str:
 
 
 def sentence_of(kind: RecordType, key: int, word: Word) -> str:
-    name = names_of(session(), [Record(kind, key)]).get((kind.value, key)) or _(KINDS[kind])
+    record = Record(kind, key)
+    name = names_of(session(), [record]).get(record) or _(KINDS[kind])
     return f"{first_up(name)}: {word.text}"

@@ -88,7 +88,7 @@ def troubles_of(organization: Organization) -> list[Trouble]:
 
 def _sum(kind: RecordType, key: str) -> FunctionFilter[Decimal]:
     amounts = func.sum(cast(Entry.payload[key].astext, MONEY))
-    return amounts.filter(Entry.aggregate_type == kind)
+    return amounts.filter(Entry.record_type == kind)
 
 
 def _rows(ids: Sequence[int]) -> dict[int, Row]:

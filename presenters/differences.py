@@ -8,16 +8,14 @@ from flask import url_for
 from sqlalchemy import Select, select
 
 from languages import N_
-from models.comparisons import Comparison, Difference
+from models.comparisons import Comparison, Difference, Kind, Reason
 from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
-from models.sales import Payment, RecordType
-from outbox.company import Record
+from models.sales import Payment, Record, RecordType
 from presenters.addresses import address_of, fix_address_of
 from presenters.month import HEADINGS, Answer
 from presenters.situations import current_entries
 from presenters.status import Word, words_of
-from quickbooks.comparison import Kind, Reason
 from quickbooks.links import record_url
 from web.access import dunahub, firm, person, session
 from web.formats import day, money
@@ -191,15 +189,14 @@ def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Item]:
     may_act = company is not None and company.status == ConnectionStatus.CONNECTED
     items = []
     for row in rows:
-        place = (row.aggregate_type, row.aggregate_id or 0)
-        entry = entries.get(place)
-        since = words.get(place) if _moved_on(entry, comparison) else None
+        entry = entries.get(row.record) if row.record else None
+        since = words.get(row.record) if row.record and _moved_on(entry, comparison) else None
         helps = may_act and person().keeps_books and since is None
         items.append(
             Item(
                 difference=row,
                 title=_title(row),
-                here=_shown(row, row.ours, row.our_amount, row.aggregate_id is not None),
+                here=_shown(row, row.ours, row.our_amount, row.record_id is not None),
                 there=_shown(row, row.theirs, row.their_amount, _is_there(row)),
                 remark=remark_of(row),
                 address=_address(row),
@@ -213,24 +210,21 @@ def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Item]:
 
 
 def _ids(rows: Sequence[Difference], type_: RecordType) -> list[int]:
-    return [row.aggregate_id for row in rows if row.aggregate_type == type_ and row.aggregate_id]
-
-
-Place = tuple[str, int]  # kind and number of a record
+    return [row.record_id for row in rows if row.record_type == type_ and row.record_id]
 
 
 def _news_of(
     ids: Mapping[RecordType, Sequence[int]], company: Connection | None
-) -> tuple[dict[Place, Entry], dict[Place, Word]]:
+) -> tuple[dict[Record, Entry], dict[Record, Word]]:
     """The newest entry of each record for this company, and the words for where it is now."""
-    entries: dict[Place, Entry] = {}
-    words: dict[Place, Word] = {}
+    entries: dict[Record, Entry] = {}
+    words: dict[Record, Word] = {}
     for type_, keys in ids.items():
         if not keys or company is None:
             continue
         found = current_entries(session(), firm().id, type_, keys, company.lane_id)
-        entries |= {(type_.value, key): entry for key, entry in found.items()}
-        words |= {(type_.value, key): word for key, word in words_of(type_, keys).items()}
+        entries |= {Record(type_, key): entry for key, entry in found.items()}
+        words |= {Record(type_, key): word for key, word in words_of(type_, keys).items()}
     return entries, words
 
 
@@ -241,7 +235,7 @@ def _is_there(row: Difference) -> bool:
 def _address_in_quickbooks(row: Difference, company: Connection | None) -> str | None:
     if company is None or row.remote_id is None or not _is_there(row):
         return None
-    return record_url(dunahub().config, company, RecordType(row.aggregate_type), row.remote_id)
+    return record_url(dunahub().config, company, row.record_type, row.remote_id)
 
 
 def _moved_on(entry: Entry | None, comparison: Comparison) -> bool:
@@ -255,16 +249,16 @@ def _moved_on(entry: Entry | None, comparison: Comparison) -> bool:
 
 
 def _title(row: Difference) -> str:
-    match row.aggregate_type:
-        case "invoice" if row.title:
+    match row.record_type:
+        case RecordType.INVOICE if row.title:
             return _("Invoice %(number)s", number=row.title)
-        case "invoice":
+        case RecordType.INVOICE:
             return _("Invoice without a number")
-        case "payment" if row.aggregate_id:
+        case RecordType.PAYMENT if row.record_id:
             return _("Payment for invoice %(number)s", number=row.title)
-        case "payment" if row.title:
+        case RecordType.PAYMENT if row.title:
             return _("Payment %(number)s", number=row.title)
-        case "payment":
+        case RecordType.PAYMENT:
             return _("Payment")
         case _:
             return row.title
@@ -272,7 +266,7 @@ def _title(row: Difference) -> str:
 
 def _shown(row: Difference, words: str | None, amount: Decimal | None, is_there: bool) -> str:
     """One side of a row; "" where there is nothing."""
-    if row.aggregate_type == RecordType.LEAD:
+    if row.record_type == RecordType.LEAD:
         return _("Yes") if is_there else ""
     match row.kind:
         case Kind.OTHER_CUSTOMER:
@@ -285,10 +279,10 @@ def _shown(row: Difference, words: str | None, amount: Decimal | None, is_there:
 
 def remark_of(row: Difference) -> str | None:
     if row.kind == Kind.MADE_THERE and row.reason == Reason.LOOKS_LIKE:
-        match row.aggregate_type:
-            case "lead":
+        match row.record_type:
+            case RecordType.LEAD:
                 return _("It has the name of a customer you saved here this month.")
-            case "invoice":
+            case RecordType.INVOICE:
                 return _(
                     "Same customer, day and total as invoice %(number)s here: is it entered twice?",
                     number=row.ours,
@@ -299,13 +293,11 @@ def remark_of(row: Difference) -> str | None:
                     " is it entered twice?",
                     number=row.ours,
                 )
-    return _(REASONS[Reason(row.reason)]) if row.reason else None
+    return _(REASONS[row.reason]) if row.reason else None
 
 
 def _address(row: Difference) -> str | None:
-    if row.aggregate_id is None:
-        return None
-    return address_of(Record(RecordType(row.aggregate_type), row.aggregate_id))
+    return address_of(row.record) if row.record else None
 
 
 _SENT_AGAIN = frozenset(
@@ -335,14 +327,14 @@ def _link_for(
 ) -> tuple[str, str] | None:
     if row.kind == Kind.NEEDS_ATTENTION and entry:
         return _("Fix"), fix_address_of(entry) or _address(row) or ""
-    if row.reason not in (Reason.NOT_CONNECTED, Reason.ITS_INVOICE) or row.aggregate_id is None:
+    if row.reason not in (Reason.NOT_CONNECTED, Reason.ITS_INVOICE) or row.record_id is None:
         return None
-    match row.aggregate_type:
-        case "invoice":
-            return _("Send"), url_for("sending.show", invoice_id=row.aggregate_id)
-        case "payment" if row.reason == Reason.ITS_INVOICE:
-            invoice_id = invoices[row.aggregate_id]
-            address = url_for("sending.show", invoice_id=invoice_id, payment=row.aggregate_id)
+    match row.record_type:
+        case RecordType.INVOICE:
+            return _("Send"), url_for("sending.show", invoice_id=row.record_id)
+        case RecordType.PAYMENT if row.reason == Reason.ITS_INVOICE:
+            invoice_id = invoices[row.record_id]
+            address = url_for("sending.show", invoice_id=invoice_id, payment=row.record_id)
             return _("Send"), address
         case _:
             return None

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from models.outbox import Dispatch, DispatchItem, Entry
-from outbox.company import Record
+from models.sales import Record
 from presenters.status import Word, words_of_entries
 from web.access import firm, session
 
@@ -37,8 +37,7 @@ def history_of(record: Record) -> list[Chapter]:
             select(Entry)
             .where(
                 Entry.organization_id == firm().id,
-                Entry.aggregate_type == record.type,
-                Entry.aggregate_id == record.id,
+                Entry.record == record,
             )
             .options(joinedload(Entry.lane))
             .order_by(Entry.id.desc())

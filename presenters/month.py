@@ -11,11 +11,11 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import joinedload
 
 from languages import N_
-from models.comparisons import Comparison
+from models.comparisons import Comparison, Kind
 from models.quickbooks import ConnectionStatus
 from models.sales import RecordType
 from presenters.status import Word
-from quickbooks.comparison import WILL_SETTLE, Kind, Month
+from quickbooks.comparison import WILL_SETTLE, Month
 from quickbooks.connections import Standing
 from web.access import firm, session
 from web.formats import money

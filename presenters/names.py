@@ -7,8 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from languages import N_
-from models.sales import Invoice, Lead, Payment, Product, RecordType
-from outbox.company import Record
+from models.sales import Invoice, Lead, Payment, Product, Record, RecordType
 from web.formats import money
 from web.languages import _
 
@@ -44,7 +43,7 @@ def needed_by(stored: str) -> str:
     return called(RecordType(kind), title) if kind in set(RecordType) else stored
 
 
-def names_of(session: Session, records: Iterable[Record]) -> dict[tuple[str, int], str]:
+def names_of(session: Session, records: Iterable[Record]) -> dict[Record, str]:
     """What these records are called: "customer Green Lawn Co", "invoice 1042"."""
     wanted = list(records)
     titles: list[tuple[RecordType, InstrumentedAttribute[int], InstrumentedAttribute[Any]]] = [
@@ -53,12 +52,12 @@ def names_of(session: Session, records: Iterable[Record]) -> dict[tuple[str, int
         (RecordType.INVOICE, Invoice.id, Invoice.number),
         (RecordType.PAYMENT, Payment.id, Payment.amount),
     ]
-    names: dict[tuple[str, int], str] = {}
+    names: dict[Record, str] = {}
     for kind, key_column, title in titles:
         ids = [record.id for record in wanted if record.type == kind]
         if not ids:
             continue
         for key, name in session.execute(select(key_column, title).where(key_column.in_(ids))):
             shown = money(name) if kind == RecordType.PAYMENT else name
-            names[kind.value, key] = called(kind, shown)
+            names[Record(kind, key)] = called(kind, shown)
     return names

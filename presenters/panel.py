@@ -9,8 +9,7 @@ from sqlalchemy import select
 
 from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection
-from models.sales import Invoice, Payment, RecordType
-from outbox.company import Record
+from models.sales import Invoice, Payment, Record, RecordType
 from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
 from presenters.history import Attempt, Chapter, history_of
 from presenters.names import KINDS, first_up, names_of
@@ -153,8 +152,7 @@ def _link(entry: Entry) -> Counterpart | None:
     return session().scalar(
         select(Counterpart).where(
             Counterpart.lane_id == entry.lane_id,
-            Counterpart.aggregate_type == entry.aggregate_type,
-            Counterpart.aggregate_id == entry.aggregate_id,
+            Counterpart.record == entry.record,
         )
     )
 
@@ -185,9 +183,7 @@ def _step(record: Record) -> Step | None:
     if entry is None:
         return None
     company = _connection(entry.lane_id)
-    name = names_of(session(), [record]).get((record.type.value, record.id)) or _(
-        KINDS[record.type]
-    )
+    name = names_of(session(), [record]).get(record) or _(KINDS[record.type])
     return Step(
         record,
         first_up(name),

@@ -9,7 +9,6 @@ from sqlalchemy import Select
 from models.accounts import Organization
 from models.outbox import Entry
 from models.sales import RecordType
-from outbox.company import Record
 from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
 from presenters.names import called, first_up
 from presenters.situations import situations_of
@@ -41,7 +40,6 @@ def rows_of(entries: Sequence[Entry]) -> list[Row]:
     rows = []
     for entry in entries:
         it = situations[entry.id]
-        record = Record(RecordType(entry.aggregate_type), entry.aggregate_id)
         rows.append(
             Row(
                 entry,
@@ -49,7 +47,7 @@ def rows_of(entries: Sequence[Entry]) -> list[Row]:
                 say(it, now, it.organization.zone),
                 title_of(entry),
                 our_total(entry),
-                address_of(record),
+                address_of(entry.record),
                 address_in_quickbooks(it.connection, it.link),
                 explanation_of(entry),
                 fix_address_of(entry),
@@ -74,7 +72,7 @@ def all_rows(fitting: Select[Entry]) -> Iterator[Row]:
 
 def title_of(entry: Entry) -> str:
     """What a list calls the record, as the entry had it."""
-    payload, kind = entry.payload, RecordType(entry.aggregate_type)
+    payload, kind = entry.payload, entry.record_type
     title = str(payload.get("title", ""))
     match kind:
         case RecordType.INVOICE:

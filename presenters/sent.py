@@ -8,7 +8,6 @@ from sqlalchemy import text
 from languages import N_
 from models.base import Json
 from models.outbox import Entry
-from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
 from quickbooks.payloads import Cleaned, cleanings
 from web.access import session
@@ -51,7 +50,7 @@ class Change:
 
 def cleaned_of(entry: Entry) -> Sequence[Change]:
     """Texts that QuickBooks cannot store as they are, beside what it got."""
-    found: list[Cleaned] = cleanings(RecordType(entry.aggregate_type), entry.payload)
+    found: list[Cleaned] = cleanings(entry.record_type, entry.payload)
     return [
         Change(_(LABELS[one.field]) if one.field in LABELS else one.field, one.was, one.became)
         for one in found
@@ -71,10 +70,10 @@ def changes_since(entry: Entry) -> Sequence[Change]:
 
 
 def _as_it_is(entry: Entry) -> Json | None:
-    kind = RecordType(entry.aggregate_type)
+    kind = entry.record_type
     row = session().execute(
         text(f"SELECT payload FROM ({SNAPSHOTS[kind]} WHERE {kind.value}.id = :id) AS snapshot"),  # noqa: S608
-        {"id": entry.aggregate_id},
+        {"id": entry.record_id},
     )
     found: Json | None = row.scalar_one_or_none()
     return found

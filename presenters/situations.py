@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 from models.accounts import Organization
 from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
 from models.quickbooks import Connection, ConnectionStatus
-from models.sales import RecordType
-from outbox.company import Record
+from models.sales import Record, RecordType
 from presenters.names import names_of
 from web.access import dunahub, firm, session
 
@@ -53,16 +52,16 @@ def current_entries(
         select(Entry)
         .where(
             Entry.organization_id == organization_id,
-            Entry.aggregate_type == kind,
-            Entry.aggregate_id.in_(ids),
+            Entry.record_type == kind,
+            Entry.record_id.in_(ids),
         )
         .options(joinedload(Entry.lane))
-        .ext(distinct_on(Entry.aggregate_id, Entry.lane_id))
-        .order_by(Entry.aggregate_id, Entry.lane_id, Entry.id.desc())
+        .ext(distinct_on(Entry.record_id, Entry.lane_id))
+        .order_by(Entry.record_id, Entry.lane_id, Entry.id.desc())
     ).unique()
     current: dict[int, Entry] = {}
     for entry in sorted(newest, key=lambda entry: (entry.lane_id == live_lane, entry.id)):
-        current[entry.aggregate_id] = entry
+        current[entry.record_id] = entry
     return current
 
 
@@ -96,7 +95,7 @@ def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situa
             connection=connections.get(entry.lane_id),
             link=links.get(_place(entry)),
             dispatch=dispatches.get(entry.id),
-            waits_for=names.get((entry.waits_for_type or "", entry.waits_for_id or 0)),
+            waits_for=names.get(entry.awaited) if entry.awaited else None,
             has_newer=newest.get(_place(entry), entry.id) > entry.id,
             call_takes=lease,
         )
@@ -104,22 +103,22 @@ def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situa
     }
 
 
-Place = tuple[int, str, int]  # lane, kind, record
+Place = tuple[int, RecordType, int]  # lane, kind, record
 
 
 def _place(entry: Entry) -> Place:
-    return entry.lane_id, entry.aggregate_type, entry.aggregate_id
+    return entry.lane_id, entry.record_type, entry.record_id
 
 
 def _links(session: Session, entries: Sequence[Entry]) -> dict[Place, Counterpart]:
     found = session.scalars(
         select(Counterpart).where(
-            tuple_(Counterpart.lane_id, Counterpart.aggregate_type, Counterpart.aggregate_id).in_(
+            tuple_(Counterpart.lane_id, Counterpart.record_type, Counterpart.record_id).in_(
                 {_place(entry) for entry in entries}
             )
         )
     )
-    return {(link.lane_id, link.aggregate_type, link.aggregate_id): link for link in found}
+    return {(link.lane_id, link.record_type, link.record_id): link for link in found}
 
 
 def _open_dispatches(session: Session, entries: Sequence[Entry]) -> dict[int, Dispatch]:
@@ -137,12 +136,12 @@ def _open_dispatches(session: Session, entries: Sequence[Entry]) -> dict[int, Di
 def _newest(session: Session, entries: Sequence[Entry]) -> dict[Place, int]:
     if not entries:
         return {}
-    place = (Entry.lane_id, Entry.aggregate_type, Entry.aggregate_id)
+    place = (Entry.lane_id, Entry.record_type, Entry.record_id)
     found = session.execute(
         select(*place, func.max(Entry.id))
         .where(
-            tuple_(Entry.aggregate_type, Entry.aggregate_id).in_(
-                {(entry.aggregate_type, entry.aggregate_id) for entry in entries}
+            tuple_(Entry.record_type, Entry.record_id).in_(
+                {(entry.record_type, entry.record_id) for entry in entries}
             )
         )
         .group_by(*place)
@@ -151,8 +150,4 @@ def _newest(session: Session, entries: Sequence[Entry]) -> dict[Place, int]:
 
 
 def _awaited(entries: Iterable[Entry]) -> set[Record]:
-    return {
-        Record(RecordType(entry.waits_for_type), entry.waits_for_id)
-        for entry in entries
-        if entry.waits_for_type and entry.waits_for_id
-    }
+    return {entry.awaited for entry in entries if entry.awaited}

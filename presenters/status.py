@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 from languages import N_
 from models.outbox import Counterpart, Entry, LaneState, Operation, State
 from models.quickbooks import Connection
-from models.sales import RecordType
-from outbox.company import Record
+from models.sales import Record, RecordType
 from presenters.names import KINDS
 from presenters.situations import Situation, current_entries, live_lane_id, situations_of
 from web.access import firm, session
@@ -57,7 +56,7 @@ def not_sent(detail: str) -> Word:
 
 def say(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     """Where this entry is, in words."""
-    match State(it.entry.state):
+    match it.entry.state:
         case State.PENDING:
             return _say_pending(it, now, zone)
         case State.SYNCED:
@@ -84,8 +83,7 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     if lane.line and entry.id <= lane.line:
         detail = _("It was waiting when QuickBooks was disconnected. An owner decides in Settings.")
         return Word("pause", _("On hold"), "warn", since, detail)
-    if entry.waits_for_type and entry.waits_for_id:
-        about = Record(RecordType(entry.waits_for_type), entry.waits_for_id)
+    if about := entry.awaited:
         words = _("Waits for %(record)s", record=it.waits_for or _(KINDS[about.type]))
         return Word("clock", words, "warn", since, about=about, is_final=False)
     if it.dispatch and lane.lease_until and lane.lease_until > now:
@@ -101,7 +99,7 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
 
 def _why_not_yet(it: Situation) -> str | None:
     """As long as the company's customers are not known, nobody can tell who is new there."""
-    is_new = it.entry.aggregate_type == RecordType.LEAD and it.link is None
+    is_new = it.entry.record_type == RecordType.LEAD and it.link is None
     is_unread = it.connection is not None and it.connection.customers_read_at is None
     return _(UNREAD) if is_new and is_unread else None
 
@@ -132,7 +130,7 @@ def _say_synced(it: Situation) -> Word:
     if entry.operation == Operation.VOID:
         if link is None:
             return _nothing_to_send(it)
-        if entry.aggregate_type == RecordType.LEAD:
+        if entry.record_type == RecordType.LEAD:
             return Word(
                 "check", _("In QuickBooks"), "good", at, _("Deleted here; QuickBooks keeps it.")
             )
@@ -157,7 +155,7 @@ def _nothing_to_send(it: Situation) -> Word:
 
 
 def our_total(entry: Entry) -> str | None:
-    key = "total" if entry.aggregate_type == RecordType.INVOICE else "amount"
+    key = "total" if entry.record_type == RecordType.INVOICE else "amount"
     total = entry.payload.get(key)
     return str(total) if total is not None else None
 

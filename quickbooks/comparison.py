@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
-from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from models.comparisons import Kind, Reason
 from models.outbox import State
 from models.sales import RecordType
 from quickbooks.matching import name_key
@@ -24,35 +24,7 @@ _VOIDED = "Voided"  # how QuickBooks begins the note of a void document
 Place = tuple[str, str]  # whose and which: what makes two documents look alike
 
 
-class Kind(StrEnum):
-    """What is wrong, in the order in which it is shown."""
-
-    TWICE_THERE = "twice_there"
-    DELETED_THERE = "deleted_there"
-    VOIDED_THERE = "voided_there"
-    INACTIVE_THERE = "inactive_there"  # a customer
-    VOID_HERE = "void_here"  # and still standing there
-    PAID_BACK = "paid_back"  # here, and still recorded there
-    OTHER_TOTAL = "other_total"
-    OTHER_CUSTOMER = "other_customer"
-    OTHER_MONTH = "other_month"
-    NEEDS_ATTENTION = "needs_attention"  # it never arrived: a person must decide
-    MADE_THERE = "made_there"  # by hand: nothing of ours
-    ON_ITS_WAY = "on_its_way"  # not a difference for long
-    LEFT_OUT = "left_out"  # on purpose
-
-
 WILL_SETTLE = frozenset({Kind.ON_ITS_WAY, Kind.LEFT_OUT})  # these are told apart from differences
-
-
-class Reason(StrEnum):
-    """Why a record was left out on purpose; or what a thing that was made there may be."""
-
-    NOT_CONNECTED = "not_connected"  # saved while QuickBooks was not connected
-    ITS_INVOICE = "its_invoice"  # a payment whose invoice isn't there
-    SKIPPED = "skipped"
-    OTHER_COMPANY = "other_company"  # it went to a company that was connected before
-    LOOKS_LIKE = "looks_like"  # it may be the same as a record of ours
 
 
 @dataclass(frozen=True)

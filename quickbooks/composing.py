@@ -24,7 +24,7 @@ from urllib.parse import quote_plus
 from languages import N_
 from models.base import Json
 from models.outbox import Operation
-from models.sales import RecordType
+from models.sales import Record, RecordType
 from outbox.company import (
     Composition,
     Draft,
@@ -33,7 +33,6 @@ from outbox.company import (
     Item,
     Later,
     Outcome,
-    Record,
     Rejected,
     Remote,
     Synced,

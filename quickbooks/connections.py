@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
 import structlog
 from sqlalchemy import delete, func, select, update
@@ -27,6 +26,7 @@ from models.quickbooks import (
     Connection,
     ConnectionStatus,
     OAuthState,
+    Purpose,
     Revocation,
     Tokens,
     UnconfirmedCompany,
@@ -44,13 +44,6 @@ COUNTRY, CURRENCY = "US", "USD"
 RECONNECT_ENDS = frozenset({"signed_out", "access_lost", "company_reset"})  # holds of a lane
 
 log = structlog.get_logger()
-
-
-class Purpose(StrEnum):
-    """Why someone is sent to Intuit: it decides which company may come back."""
-
-    CONNECT = "connect"
-    RECONNECT = "reconnect"
 
 
 class BadState(Exception):
@@ -880,7 +873,7 @@ def status_of(session: Session, config: Config, organization_id: int) -> Standin
     if connection is None:
         return Standing(ConnectionStatus.DISCONNECTED, None)
     lane = connection.lane
-    status = ConnectionStatus(connection.status)
+    status = connection.status
     if status is ConnectionStatus.CONNECTED and lane.hold_reason in RECONNECT_ENDS:
         status = ConnectionStatus.EXPIRED
     paused = lane.pause_until is not None and lane.pause_until > _now(session)

@@ -36,10 +36,10 @@ def create_anew(session: Session, entry: Entry) -> Acted:
     An invoice takes its payments along: when the old one went, they became credit over there.
     """
     choice: Json = {"anew": True, "use": None}
-    if entry.aggregate_type != RecordType.INVOICE:
+    if entry.record_type != RecordType.INVOICE:
         return _decide(session, entry, choice)
     with session.begin_nested() as attempt:
-        payments = send_with_it(session, entry.aggregate_id)  # before the lane is locked
+        payments = send_with_it(session, entry.record_id)  # before the lane is locked
         acted = _decide(session, entry, choice)
         if not acted.done:
             attempt.rollback()
@@ -93,8 +93,8 @@ def newest_entry(session: Session, lane_id: int, type_: RecordType, record_id: i
         select(Entry)
         .where(
             Entry.lane_id == lane_id,
-            Entry.aggregate_type == type_,
-            Entry.aggregate_id == record_id,
+            Entry.record_type == type_,
+            Entry.record_id == record_id,
         )
         .order_by(Entry.id.desc())
         .limit(1)
@@ -106,8 +106,8 @@ def book_on(session: Session, lane_id: int, product_id: int, item_id: str) -> No
     link = session.scalars(
         select(Counterpart).where(
             Counterpart.lane_id == lane_id,
-            Counterpart.aggregate_type == RecordType.PRODUCT,
-            Counterpart.aggregate_id == product_id,
+            Counterpart.record_type == RecordType.PRODUCT,
+            Counterpart.record_id == product_id,
         )
     ).one_or_none()
     if link is not None:

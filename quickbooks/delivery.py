@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.base import Json
-from outbox.company import Answer, Composition, Due, Problem, Reading, Record, Remote, Sent
+from models.sales import Record
+from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, Sent
 from outbox.pace import Limits, Pace
 from quickbooks import client, directory, facts, tokens
 from quickbooks.composing import BATCH, compose

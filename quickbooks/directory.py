@@ -232,10 +232,10 @@ def candidates(
         .outerjoin(
             Counterpart,
             (Counterpart.lane_id == lane_id)
-            & (Counterpart.aggregate_type == RecordType.LEAD)
+            & (Counterpart.record_type == RecordType.LEAD)
             & (Counterpart.remote_id == Customer.remote_id),
         )
-        .outerjoin(Lead, Lead.id == Counterpart.aggregate_id)
+        .outerjoin(Lead, Lead.id == Counterpart.record_id)
         .where(
             Connection.lane_id == lane_id,
             # As arrays: a list of IN would be written into the statement anew for each wave.

@@ -24,7 +24,7 @@ from config import Config
 from db import Sessions
 from models.accounts import Organization
 from models.base import Json
-from models.comparisons import Comparison, Difference
+from models.comparisons import Comparison, Difference, Kind
 from models.outbox import LaneState
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import RecordType
@@ -35,7 +35,6 @@ from quickbooks.comparison import (
     COMPARED,
     Compared,
     Found,
-    Kind,
     Month,
     Theirs,
     compare,
@@ -482,8 +481,8 @@ def _row(run: Run, found: Found) -> Json:
         "comparison_id": run.comparison_id,
         "kind": found.kind,
         "reason": found.reason,
-        "aggregate_type": found.type,
-        "aggregate_id": own.key if own else None,
+        "record_type": found.type,
+        "record_id": own.key if own else None,
         "remote_id": one.id if one else own and own.remote_id,
         "title": shown.title,
         "name": shown.name,

@@ -13,8 +13,8 @@ from typing import Any
 
 from languages import N_
 from models.base import Json
-from models.sales import RecordType
-from outbox.company import Fault, Record, Remote
+from models.sales import Record, RecordType
+from outbox.company import Fault, Remote
 from quickbooks.cleaning import clean_line, clean_name, clean_text, loses_letters
 
 Document = dict[str, Any]

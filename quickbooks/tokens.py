@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent
-from models.notices import see
+from models.notices import Condition, see
 from models.quickbooks import (
     Connection,
     ConnectionStatus,
@@ -225,7 +225,7 @@ def note_misconfigured(sessions: Sessions) -> None:
     """Intuit does not know our app: operators are told, since no customer can mend it."""
     log.error("Intuit does not accept QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET")
     with sessions.begin() as session:
-        see(session, "app_refused", "Intuit app")
+        see(session, Condition.APP_REFUSED, "Intuit app")
 
 
 def _note_hard_expiry(sessions: Sessions, connection_id: int, grant: oauth.Grant) -> None:

@@ -21,10 +21,10 @@ from db import Sessions, make_engine, make_sessions
 from development.postgres import _programs
 from models.accounts import User
 from models.outbox import Counterpart, Entry, State
-from models.quickbooks import ConnectionStatus, Tokens
+from models.quickbooks import ConnectionStatus, Purpose, Tokens
 from models.sales import Invoice, Lead, Payment
 from outbox.capture import attach
-from quickbooks.connections import Connected, Purpose
+from quickbooks.connections import Connected
 from quickbooks.tokens import decrypt
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_invoice, new_lead, new_line, new_payment
@@ -154,7 +154,7 @@ def test_a_restored_backup_doubles_nothing_and_claims_nothing_that_is_not_there(
     # What waited was found, or sent; what is shown as sent is there, and is that.
     office.session.rollback()
     failed = office.session.scalars(select(Entry).where(Entry.state == State.FAILED)).all()
-    assert [(one.aggregate_type, one.aggregate_id) for one in failed] == [("invoice", clash.id)]
+    assert [(one.record_type, one.record_id) for one in failed] == [("invoice", clash.id)]
     assert failed[0].fault_code == "6140"  # the number is another document's: a person decides
     assert {state for _, state in office.states()} == {State.SYNCED, State.FAILED}
     _what_is_shown_as_sent_is_there(office)
@@ -192,22 +192,22 @@ def _what_is_shown_as_sent_is_there(office: Office) -> None:
     shown = session.scalars(select(Entry).where(Entry.state == State.SYNCED)).all()
     assert len(shown) >= 9
     for entry in shown:
-        if entry.aggregate_type == "product":
+        if entry.record_type == "product":
             continue
         link = session.scalars(
             select(Counterpart).where(
-                Counterpart.aggregate_type == entry.aggregate_type,
-                Counterpart.aggregate_id == entry.aggregate_id,
+                Counterpart.record_type == entry.record_type,
+                Counterpart.record_id == entry.record_id,
             )
         ).one()
-        match entry.aggregate_type:
+        match entry.record_type:
             case "lead":
-                name = session.get_one(Lead, entry.aggregate_id).name
+                name = session.get_one(Lead, entry.record_id).name
             case "invoice":
-                name = session.get_one(Invoice, entry.aggregate_id).number
+                name = session.get_one(Invoice, entry.record_id).number
             case _:
-                name = session.get_one(Payment, entry.aggregate_id).mark
-        assert there[entry.aggregate_type][link.remote_id] == name
+                name = session.get_one(Payment, entry.record_id).mark
+        assert there[entry.record_type][link.remote_id] == name
 
 
 def _keys_of_lost(office: Office) -> tuple[int, int]:

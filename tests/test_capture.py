@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, text, update
 from sqlalchemy.orm import Session
 
 from db import Sessions, make_sessions
-from models.accounts import Organization
+from models.accounts import Organization, Region
 from models.outbox import Counterpart, Entry
 from models.sales import Invoice, InvoiceLine, Lead, Payment, RecordType, WriteWithoutCapture
 from outbox import lanes
@@ -40,7 +40,7 @@ def test_rule_1_a_record_and_its_entry_commit_together(sessions: Sessions) -> No
         session.add(new_lead(firm))
         session.commit()
         [entry] = entries_of(session)
-        assert (entry.aggregate_type, entry.state) == ("lead", "pending")
+        assert (entry.record_type, entry.state) == ("lead", "pending")
 
 
 def test_rule_1_a_rolled_back_savepoint_takes_its_entry_along(sessions: Sessions) -> None:
@@ -95,7 +95,7 @@ def test_rule_2_a_value_that_the_database_computes_is_a_change_too(sessions: Ses
         lead.name = func.upper(lead.name)
         invoice.voided_at = func.now()
         session.commit()
-        made = [(entry.aggregate_type, entry.operation) for entry in entries_of(session)]
+        made = [(entry.record_type, entry.operation) for entry in entries_of(session)]
         assert made[2:] == [("lead", "save"), ("invoice", "void")]
 
 
@@ -298,8 +298,8 @@ def test_a_lead_an_invoice_and_its_payment_in_one_save_make_entries_in_order(
         session.add_all([invoice, new_payment(firm, invoice)])
         session.commit()
         entries = entries_of(session)
-        assert [entry.aggregate_type for entry in entries] == ["lead", "invoice", "payment"]
-        assert session.get_one(Payment, entries[2].aggregate_id).first_entry_at is not None
+        assert [entry.record_type for entry in entries] == ["lead", "invoice", "payment"]
+        assert session.get_one(Payment, entries[2].record_id).first_entry_at is not None
 
 
 def test_what_makes_an_entry(sessions: Sessions) -> None:
@@ -322,18 +322,18 @@ def test_what_makes_an_entry(sessions: Sessions) -> None:
 
         lead.phone = "555-0142"
         session.commit()
-        assert [entry.aggregate_type for entry in entries_of(session)] == ["lead"]
+        assert [entry.record_type for entry in entries_of(session)] == ["lead"]
 
         session.add(
             Counterpart(
-                organization_id=firm, lane_id=lane.id, aggregate_type="invoice",
-                aggregate_id=invoice.id, remote_id="7", remote_version="0",
+                organization_id=firm, lane_id=lane.id, record_type="invoice",
+                record_id=invoice.id, remote_id="7", remote_version="0",
             )
         )  # fmt: skip
         invoice.memo = "now it is known there"
         session.add(new_payment(firm, invoice, "10"))
         session.commit()
-        kinds = [entry.aggregate_type for entry in entries_of(session)]
+        kinds = [entry.record_type for entry in entries_of(session)]
         assert kinds == ["lead", "invoice", "payment"]
 
 
@@ -358,7 +358,7 @@ def test_rule_19_a_brazilian_firm_makes_no_entry_whatever_its_lane_says(
 ) -> None:
     with sessions() as session:
         firm, _ = new_firm_with_lane(session)
-        session.get_one(Organization, firm).region = "BR"
+        session.get_one(Organization, firm).region = Region.BR
         session.commit()
         session.add(new_lead(firm))
         session.commit()

@@ -11,9 +11,9 @@ from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, Role
 from models.outbox import Entry, Lane
-from models.quickbooks import Connection, Revocation, UnconfirmedCompany
+from models.quickbooks import Connection, Purpose, Revocation, UnconfirmedCompany
 from quickbooks import connections, facts
-from quickbooks.connections import Connected, Purpose, TryAgain, Unconfirmed
+from quickbooks.connections import Connected, TryAgain, Unconfirmed
 from quickbooks.unconfirmed import names_agree
 from simulator.testing import SimulatorHandle
 from tests.support.connected import (

@@ -14,7 +14,15 @@ from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, Organization, User
 from models.outbox import Lane
-from models.quickbooks import Connection, ConnectionStatus, Customer, OAuthState, Revocation, Tokens
+from models.quickbooks import (
+    Connection,
+    ConnectionStatus,
+    Customer,
+    OAuthState,
+    Purpose,
+    Revocation,
+    Tokens,
+)
 from outbox import lanes
 from quickbooks import connections, directory, facts, tokens
 from quickbooks.connections import (
@@ -25,7 +33,6 @@ from quickbooks.connections import (
     Misconfigured,
     NotAllowed,
     OtherCompany,
-    Purpose,
     TryAgain,
     Unconfirmed,
     Unsuitable,

@@ -95,7 +95,7 @@ class Rehearsal:
         with self.sessions() as session:
             mine = session.query(Entry).filter(Entry.lane_id == self.lane)
             left = mine.filter(Entry.state.in_([State.PENDING, State.FAILED])).all()
-            assert [(one.aggregate_type, one.state, one.fault_code) for one in left] == []
+            assert [(one.record_type, one.state, one.fault_code) for one in left] == []
             assert not mine.filter(Entry.attempts > 0).count()
             assert session.query(Counterpart).filter(Counterpart.lane_id == self.lane).count() == 8
             open_items = session.query(DispatchItem).filter(DispatchItem.outcome.is_(None))

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.accounts import Organization
+from models.accounts import Organization, Region
 from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
-from models.sales import Lead
+from models.sales import Lead, RecordType
 from outbox import actions, lanes
 from outbox.company import Answer, Problem, Sent
 from outbox.dispatches import next_dispatch
@@ -87,7 +87,7 @@ def test_a_chain_written_together_arrives_in_order_in_four_calls(
     assert len(ledger.calls) == 4
     entries = entries_of(session)
     assert {entry.state for entry in entries} == {"synced"}
-    along = [entry.taken_along_for for entry in entries if entry.aggregate_type == "product"]
+    along = [entry.taken_along_for for entry in entries if entry.record_type == "product"]
     assert along == ["invoice 1001"] * 2
     assert session.query(Counterpart).count() == 6
     assert lane_of(session, lane).last_synced_at is not None
@@ -482,13 +482,13 @@ def test_rule_11_what_depends_on_a_failure_waits_by_name_and_the_rest_flows(
     session.add(new_invoice(firm, other, number="1002"))
     session.commit()
     drain(lane)
-    by_record = {(e.aggregate_type, e.aggregate_id): e for e in entries_of(session)}
-    assert by_record["lead", stuck.id].state == "failed"
-    waiting = by_record["invoice", invoice.id]
+    by_record = {(e.record_type, e.record_id): e for e in entries_of(session)}
+    assert by_record[RecordType.LEAD, stuck.id].state == "failed"
+    waiting = by_record[RecordType.INVOICE, invoice.id]
     assert (waiting.state, waiting.waits_for_type, waiting.waits_for_id) == (
         "pending", "lead", stuck.id,
     )  # fmt: skip
-    payment = next(e for e in by_record.values() if e.aggregate_type == "payment")
+    payment = next(e for e in by_record.values() if e.record_type == "payment")
     assert (payment.state, payment.waits_for_type) == ("pending", "invoice")
     assert [a.record for a in ledger.arrivals] == [f"lead {other.id}", f"invoice {invoice.id + 1}"]
     stuck.name = "Green Lawn LLC"
@@ -544,11 +544,11 @@ def test_a_taken_along_snapshot_never_replaces_a_captured_one(
     """The lead is being edited while the lease holder takes it along: the edit wins."""
     firm, lane = new_firm_with_lane(session)
     with sessions() as setup:
-        setup.get_one(Organization, firm).region = "BR"  # a lead of before: no entry
+        setup.get_one(Organization, firm).region = Region.BR  # a lead of before: no entry
         setup.commit()
         setup.add(new_lead(firm, phone="old"))
         setup.commit()
-        setup.get_one(Organization, firm).region = "US"
+        setup.get_one(Organization, firm).region = Region.US
         setup.commit()
     lead = session.query(Lead).one()
     session.add(new_invoice(firm, lead))

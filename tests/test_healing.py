@@ -20,6 +20,7 @@ from db import Sessions, make_engine, make_sessions
 from development.postgres import running_postgres
 from models.base import Json
 from models.outbox import DispatchItem, Entry, State
+from models.sales import Record
 from outbox import actions, lanes, metrics
 from outbox.company import (
     Answer,
@@ -30,7 +31,6 @@ from outbox.company import (
     Pause,
     Problem,
     Reading,
-    Record,
     Rejected,
     Remote,
     Sent,

@@ -209,7 +209,7 @@ def _compare(session: Session, firm: int, lane: int) -> None:
             organization_id=firm,
             comparison_id=comparison.id,
             kind="made_there",
-            aggregate_type="invoice",
+            record_type="invoice",
             remote_id="1",
             title="SECRET-3",
             name="Secret Customer",

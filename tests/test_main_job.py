@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.outbox import Entry
-from models.quickbooks import ConnectionStatus, Revocation, Tokens
+from models.quickbooks import ConnectionStatus, Purpose, Revocation, Tokens
 from models.sales import Lead
 from outbox import actions, lanes
 from quickbooks import directory
-from quickbooks.connections import Connected, Purpose
+from quickbooks.connections import Connected
 from quickbooks.tokens import decrypt
 from simulator.testing import SimulatorHandle, running_simulator
 from tests.support.firm import entries_of, new_invoice, new_lead, new_line, new_payment, new_product

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import func, select, text
 
 from models.accounts import AuditEvent, Organization, Region, Role
-from models.comparisons import Comparison, Difference
+from models.comparisons import Comparison, Difference, Kind, Reason
 from models.outbox import Counterpart, Lane
 from models.sales import Invoice, InvoiceLine, Lead, Payment, RecordType
 from outbox import lanes
 from quickbooks import connections, months
-from quickbooks.comparison import Kind, Month, Ours, Reason, Theirs, compare
+from quickbooks.comparison import Month, Ours, Theirs, compare
 from quickbooks.delivery import QuickBooks
 from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.visitor import Visitor, new_person
@@ -60,7 +60,7 @@ def differences(firm: Situation) -> list[tuple[str, str, str]]:
     """Kind, record and title of each."""
     firm.session.rollback()
     found = firm.session.scalars(select(Difference).order_by(Difference.id))
-    return [(one.kind, one.aggregate_type, one.title) for one in found]
+    return [(one.kind, one.record_type, one.title) for one in found]
 
 
 def reads(firm: Situation) -> int:
@@ -219,9 +219,7 @@ def test_another_customer_and_another_month_there(firm: Situation) -> None:
     firm.bookkeeper().post("invoice", {**moved, "TxnDate": blue}).object("Invoice")
     found = firm.bookkeeper().post("customer", {"DisplayName": "Red Lawn Co"}).object("Customer")
     with firm.sessions.begin() as session:  # as if that were who the lead is over there
-        link = session.scalars(
-            select(Counterpart).where(Counterpart.aggregate_type == "lead")
-        ).first()
+        link = session.scalars(select(Counterpart).where(Counterpart.record_type == "lead")).first()
         assert link
         link.remote_id = str(found["Id"])
     page = ask(firm)
@@ -268,7 +266,7 @@ def test_what_was_left_out_on_purpose_says_why(firm: Situation) -> None:
     page = ask(firm)
     assert {kind for kind, _, _ in differences(firm)} == {"left_out"}
     rows = firm.session.scalars(select(Difference))
-    reasons = {(row.aggregate_type, row.aggregate_id): row.reason for row in rows}
+    reasons = {(row.record_type, row.record_id): row.reason for row in rows}
     assert reasons == {
         ("lead", lead): "not_connected",
         ("invoice", invoice): "not_connected",
@@ -423,8 +421,8 @@ def test_2500_invoices_take_a_question_for_each_thousand(firm: Situation) -> Non
             Counterpart(
                 organization_id=firm.firm,
                 lane_id=lane,
-                aggregate_type=RecordType.INVOICE,
-                aggregate_id=invoice.id,
+                record_type=RecordType.INVOICE,
+                record_id=invoice.id,
                 remote_id=remote_id,
                 remote_version="0",
             )

@@ -21,10 +21,9 @@ from development.stack import free_port
 from models.accounts import Organization
 from models.notices import Notice
 from models.outbox import Lane
-from models.quickbooks import Connection
+from models.quickbooks import Connection, Purpose
 from notices.post import look_and_tell
 from quickbooks import connections, tokens
-from quickbooks.connections import Purpose
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm_with_lane, new_lead
 from tests.support.office import RIVERA, Office, open_office

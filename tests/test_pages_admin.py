@@ -83,7 +83,7 @@ def test_an_admin_lands_on_the_outbox_and_sees_every_organization(admin: Visitor
 def test_rows_are_filtered(
     admin: Visitor, session: Session, firms: tuple[int, int], filters: str, shown: set[str]
 ) -> None:
-    first = next(entry for entry in entries(session) if entry.aggregate_type == "lead")
+    first = next(entry for entry in entries(session) if entry.record_type == "lead")
     fail(session, first)
     if first.organization_id != firms[0]:
         pytest.fail("the first lead is Rivera's")

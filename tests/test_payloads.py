@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.base import Json
-from models.sales import RecordType
-from outbox.company import Record, Remote
+from models.sales import Record, RecordType
+from outbox.company import Remote
 from quickbooks import payloads
 from quickbooks.cleaning import clean_line, clean_name, clean_text, latin, loses_letters
 from quickbooks.payloads import Missing, NotWritable, changed, dumps, sparse

@@ -13,18 +13,8 @@ from hypothesis import strategies as st
 
 from models.base import Json
 from models.outbox import Operation
-from models.sales import RecordType
-from outbox.company import (
-    Draft,
-    Due,
-    Outcome,
-    Record,
-    Rejected,
-    Remote,
-    Synced,
-    Unneeded,
-    Waiting,
-)
+from models.sales import Record, RecordType
+from outbox.company import Draft, Due, Outcome, Rejected, Remote, Synced, Unneeded, Waiting
 from quickbooks.composing import compose
 from quickbooks.questions import Question, asked, on_day, statement
 from tests.test_payloads import SETTINGS, a_lead, a_line, a_payment, an_invoice

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.base import Json
-from models.sales import RecordType
-from outbox.company import Record, Remote
+from models.sales import Record, RecordType
+from outbox.company import Remote
 from quickbooks import client, facts, matching, payloads, tokens
 from quickbooks.client import Call
 from quickbooks.faults import faults_of_item, parse_json

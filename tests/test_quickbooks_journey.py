@@ -192,7 +192,7 @@ def test_a_voided_invoice_is_voided_there(
     drain(sessions, config, connection.lane_id)
     (sent,) = books(simulator)["Invoice"]
     assert (sent["TotalAmt"], sent["Balance"]) == (0, 0)
-    link = session.query(Counterpart).filter_by(aggregate_type=RecordType.INVOICE).one()
+    link = session.query(Counterpart).filter_by(record_type=RecordType.INVOICE).one()
     assert link.voided_at is not None
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.base import Json
 from models.outbox import Operation
-from models.sales import RecordType
+from models.sales import Record, RecordType
 from outbox.company import (
     Answer,
     Due,
@@ -24,7 +24,6 @@ from outbox.company import (
     Pause,
     Problem,
     Reading,
-    Record,
     Rejected,
     Remote,
     Retry,

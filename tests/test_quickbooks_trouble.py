@@ -205,7 +205,7 @@ def test_rule_5_voiding_an_invoice_that_may_have_arrived_looks_for_it_first(firm
     (voided,) = firm.books("Invoice")
     assert (voided["TotalAmt"], voided["PrivateNote"][:6]) == (0, "Voided")
     link = firm.session.scalars(
-        select(Counterpart).where(Counterpart.aggregate_type == "invoice")
+        select(Counterpart).where(Counterpart.record_type == "invoice")
     ).one()
     assert link.voided_at
 
@@ -529,9 +529,7 @@ def test_an_item_deleted_there_is_named(firm: Firm) -> None:
     first = new_invoice(firm.id, new_lead(firm.id), [new_line(firm.id, product=product)])
     firm.save(first)
     firm.drain()
-    (link,) = firm.session.scalars(
-        select(Counterpart).where(Counterpart.aggregate_type == "product")
-    )
+    (link,) = firm.session.scalars(select(Counterpart).where(Counterpart.record_type == "product"))
     with firm.sessions.begin() as session:
         session.execute(
             update(Counterpart).where(Counterpart.id == link.id).values(remote_id="4711")

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.accounts import AuditEvent, Organization, Role
-from models.outbox import Entry, Lane
+from models.accounts import AuditEvent, Organization, Region, Role
+from models.outbox import Entry, Lane, LaneState
 from models.quickbooks import Connection, Revocation, Tokens
 from models.sales import Lead
 from outbox import lanes
@@ -168,8 +168,8 @@ def test_rule_19_the_admin_requeues_nothing_for_a_brazilian_organization(
     lanes.create(session, firm)
     session.add(new_lead(firm))
     session.commit()
-    session.get_one(Organization, firm).region = "BR"
-    session.scalars(select(Lane)).one().state = "closed"
+    session.get_one(Organization, firm).region = Region.BR
+    session.scalars(select(Lane)).one().state = LaneState.CLOSED
     session.commit()
     new_person(session, None, ADMIN, Role.ADMIN)
     entry = session.scalars(select(Entry)).one()

@@ -27,11 +27,11 @@ from app import create_app
 from config import Config
 from models.accounts import Role
 from models.outbox import Dispatch, Entry
-from models.quickbooks import ConnectionStatus, Tokens
+from models.quickbooks import ConnectionStatus, Purpose, Tokens
 from models.sales import Invoice
 from quickbooks import connections, months, oauth, tokens
 from quickbooks.comparison import Month
-from quickbooks.connections import Connected, Purpose
+from quickbooks.connections import Connected
 from quickbooks.tokens import SignedOut, TokensUnavailable
 from simulator.testing import running_simulator
 from tests.support.firm import new_invoice, new_lead, new_payment
@@ -103,7 +103,7 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
     )
     assert owner.status == 200
     owner.submit(press="Yes, start")
-    assert office.connection.status == ConnectionStatus.CONNECTED
+    assert office.connection.is_live
 
     # The main job; then an access token that QuickBooks refuses while we think it good: it says
     # the token in its answer.

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text
 
 from models.accounts import AuditEvent
-from models.outbox import Entry, Lane
+from models.outbox import Entry, Lane, State
 from models.quickbooks import Connection
 from models.sales import Product
 from quickbooks import directory, facts
@@ -705,8 +705,8 @@ def an_item_that_is_gone(at: Situation) -> tuple[int, list[int]]:
     return product, invoices
 
 
-def settled(at: Situation) -> set[str]:
-    return {entry.state for entry in entries_of(at.session)} - {"superseded"}
+def settled(at: Situation) -> set[State]:
+    return {entry.state for entry in entries_of(at.session)} - {State.SUPERSEDED}
 
 
 def test_situation_32_another_item_clears_every_invoice_with_that_cause(at: Situation) -> None:

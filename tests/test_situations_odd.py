@@ -132,30 +132,27 @@ def judge(at: Situation, *, tax_is_ours: bool) -> Counter[str]:
     """Every saved record has its end; says how many had which."""
     for _ in range(40):
         at.drain()
-    newest = {(one.aggregate_type, one.aggregate_id): one for one in entries_of(at.session)}
-    remote = {
-        (link.aggregate_type, link.aggregate_id): link.remote_total
-        for link in at.session.scalars(select(Counterpart))
-    }
+    newest = {one.record: one for one in entries_of(at.session)}
+    remote = {link.record: link.remote_total for link in at.session.scalars(select(Counterpart))}
     totals = dict(at.session.execute(select(Invoice.id, Invoice.total)).all())
     ends: Counter[str] = Counter()
-    for (kind, key), entry in newest.items():
+    for record, entry in newest.items():
         ends[entry.fault_code or entry.state] += 1
         if entry.state == "failed":
             _judge_sentence(entry)
         elif entry.state == "pending":
-            root = newest[entry.waits_for_type or "", entry.waits_for_id or 0]
-            assert root.state == "failed", (kind, key, entry.waits_for_type)
-        elif kind == RecordType.INVOICE and tax_is_ours:
-            assert Decimal(remote[kind, key] or "NaN") == totals[key], (key, entry.payload)
-    assert len(totals) == sum(1 for kind, _ in newest if kind == RecordType.INVOICE)
+            assert entry.awaited
+            assert newest[entry.awaited].state == "failed", (record, entry.awaited)
+        elif record.type == RecordType.INVOICE and tax_is_ours:
+            assert Decimal(remote[record] or "NaN") == totals[record.id], (record, entry.payload)
+    assert len(totals) == sum(1 for record in newest if record.type == RecordType.INVOICE)
     return ends
 
 
 def _judge_sentence(entry: Entry) -> None:
     code = entry.fault_code or ""
     assert CATALOGUE[code].class_ is not Class.OURS, (code, entry.fault_detail)
-    about = {"record": entry.aggregate_type, **entry.fault_about}
+    about = {"record": entry.record_type, **entry.fault_about}
     # What people typed may look like anything: the sentence around it is ours.
     told = explain(code, {**about, "name": "Green Lawn", "holder_name": "Kim", "holder": "Kim"})
     plain(code, told.cause)

@@ -338,12 +338,12 @@ class Engine(RuleBasedStateMachine):
         entry = entries[-1 - which % len(entries)]
         done = getattr(actions, act)(self.session, [entry.id], organization_id=self.firm).done
         if act == "skip" and done:
-            self._note_skipped({(entry.aggregate_type, entry.aggregate_id)})
+            self._note_skipped({(entry.record_type, entry.record_id)})
         self.session.commit()
 
     def _skipped(self) -> set[tuple[str, int]]:
         return {
-            (entry.aggregate_type, entry.aggregate_id)
+            (entry.record_type, entry.record_id)
             for entry in self.session.scalars(
                 select(Entry).where(Entry.lane_id == self.lane, Entry.state == State.SKIPPED)
             )
@@ -377,9 +377,9 @@ class Engine(RuleBasedStateMachine):
         for link in self.session.scalars(
             select(Counterpart).where(Counterpart.lane_id == self.lane)
         ):
-            assert self.ledger.held[f"{link.aggregate_type} {link.aggregate_id}"] == link.remote_id
+            assert self.ledger.held[f"{link.record_type} {link.record_id}"] == link.remote_id
         synced = {
-            f"{entry.aggregate_type} {entry.aggregate_id}"
+            f"{entry.record_type} {entry.record_id}"
             for entry in self._entries()
             if entry.state == State.SYNCED
         }
@@ -427,7 +427,7 @@ class Engine(RuleBasedStateMachine):
         left = [entry for entry in entries if entry.state in (State.PENDING, State.FAILED)]
         skipped = any(book.may_be_missing for book in [*self.leads, *self.invoices, *self.payments])
         assert skipped or not left, [
-            (e.id, e.state, e.aggregate_type, e.aggregate_id, e.waits_for_type, e.waits_for_id)
+            (e.id, e.state, e.record_type, e.record_id, e.waits_for_type, e.waits_for_id)
             for e in left
         ]
         open_items = select(DispatchItem).where(

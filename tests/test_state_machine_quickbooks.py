@@ -240,8 +240,7 @@ class Company(RuleBasedStateMachine):
             )
         ).all()
         assert not left, [
-            (e.state, e.aggregate_type, e.waits_for_type, e.fault_code, e.fault_detail)
-            for e in left
+            (e.state, e.record_type, e.waits_for_type, e.fault_code, e.fault_detail) for e in left
         ]
         verdict = Verdict()
         journal = [one for one in self.simulator.journal() if one["realm"] == self.log.realm]

@@ -8,8 +8,9 @@ import pytest
 from flask import Flask
 
 from models.accounts import Organization
-from models.outbox import Counterpart, Dispatch, Entry, Lane
+from models.outbox import Counterpart, Dispatch, Entry, Lane, LaneState, Operation, State
 from models.quickbooks import Connection
+from models.sales import RecordType
 from presenters.situations import Situation
 from presenters.status import Word, not_sent, say
 
@@ -19,18 +20,18 @@ RIVERA = Organization(id=1, name="Rivera", region="US", time_zone="America/Los_A
 
 
 def lane(**fields: object) -> Lane:
-    return Lane(**{"id": 1, "organization_id": 1, "state": "open", **fields})
+    return Lane(**{"id": 1, "organization_id": 1, "state": LaneState.OPEN, **fields})
 
 
 def entry(in_lane: Lane | None = None, **fields: object) -> Entry:
     defaults: dict[str, object] = {
         "id": 10,
         "lane": in_lane or lane(),
-        "aggregate_type": "invoice",
-        "aggregate_id": 5,
-        "operation": "save",
+        "record_type": RecordType.INVOICE,
+        "record_id": 5,
+        "operation": Operation.SAVE,
         "payload": {"total": "100.00"},
-        "state": "pending",
+        "state": State.PENDING,
         "attempts": 0,
         "available_at": NOW - timedelta(seconds=1),
         "created_at": NOW - timedelta(seconds=2),
@@ -57,20 +58,20 @@ WORDS: dict[str, Callable[[], Word]] = {
     "Sending": lambda: word(entry(lane(lease_until=LATER)), dispatch=SENT),
     "Trying again at 3:42 PM": lambda: word(entry(attempts=1, available_at=LATER)),
     "Waits for customer Green Lawn": lambda: word(
-        entry(waits_for_type="lead", waits_for_id=3), waits_for="customer Green Lawn"
+        entry(waits_for_type=RecordType.LEAD, waits_for_id=3), waits_for="customer Green Lawn"
     ),
-    "On hold": lambda: word(entry(lane(state="held", hold_reason="signed_out"))),
-    "In QuickBooks": lambda: word(entry(state="synced"), link=link()),
+    "On hold": lambda: word(entry(lane(state=LaneState.HELD, hold_reason="signed_out"))),
+    "In QuickBooks": lambda: word(entry(state=State.SYNCED), link=link()),
     "In QuickBooks, total differs by $0.01": lambda: word(
-        entry(state="synced"), link=link(remote_total="100.01")
+        entry(state=State.SYNCED), link=link(remote_total="100.01")
     ),
     "Voided in QuickBooks": lambda: word(
-        entry(state="synced", operation="void"), link=link(voided_at=NOW)
+        entry(state=State.SYNCED, operation=Operation.VOID), link=link(voided_at=NOW)
     ),
-    "Replaced by a newer version": lambda: word(entry(state="superseded"), has_newer=True),
-    "Nothing to send": lambda: word(entry(state="superseded")),
-    "Needs attention": lambda: word(entry(state="failed")),
-    "Skipped": lambda: word(entry(state="skipped")),
+    "Replaced by a newer version": lambda: word(entry(state=State.SUPERSEDED), has_newer=True),
+    "Nothing to send": lambda: word(entry(state=State.SUPERSEDED)),
+    "Needs attention": lambda: word(entry(state=State.FAILED)),
+    "Skipped": lambda: word(entry(state=State.SKIPPED)),
     "Not sent": lambda: not_sent("It was saved before."),
 }
 
@@ -93,10 +94,10 @@ def test_words_are_told_apart_without_colour(app: Flask) -> None:
 @pytest.mark.parametrize(
     ("it", "detail"),
     [
-        (lane(state="held", hold_reason="plan_lapsed"), "plan has lapsed"),
-        (lane(state="held", hold_reason="access_lost"), "refuses our access"),
-        (lane(state="held", hold_reason="something new"), "Reconnect"),
-        (lane(state="closed"), "Nothing is lost."),
+        (lane(state=LaneState.HELD, hold_reason="plan_lapsed"), "plan has lapsed"),
+        (lane(state=LaneState.HELD, hold_reason="access_lost"), "refuses our access"),
+        (lane(state=LaneState.HELD, hold_reason="something new"), "Reconnect"),
+        (lane(state=LaneState.CLOSED), "Nothing is lost."),
         (lane(line=10), "An owner decides"),
     ],
 )
@@ -117,7 +118,9 @@ def test_a_record_of_another_company_says_whose_it_is(app: Flask) -> None:
     rivera = Connection(company_name="Rivera Plumbing LLC")
     with app.test_request_context():
         held = say(
-            Situation(entry=entry(lane(state="closed")), organization=RIVERA, connection=rivera),
+            Situation(
+                entry=entry(lane(state=LaneState.CLOSED)), organization=RIVERA, connection=rivera
+            ),
             NOW,
             ZONE,
         )
@@ -146,6 +149,8 @@ def test_a_call_that_nobody_makes_any_more_is_not_sending(app: Flask) -> None:
 
 def test_a_payment_compares_its_amount(app: Flask) -> None:
     with app.test_request_context():
-        payment = entry(aggregate_type="payment", payload={"amount": "40.00"}, state="synced")
+        payment = entry(
+            record_type=RecordType.PAYMENT, payload={"amount": "40.00"}, state=State.SYNCED
+        )
         assert word(payment, link=link(remote_total="40.0")).text == "In QuickBooks"
         assert "differs by $2.50" in word(payment, link=link(remote_total="37.5")).text

@@ -164,21 +164,21 @@ def test_a_product_that_was_refused_is_mended_on_its_own_page(
     session.add(new_invoice(firm, new_lead(firm), lines=[line]))
     session.commit()
     drain(sessions, ledger, lane, config)
-    [refused] = session.query(Entry).filter_by(aggregate_type="product")
+    [refused] = session.query(Entry).filter_by(record_type="product")
     assert refused.state == "failed"
     if skips:
         assert actions.skip(session, [refused.id], organization_id=firm).done
     product.active = False  # nothing that QuickBooks gets to see
     session.commit()
-    assert session.query(Entry).filter_by(aggregate_type="product").count() == 1
+    assert session.query(Entry).filter_by(record_type="product").count() == 1
     product.name = "Landscaping service"
     session.commit()
     drain(sessions, ledger, lane, config)
     session.rollback()
-    assert session.query(Entry).filter_by(aggregate_type="invoice").one().state == "synced"
+    assert session.query(Entry).filter_by(record_type="invoice").one().state == "synced"
     product.name = "Garden service"  # QuickBooks has it: its name there is the firm's own matter
     session.commit()
-    assert session.query(Entry).filter_by(aggregate_type="product").count() == 2
+    assert session.query(Entry).filter_by(record_type="product").count() == 2
 
 
 def _invoice_behind_a_payment_that_is_retried(

@@ -74,7 +74,7 @@ class Wanted:
         if self.state:
             found = found.where(Entry.state == STATES[self.state][1])
         if self.kind:
-            found = found.where(Entry.aggregate_type == self.kind)
+            found = found.where(Entry.record_type == self.kind)
         if self.code:
             found = found.where(Entry.fault_code == self.code)
         if self.first:
@@ -153,7 +153,7 @@ def _line(row: Row) -> Sequence[object]:
     return [
         _local(entry.created_at, row),
         _local(entry.settled_at, row),
-        _(KIND_NAMES[RecordType(entry.aggregate_type)]),
+        _(KIND_NAMES[entry.record_type]),
         row.title,
         Decimal(row.amount) if row.amount else None,
         row.word.text,

@@ -16,9 +16,7 @@ from languages import N_
 from models.accounts import AuditEvent, Organization, Region, User
 from models.outbox import BulkAct, Dispatch, DispatchItem, Entry, State
 from models.quickbooks import Connection, ConnectionStatus
-from models.sales import RecordType
 from outbox import actions, bulk
-from outbox.company import Record
 from presenters import charts
 from presenters.health import health
 from presenters.history import chapters_of, laid_out
@@ -115,7 +113,7 @@ def _line(row: Row) -> Sequence[object]:
     return [
         entry.id,
         row.organization.name,
-        staff_word(entry.aggregate_type),
+        staff_word(entry.record_type),
         row.title,
         Decimal(row.amount) if row.amount else None,
         row.word.text,
@@ -161,7 +159,7 @@ def _asked_filters() -> list[ColumnElement[bool]]:
     elif state in set(State):
         filters.append(Entry.state == state)
     if asked("type") in KINDS:
-        filters.append(Entry.aggregate_type == asked("type"))
+        filters.append(Entry.record_type == asked("type"))
     if code := asked("code"):
         filters.append(Entry.fault_code == code)
     if older := AGES.get(asked("age")):
@@ -224,9 +222,7 @@ def outbox_entry(entry_id: int) -> ResponseReturnValue:
     (chapter,), (row,) = chapters_of([entry]), rows_of([entry])
     same_record = session().scalars(
         select(Entry)
-        .where(
-            Entry.aggregate_type == entry.aggregate_type, Entry.aggregate_id == entry.aggregate_id
-        )
+        .where(Entry.record_type == entry.record_type, Entry.record_id == entry.record_id)
         .options(joinedload(Entry.lane))
         .order_by(Entry.id.desc())
         .limit(20)
@@ -243,16 +239,11 @@ def outbox_entry(entry_id: int) -> ResponseReturnValue:
 
 def _awaited(entry: Entry) -> Entry | None:
     """The newest entry of the record that this one waits for."""
-    if not entry.waits_for_type:
+    if entry.awaited is None:
         return None
-    awaited = Record(RecordType(entry.waits_for_type), entry.waits_for_id or 0)
     return session().scalar(
         select(Entry)
-        .where(
-            Entry.lane_id == entry.lane_id,
-            Entry.aggregate_type == awaited.type,
-            Entry.aggregate_id == awaited.id,
-        )
+        .where(Entry.lane_id == entry.lane_id, Entry.record == entry.awaited)
         .order_by(Entry.id.desc())
         .limit(1)
     )
@@ -380,10 +371,11 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     Asked twice: the page before says where it may lead, the one after how many records it concerns.
     """
     found = session().get(Organization, organization_id) or abort(404)
-    region, reason = request.form.get("region", ""), _reason()
+    asked_region, reason = request.form.get("region", ""), _reason()
     back = redirect(url_for("admin.organization", organization_id=found.id), 303)
-    if region not in set(Region):
+    if asked_region not in set(Region):
         abort(400)
+    region = Region(asked_region)
     if not reason:
         flash(_("Say why: the organization's owner can read it."), "warn")
         return back

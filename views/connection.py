@@ -6,7 +6,7 @@ No transaction of ours is open while Intuit is asked: `step_out` ends the reques
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from models.quickbooks import ConnectionStatus
+from models.quickbooks import ConnectionStatus, Purpose
 from presenters.company import last_sale
 from presenters.counts import waiting_in
 from presenters.progress import sending_of
@@ -21,7 +21,6 @@ from quickbooks.connections import (
     Misconfigured,
     NotAllowed,
     OtherCompany,
-    Purpose,
     TryAgain,
     Unconfirmed,
     Unsuitable,

@@ -15,7 +15,6 @@ from models.quickbooks import Connection, Customer
 from models.sales import Lead, RecordType
 from outbox import actions
 from outbox.actions import Acted
-from outbox.company import Record
 from presenters.addresses import address_of, explanation_of
 from presenters.rows import rows_of
 from quickbooks import decisions, facts
@@ -92,8 +91,7 @@ def _solved(entry_id: int) -> ResponseReturnValue:
 
 
 def _address(entry: Entry) -> str:
-    record = Record(RecordType(entry.aggregate_type), entry.aggregate_id)
-    return address_of(record) or url_for("quickbooks.show")
+    return address_of(entry.record) or url_for("quickbooks.show")
 
 
 def _offered(entry: Entry) -> set[str]:
@@ -126,7 +124,7 @@ def _customers(entry: Entry, connection: Connection) -> list[Json]:
     if candidates and not wanted:
         return candidates
     taken = select(Counterpart.remote_id).where(
-        Counterpart.lane_id == entry.lane_id, Counterpart.aggregate_type == RecordType.LEAD
+        Counterpart.lane_id == entry.lane_id, Counterpart.record_type == RecordType.LEAD
     )
     query = select(Customer).where(
         Customer.connection_id == connection.id, Customer.active, Customer.remote_id.not_in(taken)
@@ -154,7 +152,7 @@ def _use_existing(entry: Entry) -> Acted | None:
 
 def _send_as(entry: Entry) -> Acted | None:
     """The lead's own name stays; QuickBooks gets another one. Saving it sends it."""
-    lead = own(Lead, entry.aggregate_id)
+    lead = own(Lead, entry.record_id)
     lead.quickbooks_name = str(entry.fault_about["suggestion"])
     return Acted((entry.id,))
 
@@ -181,7 +179,7 @@ def _reactivate(entry: Entry) -> Acted | None:
 
 def _choose_customer(entry: Entry) -> Acted | None:
     chosen = request.form.get("customer", "")
-    if chosen == "new" and entry.aggregate_type == RecordType.LEAD:
+    if chosen == "new" and entry.record_type == RecordType.LEAD:
         return decisions.create_anew(session(), entry)
     if not (chosen.isascii() and chosen.isdigit()):
         return None
@@ -208,9 +206,9 @@ def _book_on(entry: Entry, connection: Connection, item_id: str) -> Acted:
     """Every product here that was the item which is gone is another one from now on."""
     lane_id, gone = entry.lane_id, str(entry.fault_about["item_id"])
     sent = decisions.send_alike(session(), entry)
-    linked = select(Counterpart.aggregate_id).where(
+    linked = select(Counterpart.record_id).where(
         Counterpart.lane_id == lane_id,
-        Counterpart.aggregate_type == RecordType.PRODUCT,
+        Counterpart.record_type == RecordType.PRODUCT,
         Counterpart.remote_id == gone,
     )
     for product_id in session().scalars(linked).all():
@@ -222,7 +220,7 @@ def _book_on(entry: Entry, connection: Connection, item_id: str) -> Acted:
 
 def _with_its_customer(entry: Entry, decide_: Callable[[Entry], Acted]) -> Acted | None:
     """The decision is about a lead: its own entry first, then all that waited for it."""
-    if entry.aggregate_type == RecordType.LEAD:
+    if entry.record_type == RecordType.LEAD:
         return decide_(entry)
     if entry.fault_code != "its_customer_inactive":
         return decide_(entry)
@@ -239,8 +237,8 @@ def _linked_id(entry: Entry) -> str | None:
     return session().scalar(
         select(Counterpart.remote_id).where(
             Counterpart.lane_id == entry.lane_id,
-            Counterpart.aggregate_type == entry.aggregate_type,
-            Counterpart.aggregate_id == entry.aggregate_id,
+            Counterpart.record_type == entry.record_type,
+            Counterpart.record_id == entry.record_id,
         )
     )
 

@@ -33,14 +33,12 @@ def badges() -> ResponseReturnValue:
         ids = _ours(kind, [key for asked_kind, key in shown if asked_kind == kind])
         words |= {(kind, key): word for key, word in words_of(kind, ids).items()}
     changed = [
-        (kind.value, key, word)
+        (kind, key, word)
         for (kind, key), word in words.items()
         if stamp(word.text) != shown[kind, key]
     ]
     panel, panel_changed = _asked_panel()
-    said = [
-        sentence_of(RecordType(kind), key, word) for kind, key, word in changed if word.is_final
-    ]
+    said = [sentence_of(kind, key, word) for kind, key, word in changed if word.is_final]
     if panel and panel_changed and panel.word.is_final:
         said.append(sentence_of(panel.record.type, panel.record.id, panel.word))
     return render_template(

@@ -9,8 +9,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 
 from models.accounts import AuditEvent
-from models.comparisons import Comparison, Difference
-from models.sales import RecordType
+from models.comparisons import Comparison, Difference, Kind
 from presenters.differences import ABOUT, differences_of, groups_of, listed_of, remark_of
 from presenters.month import (
     HEADINGS,
@@ -26,7 +25,7 @@ from presenters.month import (
 )
 from presenters.standing import standing
 from quickbooks import months
-from quickbooks.comparison import Kind, Month
+from quickbooks.comparison import Month
 from web.access import (
     books_required,
     firm,
@@ -205,8 +204,8 @@ def _table(comparison: Comparison) -> Iterator[Sequence[object]]:
         for row in rows:
             text_differs = row.kind in (Kind.OTHER_CUSTOMER, Kind.OTHER_MONTH)
             yield [
-                _(ABOUT[Kind(row.kind)].title),
-                _(HEADINGS[RecordType(row.aggregate_type)]),
+                _(ABOUT[row.kind].title),
+                _(HEADINGS[row.record_type]),
                 row.title,
                 row.name,
                 row.day.isoformat(),

@@ -6,10 +6,9 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from models.outbox import Entry
-from models.sales import RecordType
+from models.sales import Record
 from outbox import actions
 from outbox.actions import Acted
-from outbox.company import Record
 from presenters.addresses import address_of
 from web.access import books_required, firm, note, own, quickbooks_only, safe_target, session
 from web.flashes import tell
@@ -50,13 +49,12 @@ Act = Callable[..., Acted]
 
 def _act(entry_id: int, act: Act, name: str, sentence: str) -> ResponseReturnValue:
     entry = own(Entry, entry_id)
-    record = Record(RecordType(entry.aggregate_type), entry.aggregate_id)
     acted = act(session(), [entry_id], organization_id=firm().id)
     if acted.done:
         note(name, organization_id=firm().id, entries=list(acted.done))
     session().commit()
     tell(acted, sentence)
-    return redirect(_back(record), 303)
+    return redirect(_back(entry.record), 303)
 
 
 def _back(record: Record) -> str:

@@ -97,8 +97,8 @@ def _connection() -> Connection | None:
 def _is_known(invoice: Invoice, lane_id: int) -> bool:
     known = select(Entry.id).where(
         Entry.lane_id == lane_id,
-        Entry.aggregate_type == RecordType.INVOICE,
-        Entry.aggregate_id == invoice.id,
+        Entry.record_type == RecordType.INVOICE,
+        Entry.record_id == invoice.id,
     )
     return session().scalar(known.limit(1)) is not None
 
@@ -106,8 +106,8 @@ def _is_known(invoice: Invoice, lane_id: int) -> bool:
 def _is_linked(lane_id: int, lead_id: int) -> bool:
     linked = select(Counterpart.id).where(
         Counterpart.lane_id == lane_id,
-        Counterpart.aggregate_type == RecordType.LEAD,
-        Counterpart.aggregate_id == lead_id,
+        Counterpart.record_type == RecordType.LEAD,
+        Counterpart.record_id == lead_id,
     )
     return session().scalar(linked) is not None
 

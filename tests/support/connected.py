@@ -12,10 +12,10 @@ from config import Config
 from db import Sessions
 from models.accounts import Organization, User
 from models.outbox import Entry
-from models.quickbooks import Connection
+from models.quickbooks import Connection, Purpose
 from outbox.poller import drain_lane
 from quickbooks import connections
-from quickbooks.connections import Connected, Finished, Purpose, Unconfirmed
+from quickbooks.connections import Connected, Finished, Unconfirmed
 from quickbooks.delivery import QuickBooks
 from tests.support.firm import new_firm
 
@@ -109,8 +109,8 @@ def drain(sessions: Sessions, config: Config, lane_id: int, turns: int = 60) -> 
 def states(session: Session) -> Sequence[tuple[str, str]]:
     """Kind and state of every entry, in order."""
     session.rollback()
-    rows = session.execute(select(Entry.aggregate_type, Entry.state).order_by(Entry.id))
-    return [(row.aggregate_type, row.state) for row in rows]
+    rows = session.execute(select(Entry.record_type, Entry.state).order_by(Entry.id))
+    return [(row.record_type, row.state) for row in rows]
 
 
 def organization_of(session: Session, owner: User) -> Organization:

@@ -24,10 +24,10 @@ from config import Config
 from db import Sessions, make_engine, make_sessions
 from development.stack import ROOT
 from models.base import Json
-from models.sales import Lead
+from models.sales import Lead, Record
 from outbox import metrics, scheduler
 from outbox.capture import attach
-from outbox.company import Answer, Company, Composition, Due, Reading, Record, Remote, Sent
+from outbox.company import Answer, Company, Composition, Due, Reading, Remote, Sent
 from outbox.poller import drain_lane, due_lanes
 from quickbooks import tokens
 from quickbooks.delivery import QuickBooks

@@ -95,9 +95,9 @@ def entries_of(
     session.expire_all()
     query = select(Entry).order_by(Entry.id)
     if type_ is not None:
-        query = query.where(Entry.aggregate_type == type_)
+        query = query.where(Entry.record_type == type_)
     if record_id is not None:
-        query = query.where(Entry.aggregate_id == record_id)
+        query = query.where(Entry.record_id == record_id)
     return list(session.scalars(query))
 
 

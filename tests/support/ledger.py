@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from models.base import Json
 from models.outbox import Operation
+from models.sales import Record
 from outbox.company import (
     Answer,
     Composition,
@@ -26,7 +27,6 @@ from outbox.company import (
     Pause,
     Problem,
     Reading,
-    Record,
     Rejected,
     Remote,
     Retry,

@@ -15,10 +15,10 @@ from config import Config
 from db import Sessions
 from models.accounts import Role, User
 from models.passwords import CHEAP, hash_password
-from models.quickbooks import Connection
+from models.quickbooks import Connection, Purpose
 from outbox.poller import drain_lane, due_lanes
 from quickbooks import connections
-from quickbooks.connections import Finished, Purpose, Unconfirmed
+from quickbooks.connections import Finished, Unconfirmed
 from quickbooks.delivery import QuickBooks
 from tests.support.firm import new_firm
 

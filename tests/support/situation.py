@@ -108,7 +108,7 @@ class Situation:
         return entries_of(self.session)[-1]
 
     def states(self) -> list[str]:
-        return [f"{entry.aggregate_type} {entry.state}" for entry in entries_of(self.session)]
+        return [f"{entry.record_type} {entry.state}" for entry in entries_of(self.session)]
 
     def fault(self, place: int = -1) -> str | None:
         return entries_of(self.session)[place].fault_code
@@ -117,9 +117,7 @@ class Situation:
         self.session.rollback()
         self.session.expire_all()
         return self.session.scalars(
-            select(Counterpart).where(
-                Counterpart.aggregate_type == kind, Counterpart.aggregate_id == key
-            )
+            select(Counterpart).where(Counterpart.record_type == kind, Counterpart.record_id == key)
         ).one_or_none()
 
     @property
