@@ -104,8 +104,8 @@ def number_for_client(session: Session, invoice: Invoice) -> str:
         select(Counterpart.remote_number)
         .join(Connection, Connection.lane_id == Counterpart.lane_id)
         .where(
-            Counterpart.aggregate_type == RecordType.INVOICE,
-            Counterpart.aggregate_id == invoice.id,
+            Counterpart.record_type == RecordType.INVOICE,
+            Counterpart.record_id == invoice.id,
             Connection.organization_id == invoice.organization_id,
             Connection.status != ConnectionStatus.DISCONNECTED,
         )
