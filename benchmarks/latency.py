@@ -189,7 +189,7 @@ def _settled(stage: Stage, wanted: set[tuple[str, int]]) -> dict[tuple[str, int]
     with engine.connect() as connection:
         while True:
             rows = connection.execute(text(_SETTLED))
-            settled = {(row.record_type, row.record_id): float(row.at) for row in rows}
+            settled = {(row.aggregate_type, row.aggregate_id): float(row.at) for row in rows}
             if wanted <= settled.keys():
                 return settled
             if time.monotonic() > ends_at:

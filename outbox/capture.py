@@ -169,7 +169,7 @@ def _capture_kind(session: Session, type_: RecordType, ids: Sequence[int]) -> No
         *_insert_entries(connection, _CAPTURE[type_], [id_ for id_ in left if id_ not in created]),
     ]
     for entry in entries:
-        own[Record(type_, entry.record_id)] = entry.id
+        own[Record(type_, entry.aggregate_id)] = entry.id
         session.info.setdefault(_NEW, []).append(entry.id)
     wake_after_commit(session, {entry.lane_id for entry in entries})
 

@@ -118,7 +118,7 @@ class Office:
     def states(self) -> list[tuple[str, str]]:
         self.session.rollback()
         rows = self.session.execute(text("SELECT aggregate_type, state FROM outbox ORDER BY id"))
-        return [(row.record_type, row.state) for row in rows]
+        return [(row.aggregate_type, row.state) for row in rows]
 
     def books(self, entity: str, realm: str | None = None) -> list[dict[str, Any]]:
         return list(self.simulator.books(realm or self.realm).get(entity, []))
