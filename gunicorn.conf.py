@@ -23,6 +23,7 @@ from prometheus_client import multiprocess  # noqa: E402
 
 import logs  # noqa: E402
 from outbox import scheduler  # noqa: E402
+from server import BufferedWorker  # noqa: E402
 
 logs.configure()
 
@@ -37,10 +38,10 @@ class OneLog(Logger):  # type: ignore[misc]
 
 
 logger_class = OneLog
-worker_class = "gthread"
+worker_class = BufferedWorker
+worker_connections = 900  # per process; a process may usually have 1,024 files open
 threads = 8  # requests at once per process; with the drainers within the database pool's 20
 graceful_timeout = 30  # seconds after TERM; requests end in a moment, the engine within eight
-keepalive = 5
 control_socket_disable = True  # its path would be the same for every copy on a machine
 
 
