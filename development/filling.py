@@ -306,6 +306,8 @@ def _fill_rivera(desk: Desk, invoices: int) -> dict[str, str]:
     desk.connect(realm)
     sent = _month(desk, invoices)
     keys = gap | sent | _troubles(desk) | _moving(desk) | _unsold(desk)
+    tom = desk.session.scalars(select(User.id).where(User.email == "tom@rivera.example")).one()
+    keys["colleague"] = str(tom)
     return keys | {"invitation": _invite(desk), "month": _compare(desk), "bulk": _decide(desk)}
 
 

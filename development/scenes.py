@@ -170,6 +170,7 @@ SCENES = (
     Scene("people", "ana", "/settings/people"),
     Scene("people-wrong", "ana", "/settings/people", press("Invite")),
     Scene("people-of-a-member", "tom", "/settings/people"),
+    Scene("person", "ana", "/settings/people/{colleague}"),
     Scene("record", "ana", "/settings/record"),
     # --- Leads
     Scene("leads", "ana", "/leads"),

@@ -60,7 +60,12 @@ class User(Base):
         CheckConstraint("role IN ('owner', 'bookkeeper', 'member', 'admin')", name="role"),
         CheckConstraint("(role = 'admin') = (organization_id IS NULL)", name="admin_has_no_firm"),
         CheckConstraint("language IN ('en', 'pt_BR')", name="language"),
-        Index("uq_users_email", text("lower(email)"), unique=True),
+        Index(
+            "uq_users_email",
+            text("lower(email)"),
+            unique=True,
+            postgresql_where="removed_at IS NULL",  # who was removed may be invited again
+        ),
     )
 
     id: Mapped[Key]
@@ -74,6 +79,7 @@ class User(Base):
         server_default="0"
     )  # raised: signed out everywhere
     created_at: Mapped[CreatedAt]
+    removed_at: Mapped[Moment | None]  # kept: the record says what they did
 
     organization: Mapped[Organization | None] = relationship(lazy="joined")
 

@@ -48,7 +48,9 @@ def _owners(session: Session, organization_id: int | None) -> dict[str, str]:
     if organization is None or not organization.has_quickbooks:
         return {}
     owners = select(User.email, User.language).where(
-        User.organization_id == organization.id, User.role == Role.OWNER
+        User.organization_id == organization.id,
+        User.role == Role.OWNER,
+        User.removed_at.is_(None),
     )
     return dict(session.execute(owners.order_by(User.id)).all())
 

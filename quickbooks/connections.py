@@ -170,7 +170,7 @@ def begin(
 def _judge_person(session: Session, user: User) -> int:
     """The organization that this person may connect, as the database has it now."""
     known = session.get(User, user.id, populate_existing=True)
-    if known is None or not known.is_owner or known.organization_id is None:
+    if known is None or known.removed_at or not known.is_owner or known.organization_id is None:
         raise NotAllowed(N_("Only an owner may connect QuickBooks."))
     organization = session.get_one(Organization, known.organization_id, populate_existing=True)
     if not organization.has_quickbooks:

@@ -125,6 +125,7 @@ class Range:
         owner = new_person(session, firm, EMAILS["owner"])
         new_person(session, None, EMAILS["admin"], Role.ADMIN)
         new_person(session, bystander, "carla@oakhvac.example")
+        colleague = new_person(session, firm, "tess@rivera.example", Role.MEMBER)
         self._connect()
         keys: dict[str, int | str] = {}
         for place in (bystander, firm):
@@ -161,6 +162,7 @@ class Range:
         session.commit()
         assert months.compare_due(self.sessions, self.config) == 1
         keys |= {"month": str(month), "choice": "choose_customer"}
+        keys |= {"user_id": colleague.id}
         spare = new_firm(session, name="Spare Inc")  # whose region may be changed back and forth
         return keys | {"organization_id": spare, "bystander": bystander}
 
@@ -264,6 +266,8 @@ class Range:
                 text("UPDATE users SET session_version = 0, password_hash = :known"),
                 {"known": PASSWORD_HASH},
             )
+        if endpoint == "people.remove":
+            self.session.execute(text("UPDATE users SET removed_at = NULL"))
         if endpoint == "leads.delete":
             self.session.expire_all()
             for lead in self.session.scalars(select(Lead).where(Lead.deleted_at.is_not(None))):

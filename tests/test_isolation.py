@@ -63,6 +63,10 @@ OWNERS_ONLY = {
     "settings.record",
     "people.invite",
     "people.withdraw",
+    "people.show",
+    "people.change_role",
+    "people.sign_out",
+    "people.remove",
 }
 BOOKS_ONLY = {  # a bookkeeper may, too
     "quickbooks.requeue_failed",
@@ -126,6 +130,7 @@ def world(app: Flask, session: Session) -> World:
     ana = new_person(session, rivera, EMAILS["ana"])
     new_person(session, rivera, EMAILS["tom"], Role.MEMBER)
     new_person(session, rivera, EMAILS["bianca"], Role.BOOKKEEPER)
+    tess = new_person(session, rivera, "secret.tess@rivera.example", Role.MEMBER)
     new_person(session, oak, EMAILS["carla"])
     new_person(session, silva, EMAILS["bruno"])
     new_person(session, None, EMAILS["admin"], Role.ADMIN)
@@ -164,6 +169,7 @@ def world(app: Flask, session: Session) -> World:
         "bulk_id": bulk.id,
         "organization_id": rivera,
         "invitation_id": invitation.id,
+        "user_id": tess.id,
         "secret": "inv_nobody-has-this-one",
         "choice": "choose_customer",
         "month": "2026-11",

@@ -186,7 +186,8 @@ def home() -> str:
 
 def _find(email: str) -> User | None:
     text = email.replace("\x00", "").strip().lower()[:320]
-    return session().scalars(select(User).where(func.lower(User.email) == text)).one_or_none()
+    known = select(User).where(func.lower(User.email) == text, User.removed_at.is_(None))
+    return session().scalars(known).one_or_none()
 
 
 # --- A new organization ---------------------------------------------------------------------------

@@ -357,7 +357,10 @@ def organizations() -> ResponseReturnValue:
 def organization(organization_id: int) -> ResponseReturnValue:
     found = session().get(Organization, organization_id) or abort(404)
     people = session().scalars(
-        select(User).where(User.organization_id == found.id).order_by(User.id).limit(100)
+        select(User)
+        .where(User.organization_id == found.id, User.removed_at.is_(None))
+        .order_by(User.id)
+        .limit(100)
     )
     return render_template(
         "admin/organization.html", organization=found, people=people.all(), regions=list(Region)

@@ -25,7 +25,11 @@ def create(email: str, name: str, password: str) -> None:
     if len(password) < SHORTEST_PASSWORD:
         raise click.ClickException(f"Use a password of {SHORTEST_PASSWORD} characters or more.")
     with dunahub().sessions.begin() as session:
-        if session.scalar(select(User.id).where(func.lower(User.email) == email.lower())):
+        if session.scalar(
+            select(User.id).where(
+                func.lower(User.email) == email.lower(), User.removed_at.is_(None)
+            )
+        ):
             raise click.ClickException(f"There is an account for {email} already.")
         admin = User(email=email, name=name, password_hash=hash_password(password), role=Role.ADMIN)
         session.add(admin)

@@ -16,7 +16,7 @@ from wtforms import StringField
 from wtforms.validators import ValidationError
 
 from languages import N_
-from models.accounts import Invitation, Role, User
+from models.accounts import Invitation, Organization, Role, User
 from notices import mail
 from notices.mail import Letter, NotMailed
 from web import once
@@ -24,6 +24,7 @@ from web.access import (
     dunahub,
     firm,
     firms_only,
+    fresh_required,
     note,
     own,
     owner_required,
@@ -54,9 +55,7 @@ class InvitationForm(Form):
 
     def __init__(self, told: MultiDict[str, str] | None = None) -> None:
         super().__init__(told)
-        if not firm().has_quickbooks:  # where nothing is to be read of it (rule 19)
-            self.role.options[Role.OWNER.value] = _("do everything")
-            del self.role.options[Role.BOOKKEEPER.value]
+        _fit_region(self.role)
 
     def validate_email(self, field: StringField) -> None:
         try:
@@ -65,8 +64,27 @@ class InvitationForm(Form):
             sentence = _("This isn't an e-mail address. Check it for typos.")
             raise ValidationError(sentence) from problem
         field.data = address
-        if session().scalar(select(User.id).where(func.lower(User.email) == address.lower())):
+        if session().scalar(
+            select(User.id).where(
+                func.lower(User.email) == address.lower(), User.removed_at.is_(None)
+            )
+        ):
             raise ValidationError(_("Someone signed up with this address."))
+
+
+class RoleForm(Form):
+    role = ChoiceField(N_("May"), MAY)
+
+    def __init__(self, told: MultiDict[str, str] | None = None, role: str | None = None) -> None:
+        super().__init__(told, data={"role": role})
+        _fit_region(self.role)
+
+
+def _fit_region(field: ChoiceField) -> None:
+    """Where nothing is to be read of QuickBooks, the roles say nothing of it (rule 19)."""
+    if not firm().has_quickbooks:
+        field.options[Role.OWNER.value] = _("do everything")
+        field.options.pop(Role.BOOKKEEPER.value, None)
 
 
 @people.get("")
@@ -75,7 +93,12 @@ def index() -> ResponseReturnValue:
 
 
 def _page(form: InvitationForm, *, link: str | None = None) -> str:
-    everyone = select(User).where(User.organization_id == firm().id).order_by(User.id).limit(500)
+    everyone = (
+        select(User)
+        .where(User.organization_id == firm().id, User.removed_at.is_(None))
+        .order_by(User.id)
+        .limit(500)
+    )
     invited = (
         select(Invitation)
         .where(Invitation.organization_id == firm().id, *is_open())
@@ -88,12 +111,16 @@ def _page(form: InvitationForm, *, link: str | None = None) -> str:
         invited=session().scalars(invited).all(),
         form=form,
         link=link,
-        roles={
-            Role.OWNER.value: _("Owner"),
-            Role.BOOKKEEPER.value: _("Bookkeeper"),
-            Role.MEMBER.value: _("Member"),
-        },
+        roles=_roles(),
     )
+
+
+def _roles() -> dict[str, str]:
+    return {
+        Role.OWNER.value: _("Owner"),
+        Role.BOOKKEEPER.value: _("Bookkeeper"),
+        Role.MEMBER.value: _("Member"),
+    }
 
 
 def is_open() -> list[ColumnElement[bool]]:
@@ -107,6 +134,7 @@ def is_open() -> list[ColumnElement[bool]]:
 
 @people.post("/invitations")
 @owner_required
+@fresh_required
 @limiter.limit(INVITATIONS)
 def invite() -> ResponseReturnValue:
     """The link goes by e-mail; where that fails the owner gets it, to pass on."""
@@ -233,3 +261,99 @@ def withdraw(invitation_id: int) -> ResponseReturnValue:
     session().commit()
     flash(_("The invitation of %(email)s no longer works.", email=invitation.email), "good")
     return redirect(url_for("people.index"), 303)
+
+
+# --- A colleague ----------------------------------------------------------------------------------
+
+
+@people.get("/<key:user_id>")
+@owner_required
+def show(user_id: int) -> ResponseReturnValue:
+    colleague = _colleague(user_id)
+    return render_template(
+        "settings/person.html",
+        colleague=colleague,
+        form=RoleForm(role=colleague.role.value),
+        roles=_roles(),
+    )
+
+
+@people.post("/<key:user_id>/role")
+@owner_required
+@fresh_required
+def change_role(user_id: int) -> ResponseReturnValue:
+    colleague, form = _colleague(user_id, locked=True), RoleForm(request.form)
+    if not form.validate():
+        page = render_template(
+            "settings/person.html", colleague=colleague, form=form, roles=_roles()
+        )
+        return page, 422
+    if colleague.role != form.role.data:
+        note(
+            "account.role_changed",
+            organization_id=firm().id,
+            email=colleague.email,
+            was=colleague.role.value,
+            role=form.role.data,
+        )
+        colleague.role = Role(form.role.data or "")
+    session().commit()
+    flash(_("The role of %(name)s is saved.", name=colleague.name), "good")
+    return redirect(url_for("people.index"), 303)
+
+
+@people.post("/<key:user_id>/sign-out")
+@owner_required
+@fresh_required
+def sign_out(user_id: int) -> ResponseReturnValue:
+    """Ends every session of a colleague: their phone is lost, or someone else has their browser."""
+    colleague = _colleague(user_id, locked=True)
+    colleague.session_version += 1
+    note("account.signed_out_by_owner", organization_id=firm().id, email=colleague.email)
+    session().commit()
+    flash(_("%(name)s is signed out everywhere.", name=colleague.name), "good")
+    return redirect(url_for("people.show", user_id=user_id), 303)
+
+
+@people.post("/<key:user_id>/remove")
+@owner_required
+@fresh_required
+def remove(user_id: int) -> ResponseReturnValue:
+    """They can't come in any more, and their open invitations end. What they did stays."""
+    colleague = _colleague(user_id, locked=True)
+    colleague.removed_at = func.clock_timestamp()
+    colleague.session_version += 1
+    session().execute(
+        update(Invitation)
+        .where(Invitation.invited_by_id == colleague.id, *is_open())
+        .values(withdrawn_at=func.clock_timestamp())
+    )
+    note("account.removed", organization_id=firm().id, email=colleague.email)
+    session().commit()
+    flash(_("%(name)s is removed and signed out everywhere.", name=colleague.name), "good")
+    return redirect(url_for("people.index"), 303)
+
+
+def _colleague(user_id: int, *, locked: bool = False) -> User:
+    """Someone else of the firm. Nobody changes themselves here, so one owner always remains.
+
+    `locked`: two owners who remove each other at once take turns, and the second one is no owner
+    any more.
+    """
+    query = select(User).where(
+        User.id == user_id,
+        User.id != person().id,
+        User.organization_id == firm().id,
+        User.removed_at.is_(None),
+    )
+    if locked:
+        session().execute(
+            select(Organization.id)
+            .where(Organization.id == firm().id)
+            .with_for_update(key_share=True)
+        )
+        session().refresh(person(), ["role", "removed_at"])
+        if not person().is_owner or person().removed_at:
+            abort(403)
+        query = query.execution_options(populate_existing=True)
+    return session().scalars(query).one_or_none() or abort(404)

@@ -29,7 +29,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Model = TypeVar("Model")
 
-FRESH = 30 * 60  # seconds since the password was typed
+FRESH = 10 * 60  # seconds since the password was typed
 LONGEST_SESSION = timedelta(days=14)  # without use
 
 login_manager = LoginManager()
@@ -88,7 +88,7 @@ def load_user(session_id: str) -> User | None:
     if not key.isdigit() or not version.isdigit():
         return None
     user = session().get(User, int(key))
-    if user is None or user.session_version != int(version):
+    if user is None or user.removed_at or user.session_version != int(version):
         return None
     name = cookie.get("session")
     if name is None or session().get(EndedSession, _digest(name)) is not None:
@@ -228,7 +228,8 @@ def books_required(view: Callable[P, R]) -> Callable[P, R]:
 
 
 def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]:
-    """For what changes whose books we reach: a session left open for long asks for the password."""
+    """For what grants power or takes data out: a session left open for long asks for the password,
+    so that whoever finds the browser, or has its cookie, can't make themselves at home."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R | ResponseReturnValue:

@@ -1,0 +1,179 @@
+"""Owners change roles, end sessions and remove people; what grants power asks for the password."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from models.accounts import AuditEvent, Invitation, Role, User
+from tests.support.firm import new_firm
+from tests.support.visitor import Visitor, new_person
+from web.access import FRESH
+
+ANA, PAULA, TOM = "ana@rivera.example", "paula@rivera.example", "tom@rivera.example"
+PEOPLE = "/settings/people"
+
+
+@pytest.fixture
+def ids(session: Session) -> dict[str, int]:
+    firm = new_firm(session)
+    roles = {ANA: Role.OWNER, PAULA: Role.OWNER, TOM: Role.MEMBER}
+    return {email: new_person(session, firm, email, role).id for email, role in roles.items()}
+
+
+@pytest.fixture
+def ana(app: Flask, ids: dict[str, int]) -> Visitor:
+    return Visitor(app).sign_in(ANA)
+
+
+def user(session: Session, email: str) -> User:
+    session.rollback()
+    session.expire_all()
+    return session.scalars(select(User).where(User.email == email).order_by(User.id)).all()[-1]
+
+
+def grow_stale(visitor: Visitor, seconds: int = FRESH + 1) -> None:
+    """The password was typed that long ago."""
+    with visitor.client.session_transaction() as cookie:
+        cookie["signed_in_at"] = int(time.time()) - seconds
+
+
+def test_an_owner_changes_a_role(ana: Visitor, ids: dict[str, int], session: Session) -> None:
+    ana.open(PEOPLE)
+    assert ana.page.find("a", string="Tom")
+    ana.open(f"{PEOPLE}/{ids[TOM]}").submit({"role": "owner"}, press="Save")
+    assert "The role of Tom is saved." in ana.text
+    assert user(session, TOM).role == Role.OWNER
+    event = session.scalars(
+        select(AuditEvent).where(AuditEvent.action == "account.role_changed")
+    ).one()
+    assert (event.details["was"], event.details["role"]) == ("member", "owner")
+
+
+@pytest.mark.parametrize("role", ["admin", "", "x", "OWNER"])
+def test_only_roles_of_a_firm_can_be_given(
+    ana: Visitor, ids: dict[str, int], session: Session, role: str
+) -> None:
+    ana.post(f"{PEOPLE}/{ids[TOM]}/role", {"role": role})
+    assert ana.status == 422
+    assert user(session, TOM).role == Role.MEMBER
+
+
+def test_a_removed_person_is_out_at_once_and_stays_in_the_record(
+    app: Flask, ana: Visitor, ids: dict[str, int], session: Session
+) -> None:
+    tom = Visitor(app).sign_in(TOM)
+    tom.open("/leads/new").submit({"name": "Green Lawn Co"})
+    ana.open(f"{PEOPLE}/{ids[TOM]}").submit(press="Remove")
+    assert "Tom is removed" in ana.text
+    assert "Tom" not in ana.open(PEOPLE).page.select("table")[0].get_text()
+    assert tom.open("/leads", follow=False).status == 302
+    Visitor(app).open("/sign-in").submit({"email": TOM, "password": "dunahub-demo"})
+    assert tom.open("/leads", follow=False).status == 302
+    record = ana.open("/settings/record").text
+    assert "Removed from the organization" in record
+    assert "Tom" in record
+    assert ana.open(f"{PEOPLE}/{ids[TOM]}").status == 404
+
+
+def test_a_removed_address_can_be_invited_and_join_again(
+    app: Flask, ana: Visitor, ids: dict[str, int], session: Session
+) -> None:
+    ana.open(f"{PEOPLE}/{ids[TOM]}").submit(press="Remove")
+    ana.open(PEOPLE).submit({"email": TOM})
+    link = ana.page.find("code")
+    assert link
+    new_tom = Visitor(app).open("/" + link.get_text().split("/", 3)[3])
+    new_tom.submit({"name": "Tom again", "password": "a quite new password"})
+    assert "Welcome to DunaHub, Tom again." in new_tom.text
+    assert user(session, TOM).id != ids[TOM]
+
+
+def test_the_open_invitations_of_a_removed_person_end(
+    app: Flask, ana: Visitor, ids: dict[str, int], session: Session
+) -> None:
+    Visitor(app).sign_in(PAULA).open(PEOPLE).submit({"email": "friend@evil.example"})
+    ana.open(f"{PEOPLE}/{ids[PAULA]}").submit(press="Remove")
+    assert session.scalars(select(Invitation)).one().withdrawn_at
+
+
+def test_an_owner_ends_the_sessions_of_a_colleague(
+    app: Flask, ana: Visitor, ids: dict[str, int]
+) -> None:
+    tom = Visitor(app).sign_in(TOM)
+    ana.open(f"{PEOPLE}/{ids[TOM]}").submit(press="Sign out everywhere")
+    assert "Tom is signed out everywhere." in ana.text
+    assert tom.open("/leads", follow=False).status == 302
+    assert Visitor(app).sign_in(TOM).path == "/leads"
+
+
+@pytest.mark.parametrize("act", ["", "/role", "/sign-out", "/remove"])
+def test_nobody_acts_on_themselves_there(ana: Visitor, ids: dict[str, int], act: str) -> None:
+    path = f"{PEOPLE}/{ids[ANA]}{act}"
+    assert (ana.post(path, {"role": "member"}) if act else ana.open(path)).status == 404
+
+
+@pytest.mark.parametrize("act", ["/remove", "/role"])
+def test_of_two_owners_who_act_on_each_other_at_once_one_remains(
+    app: Flask, ana: Visitor, ids: dict[str, int], session: Session, act: str
+) -> None:
+    paula = Visitor(app).sign_in(PAULA)
+    pairs = [(ana, ids[PAULA], ana.token()), (paula, ids[ANA], paula.token())]
+
+    def press(pair: tuple[Visitor, int, str]) -> int:
+        visitor, other, token = pair
+        fields = {"csrf_token": token, "role": "member"}
+        return visitor.client.post(f"{PEOPLE}/{other}{act}", data=fields).status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        statuses = sorted(pool.map(press, pairs))
+    owners = select(User).where(User.role == Role.OWNER, User.removed_at.is_(None))
+    assert len(session.scalars(owners).all()) == 1
+    assert statuses[0] == 303
+    assert statuses[1] in (302, 303, 403)  # signed out, or no owner any more
+
+
+@pytest.mark.parametrize("act", ["role", "sign-out", "remove"])
+def test_case_s01_what_grants_power_asks_for_an_old_password_again(
+    ana: Visitor, ids: dict[str, int], session: Session, act: str
+) -> None:
+    grow_stale(ana)
+    ana.post(f"{PEOPLE}/{ids[TOM]}/{act}", {"role": "owner"})
+    assert ana.answer.headers["Location"].startswith("/confirm")
+    tom = user(session, TOM)
+    assert (tom.role, tom.removed_at, tom.session_version) == (Role.MEMBER, None, 0)
+
+
+def test_case_s01_inviting_asks_for_an_old_password_again(ana: Visitor, session: Session) -> None:
+    grow_stale(ana)
+    ana.post(f"{PEOPLE}/invitations", {"email": "x@y.example", "role": "owner"})
+    assert ana.answer.headers["Location"].startswith("/confirm")
+    assert session.scalars(select(Invitation)).all() == []
+    grow_stale(ana, FRESH - 60)
+    ana.post(f"{PEOPLE}/invitations", {"email": "x@y.example", "role": "owner"})
+    assert len(session.scalars(select(Invitation)).all()) == 1
+
+
+def test_notices_no_longer_go_to_who_was_removed(session: Session, ids: dict[str, int]) -> None:
+    from notices.letters import _owners
+
+    firm = user(session, ANA).organization_id
+    assert set(_owners(session, firm)) == {ANA, PAULA}
+    session.execute(update(User).where(User.email == PAULA).values(removed_at=User.created_at))
+    session.commit()
+    assert set(_owners(session, firm)) == {ANA}
+
+
+def test_rule_19_a_firm_in_brazil_gives_no_role_that_speaks_of_quickbooks(
+    app: Flask, session: Session
+) -> None:
+    firm = new_firm(session, name="Silva Reformas", region="BR")
+    new_person(session, firm, "bruno@silva.example")
+    caio = new_person(session, firm, "caio@silva.example", Role.MEMBER)
+    bruno = Visitor(app).sign_in("bruno@silva.example").open(f"{PEOPLE}/{caio.id}")
+    assert "QuickBooks" not in bruno.answer.get_data(as_text=True)
+    bruno.post(f"{PEOPLE}/{caio.id}/role", {"role": "bookkeeper"})
+    assert bruno.status == 422
