@@ -189,24 +189,33 @@ class Pause:
 
 @dataclass(frozen=True)
 class Hold:
-    """Nothing of this company goes out until a person acts."""
+    """Nothing of this company goes out until a person acts.
 
-    reason: str  # signed_out | access_lost | plan_lapsed
+    Unless it is `certain`, the next write, alone and after a rest, must say the same first.
+    """
+
+    reason: str  # signed_out | access_lost | plan_lapsed | company_reset
+    certain: bool = False
 
 
 @dataclass(frozen=True)
 class Reading:
     """What an answer says. Items without an outcome stay open: the same dispatch goes again.
 
-    `taken` is False when QuickBooks definitely did not take the request (429, 401, refused
+    `taken` is False when QuickBooks definitely did not take the request (a limit, a refused
     connection): it may then go again as soon as the lane does. Otherwise a repeat waits for
-    RESEND_AFTER, because QuickBooks may still be at work. `kept_answer` is stored with the
-    dispatch: redacted, and only when it did not simply succeed.
+    RESEND_AFTER, because QuickBooks may still be at work. `is_silent` says that nobody can tell
+    what became of it, nor whose trouble that is: this request's own, or the company's. The trouble
+    is then the company's only when another request had no answer either. `unsure` is what was said
+    of items that stay open. `kept_answer` is stored with the dispatch: redacted, and only when it
+    did not simply succeed.
     """
 
     outcomes: Mapping[int, Outcome] = field(default_factory=dict)  # by entry id
     trouble: Pause | Hold | None = None
     taken: bool = True
+    is_silent: bool = False
+    unsure: Mapping[int, Fault] = field(default_factory=dict)  # by entry id
     kept_answer: str | None = None
 
 

@@ -210,7 +210,7 @@ def _unanswered(
         return None
     items = session.execute(_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
-    looks_up = row.sends >= SENDS_BEFORE_LOOK_UP or row.age >= OLD
+    looks_up = _is_to_be_looked_up(row, waiting)
     asked = [item for item in waiting if item.is_due] if looks_up else waiting
     worst = max(asked, key=lambda item: item.repeats_unsettled)
     if worst.repeats_unsettled >= SOLO_AFTER - 1:  # its first send makes one more
@@ -226,6 +226,17 @@ def _unanswered(
     session.execute(_COUNT_REPEAT, {"dispatch": row.id, "entries": entries})
     session.execute(_EXPECT_ANSWER, {"entries": entries, "after": config.resend_after})
     return _Unanswered(row, items, asked, looks_up)
+
+
+def _is_to_be_looked_up(dispatch: Row[Any], waiting: Sequence[Row[Any]]) -> bool:
+    """Whether it is asked what became of a dispatch, before it goes again.
+
+    That QuickBooks knows a request id again is a promise nobody gave: what makes a second object
+    is looked for before its second send.
+    """
+    if dispatch.sends and any(item.intent == "create" for item in waiting):
+        return True
+    return bool(dispatch.sends >= SENDS_BEFORE_LOOK_UP or dispatch.age >= OLD)
 
 
 def _repeat(

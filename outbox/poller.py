@@ -80,7 +80,7 @@ def _drain(
         reading = _read(company, sent, answer)
         if settle(sessions, claim, sent, answer, reading) is None:
             return None
-        if answer.status == 429:
+        if reading.trouble and reading.trouble.reason == "throttled":
             slow_down(sessions, claim, company.limits, is_batch=sent.path == "batch")
     with sessions.begin() as session:
         release(session, claim)

@@ -30,7 +30,6 @@ from outbox.company import (
     Learned,
     Outcome,
     Pause,
-    Problem,
     Reading,
     Rejected,
     Remote,
@@ -143,7 +142,9 @@ def _settle(
         fence = _fence(session, claim, sent)
         if fence is None:
             return None
-        settled = _settle_outcomes(session, claim, sent, answer, reading.outcomes)
+        settled = _settle_outcomes(
+            session, claim, sent, answer, reading.outcomes, is_silent=reading.is_silent
+        )
         _settle_call(session, claim, sent, answer, reading, fence.consecutive_outages)
     return settled
 
@@ -185,8 +186,9 @@ def _settle_outcomes(
     outcomes: Mapping[int, Outcome],
     *,
     nobody_knows: bool = False,
+    is_silent: bool = False,
 ) -> int:
-    if sent.looks_up:
+    if sent.looks_up or is_silent:
         outcomes = _with_those_that_never_arrive(session, sent, outcomes)
     is_unsure = sent.looks_up or nobody_knows
     named = {id_: _named(outcome, is_unsure) for id_, outcome in outcomes.items()}
@@ -204,11 +206,12 @@ def _settle_call(
 ) -> None:
     """What the answer says of the request and of the company. Its items are settled, or open."""
     is_read = sent.method == "GET"
-    is_silent = reading.trouble is None and _is_silent(answer)
     leaves_open = reading.trouble is None and sent.due.keys() - reading.outcomes.keys()
-    if (is_silent or leaves_open) and not outages and not is_read:
+    if (reading.is_silent or leaves_open) and not outages and not sent.looks_up:
         # The last other call of this lane was answered: perhaps it is this request's own fault.
         session.execute(_COUNT_SILENCE, {"dispatch": sent.id})
+    if reading.unsure:
+        _note_what_was_said(session, reading.unsure)
     if not sent.looks_up:
         session.execute(
             _STORE_ANSWER,
@@ -227,8 +230,8 @@ def _settle_call(
     elif not reading.taken:
         sends = 0 if sent.looks_up else 1
         session.execute(_NOT_TAKEN, {"dispatch": sent.id, "sends": sends})
-    trouble = Pause("outage") if is_silent else reading.trouble
-    _settle_lane(session, claim, trouble, outages, spares_first=is_silent)
+    spares_first = reading.is_silent and not is_read
+    _settle_lane(session, claim, reading.trouble, outages, spares_first=spares_first)
 
 
 def settle_looked_up(
@@ -262,23 +265,19 @@ def _named(outcome: Outcome, is_unsure: bool) -> str:
     return type(outcome).__name__.lower()
 
 
-def _is_silent(answer: Answer) -> bool:
-    """Whether QuickBooks may have done it without telling."""
-    return answer.problem is Problem.UNANSWERED or (answer.status or 0) >= 500
-
-
 _COUNT_SILENCE = text("UPDATE outbox_dispatches SET silences = silences + 1 WHERE id = :dispatch")
 
 _NEVER_ANSWERED = text(
     """
-    SELECT item.entry_id
+    SELECT entry.id, entry.fault_code, entry.fault_about, entry.fault_field, entry.fault_detail
     FROM outbox_dispatch_items AS item
     JOIN outbox_dispatches AS dispatch ON dispatch.id = item.dispatch_id
+    JOIN outbox AS entry ON entry.id = item.entry_id
     WHERE item.entry_id = ANY(:entries)
       AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS beside
                       WHERE beside.dispatch_id = item.dispatch_id
                         AND beside.position <> item.position)
-    GROUP BY item.entry_id
+    GROUP BY entry.id
     HAVING sum(dispatch.silences) >= :silences
     """
 )
@@ -287,7 +286,8 @@ _NEVER_ANSWERED = text(
 def _with_those_that_never_arrive(
     session: Session, sent: Sent, outcomes: Mapping[int, Outcome]
 ) -> dict[int, Outcome]:
-    """What went alone, again and again, and was never answered nor found, is a person's matter."""
+    """What went alone, again and again, and was never answered nor found, is a person's matter,
+    with what was said of it last."""
     sought = {item.entry_id for item in sent.items if item.intent == "look_up"}
     absent = [
         id_
@@ -296,7 +296,31 @@ def _with_those_that_never_arrive(
         and not (id_ in sought and outcome.knowledge.get("found"))  # a change finds its own always
     ]
     rows = session.execute(_NEVER_ANSWERED, {"entries": absent, "silences": SILENCES})
-    return {**outcomes, **{row.entry_id: Rejected(Fault("unanswered")) for row in rows}}
+    return {**outcomes, **{row.id: Rejected(_said_last(row)) for row in rows}}
+
+
+def _said_last(row: Row[Any]) -> Fault:
+    if row.fault_code is None:
+        return Fault("unanswered")
+    return Fault(row.fault_code, row.fault_about, row.fault_field, row.fault_detail or "")
+
+
+_NOTE_FAULTS = text(
+    """
+    UPDATE outbox AS entry
+    SET fault_code = row.code, fault_about = row.about, fault_field = row.field,
+        fault_detail = row.detail
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+        id bigint, code text, about jsonb, field text, detail text)
+    WHERE entry.id = row.id AND entry.state = 'pending'
+    """
+)
+
+
+def _note_what_was_said(session: Session, unsure: Mapping[int, Fault]) -> None:
+    """Of entries that stay open: a person is told, should nobody ever find out more."""
+    rows = [{"id": entry_id, **vars(fault)} for entry_id, fault in unsure.items()]
+    session.execute(_NOTE_FAULTS, {"rows": _as_json(rows)})
 
 
 # --- Entries ------------------------------------------------------------------------------------

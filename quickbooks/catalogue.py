@@ -14,6 +14,7 @@ class Class(StrEnum):
     """What we do about a fault."""
 
     RETRY = "retry"  # may pass by itself
+    INSIDE = "inside"  # an error of QuickBooks' own: nobody knows whether the work was done
     PERSON = "person"  # only a person can cure it
     CONFLICT = "conflict"  # we find out more and mostly resolve it ourselves
     PAUSE = "pause"  # the company's: busy or down
@@ -141,7 +142,7 @@ _SIGNED_OUT = Cause(
     actions=(RECONNECT,),
 )
 _QUICKBOOKS_TROUBLE = Cause(
-    Class.RETRY,
+    Class.INSIDE,
     N_("QuickBooks could not save it"),
     N_("QuickBooks had a problem of its own and could not save this."),
     effect=_TRY_LATER,
@@ -637,6 +638,24 @@ CATALOGUE: dict[str, Cause] = {
     "unanswered": _person(
         N_("QuickBooks never answered"),
         N_("QuickBooks did not answer for this {what} several times, and it did not arrive there."),
+    ),
+    "turned_away": _person(
+        N_("QuickBooks turned it away"),
+        N_(
+            "QuickBooks turned this {what} away several times and gave no reason. It did not arrive"
+            " there. Its answer is under details."
+        ),
+        None,
+        OPEN_QUICKBOOKS,
+    ),
+    "trouble_there": _person(
+        N_("QuickBooks could not save it"),
+        N_(
+            "QuickBooks had a problem of its own each time we sent this {what}, and it did not"
+            " arrive there. Its own words are under details."
+        ),
+        None,
+        OPEN_QUICKBOOKS,
     ),
     "poison": _OUR_SLIP,
     "internal": _OUR_SLIP,

@@ -40,6 +40,7 @@ class RemoteFault:
     message: str = ""
     detail: str = ""
     element: str = ""
+    type: str = ""  # of the whole Fault: ValidationFault, SystemFault, SERVICE, AUTHENTICATION
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def _faults_in_object(document: Mapping[str, object]) -> Iterator[RemoteFault]:
     errors = fault.get("Error") or fault.get("error") or []
     errors = errors if isinstance(errors, list) else [errors]
     told = [error for error in errors if isinstance(error, dict)]
+    type_ = _text(fault, "type", "Type")
     for error in told:
         message = _text(error, "Message", "message")
         yield RemoteFault(
@@ -103,9 +105,10 @@ def _faults_in_object(document: Mapping[str, object]) -> Iterator[RemoteFault]:
             message,
             _text(error, "Detail", "detail"),
             _text(error, "element", "Element"),
+            type_,
         )
     if not told:
-        yield RemoteFault("")  # a Fault that says nothing is a fault all the same
+        yield RemoteFault("", type=type_)  # a Fault that says nothing is a fault all the same
 
 
 def _text(error: Mapping[str, object], *keys: str) -> str:
@@ -118,6 +121,8 @@ def _text(error: Mapping[str, object], *keys: str) -> str:
 
 def _faults_in_xml(body: str) -> Iterator[RemoteFault]:
     # By pattern, not by an XML parser: these bodies come from outside, and are this simple.
+    fault = re.search(r"<(?:\w+:)?Fault\b([^>]*)>", body)
+    type_ = _attribute(fault[1], "type") if fault else ""
     for attributes, content in re.findall(
         r"<(?:\w+:)?Error\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?Error>)", body, re.DOTALL
     ):
@@ -127,6 +132,7 @@ def _faults_in_xml(body: str) -> Iterator[RemoteFault]:
             message,
             _inner(content, "Detail"),
             _attribute(attributes, "element"),
+            type_,
         )
 
 
@@ -260,7 +266,7 @@ def _business_rule(detail: str) -> str:
 # --- Faults of entries --------------------------------------------------------------------------
 
 
-def said(fault: RemoteFault, due: Due) -> Fault:
+def fault_of(fault: RemoteFault, due: Due) -> Fault:
     """A fault of QuickBooks', with the names that its sentence uses."""
     about: Json = {}
     field: str | None = None
@@ -276,14 +282,25 @@ def said(fault: RemoteFault, due: Due) -> Fault:
             about["which"] = f" ({fault.element})"
         case "6200" | "6210":
             about["date"] = due.payload.get("issued_on") or due.payload.get("received_on")
-    return about_record(Fault(fault.code, about, field, _words(fault)), due)
+    return about_record(Fault(fault.code, about, field, words_of(fault)), due)
 
 
 _BETWEEN = " — "  # message and detail
 
 
-def _words(fault: RemoteFault) -> str:
+def words_of(fault: RemoteFault) -> str:
+    """QuickBooks' own words, message and detail."""
     return _BETWEEN.join(filter(None, [fault.message, fault.detail]))[:2000]
+
+
+_UNREAD = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"</?[a-zA-Z!?][^<>]*>")
+
+
+def plain_words(text: str, longest: int = 300) -> str:
+    """The words of a page or of a sentence with markup in it: tags out, words kept."""
+    words = html.unescape(_TAG.sub(" ", _UNREAD.sub(" ", text[:20_000])))
+    return shorten(redact(" ".join(words.split())), longest)
 
 
 def _thing_in(fault: RemoteFault, due: Due) -> Json:

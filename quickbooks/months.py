@@ -42,11 +42,12 @@ from quickbooks.comparison import (
     unseen,
 )
 from quickbooks.delivery import QuickBooks, call_company
-from quickbooks.faults import faults_in, parse_json
+from quickbooks.faults import parse_json
+from quickbooks.judge import rows_in
 from quickbooks.own_books import Side
 from quickbooks.payloads import ENTITY
 from quickbooks.questions import MOST_ROWS
-from quickbooks.reading import trouble_of
+from quickbooks.reading import trouble_of_question
 
 LOOKED_UP_AT_ONCE = 400  # ids of one question, which is posted and so has room for them
 MOST_ROUNDS = 3  # of looking up: people go on saving while we read
@@ -353,19 +354,15 @@ class _Reader:
         answer = call_company(self._sessions, self._config, self.side.lane_id, asked)
         if answer.problem is Problem.SIGNED_OUT:
             raise _CannotCompare("signed_out")
-        told = faults_in(answer.body)
-        match trouble_of(answer, told):
+        rows = rows_in(parse_json(answer.body) or {}, ENTITY[type_])
+        match trouble_of_question(answer, rows is not None):
             case Hold(reason=reason):
                 raise _CannotCompare(reason)
             case Pause(reason=reason, for_=after):
                 raise _TryLater("busy" if reason == "throttled" else "unreachable", after)
-        document = parse_json(answer.body)
-        if told and answer.status is not None and answer.status < 500:
-            log.error("a question was refused", statement=statement, code=told[0].code)
+        if rows is None:
+            log.error("a question was refused", statement=statement, answer=answer.body[:1000])
             raise _CannotCompare("refused")
-        if answer.status != 200 or document is None:
-            raise _TryLater("unreachable")
-        rows = (document.get("QueryResponse") or {}).get(ENTITY[type_]) or []
         try:
             page = [theirs_of(type_, row, self.side.zone) for row in rows]
         except (KeyError, TypeError, ValueError, ArithmeticError) as problem:

@@ -1,8 +1,7 @@
 """What an answer means: for each entry in it, and for the company as a whole. Pure.
 
-The company's trouble comes first (it is nobody's fault and spends no attempt); then silence, of
-which nothing is concluded; then each item's own yes or no. What was found in answer to a question
-is only reported: `composing` judges it.
+What an answer proves is `judge`'s table; here it becomes outcomes of entries. What was found in
+answer to a question is only reported: `composing` judges it.
 """
 
 import re
@@ -21,12 +20,12 @@ from models.sales import RecordType
 from outbox.company import (
     Answer,
     Due,
+    Fault,
     Hold,
     Item,
     Learned,
     Outcome,
     Pause,
-    Problem,
     Reading,
     Rejected,
     Remote,
@@ -34,129 +33,167 @@ from outbox.company import (
     Sent,
     Synced,
 )
-from quickbooks import matching
+from quickbooks import judge, matching
 from quickbooks.faults import (
     Class,
     RemoteFault,
+    about_record,
     class_of,
+    fault_of,
     faults_in,
     faults_of_item,
     ours,
     parse_json,
     phrase,
-    said,
+    plain_words,
+    words_of,
 )
+from quickbooks.judge import Fate, Lane, Operation, Said, Status, Verdict, rows_in
 from quickbooks.payloads import ENTITY
 from quickbooks.questions import Question, asked, kind_asked
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is at work there
 THROTTLED = timedelta(seconds=60)  # Intuit's rule when it names no time
+BATCH = "batch"  # the path of a batch
 LONGEST_KEPT = 10_000  # characters of an answer that did not simply succeed
 
 log = structlog.get_logger()
 
 
 def read(sent: Sent, answer: Answer) -> Reading:
-    """The company's trouble first; what is left is each item's own.
+    """Judges the answer as a whole, and each item of a batch by its own part of it.
 
-    An item of a batch is known by its bId, and has its own object or Fault whatever the status
-    of the whole is (Intuit's API reference, Batch).
+    An item of a batch is known by its bId, and has its own object or Fault (Intuit's API
+    reference, Batch).
     """
-    if answer.problem:
-        return _read_problem(sent, answer.problem)
-    told = faults_in(answer.body)
-    kept = None if answer.status == 200 and not told else answer.body[:LONGEST_KEPT]
-    if trouble := trouble_of(answer, told):
-        return Reading(_freed_by(sent, answer), trouble, taken=False, kept_answer=kept)
-    if answer.status is not None and answer.status >= 500:
-        # A 500 may be the one record's own; what a gateway says, or a read gets, is an outage.
-        is_down = answer.status in (502, 503, 504) or sent.method == "GET"
-        down = Pause("outage") if is_down else None
-        return Reading(_not_seen(sent), down, kept_answer=kept)
-    if told:
-        return Reading(_refused_as_a_whole(sent, told), kept_answer=kept)
-    document = parse_json(answer.body)
-    if answer.status != 200 or document is None:
-        # Cut off, or not from QuickBooks at all: we know nothing of what became of it. A question
-        # would be asked again at once, and paid for each time: the company rests first.
-        is_odd = answer.status not in (200, 408) or sent.method == "GET"
-        return Reading(_not_seen(sent), Pause("outage") if is_odd else None, kept_answer=kept)
+    status, told = judge.status_of(answer), faults_in(answer.body)
+    document = parse_json(answer.body) if answer.body and not told else None
+    said = judge.said_by(told) if told else _said_instead(sent, document)
+    if sent.path == BATCH and status is Status.GOOD and said is Said.OBJECT:
+        return _read_batch(sent, document or {}, answer)
+    verdict = judge.judge(status, said, _operation(sent), is_repeat=sent.sends > 1)
+    kept = None if verdict.fate is Fate.SEEN else answer.body[:LONGEST_KEPT] or None
+    outcomes = _outcomes(sent, verdict, told, document)
+    return Reading(
+        outcomes,
+        trouble_of(verdict.lane, answer, status),
+        taken=verdict.fate is not Fate.NOT_TAKEN,
+        is_silent=verdict.lane is Lane.PERHAPS,
+        unsure=_unsure(sent, outcomes, _reason(answer, told)),
+        kept_answer=kept,
+    )
+
+
+def _operation(sent: Sent) -> Operation:
     if sent.method == "GET":
-        return _read_rows(sent, document)
-    if sent.path == "batch":
-        return _read_batch(sent, document, answer)
-    return Reading(_each(sent, lambda item, due: _written(item, due, document)))
+        return Operation.QUERY
+    if sent.path == BATCH:
+        return Operation.BATCH
+    return Operation(sent.items[0].intent)
 
 
-def _read_problem(sent: Sent, problem: Problem) -> Reading:
-    match problem:
-        case Problem.NOT_SENT:
-            return Reading(_not_seen(sent), Pause("outage"), taken=False)
-        case Problem.TOKENS_UNAVAILABLE:
-            return Reading(_not_seen(sent), Pause("outage"), taken=False)
-        case Problem.SIGNED_OUT:
-            return Reading(_not_seen(sent), Hold("signed_out"), taken=False)
-        case Problem.UNANSWERED:
-            return Reading(_not_seen(sent), Pause("outage") if sent.method == "GET" else None)
+def _said_instead(sent: Sent, document: Json | None) -> Said:
+    """What an answer without a fault says: whether it is to the point."""
+    if document is None:
+        return Said.NOTHING
+    if sent.method == "GET":
+        kind = kind_asked(parse_qs(sent.query)["query"][0])
+        return Said.NOTHING if rows_in(document, kind) is None else Said.OBJECT
+    if sent.path == BATCH:
+        return Said.OBJECT if _items_of(document) else Said.NOTHING
+    item = sent.items[0]
+    due = sent.due.get(item.entry_id)
+    return Said.NOTHING if due is None else _object_said(sent, item, due, document)
 
 
-def _not_seen(sent: Sent) -> dict[int, Outcome]:
-    """A question without an answer is asked again; a write without one stays open."""
-    if sent.method != "GET" or sent.looks_up:
+def _object_said(sent: Sent, item: Item, due: Due, document: Mapping[str, Any]) -> Said:
+    """Whether it is the object that we wrote. An update or void names its Id; a create has none."""
+    found = document.get(ENTITY[due.record.type])
+    if not isinstance(found, dict) or not matching.is_object(found):
+        return Said.NOTHING
+    written = _document_of(sent, item, due) or {}
+    if item.intent != "create" and str(found["Id"]) != str(written.get("Id")):
+        return Said.ANOTHER
+    return Said.OBJECT
+
+
+def _outcomes(
+    sent: Sent, verdict: Verdict, told: Sequence[RemoteFault], document: Json | None
+) -> dict[int, Outcome]:
+    """What each item came to, by the verdict on the whole; none stays open."""
+    if sent.method == "GET":
+        return _answered(sent, verdict, told, document or {})
+    match verdict.fate:
+        case Fate.SEEN:
+            return _each(sent, lambda item, due: _written(item, due, document or {}))
+        case Fate.REFUSED:
+            return _each(sent, lambda item, due: _faulted(sent, item, due, told))
+        case Fate.APART:
+            return _each(sent, lambda _item, _due: Learned({"alone": True}))
+        case Fate.FREED:
+            # Its request id has this answer for good: it goes by a new one.
+            return _each(sent, lambda _item, _due: Learned())
+        case Fate.NOT_TAKEN | Fate.UNKNOWN:
+            return {}
+
+
+def _answered(
+    sent: Sent, verdict: Verdict, told: Sequence[RemoteFault], document: Json
+) -> dict[int, Outcome]:
+    """What a question found. One without an answer is asked again, by itself: it may be the one
+    that breaks the others."""
+    if verdict.fate is Fate.SEEN:
+        return _each_answered(sent, document)
+    if verdict.fate is Fate.REFUSED:  # it cannot be read: our mistake, and each entry's to show
+        return _each(sent, lambda _item, due: Rejected(fault_of(told[0], due)))
+    if sent.looks_up:
         return {}
-    return {item.entry_id: Learned({"unseen": True}) for item in sent.items}
+    return _each(sent, lambda _item, _due: Learned({"unseen": True}))
 
 
-def _freed_by(sent: Sent, answer: Answer) -> dict[int, Outcome]:
-    """A fault in a 200 or 400 answers this request id for good, and would be repeated for it: what
-    it was about goes by a new one. Refused at the door (401, 403, 429), nothing has an answer."""
-    is_answer = answer.status is not None and answer.status in (200, 400)
-    if sent.method != "GET" and is_answer:
-        return _each(sent, lambda _item, _due: Learned())
-    return _not_seen(sent)
-
-
-_HOLDS = {"120": "access_lost", "6190": "plan_lapsed", "10200": "company_reset"}
-
-
-def trouble_of(answer: Answer, told: Sequence[RemoteFault]) -> Pause | Hold | None:
-    """What stands in the way of the whole company, and not of this request alone.
+def trouble_of(lane: Lane, answer: Answer, status: Status) -> Pause | Hold | None:
+    """What stands in the way of the whole company, in the engine's words.
 
     Too many calls: a minute's rest unless the answer names another (Intuit's guide, *REST API
-    features*, throttling). The codes: Intuit's page *Error codes*.
+    features*, throttling).
     """
-    if answer.status == 429:
-        return Pause("throttled", answer.retry_after or THROTTLED)
-    for fault in told:
-        if trouble := _company_trouble(fault, answer.retry_after):
-            return trouble
-    if answer.status == 401:
-        return Hold("signed_out")
-    if answer.status == 403:
-        return Pause("outage")  # no code of QuickBooks': something between us and it
-    return None
-
-
-def _company_trouble(fault: RemoteFault, retry_after: timedelta | None) -> Pause | Hold | None:
-    match class_of(fault):
-        case Class.HOLD:
-            return Hold(_HOLDS.get(fault.code, "signed_out"))
-        case Class.PAUSE if fault.code == "3001":
-            return Pause("throttled", retry_after or THROTTLED)
-        case Class.PAUSE:
-            return Pause("outage")
-        case _:
+    match lane:
+        case Lane.WORKS:
             return None
+        case Lane.THROTTLED:
+            return Pause("throttled", answer.retry_after or THROTTLED)
+        case Lane.DOWN | Lane.PERHAPS:
+            return Pause("outage")
+        case Lane.SIGNED_OUT | Lane.ACCESS_LOST | Lane.PLAN_LAPSED | Lane.COMPANY_RESET:
+            return Hold(lane.value, certain=status is Status.SIGNED_OUT)
 
 
-def _refused_as_a_whole(sent: Sent, told: Sequence[RemoteFault]) -> dict[int, Outcome]:
-    if sent.path == "batch":
-        # Nothing of it was done; one by one we learn whose fault it was.
-        return _each(sent, lambda _item, _due: Learned({"alone": True}))
-    if sent.method == "GET":
-        # A question it cannot read is our mistake, and each entry's to show.
-        return _each(sent, lambda _item, due: Rejected(said(told[0], due)))
-    return _each(sent, lambda item, due: _faulted(sent, item, due, told))
+def trouble_of_question(answer: Answer, found: bool) -> Pause | Hold | None:
+    """The company's trouble, told in answer to a question of its own: one that is no entry's."""
+    told, status = faults_in(answer.body), judge.status_of(answer)
+    said = judge.said_by(told) if told else Said.OBJECT if found else Said.NOTHING
+    verdict = judge.judge(status, said, Operation.QUERY, is_repeat=False)
+    return trouble_of(verdict.lane, answer, status)
+
+
+def _unsure(sent: Sent, outcomes: Mapping[int, Outcome], reason: Fault | None) -> dict[int, Fault]:
+    """What a person is told, should nobody ever find out what became of what stays open."""
+    if reason is None:
+        return {}
+    left_open = [(id_, due) for id_, due in sent.due.items() if id_ not in outcomes]
+    return {id_: about_record(reason, due) for id_, due in left_open}
+
+
+def _reason(answer: Answer, told: Sequence[RemoteFault]) -> Fault | None:
+    """QuickBooks' own words, or a gateway's; None when it said nothing at all."""
+    if answer.status is None:
+        return None
+    if told:
+        return Fault("trouble_there", detail=words_of(told[0]))
+    words = plain_words(answer.body)
+    was_heard = judge.status_of(answer) in (Status.REFUSED, Status.DOOR, Status.ODD)
+    code = "turned_away" if was_heard else "unanswered"
+    return Fault(code, detail=f"HTTP {answer.status}" + (f": {words}" if words else ""))
 
 
 def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict[int, Outcome]:
@@ -179,80 +216,84 @@ def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict
     return outcomes
 
 
+def _items_of(document: Json) -> dict[str, Json]:
+    """The answers of a batch, by bId."""
+    listed = document.get("BatchItemResponse")
+    items = listed if isinstance(listed, list) else []
+    return {str(one.get("bId")): one for one in items if isinstance(one, dict)}
+
+
 def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
     """Item by item; what the batch does not mention stays open."""
-    told: dict[str, Json] = {}
-    listed = document.get("BatchItemResponse")
-    for one in listed if isinstance(listed, list) else []:
-        if isinstance(one, dict):
-            told[str(one.get("bId"))] = one
-    position_of = {item.entry_id: str(place) for place, item in enumerate(sent.items)}
-    trouble: Pause | Hold | None = None
-    faulty = False
-    for one in told.values():
-        for fault in faults_of_item(one):
-            faulty = True
-            trouble = trouble or _company_trouble(fault, answer.retry_after)
+    told = _items_of(document)
+    place_of = {item.entry_id: str(place) for place, item in enumerate(sent.items)}
+    verdicts: dict[int, Verdict] = {}
+    reasons: dict[int, Fault] = {}
 
     def outcome_of(item: Item, due: Due) -> Outcome | None:
-        one = told.get(position_of[item.entry_id])
-        if one is None:
-            return None
+        one = told.get(place_of[item.entry_id], {})
         faults = faults_of_item(one)
-        if not faults:
-            return _written(item, due, one)
-        if any(_company_trouble(fault, None) for fault in faults):
-            # The company's trouble, but a definite no for this item: it is free, unspent.
-            return Learned()
-        return _faulted(sent, item, due, faults)
+        said = judge.said_by(faults) if faults else _object_said(sent, item, due, one)
+        verdict = judge.judge(Status.GOOD, said, Operation.ITEM, is_repeat=sent.sends > 1)
+        verdicts[item.entry_id] = verdict
+        if faults:
+            reasons[item.entry_id] = Fault("trouble_there", detail=words_of(faults[0]))
+        match verdict.fate:
+            case Fate.SEEN:
+                return _written(item, due, one)
+            case Fate.REFUSED:
+                return _faulted(sent, item, due, faults)
+            case Fate.FREED:
+                return Learned()
+            case Fate.APART | Fate.NOT_TAKEN | Fate.UNKNOWN:
+                return None
 
-    kept = answer.body[:LONGEST_KEPT] if faulty or len(told) < len(sent.items) else None
-    return Reading(_each(sent, outcome_of), trouble, kept_answer=kept)
+    outcomes = _each(sent, outcome_of)
+    lanes = [verdict.lane for verdict in verdicts.values() if verdict.lane is not Lane.WORKS]
+    fates = {verdict.fate for verdict in verdicts.values()}
+    # Of none of them can anybody tell: that is perhaps not theirs.
+    is_silent = not lanes and fates == {Fate.UNKNOWN}
+    trouble = trouble_of(lanes[0], answer, Status.GOOD) if lanes else None
+    unsure = {
+        id_: about_record(reason, sent.due[id_])
+        for id_, reason in reasons.items()
+        if id_ not in outcomes
+    }
+    went_well = fates == {Fate.SEEN} and len(told) >= len(sent.items)
+    return Reading(
+        outcomes,
+        Pause("outage") if is_silent else trouble,
+        is_silent=is_silent,
+        unsure=unsure,
+        kept_answer=None if went_well else answer.body[:LONGEST_KEPT],
+    )
 
 
-def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome | None:
-    """The object that came back. Without one the answer is incomplete, and the item stays open."""
-    found = document.get(ENTITY[due.record.type])
-    if not isinstance(found, dict) or not matching.is_object(found):
-        return None
+def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
+    """The object that came back (`_object_said`)."""
+    found = document[ENTITY[due.record.type]]
     return Synced(replace(matching.remote_of(found), voided=item.intent == "void"))
 
 
 # --- Reading what was asked for -----------------------------------------------------------------
 
 
-def _read_rows(sent: Sent, document: Json) -> Reading:
-    response = document.get("QueryResponse")
-    if not isinstance(response, dict):
-        return Reading(_not_to_the_point(sent), Pause("outage"))
-    return Reading(_each_answered(sent, response))
-
-
-def _not_to_the_point(sent: Sent) -> dict[int, Outcome]:
-    """Counted as read: a question that never gets more than this ends with a person."""
-    return {
-        entry_id: Learned({"unseen": True, "reads": _reads(sent.due[entry_id]) + 1})
-        for entry_id in _not_seen(sent)
-        if entry_id in sent.due
-    }
-
-
 def _reads(due: Due) -> int:
     return int(due.knowledge.get("reads", 0))
 
 
-def _each_answered(sent: Sent, response: Json) -> dict[int, Outcome]:
+def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
     """What was found for each entry, kept for `compose` to judge."""
     statement = parse_qs(sent.query)["query"][0]
     questions = asked(statement)
     kind, first = kind_asked(statement), next(iter(sent.due.values()), None)
+    rows = rows_in(document, kind) or []
     if first and kind != ENTITY[first.record.type]:  # what its document names, asked for alone
         wanted = [question.value for question in questions]
-        return {first.entry_id: _found_inactive(kind, wanted, _rows(response, kind))}
+        return {first.entry_id: _found_inactive(kind, wanted, rows)}
     question_of = dict(zip((item.entry_id for item in sent.items), questions, strict=True))
 
     def outcome_of(item: Item, due: Due) -> Outcome:
-        rows = _rows(response, ENTITY[due.record.type])
         question = question_of[item.entry_id]
         answers = [row for row in rows if _answers(row, question, due)]
         # Of an invoice that was voided there and sent again, the one that counts.
@@ -289,13 +330,6 @@ def _found_inactive(kind: str, wanted: Sequence[str], rows: Sequence[Json]) -> O
             name = (name or str((row or {}).get("Name", ""))).removesuffix(matching.INACTIVE_SUFFIX)
             return Learned({"inactive": {"kind": kind, "id": id_, "name": name}})
     return Learned({"doubted": "Customer" if kind == "Item" else "nothing"})
-
-
-def _rows(response: Json, entity: str) -> list[Json]:
-    listed = response.get(entity)
-    if not isinstance(listed, list):
-        return []
-    return [row for row in listed if isinstance(row, dict) and matching.is_object(row)]
 
 
 def _answers(row: Json, question: Question, due: Due) -> bool:
@@ -344,15 +378,13 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
             return _stale(sent, item, due, fault)
         case "6240" if item.intent == "create":
             if "seen" in due.knowledge and due.knowledge.get("name_taken"):
-                return Rejected(said(fault, due))
+                return Rejected(fault_of(fault, due))
             named = re.search(r"\bId\s*=\s*(\d+)", fault.detail)
             return Learned({"name_holder": named[1]} if named else {"name_taken": True})
         case "6140" if item.intent == "create":
             if named := re.search(r"\bTxnId\s*=\s*(\d+)", fault.detail):
                 return Learned({"number_holder": named[1]})
-            return Rejected(said(fault, due))
-        case "600" if "seen" not in due.knowledge:
-            return Learned({"unseen": True})  # done already, it says: look for it, once
+            return Rejected(fault_of(fault, due))
         case "610" if item.intent == "void" and "gone" not in due.knowledge:
             return Learned({"gone": True, "seen": None, "found": None})
         case "610" | "2500" if (
@@ -362,8 +394,8 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
         ):
             return _missing(item, due, fault)
     if class_of(fault) is Class.RETRY:
-        return Retry(said(fault, due))
-    return Rejected(said(fault, due))
+        return Retry(fault_of(fault, due))
+    return Rejected(fault_of(fault, due))
 
 
 def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:
@@ -374,15 +406,21 @@ def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:
         return Learned({"doubted": "Item" if is_item else "Customer"})
     if is_own:
         return Learned({"gone": True, "seen": None, "found": None, "compares": True})
-    return Rejected(said(fault, due))
+    return Rejected(fault_of(fault, due))
 
 
 def _stale(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Outcome:
-    """Someone changed it over there: read it once, and write what is still to be written."""
+    """Someone changed it over there: read it once, and write what is still to be written.
+
+    A create has no version of its own: it came at the same time as somebody's work on what it
+    uses, and goes once more.
+    """
     tries = int(due.knowledge.get("stale", 0)) + 1
     written = _document_of(sent, item, due)
-    if tries >= STALE_TRIES or not written:
-        told = said(fault, due)
+    if tries < STALE_TRIES and item.intent == "create":
+        return Learned({"stale": tries})
+    if tries >= STALE_TRIES or not written or "Id" not in written:
+        told = fault_of(fault, due)
         both = _both_values(written or {}, due.knowledge.get("found") or {})
         return Rejected(replace(told, about={**told.about, "both": both}))
     remote = Remote(str(written["Id"]), str(written["SyncToken"]), stale=True)

@@ -131,14 +131,15 @@ def test_rule_5_a_request_is_committed_before_it_goes_out(
 def test_rule_5_an_unanswered_request_goes_again_byte_for_byte(
     session: Session, ledger: Ledger, drain: Drain, booked: bool
 ) -> None:
-    lost = Answer(problem=Problem.UNANSWERED)
-    if booked:
-        ledger.after = lambda _sent: lost if len(ledger.calls) == 1 else None
-    else:
-        ledger.fail = lambda _sent: lost if len(ledger.calls) == 1 else None
     firm, lane = new_firm_with_lane(session)
     lead = new_lead(firm)
     session.add(lead)
+    session.commit()
+    drain(lane)
+    ledger.calls.clear()
+    lost = lambda _sent: SILENT if len(ledger.calls) == 1 else None  # noqa: E731
+    ledger.after, ledger.fail = (lost, ledger.fail) if booked else (ledger.after, lost)
+    lead.phone = "555-0141"
     session.commit()
     drain(lane)
     drain(lane)  # not yet: QuickBooks may still be at work
@@ -147,14 +148,39 @@ def test_rule_5_an_unanswered_request_goes_again_byte_for_byte(
     session.commit()
     drain(lane)
     assert len(ledger.calls) == 1
-    assert states(session) == ["pending", "pending"]
+    assert states(session) == ["synced", "pending", "pending"]
     make_due(session)
     drain(lane)
-    first, again, update = ledger.calls
+    first, again, newer = ledger.calls
     assert (first.body, first.query) == (again.body, again.query)
-    assert update.request_id != first.request_id
+    assert newer.request_id != first.request_id
     assert ledger.creates() == ["lead 1"]
     assert ledger.arrivals[-1].payload["phone"] == "555-0142"
+    assert states(session) == ["synced", "synced", "synced"]
+
+
+@pytest.mark.parametrize("booked", [True, False])
+def test_case_r04_what_makes_a_second_object_is_looked_for_before_its_second_send(
+    session: Session, ledger: Ledger, drain: Drain, booked: bool
+) -> None:
+    """That a request id is known again is a promise nobody gave."""
+    lost = lambda _sent: SILENT if len(ledger.calls) == 1 else None  # noqa: E731
+    ledger.after, ledger.fail = (lost, ledger.fail) if booked else (ledger.after, lost)
+    firm, lane = new_firm_with_lane(session)
+    session.add_all([new_lead(firm, "One"), new_lead(firm, "Two")])
+    session.commit()
+    drain(lane)
+    ledger.answers.clear()  # no request id is remembered
+    drain(lane)
+    assert len(ledger.calls) == 1, "not yet: QuickBooks may still be at work"
+    make_due(session)
+    drain(lane)
+    make_due(session)
+    drain(lane)
+    methods = [call.method for call in ledger.calls]
+    assert methods[:2] == ["POST", "GET"]
+    assert len(methods) == (2 if booked else 4)
+    assert sorted(ledger.creates()) == ["lead 1", "lead 2"]
     assert states(session) == ["synced", "synced"]
 
 
@@ -175,21 +201,25 @@ def test_rule_5_after_a_definite_no_the_next_send_has_a_new_id(
     assert ledger.calls[0].request_id != ledger.calls[1].request_id
 
 
-def test_a_request_never_answered_is_looked_up_after_three_sends(
+def test_a_change_never_answered_is_looked_up_after_three_sends(
     session: Session, ledger: Ledger, drain: Drain
 ) -> None:
-    ledger.after = lambda sent: (
-        Answer(problem=Problem.UNANSWERED) if sent.method == "POST" else None
-    )
     firm, lane = new_firm_with_lane(session)
-    session.add_all([new_lead(firm, "One"), new_lead(firm, "Two")])
+    leads = [new_lead(firm, "One"), new_lead(firm, "Two")]
+    session.add_all(leads)
+    session.commit()
+    drain(lane)
+    ledger.calls.clear()
+    ledger.after = lambda sent: SILENT if sent.method == "POST" else None
+    for lead in leads:
+        lead.phone = "555-0142"
     session.commit()
     for _ in range(4):
         drain(lane)
         make_due(session)
     assert [call.method for call in ledger.calls] == ["POST"] * 3 + ["GET"]
     assert len({call.request_id for call in ledger.calls[:3]}) == 1
-    assert states(session) == ["synced", "synced"]
+    assert states(session) == ["synced"] * 4
     assert len(ledger.creates()) == 2
 
 

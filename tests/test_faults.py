@@ -198,7 +198,7 @@ def test_a_business_rule_is_told_in_quickbooks_words() -> None:
         (RemoteFault("6240"), Class.CONFLICT),
         (RemoteFault("6190"), Class.HOLD),
         (RemoteFault("3001"), Class.PAUSE),
-        (RemoteFault("1020"), Class.RETRY),
+        (RemoteFault("1020"), Class.INSIDE),
         (RemoteFault("6210"), Class.PERSON),
         (RemoteFault("2010"), Class.OURS),
         (RemoteFault("6000", detail="Business Validation Error: no amount"), Class.PERSON),

@@ -107,8 +107,8 @@ def test_one_that_never_arrives_while_others_do_goes_to_a_person(
     assert (entry.state, entry.fault_code) == ("failed", "unanswered")
     assert states(session).count("failed") == 1
     alone = [len(call.items) for call in ledger.calls if swallowed in call.due]
-    assert alone[:3] == [3, 3, 3]  # the same batch, never rebuilt before the look-up
-    assert set(alone[4:]) == {1}
+    assert alone[:2] == [3, 3]  # the same batch, never rebuilt before the look-up
+    assert set(alone[2:]) == {1}
     assert entry.attempts == 1
 
 
@@ -236,9 +236,8 @@ def test_what_a_look_up_could_not_tell_is_looked_for_before_it_is_sent_again(
     session.add(new_lead(firm))
     session.commit()
     ledger.after = lambda sent: SILENT if sent.method == "POST" else None
-    for _ in range(3):
-        drain(sessions, ledger, lane, config)
-        make_due(session)
+    drain(sessions, ledger, lane, config)
+    make_due(session)
 
     drain(sessions, Uncomposable(), lane, config)
     [entry] = entries_of(session)
@@ -260,9 +259,8 @@ def test_a_newer_version_of_what_may_have_arrived_is_looked_for_too(
     session.add(lead)
     session.commit()
     ledger.after = lambda sent: SILENT if sent.method == "POST" else None
-    for _ in range(3):
-        drain(sessions, ledger, lane, config)
-        make_due(session)
+    drain(sessions, ledger, lane, config)
+    make_due(session)
     drain(sessions, Uncomposable(), lane, config)
     assert states(session) == ["failed"]
     ledger.after = lambda _sent: None
@@ -301,7 +299,7 @@ def test_an_answer_that_cannot_be_read_for_one_entry_settles_the_others(
     for _ in range(3):
         make_due(session)
         drain(sessions, ledger, lane, config)
-    assert [call.method for call in ledger.calls] == ["POST"] * 3 + ["GET"]
+    assert ledger.calls[-1].method == "GET"
     found = entries_of(session)[1]
     assert (found.state, found.fault_code) == ("failed", "internal")
     assert actions.requeue(session, [found.id], organization_id=firm).done
@@ -413,7 +411,7 @@ def test_no_call_begins_with_less_lease_left_than_it_may_take(
     make_due(session)
     drain(sessions, ledger, lane, config)
     assert states(session) == ["synced"]
-    assert len(ledger.calls) == 1
+    assert [call.method for call in ledger.calls].count("POST") == 1
 
 
 def test_a_slow_database_delays_a_call_and_does_not_keep_it_from_going(
@@ -441,9 +439,8 @@ def test_a_newer_version_does_not_forget_that_the_older_had_arrived(
     lead = new_lead(firm, "Old name")
     session.add(lead)
     session.commit()
-    for _ in range(3):
-        drain(sessions, ledger, lane, config)
-        make_due(session)
+    drain(sessions, ledger, lane, config)
+    make_due(session)
     if when == "while it was out":
         lead.name = "New name"
         session.commit()

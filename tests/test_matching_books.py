@@ -529,6 +529,12 @@ def test_a_throttled_question_pauses_nobody(firm: Situation) -> None:
         ({"reset": "before"}, "QuickBooks can't be reached. The comparison goes on", True),
         (
             {"status": 200, "body": {"QueryResponse": {"Invoice": [{"Id": "7"}]}}},
+            "QuickBooks can't be reached. The comparison goes on",
+            True,
+        ),
+        ({"status": 200, "body": {}}, "QuickBooks can't be reached. The comparison goes on", True),
+        (
+            {"status": 200, "body": {"QueryResponse": {"Invoice": [{"Id": "7", "SyncToken": 0}]}}},
             "QuickBooks answered in a way we don't understand.",
             False,
         ),

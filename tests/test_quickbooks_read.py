@@ -134,7 +134,7 @@ def test_a_total_that_is_no_number_is_no_total() -> None:
 
 def test_a_void_leaves_a_voided_link() -> None:
     document = {"Invoice": {"Id": "264", "SyncToken": "1", "TotalAmt": 0}}
-    outcome = outcome_of(sent_of(intent="void"), document)
+    outcome = outcome_of(sent_of(intent="void", body={"Id": "264"}), document)
     assert outcome == Synced(Remote("264", "1", None, "0.00", voided=True))
 
 
@@ -158,32 +158,37 @@ def test_a_batch_is_read_item_by_item_in_any_order() -> None:
 # --- Unknown: nothing is concluded, the same dispatch goes again --------------------------------
 
 
-@pytest.mark.parametrize(
-    ("answer", "trouble"),
-    [
-        (Answer(problem=Problem.UNANSWERED), None),
-        (Answer(status=500, body=HTML), None),
-        (Answer(status=500, body=json.dumps(fault("10000", "System Failure"))), None),
-        (Answer(status=502, body=HTML), Pause("outage")),
-        (Answer(status=503, body=HTML), Pause("outage")),
-        (Answer(status=504, body=""), Pause("outage")),
-        (Answer(status=200, body='{"Invoice":{"Id":"266"'), None),
-        (Answer(status=200, body='{"Invoice":{"Id":"266"}}'), None),
-        (Answer(status=200, body='{"Invoice":{"Id":{},"SyncToken":"0"}}'), None),
-        (Answer(status=200, body="{}"), None),
-        (Answer(status=200, body=""), None),
-        (Answer(status=200, body=HTML), None),
-        (Answer(status=200, body="[1]"), None),
-        (Answer(status=408, body=""), None),
-        (Answer(status=302, body=""), Pause("outage")),
-        (Answer(status=404, body=HTML), Pause("outage")),
-    ],
-)
-def test_rule_5_what_is_not_certain_stays_open(answer: Answer, trouble: Pause | None) -> None:
+NOT_CERTAIN = [
+    Answer(problem=Problem.UNANSWERED),
+    Answer(status=500, body=HTML),
+    Answer(status=500, body=json.dumps(fault("10000", "System Failure"))),
+    Answer(status=502, body=HTML),
+    Answer(status=503, body=HTML),
+    Answer(status=503, body=json.dumps(fault("6210", "The account period has closed"))),
+    Answer(status=504, body=""),
+    Answer(status=200, body='{"Invoice":{"Id":"266"'),
+    Answer(status=200, body='{"Invoice":{"Id":"266"}}'),
+    Answer(status=200, body='{"Invoice":{"Id":{},"SyncToken":"0"}}'),
+    Answer(status=200, body="{}"),
+    Answer(status=200, body=""),
+    Answer(status=200, body=HTML),
+    Answer(status=200, body="[1]"),
+    Answer(status=204, body=""),
+    Answer(status=302, body=""),
+    Answer(status=401, body=HTML),
+    Answer(status=403, body=HTML),
+    Answer(status=404, body=HTML),
+    Answer(status=408, body=""),
+    Answer(status=413, body=HTML),
+]
+
+
+@pytest.mark.parametrize("answer", NOT_CERTAIN)
+def test_rule_5_what_is_not_certain_stays_open(answer: Answer) -> None:
     reading = read(sent_of(), answer)
     assert reading.outcomes == {}
-    assert reading.trouble == trouble
     assert reading.taken, "QuickBooks may have it"
+    assert reading.is_silent, "this record's own trouble, or the company's: others will tell"
 
 
 def test_rule_5_what_a_batch_does_not_mention_stays_open() -> None:
@@ -230,9 +235,10 @@ def test_rule_16_a_question_whose_answer_says_nothing_rests_the_company(answer: 
 
 def test_a_question_that_quickbooks_never_answers_to_the_point_ends_some_time() -> None:
     sent = question_of("Customer", "DisplayName IN ('A')", [1], knowledge={"reads": 3})
-    outcome = read(sent, answer_of({"time": "2026-11-23"})).outcomes[1]
-    assert outcome == Learned({"unseen": True, "reads": 4})
-    assert read(sent, Answer(200, HTML)).outcomes[1] == Learned({"unseen": True})  # a gateway's
+    for answer in (answer_of({"time": "2026-11-23"}), Answer(200, HTML), Answer(404, HTML)):
+        reading = read(sent, answer)
+        assert reading.outcomes[1] == Learned({"unseen": True})
+        assert reading.is_silent, "counted by the engine, unless the whole company is silent"
 
 
 # --- Not taken, and the company's trouble -------------------------------------------------------
@@ -254,7 +260,7 @@ NOT_AUTHORISED = json.dumps(
     [
         (Answer(problem=Problem.NOT_SENT), Pause("outage")),
         (Answer(problem=Problem.TOKENS_UNAVAILABLE), Pause("outage")),
-        (Answer(problem=Problem.SIGNED_OUT), Hold("signed_out")),
+        (Answer(problem=Problem.SIGNED_OUT), Hold("signed_out", certain=True)),
         (Answer(status=429, body=XML_429), Pause("throttled", timedelta(seconds=60))),
         (Answer(status=429, body=""), Pause("throttled", timedelta(seconds=60))),
         (
@@ -263,14 +269,10 @@ NOT_AUTHORISED = json.dumps(
         ),
         (Answer(status=403, body=XML_429), Pause("throttled", timedelta(seconds=60))),
         (Answer(status=401, body=LOWER_401), Hold("signed_out")),
-        (Answer(status=401, body=HTML), Hold("signed_out")),
         (Answer(status=401, body=NO_ADMIN), Hold("access_lost")),
         (Answer(status=403, body=NOT_AUTHORISED), Hold("signed_out")),
-        (Answer(status=403, body=HTML), Pause("outage")),
         (Answer(status=400, body=json.dumps(fault("6190", "ended"))), Hold("plan_lapsed")),
         (Answer(status=200, body=json.dumps(fault("6190", "ended"))), Hold("plan_lapsed")),
-        (Answer(status=400, body=json.dumps(fault("150", "maintenance"))), Pause("outage")),
-        (Answer(status=503, body=json.dumps(fault("150", "maintenance"))), Pause("outage")),
     ],
 )
 @pytest.mark.parametrize("entries", [(1,), (1, 2)])
@@ -282,7 +284,13 @@ def test_rule_12_the_companys_trouble_is_not_the_entrys(
     is_answered = answer.status in (200, 400)
     assert reading.outcomes == (dict.fromkeys(entries, Learned()) if is_answered else {})
     assert reading.trouble == trouble
-    assert not reading.taken
+    assert reading.taken == is_answered
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_rule_12_maintenance_rests_the_company_and_says_nothing_of_the_entry(status: int) -> None:
+    reading = read(sent_of(), answer_of(fault("150", "maintenance"), status))
+    assert (reading.outcomes, reading.trouble, reading.taken) == ({}, Pause("outage"), True)
 
 
 def test_rule_12_the_companys_trouble_inside_a_batch_frees_its_items_unspent() -> None:
@@ -301,9 +309,99 @@ def test_rule_12_the_companys_trouble_inside_a_batch_frees_its_items_unspent() -
 # --- No -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", ["1000", "1010", "1020", "10000"])
-def test_quickbooks_own_trouble_is_tried_again(code: str) -> None:
-    assert isinstance(refused_with(sent_of(), code), Retry)
+INTERNAL = "Business Validation Error: Unexpected Internal Error. (-30003)"
+
+
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        *((code, "") for code in ("600", "1000", "1010", "1020", "4002", "10000", "")),
+        ("6000", INTERNAL),
+        ("6000", "Erreur de validation : (-30034)"),
+        ("6000", "Business Validation Error: An unexpected error occurred. Try again."),
+        ("2500", "Unexpected Internal Error"),
+    ],
+)
+def test_case_r01_r02_an_error_of_quickbooks_inside_says_nothing_of_what_was_done(
+    code: str, detail: str
+) -> None:
+    for status in (200, 400, 404):
+        reading = read(sent_of(), answer_of(fault(code, detail), status))
+        assert reading.outcomes == {}, "open: the same request again, and looked for"
+        assert reading.taken
+        assert reading.unsure[1].code == "trouble_there"
+    item = {"bId": "0", **fault(code, detail)}
+    other = {"bId": "1", "Customer": {"Id": "72", "SyncToken": "0"}}
+    reading = read(
+        sent_of("Customer", entries=(5, 6)), answer_of({"BatchItemResponse": [item, other]})
+    )
+    assert reading.outcomes == {6: Synced(Remote("72", "0"))}
+    assert reading.trouble is None
+
+
+@pytest.mark.parametrize("type_", ["SystemFault", "SERVICE", ""])
+def test_case_r01_an_unknown_code_is_a_rule_only_where_it_says_that_it_is_one(type_: str) -> None:
+    told = {"Fault": {"Error": [{"Message": "?", "code": "6560"}], "type": type_}}
+    assert read(sent_of(), answer_of(told, 400)).outcomes == {}
+
+
+def test_case_r01_one_error_of_the_inside_makes_the_others_doubtful() -> None:
+    told = fault("6210", "closed")
+    told["Fault"]["Error"].append({"Message": "m", "code": "10000"})
+    assert read(sent_of(), answer_of(told, 400)).outcomes == {}
+
+
+@pytest.mark.parametrize("amount", ["-100.00", "$-1,000", "2026-11-28", "ID-3000X", "-12"])
+def test_an_amount_or_a_date_is_no_internal_number(amount: str) -> None:
+    detail = f"Business Validation Error: You must not use {amount} here."
+    assert isinstance(refused_with(sent_of(), "6000", detail), Rejected)
+
+
+@pytest.mark.parametrize("code", ["6210", "6140", "6240", "5010", "610", "2500", "2010"])
+def test_case_r01_a_repeat_that_is_refused_may_have_arrived_the_first_time(code: str) -> None:
+    again = replace(sent_of(), sends=2, is_repeat=True)
+    assert read(again, answer_of(fault(code), 400)).outcomes == {}
+    again = replace(sent_of(entries=(1, 2)), sends=2, is_repeat=True)
+    told = {"BatchItemResponse": [{"bId": str(place), **fault(code)} for place in (0, 1)]}
+    assert read(again, answer_of(told)).outcomes == {}
+    assert read(again, answer_of(fault(code), 400)).outcomes == {}
+
+
+@pytest.mark.parametrize("code", ["3100", "120", "6190", "10200", "3001", "150"])
+def test_case_r06_a_5xx_outranks_the_code_in_its_body(code: str) -> None:
+    for status in (500, 502, 503, 504):
+        reading = read(sent_of(), answer_of(fault(code), status))
+        assert (reading.outcomes, reading.trouble) == ({}, Pause("outage"))
+        assert reading.is_silent
+
+
+@pytest.mark.parametrize(
+    "detail",
+    ["", "Stale Object Error : You and Ana were working on this at the same time.",
+     "The account period has closed"],
+)  # fmt: skip
+def test_case_r08_a_create_that_met_somebodys_work_goes_once_more_and_then_to_a_person(
+    detail: str,
+) -> None:
+    assert refused_with(sent_of(body={"Id": None}), "5010", detail) == Learned({"stale": 1})
+    second = refused_with(sent_of(knowledge={"stale": 1}), "5010", detail)
+    assert isinstance(second, Rejected)
+    assert detail in second.fault.detail
+
+
+@pytest.mark.parametrize("intent", ["update", "void"])
+def test_case_e16_an_answer_about_another_object_is_none(intent: str) -> None:
+    sent = sent_of(intent=intent, body={"Id": "264"})
+    reading = read(sent, answer_of({"Invoice": {"Id": "999", "SyncToken": "0"}}))
+    assert reading.outcomes == {}
+    assert reading.taken
+    both = {
+        "BatchItemResponse": [
+            {"bId": "0", "Invoice": {"Id": "7", "SyncToken": "4"}},
+            {"bId": "1", "Invoice": {"Id": "6", "SyncToken": "4"}},
+        ]
+    }
+    assert read(sent_of(intent="update", entries=(6, 7)), answer_of(both)).outcomes == {}
 
 
 def test_names_in_a_hurry_are_tried_again() -> None:
@@ -393,10 +491,6 @@ def test_a_stale_version_is_read_once_and_then_asked_about(entries: tuple[int, .
     second = outcome(knowledge={"stale": 1})
     assert isinstance(second, Rejected)
     assert second.fault.code == "5010"
-
-
-def test_a_duplicate_request_id_is_looked_up() -> None:
-    assert refused_with(sent_of(), "600") == Learned({"unseen": True})
 
 
 def test_a_batch_refused_as_a_whole_is_taken_apart() -> None:

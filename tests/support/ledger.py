@@ -129,7 +129,7 @@ class Ledger:
         if answer.status == 429:
             return Reading(trouble=Pause("throttled", answer.retry_after), taken=False)
         if answer.status != 200:
-            return Reading(kept_answer=answer.body)
+            return Reading(trouble=Pause("outage"), is_silent=True, kept_answer=answer.body)
         if sent.method == "GET":
             return self._read_look_up(sent, json.loads(answer.body))
         outcomes: dict[int, Outcome] = {}

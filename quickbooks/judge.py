@@ -1,0 +1,308 @@
+"""What an answer proves: a table of status × words × operation × first send or repeat. Pure.
+
+The head of the table:
+
+- Only a refusal that names a rule of *the document*, on a *first* send, is a definite no. An error
+  of QuickBooks' own says nothing of what was done, and a repeat may be refused because the first
+  send arrived.
+- A status of 5xx outranks the code in its body.
+- An answer without the object that was asked for is no answer, whatever its status.
+
+Every cell is written down below; `tests/test_judge.py` walks all of them. `reading` makes outcomes
+of entries of these verdicts.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.base import Json
+from outbox.company import Answer, Problem
+from quickbooks import matching
+from quickbooks.catalogue import CATALOGUE, Class
+from quickbooks.faults import RemoteFault, class_of
+
+
+class Status(StrEnum):
+    """How a call ended, before its words are read."""
+
+    NOT_SENT = "not_sent"  # connection refused, no address: QuickBooks never saw it
+    NO_SIGN_IN = "no_sign_in"  # none to be had: the token endpoint has an outage; nothing was sent
+    SIGNED_OUT = "signed_out"  # there is no sign-in any more; nothing was sent
+    UNANSWERED = "unanswered"  # time-out, reset, cut
+    GOOD = "2xx"
+    REFUSED = "4xx"  # all that are not below
+    DOOR = "401/403"
+    THROTTLED = "429"
+    DOWN = "5xx"
+    ODD = "odd"  # 1xx, 3xx, 408
+
+
+class Said(StrEnum):
+    """What an answer, or one item of a batch, says."""
+
+    OBJECT = "object"  # what was asked for: the object, or rows
+    ANOTHER = "another"  # an object with another Id than the one we wrote to
+    NOTHING = "nothing"  # neither an object nor a fault: HTML, {}, cut off
+    RULE = "rule"  # the document is against a rule, or in conflict with what is there
+    INSIDE = "inside"  # an error of QuickBooks' own, or one that nobody knows
+    THROTTLED = "throttled"
+    BUSY = "busy"  # maintenance, wrong cluster
+    SIGNED_OUT = "signed_out"
+    ACCESS_LOST = "access_lost"
+    PLAN_LAPSED = "plan_lapsed"
+    COMPANY_RESET = "company_reset"
+
+
+class Operation(StrEnum):
+    """What the request, or one item of a batch, was to do."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    VOID = "void"
+    ITEM = "item"  # one item of a batch, by its own part of the answer
+    BATCH = "batch"  # the batch as a whole
+    QUERY = "query"
+
+
+class Fate(StrEnum):
+    """What became of the request, or of one item of it."""
+
+    SEEN = "seen"
+    REFUSED = "refused"  # by a rule of the document: a definite no
+    APART = "apart"  # a batch that was refused as a whole; one by one we learn whose fault it was
+    FREED = "freed"  # turned away before any work, under this request id for good
+    NOT_TAKEN = "not_taken"  # turned away before any work; the same request may go again
+    UNKNOWN = "unknown"  # it may have been done
+
+
+class Lane(StrEnum):
+    """What the answer says of the company as a whole."""
+
+    WORKS = "works"
+    PERHAPS = "perhaps"  # this record's own trouble, or the company's: others will tell
+    THROTTLED = "throttled"
+    DOWN = "down"
+    SIGNED_OUT = "signed_out"
+    ACCESS_LOST = "access_lost"
+    PLAN_LAPSED = "plan_lapsed"
+    COMPANY_RESET = "company_reset"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One cell of the table."""
+
+    fate: Fate
+    lane: Lane = Lane.WORKS
+
+
+Cell = tuple[Status, Said, Operation, bool]  # the bool: whether it is a repeat
+
+_SEEN = Verdict(Fate.SEEN)
+_REFUSED = Verdict(Fate.REFUSED)
+_APART = Verdict(Fate.APART)
+_UNKNOWN = Verdict(Fate.UNKNOWN)  # the company works, and yet nobody can tell
+_PERHAPS = Verdict(Fate.UNKNOWN, Lane.PERHAPS)
+_DOWN = Verdict(Fate.UNKNOWN, Lane.DOWN)
+
+# Columns of a row: a single write and its repeat, an item of a batch and its repeat, a batch as a
+# whole and its repeat, and a query, which changes nothing, so that a repeat is like a first.
+_Row = tuple[Verdict, Verdict, Verdict, Verdict, Verdict, Verdict, Verdict]
+
+
+def _all(verdict: Verdict) -> _Row:
+    return (verdict,) * 7
+
+
+def _turned_away(fate: Fate, lane: Lane) -> _Row:
+    """At the door or by a limit, before any work. A repeat leaves the first send as it was."""
+    first, again = Verdict(fate, lane), Verdict(Fate.UNKNOWN, lane)
+    return (first, again, first, again, first, again, again)
+
+
+# 200 with a fault and 400 say the same (Intuit's page *Error codes*); a document's rule may also be
+# told by another 4xx.
+_ROWS_OF_FAULTS: dict[Said, _Row] = {
+    Said.RULE: (_REFUSED, _UNKNOWN, _REFUSED, _UNKNOWN, _APART, _UNKNOWN, _REFUSED),
+    Said.INSIDE: (_PERHAPS, _PERHAPS, _UNKNOWN, _UNKNOWN, _PERHAPS, _PERHAPS, _PERHAPS),
+    Said.THROTTLED: _turned_away(Fate.FREED, Lane.THROTTLED),
+    Said.BUSY: _all(_DOWN),
+    Said.SIGNED_OUT: _turned_away(Fate.FREED, Lane.SIGNED_OUT),
+    Said.ACCESS_LOST: _turned_away(Fate.FREED, Lane.ACCESS_LOST),
+    Said.PLAN_LAPSED: _turned_away(Fate.FREED, Lane.PLAN_LAPSED),
+    Said.COMPANY_RESET: _turned_away(Fate.FREED, Lane.COMPANY_RESET),
+}
+
+ROWS: dict[Status, dict[Said, _Row]] = {
+    # Nothing came back, so nothing was said.
+    Status.NOT_SENT: dict.fromkeys(Said, _all(Verdict(Fate.NOT_TAKEN, Lane.DOWN))),
+    Status.NO_SIGN_IN: dict.fromkeys(Said, _all(Verdict(Fate.NOT_TAKEN, Lane.DOWN))),
+    Status.SIGNED_OUT: dict.fromkeys(Said, _all(Verdict(Fate.NOT_TAKEN, Lane.SIGNED_OUT))),
+    Status.UNANSWERED: dict.fromkeys(Said, _all(_PERHAPS)),
+    Status.GOOD: {
+        Said.OBJECT: _all(_SEEN),
+        Said.ANOTHER: _all(_UNKNOWN),
+        Said.NOTHING: (_PERHAPS, _PERHAPS, _UNKNOWN, _UNKNOWN, _PERHAPS, _PERHAPS, _PERHAPS),
+        **_ROWS_OF_FAULTS,
+    },
+    Status.REFUSED: {
+        Said.OBJECT: _all(_PERHAPS),  # refused, and yet there?
+        Said.ANOTHER: _all(_PERHAPS),
+        Said.NOTHING: _all(_PERHAPS),  # 404 and 413 of a gateway, perhaps for this record alone
+        **_ROWS_OF_FAULTS,
+    },
+    Status.DOOR: {
+        Said.OBJECT: _all(_PERHAPS),
+        Said.ANOTHER: _all(_PERHAPS),
+        Said.NOTHING: _all(_PERHAPS),  # the sign-in was probed: it is good (`delivery`)
+        Said.RULE: (_REFUSED, _UNKNOWN, _REFUSED, _UNKNOWN, _APART, _UNKNOWN, _REFUSED),
+        Said.INSIDE: _all(_PERHAPS),
+        Said.THROTTLED: _all(Verdict(Fate.NOT_TAKEN, Lane.THROTTLED)),  # Intuit's old throttle
+        Said.BUSY: _all(_DOWN),
+        Said.SIGNED_OUT: _all(Verdict(Fate.NOT_TAKEN, Lane.SIGNED_OUT)),
+        Said.ACCESS_LOST: _all(Verdict(Fate.NOT_TAKEN, Lane.ACCESS_LOST)),
+        Said.PLAN_LAPSED: _all(Verdict(Fate.NOT_TAKEN, Lane.PLAN_LAPSED)),
+        Said.COMPANY_RESET: _all(Verdict(Fate.NOT_TAKEN, Lane.COMPANY_RESET)),
+    },
+    Status.THROTTLED: dict.fromkeys(Said, _all(Verdict(Fate.NOT_TAKEN, Lane.THROTTLED))),
+    Status.DOWN: dict.fromkeys(Said, _all(_PERHAPS)),  # whatever the body says
+    Status.ODD: dict.fromkeys(Said, _all(_PERHAPS)),
+}
+
+_COLUMNS: dict[tuple[Operation, bool], int] = {
+    (Operation.CREATE, False): 0,
+    (Operation.CREATE, True): 1,
+    (Operation.UPDATE, False): 0,
+    (Operation.UPDATE, True): 1,
+    (Operation.VOID, False): 0,
+    (Operation.VOID, True): 1,
+    (Operation.ITEM, False): 2,
+    (Operation.ITEM, True): 3,
+    (Operation.BATCH, False): 4,
+    (Operation.BATCH, True): 5,
+    (Operation.QUERY, False): 6,
+    (Operation.QUERY, True): 6,
+}
+
+TABLE: dict[Cell, Verdict] = {
+    (status, said, operation, is_repeat): row[column]
+    for status, rows in ROWS.items()
+    for said, row in rows.items()
+    for (operation, is_repeat), column in _COLUMNS.items()
+}
+
+
+def judge(status: Status, said: Said, operation: Operation, *, is_repeat: bool) -> Verdict:
+    """What the answer proves. `is_repeat`: the same request went out before."""
+    return TABLE[status, said, operation, is_repeat]
+
+
+# --- Rows and columns of an answer --------------------------------------------------------------
+
+_OF_PROBLEM = {
+    Problem.NOT_SENT: Status.NOT_SENT,
+    Problem.TOKENS_UNAVAILABLE: Status.NO_SIGN_IN,
+    Problem.SIGNED_OUT: Status.SIGNED_OUT,
+    Problem.UNANSWERED: Status.UNANSWERED,
+}
+
+
+def status_of(answer: Answer) -> Status:
+    """The row of the table that an answer belongs to."""
+    if answer.problem:
+        return _OF_PROBLEM[answer.problem]
+    code = answer.status or 0
+    if code in (401, 403):
+        return Status.DOOR
+    if code == 429:
+        return Status.THROTTLED
+    if 200 <= code < 300:
+        return Status.GOOD
+    if 400 <= code < 500 and code != 408:
+        return Status.REFUSED
+    return Status.DOWN if code >= 500 else Status.ODD
+
+
+def rows_in(document: Json, kind: str) -> list[Json] | None:
+    """The objects that a query found; None when the answer does not say.
+
+    An empty QueryResponse found none (Intuit's guide, *Data queries*); an answer without one, with
+    another kind's rows, or with nothing but rows that are no objects, is no answer.
+    """
+    response = document.get("QueryResponse")
+    if not isinstance(response, dict):
+        return None
+    listed = response.get(kind)
+    if listed is None:
+        return None if any(isinstance(value, list) for value in response.values()) else []
+    if not isinstance(listed, list):
+        return None
+    found = [row for row in listed if isinstance(row, dict) and matching.is_object(row)]
+    return found if found or not listed else None
+
+
+_HOLDS = {
+    "120": Said.ACCESS_LOST,
+    "6190": Said.PLAN_LAPSED,
+    "10200": Said.COMPANY_RESET,
+}
+
+
+def said_by(faults: Sequence[RemoteFault]) -> Said:
+    """What faults say together; at least one is given. The company's trouble comes first, and one
+    error of QuickBooks' own makes the others doubtful."""
+    each = [_said_by_one(fault) for fault in faults]
+    return min(each, key=_ORDER.index)
+
+
+_ORDER = [
+    Said.THROTTLED,
+    Said.SIGNED_OUT,
+    Said.ACCESS_LOST,
+    Said.PLAN_LAPSED,
+    Said.COMPANY_RESET,
+    Said.BUSY,
+    Said.INSIDE,
+    Said.RULE,
+]
+
+
+def _said_by_one(fault: RemoteFault) -> Said:
+    if fault.code not in CATALOGUE:
+        return Said.RULE if names_a_rule(fault) else Said.INSIDE
+    if fault.code == "3001":
+        return Said.THROTTLED
+    match class_of(fault):
+        case Class.HOLD:
+            return _HOLDS.get(fault.code, Said.SIGNED_OUT)
+        case Class.PAUSE:
+            return Said.BUSY
+        case Class.INSIDE:
+            return Said.INSIDE
+        case Class.RETRY | Class.PERSON | Class.CONFLICT | Class.OURS:
+            return Said.INSIDE if is_inside(fault) else Said.RULE
+
+
+def names_a_rule(fault: RemoteFault) -> bool:
+    """Whether an error that we don't know was found by checking what we sent."""
+    return bool(fault.code) and fault.type.casefold() == "validationfault" and not is_inside(fault)
+
+
+# QuickBooks gives its internal errors numbers of their own, such as (-30003), and puts them into
+# faults that otherwise tell of a rule, 6000 above all. An amount or a date has other neighbours.
+_INTERNAL_NUMBER = re.compile(r"(?<![\w.,$-])-\d{3,6}(?![\w.,-]*\d)")
+_INTERNAL_WORDS = re.compile(
+    r"internal (?:server )?error|unexpected (?:internal )?error|system (?:failure|error|fault)",
+    re.IGNORECASE,
+)
+
+
+def is_inside(fault: RemoteFault) -> bool:
+    """Whether a fault tells of QuickBooks' inside, though its code may be that of a rule."""
+    if fault.type.casefold() == "systemfault":
+        return True
+    words = f"{fault.message} {fault.detail}"
+    has_number = fault.code == "6000" and _INTERNAL_NUMBER.search(words)
+    return bool(has_number or _INTERNAL_WORDS.search(words))
