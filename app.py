@@ -28,7 +28,7 @@ from notices import post
 from outbox import scheduler
 from outbox.capture import attach
 from outbox.scheduler import Job
-from quickbooks import connections, directory, facts, months, tokens
+from quickbooks import connecting, directory, disconnecting, facts, months, standing, tokens
 from quickbooks.delivery import QuickBooks
 
 log = structlog.get_logger()
@@ -56,14 +56,14 @@ class DunaHub:
             Job(
                 "unconfirmed",
                 timedelta(minutes=5),
-                lambda: connections.drop_unconfirmed(sessions),
+                lambda: connecting.drop_unconfirmed(sessions),
             ),
-            Job("probe", timedelta(hours=4), lambda: connections.probe_due(sessions, config)),
+            Job("probe", timedelta(hours=4), lambda: standing.probe_due(sessions, config)),
         ]
 
     def _jobs_that_ask_intuit(self) -> list[Job]:
         jobs: dict[str, tuple[timedelta, Callable[[Sessions, Config], int]]] = {
-            "revoke": (timedelta(minutes=1), connections.revoke_due),
+            "revoke": (timedelta(minutes=1), disconnecting.revoke_due),
             "keep-alive": (timedelta(hours=1), tokens.keep_alive_due),
             "facts": (timedelta(hours=1), facts.refresh_due),
             "customers": (timedelta(hours=1), directory.refresh_due),

@@ -50,8 +50,8 @@ from models.quickbooks import Connection, Purpose
 from models.sales import Invoice, InvoiceLine, Lead, Payment, Product, new_mark
 from outbox import actions, lanes
 from outbox.capture import attach
-from quickbooks import connections
-from quickbooks.connections import Connected
+from quickbooks import consenting, disconnecting
+from quickbooks.consenting import Connected
 from quickbooks.oauth import Unavailable
 from simulator.testing import SimulatorHandle, running_simulator
 from tests.support.connected import consent, finish, new_owner
@@ -379,7 +379,7 @@ def _disconnect(world: World) -> None:
 
     def end() -> None:
         _stubbornly(
-            lambda: connections.disconnect(world.sessions, world.config, firm.id, firm.owner)
+            lambda: disconnecting.disconnect(world.sessions, world.config, firm.id, firm.owner)
         )
         firm.log.phases.change(Phase.OFF)
 
@@ -404,7 +404,7 @@ def _connect(world: World, firm: Firm) -> None:
 
 
 def _go_through(world: World, firm: Firm, purpose: Purpose) -> None:
-    address = connections.begin(world.sessions, world.config, firm.owner, purpose)
+    address = consenting.begin(world.sessions, world.config, firm.owner, purpose)
     told = consent(address, firm.realm)
     finished = finish(world.sessions, world.config, firm.owner, told)
     if not isinstance(finished, Connected):
@@ -440,7 +440,7 @@ def _stubbornly(act: Callable[[], object]) -> None:
         try:
             act()
             return
-        except (SQLAlchemyError, OSError, requests.RequestException, connections.BadState):
+        except (SQLAlchemyError, OSError, requests.RequestException, consenting.BadState):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)

@@ -39,9 +39,9 @@ from models.sales import (
 )
 from outbox import actions, bulk, lanes
 from outbox.poller import drain_lane, due_lanes
-from quickbooks import connections, months
+from quickbooks import connecting, consenting, disconnecting, months
 from quickbooks.comparison import Month
-from quickbooks.connections import Connected
+from quickbooks.consenting import Connected
 from quickbooks.delivery import QuickBooks
 from simulator.testing import ApiClient, SimulatorHandle
 from views.people import digest
@@ -249,14 +249,14 @@ class Desk:
         self.realm = realm or self.simulator.add_company(self.firm.name)
         self.session.commit()
         address = urlsplit(
-            connections.begin(self.sessions, self.config, self.owner, Purpose.CONNECT)
+            consenting.begin(self.sessions, self.config, self.owner, Purpose.CONNECT)
         )
         asked = {**dict(parse_qsl(address.query)), "realm_id": self.realm, "action": "connect"}
         page = f"{address.scheme}://{address.netloc}{address.path}"
         answer = requests.post(page, data=asked, allow_redirects=False, timeout=30)
         told = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
-        connections.finish(self.sessions, self.config, self.owner, told)
-        finished = connections.confirm(self.sessions, self.config, self.owner, self.realm)
+        connecting.finish(self.sessions, self.config, self.owner, told)
+        finished = connecting.confirm(self.sessions, self.config, self.owner, self.realm)
         assert isinstance(finished, Connected), finished
         return self.connection
 
@@ -633,7 +633,7 @@ def _disconnect(desk: Desk) -> dict[str, str]:
     """Disconnected while three invoices and their customers waited; and one saved since."""
     desk.connect()
     waiting = _week(desk)
-    assert connections.disconnect(desk.sessions, desk.config, desk.firm.id, desk.owner)
+    assert disconnecting.disconnect(desk.sessions, desk.config, desk.firm.id, desk.owner)
     desk.session.rollback()
     since = desk.invoice(desk.lead("Came since"), ("Day's work", "1", "480"))
     desk.commit()

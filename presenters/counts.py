@@ -11,7 +11,7 @@ from models.accounts import Organization
 from models.outbox import Entry, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Lead, Payment
-from quickbooks.connections import Standing
+from quickbooks.standing import Standing
 from web.access import (
     firm,
     session,

@@ -16,7 +16,7 @@ from models.quickbooks import ConnectionStatus
 from models.sales import RecordType
 from presenters.status import Word
 from quickbooks.comparison import WILL_SETTLE, Month
-from quickbooks.connections import Standing
+from quickbooks.standing import Standing
 from web.access import firm, session
 from web.formats import money
 from web.languages import _, language, ngettext

@@ -2,8 +2,7 @@
 
 from models.quickbooks import ConnectionStatus
 from presenters.status import Word
-from quickbooks import connections
-from quickbooks.connections import Standing
+from quickbooks.standing import Standing, status_of
 from web.access import (
     dunahub,
     firm,
@@ -13,7 +12,7 @@ from web.languages import _
 
 
 def standing() -> Standing:
-    return connections.status_of(session(), dunahub().config, firm().id)
+    return status_of(session(), dunahub().config, firm().id)
 
 
 def status_word(now: Standing) -> Word:

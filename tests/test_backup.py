@@ -24,7 +24,7 @@ from models.outbox import Counterpart, Entry, State
 from models.quickbooks import ConnectionStatus, Purpose, Tokens
 from models.sales import Invoice, Lead, Payment
 from outbox.capture import attach
-from quickbooks.connections import Connected
+from quickbooks.consenting import Connected
 from quickbooks.tokens import decrypt
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_invoice, new_lead, new_line, new_payment

@@ -12,8 +12,8 @@ from db import Sessions
 from models.accounts import AuditEvent, Role
 from models.outbox import Entry, Lane
 from models.quickbooks import Connection, Purpose, Revocation, UnconfirmedCompany
-from quickbooks import connections, facts
-from quickbooks.connections import Connected, TryAgain, Unconfirmed
+from quickbooks import connecting, consenting, disconnecting, facts
+from quickbooks.consenting import Connected, TryAgain, Unconfirmed
 from quickbooks.unconfirmed import names_agree
 from simulator.testing import SimulatorHandle
 from tests.support.connected import (
@@ -142,15 +142,15 @@ def test_a_company_that_nobody_confirms_is_let_go(
     sessions: Sessions, config: Config, simulator: SimulatorHandle, session: Session
 ) -> None:
     owner = new_owner(session)
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
-    assert isinstance(connections.finish(sessions, config, owner, told), Unconfirmed)
-    assert connections.drop_unconfirmed(sessions) == 0
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    assert isinstance(connecting.finish(sessions, config, owner, told), Unconfirmed)
+    assert connecting.drop_unconfirmed(sessions) == 0
     an_hour_ago = func.clock_timestamp() - timedelta(hours=1)
     session.execute(update(UnconfirmedCompany).values(created_at=an_hour_ago))
     session.commit()
-    assert connections.confirm(sessions, config, owner, RIVERA) == TryAgain("expired")
-    assert connections.drop_unconfirmed(sessions) == 1
-    assert connections.revoke_due(sessions, config) == 1
+    assert connecting.confirm(sessions, config, owner, RIVERA) == TryAgain("expired")
+    assert connecting.drop_unconfirmed(sessions) == 1
+    assert disconnecting.revoke_due(sessions, config) == 1
     assert revokes(simulator) == 1
     assert isinstance(go_through(sessions, config, owner), Connected)
 
@@ -159,15 +159,15 @@ def test_a_revoke_that_is_still_to_come_does_not_end_the_next_grant(
     sessions: Sessions, config: Config, simulator: SimulatorHandle, session: Session
 ) -> None:
     owner = new_owner(session)
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
-    connections.finish(sessions, config, owner, told)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    connecting.finish(sessions, config, owner, told)
     simulator.fault(match={"path": "/v2/oauth2/tokens/revoke"}, do={"status": 503, "body": ""})
-    assert connections.decline(sessions, config, owner, RIVERA) == "Rivera Plumbing LLC"
+    assert connecting.decline(sessions, config, owner, RIVERA) == "Rivera Plumbing LLC"
     simulator.clear_faults()
     connection = connect(sessions, config, owner)
     session.execute(update(Revocation).values(available_at=func.clock_timestamp()))
     session.commit()
-    connections.revoke_due(sessions, config)
+    disconnecting.revoke_due(sessions, config)
     assert facts.refresh(sessions, config, connection.id)
 
 
@@ -175,12 +175,12 @@ def test_rule_19_a_chosen_company_is_let_go_when_the_firm_moves_to_brazil(
     sessions: Sessions, config: Config, simulator: SimulatorHandle, session: Session
 ) -> None:
     owner = new_owner(session)
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
-    connections.finish(sessions, config, owner, told)
-    connections.close_for_region(session, organization_of(session, owner))
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    connecting.finish(sessions, config, owner, told)
+    disconnecting.close_for_region(session, organization_of(session, owner))
     session.commit()
     assert session.scalar(select(func.count()).select_from(UnconfirmedCompany)) == 0
-    assert connections.revoke_due(sessions, config) == 1
+    assert disconnecting.revoke_due(sessions, config) == 1
     assert revokes(simulator) == 1
 
 
@@ -189,8 +189,8 @@ def test_an_expired_sign_in_is_renewed_without_the_question(
 ) -> None:
     owner = new_owner(session)
     connect(sessions, config, owner)
-    told = consent(connections.begin(sessions, config, owner, Purpose.RECONNECT), RIVERA)
-    assert isinstance(connections.finish(sessions, config, owner, told), Connected)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.RECONNECT), RIVERA)
+    assert isinstance(connecting.finish(sessions, config, owner, told), Connected)
 
 
 def test_after_disconnecting_the_question_is_asked_again(
@@ -198,14 +198,14 @@ def test_after_disconnecting_the_question_is_asked_again(
 ) -> None:
     owner = new_owner(session)
     connect(sessions, config, owner)
-    connections.disconnect(sessions, config, firm_of(owner), owner)
+    disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     session.add(new_lead(firm_of(owner)))
     session.commit()
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
-    assert isinstance(connections.finish(sessions, config, owner, told), Unconfirmed)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    assert isinstance(connecting.finish(sessions, config, owner, told), Unconfirmed)
     actions = session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)).all()
     assert actions[-1] == "quickbooks.company_chosen"
-    again = connections.confirm(sessions, config, owner, RIVERA)
+    again = connecting.confirm(sessions, config, owner, RIVERA)
     assert isinstance(again, Connected)
     assert again.was_known
 

@@ -24,8 +24,8 @@ from models.quickbooks import (
     Tokens,
 )
 from outbox import lanes
-from quickbooks import connections, directory, facts, tokens
-from quickbooks.connections import (
+from quickbooks import connecting, consenting, directory, disconnecting, facts, tokens
+from quickbooks.consenting import (
     BadState,
     CompanyTaken,
     Connected,
@@ -37,6 +37,7 @@ from quickbooks.connections import (
     Unconfirmed,
     Unsuitable,
 )
+from quickbooks.standing import probe_due, status_of
 from simulator.testing import SimulatorHandle
 from tests.support.connected import (
     CANADIAN,
@@ -115,7 +116,7 @@ def test_the_fallback_item_is_found_again_and_not_made_twice(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
 ) -> None:
     first = connect(sessions, config, owner)
-    connections.disconnect(sessions, config, firm_of(owner), owner)
+    disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     again = connect(sessions, config, owner)
     assert again.settings["fallback_item_id"] == first.settings["fallback_item_id"]
     items = [one["Name"] for one in simulator.books(RIVERA)["Item"]]
@@ -125,9 +126,9 @@ def test_the_fallback_item_is_found_again_and_not_made_twice(
 def test_consent_denied_changes_nothing(
     sessions: Sessions, config: Config, owner: User, session: Session
 ) -> None:
-    address = connections.begin(sessions, config, owner, Purpose.CONNECT)
+    address = consenting.begin(sessions, config, owner, Purpose.CONNECT)
     told = consent(address, RIVERA, action="cancel")
-    assert connections.finish(sessions, config, owner, told) == Denied()
+    assert connecting.finish(sessions, config, owner, told) == Denied()
     assert session.scalar(select(func.count(Connection.id))) == 0
 
 
@@ -139,7 +140,7 @@ def test_a_state_that_is_not_good_exchanges_nothing(
     simulator: SimulatorHandle,
     spoil: str,
 ) -> None:
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
     with sessions.begin() as session:
         match spoil:
             case "missing":
@@ -155,14 +156,14 @@ def test_a_state_that_is_not_good_exchanges_nothing(
             case "used":
                 session.execute(update(OAuthState).values(used_at=func.clock_timestamp()))
     with pytest.raises(BadState):
-        connections.finish(sessions, config, owner, told)
+        connecting.finish(sessions, config, owner, told)
     assert exchanges(simulator) == 0
 
 
 def test_a_state_is_kept_as_a_digest_only(
     sessions: Sessions, config: Config, owner: User, session: Session
 ) -> None:
-    address = connections.begin(sessions, config, owner, Purpose.CONNECT)
+    address = consenting.begin(sessions, config, owner, Purpose.CONNECT)
     told = consent(address, RIVERA)
     (digest,) = session.scalars(select(OAuthState.digest))
     assert told["state"] not in digest
@@ -171,32 +172,32 @@ def test_a_state_is_kept_as_a_digest_only(
 def test_a_callback_shown_again_is_the_same_success(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
 ) -> None:
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
-    asked = connections.finish(sessions, config, owner, told)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    asked = connecting.finish(sessions, config, owner, told)
     assert isinstance(asked, Unconfirmed)
-    assert connections.finish(sessions, config, owner, told) == asked
-    first = connections.confirm(sessions, config, owner, RIVERA)
-    again = connections.finish(sessions, config, owner, told)
+    assert connecting.finish(sessions, config, owner, told) == asked
+    first = connecting.confirm(sessions, config, owner, RIVERA)
+    again = connecting.finish(sessions, config, owner, told)
     assert isinstance(first, Connected)
     assert isinstance(again, Connected)
     assert again.replayed
     assert again.connection_id == first.connection_id
     assert exchanges(simulator) == 1
-    connections.disconnect(sessions, config, firm_of(owner), owner)
+    disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     with pytest.raises(BadState):
-        connections.finish(sessions, config, owner, told)
+        connecting.finish(sessions, config, owner, told)
 
 
 def test_one_state_at_the_same_moment_is_exchanged_once(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
 ) -> None:
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
     ready = threading.Barrier(4)
 
     def call_back(_: int) -> str:
         ready.wait()
         try:
-            return type(connections.finish(sessions, config, owner, told)).__name__
+            return type(connecting.finish(sessions, config, owner, told)).__name__
         except BadState:
             return "BadState"
 
@@ -216,7 +217,7 @@ def test_rule_18_whoever_lost_the_right_meanwhile_is_refused_and_audited(
     session: Session,
     change: str,
 ) -> None:
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
     match change:
         case "member":
             session.execute(update(User).values(role="member"))
@@ -227,7 +228,7 @@ def test_rule_18_whoever_lost_the_right_meanwhile_is_refused_and_audited(
             session.execute(update(User).values(organization_id=other))
     session.commit()
     with pytest.raises((NotAllowed, BadState)):
-        connections.finish(sessions, config, owner, told)
+        connecting.finish(sessions, config, owner, told)
     assert exchanges(simulator) == 0
     if change != "other firm":
         assert audited(session) == ["quickbooks.callback_refused"]
@@ -236,10 +237,10 @@ def test_rule_18_whoever_lost_the_right_meanwhile_is_refused_and_audited(
 def test_rule_18_another_persons_state_is_of_no_use(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle, session: Session
 ) -> None:
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
     stranger = new_owner(session, new_firm(session, name="Oak HVAC"), "carla@oakhvac.example")
     with pytest.raises(BadState):
-        connections.finish(sessions, config, stranger, told)
+        connecting.finish(sessions, config, stranger, told)
     assert isinstance(finish(sessions, config, owner, told), Connected)
 
 
@@ -248,7 +249,7 @@ def test_rule_19_a_firm_outside_the_us_cannot_even_begin(
 ) -> None:
     bruno = new_owner(session, new_firm(session, name="Silva Reformas", region="BR"))
     with pytest.raises(NotAllowed):
-        connections.begin(sessions, config, bruno, Purpose.CONNECT)
+        consenting.begin(sessions, config, bruno, Purpose.CONNECT)
 
 
 def test_a_company_outside_the_us_is_not_kept_and_its_grant_is_ended(
@@ -277,14 +278,14 @@ def test_two_firms_at_the_same_moment_get_one_company_and_the_winners_grant_live
 ) -> None:
     carla = new_owner(session, new_firm(session, name="Oak HVAC"), "carla@oakhvac.example")
     both = [
-        (person, consent(connections.begin(sessions, config, person, Purpose.CONNECT), RIVERA))
+        (person, consent(consenting.begin(sessions, config, person, Purpose.CONNECT), RIVERA))
         for person in (owner, carla)
     ]
     # Both are past the comparison before either stores: the index decides.
     simulator.fault(match={"path": "companyinfo"}, do={"delay": 0.3})
     ready = threading.Barrier(2)
 
-    def call_back(one: tuple[User, dict[str, str]]) -> connections.Finished:
+    def call_back(one: tuple[User, dict[str, str]]) -> consenting.Finished:
         ready.wait()
         return finish(sessions, config, *one)
 
@@ -326,17 +327,17 @@ def test_trouble_at_intuit_stores_nothing_and_a_second_try_connects(
 def test_a_stale_code_asks_to_try_again(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
 ) -> None:
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
     told["code"] = "AB11-stale"
-    assert connections.finish(sessions, config, owner, told) == TryAgain("refused")
+    assert connecting.finish(sessions, config, owner, told) == TryAgain("refused")
 
 
 def test_a_wrong_secret_of_ours_is_not_the_owners_fault(
     sessions: Sessions, config: Config, owner: User, simulator: SimulatorHandle
 ) -> None:
-    told = consent(connections.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
+    told = consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), RIVERA)
     wrong = replace(config, client_secret="not the secret of anyone")
-    assert connections.finish(sessions, wrong, owner, told) == Misconfigured()
+    assert connecting.finish(sessions, wrong, owner, told) == Misconfigured()
 
 
 # --- Ended --------------------------------------------------------------------------------------
@@ -349,7 +350,7 @@ def test_disconnect_ends_the_grant_at_once_and_draws_the_line(
     session.add(new_lead(firm_of(owner)))
     session.commit()
     access = tokens.access_token(sessions, config, connection.id)
-    ended = connections.disconnect(sessions, config, firm_of(owner), owner)
+    ended = disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     assert ended is not None
     assert (ended.waiting, ended.revoked) == (1, True)
     session.rollback()
@@ -361,7 +362,7 @@ def test_disconnect_ends_the_grant_at_once_and_draws_the_line(
     reader = facts.Reader(config, RIVERA, access)
     with pytest.raises(facts.FactsUnavailable):
         facts.read_company(reader)
-    assert connections.disconnect(sessions, config, firm_of(owner), owner) is None
+    assert disconnecting.disconnect(sessions, config, firm_of(owner), owner) is None
     session.add(new_lead(firm_of(owner), "Created while disconnected"))
     session.commit()
     assert len(states(session)) == 1
@@ -372,16 +373,16 @@ def test_a_revoke_that_intuit_does_not_take_goes_on_by_itself(
 ) -> None:
     connect(sessions, config, owner)
     simulator.fault(match={"path": "/v2/oauth2/tokens/revoke"}, do={"status": 503, "body": ""})
-    ended = connections.disconnect(sessions, config, firm_of(owner), owner)
+    ended = disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     assert ended is not None
     assert not ended.revoked
-    assert connections.status_of(session, config, firm_of(owner)).revoke_pending
+    assert status_of(session, config, firm_of(owner)).revoke_pending
     simulator.clear_faults()
-    assert connections.revoke_due(sessions, config) == 0, "not due again so soon"
+    assert disconnecting.revoke_due(sessions, config) == 0, "not due again so soon"
     session.execute(update(Revocation).values(available_at=func.clock_timestamp()))
     session.commit()
-    assert connections.revoke_due(sessions, config) == 1
-    assert not connections.status_of(session, config, firm_of(owner)).revoke_pending
+    assert disconnecting.revoke_due(sessions, config) == 1
+    assert not status_of(session, config, firm_of(owner)).revoke_pending
     assert session.scalars(select(Revocation.token)).all() == [None]
 
 
@@ -390,15 +391,15 @@ def test_rule_19_a_flip_of_the_region_closes_in_the_callers_transaction(
 ) -> None:
     connection = connect(sessions, config, owner)
     organization = session.get_one(Organization, firm_of(owner))
-    assert connections.close_for_region(session, organization)
+    assert disconnecting.close_for_region(session, organization)
     session.rollback()
-    assert connections.status_of(session, config, firm_of(owner)).status == "connected"
+    assert status_of(session, config, firm_of(owner)).status == "connected"
     organization = session.get_one(Organization, firm_of(owner))
-    connections.close_for_region(session, organization)
+    disconnecting.close_for_region(session, organization)
     session.commit()
-    standing = connections.status_of(session, config, firm_of(owner))
+    standing = status_of(session, config, firm_of(owner))
     assert standing.status is ConnectionStatus.DISCONNECTED
-    assert connections.revoke_due(sessions, config) == 1
+    assert disconnecting.revoke_due(sessions, config) == 1
     session.expire_all()
     assert session.get_one(Lane, connection.lane_id).state == "closed"
 
@@ -415,7 +416,7 @@ def test_rule_14_reconnecting_finds_row_lane_and_links_and_asks_about_what_waite
     drain(sessions, config, connection.lane_id)
     session.add(new_lead(firm_of(owner), "Waited"))
     session.commit()
-    connections.disconnect(sessions, config, firm_of(owner), owner)
+    disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     session.add(new_lead(firm_of(owner), "Meanwhile"))
     session.commit()
     finished = go_through(sessions, config, owner)
@@ -437,7 +438,7 @@ def test_an_expired_connection_drains_what_it_held_after_a_reconnect(
     session.add(new_lead(firm_of(owner)))
     session.commit()
     drain(sessions, config, connection.lane_id)
-    standing = connections.status_of(session, config, firm_of(owner))
+    standing = status_of(session, config, firm_of(owner))
     assert standing.status is ConnectionStatus.EXPIRED
     assert standing.held_for == "signed_out"
     assert states(session) == [("lead", "pending")]
@@ -464,7 +465,7 @@ def test_another_company_is_asked_about_before_the_exchange(
             stored = reading.get_one(Tokens, first.id).refresh_token
         tokens.expire(sessions, first.id, stored, reason="refused")
     else:
-        connections.disconnect(sessions, config, firm_of(owner), owner)
+        disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     simulator.clear_journal()
     asked = go_through(sessions, config, owner, OAK, Purpose.RECONNECT)
     assert asked == OtherCompany(OAK, first.company_name, None)
@@ -488,12 +489,12 @@ def test_a_pending_revoke_does_not_end_the_grant_that_follows_it(
 ) -> None:
     connection = connect(sessions, config, owner)
     simulator.fault(match={"path": "/v2/oauth2/tokens/revoke"}, do={"status": 503, "body": ""})
-    connections.disconnect(sessions, config, firm_of(owner), owner)
+    disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     simulator.clear_faults()
     connect(sessions, config, owner)
     session.execute(update(Revocation).values(available_at=func.clock_timestamp()))
     session.commit()
-    assert connections.revoke_due(sessions, config) == 0
+    assert disconnecting.revoke_due(sessions, config) == 0
     assert facts.refresh(sessions, config, connection.id)
 
 
@@ -618,13 +619,13 @@ def test_a_lapsed_plan_holds_once_and_is_found_out_again(
     session.add_all(new_lead(firm_of(owner), f"Lead {number}") for number in range(3))
     session.commit()
     drain(sessions, config, connection.lane_id)
-    standing = connections.status_of(session, config, firm_of(owner))
+    standing = status_of(session, config, firm_of(owner))
     assert (standing.status, standing.held_for) == (ConnectionStatus.CONNECTED, "plan_lapsed")
     assert {state for _, state in states(session)} == {"pending"}
     attempts = session.scalars(text("SELECT attempts FROM outbox")).all()
     assert set(attempts) == {0}, "rule 12: the company's trouble is not the entry's"
     simulator.company(RIVERA, subscription_lapsed=False)
-    assert connections.probe_due(sessions, config) == 1
+    assert probe_due(sessions, config) == 1
     drain(sessions, config, connection.lane_id)
     assert {state for _, state in states(session)} == {"synced"}
 
@@ -647,9 +648,9 @@ def test_a_probe_that_meets_a_disconnect_leaves_the_lane_closed(
     @event.listens_for(engine, "before_cursor_execute")
     def disconnect_before(_conn: object, _cursor: object, statement: str, *_: object) -> None:
         if "SET state = 'open'" in statement and not ended:
-            ended.append(connections.disconnect(sessions, config, firm_of(owner), owner))
+            ended.append(disconnecting.disconnect(sessions, config, firm_of(owner), owner))
 
-    connections.probe_due(sessions, config)
+    probe_due(sessions, config)
     assert ended
     assert session.get_one(Lane, connection.lane_id).state == "closed"
     other = go_through(sessions, config, owner, OAK, allowed_realm_id=OAK)
@@ -659,7 +660,7 @@ def test_a_probe_that_meets_a_disconnect_leaves_the_lane_closed(
 def test_a_firm_that_never_connected_stands_disconnected(
     session: Session, config: Config, owner: User
 ) -> None:
-    standing = connections.status_of(session, config, firm_of(owner))
+    standing = status_of(session, config, firm_of(owner))
     assert (standing.status, standing.connection) == (ConnectionStatus.DISCONNECTED, None)
 
 
@@ -668,21 +669,21 @@ def test_two_browsers_of_one_firm_end_with_one_company(
 ) -> None:
     """Each confirms the company that its page named; the one that was chosen later is connected."""
     told = [
-        consent(connections.begin(sessions, config, owner, Purpose.CONNECT), realm)
+        consent(consenting.begin(sessions, config, owner, Purpose.CONNECT), realm)
         for realm in (RIVERA, OAK)
     ]
     simulator.fault(match={"path": "companyinfo"}, do={"delay": 0.3})
     ready = threading.Barrier(2)
 
-    def call_back(one: dict[str, str]) -> connections.Finished:
+    def call_back(one: dict[str, str]) -> consenting.Finished:
         ready.wait()
-        return connections.finish(sessions, config, owner, one)
+        return connecting.finish(sessions, config, owner, one)
 
     with ThreadPoolExecutor(2) as pool:
         came = list(pool.map(call_back, told))
     assert [type(one).__name__ for one in came] == ["Unconfirmed"] * 2
     answers = [
-        connections.confirm(sessions, config, owner, realm) for realm in (RIVERA, OAK, RIVERA)
+        connecting.confirm(sessions, config, owner, realm) for realm in (RIVERA, OAK, RIVERA)
     ]
     assert sorted(type(one).__name__ for one in answers) == [
         "Connected",
@@ -698,11 +699,11 @@ def test_the_revoke_of_one_firm_does_not_end_the_grant_of_the_next(
 ) -> None:
     connect(sessions, config, owner)
     simulator.fault(match={"path": "/v2/oauth2/tokens/revoke"}, do={"status": 503, "body": ""})
-    connections.disconnect(sessions, config, firm_of(owner), owner)
+    disconnecting.disconnect(sessions, config, firm_of(owner), owner)
     simulator.clear_faults()
     carla = new_owner(session, new_firm(session, name="Oak HVAC"), "carla@oakhvac.example")
     hers = connect(sessions, config, carla)
     session.execute(update(Revocation).values(available_at=func.clock_timestamp()))
     session.commit()
-    assert connections.revoke_due(sessions, config) == 0
+    assert disconnecting.revoke_due(sessions, config) == 0
     assert facts.refresh(sessions, config, hers.id)

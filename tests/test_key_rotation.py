@@ -15,8 +15,8 @@ from db import Sessions
 from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus, Revocation, Tokens
 from outbox.poller import drain_lane
-from quickbooks import connections, tokens
-from quickbooks.connections import Connected
+from quickbooks import disconnecting, tokens
+from quickbooks.consenting import Connected
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_lead
@@ -95,7 +95,7 @@ def test_a_grant_still_to_be_ended_survives_the_old_keys_end(office: Office) -> 
     assert tokens.rotate(office.sessions, both) == 1
     with office.sessions.begin() as session:
         session.execute(update(Revocation).values(available_at=func.clock_timestamp()))
-    assert connections.revoke_due(office.sessions, replace(both, token_keys=(new,))) == 1
+    assert disconnecting.revoke_due(office.sessions, replace(both, token_keys=(new,))) == 1
 
 
 def test_lost_keys_lose_no_entry_and_reconnecting_mends_it(office: Office) -> None:

@@ -18,7 +18,7 @@ from models.quickbooks import ConnectionStatus, Purpose, Revocation, Tokens
 from models.sales import Lead
 from outbox import actions, lanes
 from quickbooks import directory
-from quickbooks.connections import Connected
+from quickbooks.consenting import Connected
 from quickbooks.tokens import decrypt
 from simulator.testing import SimulatorHandle, running_simulator
 from tests.support.firm import entries_of, new_invoice, new_lead, new_line, new_payment, new_product

@@ -16,7 +16,7 @@ from models.comparisons import Comparison, Difference, Kind, Reason
 from models.outbox import Counterpart, Lane
 from models.sales import Invoice, InvoiceLine, Lead, Payment, RecordType
 from outbox import lanes
-from quickbooks import connections, months
+from quickbooks import disconnecting, months
 from quickbooks.comparison import Month, Ours, Theirs, compare
 from quickbooks.delivery import QuickBooks
 from tests.support.situation import RIVERA, SETTINGS, Situation
@@ -610,7 +610,7 @@ def test_a_firm_outside_the_us_finds_no_comparison(firm: Situation) -> None:
     ask(firm)
     with firm.sessions.begin() as session:
         organization = session.get_one(Organization, firm.firm)
-        connections.close_for_region(session, organization)
+        disconnecting.close_for_region(session, organization)
         organization.region = Region.BR
     for path in ("", f"/{this_month()}", f"/{this_month()}/print", f"/{this_month()}/csv"):
         assert firm.ana.open(f"{MATCHES}{path}").status == 404

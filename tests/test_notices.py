@@ -23,7 +23,8 @@ from models.notices import Notice
 from models.outbox import Lane
 from models.quickbooks import Connection, Purpose
 from notices.post import look_and_tell
-from quickbooks import connections, tokens
+from quickbooks import tokens
+from quickbooks.standing import status_of
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm_with_lane, new_lead
 from tests.support.office import RIVERA, Office, open_office
@@ -362,7 +363,7 @@ def _refuse(office: Office) -> None:
     office.simulator.revoke(RIVERA)
     office.save(new_lead(office.firm))
     office.drain()
-    assert connections.status_of(office.session, office.config, office.firm).status == "expired"
+    assert status_of(office.session, office.config, office.firm).status == "expired"
 
 
 def _fail(office: Office, code: str, count: int) -> None:

@@ -29,9 +29,9 @@ from models.accounts import Role
 from models.outbox import Dispatch, Entry
 from models.quickbooks import ConnectionStatus, Purpose, Tokens
 from models.sales import Invoice
-from quickbooks import connections, months, oauth, tokens
+from quickbooks import disconnecting, months, oauth, tokens
 from quickbooks.comparison import Month
-from quickbooks.connections import Connected
+from quickbooks.consenting import Connected
 from quickbooks.tokens import SignedOut, TokensUnavailable
 from simulator.testing import running_simulator
 from tests.support.firm import new_invoice, new_lead, new_payment
@@ -182,13 +182,13 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
 
     # Disconnected while Intuit is down, and revoked by the job.
     simulator.fault(match={"path": "revoke", "times": 1}, do={"status": 503})
-    ended = connections.disconnect(office.sessions, office.config, office.firm, office.owner)
+    ended = disconnecting.disconnect(office.sessions, office.config, office.firm, office.owner)
     assert ended
     assert not ended.revoked
     seen_while_revoking = _dump(office)
     with office.sessions.begin() as session:
         session.execute(text("UPDATE quickbooks_revocations SET available_at = now()"))
-    assert connections.revoke_due(office.sessions, office.config) == 1
+    assert disconnecting.revoke_due(office.sessions, office.config) == 1
 
     new_person(office.session, None, "dana@dunahub.example", Role.ADMIN)
     admin = Visitor(life.app).sign_in("dana@dunahub.example")

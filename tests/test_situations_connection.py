@@ -11,7 +11,7 @@ from models.accounts import AuditEvent, Role, User
 from models.notices import Notice
 from models.outbox import Dispatch, Entry
 from models.quickbooks import Connection, Revocation, Tokens
-from quickbooks import connections
+from quickbooks import disconnecting, standing
 from tests.support.connected import CANADIAN, drain
 from tests.support.firm import entries_of, new_firm
 from tests.support.situation import OAK, RIVERA, SETTINGS, Situation, consent
@@ -218,7 +218,7 @@ def test_situation_3_a_revoke_that_fails_is_said_and_tried_again(at: Situation) 
     assert "Intuit is not told yet, we keep trying" in at.ana.open(SETTINGS).text
     with at.sessions.begin() as session:
         session.execute(update(Revocation).values(available_at=func.now()))
-    assert connections.revoke_due(at.sessions, at.config) == 1
+    assert disconnecting.revoke_due(at.sessions, at.config) == 1
     assert "Intuit is not told yet" not in at.ana.open(SETTINGS).text
 
 
@@ -297,7 +297,7 @@ def test_situation_12_outside_the_us_everything_disappears(at: Situation) -> Non
     at.calls()
     at.drain()
     assert at.calls() == []
-    assert connections.revoke_due(at.sessions, at.config) == 1
+    assert disconnecting.revoke_due(at.sessions, at.config) == 1
     assert at.simulator.journal()[-1]["path"].endswith("/tokens/revoke")
     admin = move(at, "US", "Back again")
     assert "an owner has to connect it" in admin.text
@@ -398,7 +398,7 @@ def test_situation_19_a_lapsed_plan_is_probed_and_goes_on_by_itself(at: Situatio
     at.simulator.company(RIVERA, subscription_lapsed=False)
     at.drain()
     assert at.states() == ["lead pending"]
-    assert connections.probe_due(at.sessions, at.config) == 1
+    assert standing.probe_due(at.sessions, at.config) == 1
     at.drain()
     assert at.states() == ["lead synced"]
 

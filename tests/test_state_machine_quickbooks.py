@@ -32,7 +32,7 @@ from db import Sessions
 from models.outbox import Entry, State
 from models.sales import Invoice, Lead, Payment
 from outbox import actions, lanes
-from quickbooks import connections
+from quickbooks import disconnecting
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
 from tests.support import connected
@@ -192,7 +192,7 @@ class Company(RuleBasedStateMachine):
     @rule()
     def disconnect(self) -> None:
         self.log.phases.change(chaos_log.Phase.MAYBE)
-        connections.disconnect(self.sessions, self.config, self.firm, self.owner)
+        disconnecting.disconnect(self.sessions, self.config, self.firm, self.owner)
         self.log.phases.change(chaos_log.Phase.OFF)
 
     @rule()

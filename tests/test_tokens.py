@@ -17,7 +17,7 @@ from db import Sessions
 from models.accounts import User
 from models.outbox import Lane
 from models.quickbooks import Connection, Revocation, Tokens
-from quickbooks import connections, oauth, tokens
+from quickbooks import disconnecting, oauth, tokens
 from quickbooks.tokens import SignedOut, TokensUnavailable
 from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA, connect, new_owner
@@ -223,7 +223,7 @@ def test_a_refresh_that_finds_its_tokens_gone_stops(
     user = connection.connected_by_id
     assert user is not None
     owner = session.get_one(User, user)
-    connections.disconnect(sessions, config, connection.organization_id, owner)
+    disconnecting.disconnect(sessions, config, connection.organization_id, owner)
     simulator.clear_journal()
     with pytest.raises(SignedOut):
         tokens.access_token(sessions, config, connection.id)

@@ -23,7 +23,7 @@ from presenters.history import chapters_of, laid_out
 from presenters.names import KINDS
 from presenters.progress import Progress
 from presenters.rows import Row, all_rows, rows_of
-from quickbooks import connections
+from quickbooks import disconnecting
 from web.access import admins_only, note, person, session
 from web.asking import asked_round, pause_after
 from web.downloads import csv_of
@@ -398,7 +398,7 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     )
     found.region = region
     if region == Region.BR:
-        connections.close_for_region(session(), found)
+        disconnecting.close_for_region(session(), found)
     session().commit()
     flash(_("%(name)s is in %(region)s now.", name=found.name, region=region), "good")
     return back

@@ -11,8 +11,8 @@ from presenters.company import last_sale
 from presenters.counts import waiting_in
 from presenters.progress import sending_of
 from presenters.standing import standing
-from quickbooks import connections, oauth, unconfirmed
-from quickbooks.connections import (
+from quickbooks import connecting, consenting, disconnecting, oauth, unconfirmed
+from quickbooks.consenting import (
     BadState,
     CompanyTaken,
     Connected,
@@ -71,7 +71,7 @@ def _to_intuit(purpose: Purpose, *, allowed_realm_id: str | None) -> ResponseRet
     user = person()
     step_out()
     try:
-        address = connections.begin(
+        address = consenting.begin(
             dunahub().sessions, dunahub().config, user, purpose, allowed_realm_id=allowed_realm_id
         )
     except oauth.Unavailable:
@@ -86,7 +86,7 @@ def callback() -> ResponseReturnValue:
     user = person()
     step_out()
     try:
-        finished = connections.finish(dunahub().sessions, dunahub().config, user, _told())
+        finished = connecting.finish(dunahub().sessions, dunahub().config, user, _told())
     except BadState:
         return render_template("settings/callback.html", outcome="bad_state"), 400
     except NotAllowed:
@@ -159,7 +159,7 @@ def start() -> ResponseReturnValue:
     user = person()
     step_out()
     realm_id = request.form.get("realm_id", "")
-    return _answer(connections.confirm(dunahub().sessions, dunahub().config, user, realm_id))
+    return _answer(connecting.confirm(dunahub().sessions, dunahub().config, user, realm_id))
 
 
 @connection.post("/company/another")
@@ -170,7 +170,7 @@ def choose_another() -> ResponseReturnValue:
     user = person()
     step_out()
     realm_id = request.form.get("realm_id", "")
-    name = connections.decline(dunahub().sessions, dunahub().config, user, realm_id)
+    name = connecting.decline(dunahub().sessions, dunahub().config, user, realm_id)
     if name is None:
         return redirect(url_for("quickbooks.show"), 303)
     return _to_intuit(Purpose.CONNECT, allowed_realm_id=None)
@@ -185,7 +185,7 @@ def show_disconnected() -> ResponseReturnValue:
         realm_id = request.args.get("realmId", "")
         step_out()
         sessions, config = dunahub().sessions, dunahub().config
-        ended = connections.confirm_ended_there(sessions, config, organization_id, realm_id, user)
+        ended = disconnecting.confirm_ended_there(sessions, config, organization_id, realm_id, user)
         if ended:
             flash(
                 _("You ended our access to %(company)s in QuickBooks.", company=ended.company_name)
@@ -230,7 +230,7 @@ def disconnect() -> ResponseReturnValue:
         return redirect(url_for("connection.show_disconnect", first="send"), 303)
     user, organization_id = person(), firm().id
     step_out()
-    ended = connections.disconnect(dunahub().sessions, dunahub().config, organization_id, user)
+    ended = disconnecting.disconnect(dunahub().sessions, dunahub().config, organization_id, user)
     if ended is None:
         flash(_("QuickBooks was not connected."))
     elif ended.revoked:

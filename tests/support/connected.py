@@ -14,8 +14,8 @@ from models.accounts import Organization, User
 from models.outbox import Entry
 from models.quickbooks import Connection, Purpose
 from outbox.poller import drain_lane
-from quickbooks import connections
-from quickbooks.connections import Connected, Finished, Unconfirmed
+from quickbooks import connecting, consenting
+from quickbooks.consenting import Connected, Finished, Unconfirmed
 from quickbooks.delivery import QuickBooks
 from tests.support.firm import new_firm
 
@@ -61,15 +61,15 @@ def go_through(
     allowed_realm_id: str | None = None,
 ) -> Finished:
     """The whole round trip of a browser, and Yes to "Is this your company?"."""
-    address = connections.begin(sessions, config, owner, purpose, allowed_realm_id=allowed_realm_id)
+    address = consenting.begin(sessions, config, owner, purpose, allowed_realm_id=allowed_realm_id)
     return finish(sessions, config, owner, consent(address, realm))
 
 
 def finish(sessions: Sessions, config: Config, owner: User, told: dict[str, str]) -> Finished:
     """Comes back from Intuit and says Yes, if asked whose company it is."""
-    finished = connections.finish(sessions, config, owner, told)
+    finished = connecting.finish(sessions, config, owner, told)
     if isinstance(finished, Unconfirmed):
-        return connections.confirm(sessions, config, owner, told["realmId"])
+        return connecting.confirm(sessions, config, owner, told["realmId"])
     return finished
 
 

@@ -17,8 +17,8 @@ from models.accounts import Role, User
 from models.passwords import CHEAP, hash_password
 from models.quickbooks import Connection, Purpose
 from outbox.poller import drain_lane, due_lanes
-from quickbooks import connections
-from quickbooks.connections import Finished, Unconfirmed
+from quickbooks import connecting, consenting, disconnecting
+from quickbooks.consenting import Finished, Unconfirmed
 from quickbooks.delivery import QuickBooks
 from tests.support.firm import new_firm
 
@@ -45,12 +45,12 @@ class Office:
         self, realm: str | None = None, purpose: Purpose = Purpose.CONNECT, **begin: Any
     ) -> Finished:
         """The whole round trip: to Intuit's page, Connect, back, and Yes, it is ours."""
-        address = connections.begin(self.sessions, self.config, self.owner, purpose, **begin)
+        address = consenting.begin(self.sessions, self.config, self.owner, purpose, **begin)
         told = self.consent(address, realm or self.realm)
         self.session.rollback()
-        finished = connections.finish(self.sessions, self.config, self.owner, told)
+        finished = connecting.finish(self.sessions, self.config, self.owner, told)
         if isinstance(finished, Unconfirmed):
-            return connections.confirm(self.sessions, self.config, self.owner, realm or self.realm)
+            return connecting.confirm(self.sessions, self.config, self.owner, realm or self.realm)
         return finished
 
     def consent(self, address: str, realm: str, action: str = "connect") -> Mapping[str, str]:
@@ -64,7 +64,7 @@ class Office:
 
     def disconnect(self) -> None:
         self.session.rollback()
-        assert connections.disconnect(self.sessions, self.config, self.firm, self.owner)
+        assert disconnecting.disconnect(self.sessions, self.config, self.firm, self.owner)
 
     @property
     def connection(self) -> Connection:

@@ -1,0 +1,215 @@
+"""A connection ends: here at once, then at Intuit."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.accounts import AuditEvent, Organization, User
+from models.quickbooks import (
+    Connection,
+    ConnectionStatus,
+    Revocation,
+    Tokens,
+    UnconfirmedCompany,
+)
+from outbox import lanes
+from outbox.scheduler import for_a_while
+from quickbooks import oauth, tokens, unconfirmed
+from quickbooks.standing import database_now
+
+REVOKE_AGAIN = timedelta(minutes=1)  # doubles with each attempt
+REVOKE_SELDOM = timedelta(hours=6)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """The connection is ended here, whatever Intuit says to it."""
+
+    company_name: str
+    waiting: int  # entries that now stand behind the line
+    revoked: bool  # False: Intuit did not answer yet; a job goes on
+
+
+def disconnect(
+    sessions: Sessions, config: Config, organization_id: int, user: User
+) -> Disconnected | None:
+    """Ends the connection here at once, then at Intuit. None when there was none to end."""
+    with sessions.begin() as session:
+        live = next(
+            (row for row in lock_rows(session, config, organization_id) if row.is_live), None
+        )
+        if live is None:
+            return None
+        revocation = close(session, live, user, None)
+        session.flush()
+        revocation_id = revocation.id if revocation else None
+        waiting = lanes.waiting_behind_line(session, live.lane_id)
+        name = live.company_name
+    revoked = revocation_id is None or revoke(sessions, config, revocation_id)
+    return Disconnected(name, waiting, revoked)
+
+
+def confirm_ended_there(
+    sessions: Sessions, config: Config, organization_id: int, realm_id: str, user: User
+) -> Disconnected | None:
+    """Someone says that our access was ended inside QuickBooks. Intuit is asked; if so, it is ended
+    here too. None when the access is still good, or was of another company."""
+    with sessions() as session:
+        live = next(
+            (
+                row
+                for row in session.scalars(
+                    select(Connection).where(Connection.organization_id == organization_id)
+                )
+                if row.is_live
+            ),
+            None,
+        )
+        stored = session.get(Tokens, live.id) if live else None
+    if live is None or stored is None or realm_id not in ("", live.realm_id):
+        return None
+    try:
+        known = tokens.decrypt(config, stored.access_token)
+        tokens.access_token(sessions, config, live.id, refused=known)
+    except tokens.SignedOut:
+        return disconnect(sessions, config, organization_id, user)
+    except tokens.TokensUnavailable:
+        return None
+    return None
+
+
+def close_for_region(session: Session, organization: Organization) -> bool:
+    """The organization left the US: closed at once, in the caller's transaction; the grant is ended
+    by the job. Never commits. False when there was nothing to close."""
+    chosen = session.get(UnconfirmedCompany, organization.id, with_for_update=True)
+    if chosen is not None:
+        unconfirmed.drop(session, chosen)
+    live = session.scalar(
+        select(Connection)
+        .where(
+            Connection.organization_id == organization.id,
+            Connection.status != ConnectionStatus.DISCONNECTED,
+        )
+        .with_for_update(key_share=True, of=Connection)
+    )
+    if live is None:
+        return False
+    close(session, live, None, "region")
+    session.flush()
+    return True
+
+
+def close(
+    session: Session, connection: Connection, user: User | None, reason: str | None
+) -> Revocation | None:
+    """Row, tokens and lane together. The refresh token moves to where the revoke job finds it."""
+    connection.status = ConnectionStatus.DISCONNECTED
+    connection.status_reason = reason
+    connection.status_since = database_now(session)
+    session.flush()
+    token = session.scalar(
+        delete(Tokens).where(Tokens.connection_id == connection.id).returning(Tokens.refresh_token)
+    )
+    lanes.close(session, connection.lane_id)
+    audit(session, connection, user.id if user else None, "quickbooks.disconnected", reason)
+    if token is None:
+        return None
+    revocation = Revocation(
+        organization_id=connection.organization_id, connection_id=connection.id, token=token
+    )
+    session.add(revocation)
+    return revocation
+
+
+def lock_rows(session: Session, config: Config, organization_id: int) -> list[Connection]:
+    """All connections of the organization, locked in one order; none can be added meanwhile."""
+    session.execute(
+        select(Organization.id)
+        .where(Organization.id == organization_id)
+        .with_for_update(key_share=True)
+    )
+    return list(
+        session.scalars(
+            select(Connection)
+            .where(
+                Connection.organization_id == organization_id,
+                Connection.environment == config.environment,
+            )
+            .order_by(Connection.id)
+            .with_for_update(key_share=True, of=Connection)
+        )
+    )
+
+
+def audit(
+    session: Session,
+    connection: Connection,
+    user_id: int | None,
+    action: str,
+    reason: str | None = None,
+) -> None:
+    session.add(
+        AuditEvent(
+            organization_id=connection.organization_id,
+            user_id=user_id,
+            action=action,
+            reason=reason,
+            details={"company": connection.company_name, "realm_id": connection.realm_id},
+        )
+    )
+
+
+def revoke_due(sessions: Sessions, config: Config) -> int:
+    """Tries the revokes that are due; says how many are done with."""
+    with sessions() as session:
+        due = session.scalars(
+            select(Revocation.id).where(
+                Revocation.revoked_at.is_(None),
+                Revocation.token.is_not(None),
+                Revocation.available_at <= func.clock_timestamp(),
+            )
+        ).all()
+    return for_a_while(due, lambda revocation_id: revoke(sessions, config, revocation_id))
+
+
+def revoke(sessions: Sessions, config: Config, revocation_id: int) -> bool:
+    """Tries one revoke. Claimed by pushing its next time away, so that one process does it."""
+    with sessions.begin() as session:
+        claimed = session.execute(
+            update(Revocation)
+            .where(
+                Revocation.id == revocation_id,
+                Revocation.revoked_at.is_(None),
+                Revocation.available_at <= func.clock_timestamp(),
+            )
+            .values(
+                attempts=Revocation.attempts + 1,
+                available_at=func.clock_timestamp()
+                + func.least(
+                    REVOKE_AGAIN * func.power(2, func.least(Revocation.attempts, 10)),
+                    REVOKE_SELDOM,
+                ),
+            )
+            .returning(Revocation.token)
+        ).one_or_none()
+    if claimed is None or claimed.token is None:
+        return False
+    try:
+        oauth.revoke(config, tokens.decrypt(config, claimed.token))
+    except (oauth.Unavailable, tokens.TokensUnavailable) as problem:
+        log.warning("grant not ended yet", revocation=revocation_id, problem=str(problem))
+        return False
+    with sessions.begin() as session:
+        session.execute(
+            update(Revocation)
+            .where(Revocation.id == revocation_id)
+            .values(revoked_at=func.clock_timestamp(), token=None)
+        )
+    return True

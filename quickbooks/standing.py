@@ -1,0 +1,130 @@
+"""How an organization stands with QuickBooks: connected or not, and what stands in the way."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.outbox import Lane, LaneState
+from models.quickbooks import (
+    Connection,
+    ConnectionStatus,
+    Revocation,
+    Tokens,
+)
+from outbox import lanes
+
+ENDS_SOON = timedelta(days=30)  # Intuit's advice: from then on a page says so
+RECONNECT_ENDS = frozenset({"signed_out", "access_lost", "company_reset"})  # holds of a lane
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an organization stands with QuickBooks; `presenters` has the words."""
+
+    status: ConnectionStatus
+    connection: Connection | None  # the live one, else the last
+    held_for: str | None = None  # signed_out | access_lost | plan_lapsed | …
+    paused_until: datetime | None = None
+    paused_for: str | None = None
+    waiting_behind_line: int = 0
+    revoke_pending: bool = False  # ended here, not yet confirmed by Intuit
+    signed_in_until: datetime | None = None  # the sign-in ends then unless it is used
+    days_left: int | None = None  # until it ends for good, when that is soon
+
+
+def status_of(session: Session, config: Config, organization_id: int) -> Standing:
+    """Status, company, and what stands in the way. A lane held for its sign-in is *expired*."""
+    connection = current(session, config, organization_id)
+    if connection is None:
+        return Standing(ConnectionStatus.DISCONNECTED, None)
+    lane = connection.lane
+    status = connection.status
+    if status is ConnectionStatus.CONNECTED and lane.hold_reason in RECONNECT_ENDS:
+        status = ConnectionStatus.EXPIRED
+    paused = lane.pause_until is not None and lane.pause_until > database_now(session)
+    pending = session.scalar(
+        select(func.count()).where(
+            Revocation.connection_id == connection.id, Revocation.revoked_at.is_(None)
+        )
+    )
+    return Standing(
+        status=status,
+        connection=connection,
+        held_for=lane.hold_reason if lane.state == LaneState.HELD else None,
+        paused_until=lane.pause_until if paused else None,
+        paused_for=lane.pause_reason if paused else None,
+        waiting_behind_line=lanes.waiting_behind_line(session, lane.id),
+        revoke_pending=bool(pending),
+        signed_in_until=_signed_in_until(session, connection),
+        days_left=_days_left(session, connection),
+    )
+
+
+def _days_left(session: Session, connection: Connection) -> int | None:
+    if connection.hard_expires_at is None:
+        return None
+    left = connection.hard_expires_at - database_now(session)
+    return max(left.days, 0) if left < ENDS_SOON else None
+
+
+def _signed_in_until(session: Session, connection: Connection) -> datetime | None:
+    """The hard end of the sign-in where Intuit told it, else the end of its rolling window."""
+    return connection.hard_expires_at or session.scalar(
+        select(Tokens.refresh_expires_at).where(Tokens.connection_id == connection.id)
+    )
+
+
+def current(session: Session, config: Config, organization_id: int) -> Connection | None:
+    """The live connection of an organization, else the one it had last."""
+    return session.scalar(
+        select(Connection)
+        .where(
+            Connection.organization_id == organization_id,
+            Connection.environment == config.environment,
+        )
+        .order_by(
+            (Connection.status == ConnectionStatus.DISCONNECTED),
+            Connection.status_since.desc(),
+            Connection.id.desc(),
+        )
+        .limit(1)
+    )
+
+
+def row_of(
+    session: Session, config: Config, organization_id: int, realm_id: str
+) -> Connection | None:
+    return session.scalar(
+        select(Connection).where(
+            Connection.organization_id == organization_id,
+            Connection.environment == config.environment,
+            Connection.realm_id == realm_id,
+        )
+    )
+
+
+def database_now(session: Session) -> datetime:
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+def probe_due(sessions: Sessions, config: Config) -> int:
+    """Opens the lanes that are held for a lapsed plan: the next call finds out. Every few hours."""
+    with sessions.begin() as session:
+        held = session.scalars(
+            select(Lane.id)
+            .join(Connection, Connection.lane_id == Lane.id)
+            .where(
+                Lane.state == LaneState.HELD,
+                Lane.hold_reason == "plan_lapsed",
+                Connection.status == ConnectionStatus.CONNECTED,
+                Connection.environment == config.environment,
+            )
+        ).all()
+        for lane_id in held:
+            lanes.reopen(session, lane_id, only_held=True)  # a disconnect may be under way
+    return len(held)
