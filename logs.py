@@ -1,16 +1,19 @@
 """Structured logs on standard output, one JSON object a line; nothing secret passes.
 
 Redaction is the last step before a line is written: whatever was logged, by whomever, in whatever
-shape (nested values, an exception's text, a library's own record), has become text by then.
+shape (nested values, an exception's text, a library's own record), has become plain values by then.
+Each text among them is redacted, names too, and never the line: so a line is JSON, always.
 """
 
+import json
 import logging
 import re
 import sys
 import threading
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote
 
 import structlog
@@ -19,25 +22,30 @@ HIDDEN = "[hidden]"
 SHORTEST_SECRET = 8  # of those hidden by value: a shorter one would hide half of the language
 
 # What opens a door, by its look or by its name. Each keeps its first group and hides the rest.
-# A name may stand in JSON, in JSON inside of JSON (\"), in a Python repr, or in a form.
+# A name may stand in JSON, in JSON inside of JSON (\"), in a Python repr, or in a form. No pattern
+# takes a quote or a backslash: a text that is JSON stays JSON.
+SECRET_NAMES = frozenset(
+    "access_token refresh_token id_token client_secret password csrf_token authorization cookie"
+    " secret_key token_keys".split()
+)
+_NAMES = "|".join(sorted(SECRET_NAMES))
+_EDGE = r"(?:\b|(?<=\\[a-z]))"  # where a word begins, also behind an escape: \\neyJ…
 _SECRETS = (
-    re.compile(r"(\b)eyJ[\w.=+/-]{8,}"),  # access tokens, id tokens
-    re.compile(r"(\b)RT1-[\w.-]+"),  # refresh tokens
-    re.compile(r"(\b)X?AB\d[\w-]{16,}"),  # codes, and tokens of older days
-    re.compile(r"(\b)gAAAA[\w-]{20,}=*"),  # what TOKEN_KEYS encrypted
-    re.compile(r"(\binv_)[\w-]{20,}"),  # the link of an invitation
+    re.compile(rf"({_EDGE})eyJ[\w.=+/-]{{8,}}"),  # access tokens, id tokens
+    re.compile(rf"({_EDGE})RT1-[\w.-]+"),  # refresh tokens
+    re.compile(rf"({_EDGE})X?AB\d[\w-]{{16,}}"),  # codes, and tokens of older days
+    re.compile(rf"({_EDGE})gAAAA[\w-]{{20,}}=*"),  # what TOKEN_KEYS encrypted
+    re.compile(rf"({_EDGE}inv_)[\w-]{{20,}}"),  # the link of an invitation
     re.compile(r"()\$argon2[\w$,=+/-]+"),  # password hashes
-    re.compile(r"(?i)(\b(?:bearer|basic) )[\w.=+/~-]{16,}"),
-    re.compile(r"(?i)(\btoken (?:expired|revoked|invalid|rejected): )[^\s\"<,]+"),
+    re.compile(rf"(?i)({_EDGE}(?:bearer|basic) )[\w.=+/~-]{{16,}}"),
+    re.compile(r"(?i)(\btoken (?:expired|revoked|invalid|rejected): )[^\s\"<,\\]+"),
+    re.compile(rf"(?i)(\\*[\"'](?:{_NAMES})\\*[\"']\s*:\s*\\*[\"'])[^\"'\\]+"),
     re.compile(
-        r"(?i)(\\*[\"'](?:access_token|refresh_token|id_token|client_secret|password|csrf_token"
-        r"|authorization|cookie|secret_key|token_keys)\\*[\"']\s*:\s*\\*[\"'])[^\"'\\]+"
-    ),
-    re.compile(
-        r"(?i)(\b(?:access_token|refresh_token|client_secret|password|csrf_token)=)[^&\s\"'<,;]+"
+        rf"(?i)({_EDGE}(?:access_token|refresh_token|client_secret|password|csrf_token)=)"
+        r"[^&\s\"'<,;\\]+"
     ),
     re.compile(r"([?&](?:code|state)=)[^&\s\"'<,;\\]+"),  # the callback's address
-    re.compile(r"(\b[a-z][a-z0-9+]*://[^\s:/@\"']*:)[^\s@/\"']+(?=@)"),  # passwords in addresses
+    re.compile(r"(\b[a-z][a-z0-9+]*://[^\s:/@\"']*:)[^\s@/\"'\\]+(?=@)"),  # passwords in addresses
 )
 
 _known: set[str] = set()
@@ -47,7 +55,7 @@ def hide(secrets: Iterable[str]) -> None:
     """Hides these values wherever they turn up from now on, whatever they look like."""
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET:
-            _known.update({secret, quote(secret, safe="")})
+            _known.update({secret, quote(secret, safe=""), json.dumps(secret)[1:-1]})
 
 
 def redact(text: str, *secrets: str) -> str:
@@ -77,7 +85,7 @@ def configure() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Handler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -102,17 +110,73 @@ def configure() -> None:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it reports every run at INFO
+    logging.captureWarnings(True)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _log_unraisable
     if sys.excepthook is sys.__excepthook__:  # a test runner has its own
         sys.excepthook = _log_uncaught
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _log_uncaught_in_thread
 
 
-_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+# --- One line -------------------------------------------------------------------------------------
+
+DEEPEST = 20  # levels of values inside values; what goes deeper is a mistake
+LARGEST_NUMBER = 2**63  # beyond it readers of logs lose digits, or give up
+
+Plain = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
-def _render(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
-    return redact(str(_json(logger, method, event)))
+def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """One line of ASCII: whatever is in it, no terminal, file or splitter breaks it."""
+    return json.dumps(_plain(event), allow_nan=False)
+
+
+def _plain(value: object, above: tuple[int, ...] = ()) -> Plain:
+    """The value in JSON's types, redacted. What JSON has no type for becomes its text."""
+    if id(value) in above or len(above) > DEEPEST:
+        return "[…]"
+    inside = (*above, id(value))
+    if isinstance(value, Mapping):
+        return _plain_mapping(value, inside)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(each, inside) for each in list(value)]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)) and abs(value) < LARGEST_NUMBER:  # not true of NaN
+        return value if _text(value) == repr(value) else HIDDEN
+    return _text(value)
+
+
+def _plain_mapping(value: Mapping[Any, Any], inside: tuple[int, ...]) -> dict[str, Plain]:
+    plain: dict[str, Plain] = {}
+    for key, each in list(value.items()):
+        name = _text(key)
+        while name in plain:  # two names that were told apart by what is hidden now
+            name += "_"
+        is_secret = isinstance(key, str) and key.lower() in SECRET_NAMES and each
+        plain[name] = HIDDEN if is_secret else _plain(each, inside)
+    return plain
+
+
+def _text(value: object) -> str:
+    try:
+        text = str.__str__(value) if isinstance(value, str) else repr(value)
+    except Exception as problem:  # its class is the only thing that we can be sure of
+        text = f"[{type(value).__name__} without a text: {type(problem).__name__}]"
+    return redact(text)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Says in a line of JSON when another could not be written, not in a traceback beside it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        problem = type(sys.exc_info()[1]).__name__
+        place = f"{record.pathname}:{record.lineno}"
+        event = {"event": "a log line could not be written", "problem": problem, "place": place}
+        with suppress(Exception):  # the stream itself may be gone
+            self.stream.write(_render(None, "", {**event, "level": "error"}) + self.terminator)
+            self.flush()
 
 
 def _log_uncaught(
@@ -125,5 +189,10 @@ def _log_uncaught(
 
 
 def _log_uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
+    if told.exc_value is not None:
+        _log_uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def _log_unraisable(told: "sys.UnraisableHookArgs") -> None:
     if told.exc_value is not None:
         _log_uncaught(told.exc_type, told.exc_value, told.exc_traceback)

@@ -132,6 +132,8 @@ def crawl(client: FlaskClient, most: int = 400) -> Iterator[tuple[str, TestRespo
         answer = client.get(path, follow_redirects=True)
         assert answer.status_code < 500, path
         yield path, answer
+        if answer.mimetype != "text/html":
+            continue
         page = _soup(answer)
         if page.html is None:  # a file; or a part of a page, which would lead to itself
             continue
