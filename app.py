@@ -94,6 +94,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.cli.add_command(outbox.cli.group)
     app.cli.add_command(quickbooks.cli.group)
     app.cli.add_command(views.commands.group)
+    app.cli.add_command(views.commands.people)
     return app
 
 

@@ -35,7 +35,7 @@ _SECRETS = (
     re.compile(rf"({_EDGE})RT1-[\w.-]+"),  # refresh tokens
     re.compile(rf"({_EDGE})X?AB\d[\w-]{{16,}}"),  # codes, and tokens of older days
     re.compile(rf"({_EDGE})gAAAA[\w-]{{20,}}=*"),  # what TOKEN_KEYS encrypted
-    re.compile(rf"({_EDGE}inv_)[\w-]{{20,}}"),  # the link of an invitation
+    re.compile(rf"({_EDGE}(?:inv|lnk)_)[\w-]{{20,}}"),  # links of invitations, to new passwords …
     re.compile(r"()\$argon2[\w$,=+/-]+"),  # password hashes
     re.compile(rf"(?i)({_EDGE}(?:bearer|basic) )[\w.=+/~-]{{16,}}"),
     re.compile(r"(?i)(\btoken (?:expired|revoked|invalid|rejected): )[^\s\"<,\\]+"),

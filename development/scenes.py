@@ -159,6 +159,9 @@ SCENES = (
     Scene("failed", "ana", "/broken", status=500),
     # --- Account and settings
     Scene("account", "ana", "/account"),
+    Scene("forgotten", "", "/forgotten"),
+    Scene("second-factor", "ana", "/account/second-factor"),
+    Scene("second-factor-new", "nina", "/account/second-factor/new"),
     Scene("account-wrong", "ana", "/account", press("Change password")),
     Scene("confirm", "ana", "/confirm"),
     Scene("organization", "ana", "/settings/organization"),

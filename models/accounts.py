@@ -5,7 +5,15 @@ from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CheckConstraint, Connection, ForeignKey, Index, event, text
+from sqlalchemy import (
+    CheckConstraint,
+    Connection,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    event,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import PERCENT, Base, CreatedAt, Json, Key, Moment
@@ -80,6 +88,8 @@ class User(Base):
     )  # raised: signed out everywhere
     created_at: Mapped[CreatedAt]
     removed_at: Mapped[Moment | None]  # kept: the record says what they did
+    totp_secret: Mapped[str | None]  # of the authenticator app, encrypted; None: no second factor
+    totp_step: Mapped[int | None]  # the half minute of the code used last: each works once
 
     organization: Mapped[Organization | None] = relationship(lazy="joined")
 
@@ -188,6 +198,45 @@ class SubmittedForm(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     address: Mapped[str | None]  # of the page that shows what it made
     created_at: Mapped[CreatedAt]
+
+
+class LinkPurpose(StrEnum):
+    """What a mailed link is good for."""
+
+    PASSWORD = "password"  # noqa: S105
+    EMAIL = "email"
+
+
+class AccountLink(Base):
+    """A link that was mailed to one person. Whoever reads the letter may use it, once."""
+
+    __tablename__ = "account_links"
+    __table_args__ = (
+        CheckConstraint("purpose IN ('password', 'email')", name="purpose"),
+        Index("ix_account_links_user_id", "user_id"),
+    )
+
+    id: Mapped[Key]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    purpose: Mapped[LinkPurpose]
+    email: Mapped[str]  # where it was sent
+    digest: Mapped[str] = mapped_column(unique=True)  # SHA-256: the link itself is a secret
+    created_at: Mapped[CreatedAt]
+    used_at: Mapped[Moment | None]
+
+    user: Mapped[User] = relationship()
+
+
+class RecoveryCode(Base):
+    """Signs in once in place of a code of the authenticator app."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (UniqueConstraint("user_id", "digest"),)
+
+    id: Mapped[Key]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    digest: Mapped[str]  # SHA-256: each has 59 random bits
+    used_at: Mapped[Moment | None]
 
 
 class Tally(Base):

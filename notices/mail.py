@@ -3,12 +3,17 @@
 import smtplib
 import ssl
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
 from urllib.parse import unquote, urlsplit
 
+import structlog
+
 from config import Config
+
+log = structlog.get_logger()
 
 DEADLINE = 10.0  # seconds for each step of the conversation with the mail server
 
@@ -43,6 +48,31 @@ def send(config: Config, letter: Letter) -> None:
     except (smtplib.SMTPException, OSError) as problem:
         # Without the server's words: they may repeat what we said to it.
         raise NotMailed(f"{host}: {type(problem).__name__}") from None
+
+
+_later = ThreadPoolExecutor(2, thread_name_prefix="mail")
+_out: set[Future[None]] = set()
+
+
+def send_later(config: Config, letter: Letter) -> None:
+    """Sends it after the answer, so that nobody learns from the time it takes whether there was
+    something to send. A letter that fails is in the log, and whoever misses it asks again."""
+    if is_possible(config):
+        sending = _later.submit(_send_or_log, config, letter)
+        _out.add(sending)
+        sending.add_done_callback(_out.discard)
+
+
+def wait_until_sent() -> None:
+    """For tests, and for commands that end before their letters are out."""
+    wait(list(_out))
+
+
+def _send_or_log(config: Config, letter: Letter) -> None:
+    try:
+        send(config, letter)
+    except NotMailed as problem:
+        log.error("letter not mailed", letter=letter.name, problem=str(problem))
 
 
 def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.accounts import AuditEvent
+from models.accounts import AuditEvent, User
 from models.notices import Condition, see
 from models.quickbooks import (
     Connection,
@@ -90,6 +90,10 @@ def rotate(sessions: Sessions, config: Config) -> int:
             company.access_token = vault.rotate(company.access_token.encode()).decode()
             company.refresh_token = vault.rotate(company.refresh_token.encode()).decode()
             count += 2
+        with_factor = select(User).where(User.totp_secret.is_not(None)).with_for_update(of=User)
+        for user in session.scalars(with_factor):
+            user.totp_secret = vault.rotate((user.totp_secret or "").encode()).decode()
+            count += 1
     return count
 
 

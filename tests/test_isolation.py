@@ -91,6 +91,14 @@ PUBLIC = {
     "accounts.sign_up",
     "accounts.show_invitation",  # by a secret of its own
     "accounts.join",
+    "forgotten.show",  # the same answer whoever asks
+    "forgotten.ask",
+    "forgotten.show_password",  # by a secret of its own, as the next three
+    "forgotten.set_password",
+    "forgotten.show_email",
+    "forgotten.confirm_email",
+    "second_factor.ask",  # after the password, and before anything else
+    "second_factor.enter",
     "languages.choose",  # of one's own browser or account
     "health.healthz",  # for machines: figures, no names
     "health.readyz",

@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
-from email import message_from_bytes
 from email.message import Message
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope
-from aiosmtpd.smtp import Session as Conversation
 from cryptography.fernet import Fernet
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from development.stack import free_port
 from models.accounts import Organization
 from models.notices import Notice
 from models.outbox import Lane
@@ -28,41 +23,15 @@ from quickbooks.standing import status_of
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm_with_lane, new_lead
 from tests.support.office import RIVERA, Office, open_office
+from tests.support.post_office import PostOffice, running_post_office
 
 OWNER, OPERATOR = "ana@rivera.example", "ops@dunahub.example"
 
 
-@dataclass
-class PostOffice:
-    """A mail server that keeps what it gets."""
-
-    port: int
-    letters: list[Message] = field(default_factory=list)
-    refuses: bool = False
-
-    async def handle_DATA(  # noqa: N802  (the library's name)
-        self, _server: SMTP, _conversation: Conversation, envelope: Envelope
-    ) -> str:
-        if self.refuses:
-            return "451 try again later"
-        assert isinstance(envelope.content, bytes)
-        self.letters.append(message_from_bytes(envelope.content))
-        return "250 taken"
-
-    def taken(self) -> list[tuple[str, str]]:
-        """Recipient and subject of each letter since the last look."""
-        found = [(str(letter["To"]), str(letter["Subject"])) for letter in self.letters]
-        self.letters.clear()
-        return found
-
-
 @pytest.fixture
 def post_office() -> Iterator[PostOffice]:
-    kept = PostOffice(free_port())
-    controller = Controller(kept, hostname="127.0.0.1", port=kept.port)
-    controller.start()
-    yield kept
-    controller.stop()
+    with running_post_office() as kept:
+        yield kept
 
 
 @pytest.fixture

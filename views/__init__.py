@@ -18,6 +18,7 @@ from views.admin import admin
 from views.arrivals import arrivals
 from views.connection import connection
 from views.fixes import fixes
+from views.forgotten import forgotten
 from views.health import health
 from views.invoices import invoices
 from views.jobs import jobs
@@ -30,6 +31,7 @@ from views.payments import payments
 from views.people import people
 from views.products import products
 from views.proposals import proposals
+from views.second_factor import second_factor
 from views.sending import sending
 from views.settings import quickbooks, settings
 from views.webhooks import webhooks
@@ -53,6 +55,8 @@ def register(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for blueprint in (
         accounts,
+        forgotten,
+        second_factor,
         leads,
         products,
         jobs,

@@ -11,10 +11,32 @@ from wtforms import PasswordField, StringField
 from wtforms.validators import ValidationError
 
 from languages import N_
-from models.accounts import AuditEvent, Invitation, Organization, Region, Role, User
+from models.accounts import (
+    AuditEvent,
+    Invitation,
+    LinkPurpose,
+    Organization,
+    Region,
+    Role,
+    User,
+)
 from models.passwords import NOBODYS_HASH, check_password, hash_password
+from notices import mail
+from notices.people import confirm_email_letter, password_changed_letter
 from views.people import digest, is_open
-from web.access import note, person, public, safe_target, session, sign_in, sign_out
+from web.access import (
+    dunahub,
+    fresh_required,
+    note,
+    person,
+    public,
+    safe_target,
+    session,
+    sign_in,
+    sign_in_half,
+    sign_out,
+)
+from web.account_links import address_of, end_links, new_link
 from web.forms import ChoiceField, Form, line
 from web.languages import _, language
 from web.security import SIGN_INS, limiter
@@ -25,6 +47,7 @@ log = structlog.get_logger()
 
 accounts = Blueprint("accounts", __name__)
 
+LETTERS = "10 per hour"  # per address: nobody writes to the world through us
 TELLING_GUESSES = 20  # of one account's password within an hour: nobody mistypes that often
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 500
 REGIONS = {Region.US.value: N_("United States"), Region.BR.value: N_("Brazil")}
@@ -51,13 +74,16 @@ def show_sign_in() -> ResponseReturnValue:
 @limiter.limit(SIGN_INS)
 def enter() -> ResponseReturnValue:
     form = SignInForm(request.form)
-    found = _find(form.email.data or "")
+    found = find_person(form.email.data or "")
     user = found if _is_password_of(found, form.password.data or "") else None
     if user is None:
         if found:
             _count_guess(found)
         page = render_template("accounts/sign_in.html", form=form, refused=True)
         return page, 422
+    if user.totp_secret:
+        sign_in_half(user)
+        return redirect(url_for("second_factor.ask", next=request.args.get("next")), 303)
     sign_in(user)
     note("account.signed_in", organization_id=user.organization_id)
     session().commit()
@@ -118,9 +144,84 @@ def judge_new_password(field: PasswordField) -> None:
         raise ValidationError(_("%(most)s characters are the most.", most=LONGEST_PASSWORD))
 
 
+class NameForm(Form):
+    name = line(N_("Your name"), required=N_("What is your name?"), most=200)
+
+
+class EmailForm(Form):
+    email = line(N_("New e-mail address"), required=N_("Type your e-mail address."), most=254)
+
+    def validate_email(self, field: StringField) -> None:
+        field.data = normal_email(field.data or "")
+
+
+def normal_email(typed: str) -> str:
+    """The address as it is stored. Raises ValidationError when it is none."""
+    try:
+        return validate_email(typed, check_deliverability=False).normalized
+    except EmailNotValidError as problem:
+        raise ValidationError(_("This isn't an e-mail address. Check it for typos.")) from problem
+
+
 @accounts.get("/account")
 def show_account() -> ResponseReturnValue:
-    return render_template("accounts/account.html", form=PasswordForm())
+    return _account()
+
+
+def _account(
+    form: PasswordForm | None = None,
+    *,
+    name: NameForm | None = None,
+    email: EmailForm | None = None,
+) -> str:
+    return render_template(
+        "accounts/account.html",
+        form=form or PasswordForm(),
+        name=name or NameForm(obj=person()),
+        email=email or EmailForm(),
+        can_mail=mail.is_possible(dunahub().config),
+    )
+
+
+@accounts.post("/account/name")
+def change_name() -> ResponseReturnValue:
+    form = NameForm(request.form)
+    if not form.validate():
+        return _account(name=form), 422
+    if person().name != form.name.data:
+        note("account.name_changed", organization_id=person().organization_id, was=person().name)
+        person().name = form.name.data or ""
+    session().commit()
+    flash(_("Your name is saved."), "good")
+    return redirect(url_for("accounts.show_account"), 303)
+
+
+@accounts.post("/account/email")
+@fresh_required
+@limiter.limit(LETTERS)
+def change_email() -> ResponseReturnValue:
+    """The new address counts once somebody who reads it has opened the link."""
+    form, config, user = EmailForm(request.form), dunahub().config, person()
+    if not mail.is_possible(config):
+        abort(404)
+    if not form.validate():
+        return _account(email=form), 422
+    email = form.email.data or ""
+    if find_person(email) is None:  # whether somebody has it is nobody else's business
+        secret = new_link(session(), user, LinkPurpose.EMAIL, email)
+        note("account.email_change_asked", organization_id=user.organization_id, email=email)
+        session().commit()
+        link = address_of(config, secret, LinkPurpose.EMAIL)
+        mail.send_later(config, confirm_email_letter(user, email, link))
+    flash(
+        _(
+            "We wrote to %(email)s. Open the link in the letter within 24 hours; until then you"
+            " sign in as before.",
+            email=email,
+        ),
+        "good",
+    )
+    return redirect(url_for("accounts.show_account"), 303)
 
 
 @accounts.post("/account/password")
@@ -128,13 +229,15 @@ def show_account() -> ResponseReturnValue:
 def change_password() -> ResponseReturnValue:
     form = PasswordForm(request.form)
     if not form.validate():
-        return render_template("accounts/account.html", form=form), 422
+        return _account(form), 422
     user = person()
     user.password_hash = hash_password(form.password.data or "")
     user.session_version += 1
+    end_links(session(), user)
     note("account.password_changed", organization_id=user.organization_id)
     session().commit()
     sign_in(user)  # here, and nowhere else
+    mail.send_later(dunahub().config, password_changed_letter(user))
     flash(_("Your password is changed. You are signed out everywhere else."), "good")
     return redirect(url_for("accounts.show_account"), 303)
 
@@ -184,7 +287,8 @@ def home() -> str:
     return url_for("admin.outbox" if person().is_admin else "leads.index")
 
 
-def _find(email: str) -> User | None:
+def find_person(email: str) -> User | None:
+    """Who signs in with this address."""
     text = email.replace("\x00", "").strip().lower()[:320]
     known = select(User).where(func.lower(User.email) == text, User.removed_at.is_(None))
     return session().scalars(known).one_or_none()
@@ -202,14 +306,8 @@ class SignUpForm(Form):
     password = PasswordField(N_("Password"))
 
     def validate_email(self, field: StringField) -> None:
-        try:
-            address = validate_email(field.data or "", check_deliverability=False)
-        except EmailNotValidError as problem:
-            raise ValidationError(
-                _("This isn't an e-mail address. Check it for typos.")
-            ) from problem
-        field.data = address.normalized
-        if _find(address.normalized):
+        field.data = normal_email(field.data or "")
+        if find_person(field.data):
             raise ValidationError(_("Someone signed up with this address. Sign in instead."))
 
     def validate_password(self, field: PasswordField) -> None:

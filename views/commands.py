@@ -1,11 +1,13 @@
-"""Commands: `flask --app app admin …`."""
+"""Commands: `flask --app app admin …` and `flask --app app people …`."""
 
 import click
 from flask.cli import AppGroup
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
 
-from models.accounts import AuditEvent, Role, User
+from models.accounts import AuditEvent, Invitation, LinkPurpose, RecoveryCode, Role, User
 from models.passwords import hash_password
+from web import account_links
 from web.access import dunahub
 
 SHORTEST_PASSWORD = 12  # for someone who sees every organization
@@ -38,3 +40,78 @@ def create(email: str, name: str, password: str) -> None:
             AuditEvent(user_id=admin.id, action="admin.created", details={"by": "command line"})
         )
     click.echo(f"{name} can sign in as {email}.")
+
+
+people = AppGroup("people", help="Who can sign in: new passwords, sessions, removals.")
+WHOSE = click.option("--email", prompt="E-mail", help="What they sign in with.")
+
+
+@people.command("reset")
+@WHOSE
+@click.option("--second-factor", is_flag=True, help="Also take away their second factor.")
+def reset(email: str, second_factor: bool) -> None:
+    """Sign somebody out everywhere and print a link to a new password."""
+    with dunahub().sessions.begin() as session:
+        user = _person(session, email)
+        user.session_version += 1
+        if second_factor:
+            user.totp_secret = user.totp_step = None
+            session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
+        secret = account_links.new_link(session, user, LinkPurpose.PASSWORD, user.email)
+        _note(session, user, "account.reset_by_operator", second_factor=second_factor)
+    link = account_links.address_of(dunahub().config, secret)
+    click.echo(f"{user.name} is signed out everywhere. For a new password, within 30 minutes:")
+    click.echo(link)
+
+
+@people.command("sign-out")
+@WHOSE
+def sign_out(email: str) -> None:
+    """End all sessions of somebody."""
+    with dunahub().sessions.begin() as session:
+        user = _person(session, email)
+        user.session_version += 1
+        _note(session, user, "account.signed_out_by_operator")
+    click.echo(f"{user.name} is signed out everywhere.")
+
+
+@people.command("remove")
+@WHOSE
+def remove(email: str) -> None:
+    """End all sessions of somebody, who can't sign in any more. What they did stays."""
+    with dunahub().sessions.begin() as session:
+        user = _person(session, email)
+        user.session_version += 1
+        user.removed_at = func.clock_timestamp()
+        session.execute(
+            update(Invitation)
+            .where(
+                Invitation.invited_by_id == user.id,
+                Invitation.accepted_at.is_(None),
+                Invitation.withdrawn_at.is_(None),
+            )
+            .values(withdrawn_at=func.clock_timestamp())
+        )
+        _note(session, user, "account.removed_by_operator")
+    click.echo(f"{user.name} is removed and signed out everywhere.")
+
+
+def _person(session: Session, email: str) -> User:
+    found = session.scalars(
+        select(User)
+        .where(func.lower(User.email) == email.strip().lower(), User.removed_at.is_(None))
+        .with_for_update(of=User)
+    ).one_or_none()
+    if found is None:
+        raise click.ClickException(f"Nobody signs in with {email.strip()}.")
+    return found
+
+
+def _note(session: Session, user: User, action: str, **details: object) -> None:
+    session.add(
+        AuditEvent(
+            organization_id=user.organization_id,
+            action=action,
+            details={"email": user.email, "by": "command line", **details},
+        )
+    )

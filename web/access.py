@@ -106,6 +106,21 @@ def sign_in(user: User) -> None:
     login_user(user)
 
 
+def sign_in_half(user: User) -> None:
+    """The password was right; the second factor is still to come."""
+    cookie.clear()
+    cookie["half"] = [user.id, user.session_version, int(time.time())]
+
+
+def half_signed_in() -> User | None:
+    """Whose password was right a moment ago, unless it was changed since."""
+    key, version, at = cookie.get("half", (0, 0, 0))
+    user = session().get(User, key) if time.time() - at <= FRESH else None
+    if user is None or user.removed_at or user.session_version != version:
+        return None
+    return user
+
+
 def sign_out() -> None:
     """Ends the session, here and in every copy of its cookie, once the caller commits."""
     # Copies that are older than the longest session are refused by the date they carry.
@@ -197,10 +212,19 @@ def quickbooks_only() -> None:
         abort(404)
 
 
-def admins_only() -> None:
+def admins_only() -> ResponseReturnValue | None:
     """Door of DunaHub's own pages. They span organizations, each act is audited (rule 18)."""
     if not person().is_admin:
         abort(404)
+    if needs_second_factor(person()) and person().totp_secret is None:
+        return redirect(url_for("second_factor.show"), 303)
+    return None
+
+
+def needs_second_factor(user: User) -> bool:
+    """DunaHub's staff see every firm, so a password alone is too little; except on a developer's
+    machine, where the books are simulated."""
+    return user.is_admin and dunahub().config.environment != "simulator"
 
 
 def owner_required(view: Callable[P, R]) -> Callable[P, R]:

@@ -1,0 +1,227 @@
+"""A second factor: codes of an authenticator app (TOTP, RFC 6238), and recovery codes."""
+
+import time
+from hmac import compare_digest
+from io import BytesIO
+
+import segno
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import session as cookie
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+from pyotp import TOTP, random_base32
+from sqlalchemy import delete, func, or_, select, update
+from wtforms import StringField
+
+from languages import N_
+from models.accounts import RecoveryCode, User
+from quickbooks import tokens
+from web.access import (
+    dunahub,
+    fresh_required,
+    half_signed_in,
+    needs_second_factor,
+    note,
+    person,
+    public,
+    safe_target,
+    session,
+    sign_in,
+)
+from web.account_links import digest
+from web.forms import Form, tidy
+from web.languages import _
+from web.recovery import new_codes, plain_code
+from web.security import SIGN_INS, limiter
+from web.tallies import count
+
+second_factor = Blueprint("second_factor", __name__)
+
+STEP = 30  # seconds that a code lasts (RFC 6238); the one before and after are taken too
+GUESSES, GUESSES_WITHIN = 10, 15 * 60  # of one account's codes, from wherever
+ISSUER = "DunaHub"
+PENDING = "new_second_factor"  # in the cookie, until the first code proves that the app has it
+
+
+class CodeForm(Form):
+    code = StringField(N_("Code"), filters=[tidy])
+
+
+# --- Sign-in --------------------------------------------------------------------------------------
+
+
+@second_factor.get("/sign-in/code")
+@public
+def ask() -> ResponseReturnValue:
+    if half_signed_in() is None:
+        return redirect(url_for("accounts.show_sign_in"))
+    return render_template("accounts/code.html", form=CodeForm())
+
+
+@second_factor.post("/sign-in/code")
+@public
+@limiter.limit(SIGN_INS)
+def enter() -> ResponseReturnValue:
+    user = half_signed_in()
+    if user is None:
+        return redirect(url_for("accounts.show_sign_in"), 303)
+    form = CodeForm(request.form)
+    if count(f"codes of user {user.id}", GUESSES_WITHIN) > GUESSES:
+        form.code.errors = [_("Too many tries. Wait 15 minutes, then try again.")]
+        return render_template("accounts/code.html", form=form), 429
+    if not (_takes(user, form.code.data or "") or _uses_up(user, form.code.data or "")):
+        form.code.errors = [_("This code isn't right, or it was used already.")]
+        return render_template("accounts/code.html", form=form), 422
+    sign_in(user)
+    note("account.signed_in", organization_id=user.organization_id)
+    session().commit()
+    return redirect(safe_target(request.args.get("next"), url_for("accounts.index")), 303)
+
+
+def _takes(user: User, code: str) -> bool:
+    """Whether it is a code of now that was not used before. The statement decides: of two sign-ins
+    with one code, one gets in."""
+    try:
+        secret = tokens.decrypt(dunahub().config, user.totp_secret or "")
+    except tokens.TokensUnavailable:
+        return False  # a key was lost: recovery codes still work
+    step = _step_of(secret, code)
+    if step is None:
+        return False
+    taken = session().execute(
+        update(User)
+        .where(User.id == user.id, or_(User.totp_step.is_(None), User.totp_step < step))
+        .values(totp_step=step)
+        .returning(User.id)
+    )
+    return taken.first() is not None
+
+
+def _step_of(secret: str, code: str) -> int | None:
+    """The half minute whose code this is: now, or the one before or after, as phones' clocks go."""
+    totp, typed, now = TOTP(secret), "".join(code.split()), int(time.time()) // STEP
+    steps = (now, now - 1, now + 1)
+    return next(
+        (one for one in steps if compare_digest(totp.generate_otp(one).encode(), typed.encode())),
+        None,
+    )
+
+
+def _uses_up(user: User, code: str) -> bool:
+    used = session().execute(
+        update(RecoveryCode)
+        .where(
+            RecoveryCode.user_id == user.id,
+            RecoveryCode.digest == digest(plain_code(code)),
+            RecoveryCode.used_at.is_(None),
+        )
+        .values(used_at=func.clock_timestamp())
+        .returning(RecoveryCode.id)
+    )
+    if used.first() is None:
+        return False
+    flash(_("You signed in with a recovery code. It does not work again."), "warn")
+    return True
+
+
+# --- One's own account ----------------------------------------------------------------------------
+
+
+@second_factor.get("/account/second-factor")
+def show() -> ResponseReturnValue:
+    return _overview()
+
+
+def _overview(codes: list[str] | None = None) -> str:
+    left = session().scalar(
+        select(func.count()).where(
+            RecoveryCode.user_id == person().id, RecoveryCode.used_at.is_(None)
+        )
+    )
+    return render_template(
+        "accounts/second_factor.html",
+        codes=codes,
+        left=left or 0,
+        is_required=needs_second_factor(person()),
+    )
+
+
+@second_factor.get("/account/second-factor/new")
+@fresh_required
+def start() -> ResponseReturnValue:
+    """Shows the key to the app. It counts once a code of it was typed."""
+    if person().totp_secret:
+        return redirect(url_for("second_factor.show"))
+    cookie[PENDING] = random_base32()
+    return _setup(CodeForm())
+
+
+def _setup(form: CodeForm) -> str:
+    secret = cookie[PENDING]
+    address = TOTP(secret).provisioning_uri(name=person().email, issuer_name=ISSUER)
+    picture = BytesIO()
+    segno.make(address, micro=False).save(
+        picture, kind="svg", xmldecl=False, svgns=True, scale=5, dark="#000", light="#fff"
+    )
+    spaced = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
+    return render_template(
+        "accounts/second_factor_new.html",
+        form=form,
+        picture=Markup(picture.getvalue().decode()),  # noqa: S704  (drawn by segno from our own text)
+        secret=spaced,
+    )
+
+
+@second_factor.post("/account/second-factor/new")
+@fresh_required
+@limiter.limit(SIGN_INS)
+def turn_on() -> ResponseReturnValue:
+    secret, form, user = cookie.get(PENDING), CodeForm(request.form), person()
+    if secret is None or user.totp_secret:
+        return redirect(url_for("second_factor.show"), 303)
+    step = _step_of(secret, form.code.data or "")
+    if step is None:
+        form.code.errors = [_("This code isn't right. Check the time of your phone.")]
+        return _setup(form), 422
+    user.totp_secret = tokens.encrypt(dunahub().config, secret)
+    user.totp_step = step  # this code is used up
+    codes = _replace_codes(user)
+    note("account.second_factor_on", organization_id=user.organization_id)
+    session().commit()
+    cookie.pop(PENDING)
+    return _overview(codes)
+
+
+@second_factor.post("/account/second-factor/codes")
+@fresh_required
+def renew_codes() -> ResponseReturnValue:
+    """New recovery codes; the old ones no longer work."""
+    if person().totp_secret is None:
+        abort(404)
+    codes = _replace_codes(person())
+    note("account.recovery_codes_renewed", organization_id=person().organization_id)
+    session().commit()
+    return _overview(codes)
+
+
+@second_factor.post("/account/second-factor/remove")
+@fresh_required
+def turn_off() -> ResponseReturnValue:
+    user = person()
+    if needs_second_factor(user):
+        abort(403)
+    user.totp_secret = user.totp_step = None
+    session().execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
+    note("account.second_factor_off", organization_id=user.organization_id)
+    session().commit()
+    flash(_("The second factor is off. You sign in with your password alone."), "good")
+    return redirect(url_for("second_factor.show"), 303)
+
+
+def _replace_codes(user: User) -> list[str]:
+    session().execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
+    codes = new_codes()
+    session().add_all(
+        RecoveryCode(user_id=user.id, digest=digest(plain_code(code))) for code in codes
+    )
+    return codes

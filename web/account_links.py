@@ -1,0 +1,51 @@
+"""Links that are mailed to one person: to a new password, or to confirm an e-mail address."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, func, update
+from sqlalchemy.orm import Session
+
+from config import Config
+from models.accounts import AccountLink, LinkPurpose, User
+
+MARK = "lnk_"  # logs know such a link by it, and hide it
+LASTS = {LinkPurpose.PASSWORD: timedelta(minutes=30), LinkPurpose.EMAIL: timedelta(hours=24)}
+_PATHS = {LinkPurpose.PASSWORD: "password", LinkPurpose.EMAIL: "email"}
+
+
+def new_link(session: Session, user: User, purpose: LinkPurpose, email: str) -> str:
+    """Stores a link to be mailed to this address; returns its secret, which only the letter has."""
+    secret = MARK + secrets.token_urlsafe(24)
+    link = AccountLink(user_id=user.id, purpose=purpose, email=email, digest=digest(secret))
+    session.add(link)
+    return secret
+
+
+def address_of(config: Config, secret: str, purpose: LinkPurpose = LinkPurpose.PASSWORD) -> str:
+    return f"{config.base_url.rstrip('/')}/{_PATHS[purpose]}/{secret}"
+
+
+def good_link(secret: str, purpose: LinkPurpose) -> list[ColumnElement[bool]]:
+    """Conditions of a link that still works."""
+    return [
+        AccountLink.digest == digest(secret),
+        AccountLink.purpose == purpose,
+        AccountLink.used_at.is_(None),
+        AccountLink.created_at > func.clock_timestamp() - LASTS[purpose],
+        AccountLink.user.has(User.removed_at.is_(None)),
+    ]
+
+
+def end_links(session: Session, user: User) -> None:
+    """All links of a person, once one of them was used or their password changed."""
+    session.execute(
+        update(AccountLink)
+        .where(AccountLink.user_id == user.id, AccountLink.used_at.is_(None))
+        .values(used_at=func.clock_timestamp())
+    )
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

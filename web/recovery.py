@@ -1,0 +1,23 @@
+"""Codes to sign in with when the authenticator app is lost. Each works once."""
+
+import secrets
+
+HOW_MANY = 10
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
+LENGTH = 12  # 59 bits: nobody guesses one, so a plain digest is enough
+
+
+def new_codes() -> list[str]:
+    """As they are shown: abcd-efgh-jkmn."""
+    return [
+        _spaced("".join(secrets.choice(LETTERS) for _ in range(LENGTH))) for _ in range(HOW_MANY)
+    ]
+
+
+def _spaced(code: str) -> str:
+    return "-".join(code[at : at + 4] for at in range(0, LENGTH, 4))
+
+
+def plain_code(typed: str) -> str:
+    """As it is stored, however it was typed."""
+    return "".join(letter for letter in typed.lower() if letter.isalnum())
