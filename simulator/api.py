@@ -382,22 +382,24 @@ class Api:
         replayed = 0
         for index, item in enumerate(items):
             bid = batch.bid_of(item)
-            known = self._known(company, f"{request_id}\n{bid}") if request_id else None
+            key = f"{request_id}\n{bid}" if request_id and bid else ""
+            told: Document = {"bId": bid} if bid else {}
+            known = self._known(company, key) if key else None
             if known:
                 replayed += 1
                 responses.append(as_fragment(known.body))
                 continue
             fault = _item_fault(visit, index, bid)
             if fault and not part_of(visit.do, "item_fault").get("after_commit"):
-                responses.append({**fault, "bId": bid})
+                responses.append({**fault, **told})
                 continue
             response = self._item(books, item)
-            body = dump_json({**response, "bId": bid})
+            body = dump_json({**response, **told})
             is_final = "Fault" not in response or company.switches.replay_faults
-            if request_id and is_final:
+            if key and is_final:
                 replay = Replay(200, body, "", self.simulator.clock.now())
-                self.simulator.world.remember(company, f"{request_id}\n{bid}", replay)
-            responses.append({**fault, "bId": bid} if fault else as_fragment(body))
+                self.simulator.world.remember(company, key, replay)
+            responses.append({**fault, **told} if fault else as_fragment(body))
         visit.entry.replayed = replayed == len(items)
         kept = self._without_missing(visit, items, responses)
         time_told = envelope_time(self.simulator.clock.now())

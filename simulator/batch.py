@@ -28,7 +28,7 @@ def items_of(body: Json, limit: int, has_request_id: bool) -> list[Document]:
     for item in checked:
         bid = bid_of(item)
         if not bid:
-            raise Refusal(refusals.required_missing("bId"))
+            continue  # Intuit's schema lets it be left out; such an item is not remembered
         if has_request_id and len(bid) > LONGEST_BID:
             raise Refusal(refusals.malformed_request_id())
         if bid in seen:
@@ -66,11 +66,10 @@ def _run(books: Books, item: Document, now: float) -> Document:
     entity, body = _entity_in(item)
     word = text_of(item, "operation").lower()
     options = text_of(item, "optionsData").lower()
-    operation = "void" if options == "void" else word
+    # The operation may be left out, as for a single request.
+    operation = "void" if options == "void" else word or "update"
     act = _OPERATIONS.get(operation)
     if act is None:
-        if not word:
-            raise Refusal(refusals.required_missing("operation"))
         raise Refusal(refusals.unknown_enumeration("operation", word))
     if operation == "create" and isinstance(body, dict):
         body = {key: value for key, value in body.items() if key not in ("Id", "SyncToken")}

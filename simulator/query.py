@@ -19,9 +19,11 @@ from simulator.oddities import shown_recurring
 from simulator.refusals import Refusal
 from simulator.schema import Entity, entity_named
 from simulator.store import INDEXED, Company
+from simulator.validation import checked_path_id
 
 DEFAULT_RESULTS = 100
 MOST_RESULTS = 1000
+NAMED_IDS = frozenset({"TaxCode", "ExchangeRate"})  # some of their ids are words
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -159,7 +161,11 @@ class _Parser:
         else:
             self._position -= token.kind != "end"
             self._fail()
-        return Condition(_check_filter(entity, name), operator, values)
+        name = _check_filter(entity, name)
+        if name == "Id" and operator in ("=", "IN") and entity.name not in NAMED_IDS:
+            for value in values:
+                checked_path_id(value)
+        return Condition(name, operator, values)
 
     def _values(self) -> tuple[str, ...]:
         self._take_symbol("(")
@@ -189,9 +195,9 @@ class _Parser:
                 self._take_word("BY")
                 self._orders(query)
             elif token.is_word("STARTPOSITION"):
-                query.start = self._count(lowest=1)
+                query.start = max(1, self._count(lowest=0))  # Intuit's PHP SDK sends 0
             elif token.is_word("MAXRESULTS"):
-                query.most = min(self._count(lowest=0), MOST_RESULTS)
+                query.most = min(self._count(lowest=1), MOST_RESULTS)
             elif token.text == ";" and self._next.kind == "end":
                 return
             else:
@@ -294,12 +300,17 @@ def run(company: Company, query: Query, now: float) -> Document:
 
 
 def _page(rows: list[Document], query: Query) -> list[Document]:
-    """Pseudo tax codes (TAX, NON, CustomSalesTax) come along and are not counted: Intuit's bug."""
+    """Pseudo tax codes (TAX, NON, CustomSalesTax) come along and are not counted: Intuit's bug.
+
+    With the last page they end, so that a client that reads page by page stops.
+    """
+    first = query.start - 1
     if query.entity.name != "TaxCode":
-        return rows[query.start - 1 : query.start - 1 + query.most]
+        return rows[first : first + query.most]
     pseudo = [row for row in rows if not text_of(row, "Id").isdigit()]
     real = [row for row in rows if text_of(row, "Id").isdigit()]
-    return [*pseudo, *real[query.start - 1 : query.start - 1 + query.most]]
+    page = real[first : first + query.most]
+    return [*pseudo, *page] if page or not first else []
 
 
 def _without_id(row: Document) -> Document:

@@ -646,6 +646,9 @@ def usual(code: str) -> Fault:
     }.get(code)
     if made:
         return made()
+    if code == "4002":
+        words = "QueryProcessingError: To email address entered is invalid"
+        return Fault("4002", "Error processing query", words, element=None)
     if code == "10000":
         return internal_error("java.lang.Throwable: call failed with no information")
     if code == "5010":

@@ -6,8 +6,10 @@ Entities outside `SCHEMAS` are still served, by the generic rule: any property i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
+
+from simulator.elements import ENUMERATIONS, REFERENCES, TYPES, Element
 
 NAME_FORBIDS = ":\t\n\r"
 
@@ -218,7 +220,7 @@ SALES_ITEM_DETAIL = Part(
         "RatePercent": NUMBER,
         "MarkupInfo": AS_SENT,
         "Qty": NUMBER,
-        "UOMRef": LOOSE_REF,
+        "UOMRef": AS_SENT,
         "TaxCodeRef": TAX_CODE_REF,
         "TaxClassificationRef": LOOSE_REF,
         "ServiceDate": DAY,
@@ -842,6 +844,57 @@ for _name in _GENERIC_TRANSACTIONS.split():
     SCHEMAS[_name] = Entity(_name, sequence="transactions")
 for _name in ("Attachable", "Budget", "ExchangeRate", "Entitlements", "EmployeeType"):
     SCHEMAS[_name] = Entity(_name)
+
+# What Intuit's schema knows and the tables above don't is accepted too.
+_READ_ONLY = frozenset(
+    "TotalCostAmount HomeTotalCostAmount RecurDataRef RecurringInfo InvoiceLinkExpiryDate "
+    "InvoiceLinkSecurityCode AutoPayEligible SchedulePayEligible ScheduledPaymentId LessCIS "
+    "RemainingCredit TaxReviewStatus".split()
+)
+
+
+def _kind_of(element: Element) -> Kind:
+    kind: Kind = AS_SENT
+    if element.name in _READ_ONLY:
+        return COMPUTED
+    if element.type in REFERENCES:
+        kind = LOOSE_REF
+    elif element.type in ENUMERATIONS:
+        kind = OneOf(frozenset(ENUMERATIONS[element.type]))
+    else:
+        kind = _PRIMITIVES.get(element.type, AS_SENT)
+    return Many(kind) if element.repeats and kind is not AS_SENT else kind
+
+
+_PRIMITIVES: dict[str, Kind] = {
+    "string": TEXT,
+    "id": TEXT,
+    "boolean": FLAG,
+    "decimal": NUMBER,
+    "int": NUMBER,
+    "positiveInteger": NUMBER,
+    "date": DAY,
+}
+
+
+def _completed(class_name: str, fields: Mapping[str, Kind]) -> Mapping[str, Kind]:
+    known = {name: _completed_kind(kind) for name, kind in fields.items()}
+    for name, element in TYPES.get(class_name, {}).items():
+        if name not in known:
+            known[name] = _kind_of(element)
+    return known
+
+
+def _completed_kind(kind: Kind) -> Kind:
+    if isinstance(kind, Part):
+        return Part(kind.class_name, _completed(kind.class_name, kind.fields))
+    return Many(_completed_kind(kind.of)) if isinstance(kind, Many) else kind
+
+
+SCHEMAS = {
+    name: replace(entity, fields=_completed(name, entity.fields)) if entity.fields else entity
+    for name, entity in SCHEMAS.items()
+}
 
 BY_SEGMENT = {name.lower(): entity for name, entity in SCHEMAS.items()}
 

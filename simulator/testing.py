@@ -105,6 +105,27 @@ class ApiClient:
     def close(self) -> None:
         self._connection.close()
 
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body as they came over the wire."""
+        told = urlencode({"minorversion": 75, **(query or {})})
+        data = body if isinstance(body, bytes) or body is None else dump_json(body)
+        url = f"/v3/company/{self.realm}/{path}?{told}"
+        try:
+            self._connection.request(method, url, data, {**self.headers, **(headers or {})})
+            response = self._connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+        return response.status, dict(response.getheaders()), content
+
     def call(
         self,
         method: str,
@@ -113,17 +134,8 @@ class ApiClient:
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ApiAnswer:
-        told = urlencode({"minorversion": 75, **(query or {})})
-        data = body if isinstance(body, bytes) or body is None else dump_json(body)
-        url = f"/v3/company/{self.realm}/{path}?{told}"
-        try:
-            self._connection.request(method, url, data, {**self.headers, **(headers or {})})
-            response = self._connection.getresponse()
-            text = response.read().decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            raise
-        return ApiAnswer(response.status, text, dict(response.getheaders()))
+        status, told, content = self.raw(method, path, body, query, headers)
+        return ApiAnswer(status, content.decode("utf-8", "replace"), told)
 
     def post(self, path: str, body: object, /, **query: object) -> ApiAnswer:
         return self.call("POST", path, body, query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from simulator.exchange import Exchange, Lost, Pause, Request
 from simulator.service import SERVER_TIMEOUT, Service
 from simulator.tokens import REVOKE, TOKENS, USERINFO
 
+GZIP_LEVEL = 1  # quick rather than small
 WATCH_EVERY = 0.02  # seconds between looks whether the client is still there
 
 
@@ -90,7 +92,11 @@ class Client:
         headers = exchange.headers(outcome)
         if outcome.cut is not None:
             return await self._receive_part(outcome, headers)
-        return web.Response(status=outcome.status, body=outcome.body, headers=headers)
+        body = outcome.body
+        if body and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body, GZIP_LEVEL)
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(status=outcome.status, body=body, headers=headers)
 
     async def _hear_nothing(self) -> None:
         """Until the client gives up, or Intuit's own time is over."""
