@@ -12,7 +12,7 @@ import hashlib
 import traceback
 from dataclasses import dataclass, field
 
-from simulator import answers, batch, oddities, operations, reading, refusals
+from simulator import answers, batch, oddities, operations, reading, refusals, reports
 from simulator.answers import Answer
 from simulator.books import Books
 from simulator.clock import envelope_time
@@ -282,7 +282,7 @@ class Api:
                 return self._success(visit, {"CDCResponse": [changes]})
             case ["GET", "reports", name]:
                 visit.entry.reads = 1
-                return Answer(200, dump_json(reading.report(books, name)))
+                return self._report(visit, books, name)
             case ["GET", "preferences"]:
                 return self._read(visit, books, "Preferences", "1")
             case ["GET", "companyinfo", _]:
@@ -325,6 +325,13 @@ class Api:
         assert entity is not None
         document = operations.read(books, entity, object_id)
         return Answer(200, reading.pdf(books, entity, document), "application/pdf")
+
+    def _report(self, visit: Visit, books: Books, name: str) -> Answer:
+        try:
+            report = reports.report(books, name, dict(visit.request.query))
+        except ValueError as error:
+            raise Refusal(refusals.malformed_date("start_date", str(error))) from None
+        return Answer(200, dump_json(report))
 
     def _query(self, visit: Visit, books: Books) -> Answer:
         visit.entry.reads = 1

@@ -173,10 +173,13 @@ def _complete_generic(
             total = money(sum((number_of(line, "Amount") for line in lines), ZERO))
             if entity.name in _TOTALLED or "TotalAmt" not in draft:
                 draft["TotalAmt"] = total
+            if entity.name in _OPEN and not before:
+                draft["Balance"] = draft["TotalAmt"]
             _number_lines(draft, lines)
     return draft
 
 
+_OPEN = {"Bill", "VendorCredit"}  # nothing pays them yet: what is open is the whole
 _TOTALLED = {"Bill", "Deposit", "Purchase", "PurchaseOrder", "VendorCredit"}
 
 

@@ -1,4 +1,4 @@
-"""Change data capture, reports, PDF: the reads that are no query."""
+"""Change data capture and PDF: the reads that are no query and no report."""
 
 from __future__ import annotations
 
@@ -55,20 +55,6 @@ def _changed(books: Books, entity: Entity) -> Iterator[tuple[str, Document]]:
     yield from sorted(
         ((stamp, row) for stamp, row in stamped if stamp), key=lambda pair: parse_moment(pair[0])
     )
-
-
-def report(books: Books, name: str) -> Document:
-    """An empty report: enough for a client that only looks whether it comes."""
-    return {
-        "Header": {
-            "Time": books.stamp(),
-            "ReportName": name,
-            "Currency": books.company.home_currency,
-            "Option": [{"Name": "NoReportData", "Value": "true"}],
-        },
-        "Columns": {"Column": []},
-        "Rows": {},
-    }
 
 
 def pdf(books: Books, entity: Entity, document: Document) -> bytes:

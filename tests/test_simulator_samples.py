@@ -294,7 +294,7 @@ def test_a_batch_answers_item_by_item(api: ApiClient) -> None:
 
 
 def test_nothing_has_changed(api: ApiClient, simulator: SimulatorHandle) -> None:
-    answer = api.get("cdc", entities="Bill", changedSince="2026-01-01T00:00:00-08:00")
+    answer = api.get("cdc", entities="Transfer", changedSince="2026-01-01T00:00:00-08:00")
     assert answer.body["CDCResponse"] == [{"QueryResponse": [{}]}]
 
 
