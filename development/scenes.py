@@ -111,7 +111,7 @@ def empty_and(button: str) -> Act:
 
 
 def wrong_lines(page: Page) -> None:
-    page.get_by_label("Description").first.fill("Leak repair")
+    page.get_by_label("Product, or what you did").first.fill("Leak repair")
     page.get_by_label("Quantity").first.fill("many")
     page.get_by_label("Price").first.fill("1,000.00001")
     press("Save invoice")(page)

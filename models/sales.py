@@ -71,6 +71,7 @@ class InvoiceStatus(StrEnum):
     OPEN = "open"
     PARTLY_PAID = "partly_paid"
     PAID = "paid"
+    NOTHING_DUE = "nothing_due"  # its total is zero, or was made negative elsewhere
     VOID = "void"
 
 
@@ -268,9 +269,16 @@ class Invoice(Base):
         return Decimal(0) if self.voided_at else self.total - self.paid_amount
 
     @property
+    def credit(self) -> Decimal:
+        """What was paid beyond what is due."""
+        return max(-self.balance, Decimal(0))
+
+    @property
     def status(self) -> InvoiceStatus:
         if self.voided_at:
             return InvoiceStatus.VOID
+        if self.total <= 0:
+            return InvoiceStatus.NOTHING_DUE
         if self.balance <= 0:
             return InvoiceStatus.PAID
         return InvoiceStatus.PARTLY_PAID if self.paid_amount else InvoiceStatus.OPEN

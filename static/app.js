@@ -1,57 +1,285 @@
 // What makes pages pleasanter. Everything works without it.
 "use strict";
 
-// --- The line editor: a chosen product fills in its line; lines are added on the spot -----------
+// --- The line editor: one open line that grows -----------------------------------------------------
+//
+// Without this file: a few blank lines, a list of products and a box to remove on each, a button for
+// more. Sums are whole numbers here, as they are decimals on the server: never a floating cent.
 
-function fillLine(line, option) {
-  const put = (name, value) => {
-    const input = line.querySelector(`[data-part="${name}"]`);
-    if (input) input.value = value;
-  };
-  put("description", option.dataset.description || "");
-  put("unit_price", option.dataset.price || "");
-  const quantity = line.querySelector('[data-part="quantity"]');
-  if (quantity && !quantity.value) quantity.value = "1";
-  const taxable = line.querySelector('[data-part="taxable"]');
-  if (taxable) taxable.checked = option.dataset.taxable === "yes";
+const SCALE = 10000n; // quantities, prices and rates have four decimals
+
+function scaled(text, editor) {
+  const grouping = editor.dataset.decimal === "," ? /\./g : /,/g;
+  const plain = text.replace(/[\s$R]/g, "").replace("−", "-").replace(grouping, "").replace(",", ".");
+  const match = /^(-?)(\d*)\.?(\d{0,4})$/.exec(plain);
+  if (!match || !(match[2] || match[3])) return null;
+  const number = BigInt(match[2] || "0") * SCALE + BigInt(match[3].padEnd(4, "0"));
+  return match[1] ? -number : number;
 }
 
-document.addEventListener("change", (event) => {
-  const line = event.target.closest(".line");
-  if (!line) return;
-  if (event.target.dataset.part === "product_id") {
-    const option = event.target.selectedOptions[0];
-    if (option && option.value) fillLine(line, option);
-  }
-  if (event.target.dataset.part === "remove") {
-    line.classList.toggle("is-removed", event.target.checked);
-  }
-});
+function rounded(number, by) { // half up, away from zero
+  const whole = ((number < 0n ? -number : number) * 2n + by) / (by * 2n);
+  return number < 0n ? -whole : whole;
+}
 
-document.addEventListener("click", (event) => {
-  const button = event.target.closest('[name="add_rows"]');
-  if (!button) return;
-  const lines = document.querySelectorAll(".line");
+function money(cents, editor) {
+  const style = { style: "currency", currency: editor.dataset.currency };
+  const format = new Intl.NumberFormat(document.documentElement.lang, style);
+  return format.format(Number(cents) / 100).replace("-", "−");
+}
+
+const part = (line, name) => line.querySelector(`[data-part="${name}"]`);
+
+function amountOf(line, editor) {
+  if (line.classList.contains("is-removed")) return null;
+  const quantity = part(line, "quantity").value.trim() || "1";
+  const [count, price] = [scaled(quantity, editor), scaled(part(line, "unit_price").value, editor)];
+  return count === null || price === null ? null : rounded(count * price, SCALE * SCALE / 100n);
+}
+
+function addUp(editor) {
+  let [subtotal, taxed] = [0n, 0n];
+  for (const line of editor.querySelectorAll(".line")) {
+    const cents = amountOf(line, editor);
+    line.querySelector("output").textContent = cents === null ? "" : money(cents, editor);
+    subtotal += cents ?? 0n;
+    if (part(line, "taxable").checked) taxed += cents ?? 0n;
+  }
+  const form = editor.closest("form");
+  const typed = form.querySelector('[name="tax_rate"]')?.value ?? "";
+  const tax = rounded(taxed * (scaled(typed, editor) ?? 0n), SCALE * 100n);
+  const sums = { subtotal: money(subtotal, editor), tax: money(tax, editor), total: money(subtotal + tax, editor), rate: typed.trim() || "0" };
+  form.querySelectorAll("[data-sum]").forEach((sum) => { sum.textContent = sums[sum.dataset.sum]; });
+}
+
+function renumber(editor) {
+  const lines = [...editor.querySelectorAll(".line")];
+  lines.forEach((line, at) => {
+    line.setAttribute("aria-label", editor.dataset.line.replace("#", at + 1));
+    showRemove(line, editor, at + 1);
+  });
+}
+
+function showRemove(line, editor, number) {
+  const box = part(line, "remove");
+  let button = line.querySelector(".line-remove button");
+  if (!button) {
+    button = document.createElement("button");
+    button.type = "button";
+    button.className = "button plain";
+    line.querySelector(".line-remove").append(button);
+  }
+  const words = box.checked ? editor.dataset.keep : editor.dataset.remove;
+  button.setAttribute("aria-label", words.replace("#", number));
+  const icons = editor.closest("form").querySelector('[name="add_rows"] use').getAttribute("href").split("#")[0];
+  button.innerHTML = `<svg class="icon" aria-hidden="true"><use href="${icons}#${box.checked ? "back" : "cross"}"></use></svg>`;
+}
+
+function addLine(editor) {
+  const lines = editor.querySelectorAll(".line");
   const last = lines[lines.length - 1];
-  if (!last) return;
-  event.preventDefault();
   const next = last.cloneNode(true);
-  const number = Number(last.dataset.number) + 1;
+  const number = Math.max(...[...lines].map((line) => Number(line.dataset.number))) + 1;
   next.dataset.number = String(number);
   next.classList.remove("is-removed");
-  next.querySelectorAll(".error").forEach((error) => error.remove());
-  next.querySelectorAll("[name], [id], [for], [aria-describedby]").forEach((part) => {
+  next.querySelectorAll(".error, .choices-of-products, .line-chosen, .line-remove button").forEach((one) => one.remove());
+  next.querySelectorAll("[name], [id], [for], [aria-describedby]").forEach((one) => {
     for (const name of ["name", "id", "for", "aria-describedby"]) {
-      const value = part.getAttribute(name);
-      if (value) part.setAttribute(name, value.replace(/lines-\d+/, `lines-${number}`));
+      const value = one.getAttribute(name);
+      if (value) one.setAttribute(name, value.replace(/lines-\d+/g, `lines-${number}`));
     }
-    part.removeAttribute("aria-invalid");
-    if (part.type === "checkbox") part.checked = false;
-    else if ("value" in part) part.value = "";
+    for (const name of ["aria-invalid", "aria-activedescendant", "aria-controls"]) one.removeAttribute(name);
+    if (one.dataset.part === "taxable") one.checked = isTaxed(editor);
+    else if (one.type === "checkbox") one.checked = false;
+    else if ("value" in one && one.tagName !== "BUTTON") one.value = "";
   });
+  next.querySelector("output").textContent = "";
   last.after(next);
-  next.querySelector("select, input, textarea").focus();
-});
+  renumber(editor);
+  part(next, "description").focus();
+}
+
+function isTaxed(editor) { // a new line is, where there is a tax rate
+  const rate = editor.closest("form").querySelector('[name="tax_rate"]');
+  if (rate) return (scaled(rate.value, editor) ?? 0n) > 0n;
+  const lines = editor.querySelectorAll('[data-part="taxable"]');
+  return lines[lines.length - 1].checked;
+}
+
+function removeLine(line, editor) {
+  const box = part(line, "remove");
+  if (part(line, "key")?.value || line.querySelector('[name$="-key"]').value) { // saved: can be kept after all
+    box.checked = !box.checked;
+    line.classList.toggle("is-removed", box.checked);
+  } else {
+    if (editor.querySelectorAll(".line").length === 1) addLine(editor);
+    const near = line.nextElementSibling || line.previousElementSibling;
+    line.remove();
+    part(near, "description").focus();
+  }
+  renumber(editor);
+  addUp(editor);
+}
+
+// The product search: what is typed into the box finds products; one that is chosen fills its line.
+
+function productsLike(select, text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.length) return [];
+  const fits = (option) => words.every((word) => `${option.text} ${option.dataset.description}`.toLowerCase().includes(word));
+  return [...select.options].filter((option) => option.value && fits(option)).slice(0, 8);
+}
+
+function choose(line, option, editor) {
+  part(line, "product_id").value = option.value;
+  part(line, "description").value = option.dataset.description;
+  part(line, "unit_price").value = option.dataset.price;
+  if (!part(line, "quantity").value) part(line, "quantity").value = "1";
+  part(line, "taxable").checked = option.dataset.taxable === "yes";
+  hideChoices(line);
+  showChosen(line);
+  addUp(editor);
+  part(line, "quantity").focus();
+  part(line, "quantity").select();
+}
+
+function showChosen(line) { // which product it is, under what the customer reads
+  const select = part(line, "product_id");
+  line.querySelector(".line-chosen")?.remove();
+  if (!select.value) return;
+  const chosen = document.createElement("p");
+  chosen.className = "line-chosen small-text muted";
+  const name = document.createElement("span");
+  name.textContent = `${select.labels[0].textContent}: ${select.selectedOptions[0].text}`;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "button plain";
+  button.textContent = select.options[0].text;
+  button.addEventListener("click", () => {
+    select.value = "";
+    showChosen(line);
+    part(line, "description").focus();
+  });
+  chosen.append(name, button);
+  line.querySelector(".line-what").append(chosen);
+}
+
+function hideChoices(line) {
+  line.querySelector(".choices-of-products")?.remove();
+  for (const name of ["aria-activedescendant", "aria-controls"]) part(line, "description").removeAttribute(name);
+}
+
+function showChoices(line, editor) {
+  hideChoices(line);
+  const box = part(line, "description");
+  const found = productsLike(part(line, "product_id"), box.value);
+  if (!found.length) return;
+  const list = document.createElement("ul");
+  list.className = "choices-of-products";
+  list.id = `${box.id}-products`;
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", part(line, "product_id").labels[0].textContent);
+  found.forEach((option, at) => {
+    const row = document.createElement("li");
+    row.id = `${list.id}-${at}`;
+    row.setAttribute("role", "option");
+    row.setAttribute("aria-selected", "false");
+    const name = document.createElement("strong");
+    name.textContent = option.text;
+    const price = document.createElement("span");
+    price.className = "muted";
+    price.textContent = option.dataset.shown;
+    row.append(name, price);
+    row.addEventListener("pointerdown", (event) => event.preventDefault()); // the box keeps the focus
+    row.addEventListener("click", () => choose(line, option, editor));
+    list.append(row);
+  });
+  list.options = found;
+  box.setAttribute("aria-controls", list.id);
+  box.after(list);
+  document.getElementById("announcement").textContent = editor.dataset.found.replace("#", found.length);
+}
+
+function walkChoices(event, line, editor) {
+  const list = line.querySelector(".choices-of-products");
+  if (!list) return;
+  const rows = [...list.children];
+  const at = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) {
+    const next = rows[(at + step + rows.length + (at < 0 && step < 0 ? 1 : 0)) % rows.length];
+    rows.forEach((row) => row.setAttribute("aria-selected", String(row === next)));
+    part(line, "description").setAttribute("aria-activedescendant", next.id);
+    next.scrollIntoView({ block: "nearest" });
+  } else if (event.key === "Enter" && at >= 0) {
+    choose(line, list.options[at], editor);
+  } else if (event.key === "Escape") {
+    hideChoices(line);
+  } else {
+    return;
+  }
+  event.preventDefault();
+}
+
+function grow(box) { // where the browser doesn't by itself
+  if (CSS.supports("field-sizing", "content")) return;
+  box.style.height = "auto";
+  box.style.height = `${box.scrollHeight + 2}px`;
+}
+
+function openEditor(editor) {
+  editor.querySelectorAll(".line.is-spare").forEach((line) => line.remove());
+  editor.querySelectorAll(".line").forEach((line) => {
+    part(line, "description").setAttribute("aria-autocomplete", "list");
+    showChosen(line);
+    grow(part(line, "description"));
+  });
+  renumber(editor);
+  addUp(editor);
+  const lineOf = (event) => event.target.closest?.(".line");
+  editor.addEventListener("input", (event) => {
+    if (event.target.dataset.part === "description") {
+      grow(event.target);
+      if (!part(lineOf(event), "product_id").value) showChoices(lineOf(event), editor);
+    }
+    addUp(editor);
+  });
+  editor.addEventListener("keydown", (event) => {
+    if (event.target.dataset.part === "description") walkChoices(event, lineOf(event), editor);
+  });
+  editor.addEventListener("focusout", (event) => {
+    if (event.target.dataset.part === "description") hideChoices(lineOf(event));
+  });
+  editor.addEventListener("click", (event) => {
+    if (event.target.closest(".line-remove button")) removeLine(lineOf(event), editor);
+  });
+  const form = editor.closest("form");
+  form.querySelector('[name="tax_rate"]')?.addEventListener("input", () => addUp(editor));
+  form.querySelector('[name="add_rows"]').addEventListener("click", (event) => {
+    event.preventDefault();
+    addLine(editor);
+  });
+}
+
+document.querySelectorAll(".lines").forEach(openEditor);
+
+// --- An invoice's terms and its day: either follows the other -------------------------------------
+
+const terms = document.querySelector('[name="due_in"]');
+if (terms) {
+  const [issued, due] = ["issued_on", "due_on"].map((name) => document.querySelector(`[name="${name}"]`));
+  const DAY = 86400000;
+  const follow = () => {
+    if (!terms.value || !issued.value) return;
+    due.value = new Date(Date.parse(issued.value) + Number(terms.value) * DAY).toISOString().slice(0, 10);
+  };
+  terms.addEventListener("change", follow);
+  issued.addEventListener("change", follow);
+  due.addEventListener("change", () => {
+    const days = String((Date.parse(due.value) - Date.parse(issued.value)) / DAY);
+    terms.value = [...terms.options].some((option) => option.value === days) ? days : "";
+  });
+}
 
 // --- Pressed twice is sent once -------------------------------------------------------------------
 

@@ -58,18 +58,19 @@ def test_from_connect_to_an_invoice_paid_by_card_and_ach_all_comes_to_say_in_qui
     ana.follow("New proposal")
     page.get_by_label("What is proposed?").fill("New sprinklers")
     page.get_by_label("Tax rate, %").fill("8")
-    lines = [("Sprinkler repair", "3.5", "120"), ("Backflow test", "1", "95")]
+    lines = [
+        ("Sprinkler repair", "3.5", "120"),
+        ("Backflow test", "1", "95"),
+        ("PVC parts", "12", "55"),
+    ]
     for number, (description, quantity, price) in enumerate(lines):
+        if number:
+            ana.press("Add a line")  # on the spot, nothing is sent
         line = page.get_by_role("group", name=f"Line {number + 1}")
-        line.get_by_label("Description").fill(description)
+        line.get_by_label("Product, or what you did").fill(description)
         line.get_by_label("Quantity").fill(quantity)
         line.get_by_label("Price").fill(price)
-    ana.press("Add lines")  # on the spot, nothing is sent
-    added = page.locator(".line").last
-    added.get_by_label("Description").fill("PVC parts")
-    added.get_by_label("Quantity").fill("12")
-    added.get_by_label("Price").fill("55")
-    added.get_by_label("Taxable").check()
+        line.get_by_label("Taxable").set_checked(description == "PVC parts")
     ana.press("Save proposal")
     invoice = ana.new_invoice()
     ana.reads("In QuickBooks")
@@ -117,7 +118,7 @@ def test_an_invoice_made_from_any_of_them_arrives_with_its_lines(ana: Person, or
     if origin != "lead":
         ana.follow(f"New {origin}")
         ana.page.get_by_label("What is" if origin == "proposal" else "What").first.fill("Repairs")
-        ana.page.get_by_label("Description").first.fill("Sprinkler repair")
+        ana.page.get_by_label("Product, or what you did").first.fill("Sprinkler repair")
         ana.page.get_by_label("Price").first.fill("120")
         ana.press(f"Save {origin}")
     ana.new_invoice("Sprinkler repair", "120")
@@ -389,6 +390,7 @@ def test_case_s02_a_form_that_is_on_its_way_is_not_sent_again(ana: Person) -> No
     ana.new_lead("Kim Park")
     ana.new_invoice()
     ana.follow("Record payment")
+    ana.page.wait_for_url("**/payments/new")
     sent = ana.page.evaluate(
         """() => {
             let sent = 0;

@@ -265,7 +265,7 @@ def test_more_lines_than_the_form_has_come_with_add_lines_and_nothing_is_lost(
     lead_id = saved(session, new_lead(firm))
     ana.open(f"/invoices/new?lead={lead_id}").submit(
         {"lines-2-description": "Third", "lines-2-unit_price": "5", "memo": "Thanks"},
-        press="Add lines",
+        press="Add a line",
     )
     assert ana.status == 200
     ana.submit({"lines-5-description": "Sixth", "lines-5-unit_price": "7"}, press="Save invoice")
@@ -319,7 +319,8 @@ def test_a_taken_number_is_refused_and_the_counter_steps_over_it(
     ana.open(f"/invoices/{invoice_id}/edit").submit({"number": "1001"}, press="Save invoice")
     assert ana.status == 422
     assert "Another invoice has this number." in ana.text
-    ana.open(f"/invoices/new?lead={lead.id}").submit(press="Save invoice")
+    line = {"lines-0-description": "Visit", "lines-0-unit_price": "80"}
+    ana.open(f"/invoices/new?lead={lead.id}").submit(line, press="Save invoice")
     assert "Invoice 1002 is saved." in ana.text
 
 

@@ -1,14 +1,15 @@
 """Invoices: from a lead, a job or a proposal."""
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, not_, select
+from sqlalchemy import ColumnElement, and_, not_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
-from wtforms import BooleanField
+from wtforms import BooleanField, FieldList, HiddenField, StringField
 from wtforms.validators import StopValidation
 
 from languages import N_
@@ -19,15 +20,19 @@ from views.letterhead import letterhead
 from views.sheets import send_pdf, show_sheet
 from web import once
 from web.access import firm, firms_only, note, own, session
+from web.formats import money
 from web.forms import DayField, area, line, tax_rate_field
-from web.languages import _
-from web.lines import LinesForm
+from web.languages import _, ngettext
+from web.lines import Document, LinesForm
 from web.numbers import next_invoice_number
 from web.origins import Origin, asked_origin, choose_lead, required_origin
 from web.paging import asked, containing, page_of
 
 invoices = Blueprint("invoices", __name__, url_prefix="/invoices")
 invoices.before_request(firms_only)
+
+TERMS = (0, 7, 15, 30, 60)  # days, offered beside those of the firm and of the invoice
+LONGEST_TERMS = 365
 
 
 class InvoiceForm(LinesForm):
@@ -36,7 +41,12 @@ class InvoiceForm(LinesForm):
     due_on = DayField(N_("Due"), required=N_("When is it due?"))
     tax_rate = tax_rate_field()
     memo = area(N_("Message to the customer"))
+    due_in = StringField()  # days; empty: on the day that was typed
+    due_shown = HiddenField()  # the day it was due when the form was shown
     confirms_below_paid = BooleanField(N_("Save it with the lower total"))
+    confirms_again = BooleanField(N_("Make another invoice"))
+
+    invoiced_before: Sequence[Invoice] = ()  # from the same job or proposal
 
     def columns(self) -> frozenset[str]:
         return frozenset("number issued_on due_on tax_rate memo".split())
@@ -45,10 +55,63 @@ class InvoiceForm(LinesForm):
         if field.data and self.issued_on.data and field.data < self.issued_on.data:
             raise StopValidation(_("It can't be due before it is issued."))
 
-    def falls_below(self, paid: Decimal) -> bool:
-        """Whether saving would leave less than was paid, and nobody agreed to that yet."""
-        total = self.totals(self.tax_rate.data or Decimal(0)).total
-        return total < paid and not self.confirms_below_paid.data
+    def validate_lines(self, field: FieldList) -> None:  # type: ignore[type-arg]
+        super().validate_lines(field)
+        if not self.kept_rows and not self.elsewhere:
+            raise StopValidation(_("Add a line: what is billed?"))
+        if self.totals_now.total < 0:
+            raise StopValidation(_("The total of an invoice can't be below zero."))
+
+    def is_to_be_saved(self, record: Document | None = None) -> bool:
+        self._work_out_due()
+        return super().is_to_be_saved(record)
+
+    def _work_out_due(self) -> None:
+        """A day that somebody typed counts; otherwise the day follows from the terms."""
+        issued_on, days = self.issued_on.data, self.due_in.data or ""
+        due_on = self.due_on.data
+        is_typed = due_on and due_on.isoformat() != self.due_shown.data
+        if issued_on and re.fullmatch(r"[0-9]{1,3}", days) and not is_typed:
+            self.due_on.data = issued_on + timedelta(days=min(int(days), LONGEST_TERMS))
+            self.due_on.raw_data = None  # or the page would show what was sent
+            self.due_on.process_errors = []
+
+    @property
+    def terms(self) -> int | None:
+        """The days from one to the other; None when there is no telling."""
+        if not (self.issued_on.data and self.due_on.data):
+            return None
+        days = (self.due_on.data - self.issued_on.data).days
+        return days if 0 <= days <= LONGEST_TERMS else None
+
+    @property
+    def terms_offered(self) -> dict[str, str]:
+        offered = sorted({*TERMS, *([] if self.terms is None else [self.terms])})
+        words = {0: _("on receipt")}
+        return {
+            **{
+                str(days): words.get(days) or ngettext("in %(num)s day", "in %(num)s days", days)
+                for days in offered
+            },
+            "": _("on another day"),
+        }
+
+    def ask(self, record: Document | None) -> None:
+        super().ask(record)
+        total = self.totals_now.total
+        if isinstance(record, Invoice) and total < record.paid_amount and total != record.total:
+            sentence = _(
+                "The new total is less than the %(paid)s already paid. The rest would stay as the"
+                " customer's credit.",
+                paid=money(record.paid_amount),
+            )
+            self.asked.append((self.confirms_below_paid, sentence))
+        self.ask_about_earlier()
+
+    def ask_about_earlier(self) -> None:
+        if self.invoiced_before:
+            told = ", ".join(f"{one.number} ({money(one.total)})" for one in self.invoiced_before)
+            self.asked.append((self.confirms_again, _("Invoiced already: %(told)s.", told=told)))
 
 
 @invoices.get("")
@@ -77,14 +140,17 @@ def index() -> ResponseReturnValue:
 
 def _in_state(state: str) -> list[ColumnElement[bool]]:
     """What `Invoice.status` says, in SQL. Of what is open, a part may be paid."""
-    alive, owed = Invoice.voided_at.is_(None), Invoice.total > Invoice.paid_amount
+    alive = Invoice.voided_at.is_(None)
+    owed = and_(Invoice.total > 0, Invoice.total > Invoice.paid_amount)
     match state:
         case InvoiceStatus.OPEN:
             return [alive, owed]
         case InvoiceStatus.PARTLY_PAID:
             return [alive, owed, Invoice.paid_amount != 0]
         case InvoiceStatus.PAID:
-            return [alive, not_(owed)]
+            return [alive, not_(owed), Invoice.total > 0]
+        case InvoiceStatus.NOTHING_DUE:
+            return [alive, Invoice.total <= 0]
         case InvoiceStatus.VOID:
             return [not_(alive)]
         case _:
@@ -96,9 +162,9 @@ def show_new() -> ResponseReturnValue:
     origin = asked_origin()
     if origin is None:
         return choose_lead(_("New invoice"), "invoices.show_new")
-    return render_template(
-        "invoices/form.html", form=_form_for(origin), origin=origin, invoice=None
-    )
+    form = _form_for(origin)
+    form.ask_about_earlier()
+    return render_template("invoices/form.html", form=form, origin=origin, invoice=None)
 
 
 @invoices.post("")
@@ -106,6 +172,7 @@ def create() -> ResponseReturnValue:
     if saved := once.saved_before():
         return saved
     origin, form = required_origin(), InvoiceForm(request.form)
+    form.invoiced_before = _invoiced_before(origin)
     if not form.is_to_be_saved():
         page = render_template("invoices/form.html", form=form, origin=origin, invoice=None)
         return page, form.status_code
@@ -163,18 +230,15 @@ def show_edit(invoice_id: int) -> ResponseReturnValue:
 
 @invoices.post("/<key:invoice_id>")
 def update(invoice_id: int) -> ResponseReturnValue:
-    invoice, form = own(Invoice, invoice_id), InvoiceForm(request.form)
+    invoice, form = own(Invoice, invoice_id, locked=True), InvoiceForm(request.form)
     if invoice.voided_at:
         return _refuse_change(invoice)
     form.number.data = form.number.data or invoice.number
-    ready = form.is_to_be_saved()
-    warns = ready and form.falls_below(invoice.paid_amount)
-    if not ready or warns or not _write(invoice, form):
+    if not form.is_to_be_saved(invoice) or not _write(invoice, form):
         page = render_template(
             "invoices/form.html",
             form=form,
             invoice=invoice,
-            warns=warns,
             **fix_of(RecordType.INVOICE, invoice.id, asked("fix")),
         )
         return page, form.status_code
@@ -193,7 +257,7 @@ def show_void(invoice_id: int) -> ResponseReturnValue:
 
 @invoices.post("/<key:invoice_id>/void")
 def void(invoice_id: int) -> ResponseReturnValue:
-    invoice = own(Invoice, invoice_id)
+    invoice = own(Invoice, invoice_id, locked=True)
     if invoice.voided_at:
         return _refuse_change(invoice)
     invoice.voided_at = datetime.now(UTC)
@@ -210,13 +274,26 @@ def today() -> date:
 
 def _form_for(origin: Origin) -> InvoiceForm:
     proposal, job, head = origin.proposal, origin.job, letterhead()
-    return InvoiceForm.blank(
+    form = InvoiceForm.blank(
         proposal.lines if proposal else job.lines if job else (),
         issued_on=today(),
         due_on=today() + timedelta(days=head.due_days),
         memo=head.message,
         tax_rate=proposal.tax_rate if proposal else firm().tax_rate,
     )
+    form.invoiced_before = _invoiced_before(origin)
+    return form
+
+
+def _invoiced_before(origin: Origin) -> Sequence[Invoice]:
+    """Invoices from the same job or proposal. Locks it, so that two people don't both make one."""
+    source = origin.proposal or origin.job
+    if source is None:
+        return ()
+    session().refresh(source, with_for_update=request.method == "POST")
+    same = Invoice.proposal_id if origin.proposal else Invoice.job_id
+    query = select(Invoice).where(same == source.id, Invoice.voided_at.is_(None))
+    return session().scalars(query.order_by(Invoice.id)).all()
 
 
 def _write(invoice: Invoice, form: InvoiceForm) -> bool:

@@ -104,8 +104,8 @@ def show_edit(job_id: int) -> ResponseReturnValue:
 
 @jobs.post("/<key:job_id>")
 def update(job_id: int) -> ResponseReturnValue:
-    job, form = own(Job, job_id), JobForm(request.form)
-    if not form.is_to_be_saved():
+    job, form = own(Job, job_id, locked=True), JobForm(request.form)
+    if not form.is_to_be_saved(job):
         page = render_template("jobs/form.html", form=form, lead=job.lead, job=job)
         return page, form.status_code
     form.apply_to(job)

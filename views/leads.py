@@ -27,6 +27,7 @@ leads.before_request(firms_only)
 Document = TypeVar("Document", Job, Proposal, Invoice)
 
 LONGEST_NAME_PART = 100  # of a contact
+NEW_DOCUMENTS = {"invoices.show_new", "proposals.show_new", "jobs.show_new"}
 FEW = 20  # of each kind of document on a lead's page
 
 
@@ -65,7 +66,8 @@ def index() -> ResponseReturnValue:
 
 @leads.get("/new")
 def show_new() -> ResponseReturnValue:
-    return render_template("leads/form.html", form=LeadForm(), lead=None)
+    form = LeadForm(data={"name": asked("name")})
+    return render_template("leads/form.html", form=form, lead=None, next=_wanted_document())
 
 
 @leads.post("")
@@ -74,15 +76,18 @@ def create() -> ResponseReturnValue:
         return saved
     form = LeadForm(request.form)
     if not form.validate():
-        return render_template("leads/form.html", form=form, lead=None), 422
+        page = render_template("leads/form.html", form=form, lead=None, next=_wanted_document())
+        return page, 422
     lead = Lead(organization_id=firm().id)
     form.apply_to(lead)
     session().add(lead)
     session().flush()
-    once.remember(url_for("leads.show", lead_id=lead.id))
+    document = _wanted_document()
+    page = url_for(document, lead=lead.id) if document else url_for("leads.show", lead_id=lead.id)
+    once.remember(page)
     session().commit()
     flash(_("Lead %(name)s is saved.", name=lead.name), "good")
-    return redirect(url_for("leads.show", lead_id=lead.id), 303)
+    return redirect(page, 303)
 
 
 @leads.get("/<key:lead_id>")
@@ -140,6 +145,12 @@ def delete(lead_id: int) -> ResponseReturnValue:
     session().commit()
     flash(_("Lead %(name)s is deleted. Its invoices and payments stay.", name=lead.name))
     return redirect(url_for("leads.index"), 303)
+
+
+def _wanted_document() -> str | None:
+    """The new document that somebody was about to make when its lead was missing."""
+    wanted = request.args.get("next")
+    return wanted if wanted in NEW_DOCUMENTS else None
 
 
 def _latest(model: type[Document], lead: Lead) -> Sequence[Document]:

@@ -7,6 +7,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
+from wtforms import BooleanField
 from wtforms.validators import StopValidation
 
 from languages import N_
@@ -40,6 +41,11 @@ class PaymentForm(Form):
     method = ChoiceField(N_("Paid by"), METHODS, default=PaymentMethod.CARD)
     received_on = DayField(N_("Received"), required=N_("When was it received?"))
     note = area(N_("Note"))
+    confirms_above = BooleanField(N_("Keep the rest as the customer's credit"))
+
+    def above(self, invoice: Invoice) -> Decimal:
+        """How much more it is than is due."""
+        return max((self.amount.data or Decimal(0)) - max(invoice.balance, Decimal(0)), Decimal(0))
 
 
 @payments.get("/payments")
@@ -75,19 +81,27 @@ def show_new(invoice_id: int) -> ResponseReturnValue:
 def create(invoice_id: int) -> ResponseReturnValue:
     if saved := once.saved_before():
         return saved
-    invoice, form = own(Invoice, invoice_id), PaymentForm(request.form)
+    invoice, form = own(Invoice, invoice_id, locked=True), PaymentForm(request.form)
     if invoice.voided_at:
         return _refuse(invoice)
-    if not form.validate():
-        return render_template("payments/form.html", form=form, invoice=invoice), 422
-    payment = Payment(organization_id=firm().id, invoice=invoice)
-    form.populate_obj(payment)
-    above = payment.amount > invoice.balance
+    is_right = form.validate()
+    above = form.above(invoice) if is_right else Decimal(0)
+    if not is_right or (above and not form.confirms_above.data):
+        page = render_template("payments/form.html", form=form, invoice=invoice, above=above)
+        return page, 422
+    payment = Payment(
+        organization_id=firm().id,
+        invoice=invoice,
+        amount=form.amount.data,
+        method=form.method.data,
+        received_on=form.received_on.data,
+        note=form.note.data,
+    )
     session().add(payment)
     once.remember(url_for("invoices.show", invoice_id=invoice.id))
     session().commit()
     flash(
-        _("The payment is recorded. It is more than was open.")
+        _("The payment is recorded. %(credit)s stays as credit.", credit=money(above))
         if above
         else _("The payment is recorded."),
         "good",
@@ -143,8 +157,7 @@ def show_refund(payment_id: int) -> ResponseReturnValue:
 def refund(payment_id: int) -> ResponseReturnValue:
     if saved := once.saved_before():
         return saved
-    payment = own(Payment, payment_id)
-    session().refresh(payment, with_for_update=True)  # two at once would pay back twice
+    payment = own(Payment, payment_id, locked=True)  # two at once would pay back twice
     if payment.refunded_amount >= payment.amount:
         return _refuse_refund(payment)
     form = RefundForm.of(payment)

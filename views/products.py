@@ -53,7 +53,11 @@ def index() -> ResponseReturnValue:
 
 @products.get("/new")
 def show_new() -> ResponseReturnValue:
-    return render_template("products/form.html", form=ProductForm(), product=None)
+    return render_template(
+        "products/form.html",
+        form=ProductForm(data={"taxable": bool(firm().tax_rate)}),
+        product=None,
+    )
 
 
 @products.post("")

@@ -118,8 +118,8 @@ def show_edit(proposal_id: int) -> ResponseReturnValue:
 
 @proposals.post("/<key:proposal_id>")
 def update(proposal_id: int) -> ResponseReturnValue:
-    proposal, form = own(Proposal, proposal_id), ProposalForm(request.form)
-    if not form.is_to_be_saved():
+    proposal, form = own(Proposal, proposal_id, locked=True), ProposalForm(request.form)
+    if not form.is_to_be_saved(proposal):
         page = render_template(
             "proposals/form.html", form=form, lead=proposal.lead, proposal=proposal
         )

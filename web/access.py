@@ -152,13 +152,16 @@ def firm() -> Organization:
     return organization
 
 
-def own(model: type[Model], key: int) -> Model:
-    """The firm's record with this key. Another firm's does not exist here (rule 18)."""
+def own(model: type[Model], key: int, *, locked: bool = False) -> Model:
+    """The firm's record with this key. Another firm's does not exist here (rule 18).
+
+    Locked until commit, it is read as it is now: what is decided about it still holds when saved.
+    """
     columns = model.__table__.c  # type: ignore[attr-defined]
-    found = session().scalars(
-        select(model).where(columns.id == key, columns.organization_id == firm().id)
-    )
-    record = found.one_or_none()
+    query = select(model).where(columns.id == key, columns.organization_id == firm().id)
+    if locked:
+        query = query.with_for_update(of=model).execution_options(populate_existing=True)
+    record = session().scalars(query).one_or_none()
     if record is None:
         abort(404)
     return record

@@ -15,7 +15,12 @@ from web.languages import _, language, ngettext
 
 
 def register(app: Flask) -> None:
-    app.jinja_env.globals.update(now=lambda: datetime.now(UTC), age_of=age_of)
+    app.jinja_env.globals.update(
+        now=lambda: datetime.now(UTC),
+        age_of=age_of,
+        currency=currency,
+        decimal_symbol=decimal_symbol,
+    )
     app.jinja_env.filters.update(
         money=money,
         quantity=plain,
@@ -49,6 +54,10 @@ def money(amount: Decimal | str | None) -> str:
 def currency() -> str:
     organization = current_organization()
     return "BRL" if organization and not organization.has_quickbooks else "USD"
+
+
+def decimal_symbol() -> str:
+    return str(numbers.get_decimal_symbol(language()))
 
 
 def plain(number: Decimal | int | str | None) -> str:
@@ -174,6 +183,7 @@ STATUSES = {
     "open": N_("Open"),
     "partly_paid": N_("Partly paid"),
     "paid": N_("Paid"),
+    "nothing_due": N_("Nothing due"),
     "void": N_("Void"),
 }
 

@@ -216,7 +216,7 @@ class KeyField(Field):
         self.data = None
         if not text:
             return
-        if not re.fullmatch(r"[0-9]{1,18}", text):
+        if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
             raise ValueError(_("Choose one from the list."))
         self.data = int(text)
 
@@ -270,10 +270,19 @@ class EditForm(Form):
 
     def apply_to(self, record: object) -> None:
         """Sets the attributes whose field differs from what the form showed."""
-        shown = dict(pair.split(":", 1) for pair in (self.was.data or "").split() if ":" in pair)
         for field in self._remembered():
-            if shown.get(field.short_name) != _digest(field.data):
+            if self._is_changed(field):
                 setattr(record, field.short_name, field.data)
+
+    def catch_up(self, record: object) -> None:
+        """Takes over what others saved meanwhile, so that the outcome is judged, not this form."""
+        for field in self._remembered():
+            if not self._is_changed(field):
+                field.data = getattr(record, field.short_name)
+
+    def _is_changed(self, field: Field) -> bool:
+        shown = dict(pair.split(":", 1) for pair in (self.was.data or "").split() if ":" in pair)
+        return shown.get(field.short_name) != _digest(field.data)
 
     def _remembered(self) -> Iterator[Field]:
         return (field for field in self if field.short_name in self.columns())

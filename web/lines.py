@@ -1,12 +1,16 @@
-"""The line editor of invoices, proposals and jobs. It works without JavaScript, by blank rows."""
+"""The line editor of invoices, proposals and jobs.
+
+With scripts it is one open line that grows. Without, a few rows are blank; a button adds more.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Self, TypeVar
 
-from flask import request
+from flask import abort, request
 from sqlalchemy import select
+from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, Field, FieldList, FormField, HiddenField, TextAreaField
 from wtforms.validators import StopValidation
 
@@ -27,9 +31,11 @@ from web.languages import _
 
 Line = TypeVar("Line", InvoiceLine, ProposalLine, JobLine)
 AnyLine = InvoiceLine | ProposalLine | JobLine
+Document = Invoice | Proposal | Job
 
-BLANK_ROWS = 3
-MOST_LINES = 200
+BLANK_ROWS = 3  # scripts take away all but the first
+MOST_LINES = 200  # of a document, also of one that several people add to
+MOST_ROWS = MOST_LINES + 50  # of a form: one that is a little too long is shown again, with why
 MOST_PRODUCTS = 1_000  # offered in the list: a firm's price book, not a catalogue
 MOST_QUANTITY = MOST_PRICE = Decimal("9999999.9999")
 CENT = Decimal("0.01")
@@ -70,12 +76,13 @@ class LineForm(EditForm):
 
     def judge(self, products: dict[int, Product]) -> bool:
         """Whether this line can be kept; says what is wrong beside the field."""
+        self._find(products)
         if self.product_id.data and self.product_id.data not in products:
             self.product_id.data = None
             _complain(self.product_id, _("Choose a product or service from the list."))
         self._complete(products.get(self.product_id.data or 0))
         if not self.description.data:
-            _complain(self.description, _("Say what this line is for."))
+            _complain(self.description, _("What did you do or deliver?"))
         if self.unit_price.data is None and not self.unit_price.errors:
             _complain(self.unit_price, _("What does one cost?"))
         if abs(self.amount) > MOST_MONEY:
@@ -83,6 +90,15 @@ class LineForm(EditForm):
                 self.unit_price, _("One line can come to %(most)s at most.", most=plain(MOST_MONEY))
             )
         return not self.errors
+
+    def _find(self, products: dict[int, Product]) -> None:
+        """Without scripts, typing a product's name is choosing it."""
+        if self.product_id.data or self.key.data or self.unit_price.typed:
+            return
+        typed = (self.description.data or "").casefold()
+        found = [one for one in products.values() if one.name.casefold() == typed]
+        if found:
+            self.product_id.data, self.description.data = found[0].id, ""
 
     def _complete(self, product: Product | None) -> None:
         """Fills in what a chosen product says and the person left empty."""
@@ -101,12 +117,26 @@ def _complain(field: Field, sentence: str) -> None:
 
 
 class LinesForm(EditForm):
-    """A form with a line editor. "Add lines" sends the form, and gets it back with more rows."""
+    """A form with a line editor. "Add lines" sends the form, and gets it back with more rows.
+
+    What may be a mistake, and may be meant, is asked about: each field of `asked` is a box to tick,
+    with the sentence above it. Saving goes on once all of them are ticked.
+    """
 
     lines = FieldList(FormField(LineForm))
+    tax_rate: NumberField | None = None
+    confirms_untaxed = BooleanField(N_("Save it without tax"))
     status_code = 422  # of the answer that shows the form again
 
     products: dict[int, Product]
+    asked: list[tuple[BooleanField, str]]
+    elsewhere: Sequence[AnyLine] = ()  # lines that others added since the form was shown
+
+    def __init__(self, sent: MultiDict[str, str] | None = None) -> None:
+        if sent and _rows_of(sent) > MOST_ROWS:
+            abort(413)
+        super().__init__(sent)
+        self.asked = []
 
     @classmethod
     def blank(cls, lines: Iterable[AnyLine] = (), **values: object) -> Self:
@@ -117,6 +147,12 @@ class LinesForm(EditForm):
         for line in lines:
             form._add_row(line)
         return form._ready()
+
+    @property
+    def is_taxed(self) -> bool:
+        """Whether a new line is taxable unless somebody says otherwise."""
+        rate = self.tax_rate.data if self.tax_rate else firm().tax_rate
+        return bool(rate)
 
     @classmethod
     def showing(cls, record: object) -> Self:
@@ -137,10 +173,12 @@ class LinesForm(EditForm):
         row: LineForm = self.lines.append_entry().form
         for name in row.columns() if line else ():
             row[name].data = getattr(line, name)
+        if line is None:
+            row.taxable.data = self.is_taxed
         return row
 
     def _add_blank_rows(self) -> None:
-        for _row in range(BLANK_ROWS):
+        for _row in range(min(BLANK_ROWS, MOST_LINES - len(self.lines))):
             self._add_row()
 
     def _offer_products(self) -> None:
@@ -154,16 +192,48 @@ class LinesForm(EditForm):
     def kept_rows(self) -> Sequence[LineForm]:
         return [row for row in self.rows if row.is_kept]
 
-    def is_to_be_saved(self) -> bool:
+    def is_to_be_saved(self, record: Document | None = None) -> bool:
+        """Whether all is right and agreed to. `record`, when there is one, must be locked."""
         self._offer_products()
         if "add_rows" in request.form:
             self._add_blank_rows()
             self.status_code = 200
             return False
-        return self.validate()
+        if record is not None:
+            self._catch_up_with(record)
+        if not self.validate():
+            return False
+        self.ask(record)
+        return all(box.data for box, _sentence in self.asked)
+
+    def ask(self, record: Document | None) -> None:
+        """Collects what to ask about a form without mistakes."""
+        was_untaxed = record is not None and _taxes_nothing(self.tax_rate_of(record), record.lines)
+        rows = [*self.kept_rows, *self.elsewhere]
+        if _taxes_nothing(self.tax_rate.data if self.tax_rate else None, rows) and not was_untaxed:
+            self.asked.append(
+                (
+                    self.confirms_untaxed,
+                    _("There is a tax rate, but no line is taxable, so the tax would be zero."),
+                )
+            )
+
+    def tax_rate_of(self, record: Document) -> Decimal | None:
+        return None if isinstance(record, Job) else record.tax_rate
+
+    def _catch_up_with(self, record: Document) -> None:
+        self.catch_up(record)
+        lines = {str(line.id): line for line in record.lines}
+        for row in self.rows:
+            line = lines.pop(row.key.data or "", None)
+            if line is not None:
+                row.catch_up(line)
+            elif row.key.data:
+                row.remove.data = True  # as somebody else did
+        self.elsewhere = list(lines.values())
 
     def validate_lines(self, _field: FieldList) -> None:  # type: ignore[type-arg]
-        if len(self.kept_rows) > MOST_LINES:
+        if len(self.kept_rows) + len(self.elsewhere) > MOST_LINES:
             raise StopValidation(
                 _("%(most)s lines are the most for one document.", most=MOST_LINES)
             )
@@ -173,7 +243,12 @@ class LinesForm(EditForm):
 
     def totals(self, tax_rate: Decimal) -> Totals:
         """What the document would come to."""
-        return _totals([(row.amount, bool(row.taxable.data)) for row in self.kept_rows], tax_rate)
+        amounts = [(row.amount, bool(row.taxable.data)) for row in self.kept_rows]
+        return _totals([*amounts, *_amounts(self.elsewhere)], tax_rate)
+
+    @property
+    def totals_now(self) -> Totals:
+        return self.totals((self.tax_rate.data if self.tax_rate else None) or Decimal(0))
 
     def save_lines(self, lines: list[Line], make: type[Line]) -> None:
         """Writes the rows into the record's lines: matched by key, only what changed.
@@ -196,7 +271,23 @@ class LinesForm(EditForm):
 
 
 def totals_of(lines: Sequence[AnyLine], tax_rate: Decimal = Decimal(0)) -> Totals:
-    return _totals([(line.amount, line.taxable) for line in lines], tax_rate)
+    return _totals(_amounts(lines), tax_rate)
+
+
+def _amounts(lines: Sequence[AnyLine]) -> list[tuple[Decimal, bool]]:
+    return [(line.amount, line.taxable) for line in lines]
+
+
+def _taxes_nothing(rate: Decimal | None, lines: Sequence[LineForm | AnyLine]) -> bool:
+    def is_taxed(line: LineForm | AnyLine) -> bool:
+        return bool(line.taxable.data if isinstance(line, LineForm) else line.taxable)
+
+    return bool(rate and lines) and not any(is_taxed(line) for line in lines)
+
+
+def _rows_of(sent: MultiDict[str, str]) -> int:
+    """How many rows a form has, counted before anything is made of them."""
+    return len({name.split("-")[1] for name in sent if name.startswith("lines-")})
 
 
 def _totals(amounts: Sequence[tuple[Decimal, bool]], tax_rate: Decimal) -> Totals:

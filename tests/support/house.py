@@ -90,8 +90,8 @@ class Person:
     def new_invoice(self, description: str = "Sprinkler repair", price: str = "120") -> str:
         """For whom or what the open page is about."""
         self.follow("New invoice")
-        if not self.page.get_by_label("Description").first.input_value():
-            self.page.get_by_label("Description").first.fill(description)
+        if not self.page.get_by_label("Product, or what you did").first.input_value():
+            self.page.get_by_label("Product, or what you did").first.fill(description)
             self.page.get_by_label("Price").first.fill(price)
         self.press("Save invoice")
         self.told("is saved")
