@@ -29,13 +29,6 @@ class Browser:
     def open(self, path: str) -> None:
         self._show(self._http.get(urljoin(self.url, path), timeout=DEADLINE))
 
-    def follow(self, words: str) -> None:
-        """Clicks the link with these words on it."""
-        for link in self.page.find_all("a", href=True):
-            if words.lower() in _words(link).lower():
-                return self.open(str(link["href"]))
-        raise Unexpected(f"{self.url} has no link {words!r}: {self.text[:300]}")
-
     def submit(self, fields: Mapping[str, str] | None = None, *, press: str = "") -> None:
         """Fills in the first form that has these fields and a button with these words; sends it."""
         form, button = self._form_with(fields or {}, press)

@@ -44,7 +44,6 @@ from quickbooks.comparison import Month
 from quickbooks.consenting import Connected
 from quickbooks.delivery import QuickBooks
 from simulator.testing import ApiClient, SimulatorHandle
-from views.people import digest
 
 PAST = timedelta(days=29)  # over which what was sent is spread
 A_YEAR = timedelta(days=365)
@@ -57,7 +56,6 @@ Grace Lindqvist, The Corner Bookshop
     .replace("\n", " ")
     .split(", ")
 )
-WORK = (("Water heater, 50 gal", "1"), ("Labor", "2.5"), ("Filter cartridge", "4"))
 
 OTHERS = {  # beside those of the seed: a firm for each thing that the settings page may say
     "Nova Painting": ("nina@nova.example", "Nina Novak"),
@@ -598,7 +596,7 @@ def _invite(desk: Desk) -> str:
             organization_id=desk.firm.id,
             email="lea@rivera.example",
             role=Role.MEMBER,
-            digest=digest(secret),
+            digest=Invitation.digest_of(secret),
             invited_by_id=desk.owner.id,
         )
     )

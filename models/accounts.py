@@ -1,22 +1,33 @@
 """Organizations, their people, and what anyone did."""
 
-from datetime import date, datetime
+import hashlib
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     CheckConstraint,
-    Connection,
+    ColumnElement,
     ForeignKey,
     Index,
     UniqueConstraint,
+    and_,
     event,
+    func,
     text,
 )
+from sqlalchemy import Connection as Database
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import PERCENT, Base, CreatedAt, Json, Key, Moment
+
+if TYPE_CHECKING:
+    from models.quickbooks import Connection
+
+
+INVITATION_LASTS = timedelta(days=7)
 
 
 class Region(StrEnum):
@@ -47,6 +58,12 @@ class Organization(Base):
     last_invoice_number: Mapped[int] = mapped_column(server_default="1000")
     last_proposal_number: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[CreatedAt]
+
+    # The live one: connected, or its sign-in has expired.
+    connection: Mapped["Connection | None"] = relationship(
+        primaryjoin="and_(Connection.organization_id == Organization.id, Connection.is_live)",
+        viewonly=True,
+    )
 
     @property
     def zone(self) -> ZoneInfo:
@@ -153,8 +170,8 @@ CREATE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events
 
 
 @event.listens_for(AuditEvent.__table__, "after_create")
-def _only_add(_table: object, connection: Connection, **_: object) -> None:
-    connection.execute(text(_REFUSE_CHANGE))
+def _only_add(_table: object, database: Database, **_: object) -> None:
+    database.execute(text(_REFUSE_CHANGE))
 
 
 class Invitation(Base):
@@ -186,6 +203,16 @@ class Invitation(Base):
 
     organization: Mapped[Organization] = relationship()
     invited_by: Mapped[User] = relationship()
+
+    @classmethod
+    def is_open(cls) -> ColumnElement[bool]:
+        """Whether it can still be accepted."""
+        in_time = cls.created_at > func.clock_timestamp() - INVITATION_LASTS
+        return and_(cls.accepted_at.is_(None), cls.withdrawn_at.is_(None), in_time)
+
+    @staticmethod
+    def digest_of(secret: str) -> str:
+        return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 class SubmittedForm(Base):

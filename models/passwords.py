@@ -14,24 +14,24 @@ DEMO_EMAILS = (
     "admin@dunahub.example",
 )
 
-_HASHER = PasswordHasher()  # the library's defaults follow RFC 9106: about 50 ms and 64 MiB
+HASHER = PasswordHasher()  # the library's defaults follow RFC 9106: about 50 ms and 64 MiB
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # for tests: under a millisecond
 
 
-def hash_password(password: str, hasher: PasswordHasher = _HASHER) -> str:
-    return hasher.hash(password)
+def hash_password(password: str, hasher: PasswordHasher | None = None) -> str:
+    return (hasher or HASHER).hash(password)
 
 
 def check_password(password_hash: str, password: str) -> bool:
     try:
-        return _HASHER.verify(password_hash, password)
+        return HASHER.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
 
 
 def needs_new_hash(password_hash: str) -> bool:
-    """Whether the hash is cheaper than today's: then store a new one at the next sign-in."""
-    return _HASHER.check_needs_rehash(password_hash)
+    """Whether the hash was made at another cost than today's: sign-in then stores a new one."""
+    return HASHER.check_needs_rehash(password_hash)
 
 
 # Checked against when no such user exists, so that the answer takes as long as for one who does.

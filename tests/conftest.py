@@ -27,6 +27,7 @@ from development.database import migrate
 from development.postgres import throwaway_postgres
 from development.scenes import Stage
 from development.showcase import Showcase, running_showcase
+from models import passwords
 from outbox.capture import attach
 from simulator.testing import SimulatorHandle, running_simulator
 from tests.support.house import House
@@ -39,6 +40,9 @@ TEMPLATE = "dunahub_template"
 LOOKS_SEED = int(os.environ.setdefault("LOOKS_SEED", str(secrets.randbelow(4))))
 TOKEN_KEY = Fernet.generate_key().decode()
 NOBODY = "http://127.0.0.1:9"  # where no simulator listens: a call there is refused at once
+
+# A hash takes 50 ms at its real cost, and nearly every test signs in.
+passwords.HASHER = passwords.CHEAP
 
 os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http on loopback
 

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import create_app
 from config import Config
+from models import passwords
 from models.accounts import AuditEvent, EndedSession, Invitation, Role, Tally, User
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm
@@ -27,6 +29,28 @@ def firm(session: Session) -> int:
     firm = new_firm(session)
     new_person(session, firm, ANA)
     return firm
+
+
+# --- Hashes ---------------------------------------------------------------------------------------
+
+
+def test_signing_in_renews_a_hash_of_another_cost_once(
+    app: Flask, firm: int, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stored() -> str:
+        session.rollback()
+        return session.scalars(select(User.password_hash).where(User.email == ANA)).one()
+
+    monkeypatch.setattr(passwords, "HASHER", PasswordHasher())
+    old = stored()
+    assert "m=8,t=1,p=1" in old
+    Visitor(app).open("/sign-in").submit({"email": ANA, "password": "wrong"})
+    assert stored() == old, "whoever guesses renews nothing"
+    Visitor(app).sign_in(ANA)
+    new = stored()
+    assert "m=65536,t=3,p=4" in new
+    assert Visitor(app).sign_in(ANA).path == "/leads"
+    assert stored() == new, "renewed once"
 
 
 # --- Guessing -------------------------------------------------------------------------------------

@@ -20,10 +20,9 @@ from models.accounts import (
     Role,
     User,
 )
-from models.passwords import NOBODYS_HASH, check_password, hash_password
+from models.passwords import NOBODYS_HASH, check_password, hash_password, needs_new_hash
 from notices import mail
 from notices.people import confirm_email_letter, password_changed_letter
-from views.people import digest, is_open
 from web.access import (
     dunahub,
     fresh_required,
@@ -81,8 +80,11 @@ def enter() -> ResponseReturnValue:
             _count_guess(found)
         page = render_template("accounts/sign_in.html", form=form, refused=True)
         return page, 422
+    if needs_new_hash(user.password_hash):
+        user.password_hash = hash_password(form.password.data or "")
     if user.totp_secret:
         sign_in_half(user)
+        session().commit()
         return redirect(url_for("second_factor.ask", next=request.args.get("next")), 303)
     sign_in(user)
     note("account.signed_in", organization_id=user.organization_id)
@@ -392,7 +394,9 @@ def join(secret: str) -> ResponseReturnValue:
 
 def _invitation(secret: str) -> Invitation:
     """One that still works. All others answer alike: 404."""
-    invited = select(Invitation).where(Invitation.digest == digest(secret), *is_open())
+    invited = select(Invitation).where(
+        Invitation.digest == Invitation.digest_of(secret), Invitation.is_open()
+    )
     return session().scalars(invited.with_for_update(of=Invitation)).one_or_none() or abort(404)
 
 

@@ -1,22 +1,20 @@
 """Settings → People: who works here, and who is asked to."""
 
-import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from datetime import timedelta
 
 from email_validator import EmailNotValidError, validate_email
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.datastructures import MultiDict
 from wtforms import StringField
 from wtforms.validators import ValidationError
 
 from languages import N_
-from models.accounts import Invitation, Organization, Role, User
+from models.accounts import INVITATION_LASTS, Invitation, Organization, Role, User
 from notices import mail
 from notices.mail import Letter, NotMailed
 from web import once
@@ -39,7 +37,6 @@ from web.security import limiter
 people = Blueprint("people", __name__, url_prefix="/settings/people")
 people.before_request(firms_only)
 
-INVITATION_LASTS = timedelta(days=7)
 INVITATIONS = "30 per hour"  # per address: nobody writes to the world through us
 MAY = {
     Role.MEMBER.value: N_("work with leads, invoices and payments"),
@@ -101,7 +98,7 @@ def _page(form: InvitationForm, *, link: str | None = None) -> str:
     )
     invited = (
         select(Invitation)
-        .where(Invitation.organization_id == firm().id, *is_open())
+        .where(Invitation.organization_id == firm().id, Invitation.is_open())
         .order_by(Invitation.id)
         .limit(500)
     )
@@ -121,15 +118,6 @@ def _roles() -> dict[str, str]:
         Role.BOOKKEEPER.value: _("Bookkeeper"),
         Role.MEMBER.value: _("Member"),
     }
-
-
-def is_open() -> list[ColumnElement[bool]]:
-    """Conditions of an invitation that can still be accepted."""
-    return [
-        Invitation.accepted_at.is_(None),
-        Invitation.withdrawn_at.is_(None),
-        Invitation.created_at > func.clock_timestamp() - INVITATION_LASTS,
-    ]
 
 
 @people.post("/invitations")
@@ -180,7 +168,9 @@ def _link_again() -> str | None:
     """Where we can't mail, the page of a second press shows the link too: there is no other way
     to learn it."""
     secret = _secret()
-    invited = select(Invitation.id).where(Invitation.digest == digest(secret), *is_open())
+    invited = select(Invitation.id).where(
+        Invitation.digest == Invitation.digest_of(secret), Invitation.is_open()
+    )
     if mail.is_possible(dunahub().config) or session().scalar(invited) is None:
         return None
     return _page(InvitationForm(), link=_link(secret))
@@ -203,7 +193,7 @@ def _store(email: str, role: str, secret: str) -> bool:
             organization_id=firm().id,
             email=email,
             role=role,
-            digest=digest(secret),
+            digest=Invitation.digest_of(secret),
             invited_by_id=person().id,
         )
     )
@@ -213,10 +203,6 @@ def _store(email: str, role: str, secret: str) -> bool:
         session().rollback()
         return False
     return True
-
-
-def digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 def _mailed(email: str, link: str) -> bool:
@@ -325,7 +311,7 @@ def remove(user_id: int) -> ResponseReturnValue:
     colleague.session_version += 1
     session().execute(
         update(Invitation)
-        .where(Invitation.invited_by_id == colleague.id, *is_open())
+        .where(Invitation.invited_by_id == colleague.id, Invitation.is_open())
         .values(withdrawn_at=func.clock_timestamp())
     )
     note("account.removed", organization_id=firm().id, email=colleague.email)
