@@ -16,7 +16,7 @@ from languages import N_, Reader
 from models.accounts import Organization
 from models.clients import Letterhead
 from models.outbox import Counterpart
-from models.quickbooks import Connection, ConnectionStatus
+from models.quickbooks import Connection
 from models.sales import Invoice, InvoiceLine, Lead, Proposal, ProposalLine, RecordType
 
 CENT = Decimal("0.01")
@@ -107,7 +107,7 @@ def number_for_client(session: Session, invoice: Invoice) -> str:
             Counterpart.record_type == RecordType.INVOICE,
             Counterpart.record_id == invoice.id,
             Connection.organization_id == invoice.organization_id,
-            Connection.status != ConnectionStatus.DISCONNECTED,
+            Connection.is_live,
         )
     )
     return found or invoice.number

@@ -5,27 +5,33 @@ one request to QuickBooks, stored before it is sent. See docs/architecture.md.
 """
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
-    Connection,
     Double,
     ForeignKey,
     Index,
+    Select,
     SmallInteger,
     Text,
     UniqueConstraint,
     event,
     func,
+    select,
     text,
 )
+from sqlalchemy import Connection as Database
 from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
 
 from models.base import Base, CreatedAt, Json, Key, Moment
 from models.sales import Record, RecordType
+
+if TYPE_CHECKING:
+    from models.quickbooks import Connection
 
 
 class State(StrEnum):
@@ -178,6 +184,15 @@ class Entry(Base):
 
     lane: Mapped[Lane] = relationship()
     record: Mapped[Record] = composite("record_type", "record_id")
+    connection: Mapped["Connection | None"] = relationship(  # whose lane it is in
+        primaryjoin="foreign(Entry.lane_id) == remote(Connection.lane_id)", viewonly=True
+    )
+    counterpart: Mapped["Counterpart | None"] = relationship(
+        primaryjoin="and_(foreign(Entry.lane_id) == remote(Counterpart.lane_id),"
+        " foreign(Entry.record_type) == remote(Counterpart.record_type),"
+        " foreign(Entry.record_id) == remote(Counterpart.record_id))",
+        viewonly=True,
+    )
 
     @property
     def awaited(self) -> Record | None:
@@ -209,8 +224,8 @@ CREATE TRIGGER keep_first_outcome BEFORE UPDATE OF state ON outbox FOR EACH ROW
 
 
 @event.listens_for(Entry.__table__, "after_create")
-def _keep_first_outcome(_table: object, connection: Connection, **_: object) -> None:
-    connection.execute(text(_KEEP_FIRST_OUTCOME))
+def _keep_first_outcome(_table: object, database: Database, **_: object) -> None:
+    database.execute(text(_KEEP_FIRST_OUTCOME))
 
 
 class Dispatch(Base):
@@ -316,6 +331,10 @@ class Counterpart(Base):
     updated_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
 
     record: Mapped[Record] = composite("record_type", "record_id")
+
+    @classmethod
+    def of(cls, lane_id: int, record: Record) -> Select["Counterpart"]:
+        return select(cls).where(cls.lane_id == lane_id, cls.record == record)
 
 
 class BulkAct(Base):

@@ -2,8 +2,9 @@
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Select, UniqueConstraint, select
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.accounts import Organization, User
@@ -72,9 +73,14 @@ class Connection(Base):
     lane: Mapped[Lane] = relationship(lazy="joined", innerjoin=True)
     connected_by: Mapped[User | None] = relationship()
 
-    @property
+    @hybrid_property
     def is_live(self) -> bool:
+        """Connected, or its sign-in has expired: of an organization at most one."""
         return self.status != ConnectionStatus.DISCONNECTED
+
+    @classmethod
+    def live_of(cls, organization_id: int) -> Select["Connection"]:
+        return select(cls).where(cls.organization_id == organization_id, cls.is_live)
 
 
 class Customer(Base):

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from flask import url_for
-from sqlalchemy import select
 
 from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection
@@ -120,7 +119,7 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
     if not chain:
         return Panel(record, words_of(kind, [key])[key], send_address=_send_address(record))
     entry = chain[-1].entry
-    link, connection = _link(entry), _connection(entry.lane_id)
+    link, connection = entry.counterpart, entry.connection
     return Panel(
         record,
         chain[-1].word,
@@ -148,19 +147,6 @@ def _send_address(record: Record) -> str | None:
     return None
 
 
-def _link(entry: Entry) -> Counterpart | None:
-    return session().scalar(
-        select(Counterpart).where(
-            Counterpart.lane_id == entry.lane_id,
-            Counterpart.record == entry.record,
-        )
-    )
-
-
-def _connection(lane_id: int) -> Connection | None:
-    return session().scalar(select(Connection).where(Connection.lane_id == lane_id))
-
-
 # --- The chain ------------------------------------------------------------------------------------
 
 
@@ -182,7 +168,6 @@ def _step(record: Record) -> Step | None:
     )
     if entry is None:
         return None
-    company = _connection(entry.lane_id)
     name = names_of(session(), [record]).get(record) or _(KINDS[record.type])
     return Step(
         record,
@@ -192,7 +177,7 @@ def _step(record: Record) -> Step | None:
         explanation_of(entry),
         address_of(record),
         fix_address_of(entry),
-        company_url(dunahub().config, company) if company else None,
+        company_url(dunahub().config, entry.connection) if entry.connection else None,
     )
 
 

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session, joinedload
 
 from models.accounts import Organization
 from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
-from models.quickbooks import Connection, ConnectionStatus
+from models.quickbooks import Connection
 from models.sales import Record, RecordType
 from presenters.names import names_of
-from web.access import dunahub, firm, session
+from web.access import dunahub, firm
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,8 @@ class Situation:
 
 def live_lane_id() -> int | None:
     """The lane of the company the firm is connected to, or was until its sign-in expired."""
-    return session().scalar(
-        select(Connection.lane_id).where(
-            Connection.organization_id == firm().id,
-            Connection.status != ConnectionStatus.DISCONNECTED,
-        )
-    )
+    connection = firm().connection
+    return connection.lane_id if connection else None
 
 
 def current_entries(

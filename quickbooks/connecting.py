@@ -279,7 +279,7 @@ def _drop(sessions: Sessions, config: Config, asked: Asked, grant: oauth.Grant) 
             select(Connection.id).where(
                 Connection.environment == config.environment,
                 Connection.realm_id == asked.realm_id,
-                Connection.status != ConnectionStatus.DISCONNECTED,
+                Connection.is_live,
             )
         )
     if in_use is None:

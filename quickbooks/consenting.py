@@ -263,7 +263,7 @@ def _judge_company(
         select(Connection.id).where(
             Connection.environment == config.environment,
             Connection.realm_id == realm_id,
-            Connection.status != ConnectionStatus.DISCONNECTED,
+            Connection.is_live,
             Connection.organization_id != organization_id,
         )
     )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from languages import N_
 from models.base import Json
 from models.outbox import Counterpart, Entry, State
-from models.sales import RecordType
+from models.sales import Record, RecordType
 from outbox import actions
 from outbox.actions import Acted
 from outbox.capture import send_with_it
@@ -103,13 +103,7 @@ def newest_entry(session: Session, lane_id: int, type_: RecordType, record_id: i
 
 def book_on(session: Session, lane_id: int, product_id: int, item_id: str) -> None:
     """From now on this product is that item over there. Items may be shared."""
-    link = session.scalars(
-        select(Counterpart).where(
-            Counterpart.lane_id == lane_id,
-            Counterpart.record_type == RecordType.PRODUCT,
-            Counterpart.record_id == product_id,
-        )
-    ).one_or_none()
+    link = session.scalar(Counterpart.of(lane_id, Record(RecordType.PRODUCT, product_id)))
     if link is not None:
         link.remote_id, link.remote_version, link.stale = item_id, "0", True
         link.note = N_("chosen by a person")

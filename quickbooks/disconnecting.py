@@ -62,16 +62,7 @@ def confirm_ended_there(
     """Someone says that our access was ended inside QuickBooks. Intuit is asked; if so, it is ended
     here too. None when the access is still good, or was of another company."""
     with sessions() as session:
-        live = next(
-            (
-                row
-                for row in session.scalars(
-                    select(Connection).where(Connection.organization_id == organization_id)
-                )
-                if row.is_live
-            ),
-            None,
-        )
+        live = session.scalar(Connection.live_of(organization_id))
         stored = session.get(Tokens, live.id) if live else None
     if live is None or stored is None or realm_id not in ("", live.realm_id):
         return None
@@ -91,14 +82,8 @@ def close_for_region(session: Session, organization: Organization) -> bool:
     chosen = session.get(UnconfirmedCompany, organization.id, with_for_update=True)
     if chosen is not None:
         unconfirmed.drop(session, chosen)
-    live = session.scalar(
-        select(Connection)
-        .where(
-            Connection.organization_id == organization.id,
-            Connection.status != ConnectionStatus.DISCONNECTED,
-        )
-        .with_for_update(key_share=True, of=Connection)
-    )
+    locked = Connection.live_of(organization.id).with_for_update(key_share=True, of=Connection)
+    live = session.scalar(locked)
     if live is None:
         return False
     close(session, live, None, "region")

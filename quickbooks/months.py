@@ -252,7 +252,7 @@ def _company(sessions: Sessions, config: Config, run: Run) -> _Company:
             select(Connection).where(
                 Connection.organization_id == run.organization_id,
                 Connection.environment == config.environment,
-                Connection.status != ConnectionStatus.DISCONNECTED,
+                Connection.is_live,
             )
         )
         if connection is None or not organization.has_quickbooks:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from models.base import Json
-from models.quickbooks import Connection, ConnectionStatus, Revocation, UnconfirmedCompany
+from models.quickbooks import Connection, Revocation, UnconfirmedCompany
 from quickbooks import oauth, tokens
 
 LASTS = timedelta(minutes=50)  # its access token lasts an hour, and is not renewed meanwhile
@@ -98,7 +98,7 @@ def _is_used(session: Session, environment: str, realm_id: str) -> bool:
     live = select(Connection.id).where(
         Connection.environment == environment,
         Connection.realm_id == realm_id,
-        Connection.status != ConnectionStatus.DISCONNECTED,
+        Connection.is_live,
     )
     chosen = select(UnconfirmedCompany.organization_id).where(
         UnconfirmedCompany.environment == environment, UnconfirmedCompany.realm_id == realm_id

@@ -15,7 +15,6 @@ from sqlalchemy.orm import aliased, joinedload
 from languages import N_
 from models.accounts import AuditEvent, Organization, Region, User
 from models.outbox import BulkAct, Dispatch, DispatchItem, Entry, State
-from models.quickbooks import Connection, ConnectionStatus
 from outbox import actions, bulk
 from presenters import charts
 from presenters.health import health
@@ -406,18 +405,13 @@ def change_region(organization_id: int) -> ResponseReturnValue:
 
 def _stakes(organization: Organization) -> dict[str, object]:
     """What a change of region concerns: the company that is connected, and what waits for it."""
-    company = session().scalar(
-        select(Connection.company_name).where(
-            Connection.organization_id == organization.id,
-            Connection.status != ConnectionStatus.DISCONNECTED,
-        )
-    )
+    connection = organization.connection
     waiting = session().scalar(
         select(func.count()).where(
             Entry.organization_id == organization.id, Entry.state == State.PENDING
         )
     )
-    return {"company": company, "waiting": waiting}
+    return {"company": connection and connection.company_name, "waiting": waiting}
 
 
 # --- Audit ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from languages import N_
 from models.base import Json
 from models.outbox import Entry, State
-from models.quickbooks import Connection, ConnectionStatus
+from models.quickbooks import Connection
 from outbox import actions
 from quickbooks import facts
 from web.access import books_required, firm, note, quickbooks_only, session
@@ -89,7 +89,7 @@ def _named(known: Json, list_: str, otherwise: str) -> dict[str, str]:
 @arrivals.get("")
 @books_required
 def show() -> ResponseReturnValue:
-    connection = _connection()
+    connection = firm().connection
     if connection is None:
         return _nothing_to_choose()
     form = ArrivalsForm.of(connection)
@@ -99,7 +99,8 @@ def show() -> ResponseReturnValue:
 @arrivals.post("")
 @books_required
 def update() -> ResponseReturnValue:
-    connection = _connection(locked=True)
+    locked = Connection.live_of(firm().id).with_for_update(key_share=True, of=Connection)
+    connection = session().scalar(locked)
     if connection is None:
         return _nothing_to_choose()
     form = ArrivalsForm.of(connection, request.form)
@@ -132,13 +133,3 @@ def update() -> ResponseReturnValue:
 def _nothing_to_choose() -> ResponseReturnValue:
     flash(_("Connect QuickBooks first: then there is something to choose from."))
     return redirect(url_for("quickbooks.show"))
-
-
-def _connection(*, locked: bool = False) -> Connection | None:
-    live = select(Connection).where(
-        Connection.organization_id == firm().id,
-        Connection.status != ConnectionStatus.DISCONNECTED,
-    )
-    if locked:
-        live = live.with_for_update(key_share=True, of=Connection)
-    return session().scalar(live)

@@ -100,7 +100,8 @@ def _offered(entry: Entry) -> set[str]:
 
 
 def _connection(entry: Entry) -> Connection:
-    return session().scalars(select(Connection).where(Connection.lane_id == entry.lane_id)).one()
+    assert entry.connection
+    return entry.connection
 
 
 def _connection_locked(entry: Entry) -> Connection:
@@ -173,7 +174,9 @@ def _reactivate(entry: Entry) -> Acted | None:
             return None
         sent = decisions.send_alike(session(), entry)
         return _both(decisions.reactivate(session(), its, str(about["item_id"])), sent)
-    holder = str(about.get("holder_id") or _linked_id(entry) or "")
+    holder = str(
+        about.get("holder_id") or (entry.counterpart and entry.counterpart.remote_id) or ""
+    )
     return _with_its_customer(entry, lambda lead: decisions.reactivate(session(), lead, holder))
 
 
@@ -231,16 +234,6 @@ def _with_its_customer(entry: Entry, decide_: Callable[[Entry], Acted]) -> Acted
         return None
     sent = decisions.send_alike(session(), entry)
     return _both(decide_(lead), sent)
-
-
-def _linked_id(entry: Entry) -> str | None:
-    return session().scalar(
-        select(Counterpart.remote_id).where(
-            Counterpart.lane_id == entry.lane_id,
-            Counterpart.record_type == entry.record_type,
-            Counterpart.record_id == entry.record_id,
-        )
-    )
 
 
 def _both(one: Acted, other: Acted) -> Acted:

@@ -7,8 +7,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from models.outbox import Counterpart, Entry
-from models.quickbooks import Connection, ConnectionStatus
-from models.sales import Invoice, Payment, RecordType
+from models.sales import Invoice, Payment, Record, RecordType
 from outbox.capture import send_by_hand
 from quickbooks import facts
 from quickbooks.payloads import carries_our_number
@@ -25,7 +24,7 @@ sending.before_request(quickbooks_only)
 def show(invoice_id: int) -> ResponseReturnValue:
     """What would arrive in QuickBooks, and that it might be there already."""
     invoice = own(Invoice, invoice_id)
-    connection = _connection()
+    connection = firm().connection
     if connection is None or invoice.voided_at or _is_known(invoice, connection.lane_id):
         return _nothing_to_send(invoice)
     wanted = asked("payment")
@@ -85,31 +84,17 @@ def _nothing_to_send(invoice: Invoice) -> ResponseReturnValue:
     return redirect(url_for("invoices.show", invoice_id=invoice.id))
 
 
-def _connection() -> Connection | None:
-    return session().scalar(
-        select(Connection).where(
-            Connection.organization_id == firm().id,
-            Connection.status != ConnectionStatus.DISCONNECTED,
-        )
-    )
-
-
 def _is_known(invoice: Invoice, lane_id: int) -> bool:
     known = select(Entry.id).where(
         Entry.lane_id == lane_id,
-        Entry.record_type == RecordType.INVOICE,
-        Entry.record_id == invoice.id,
+        Entry.record == Record(RecordType.INVOICE, invoice.id),
     )
     return session().scalar(known.limit(1)) is not None
 
 
 def _is_linked(lane_id: int, lead_id: int) -> bool:
-    linked = select(Counterpart.id).where(
-        Counterpart.lane_id == lane_id,
-        Counterpart.record_type == RecordType.LEAD,
-        Counterpart.record_id == lead_id,
-    )
-    return session().scalar(linked) is not None
+    customer = Record(RecordType.LEAD, lead_id)
+    return session().scalar(Counterpart.of(lane_id, customer)) is not None
 
 
 def _unsent_payments(invoice: Invoice) -> Sequence[Payment]:
