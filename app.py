@@ -64,6 +64,7 @@ class DunaHub:
     def _jobs_that_ask_intuit(self) -> list[Job]:
         jobs: dict[str, tuple[timedelta, Callable[[Sessions, Config], int]]] = {
             "revoke": (timedelta(minutes=1), disconnecting.revoke_due),
+            "disconnect": (timedelta(seconds=2), disconnecting.disconnect_due),
             "keep-alive": (timedelta(hours=1), tokens.keep_alive_due),
             "facts": (timedelta(hours=1), facts.refresh_due),
             "customers": (timedelta(hours=1), directory.refresh_due),

@@ -657,8 +657,11 @@ def _read_customers(desk: Desk, since: timedelta = timedelta()) -> str:
 
 
 def _pause(desk: Desk) -> None:
-    lane = desk.connect().lane
+    connection = desk.connect()
+    lane = connection.lane
     _week(desk)
+    connection.disconnects_after = desk.session.scalar(select(func.max(Entry.id)))
+    connection.disconnects_by_id = desk.owner.id
     lane.pause_reason = "outage"
     lane.pause_until = func.clock_timestamp() + timedelta(minutes=9)
     desk.commit()

@@ -275,7 +275,7 @@ SCENES = (
     Scene("quickbooks-sign-in-ends", "finn", "/settings/quickbooks"),
     Scene("disconnect", "ana", "/settings/quickbooks/connection/disconnect"),
     Scene("disconnect-nothing-waits", "hugo", "/settings/quickbooks/connection/disconnect"),
-    Scene("disconnect-sending", "eva", "/settings/quickbooks/connection/disconnect?first=send"),
+    Scene("disconnect-sending", "eva", "/settings/quickbooks/connection/disconnect"),
     Scene("callback-bad-state", "hugo", "/settings/quickbooks/callback?state=x&code=y", status=400),
     Scene("company-to-confirm", "lia", "/settings/quickbooks", to_intuit("Craig")),
     Scene("callback-company-taken", "nina", "/settings/quickbooks", to_intuit("Hill Electric")),

@@ -66,12 +66,19 @@ class Connection(Base):
     # What we read about the company: preferences, accounts, payment methods, items.
     facts: Mapped[Json] = mapped_column(server_default="{}")
     facts_read_at: Mapped[Moment | None]
+    # An owner wants to disconnect once the entries up to this number are sent.
+    disconnects_after: Mapped[int | None]
+    disconnects_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     checked_at: Mapped[Moment | None]  # we last asked, on somebody's wish, whether it lets us in
     customers_read_at: Mapped[Moment | None]  # the directory of its customers, whole or refreshed
 
     organization: Mapped[Organization] = relationship()
     lane: Mapped[Lane] = relationship(lazy="joined", innerjoin=True)
-    connected_by: Mapped[User | None] = relationship()
+    connected_by: Mapped[User | None] = relationship(foreign_keys=[connected_by_id])
+
+    @property
+    def is_ending(self) -> bool:
+        return self.disconnects_after is not None
 
     @hybrid_property
     def is_live(self) -> bool:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, Organization, User
+from models.outbox import Entry, Lane, State
 from models.quickbooks import (
     Connection,
     ConnectionStatus,
@@ -56,6 +57,84 @@ def disconnect(
     return Disconnected(name, waiting, revoked)
 
 
+def disconnect_once_sent(
+    sessions: Sessions, config: Config, organization_id: int, user: User
+) -> bool:
+    """Asks for the connection to be ended when all that waits now is sent. False: none to end."""
+    with sessions.begin() as session:
+        live = next(
+            (row for row in lock_rows(session, config, organization_id) if row.is_live), None
+        )
+        if live is None:
+            return False
+        newest = select(func.coalesce(func.max(Entry.id), 0)).where(Entry.lane_id == live.lane_id)
+        live.disconnects_after = session.scalar(newest)
+        live.disconnects_by_id = user.id
+        audit(session, live, user.id, "outbox.sending_before_disconnect")
+    return True
+
+
+def stay_connected(sessions: Sessions, config: Config, organization_id: int, user: User) -> bool:
+    """Takes that back. False: nothing was asked for, or it is disconnected already."""
+    with sessions.begin() as session:
+        for row in lock_rows(session, config, organization_id):
+            if row.is_live and row.is_ending:
+                row.disconnects_after = row.disconnects_by_id = None
+                audit(session, row, user.id, "quickbooks.stayed_connected")
+                return True
+    return False
+
+
+def disconnect_due(sessions: Sessions, config: Config) -> int:
+    """Ends the connections whose owners wanted all sent first, and it is. Returns how many."""
+    with sessions() as session:
+        due = session.scalars(
+            select(Connection.id).where(
+                Connection.environment == config.environment,
+                Connection.status != ConnectionStatus.DISCONNECTED,
+                Connection.disconnects_after.is_not(None),
+                ~_awaits_sending(),
+            )
+        ).all()
+    return for_a_while(due, lambda connection_id: _disconnect_sent(sessions, config, connection_id))
+
+
+def _awaits_sending() -> ColumnElement[bool]:
+    """Something is left that goes by itself. What waits for a failed record does not, nor does
+    what stands behind the line: they would keep the connection for ever."""
+    return exists().where(
+        Entry.lane_id == Connection.lane_id,
+        Entry.state == State.PENDING,
+        Entry.id <= Connection.disconnects_after,
+        Entry.id
+        > func.coalesce(
+            select(Lane.line).where(Lane.id == Connection.lane_id).scalar_subquery(), 0
+        ),
+        Entry.waits_for_type.is_(None),
+    )
+
+
+def _disconnect_sent(sessions: Sessions, config: Config, connection_id: int) -> bool:
+    """One of them. Judged once more under its lock: the owner may have taken it back."""
+    with sessions.begin() as session:
+        connection = session.scalar(
+            select(Connection)
+            .where(Connection.id == connection_id)
+            .where(Connection.status != ConnectionStatus.DISCONNECTED)
+            .where(Connection.disconnects_after.is_not(None), ~_awaits_sending())
+            .with_for_update(key_share=True, of=Connection)
+        )
+        if connection is None:
+            return False
+        by = session.get(User, connection.disconnects_by_id)
+        revocation = close(session, connection, by, "all_sent")
+        session.flush()
+        revocation_id = revocation.id if revocation else None
+    if revocation_id is not None:
+        revoke(sessions, config, revocation_id)
+    return True
+
+
 def confirm_ended_there(
     sessions: Sessions, config: Config, organization_id: int, realm_id: str, user: User
 ) -> Disconnected | None:
@@ -98,6 +177,7 @@ def close(
     connection.status = ConnectionStatus.DISCONNECTED
     connection.status_reason = reason
     connection.status_since = database_now(session)
+    connection.disconnects_after = connection.disconnects_by_id = None
     session.flush()
     token = session.scalar(
         delete(Tokens).where(Tokens.connection_id == connection.id).returning(Tokens.refresh_token)

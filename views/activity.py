@@ -16,7 +16,7 @@ from models.sales import Lead, RecordType
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
 from views.settings import quickbooks
-from web.access import firm, note, session
+from web.access import firm, fresh_required, note, session
 from web.downloads import csv_of
 from web.forms import EARLIEST, LATEST
 from web.languages import _, reader
@@ -135,6 +135,7 @@ def activity() -> ResponseReturnValue:
 
 
 @quickbooks.get("/activity.csv")
+@fresh_required
 def download_activity() -> ResponseReturnValue:
     """The same as a file, whatever its length: written while it is sent, a part at a time."""
     wanted, name = _asked(), f"quickbooks-activity-{datetime.now(firm().zone):%Y-%m-%d}.csv"

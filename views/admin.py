@@ -23,7 +23,7 @@ from presenters.names import KINDS
 from presenters.progress import Progress
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks import disconnecting
-from web.access import admins_only, note, person, session
+from web.access import admins_only, fresh_required, note, person, session
 from web.asking import asked_round, pause_after
 from web.downloads import csv_of
 from web.flashes import tell
@@ -91,6 +91,7 @@ def _fitting() -> Select[Entry]:
 
 
 @admin.get("/outbox.csv")
+@fresh_required
 def download_outbox() -> ResponseReturnValue:
     """The rows that fit as a file, whatever their number: written while it is sent."""
     asked_for, fitting = query(), _fitting()

@@ -3,7 +3,7 @@
 No transaction of ours is open while Intuit is asked: `step_out` ends the request's own first.
 """
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from models.quickbooks import ConnectionStatus, Purpose
@@ -30,7 +30,6 @@ from web.access import (
     dunahub,
     firm,
     fresh_required,
-    note,
     owner_required,
     person,
     quickbooks_only,
@@ -200,14 +199,13 @@ def show_disconnected() -> ResponseReturnValue:
 @owner_required
 def show_disconnect() -> ResponseReturnValue:
     """Asks how; with `first=send` shows how far that is. Asks again by itself for the form only."""
-    now = standing()
+    now, is_part = standing(), "HX-Request" in request.headers
     if now.connection is None or not now.connection.is_live:
-        return redirect(url_for("quickbooks.show"))
-    first = request.args.get("first") == "send"
-    progress = sending_of(now.connection) if first else None
+        return _to_settings(is_part)
+    sending = now.connection.is_ending
+    progress = sending_of(now.connection) if sending else None
     round_ = asked_round()
-    sending = progress is not None and not progress.is_over
-    part = "settings/_disconnect.html" if "HX-Request" in request.headers else None
+    part = "settings/_disconnect.html" if is_part else None
     return render_template(
         part or "settings/disconnect.html",
         connection=now.connection,
@@ -215,22 +213,32 @@ def show_disconnect() -> ResponseReturnValue:
         progress=progress,
         sending=sending,
         can_send=now.status is ConnectionStatus.CONNECTED,
-        address=url_for("connection.show_disconnect", first="send", round=round_ + 1),
+        address=url_for("connection.show_disconnect", round=round_ + 1),
         seconds=pause_after(round_) if sending else None,
     )
+
+
+def _to_settings(is_part: bool) -> ResponseReturnValue:
+    """What was to be sent first is sent, and it is disconnected: the whole page is another one."""
+    address = url_for("quickbooks.show")
+    return Response(headers={"HX-Redirect": address}) if is_part else redirect(address)
 
 
 @connection.post("/connection/disconnect")
 @owner_required
 @fresh_required
 def disconnect() -> ResponseReturnValue:
-    if request.form.get("choice") == "send_first":
-        note("outbox.sending_before_disconnect", organization_id=firm().id)
-        session().commit()
-        return redirect(url_for("connection.show_disconnect", first="send"), 303)
-    user, organization_id = person(), firm().id
+    user, organization_id, choice = person(), firm().id, request.form.get("choice")
     step_out()
-    ended = disconnecting.disconnect(dunahub().sessions, dunahub().config, organization_id, user)
+    sessions, config = dunahub().sessions, dunahub().config
+    if choice == "send_first":
+        disconnecting.disconnect_once_sent(sessions, config, organization_id, user)
+        return redirect(url_for("connection.show_disconnect"), 303)
+    if choice == "stay":
+        if disconnecting.stay_connected(sessions, config, organization_id, user):
+            flash(_("QuickBooks stays connected."), "good")
+        return redirect(url_for("quickbooks.show"), 303)
+    ended = disconnecting.disconnect(sessions, config, organization_id, user)
     if ended is None:
         flash(_("QuickBooks was not connected."))
     elif ended.revoked:

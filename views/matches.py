@@ -29,6 +29,7 @@ from quickbooks.comparison import Month
 from web.access import (
     books_required,
     firm,
+    fresh_required,
     note,
     person,
     quickbooks_only,
@@ -175,6 +176,7 @@ def show_print(month: str) -> ResponseReturnValue:
 
 
 @matches.get("/<month>/csv")
+@fresh_required
 def export(month: str) -> ResponseReturnValue:
     wanted = _month(month)
     comparison = comparison_of(wanted)

@@ -263,7 +263,7 @@ def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]
         if time.time() - cookie.get("signed_in_at", 0) <= FRESH:
             return view(*args, **kwargs)
         came_from = urlsplit(request.referrer or "").path
-        back = request.path if request.method == "GET" else came_from
+        back = request.full_path.rstrip("?") if request.method == "GET" else came_from
         return redirect(url_for("accounts.show_confirm", next=back or None), 303)
 
     return guarded

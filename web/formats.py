@@ -289,6 +289,7 @@ ACTIONS = {
     "quickbooks.company_declined": N_("QuickBooks company declined"),
     "quickbooks.connected": N_("QuickBooks connected"),
     "quickbooks.disconnected": N_("QuickBooks disconnected"),
+    "quickbooks.stayed_connected": N_("Disconnecting taken back"),
     "quickbooks.expired": N_("QuickBooks sign-in expired"),
     "quickbooks.reconnected": N_("QuickBooks reconnected"),
 }
@@ -302,6 +303,8 @@ def spoken_reason(event: AuditEvent) -> str:
             return _(reason) if reason else ""
         case "quickbooks.disconnected" if reason == "region":
             return _("The region changed")
+        case "quickbooks.disconnected" if reason == "all_sent":
+            return _("Everything was sent first")
         case "payment.recorded" if reason.startswith(PROCESSORS_EVENT):
             told = reason.removeprefix(PROCESSORS_EVENT)
             return _("Payment processor, event %(id)s", id=told)
