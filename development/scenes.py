@@ -175,6 +175,10 @@ SCENES = (
     Scene("people-of-a-member", "tom", "/settings/people"),
     Scene("person", "ana", "/settings/people/{colleague}"),
     Scene("record", "ana", "/settings/record"),
+    # --- Home
+    Scene("home", "ana", "/"),
+    Scene("home-of-nobody", "nina", "/"),
+    Scene("home-in-brazil", "bruno", "/"),
     # --- Leads
     Scene("leads", "ana", "/leads"),
     Scene("leads-of-nobody", "nina", "/leads"),

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import make_engine, make_sessions
+from development import month
 from models.accounts import Organization, Region, Role, User
 from models.clients import Letterhead
 from models.passwords import DEMO_PASSWORD, hash_password
@@ -14,14 +15,19 @@ from models.sales import Job, JobLine, Lead, Product, Proposal, ProposalLine, Pr
 from outbox.capture import attach
 
 
-def seed_once(database_url: str) -> None:
-    """Seeds a database that holds no user yet; any other it leaves alone."""
+def seed_once(database_url: str, *, with_a_month: bool = False) -> None:
+    """Seeds a database that holds no user yet; any other it leaves alone.
+
+    `with_a_month`: each firm comes with what it did in the last month.
+    """
     engine = make_engine(database_url, pool_size=1)
     sessions = make_sessions(engine)
     attach(sessions)
     with sessions() as session:
         if session.scalar(select(User.id).limit(1)) is None:
             _seed(session)
+            if with_a_month:
+                month.add(session)
             session.commit()
     engine.dispose()
 

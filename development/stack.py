@@ -83,7 +83,7 @@ def running_stack(
         migrate(database_url)
         children = []
         if simulated:
-            seed_once(database_url)
+            seed_once(database_url, with_a_month=True)
             command = ["simulator", f"--port={simulator_port}", f"--data={data / 'simulator'}"]
             children.append(life.enter_context(_running("simulator", command, settings, data)))
             _await(simulator_port, children)

@@ -58,6 +58,7 @@ class Organization(Base):
     last_invoice_number: Mapped[int] = mapped_column(server_default="1000")
     last_proposal_number: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[CreatedAt]
+    steps_hidden_at: Mapped[Moment | None]  # the first steps on the home page
 
     # The live one: connected, or its sign-in has expired.
     connection: Mapped["Connection | None"] = relationship(

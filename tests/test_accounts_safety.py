@@ -73,7 +73,7 @@ def test_a_thousand_guesses_a_minute_lock_out_nobody_elsewhere(app: Flask, firm:
     assert statuses.count(422) == 20
     assert statuses.count(429) == 980
     assert time.monotonic() - began < 60  # so it was a thousand a minute, and then some
-    assert Visitor(app).sign_in(ANA).path == "/leads"
+    assert Visitor(app).sign_in(ANA).path == "/"
 
 
 def test_guesses_from_many_addresses_block_no_account_but_are_told(
@@ -82,7 +82,7 @@ def test_guesses_from_many_addresses_block_no_account_but_are_told(
     for _ in range(25):
         Visitor(app).open("/sign-in").submit({"email": ANA, "password": "wrong"})
     owner = Visitor(app).sign_in(ANA)
-    assert owner.path == "/leads"
+    assert owner.path == "/"
     actions = session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)).all()
     assert actions == ["account.many_wrong_passwords", "account.signed_in"]
     assert "Many wrong passwords" in owner.open("/settings/record").text
@@ -110,7 +110,7 @@ def test_the_next_minute_counts_anew(app: Flask, firm: int, session: Session) ->
         update(Tally).where(Tally.count < 100).values(expires_at=func.clock_timestamp())
     )
     session.commit()
-    assert guesser.open("/sign-in").submit({"email": ANA, "password": PASSWORD}).path == "/leads"
+    assert guesser.open("/sign-in").submit({"email": ANA, "password": PASSWORD}).path == "/"
 
 
 def test_a_home_with_ipv6_is_one_address(app: Flask, firm: int) -> None:
@@ -179,7 +179,7 @@ def test_a_new_password_ends_every_other_session(app: Flask, firm: int) -> None:
     assert here.open("/leads").path == "/leads"
     assert there.open("/leads").path == "/sign-in"
     assert there.submit({"email": ANA, "password": PASSWORD}).status == 422
-    assert there.open("/sign-in").submit({"email": ANA, "password": NEW}).path == "/leads"
+    assert there.open("/sign-in").submit({"email": ANA, "password": NEW}).path == "/"
 
 
 @pytest.mark.parametrize("act", ["connection", "connection/other-company", "connection/disconnect"])
@@ -219,7 +219,7 @@ def test_a_colleague_joins_by_the_link_once(app: Flask, firm: int, session: Sess
     owner = Visitor(app).sign_in(ANA)
     link = _invite(owner, "tom@rivera.example")
     tom = Visitor(app).open(link).submit({"name": "Tom", "password": NEW})
-    assert tom.path == "/leads"
+    assert tom.path == "/"
     assert "Welcome to DunaHub, Tom." in tom.text
     user = session.scalars(select(User).where(User.email == "tom@rivera.example")).one()
     assert (user.organization_id, user.role) == (firm, Role.MEMBER)

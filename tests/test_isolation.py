@@ -51,6 +51,7 @@ QUICKBOOKS_BLUEPRINTS = {
     "matches",
 }
 OWNERS_ONLY = {
+    "home.hide_steps",
     "connection.connect",
     "connection.connect_other_company",
     "connection.show_company",
@@ -84,7 +85,7 @@ BOOKS_ONLY = {  # a bookkeeper may, too
 }
 # What needs no sign-in, and why nothing of a firm shows there.
 PUBLIC = {
-    "accounts.index",  # leads on to where one belongs
+    "home.show",  # leads on to where one belongs
     "accounts.show_sign_in",
     "accounts.enter",
     "accounts.show_sign_up",

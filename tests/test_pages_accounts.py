@@ -29,7 +29,7 @@ def firm(session: Session) -> int:
 
 def test_sign_up_makes_an_organization_and_its_owner(app: Flask, session: Session) -> None:
     visitor = Visitor(app).open("/sign-up").submit(GOOD)
-    assert visitor.path == "/leads"
+    assert visitor.path == "/"
     assert "Welcome to DunaHub, Ana Rivera." in visitor.text
     organization = session.scalars(select(Organization)).one()
     assert (organization.region, organization.time_zone) == ("US", "America/Chicago")
@@ -98,7 +98,7 @@ def test_sign_in_never_leads_to_another_site(app: Flask, firm: int, target: str)
     visitor = Visitor(app)
     visitor.answer = visitor.client.get("/sign-in", query_string={"next": target})
     visitor.submit({"email": ANA, "password": PASSWORD})
-    assert visitor.path == "/leads"
+    assert visitor.path == "/"
 
 
 def test_too_many_tries_from_one_address_are_stopped_there_only(app: Flask, firm: int) -> None:
@@ -108,7 +108,7 @@ def test_too_many_tries_from_one_address_are_stopped_there_only(app: Flask, firm
     guesser.open("/sign-in").submit({"email": ANA, "password": PASSWORD})
     assert guesser.status == 429
     assert "Too many tries" in guesser.text
-    assert Visitor(app).sign_in(ANA).path == "/leads"
+    assert Visitor(app).sign_in(ANA).path == "/"
 
 
 def test_sign_out_ends_the_session(app: Flask, firm: int, session: Session) -> None:
@@ -171,7 +171,7 @@ def test_an_error_page_names_a_reference_that_the_log_has(
     def break_down() -> str:
         raise RuntimeError("a bug")
 
-    app.view_functions["leads.index"] = break_down
+    app.view_functions["home.show"] = break_down
     ana = Visitor(app).open("/sign-in")
     ana.submit({"email": ANA, "password": PASSWORD})
     assert ana.status == 500

@@ -20,6 +20,7 @@ from views.connection import connection
 from views.fixes import fixes
 from views.forgotten import forgotten
 from views.health import health
+from views.home import home
 from views.invoices import invoices
 from views.jobs import jobs
 from views.languages import languages
@@ -54,6 +55,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(needed_by=needed_by)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for blueprint in (
+        home,
         accounts,
         forgotten,
         second_factor,
@@ -92,6 +94,7 @@ class Section:
 
 
 FIRM = [
+    (N_("Home"), "home.show"),
     (N_("Leads"), "leads.index"),
     (N_("Jobs"), "jobs.index"),
     (N_("Proposals"), "proposals.index"),

@@ -277,16 +277,8 @@ def confirm() -> ResponseReturnValue:
     return redirect(safe_target(request.args.get("next"), home()), 303)
 
 
-@accounts.get("/")
-@public
-def index() -> ResponseReturnValue:
-    if not current_user.is_authenticated:
-        return redirect(url_for("accounts.show_sign_in"))
-    return redirect(home())
-
-
 def home() -> str:
-    return url_for("admin.outbox" if person().is_admin else "leads.index")
+    return url_for("home.show")
 
 
 def find_person(email: str) -> User | None:

@@ -142,7 +142,7 @@ def confirm_email(secret: str) -> ResponseReturnValue:
     session().commit()
     mail.send_later(dunahub().config, letter)
     flash(_("From now on you sign in with %(email)s.", email=link.email), "good")
-    return redirect(url_for("accounts.index"), 303)
+    return redirect(url_for("home.show"), 303)
 
 
 def _link(secret: str, purpose: LinkPurpose, *, locked: bool = False) -> AccountLink:

@@ -25,4 +25,4 @@ def choose() -> ResponseReturnValue:
     else:
         cookie["language"] = chosen
     refresh()
-    return redirect(safe_target(request.form.get("next"), url_for("accounts.index")), 303)
+    return redirect(safe_target(request.form.get("next"), url_for("home.show")), 303)

@@ -48,7 +48,7 @@ MARK = "inv_"  # logs know an invitation's link by it, and hide it
 
 class InvitationForm(Form):
     email = line(N_("E-mail"), required=N_("Type your colleague's e-mail address."), most=254)
-    role = ChoiceField(N_("May"), MAY, default=Role.MEMBER.value)
+    role = ChoiceField(N_("Permissions"), MAY, default=Role.MEMBER.value)
 
     def __init__(self, told: MultiDict[str, str] | None = None) -> None:
         super().__init__(told)
@@ -70,7 +70,7 @@ class InvitationForm(Form):
 
 
 class RoleForm(Form):
-    role = ChoiceField(N_("May"), MAY)
+    role = ChoiceField(N_("Permissions"), MAY)
 
     def __init__(self, told: MultiDict[str, str] | None = None, role: str | None = None) -> None:
         super().__init__(told, data={"role": role})

@@ -75,7 +75,7 @@ def enter() -> ResponseReturnValue:
     sign_in(user)
     note("account.signed_in", organization_id=user.organization_id)
     session().commit()
-    return redirect(safe_target(request.args.get("next"), url_for("accounts.index")), 303)
+    return redirect(safe_target(request.args.get("next"), url_for("home.show")), 303)
 
 
 def _takes(user: User, code: str) -> bool:
@@ -161,7 +161,7 @@ def _setup(form: CodeForm) -> str:
     address = TOTP(secret).provisioning_uri(name=person().email, issuer_name=ISSUER)
     picture = BytesIO()
     segno.make(address, micro=False).save(
-        picture, kind="svg", xmldecl=False, svgns=True, scale=5, dark="#000", light="#fff"
+        picture, kind="svg", xmldecl=False, omitsize=True, dark="#000", light="#fff"
     )
     spaced = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
     return render_template(

@@ -261,6 +261,7 @@ ACTIONS = {
     "invoice.voided": N_("Invoice voided"),
     "organization.changed": N_("Organization changed"),
     "organization.letterhead_changed": N_("Letterhead changed"),
+    "organization.first_steps_hidden": N_("First steps hidden"),
     "organization.region_changed": N_("Region changed"),
     "outbox.downloaded": N_("Outbox rows downloaded"),
     "outbox.decided_choose_customer": N_("Customer chosen"),

@@ -1,0 +1,185 @@
+"""The home page of a firm: money that is due, and what is still to be set up."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from flask import url_for
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import joinedload
+
+from languages import N_
+from models.accounts import Organization
+from models.base import Base
+from models.clients import Letterhead
+from models.quickbooks import Connection
+from models.sales import Invoice, Job, JobStatus, Lead, Payment, Product
+from web.access import firm, person, session
+from web.languages import _
+
+SHOWN = 5  # rows of a list; each leads to the whole of it
+SOON = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Sum:
+    amount: Decimal
+    count: int
+
+
+@dataclass(frozen=True)
+class Money:
+    due: Sum
+    overdue: Sum
+    received: Sum  # this month
+
+
+def today() -> date:
+    return firm().day_at(datetime.now(UTC))
+
+
+def money() -> Money:
+    owed = Invoice.total - Invoice.paid_amount
+    is_late = Invoice.due_on < today()
+    row = (
+        session()
+        .execute(
+            select(
+                func.coalesce(func.sum(owed), 0).label("due"),
+                func.count().label("number"),
+                func.coalesce(func.sum(owed).filter(is_late), 0).label("overdue"),
+                func.count().filter(is_late).label("late"),
+            ).where(*_is_owed())
+        )
+        .one()
+    )
+    first = today().replace(day=1)
+    received = (
+        session()
+        .execute(
+            select(
+                func.coalesce(func.sum(Payment.amount - Payment.refunded_amount), 0).label("sum"),
+                func.count().label("number"),
+            ).where(Payment.organization_id == firm().id, Payment.received_on >= first)
+        )
+        .one()
+    )
+    return Money(
+        Sum(row.due, row.number), Sum(row.overdue, row.late), Sum(received.sum, received.number)
+    )
+
+
+def _is_owed() -> list[ColumnElement[bool]]:
+    return [
+        Invoice.organization_id == firm().id,
+        Invoice.voided_at.is_(None),
+        Invoice.total > Invoice.paid_amount,
+    ]
+
+
+def late_invoices() -> list[Invoice]:
+    """The longest overdue first."""
+    query = (
+        select(Invoice)
+        .where(*_is_owed(), Invoice.due_on < today())
+        .options(joinedload(Invoice.lead))
+        .order_by(Invoice.due_on, Invoice.id)
+    )
+    return list(session().scalars(query.limit(SHOWN)))
+
+
+def next_jobs() -> list[Job]:
+    query = (
+        select(Job)
+        .where(
+            Job.organization_id == firm().id,
+            Job.status != JobStatus.DONE,
+            Job.scheduled_on.between(today(), today() + SOON),
+        )
+        .options(joinedload(Job.lead))
+        .order_by(Job.scheduled_on, Job.id)
+    )
+    return list(session().scalars(query.limit(SHOWN)))
+
+
+# --- What is still to be set up -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    why: str
+    address: str
+    is_done: bool
+
+
+def steps() -> list[Step]:
+    """What a new firm does first, in a good order. Empty once all of it is done."""
+    organization = firm()
+    found = [
+        *(_steps_of_owners(organization) if person().is_owner else []),
+        _step(
+            N_("Add a product or service"),
+            N_("Its price and words go onto proposals and invoices."),
+            "products.show_new",
+            _has(Product),
+        ),
+        _step(
+            N_("Add a lead"),
+            N_("Somebody who wants work done."),
+            "leads.show_new",
+            _has(Lead),
+        ),
+        _step(
+            N_("Make an invoice"),
+            N_("From a lead, a job or a proposal."),
+            "invoices.show_new",
+            _has(Invoice),
+        ),
+        *(_step_of_quickbooks(organization) if person().is_owner else []),
+        _step(
+            N_("Record a payment"),
+            N_("By card or bank transfer; open the invoice that it is for."),
+            "invoices.index",
+            _has(Payment),
+        ),
+    ]
+    return found if any(not step.is_done for step in found) else []
+
+
+def _steps_of_owners(organization: Organization) -> list[Step]:
+    return [
+        _step(
+            N_("Fill in your letterhead"),
+            N_("Your address and phone number on proposals and invoices."),
+            "settings.show_letterhead",
+            _has(Letterhead),
+        ),
+        _step(
+            N_("Set your tax rate"),
+            N_("New proposals and invoices start with it."),
+            "settings.show_organization",
+            organization.tax_rate > 0,
+        ),
+    ]
+
+
+def _step_of_quickbooks(organization: Organization) -> list[Step]:
+    if not organization.has_quickbooks:
+        return []
+    step = _step(
+        N_("Connect QuickBooks"),
+        N_("Records go there by themselves. Nothing is written before you confirm the company."),
+        "quickbooks.show",
+        _has(Connection),
+    )
+    return [step]
+
+
+def _step(name: str, why: str, endpoint: str, is_done: bool) -> Step:
+    return Step(_(name), _(why), url_for(endpoint), is_done)
+
+
+def _has(model: type[Base]) -> bool:
+    query: Select[int] = select(1).where(model.__table__.c.organization_id == firm().id).limit(1)
+    return session().scalar(query) is not None
