@@ -202,7 +202,8 @@ class Entry(Base):
         return Record(self.waits_for_type, self.waits_for_id)
 
 
-# A call ends within a minute: a request sent longer ago than its lease was looked up, or repeated.
+# A request that was repeated, looked up after its answer got lost, or sent longer ago than a call
+# may take (its lease) did not arrive at once.
 _KEEP_FIRST_OUTCOME = """
 CREATE FUNCTION keep_first_outcome() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -211,8 +212,10 @@ BEGIN
     NEW.was_retried := NEW.attempts > 0 OR EXISTS (
         SELECT FROM outbox_dispatch_items AS item
         JOIN outbox_dispatches AS dispatch ON dispatch.id = item.dispatch_id
-        WHERE item.entry_id = NEW.id
-          AND (dispatch.sends > 1 OR dispatch.sent_at < clock_timestamp() - interval '75 seconds'));
+        WHERE item.entry_id = NEW.id AND item.outcome IS DISTINCT FROM 'learned'
+          AND dispatch.method <> 'GET'
+          AND (dispatch.sends > 1 OR dispatch.answered_at < now()
+               OR dispatch.sent_at < clock_timestamp() - interval '75 seconds'));
     RETURN NEW;
 END
 $$;
