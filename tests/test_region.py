@@ -177,3 +177,33 @@ def test_rule_19_the_admin_requeues_nothing_for_a_brazilian_organization(
     admin.submit({"entry": str(entry.id)}, press="Requeue…")
     admin.submit({"reason": "Try it"})
     assert "QuickBooks is not connected for this organization." in admin.text
+
+
+# --- Words of Brazil ------------------------------------------------------------------------------
+
+
+def test_brazil_has_its_own_words_for_addresses_and_payments(app: Flask, session: Session) -> None:
+    silva = new_firm(session, name="Silva Reformas", region="BR")
+    new_person(session, silva, "bruno@silva.example")
+    bruno = Visitor(app).sign_in("bruno@silva.example")
+    labels = {label.get_text() for label in bruno.open("/leads/new").page.select("main label")}
+    assert {"State (UF)", "Postal code (CEP)"} <= labels
+    assert not {"State", "ZIP code"} & labels
+    bruno.submit({"name": "Casa Verde", "state": "SP", "postal_code": "01310-100"})
+    lead = new_lead(silva)
+    invoice = new_invoice(silva, lead)
+    session.add_all([lead, invoice])
+    session.commit()
+    bruno.open(f"/invoices/{invoice.id}/payments/new")
+    assert "Pix or bank transfer" in bruno.text
+    assert "ACH" not in bruno.text
+    bruno.submit({"amount": "40", "method": "ach"})
+    for path in ("/payments", f"/invoices/{invoice.id}", "/payments/1", "/payments/1/refund"):
+        assert "ACH" not in bruno.open(path).text, path
+
+
+def test_the_us_keeps_its_words(app: Flask, session: Session) -> None:
+    rivera = new_firm(session)
+    new_person(session, rivera, "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example").open("/leads/new")
+    assert {"State", "ZIP code"} <= {label.get_text() for label in ana.page.select("main label")}

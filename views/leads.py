@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -43,6 +43,12 @@ class LeadForm(EditForm):
     state = line(N_("State"))
     postal_code = line(N_("ZIP code"))
     notes = area(N_("Notes"))
+
+    def __init__(self, *told: Any, **named: Any) -> None:
+        super().__init__(*told, **named)
+        if not firm().has_quickbooks:  # in Brazil
+            self.state.label.text = _("State (UF)")
+            self.postal_code.label.text = _("Postal code (CEP)")
 
     def columns(self) -> frozenset[str]:
         return frozenset(

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -17,16 +18,13 @@ from presenters.status import words_of
 from views.invoices import today
 from web import once
 from web.access import firm, firms_only, note, own, session
-from web.formats import money
+from web.formats import money, payment_methods
 from web.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area
 from web.languages import _
 from web.paging import asked, containing, page_of
 
 payments = Blueprint("payments", __name__)
 payments.before_request(firms_only)
-
-
-METHODS = {PaymentMethod.CARD.value: N_("Card"), PaymentMethod.ACH.value: "ACH"}
 
 
 class PaymentForm(Form):
@@ -38,7 +36,7 @@ class PaymentForm(Form):
         least=Decimal("0.01"),
         required=N_("How much was paid?"),
     )
-    method = ChoiceField(N_("Paid by"), METHODS, default=PaymentMethod.CARD)
+    method = ChoiceField(N_("Paid by"), {}, default=PaymentMethod.CARD)
     received_on = DayField(N_("Received"), required=N_("When was it received?"))
     note = area(N_("Note"))
     confirms_above = BooleanField(N_("Keep the rest as the customer's credit"))
@@ -46,6 +44,10 @@ class PaymentForm(Form):
     def above(self, invoice: Invoice) -> Decimal:
         """How much more it is than is due."""
         return max((self.amount.data or Decimal(0)) - max(invoice.balance, Decimal(0)), Decimal(0))
+
+    def __init__(self, *told: Any, **named: Any) -> None:
+        super().__init__(*told, **named)
+        self.method.options = {one: _(words) for one, words in payment_methods().items()}
 
 
 @payments.get("/payments")

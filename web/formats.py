@@ -35,6 +35,7 @@ def register(app: Flask) -> None:
         spoken_size=size,
         spoken_action=spoken_action,
         spoken_reason=spoken_reason,
+        spoken_method=spoken_method,
         spoken_status=spoken_status,
         staff_word=staff_word,
         lasting=lasting,
@@ -192,6 +193,22 @@ def spoken_status(status: str) -> str:
     return _(STATUSES[status])
 
 
+# How a client paid. Brazil has no ACH: there it is a transfer.
+METHODS = {"card": N_("Card"), "ach": "ACH"}
+METHODS_IN_BRAZIL = {"card": N_("Card"), "ach": N_("Pix or bank transfer")}
+
+
+def spoken_method(method: str) -> str:
+    return _(payment_methods()[method])
+
+
+def payment_methods() -> dict[str, str]:
+    """What the organization's clients may pay by, and what it is called."""
+    organization = current_organization()
+    in_brazil = organization is not None and not organization.has_quickbooks
+    return METHODS_IN_BRAZIL if in_brazil else METHODS
+
+
 # What the engine calls things, for DunaHub's own staff.
 STAFF_WORDS = {
     "open": N_("open"),
@@ -224,6 +241,9 @@ STAFF_WORDS = {
     "owner": N_("owner"),
     "member": N_("member"),
     "bookkeeper": N_("bookkeeper"),
+    "connected": N_("connected"),
+    "expired": N_("expired"),
+    "disconnected": N_("disconnected"),
 }
 
 
@@ -264,22 +284,22 @@ ACTIONS = {
     "organization.first_steps_hidden": N_("First steps hidden"),
     "organization.region_changed": N_("Region changed"),
     "outbox.downloaded": N_("Outbox rows downloaded"),
-    "outbox.decided_choose_customer": N_("Customer chosen"),
-    "outbox.decided_create_again": N_("Created again"),
-    "outbox.decided_create_new": N_("Separate customer created"),
-    "outbox.decided_fallback": N_("Fallback item used"),
-    "outbox.decided_let_quickbooks_number": N_("Number left to QuickBooks"),
-    "outbox.decided_link_existing": N_("Existing one used"),
-    "outbox.decided_other_item": N_("Other item used"),
-    "outbox.decided_reactivate": N_("Reactivated"),
-    "outbox.decided_send_as": N_("Sent under another name"),
-    "outbox.requeued": N_("Requeued"),
+    "outbox.decided_choose_customer": N_("Chose the customer in QuickBooks"),
+    "outbox.decided_create_again": N_("Had it created again in QuickBooks"),
+    "outbox.decided_create_new": N_("Had a separate customer created"),
+    "outbox.decided_fallback": N_("Chose the fallback item"),
+    "outbox.decided_let_quickbooks_number": N_("Let QuickBooks number it"),
+    "outbox.decided_link_existing": N_("Used the existing customer"),
+    "outbox.decided_other_item": N_("Chose another item"),
+    "outbox.decided_reactivate": N_("Made it active again in QuickBooks"),
+    "outbox.decided_send_as": N_("Sent it under another name"),
+    "outbox.requeued": N_("Sent again"),
     "outbox.sending_before_disconnect": N_("Sending before disconnecting"),
-    "outbox.sent_by_hand": N_("Sent by hand"),
-    "outbox.skip_undone": N_("Skip undone"),
-    "outbox.skipped": N_("Skipped"),
-    "outbox.waiting_sent": N_("Waiting records sent"),
-    "outbox.waiting_skipped": N_("Waiting records skipped"),
+    "outbox.sent_by_hand": N_("Sent by hand what was not sent"),
+    "outbox.skip_undone": N_("Took back a skip"),
+    "outbox.skipped": N_("Decided not to send"),
+    "outbox.waiting_sent": N_("Sent what had waited"),
+    "outbox.waiting_skipped": N_("Decided not to send what had waited"),
     "payment.recorded": N_("Payment recorded"),
     "quickbooks.activity_downloaded": N_("Activity downloaded"),
     "quickbooks.arrivals_changed": N_("How records arrive changed"),
