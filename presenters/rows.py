@@ -15,6 +15,7 @@ from presenters.situations import situations_of
 from presenters.status import Word, our_total, say
 from quickbooks.faults import Explanation
 from web.access import session, step_out
+from web.formats import current_zone
 from web.languages import _
 
 AT_ONCE = 500  # rows of a file that are in memory at a time
@@ -34,8 +35,8 @@ class Row:
 
 
 def rows_of(entries: Sequence[Entry]) -> list[Row]:
-    """In a fixed number of queries, each in its organization's time zone."""
-    now = datetime.now(UTC)
+    """In a fixed number of queries, with times as the reader's clock shows them."""
+    now, zone = datetime.now(UTC), current_zone()
     situations = situations_of(session(), entries)
     rows = []
     for entry in entries:
@@ -44,7 +45,7 @@ def rows_of(entries: Sequence[Entry]) -> list[Row]:
             Row(
                 entry,
                 it.organization,
-                say(it, now, it.organization.zone),
+                say(it, now, zone),
                 title_of(entry),
                 our_total(entry),
                 address_of(entry.record),

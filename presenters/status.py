@@ -18,7 +18,7 @@ from models.sales import Record, RecordType
 from presenters.names import KINDS
 from presenters.situations import Situation, current_entries, live_lane_id, situations_of
 from web.access import firm, session
-from web.formats import money, spoken_moment
+from web.formats import current_zone, money, spoken_moment
 from web.languages import _
 
 HOLDS = {
@@ -204,7 +204,8 @@ def _in_another_company(word: Word, entry: Entry, it: Situation) -> Word:
 
 
 def words_of_entries(session: Session, entries: Sequence[Entry]) -> dict[int, Word]:
-    """The words for these entries, each in its organization's time zone."""
+    """The words for these entries, with times as the reader's clock shows them."""
     now = datetime.now(UTC)
     situations = situations_of(session, entries)
-    return {key: say(it, now, it.organization.zone) for key, it in situations.items()}
+    zone = current_zone()
+    return {key: say(it, now, zone) for key, it in situations.items()}

@@ -9,12 +9,14 @@ from decimal import Decimal
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, Select, func, select, union_all
+from sqlalchemy import ColumnElement, Select, Subquery, case, func, select, union_all
 from sqlalchemy.orm import aliased, joinedload
 
 from languages import N_
 from models.accounts import AuditEvent, Organization, Region, User
 from models.outbox import BulkAct, Dispatch, DispatchItem, Entry, State
+from models.quickbooks import Connection, ConnectionStatus
+from models.sales import RecordType
 from outbox import actions, bulk
 from presenters import charts
 from presenters.health import health
@@ -170,7 +172,7 @@ def _asked_filters() -> list[ColumnElement[bool]]:
 
 
 def _fits(wanted: str) -> ColumnElement[bool]:
-    """By the entry's number, a trace id, or the record's own number or name.
+    """By whatever a row shows (its number, organization, record, cause), or a trace id.
 
     No index leads to a part of a name: names are looked for where few rows or the right ones are.
     """
@@ -179,19 +181,42 @@ def _fits(wanted: str) -> ColumnElement[bool]:
         select(DispatchItem.entry_id).join(DispatchItem.dispatch).where(Dispatch.trace_id == wanted)
     )
     by_open_trace = select(row.id).where(row.state.in_(OPEN), row.trace_id == wanted)
-    named = select(row.id, row.payload)
+    named = select(row.id, row.record_type.label("kind"), row.payload)
     near = [named.where(row.state.in_(OPEN)), named.order_by(row.id.desc()).limit(NAMES_AMONG)]
     if organization := _asked_key("organization"):
         near.append(named.where(row.organization_id == organization))
     by_name = [
-        select(rows.c.id).where(rows.c.payload["title"].astext.icontains(wanted, autoescape=True))
+        select(rows.c.id).where(_shown(rows).icontains(wanted, autoescape=True))
         for rows in (each.subquery() for each in near)
     ]
-    fits = [by_trace, by_open_trace, *by_name]
+    of_firm = (
+        select(row.id)
+        .join(Organization, Organization.id == row.organization_id)
+        .where(Organization.name.icontains(wanted, autoescape=True))
+    )
+    by_code = select(row.id).where(row.fault_code == wanted)
+    fits = [by_trace, by_open_trace, by_code, of_firm, *by_name]
     number = wanted.removeprefix("#")
     if number.isascii() and number.isdigit() and len(number) < 19:
         fits.append(select(row.id).where(row.id == int(number)))
     return Entry.id.in_(union_all(*fits))
+
+
+def _shown(rows: Subquery) -> ColumnElement[str]:
+    """What the list calls a record (`presenters.rows.title_of`), in SQL."""
+    told = rows.c.payload
+
+    def part(key: str) -> ColumnElement[str]:
+        return func.coalesce(told[key].astext, "")
+
+    invoice = func.concat("Invoice ", part("title"), " · ", part("lead_name"))
+    payment = func.concat("Payment for invoice ", part("invoice_number"), " ", part("title"))
+    return case(
+        (rows.c.kind == RecordType.INVOICE, invoice),
+        (rows.c.kind == RecordType.PAYMENT, payment),
+        (rows.c.kind == RecordType.LEAD, func.concat("Customer ", part("title"))),
+        else_=func.concat("Service ", part("title")),
+    )
 
 
 def _asked_key(name: str) -> int | None:
@@ -363,8 +388,39 @@ def organization(organization_id: int) -> ResponseReturnValue:
         .limit(100)
     )
     return render_template(
-        "admin/organization.html", organization=found, people=people.all(), regions=list(Region)
+        "admin/organization.html",
+        organization=found,
+        people=people.all(),
+        regions=list(Region),
+        connections=_connections(found),
+        counts=_open_counts(found),
     )
+
+
+def _connections(organization: Organization) -> Sequence[Connection]:
+    """The live one first, then those it had."""
+    return (
+        session()
+        .scalars(
+            select(Connection)
+            .where(Connection.organization_id == organization.id)
+            .order_by(
+                Connection.status == ConnectionStatus.DISCONNECTED, Connection.status_since.desc()
+            )
+            .limit(10)
+        )
+        .all()
+    )
+
+
+def _open_counts(organization: Organization) -> dict[str, int]:
+    counted = session().execute(
+        select(Entry.state, func.count())
+        .where(Entry.organization_id == organization.id, Entry.state.in_(OPEN))
+        .group_by(Entry.state)
+    )
+    found = {str(state): count for state, count in counted}
+    return {state.value: found.get(state.value, 0) for state in OPEN}
 
 
 @admin.post("/organizations/<key:organization_id>/region")
