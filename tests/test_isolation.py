@@ -79,7 +79,8 @@ BOOKS_ONLY = {  # a bookkeeper may, too
     "fixes.decide",
     "sending.show",
     "sending.send",
-    "arrivals.show",
+    "sending.show_all",
+    "sending.send_all",
     "arrivals.update",
     "matches.compare",
 }
@@ -106,7 +107,7 @@ PUBLIC = {
     "health.figures",
     "webhooks.receive_payment",  # by a signature; without a secret it is not there
 }
-NOBODYS = {"month"}  # a part of an address that names no record: everybody has a November
+NOBODYS = {"month", "kind"}  # a part of an address that names no record: everybody has a November
 UNTESTED = {"static"}
 ONES_OWN = {  # what they change is the visitor's, whoever that is
     "accounts.sign_out_everywhere",
@@ -182,6 +183,7 @@ def world(app: Flask, session: Session) -> World:
         "secret": "inv_nobody-has-this-one",
         "choice": "choose_customer",
         "month": "2026-11",
+        "kind": "invoice",
     }
     session.commit()
     people = {name: Visitor(app).sign_in(email) for name, email in EMAILS.items()}

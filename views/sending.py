@@ -1,14 +1,18 @@
-"""Sending by hand what was saved without QuickBooks: one at a time, looked at first."""
+"""Sending by hand what was saved without QuickBooks: one invoice or all, looked at first."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from models.outbox import Counterpart, Entry
-from models.sales import Invoice, Payment, Record, RecordType
+from models.sales import Invoice, Lead, Payment, Record, RecordType
 from outbox.capture import send_by_hand
+from presenters.counts import never_sent
 from quickbooks import facts
 from quickbooks.payloads import carries_our_number
 from web.access import books_required, firm, note, own, quickbooks_only, session
@@ -69,6 +73,105 @@ def send(invoice_id: int) -> ResponseReturnValue:
         )
     flash(sentence, "good")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+# --- All of them ---------------------------------------------------------------------------------
+
+ALL_OF: dict[str, type[Invoice] | type[Lead]] = {
+    "invoice": Invoice,
+    "lead": Lead,
+}  # an invoice takes its payments along
+MOST_AT_ONCE = 500  # in one transaction; the page says how many are left
+NAMED = 20  # of the preview
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """What *Send all* sends, oldest first."""
+
+    kind: RecordType
+    records: Sequence[Invoice | Lead]
+    payments: Sequence[Payment]
+    left: int  # beyond what goes at once
+
+    @property
+    def total(self) -> Decimal:
+        return sum((one.total for one in self.records if isinstance(one, Invoice)), Decimal(0))
+
+    @property
+    def paid(self) -> Decimal:
+        return sum((one.amount - one.refunded_amount for one in self.payments), Decimal(0))
+
+
+@sending.get("/all/<kind>")
+@books_required
+def show_all(kind: str) -> ResponseReturnValue:
+    """What would arrive in QuickBooks, and that it might be there already."""
+    unsent, connection = _unsent(kind), firm().connection
+    if connection is None or not unsent.records:
+        return _none_to_send(kind)
+    return render_template(
+        "quickbooks/send_all.html",
+        unsent=unsent,
+        named=unsent.records[:NAMED],
+        newest=unsent.records[-1].id,
+        company=connection.company_name,
+    )
+
+
+@sending.post("/all/<kind>")
+@books_required
+def send_all(kind: str) -> ResponseReturnValue:
+    """Sends what was shown and is still not sent."""
+    newest = request.form.get("newest", "")
+    if request.form.get("agrees") != "y" or not _is_key(newest):
+        flash(_("Nothing was sent. Confirm first that it is not in QuickBooks yet."), "warn")
+        return redirect(url_for("sending.show_all", kind=kind), 303)
+    unsent = _unsent(kind, newest=int(newest))
+    sent = send_by_hand(session(), unsent.kind, [one.id for one in unsent.records])
+    followed = send_by_hand(session(), RecordType.PAYMENT, [one.id for one in unsent.payments])
+    if not sent:
+        return _none_to_send(kind)
+    note("outbox.sent_by_hand", organization_id=firm().id, entries=[*sent, *followed])
+    session().commit()
+    sentence = ngettext(
+        "%(num)s record goes to QuickBooks now.",
+        "%(num)s records go to QuickBooks now.",
+        len(sent) + len(followed),
+    )
+    flash(sentence, "good")
+    return redirect(url_for("quickbooks.not_sent", type=kind), 303)
+
+
+def _unsent(kind: str, newest: int | None = None) -> Unsent:
+    model: type[Any] = ALL_OF.get(kind) or abort(404)
+    wanted = [*never_sent(model), *([model.id <= newest] if newest is not None else [])]
+    records = session().scalars(select(model).where(*wanted).order_by(model.id).limit(MOST_AT_ONCE))
+    found: Sequence[Invoice | Lead] = records.all()
+    counted = session().scalar(select(func.count()).select_from(model).where(*wanted)) or 0
+    invoices = [one.id for one in found if isinstance(one, Invoice)]
+    payments = session().scalars(
+        select(Payment)
+        .where(
+            Payment.organization_id == firm().id,
+            Payment.invoice_id.in_(invoices),
+            Payment.refunded_amount < Payment.amount,
+        )
+        .order_by(Payment.id)
+    )
+    return Unsent(RecordType(kind), found, payments.all(), counted - len(found))
+
+
+def _is_key(told: str) -> bool:
+    return told.isascii() and told.isdigit() and len(told) < 19
+
+
+def _none_to_send(kind: str) -> ResponseReturnValue:
+    flash(_("There is nothing to send: everything was sent, or QuickBooks is not connected."))
+    return redirect(url_for("quickbooks.not_sent", type=kind), 303)
+
+
+# --- What it needs to know ------------------------------------------------------------------------
 
 
 def _nothing_to_send(invoice: Invoice) -> ResponseReturnValue:
