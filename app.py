@@ -28,7 +28,16 @@ from notices import post
 from outbox import scheduler
 from outbox.capture import attach
 from outbox.scheduler import Job
-from quickbooks import connecting, directory, disconnecting, facts, months, standing, tokens
+from quickbooks import (
+    checking,
+    connecting,
+    directory,
+    disconnecting,
+    facts,
+    months,
+    standing,
+    tokens,
+)
 from quickbooks.delivery import QuickBooks
 
 log = structlog.get_logger()
@@ -69,6 +78,7 @@ class DunaHub:
             "facts": (timedelta(hours=1), facts.refresh_due),
             "customers": (timedelta(hours=1), directory.refresh_due),
             "directory": (timedelta(minutes=1), directory.read_missing),
+            "contradictions": (timedelta(minutes=1), checking.check_contradicted),
             "compare": (timedelta(seconds=3), months.compare_due),
         }
         return [

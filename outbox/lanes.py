@@ -120,6 +120,33 @@ def hold(session: Session, lane_id: int, reason: str) -> bool:
     return held.first() is not None
 
 
+def try_now(session: Session, lane_id: int) -> None:
+    """Ends the rest after an outage, and tries a lane whose plan lapsed: the next call finds out.
+
+    A rest that QuickBooks asked for (busy) stays. The caller commits.
+    """
+    session.execute(
+        text(
+            """
+            UPDATE outbox_lanes
+            SET pause_until = NULL, pause_reason = NULL,
+                consecutive_outages = least(consecutive_outages, 1)
+            WHERE id = :lane AND pause_reason = 'outage'
+            """
+        ),
+        {"lane": lane_id},
+    )
+    session.execute(
+        text(
+            "UPDATE outbox_lanes SET state = 'open', hold_reason = NULL"
+            " WHERE id = :lane AND state = 'held' AND hold_reason = 'plan_lapsed'"
+        ),
+        {"lane": lane_id},
+    )
+    session.expire_all()
+    wake_after_commit(session, [lane_id])
+
+
 def waiting_behind_line(session: Session, lane_id: int) -> int:
     """How many entries wait behind the line for the owner's decision."""
     return int(

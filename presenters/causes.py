@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from itertools import groupby
 
 from sqlalchemy import ColumnElement, FunctionFilter, cast, func, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import aliased, joinedload
 
 from models.accounts import Organization
 from models.base import MONEY
-from models.outbox import Entry, State
+from models.outbox import Entry, Lane, LaneState, State
 from models.sales import RecordType
 from presenters.rows import Row, rows_of
+from quickbooks.catalogue import SEND_AGAIN
 from quickbooks.faults import Explanation, explain
 from web.access import session
 from web.languages import reader
@@ -86,8 +88,52 @@ def troubles_of(organization: Organization) -> list[Trouble]:
     ]
 
 
+def sendable(
+    organization: Organization,
+    those: Sequence[ColumnElement[bool]] = (),
+    *,
+    most: int | None = None,
+) -> list[int]:
+    """What *Send all again* sends: failed entries of the connected company without a newer
+    version, where sending again is among what may help."""
+    newer = aliased(Entry)
+    replaced = (
+        select(newer.id)
+        .where(
+            newer.lane_id == Entry.lane_id,
+            newer.record_type == Entry.record_type,
+            newer.record_id == Entry.record_id,
+            newer.id > Entry.id,
+            newer.state.in_([State.PENDING, State.SYNCED, State.FAILED]),
+        )
+        .exists()
+    )
+    found = session().execute(
+        select(Entry.id, Entry.fault_code)
+        .join(Entry.lane)
+        .where(
+            Entry.organization_id == organization.id,
+            Entry.state == State.FAILED,
+            Lane.state != LaneState.CLOSED,
+            ~replaced,
+            *those,
+        )
+        .order_by(Entry.id)
+        .limit(most)
+    )
+    helps = cache(_may_be_sent_again)
+    return [entry_id for entry_id, code in found if helps(code or "")]
+
+
+def _may_be_sent_again(code: str) -> bool:
+    actions = explain(code, {}, reader=reader()).actions
+    return any(action.name == SEND_AGAIN.name for action in actions)
+
+
 def _sum(kind: RecordType, key: str) -> FunctionFilter[Decimal]:
-    amounts = func.sum(cast(Entry.payload[key].astext, MONEY))
+    amount = cast(Entry.payload[key].astext, MONEY)
+    refunded = func.coalesce(cast(Entry.payload["refunded_amount"].astext, MONEY), 0)
+    amounts = func.sum(amount - refunded)
     return amounts.filter(Entry.record_type == kind)
 
 

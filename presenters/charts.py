@@ -125,6 +125,12 @@ def days_of(organization: Organization) -> Chart:
     return Chart(periods, _period(tallies.get(None)))
 
 
+def usual_delay(organization: Organization) -> timedelta | None:
+    """How long half of the last days' records took at most, as a person would say it."""
+    half = days_of(organization).total.half_within
+    return None if half is None else timedelta(seconds=max(1, round(half)))
+
+
 def hours() -> Chart:
     """The last hours of all organizations; the present one is the last. For DunaHub's staff."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from flask import url_for
 
-from models.outbox import Counterpart, Entry, State
+from models.outbox import Counterpart, Entry, LaneState, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Payment, Record, RecordType
 from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
@@ -64,6 +64,17 @@ class Panel:
     @property
     def fix_address(self) -> str | None:
         return self.chain[-1].fix_address if self.chain else None
+
+    @property
+    def can_be_sent_again(self) -> bool:
+        """Whether it is in the connected company: sending it again compares first."""
+        entry = self.entry
+        return (
+            entry is not None
+            and self.link is not None
+            and entry.state == State.SYNCED
+            and entry.lane.state != LaneState.CLOSED
+        )
 
     @property
     def totals_agree(self) -> bool:

@@ -168,7 +168,11 @@ class Moving:
 
 
 def moving_of(
-    connection: Connection | None, since: datetime | None = None, round_: int = 0
+    connection: Connection | None,
+    since: datetime | None = None,
+    round_: int = 0,
+    *,
+    is_delayed: bool = False,
 ) -> Moving:
     if connection is None or connection.lane.state != LaneState.OPEN:
         return Moving(None, None, False, None, None)
@@ -176,7 +180,8 @@ def moving_of(
     is_long = progress.total >= SHOWN_FROM and (since is not None or not progress.is_over)
     reads = None if connection.customers_read_at else connection.company_name
     is_unread_long = connection.connected_at < datetime.now(UTC) - READING_TAKES
-    seconds = None if progress.is_over and not reads else pause_after(round_)
+    is_still = progress.is_over and not reads and not is_delayed
+    seconds = None if is_still else pause_after(round_)
     address = url_for(
         "quickbooks.show_progress",
         since=progress.since.isoformat() if progress.since else None,

@@ -1,6 +1,12 @@
 """Where the organization stands with QuickBooks."""
 
-from models.quickbooks import ConnectionStatus
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Row, text
+
+from models.outbox import Lane, LaneState
+from models.quickbooks import Connection, ConnectionStatus
 from presenters.status import Word
 from quickbooks.standing import Standing, status_of
 from web.access import (
@@ -25,3 +31,70 @@ def status_word(now: Standing) -> Word:
             return Word("key", _("Token expired"), "warn", since)
         case ConnectionStatus.DISCONNECTED:
             return Word("plug", _("Not connected"), "quiet", since)
+
+
+# --- What keeps records from going ---------------------------------------------------------------
+
+CHECKED_LATELY = timedelta(minutes=10)  # no page asks the company by itself more often
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Records wait for QuickBooks, and go by themselves once it answers."""
+
+    is_busy: bool  # QuickBooks asked us to rest; else it does not answer
+    since: datetime | None
+    waiting: int
+    next_try: datetime | None  # None: any moment now
+
+
+_WAITING = text(
+    """
+    SELECT count(*) AS waiting,
+           min(available_at) FILTER (WHERE waits_for_type IS NULL) AS due,
+           (SELECT min(dispatch.sent_at) FROM outbox_dispatch_items AS item
+            JOIN outbox_dispatches AS dispatch ON dispatch.id = item.dispatch_id
+            WHERE item.lane_id = :lane AND item.outcome IS NULL) AS sent_at,
+           clock_timestamp() AS now
+    FROM outbox
+    WHERE organization_id = :organization AND state = 'pending' AND lane_id = :lane AND id > :line
+    """
+)
+
+
+def delay_of(now: Standing) -> Delay | None:
+    """Said from the first call that was not answered: the lane itself rests only after a second."""
+    connection = now.connection
+    if connection is None or connection.lane.state != LaneState.OPEN:
+        return None
+    lane = connection.lane
+    is_busy = now.paused_for == "throttled"
+    if not is_busy and not lane.consecutive_outages and lane.outage_since is None:
+        return None
+    row = _waiting_in(connection, lane)
+    if not row.waiting:
+        return None
+    next_try = max(filter(None, (row.due, lane.pause_until)), default=None)
+    return Delay(
+        is_busy,
+        None if is_busy else lane.outage_since or row.sent_at,
+        row.waiting,
+        next_try if next_try and next_try > row.now else None,
+    )
+
+
+def _waiting_in(connection: Connection, lane: Lane) -> Row[tuple[object, ...]]:
+    asked = {
+        "organization": connection.organization_id,
+        "lane": lane.id,
+        "line": lane.line or 0,
+    }
+    return session().execute(_WAITING, asked).one()
+
+
+def is_due_for_check(connection: Connection | None) -> bool:
+    """Whether a page that is opened asks the company how it is."""
+    if connection is None or connection.status != ConnectionStatus.CONNECTED:
+        return False
+    checked = connection.checked_at
+    return checked is None or checked < datetime.now(UTC) - CHECKED_LATELY

@@ -313,6 +313,22 @@ document.addEventListener("change", () => {
   });
 });
 
+// --- A text that is copied -------------------------------------------------------------------------
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copies]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.copies);
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value.trim());
+  } catch {
+    if (!document.execCommand("copy")) return; // it is selected: the person copies it
+  }
+  button.textContent = button.dataset.done;
+  document.getElementById("announcement").textContent = button.dataset.done;
+});
+
 // --- Badges rest while nobody looks -----------------------------------------------------------------
 
 document.addEventListener("htmx:beforeRequest", (event) => {

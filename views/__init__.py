@@ -9,6 +9,7 @@ from languages import N_
 from presenters.badges import live_badges
 from presenters.names import needed_by
 from presenters.needs import needs_you
+from presenters.situations import live_lane_id
 from views import (
     activity,  # noqa: F401  (its pages are the settings', and register themselves there)
     letterhead,  # noqa: F401  (so are its)
@@ -50,7 +51,11 @@ def register(app: Flask) -> None:
     formats.register(app)
     web.languages.register(app)
     app.jinja_env.globals.update(
-        form_key=form_key, sections=sections, needs_you=needs_you, live_badges=live_badges
+        form_key=form_key,
+        has_company=lambda: live_lane_id() is not None,
+        live_badges=live_badges,
+        needs_you=needs_you,
+        sections=sections,
     )
     app.jinja_env.filters.update(needed_by=needed_by)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

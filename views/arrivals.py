@@ -11,8 +11,9 @@ from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection
 from outbox import actions
+from presenters.arrivals import arrivals_of
 from quickbooks import facts
-from web.access import books_required, firm, note, quickbooks_only, session
+from web.access import books_required, firm, note, person, quickbooks_only, session
 from web.forms import ChoiceField, Form
 from web.languages import _, ngettext
 
@@ -87,11 +88,17 @@ def _named(known: Json, list_: str, otherwise: str) -> dict[str, str]:
 
 
 @arrivals.get("")
-@books_required
 def show() -> ResponseReturnValue:
+    """A form for whoever keeps the books; for others, what is chosen."""
     connection = firm().connection
     if connection is None:
         return _nothing_to_choose()
+    if not person().keeps_books:
+        return render_template(
+            "settings/arrivals_told.html",
+            connection=connection,
+            arrivals=arrivals_of(connection),
+        )
     form = ArrivalsForm.of(connection)
     return render_template("settings/arrivals.html", form=form, connection=connection)
 
@@ -127,7 +134,7 @@ def update() -> ResponseReturnValue:
             again,
         )
     flash(sentence, "good")
-    return redirect(url_for("quickbooks.show"), 303)
+    return redirect(url_for("arrivals.show"), 303)
 
 
 def _nothing_to_choose() -> ResponseReturnValue:

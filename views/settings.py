@@ -1,19 +1,19 @@
 """Settings → Organization, and Settings → QuickBooks without the sign-in at Intuit."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Select, not_, or_, select
+from sqlalchemy import not_, or_, select
 from sqlalchemy.orm import joinedload
 
 from languages import N_
 from models.accounts import AuditEvent
-from models.outbox import Entry, State
 from models.quickbooks import ConnectionStatus
 from models.sales import Invoice, Payment
 from outbox import actions, bulk, lanes
-from presenters.arrivals import arrivals_of, checks_of
-from presenters.causes import troubles_of, with_cause
-from presenters.charts import days_of
+from presenters.acts import acts_of
+from presenters.arrivals import checks_of
+from presenters.causes import sendable, troubles_of, with_cause
+from presenters.charts import usual_delay
 from presenters.counts import (
     NEVER_SENT,
     behind_line,
@@ -23,11 +23,19 @@ from presenters.counts import (
     waiting_in,
 )
 from presenters.month import latest_answers
-from presenters.progress import moving_of
-from presenters.rows import rows_of
-from presenters.standing import standing, status_word
-from quickbooks import unconfirmed
+from presenters.progress import Moving, moving_of
+from presenters.standing import (
+    CHECKED_LATELY,
+    delay_of,
+    is_due_for_check,
+    standing,
+    status_word,
+)
+from quickbooks import checking, unconfirmed
+from quickbooks.checking import Checked
 from quickbooks.links import company_url
+from quickbooks.standing import Standing
+from web import tallies
 from web.access import (
     books_required,
     dunahub,
@@ -37,7 +45,9 @@ from web.access import (
     owner_required,
     person,
     quickbooks_only,
+    safe_target,
     session,
+    step_out,
 )
 from web.asking import asked_round, asked_since
 from web.flashes import tell
@@ -52,7 +62,8 @@ settings.before_request(firms_only)
 quickbooks = Blueprint("quickbooks", __name__, url_prefix="/settings/quickbooks")
 quickbooks.before_request(quickbooks_only)
 
-RECENT = 8  # rows of activity on the settings page
+MOST_COUNTED = 1_000  # failed records that a page looks through for what can be sent again
+CHECKS_AN_HOUR = 20  # by hand, of one company: each is two metered reads
 
 
 # --- The organization -----------------------------------------------------------------------------
@@ -104,7 +115,8 @@ def record() -> ResponseReturnValue:
     if not firm().has_quickbooks:  # what happened before the region changed is gone from sight too
         hidden = [AuditEvent.action.startswith(group) for group in ("quickbooks.", "outbox.")]
         query = query.where(not_(or_(*hidden)))
-    return render_template("settings/record.html", page=page_of(query, AuditEvent.id))
+    page = page_of(query, AuditEvent.id)
+    return render_template("settings/record.html", page=page, acts=acts_of(page.rows))
 
 
 # --- QuickBooks: is it working, does it need me ---------------------------------------------------
@@ -114,45 +126,100 @@ def record() -> ResponseReturnValue:
 def show() -> ResponseReturnValue:
     now = standing()
     connection = now.connection
-    recent = session().scalars(_entries().order_by(Entry.id.desc()).limit(RECENT)).all()
     return render_template(
         "settings/quickbooks.html",
-        standing=now,
-        connection=connection,
-        status=status_word(now),
-        counts=counts_of(firm()),
-        moving=moving_of(connection, asked_since(), asked_round()),
+        **_status(now),
         troubles=troubles_of(firm()),
+        can_be_sent=len(sendable(firm(), most=MOST_COUNTED)),
         behind=behind_line(now),
         on_hold=waiting_in(connection) if connection and now.held_for else 0,
-        waiting_there=waiting_in(connection) if connection and not connection.is_live else 0,
-        arrivals=arrivals_of(connection),
-        checks=checks_of(connection),
-        recent=rows_of(recent),
-        sums=not_sent_sums(),
         company_address=company_url(dunahub().config, connection) if connection else None,
-        days=days_of(firm()),
-        answers=latest_answers(),
+        usually=usual_delay(firm()) if connection else None,
+        checks_itself=is_due_for_check(connection),
+        answers=latest_answers(most=1),
         unconfirmed=unconfirmed.of(session(), dunahub().config, firm().id),
     )
+
+
+def _status(now: Standing) -> dict[str, object]:
+    """The status card: what of the page changes by itself."""
+    connection, delay = now.connection, delay_of(now)
+    return {
+        "standing": now,
+        "connection": connection,
+        "status": status_word(now),
+        "delay": delay,
+        "counts": counts_of(firm()),
+        "sums": not_sent_sums(),
+        "waiting_there": waiting_in(connection) if connection and not connection.is_live else 0,
+        "moving": moving_of(connection, asked_since(), asked_round(), is_delayed=delay is not None),
+    }
 
 
 @quickbooks.get("/progress")
 def show_progress() -> ResponseReturnValue:
     """The part of the settings page that moves by itself, for the page that asks again."""
-    moving = moving_of(standing().connection, asked_since(), asked_round())
-    progress = moving.progress
+    shown = _status(standing())
+    moving = shown["moving"]
+    progress = moving.progress if isinstance(moving, Moving) else None
+    said = _("What was waiting is sent") if progress and progress.is_over else ""
+    return render_template("settings/_moving.html", **shown, said=said)
+
+
+# --- Check ---------------------------------------------------------------------------------------
+
+
+@quickbooks.get("/check")
+def show_check() -> ResponseReturnValue:
+    """The company's settings that decide whether records arrive as they are here."""
+    connection = standing().connection
+    if connection is None or not connection.is_live:
+        flash(_("Connect QuickBooks first: then there is something to check."))
+        return redirect(url_for("quickbooks.show"))
     return render_template(
-        "settings/_moving.html",
-        moving=moving,
-        counts=counts_of(firm()),
-        sums=not_sent_sums(),
-        said=_("What was waiting is sent") if progress and progress.is_over else "",
+        "settings/check.html", connection=connection, checks=checks_of(connection)
     )
 
 
-def _entries() -> Select[Entry]:
-    return select(Entry).where(Entry.organization_id == firm().id).options(joinedload(Entry.lane))
+@quickbooks.post("/check")
+def check() -> ResponseReturnValue:
+    """Asks QuickBooks whether it answers and lets us in. By hand, or when a page is opened."""
+    connection, by_itself = standing().connection, "HX-Request" in request.headers
+    if connection is None or connection.status != ConnectionStatus.CONNECTED:
+        return "" if by_itself else redirect(url_for("quickbooks.show"), 303)
+    key = connection.id
+    if by_itself:
+        is_first = tallies.count(f"check-by-itself:{key}", CHECKED_LATELY.seconds) == 1
+        found = _ask(key) if is_first else Checked.ANSWERS
+        return Response(headers={"HX-Refresh": "true"} if found is Checked.SIGNED_OUT else {})
+    if tallies.count(f"check:{key}", 60 * 60) > CHECKS_AN_HOUR:
+        flash(_("You checked very often just now. Try again in an hour."), "warn")
+        return redirect(_checked_from(), 303)
+    lane_id = connection.lane_id
+    step_out()
+    with dunahub().sessions.begin() as apart:
+        lanes.try_now(apart, lane_id)
+    _tell_check(_ask(key))
+    return redirect(_checked_from(), 303)
+
+
+def _ask(connection_id: int) -> Checked:
+    step_out()
+    return checking.check(dunahub().sessions, dunahub().config, connection_id)
+
+
+def _checked_from() -> str:
+    return safe_target(request.form.get("next"), url_for("quickbooks.show"))
+
+
+def _tell_check(found: Checked) -> None:
+    match found:
+        case Checked.ANSWERS:
+            flash(_("QuickBooks answers and lets us in."), "good")
+        case Checked.SIGNED_OUT:
+            flash(_("QuickBooks no longer lets us in. Reconnect to go on."), "warn")
+        case Checked.UNREACHABLE:
+            flash(_("QuickBooks isn't answering. Nothing is lost, and we keep trying."), "warn")
 
 
 # --- Lists ----------------------------------------------------------------------------------------
@@ -184,11 +251,9 @@ def not_sent() -> ResponseReturnValue:
 @quickbooks.post("/failed/requeue")
 @books_required
 def requeue_failed() -> ResponseReturnValue:
-    """Sends again what needs attention: all of it, or all with one cause."""
-    failed = select(Entry.id).where(Entry.organization_id == firm().id, Entry.state == State.FAILED)
-    if code := _told("code"):
-        failed = failed.where(*with_cause(code, _told("thing")))
-    ids = session().scalars(failed).all()
+    """Sends again what needs attention and can be sent: all of it, or all with one cause."""
+    code = _told("code")
+    ids = sendable(firm(), with_cause(code, _told("thing")) if code else ())
     if len(ids) > bulk.PIECE:
         bulk.decide(session(), "requeue", ids, person().id, "")
         session().commit()

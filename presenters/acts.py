@@ -1,0 +1,121 @@
+"""What people did, as their owner reads it: the act in words, and the records it was about."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from flask import url_for
+from sqlalchemy import select
+
+from models.accounts import AuditEvent
+from models.outbox import Entry
+from models.sales import Invoice, Payment
+from presenters.addresses import address_of
+from presenters.month import month_title
+from presenters.rows import title_of
+from quickbooks.comparison import Month
+from web.access import firm, session
+from web.formats import staff_word
+from web.languages import _
+
+NAMED = 3  # records of one act; the rest is a number
+
+
+@dataclass(frozen=True)
+class Named:
+    title: str
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Act:
+    event: AuditEvent
+    about: Sequence[Named]
+    more: int  # records beyond those that are named
+
+
+def acts_of(events: Sequence[AuditEvent]) -> list[Act]:
+    """In three queries, whatever their number."""
+    entries = _entries({key for event in events for key in _entry_ids(event)[:NAMED]})
+    numbers = {str(event.details["number"]) for event in events if "number" in event.details}
+    invoices = _invoices(numbers)
+    payments = _payments({key for event in events if (key := _payment_id(event))})
+    return [_act(event, entries, invoices, payments) for event in events]
+
+
+def _act(
+    event: AuditEvent,
+    entries: dict[int, Named],
+    invoices: dict[str, str],
+    payments: dict[int, Named],
+) -> Act:
+    told = event.details
+    ids = _entry_ids(event)
+    about = [entries[key] for key in ids[:NAMED] if key in entries]
+    if "number" in told and not about:
+        number = str(told["number"])
+        about.append(Named(_("Invoice %(number)s", number=number), invoices.get(number)))
+    if (key := _payment_id(event)) in payments and key is not None:
+        about.append(payments[key])
+    about += [Named(str(told[name])) for name in ("company", "email") if told.get(name)]
+    if told.get("role"):
+        about.append(Named(staff_word(str(told["role"]))))
+    if month := _month(told.get("month")):
+        address = url_for("matches.show", month=month) if firm().has_quickbooks else None
+        about.append(Named(month_title(month), address))
+    more = int(told.get("count") or 0) if not ids else len(ids) - min(len(ids), NAMED)
+    return Act(event, about, more)
+
+
+def _entry_ids(event: AuditEvent) -> list[int]:
+    told = event.details.get("entries")
+    return list(dict.fromkeys(told)) if isinstance(told, list) else []
+
+
+def _payment_id(event: AuditEvent) -> int | None:
+    told = event.details.get("payment")
+    return told if isinstance(told, int) else None
+
+
+def _month(told: object) -> Month | None:
+    if not isinstance(told, str) or not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", told):
+        return None
+    return Month(date(int(told[:4]), int(told[5:]), 1))
+
+
+def _entries(ids: Iterable[int]) -> dict[int, Named]:
+    found = session().scalars(
+        select(Entry).where(Entry.organization_id == firm().id, Entry.id.in_(list(ids)))
+    )
+    return {
+        entry.id: Named(
+            title_of(entry),
+            address_of(entry.record),
+        )
+        for entry in found
+    }
+
+
+def _invoices(numbers: Iterable[str]) -> dict[str, str]:
+    found = session().execute(
+        select(Invoice.number, Invoice.id).where(
+            Invoice.organization_id == firm().id, Invoice.number.in_(list(numbers))
+        )
+    )
+    return {number: url_for("invoices.show", invoice_id=key) for number, key in found}
+
+
+def _payments(ids: Iterable[int]) -> dict[int, Named]:
+    found = session().execute(
+        select(Payment.id, Invoice.number)
+        .join(Payment.invoice)
+        .where(Payment.organization_id == firm().id, Payment.id.in_(list(ids)))
+    )
+    return {
+        key: Named(
+            _("Payment for invoice %(number)s", number=number),
+            url_for("payments.show", payment_id=key),
+        )
+        for key, number in found
+    }

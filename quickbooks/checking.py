@@ -1,0 +1,94 @@
+"""Asks a connected company whether it still lets us in, and how it is set up now.
+
+A renewed sign-in costs nothing and tells of access that was ended inside QuickBooks; two reads tell
+the preferences. For a person who waits, or when an error contradicts what we believed.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+
+import structlog
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.base import Json
+from models.outbox import Entry, State
+from models.quickbooks import Connection, ConnectionStatus, Tokens
+from outbox.scheduler import for_a_while
+from quickbooks import facts, tokens
+
+MAY_TAKE = 8.0  # seconds for both reads: a person waits
+# Refusals that come from the company's settings: what was read of these is out of date.
+CONTRADICTIONS = ("6200", "6210", "6140", "6160", "6230")
+AGAIN_AFTER = timedelta(minutes=10)  # when it could not be read
+
+log = structlog.get_logger()
+
+
+class Checked(StrEnum):
+    """What a check found."""
+
+    ANSWERS = "answers"
+    SIGNED_OUT = "signed_out"  # stored: the connection is expired now
+    UNREACHABLE = "unreachable"
+
+
+def check(sessions: Sessions, config: Config, connection_id: int) -> Checked:
+    """Asks the company, and stores its preferences.
+
+    Takes up to about twenty seconds. The caller has no transaction open.
+    """
+    try:
+        company = _read(sessions, config, connection_id)
+    except tokens.SignedOut:
+        return Checked.SIGNED_OUT
+    except (tokens.TokensUnavailable, facts.FactsUnavailable) as problem:
+        log.info("company not checked", connection=connection_id, problem=str(problem))
+        return Checked.UNREACHABLE
+    with sessions.begin() as session:
+        connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
+        if connection is not None:
+            connection.facts = {**connection.facts, **company}
+            connection.company_name = company["name"]
+            connection.checked_at = func.clock_timestamp()
+    return Checked.ANSWERS
+
+
+def _read(sessions: Sessions, config: Config, connection_id: int) -> Json:
+    with sessions() as session:
+        realm_id = session.get_one(Connection, connection_id).realm_id
+        stored = session.get(Tokens, connection_id)
+        if stored is None:
+            raise tokens.SignedOut("There is no sign-in for this company.")
+        known = tokens.decrypt(config, stored.access_token)
+    token = tokens.access_token(sessions, config, connection_id, refused=known)
+    return facts.read_company(facts.Reader(config, realm_id, token, may_take=MAY_TAKE))
+
+
+def check_contradicted(sessions: Sessions, config: Config) -> int:
+    """Reads the preferences of companies whose refusals contradict them; returns how many."""
+    with sessions() as session:
+        contradicted = _contradicted(session, config)
+    return for_a_while(contradicted, lambda key: check(sessions, config, key) is Checked.ANSWERS)
+
+
+def _contradicted(session: Session, config: Config) -> list[int]:
+    known_at = func.greatest(Connection.checked_at, Connection.facts_read_at)
+    refused = (
+        select(Entry.id)
+        .where(
+            Entry.organization_id == Connection.organization_id,
+            Entry.lane_id == Connection.lane_id,
+            Entry.state == State.FAILED,
+            Entry.fault_code.in_(CONTRADICTIONS),
+            or_(known_at.is_(None), Entry.settled_at > known_at),
+            # One that cannot be read is not asked every minute for ever.
+            Entry.settled_at > func.clock_timestamp() - AGAIN_AFTER,
+        )
+        .exists()
+    )
+    connected = Connection.status == ConnectionStatus.CONNECTED
+    ours = Connection.environment == config.environment
+    return list(session.scalars(select(Connection.id).where(connected, ours, refused)))
