@@ -1,6 +1,6 @@
 """Names, types and order of the elements of QuickBooks' documents, as Intuit's schema has them.
 
-`seeds/elements.json` holds the facts: by type, each child's name, type and whether it repeats, in
+`facts/elements.json` holds the facts: by type, each child's name, type and whether it repeats, in
 the order in which XML has to have them (Intuit's published XSD, namespace finance/v3).
 """
 
@@ -21,7 +21,7 @@ class Element:
 
 
 def _load() -> tuple[dict[str, dict[str, Element]], dict[str, list[str]]]:
-    told = json.loads((Path(__file__).parent / "seeds" / "elements.json").read_text("utf-8"))
+    told = json.loads((Path(__file__).parent / "facts" / "elements.json").read_text("utf-8"))
     types = {
         name: {child: Element(child, kind, repeats) for child, kind, repeats in children}
         for name, children in told["types"].items()

@@ -182,7 +182,7 @@ def _parent(books: Books, entity: str, draft: Document, before: Document | None)
     above: Document | None = parent
     while above is not None:
         if text_of(above, "Id") == own_id:
-            raise Refusal(refusals.Fault("900", "Parent cannot be child", "Parent cannot be child"))
+            raise Refusal(refusals.parent_below_child())
         above = books.company.get(entity, ref_of(above, "ParentRef"))
     if _level(parent) >= DEEPEST:
         raise Refusal(refusals.too_deep())
@@ -282,13 +282,7 @@ def complete_account(books: Books, draft: Document, before: Document | None) -> 
             raise Refusal(refusals.duplicate_name(text_of(other, "Id"), detail))
     kind = text_of(draft, "AccountType") or _type_of_subtype(text_of(draft, "AccountSubType"))
     if not kind:
-        raise Refusal(
-            refusals.Fault(
-                "6010",
-                "Account type or subtype missing",
-                "Either AccountType or AccountSubType must be given.",
-            )
-        )
+        raise Refusal(refusals.account_type_missing())
     active = draft.get("Active", before.get("Active", True) if before else True) is not False
     draft = {key: value for key, value in draft.items() if value not in ("", {"value": ""})}
     classification, subtype = ACCOUNT_TYPES[kind]

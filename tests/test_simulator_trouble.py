@@ -8,6 +8,7 @@ import pytest
 
 from simulator.documents import Document, number_of, part_of, parts_of, ref_of, text_of
 from simulator.local import LocalCompany, json_of
+from simulator.refusals import BY_CODE, ROWS
 from tests.support.local import (
     Time,
     balance,
@@ -360,3 +361,25 @@ def test_a_payment_meets_an_invoice_that_was_moved(company: LocalCompany) -> Non
 
     assert fault_of(company.handle("POST", "payment", {}, body))["code"] == "620"
     assert ref_of(company.get("Invoice", invoice_id) or {}, "CustomerRef") == ben
+
+
+# Every code ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", sorted(BY_CODE))
+def test_every_code_can_be_provoked_in_one_line(company: LocalCompany, code: str) -> None:
+    company.fault(do={"fault": {"code": code}})
+    reply = company.handle("POST", "customer", {}, {"DisplayName": "Ana"})
+    told = fault_of(reply)
+
+    assert (reply.status, told["code"]) == (400, code)
+    assert told["message"]
+    assert "{" not in str(told["detail"]).replace("{1}", "")
+
+
+def test_every_row_of_the_table_is_worded(company: LocalCompany) -> None:
+    for name, row in ROWS.items():
+        fault = row(*"abcd")
+        assert fault.detail, name
+        assert fault.in_language("fr").message, name
+    assert len(BY_CODE) >= 55
