@@ -1,4 +1,4 @@
-"""`python -m simulator --port 5001 [--host 127.0.0.1] [--data DIR]`"""
+"""`quickbooks-simulator --port 5001 [--host 127.0.0.1] [--data DIR]`, or `python -m simulator …`"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simulator.server import serve
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="simulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="quickbooks-simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5001, help="0 picks a free one")
     parser.add_argument("--data", type=Path, help="a folder that keeps the books over a restart")

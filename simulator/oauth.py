@@ -22,7 +22,11 @@ CODE_LIFE = 600.0
 
 DEFAULT_CLIENT = "dunahub-development"
 DEFAULT_SECRET = "dunahub-development-secret"
-# The default client may come back to any port of this machine; others register theirs.
+# The default client may come back to its page on any port of this machine, the open client to any
+# page; others register theirs.
+OPEN_CLIENT = "quickbooks-simulator"
+OPEN_SECRET = "quickbooks-simulator-secret"
+OPEN_REDIRECT = re.compile(r"http://(127\.0\.0\.1|localhost)(:\d+)?/[^?#]*$")
 DEFAULT_REDIRECT = re.compile(
     r"http://(127\.0\.0\.1|localhost)(:\d+)?/([^?#]*/)?settings/quickbooks/callback$"
 )
@@ -54,7 +58,8 @@ class Client:
     def accepts(self, redirect_uri: str) -> bool:
         if redirect_uri in self.redirect_uris:
             return True
-        return self.client_id == DEFAULT_CLIENT and bool(DEFAULT_REDIRECT.match(redirect_uri))
+        pattern = {DEFAULT_CLIENT: DEFAULT_REDIRECT, OPEN_CLIENT: OPEN_REDIRECT}.get(self.client_id)
+        return bool(pattern and pattern.match(redirect_uri))
 
 
 @dataclass(slots=True)

@@ -36,13 +36,13 @@ async def serve(host: str, port: int, directory: Path | None) -> None:
     await runner.setup()
     site = web.TCPSite(runner, host, port, backlog=1024)
     await site.start()
-    addresses = runner.addresses
-    told = f"[{host}]" if ":" in host else host
-    print(f"QuickBooks simulator listening on http://{told}:{addresses[0][1]}", flush=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)  # before anybody can know that we serve
+    addresses = runner.addresses
+    told = f"[{host}]" if ":" in host else host
+    print(f"QuickBooks simulator listening on http://{told}:{addresses[0][1]}", flush=True)
     await stop.wait()
     await runner.cleanup()
     simulator.log.close()

@@ -10,7 +10,7 @@ from simulator.injection import Injection
 from simulator.journal import Journal
 from simulator.limits import Throttle
 from simulator.log import Log
-from simulator.oauth import DEFAULT_CLIENT, DEFAULT_SECRET, OAuthServer
+from simulator.oauth import DEFAULT_CLIENT, DEFAULT_SECRET, OPEN_CLIENT, OPEN_SECRET, OAuthServer
 from simulator.seed import seed_company, seed_defaults
 from simulator.store import Company, World
 
@@ -69,6 +69,7 @@ class Simulator:
         if not self.is_empty:
             seed_defaults(self.world)
         self.oauth.register(DEFAULT_CLIENT, DEFAULT_SECRET, [])
+        self.oauth.register(OPEN_CLIENT, OPEN_SECRET, [])
 
     def reset(self) -> None:
         """As on the first start: default companies, no grants, no rules, real time."""
