@@ -23,7 +23,7 @@ from outbox.company import Due
 from outbox.scheduler import for_a_while
 from quickbooks import facts, matching
 from quickbooks.cleaning import clean_name
-from quickbooks.facts import MOST_ROWS, Reader, TooSlow
+from quickbooks.facts import MOST_ROWS, FactsUnavailable, Reader, TooSlow
 from quickbooks.payloads import NAME_LONGEST
 
 LASTS = timedelta(days=1)
@@ -43,27 +43,36 @@ def read_all(reader: Reader, most: int = MOST_ROWS) -> list[Json]:
     guide, *Data queries*): so a page per thousand, or per less where it can't give so many in time.
     """
     found: list[Json] = []
+    told = 0
     while True:
-        page = reader.rows(
-            "Customer",
-            f"where Active IN (true, false) orderby Id startposition {len(found) + 1}",
-            most,
+        page, count = reader.page(
+            "Customer", f"where Active IN (true, false) orderby Id startposition {told + 1}", most
         )
         found += page
-        if len(page) < most:
+        told += count
+        if count < most:
             return found
 
 
 def _changes(reader: Reader, since: datetime) -> list[Json] | None:
     """What changed since; None when that is more than one answer tells."""
     told = reader.get("cdc", entities="Customer", changedSince=since.isoformat(timespec="seconds"))
-    rows = [
-        row
-        for response in told.get("CDCResponse") or []
-        for query in response.get("QueryResponse") or []
-        for row in query.get("Customer") or []
+    lists = [
+        changed
+        for response in _list_of(told, "CDCResponse")
+        for changed in _list_of(response, "QueryResponse")
     ]
+    rows = [row for changed in lists for row in changed.get("Customer") or []]
     return rows if len(rows) < MOST_ROWS else None
+
+
+def _list_of(told: object, key: str) -> list[Json]:
+    """Of what changed since: a list that is missing says nothing, and an empty one that nothing
+    did. Raises FactsUnavailable."""
+    listed = told.get(key) if isinstance(told, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise FactsUnavailable(f"QuickBooks answered without {key}.")
+    return listed
 
 
 def refresh_due(sessions: Sessions, config: Config) -> int:

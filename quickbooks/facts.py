@@ -23,8 +23,9 @@ from models.quickbooks import Connection, ConnectionStatus
 from models.sales import PaymentMethod
 from outbox.company import Answer, Problem
 from outbox.scheduler import for_a_while
-from quickbooks import client, tokens
+from quickbooks import client, matching, tokens
 from quickbooks.faults import faults_in, parse_json
+from quickbooks.judge import row_count, rows_in
 from quickbooks.payloads import dumps
 
 FALLBACK_ITEM = "DunaHub services"
@@ -66,19 +67,31 @@ class Reader:
         self.deadline = time.monotonic() + may_take
 
     def get(self, path: str, **query: str) -> Json:
-        """The object at this path of the company. Raises FactsUnavailable."""
+        """The answer at this path of the company. Raises FactsUnavailable."""
         return self._asked("GET", path, query)
 
+    def one(self, path: str, kind: str) -> Json:
+        """The object of this kind at this path. Raises FactsUnavailable."""
+        return _expected(self._asked("GET", path, {}), kind)
+
     def post(self, path: str, body: Json, **query: str) -> Json:
-        """What QuickBooks made of the object. Raises FactsUnavailable."""
+        """The answer to writing this object. Raises FactsUnavailable."""
         return self._asked("POST", path, query, dumps(body))
 
     def rows(self, entity: str, where: str = "", most: int = MOST_ROWS) -> list[Json]:
         """The objects of a kind, a thousand at most, which is what one query gives (Intuit's guide,
         *Data queries*). Raises FactsUnavailable."""
+        return self.page(entity, where, most)[0]
+
+    def page(self, entity: str, where: str, most: int) -> tuple[list[Json], int]:
+        """Objects of a kind, and how many rows they were told in: one that is no object must not
+        end a list. Raises FactsUnavailable."""
         statement = f"select * from {entity} {where} maxresults {most}"  # noqa: S608
-        found = self.get("query", query=" ".join(statement.split())).get("QueryResponse") or {}
-        return [row for row in found.get(entity, []) if isinstance(row, dict)]
+        answer = self.get("query", query=" ".join(statement.split()))
+        found = rows_in(answer, entity, lambda row: bool(row.get("Id")))
+        if found is None:
+            raise FactsUnavailable(f"QuickBooks answered without a list of {entity}.")
+        return found, row_count(answer, entity)
 
     def _asked(
         self, method: str, path: str, query: dict[str, str], body: str | None = None
@@ -92,6 +105,14 @@ class Reader:
             min(self.deadline, time.monotonic() + READING_MAY_TAKE),
         )
         return _object(answer)
+
+
+def _expected(document: Json, kind: str) -> Json:
+    """The object that was asked for. An answer without it is no answer."""
+    found = document.get(kind)
+    if not isinstance(found, dict) or not found:
+        raise FactsUnavailable(f"QuickBooks answered without {kind}.")
+    return found
 
 
 def _object(answer: Answer) -> Json:
@@ -111,8 +132,8 @@ def read_company(reader: Reader) -> Json:
 
     Raises FactsUnavailable.
     """
-    info = reader.get(f"companyinfo/{reader.realm_id}").get("CompanyInfo") or {}
-    preferences = reader.get("preferences").get("Preferences") or {}
+    info = reader.one(f"companyinfo/{reader.realm_id}", "CompanyInfo")
+    preferences = reader.one("preferences", "Preferences")
     currency = preferences.get("CurrencyPrefs") or {}
     return {
         "name": str(info.get("CompanyName") or "QuickBooks company"),
@@ -293,10 +314,12 @@ def ensure_fallback_item(reader: Reader, facts: Json, settings: Json) -> None:
     account = {"value": settings["income_account_id"]}
     body: Json = {"Name": FALLBACK_ITEM, "Type": "Service", "IncomeAccountRef": account}
     try:
-        created = reader.post("item", body).get("Item") or {}
+        created = _expected(reader.post("item", body), "Item")
     except FactsUnavailable as problem:
         # Records that need it ask for one; nothing else has to wait for it.
         log.warning("no fallback item", realm=reader.realm_id, problem=str(problem))
+        return
+    if not matching.is_object(created):
         return
     settings["fallback_item_id"] = str(created["Id"])
     facts["items"].append({"id": str(created["Id"]), "name": FALLBACK_ITEM})

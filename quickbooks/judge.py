@@ -13,7 +13,7 @@ of entries of these verdicts.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -225,7 +225,9 @@ def status_of(answer: Answer) -> Status:
     return Status.DOWN if code >= 500 else Status.ODD
 
 
-def rows_in(document: Json, kind: str) -> list[Json] | None:
+def rows_in(
+    document: Json, kind: str, is_row: Callable[[Json], bool] = matching.is_object
+) -> list[Json] | None:
     """The objects that a query found; None when the answer does not say.
 
     An empty QueryResponse found none (Intuit's guide, *Data queries*); an answer without one, with
@@ -239,8 +241,14 @@ def rows_in(document: Json, kind: str) -> list[Json] | None:
         return None if any(isinstance(value, list) for value in response.values()) else []
     if not isinstance(listed, list):
         return None
-    found = [row for row in listed if isinstance(row, dict) and matching.is_object(row)]
+    found = [row for row in listed if isinstance(row, dict) and is_row(row)]
     return found if found or not listed else None
+
+
+def row_count(document: Json, kind: str) -> int:
+    """How many rows an answer holds (`rows_in`), those that are no objects among them: the next
+    page begins behind them."""
+    return len(document["QueryResponse"].get(kind) or ())
 
 
 _HOLDS = {

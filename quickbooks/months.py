@@ -43,7 +43,7 @@ from quickbooks.comparison import (
 )
 from quickbooks.delivery import QuickBooks, call_company
 from quickbooks.faults import parse_json
-from quickbooks.judge import rows_in
+from quickbooks.judge import row_count, rows_in
 from quickbooks.own_books import Side
 from quickbooks.payloads import ENTITY
 from quickbooks.questions import MOST_ROWS
@@ -309,14 +309,14 @@ class _Reader:
         found: dict[str, Theirs] = {}
         start = 1
         while True:
-            page = self._ask(
+            page, count = self._ask(
                 type_,
                 f"select * from {ENTITY[type_]} where {self._in_month(type_)}"  # noqa: S608
                 f" orderby Id startposition {start} maxresults {MOST_ROWS}",
             )
             found |= {one.id: one for one in page}
-            start += len(page)
-            if len(page) < MOST_ROWS:
+            start += count
+            if count < MOST_ROWS:
                 return list(found.values())
 
     def look_up(self, type_: RecordType, ids: Sequence[str]) -> list[Theirs]:
@@ -325,11 +325,12 @@ class _Reader:
         found: list[Theirs] = []
         for first in range(0, len(ids), LOOKED_UP_AT_ONCE):
             asked = ", ".join(f"'{id_}'" for id_ in ids[first : first + LOOKED_UP_AT_ONCE])
-            found += self._ask(
+            page, _count = self._ask(
                 type_,
                 f"select * from {ENTITY[type_]} where Id IN ({asked}){active}"  # noqa: S608
                 f" maxresults {MOST_ROWS}",
             )
+            found += page
         return found
 
     def _in_month(self, type_: RecordType) -> str:
@@ -342,8 +343,11 @@ class _Reader:
             f" and MetaData.CreateTime < '{until.isoformat()}' and Active IN (true, false)"
         )
 
-    def _ask(self, type_: RecordType, statement: str) -> list[Theirs]:
-        """One metered question. Raises _TryLater or _CannotCompare when it has no answer."""
+    def _ask(self, type_: RecordType, statement: str) -> tuple[list[Theirs], int]:
+        """One metered question: what it found, and in how many rows.
+
+        Raises _TryLater or _CannotCompare when it has no answer.
+        """
         if self.reads >= MOST_READS:
             raise _CannotCompare("too_large")
         self._note_progress(type_)
@@ -354,7 +358,8 @@ class _Reader:
         answer = call_company(self._sessions, self._config, self.side.lane_id, asked)
         if answer.problem is Problem.SIGNED_OUT:
             raise _CannotCompare("signed_out")
-        rows = rows_in(parse_json(answer.body) or {}, ENTITY[type_])
+        document = parse_json(answer.body) or {}
+        rows = rows_in(document, ENTITY[type_])
         match trouble_of_question(answer, rows is not None):
             case Hold(reason=reason):
                 raise _CannotCompare(reason)
@@ -369,7 +374,7 @@ class _Reader:
             log.error("an answer could not be read", kind=type_.value, problem=repr(problem))
             raise _CannotCompare("refused") from problem
         self._rows += len(page)
-        return page
+        return page, row_count(document, ENTITY[type_])
 
     def _wait_for_turn(self) -> None:
         while True:
