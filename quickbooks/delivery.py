@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from http import HTTPStatus
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +16,7 @@ from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, S
 from outbox.pace import Limits, Pace
 from quickbooks import client, directory, facts, tokens
 from quickbooks.composing import BATCH, compose
-from quickbooks.faults import faults_in
+from quickbooks.faults import faults_in, plain_words
 from quickbooks.reading import read
 
 # Just under Intuit's 500 calls a minute and 10 a second, and its 40 batches a minute: two at once
@@ -24,6 +26,8 @@ LIMITS = Limits(
     batches=Pace(timedelta(milliseconds=1560), burst=2),
     wave=BATCH,
 )
+
+_MINOR = f"minorversion={client.MINOR_VERSION}"
 
 # Where the items of a batch are calls, 500 a minute are 16 batches, one each 3.8 s.
 LIMITS_BY_ITEM = Limits(
@@ -85,7 +89,14 @@ def call_company(sessions: Sessions, config: Config, lane_id: int, asked: client
         # Once more with a fresh token: the first was refused, so nothing was done with it.
         token = tokens.access_token(sessions, config, access.connection_id, refused=access.token)
         answer = client.call(config, access.realm_id, token, asked, deadline)
-        if _is_signed_out(answer):
+        if not _is_signed_out(answer):
+            return answer
+        # Of the whole sign-in, or of this one request? A cheap question tells.
+        probe = client.Call("GET", f"companyinfo/{access.realm_id}", _MINOR)
+        probed = client.call(config, access.realm_id, token, probe, deadline)
+        if probed.status == HTTPStatus.OK:
+            return replace(answer, body=plain_words(answer.body))  # its codes are about nothing
+        if _is_signed_out(probed):
             tokens.expire_refused(sessions, config, access.connection_id, token)
     except tokens.SignedOut:
         return Answer(problem=Problem.SIGNED_OUT)
