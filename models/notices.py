@@ -20,6 +20,7 @@ class Condition(StrEnum):
     REFUSED_ALIKE = "refused_alike"
     KEYS_LOST = "keys_lost"
     CUSTOMERS_UNREAD = "customers_unread"  # new leads of a company wait for its directory
+    READS_USED_UP = "reads_used_up"  # what is sent goes on, what must be asked first waits
 
 
 class Notice(Base):

@@ -81,6 +81,16 @@ class Lane(Base):
     pause_reason: Mapped[str | None]
     consecutive_outages: Mapped[int] = mapped_column(server_default="0")
     outage_since: Mapped[Moment | None]
+    # The first entry of the last write without an answer: its own trouble, while no other has any.
+    silent_entry_id: Mapped[int | None]
+    hold_suspected: Mapped[str | None]  # told once; the next write, alone, must say the same
+    sign_in: Mapped[int] = mapped_column(server_default="0")  # rises when a hold ends
+    # Questions rest by themselves: what is refused or silent there stops no write.
+    questions_rest_until: Mapped[Moment | None]
+    questions_rest_reason: Mapped[str | None]
+    questions_rest_since: Mapped[Moment | None]  # the first of those in a row
+    questions_unanswered: Mapped[int] = mapped_column(server_default="0")
+    silent_question_entry_id: Mapped[int | None]
     claims_unsettled: Mapped[int] = mapped_column(server_default="0")
     suspect_entry_id: Mapped[int | None]
     # When the next call, and the next batch, may go out under QuickBooks' limits (outbox/pace.py).

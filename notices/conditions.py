@@ -22,6 +22,7 @@ from quickbooks.tokens import opens
 DOWN_FOR_OWNER = timedelta(days=1)
 DOWN_FOR_OPERATORS = timedelta(days=3)
 UNREAD_FOR_OPERATORS = timedelta(days=1)
+READS_REFUSED_FOR_OPERATORS = timedelta(hours=1)
 DAYS_BEFORE_END = (1, 7, 30)  # of a sign-in
 DIGEST_AFTER = timedelta(minutes=15)  # so that what fails together is told together
 DIGEST_EVERY = timedelta(days=1)
@@ -37,6 +38,7 @@ FOR_OPERATORS = frozenset(
         Condition.REFUSED_ALIKE,
         Condition.KEYS_LOST,
         Condition.CUSTOMERS_UNREAD,
+        Condition.READS_USED_UP,
     }
 )
 
@@ -103,6 +105,9 @@ def _seen(session: Session, config: Config) -> Iterator[Seen]:
         yield Seen(Condition.DOWN_LONG, "QuickBooks", None, {"companies": trouble.companies_down})
     if trouble.refused_alike >= ALIKE:
         yield Seen(Condition.REFUSED_ALIKE, "sign-ins", None, {"companies": trouble.refused_alike})
+    if trouble.reads_refused is not None and trouble.reads_refused > READS_REFUSED_FOR_OPERATORS:
+        about = {"companies": trouble.companies_unread}
+        yield Seen(Condition.READS_USED_UP, "QuickBooks", None, about)
     if lost := _unreadable(session, config):
         yield Seen(Condition.KEYS_LOST, "TOKEN_KEYS", None, {"companies": lost})
     after = {"environment": config.environment, "after": UNREAD_FOR_OPERATORS}
@@ -135,6 +140,10 @@ _OPERATORS = text(
                AS down,
            (SELECT count(*) FROM outbox_lanes WHERE state = 'open' AND outage_since IS NOT NULL)
                AS companies_down,
+           (SELECT max(clock_timestamp() - questions_rest_since) FROM outbox_lanes
+            WHERE state = 'open' AND questions_rest_reason = 'throttled') AS reads_refused,
+           (SELECT count(*) FROM outbox_lanes
+            WHERE state = 'open' AND questions_rest_reason = 'throttled') AS companies_unread,
            (SELECT coalesce(max(alike), 0) FROM (
                 SELECT count(*) AS alike FROM quickbooks_connections
                 WHERE status = 'expired'

@@ -158,6 +158,14 @@ def _words(kind: Condition, about: Json, settings: str, reader: Reader) -> tuple
                 " go on trying, once an hour."
                 " See docs/runbook.md, “A company's customers cannot be read”.",
             )
+        case Condition.READS_USED_UP:
+            return (
+                "QuickBooks refuses our questions",
+                f"For more than an hour QuickBooks has answered every question about"
+                f" {about['companies']} companies with “too many requests”. Records that need no"
+                " question are sent as usual; those that do wait and lose nothing."
+                " See docs/runbook.md, “QuickBooks refuses our questions”.",
+            )
 
 
 HOW_IT_STANDS = N_("How it stands: {settings}")

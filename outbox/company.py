@@ -84,6 +84,7 @@ class Sent:
     sends: int = 1
     is_repeat: bool = False  # it, or a look-up for it, went out before
     looks_up: bool = False  # asks what became of the items of dispatch `id`; is itself not stored
+    sign_in: int = 0  # of how many the company had: a hold is about one of them
 
 
 class Problem(StrEnum):

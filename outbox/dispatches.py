@@ -32,6 +32,7 @@ from outbox.company import (
     Due,
     Fault,
     Item,
+    Later,
     Outcome,
     Rejected,
     Remote,
@@ -210,8 +211,11 @@ def _unanswered(
         return None
     items = session.execute(_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
-    looks_up = _is_to_be_looked_up(row, waiting)
+    # While questions rest the same request may go again: it is known by its id, if by anything.
+    looks_up = not lane.questions_rest and _is_to_be_looked_up(row, waiting)
     asked = [item for item in waiting if item.is_due] if looks_up else waiting
+    if looks_up and row.silences > row.sends:
+        asked = asked[:1]  # a look-up had no answer, and one of them may be the reason
     worst = max(asked, key=lambda item: item.repeats_unsettled)
     if worst.repeats_unsettled >= SOLO_AFTER - 1:  # its first send makes one more
         looks_up, asked = True, [worst]
@@ -261,7 +265,7 @@ def _repeat(
         budget = budget_after(lane, company.limits, items=items, is_batch=is_batch)
         session.execute(_SPEND, {"lane": claim.lane_id, **budget})
         if unanswered.looks_up:
-            return _look_up(session, claim, row, unanswered.asked, company)
+            return _look_up(session, claim, lane, row, unanswered.asked, company)
         session.execute(_SEND_AGAIN, {"dispatch": row.id})
         log.info("dispatch sent again", dispatch=row.id, lane=claim.lane_id, sends=row.sends + 1)
         return Sent(
@@ -276,12 +280,14 @@ def _repeat(
             due={item.id: due_from(item) for item in unanswered.asked},
             sends=row.sends + 1,
             is_repeat=True,
+            sign_in=lane.sign_in,
         )
 
 
 def _look_up(
     session: Session,
     claim: Claim,
+    lane: Renewed,
     dispatch: Row[Any],
     items: Sequence[Row[Any]],
     company: Company,
@@ -322,6 +328,7 @@ def _look_up(
         due={entry_id: due[entry_id] for entry_id in asked},
         is_repeat=True,
         looks_up=True,
+        sign_in=lane.sign_in,
     )
 
 
@@ -373,6 +380,11 @@ def _compose_and_store(
         if not composition.verdicts:
             raise RuntimeError("The company neither composed nor settled anything of a wave.")
         return None
+    if draft.method == "GET" and lane.questions_rest:
+        asking = [one for one in due if one.entry_id in {item.entry_id for item in draft.items}]
+        later = {one.entry_id: Later(lane.questions_rest) for one in asking}
+        settle_entries(session, claim.lane_id, later, {one.entry_id: one for one in asking})
+        return None
     limits = company.limits.slowed(lane.slowdown)
     if wait := _wait_for_batch(limits, lane, draft):
         single = None
@@ -383,7 +395,7 @@ def _compose_and_store(
             return _rest(session, claim, wait)
         draft = single
     budget = budget_after(lane, company.limits, items=len(draft.items), is_batch=draft.is_batch)
-    return _store(session, claim, draft, due, budget, config)
+    return _store(session, claim, lane, draft, due, budget, config)
 
 
 def _wait_for_batch(limits: Limits, lane: Renewed, draft: Draft) -> timedelta:
@@ -414,6 +426,7 @@ def _compose(
 def _store(
     session: Session,
     claim: Claim,
+    lane: Renewed,
     draft: Draft,
     due: Sequence[Due],
     budget: Mapping[str, datetime | None],
@@ -449,4 +462,5 @@ def _store(
         body=draft.body,
         items=draft.items,
         due={one.entry_id: one for one in due if one.entry_id in entries},
+        sign_in=lane.sign_in,
     )

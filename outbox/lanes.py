@@ -51,6 +51,8 @@ class Renewed:
     consecutive_outages: int
     suspect_entry_id: int | None
     slowdown: float  # times slower than usual, because the company wanted it so
+    questions_rest: timedelta | None = None  # how much longer nothing is asked
+    sign_in: int = 0
 
 
 # --- People's acts ------------------------------------------------------------------------------
@@ -96,7 +98,11 @@ def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
             """
             UPDATE outbox_lanes
             SET state = 'open', hold_reason = NULL, pause_until = NULL, pause_reason = NULL,
-                consecutive_outages = 0, outage_since = NULL,
+                consecutive_outages = 0, outage_since = NULL, silent_entry_id = NULL,
+                hold_suspected = NULL, sign_in = sign_in + 1,
+                questions_rest_until = NULL, questions_rest_reason = NULL,
+                questions_unanswered = 0, questions_rest_since = NULL,
+                silent_question_entry_id = NULL,
                 line = CASE WHEN EXISTS (
                     SELECT FROM outbox WHERE lane_id = :lane AND state = 'pending' AND id <= line
                 ) THEN line END
@@ -269,7 +275,9 @@ _RENEW = text(
       AND (pause_until IS NULL OR pause_until <= clock_timestamp())
     RETURNING clock_timestamp() AS now, coalesce(line, 0) AS line,
               next_call_at, next_batch_at, consecutive_outages, suspect_entry_id,
-              slowdown, clock_timestamp() - slowed_at AS slowed_for
+              slowdown, clock_timestamp() - slowed_at AS slowed_for, sign_in,
+              CASE WHEN questions_rest_until > clock_timestamp()
+                   THEN questions_rest_until - clock_timestamp() END AS questions_rest
     """
 )
 
@@ -300,6 +308,8 @@ def renew(session: Session, claim: Claim, lease: timedelta) -> Renewed | None:
         row.consecutive_outages,
         row.suspect_entry_id,
         slowdown_left(row.slowdown, row.slowed_for),
+        row.questions_rest,
+        row.sign_in,
     )
 
 
@@ -406,7 +416,8 @@ def take_question(session: Session, lane_id: int, pace: Pace) -> timedelta | Non
     lane = session.execute(
         text(
             "SELECT state, next_call_at, clock_timestamp() AS now,"
-            " greatest(pause_until - clock_timestamp(), interval '0') AS pause"
+            " greatest(pause_until - clock_timestamp(),"
+            "          questions_rest_until - clock_timestamp(), interval '0') AS pause"
             " FROM outbox_lanes WHERE id = :lane FOR NO KEY UPDATE"
         ),
         {"lane": lane_id},

@@ -10,6 +10,7 @@ PATIENT_ATTEMPTS = 24  # … of which there were this many: days of an outage or
 LONGEST_OUTAGE_PAUSE = timedelta(minutes=1)  # between two probes of a company that is down
 THROTTLE_PAUSE = timedelta(seconds=60)  # Intuit's rule when a 429 names no time
 LONGEST_THROTTLE_PAUSE = timedelta(seconds=300)
+LONGEST_QUESTIONS_REST = timedelta(minutes=15)  # a month's questions may be used up for days
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,10 @@ def after_throttle(told: timedelta | None, chance: float) -> timedelta:
     if told is not None and timedelta(0) < told <= LONGEST_THROTTLE_PAUSE:
         return told
     return THROTTLE_PAUSE + timedelta(seconds=5) * chance
+
+
+def after_refused_questions(consecutive: int, told: timedelta | None, chance: float) -> timedelta:
+    """How long a lane asks nothing after its `consecutive`-th question in a row that was refused as
+    too much: at first as after any throttle, then ever more seldom."""
+    rest: timedelta = after_throttle(told, chance) * 2 ** min(consecutive - 1, 10)
+    return min(rest, LONGEST_QUESTIONS_REST)

@@ -8,7 +8,6 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -20,16 +19,14 @@ from sqlalchemy.orm import Session
 from db import Sessions
 from models.outbox import State
 from models.sales import Record, RecordType
-from outbox import metrics
+from outbox import metrics, trouble
 from outbox.company import (
     Answer,
     Due,
     Fault,
-    Hold,
     Later,
     Learned,
     Outcome,
-    Pause,
     Reading,
     Rejected,
     Remote,
@@ -40,18 +37,18 @@ from outbox.company import (
     Waiting,
 )
 from outbox.lanes import Claim
-from outbox.retry import GiveUp, after_outage, after_own_fault, after_throttle
+from outbox.retry import GiveUp, after_own_fault
 
 SILENCES = 5  # sends of one entry alone, unanswered while the lane works: then a person looks
 
 log = structlog.get_logger()
 
 _FENCE = text(
-    """
+    f"""
     UPDATE outbox_lanes SET claims_unsettled = 0, suspect_entry_id = NULL
     WHERE id = :lane AND lease_token = :token
-    RETURNING consecutive_outages
-    """
+    RETURNING {trouble.FACTS}
+    """  # noqa: S608  (only constants of ours are put together)
 )
 
 _STORE_ANSWER = text(
@@ -145,7 +142,8 @@ def _settle(
         settled = _settle_outcomes(
             session, claim, sent, answer, reading.outcomes, is_silent=reading.is_silent
         )
-        _settle_call(session, claim, sent, answer, reading, fence.consecutive_outages)
+        _settle_call(session, sent, answer, reading)
+        trouble.settle_lane(session, sent, reading, fence)
     return settled
 
 
@@ -188,7 +186,9 @@ def _settle_outcomes(
     nobody_knows: bool = False,
     is_silent: bool = False,
 ) -> int:
-    if sent.looks_up or is_silent:
+    if sent.looks_up and is_silent:
+        outcomes = _given_up(session, sent)
+    elif sent.looks_up or is_silent:
         outcomes = _with_those_that_never_arrive(session, sent, outcomes)
     is_unsure = sent.looks_up or nobody_knows
     named = {id_: _named(outcome, is_unsure) for id_, outcome in outcomes.items()}
@@ -201,15 +201,9 @@ def _settle_outcomes(
     return settled
 
 
-def _settle_call(
-    session: Session, claim: Claim, sent: Sent, answer: Answer, reading: Reading, outages: int
-) -> None:
-    """What the answer says of the request and of the company. Its items are settled, or open."""
+def _settle_call(session: Session, sent: Sent, answer: Answer, reading: Reading) -> None:
+    """What the answer says of the request. Its items are settled, or open."""
     is_read = sent.method == "GET"
-    leaves_open = reading.trouble is None and sent.due.keys() - reading.outcomes.keys()
-    if (reading.is_silent or leaves_open) and not outages and not sent.looks_up:
-        # The last other call of this lane was answered: perhaps it is this request's own fault.
-        session.execute(_COUNT_SILENCE, {"dispatch": sent.id})
     if reading.unsure:
         _note_what_was_said(session, reading.unsure)
     if not sent.looks_up:
@@ -230,8 +224,6 @@ def _settle_call(
     elif not reading.taken:
         sends = 0 if sent.looks_up else 1
         session.execute(_NOT_TAKEN, {"dispatch": sent.id, "sends": sends})
-    spares_first = reading.is_silent and not is_read
-    _settle_lane(session, claim, reading.trouble, outages, spares_first=spares_first)
 
 
 def settle_looked_up(
@@ -265,8 +257,6 @@ def _named(outcome: Outcome, is_unsure: bool) -> str:
     return type(outcome).__name__.lower()
 
 
-_COUNT_SILENCE = text("UPDATE outbox_dispatches SET silences = silences + 1 WHERE id = :dispatch")
-
 _NEVER_ANSWERED = text(
     """
     SELECT entry.id, entry.fault_code, entry.fault_about, entry.fault_field, entry.fault_detail
@@ -297,6 +287,25 @@ def _with_those_that_never_arrive(
     ]
     rows = session.execute(_NEVER_ANSWERED, {"entries": absent, "silences": SILENCES})
     return {**outcomes, **{row.id: Rejected(_said_last(row)) for row in rows}}
+
+
+_CANNOT_BE_LOOKED_FOR = text(
+    """
+    SELECT entry.id, entry.fault_code, entry.fault_about, entry.fault_field, entry.fault_detail
+    FROM outbox AS entry JOIN outbox_dispatches AS dispatch ON dispatch.id = :dispatch
+    WHERE entry.id = :entry AND dispatch.silences >= :silences
+    """
+)
+
+
+def _given_up(session: Session, sent: Sent) -> dict[int, Outcome]:
+    """A look-up had no answer. One that never has, while others have theirs, is a person's: nobody
+    can tell whether the record arrived."""
+    if len(sent.due) > 1:
+        return {}
+    values = {"dispatch": sent.id, "entry": min(sent.due), "silences": 2 * SILENCES}
+    rows = session.execute(_CANNOT_BE_LOOKED_FOR, values)
+    return {row.id: Rejected(_said_last(row)) for row in rows}
 
 
 def _said_last(row: Row[Any]) -> Fault:
@@ -621,67 +630,3 @@ def storable(value: Any) -> Any:
             return [storable(each) for each in value]
         case _:
             return value
-
-
-# --- The lane's own trouble ---------------------------------------------------------------------
-
-_PAUSE = text(
-    """
-    UPDATE outbox_lanes
-    SET pause_until = clock_timestamp() + :delay, pause_reason = :reason,
-        consecutive_outages = consecutive_outages + CASE WHEN :outage THEN 1 ELSE 0 END,
-        outage_since = CASE WHEN :outage THEN coalesce(outage_since, clock_timestamp())
-                            ELSE outage_since END
-    WHERE id = :lane
-    """
-)
-
-
-def _settle_lane(
-    session: Session,
-    claim: Claim,
-    trouble: Pause | Hold | None,
-    outages: int,
-    *,
-    spares_first: bool = False,
-) -> None:
-    """The lane's state after a call. A first silence is only counted: it may be one request's."""
-    match trouble:
-        case Pause(reason=reason, for_=told):
-            outage = reason == "outage"
-            chance = random.random()  # noqa: S311  (spreads probes, guards nothing)
-            delay = after_outage(outages + 1, chance) if outage else after_throttle(told, chance)
-            if spares_first and not outages:
-                session.execute(
-                    text("UPDATE outbox_lanes SET consecutive_outages = 1 WHERE id = :lane"),
-                    {"lane": claim.lane_id},
-                )
-                return
-            session.execute(
-                _PAUSE,
-                {"lane": claim.lane_id, "delay": delay, "reason": reason, "outage": outage},
-            )
-            log.warning(
-                "lane paused",
-                lane=claim.lane_id,
-                reason=reason,
-                seconds=delay / timedelta(seconds=1),
-            )
-        case Hold(reason=reason):
-            session.execute(
-                text(
-                    "UPDATE outbox_lanes SET state = 'held', hold_reason = :reason"
-                    " WHERE id = :lane AND state = 'open'"
-                ),
-                {"lane": claim.lane_id, "reason": reason},
-            )
-            log.warning("lane held", lane=claim.lane_id, reason=reason)
-        case None:
-            if outages:
-                session.execute(
-                    text(
-                        "UPDATE outbox_lanes SET consecutive_outages = 0, outage_since = NULL"
-                        " WHERE id = :lane"
-                    ),
-                    {"lane": claim.lane_id},
-                )

@@ -33,6 +33,7 @@ PACE = "pace"  # a rest of seconds, to stay under QuickBooks' limits: nobody's t
 PAUSES = {
     "throttled": N_("QuickBooks is busy."),
     "outage": N_("QuickBooks can't be reached right now."),
+    "refused": N_("QuickBooks refused our access a moment ago. We ask once more."),
 }
 UNREAD = N_("We first read which customers QuickBooks has, so that none is made twice.")
 

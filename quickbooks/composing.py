@@ -61,6 +61,11 @@ class _Read:
     intent: str  # read: our own counterpart; look_up: anything else
     question: Question
 
+    @property
+    def goes_alone(self) -> bool:
+        # One that had no answer may be what the others' question was refused for.
+        return self.question.goes_alone or (_unseen(self.due) and not self.due.looks_first)
+
 
 @dataclass(frozen=True)
 class _Write:
@@ -601,7 +606,7 @@ def _question_draft(reads: Sequence[_Read]) -> Draft | None:
             first.intent,
             first.question.name,
         )
-        if same and not (first.question.goes_alone or one.question.goes_alone):
+        if same and not (first.goes_alone or one.goes_alone):
             alike.append(one)
     while len(alike) > 1 and len(quote_plus(_asking(alike))) > LONGEST_QUESTION:
         alike.pop()

@@ -295,6 +295,24 @@ def test_operators_hear_of_a_directory_that_cannot_be_read_while_a_new_lead_wait
     assert post_office.taken() == unread
 
 
+def test_case_r09_operators_hear_that_questions_are_used_up(
+    office: Office, post_office: PostOffice
+) -> None:
+    office.session.execute(
+        update(Lane).values(
+            questions_rest_reason="throttled",
+            questions_rest_since=func.clock_timestamp() - timedelta(minutes=50),
+        )
+    )
+    office.session.commit()
+    look_and_tell(office.sessions, office.config)
+    assert post_office.taken() == []
+    _move(office.session, Lane, "questions_rest_since", timedelta(minutes=20))
+    look_and_tell(office.sessions, office.config)
+    look_and_tell(office.sessions, office.config)
+    assert post_office.taken() == [(OPERATOR, "QuickBooks refuses our questions")]
+
+
 def _connected_without_customers(office: Office, since: str) -> None:
     office.session.rollback()
     office.session.execute(

@@ -90,7 +90,7 @@ def drain(sessions: Sessions, config: Config, lane_id: int, turns: int = 60) -> 
                 text(
                     "UPDATE outbox_lanes SET next_call_at = NULL, next_batch_at = NULL,"
                     " pause_until = NULL, pause_reason = NULL WHERE id = :lane"
-                    " AND (pause_reason IS NULL OR pause_reason = 'pace')"
+                    " AND (pause_reason IS NULL OR pause_reason IN ('pace', 'refused'))"
                 ),
                 {"lane": lane_id},
             )

@@ -1,0 +1,227 @@
+"""What an answer says of its lane: does it go on, rest, or wait for a person?
+
+Writes and questions are told apart. A question that has no answer, or is refused as too much, rests
+the lane's questions and nothing else, and one that is answered ends no outage of writes.
+
+A request without an answer is at first perhaps its own trouble. It is the company's when another
+one had no answer either; when the same one stays without an answer while the lane's other calls
+have theirs, it counts against that one (`settle.SILENCES`).
+"""
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from outbox.company import Hold, Pause, Reading, Sent
+from outbox.retry import after_outage, after_refused_questions, after_throttle
+
+PROOF_AFTER = timedelta(seconds=20)  # until the next write, alone, must say the same as the first
+
+log = structlog.get_logger()
+
+# What `settle` reads of the lane while it locks it.
+FACTS = (
+    "consecutive_outages, silent_entry_id, hold_suspected, sign_in, questions_unanswered,"
+    " silent_question_entry_id"
+)
+
+_COUNT_SILENCE = text("UPDATE outbox_dispatches SET silences = silences + 1 WHERE id = :dispatch")
+
+_FIRST_SILENCE = text(
+    "UPDATE outbox_lanes SET consecutive_outages = 1, silent_entry_id = :entry WHERE id = :lane"
+)
+
+_PAUSE = text(
+    """
+    UPDATE outbox_lanes
+    SET pause_until = clock_timestamp() + :delay, pause_reason = :reason,
+        consecutive_outages = consecutive_outages + CASE WHEN :outage THEN 1 ELSE 0 END,
+        outage_since = CASE WHEN :outage THEN coalesce(outage_since, clock_timestamp())
+                            ELSE outage_since END
+    WHERE id = :lane
+    """
+)
+
+_WORKS = text(
+    """
+    UPDATE outbox_lanes
+    SET consecutive_outages = 0, outage_since = NULL, silent_entry_id = NULL, hold_suspected = NULL
+    WHERE id = :lane
+    """
+)
+
+# With nothing left to send no write would find out that the outage is over.
+_NOTHING_LEFT = text(
+    """
+    UPDATE outbox_lanes AS lane
+    SET consecutive_outages = 0, outage_since = NULL, silent_entry_id = NULL
+    WHERE id = :lane AND NOT EXISTS (SELECT FROM outbox AS entry
+                                     WHERE entry.lane_id = lane.id AND entry.state = 'pending')
+    """
+)
+
+# The next write goes alone (`waves`: a lane that had no answer is probed with one entry).
+_SUSPECT = text(
+    """
+    UPDATE outbox_lanes
+    SET hold_suspected = :reason,
+        pause_until = clock_timestamp() + :delay, pause_reason = 'refused',
+        consecutive_outages = greatest(consecutive_outages, 1), silent_entry_id = NULL
+    WHERE id = :lane
+    """
+)
+
+_HOLD = text(
+    """
+    UPDATE outbox_lanes SET state = 'held', hold_reason = :reason
+    WHERE id = :lane AND state = 'open'
+    """
+)
+
+_REST_QUESTIONS = text(
+    """
+    UPDATE outbox_lanes
+    SET questions_rest_until = clock_timestamp() + :delay, questions_rest_reason = :reason,
+        questions_unanswered = questions_unanswered + 1, silent_question_entry_id = :entry,
+        questions_rest_since = coalesce(questions_rest_since, clock_timestamp())
+    WHERE id = :lane
+    """
+)
+
+# Behind whatever else has a question: each rest may be one entry's fault, and ends with another.
+_ASK_LATER = text(
+    """
+    UPDATE outbox SET available_at = clock_timestamp() + :delay + interval '1 second'
+    WHERE id = ANY(:entries) AND state = 'pending'
+    """
+)
+
+_QUESTIONS_WORK = text(
+    """
+    UPDATE outbox_lanes
+    SET questions_rest_until = NULL, questions_rest_reason = NULL, questions_unanswered = 0,
+        questions_rest_since = NULL, silent_question_entry_id = NULL
+    WHERE id = :lane
+    """
+)
+
+
+def settle_lane(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) -> None:
+    """The lane's state after a call. `lane` holds its FACTS; the caller holds its lock."""
+    if isinstance(reading.trouble, Hold) and reading.trouble.certain:
+        _hold(session, sent, lane, reading.trouble.reason)
+    elif sent.method == "GET":
+        _settle_question(session, sent, reading, lane)
+    else:
+        _settle_write(session, sent, reading, lane)
+
+
+# --- Writes ---------------------------------------------------------------------------------------
+
+
+def _settle_write(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) -> None:
+    outages = lane.consecutive_outages
+    match reading.trouble:
+        case Pause() if reading.is_silent and not outages:
+            _count_silence(session, sent)
+            session.execute(_FIRST_SILENCE, {"lane": sent.lane_id, "entry": _first(sent)})
+        case Pause() if reading.is_silent and _is_its_own(sent, lane):
+            _count_silence(session, sent)
+        case Pause(reason="throttled", for_=told):
+            _pause(session, sent, "throttled", after_throttle(told, _chance()))
+        case Pause(reason=reason):
+            _pause(session, sent, reason, after_outage(outages + 1, _chance()))
+        case Hold(reason=reason) if reason == lane.hold_suspected:
+            _hold(session, sent, lane, reason)
+        case Hold(reason=reason):
+            _suspect(session, sent, lane, reason)
+        case None:
+            if sent.due.keys() - reading.outcomes.keys() and not outages:
+                _count_silence(session, sent)  # of some of a batch nothing was said
+            if outages or lane.hold_suspected:
+                session.execute(_WORKS, {"lane": sent.lane_id})
+
+
+def _is_its_own(sent: Sent, lane: Row[Any]) -> bool:
+    """Whether the only request that has no answer is this one, while questions have theirs."""
+    is_only = lane.consecutive_outages == 1 and lane.silent_entry_id == _first(sent)
+    return bool(is_only and not lane.questions_unanswered)
+
+
+def _first(sent: Sent) -> int:
+    return min(sent.due)
+
+
+def _count_silence(session: Session, sent: Sent) -> None:
+    session.execute(_COUNT_SILENCE, {"dispatch": sent.id})
+
+
+def _pause(session: Session, sent: Sent, reason: str, delay: timedelta) -> None:
+    outage = reason == "outage"
+    session.execute(
+        _PAUSE, {"lane": sent.lane_id, "delay": delay, "reason": reason, "outage": outage}
+    )
+    seconds = delay / timedelta(seconds=1)
+    log.warning("lane paused", lane=sent.lane_id, reason=reason, seconds=seconds)
+
+
+# --- Holds ----------------------------------------------------------------------------------------
+
+
+def _suspect(session: Session, sent: Sent, lane: Row[Any], reason: str) -> None:
+    if sent.sign_in != lane.sign_in:
+        return  # about a sign-in of before: who reconnects is not asked again
+    session.execute(_SUSPECT, {"lane": sent.lane_id, "reason": reason, "delay": PROOF_AFTER})
+    log.warning("lane asks once more before it is held", lane=sent.lane_id, reason=reason)
+
+
+def _hold(session: Session, sent: Sent, lane: Row[Any], reason: str) -> None:
+    if sent.sign_in != lane.sign_in:
+        return
+    session.execute(_HOLD, {"lane": sent.lane_id, "reason": reason})
+    log.warning("lane held", lane=sent.lane_id, reason=reason)
+
+
+# --- Questions ------------------------------------------------------------------------------------
+
+
+def _settle_question(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) -> None:
+    if reading.trouble is None:
+        if lane.questions_unanswered:
+            session.execute(_QUESTIONS_WORK, {"lane": sent.lane_id})
+        if lane.consecutive_outages:
+            session.execute(_NOTHING_LEFT, {"lane": sent.lane_id})
+        return
+    is_first = not lane.questions_unanswered
+    is_own = (
+        lane.questions_unanswered == 1
+        and lane.silent_question_entry_id == _first(sent)
+        and not lane.consecutive_outages
+    )
+    if reading.is_silent and (is_first or is_own):
+        _count_silence(session, sent)
+    _rest_questions(session, sent, reading, 0 if is_own else lane.questions_unanswered)
+
+
+def _rest_questions(session: Session, sent: Sent, reading: Reading, before: int) -> None:
+    match reading.trouble:
+        case Pause(reason="throttled", for_=told):
+            reason, delay = "throttled", after_refused_questions(before + 1, told, _chance())
+        case _:
+            reason, delay = "outage", after_outage(before + 1, _chance())
+    session.execute(
+        _REST_QUESTIONS,
+        {"lane": sent.lane_id, "delay": delay, "reason": reason, "entry": _first(sent)},
+    )
+    if not sent.looks_up:
+        session.execute(_ASK_LATER, {"entries": sorted(sent.due), "delay": delay})
+    seconds = delay / timedelta(seconds=1)
+    log.warning("questions of a lane rest", lane=sent.lane_id, reason=reason, seconds=seconds)
+
+
+def _chance() -> float:
+    return random.random()  # noqa: S311  (spreads probes, guards nothing)
