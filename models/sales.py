@@ -230,6 +230,12 @@ class Invoice(Base):
             "id",
             postgresql_where="first_entry_at IS NULL AND voided_at IS NULL",
         ),
+        Index(
+            "ix_invoices_owed",
+            "organization_id",
+            "due_on",
+            postgresql_where="voided_at IS NULL AND total > paid_amount",
+        ),
     )
 
     id: Mapped[Key]
@@ -267,6 +273,10 @@ class Invoice(Base):
     @property
     def balance(self) -> Decimal:
         return Decimal(0) if self.voided_at else self.total - self.paid_amount
+
+    def days_overdue(self, today: date) -> int:
+        """Zero for what isn't due yet, or not owed at all."""
+        return max((today - self.due_on).days, 0) if self.total > 0 and self.balance > 0 else 0
 
     @property
     def credit(self) -> Decimal:

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Locator, ViewportSize, expect
 from sqlalchemy import text
 
 from development.scenes import NARROW, WIDE
-from models.accounts import Role
+from models.accounts import Organization, Role
 from tests.support.firm import new_invoice, new_lead, new_line, new_product
 from tests.support.house import ARRIVES, House, Person, signed_in
 from tests.support.serving import eventually
@@ -95,6 +95,8 @@ def test_a_new_company_signs_up_and_its_first_lead_is_seen_in_quickbooks(
 ) -> None:
     with signed_in(browser, house, viewport) as ana:
         page = ana.page
+        if viewport == NARROW:
+            page.get_by_text("Menu", exact=True).click()
         page.get_by_role("button", name="Sign out").click()
         ana.go("/sign-up")
         ana.fill("Company name", "Fresh Plumbing")
@@ -102,7 +104,7 @@ def test_a_new_company_signs_up_and_its_first_lead_is_seen_in_quickbooks(
         page.get_by_label("E-mail").fill(f"fay{ana.firm}@fresh.example")
         page.get_by_label("Password").fill("a password of her own")
         ana.press("Sign up")
-        expect(page.get_by_role("heading", name="Leads")).to_be_visible()
+        expect(page.get_by_role("heading", name="Fresh Plumbing")).to_be_visible()
         ana.connect()
         ana.new_lead("First Customer", "first@customer.example")
         ana.reads("In QuickBooks")
@@ -403,3 +405,104 @@ def test_case_s02_a_form_that_is_on_its_way_is_not_sent_again(ana: Person) -> No
         }"""
     )
     assert sent == 1
+
+
+# --- The invoice form -----------------------------------------------------------------------------
+
+
+def new_invoice_of(ana: Person) -> None:
+    """The form for a new lead, of a firm with a rate of 7.5 % and two products."""
+    assert ana.firm
+    with ana.house.sessions() as session:
+        session.get_one(Organization, ana.firm).tax_rate = Decimal("7.5")
+        drain, permit = (
+            new_product(ana.firm, "Drain cleaning", "149"),
+            new_product(ana.firm, "Permit"),
+        )
+        drain.description, drain.taxable = "Main line, up to 50 ft", True
+        session.add_all([drain, permit])
+        session.commit()
+    ana.new_lead("Mary Johnson")
+    ana.follow("New invoice")
+    expect(ana.page.locator(".line")).to_have_count(1)
+
+
+def test_the_box_finds_products_and_amounts_follow_while_typing(ana: Person) -> None:
+    new_invoice_of(ana)
+    page, line = ana.page, ana.page.locator(".line").first
+    box = line.get_by_label("Product, or what you did")
+    box.press_sequentially("drain cl")
+    found = page.get_by_role("listbox").get_by_role("option")
+    expect(found).to_have_text(["Drain cleaning$149.00"])
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(box).to_have_value("Main line, up to 50 ft")
+    expect(line.get_by_label("Quantity")).to_be_focused()
+    line.get_by_label("Quantity").fill("2")
+    expect(line.locator("output")).to_have_text("$298.00")
+    ana.press("Add a line")
+    added = page.locator(".line").last
+    added.get_by_label("Product, or what you did").fill("Faucet")
+    added.get_by_label("Price").fill("1,120.05")
+    expect(added.get_by_label("Taxable")).to_be_checked()
+    expect(page.locator("[data-sum=tax]")).to_have_text("$106.35")  # 7.5 % of 1,418.05
+    for total in page.locator("[data-sum=total]").all():
+        expect(total).to_have_text("$1,524.40")
+    expect(page.locator(".save-bar")).to_be_in_viewport()
+    ana.press("Save invoice")
+    ana.told("is saved")
+    expect(page.locator("dd.total").first).to_have_text("$1,524.40")
+
+
+def test_a_line_is_removed_and_kept_without_a_round_trip(ana: Person) -> None:
+    new_invoice_of(ana)
+    page = ana.page
+    for work, price in (("One", "10"), ("Two", "20")):
+        if work != "One":
+            ana.press("Add a line")
+        page.get_by_label("Product, or what you did").last.fill(work)
+        page.get_by_label("Price").last.fill(price)
+    page.get_by_role("button", name="Remove line 1").click()
+    expect(page.locator(".line")).to_have_count(1)
+    expect(page.locator("[data-sum=subtotal]")).to_have_text("$20.00")
+    ana.press("Save invoice")
+    ana.told("is saved")
+    ana.follow("Edit")
+    page.get_by_role("button", name="Remove line 1").click()
+    expect(page.locator("[data-sum=subtotal]")).to_have_text("$0.00")
+    page.get_by_role("button", name="Keep line 1").click()
+    expect(page.locator("[data-sum=subtotal]")).to_have_text("$20.00")
+
+
+def test_terms_and_the_day_follow_each_other(ana: Person) -> None:
+    new_invoice_of(ana)
+    page = ana.page
+    ana.fill("Issued", "2026-11-20")
+    expect(page.get_by_label("Due on")).to_have_value("2026-12-20")
+    page.get_by_label("Due", exact=True).select_option("in 7 days")
+    expect(page.get_by_label("Due on")).to_have_value("2026-11-27")
+    ana.fill("Due on", "2026-11-29")
+    expect(page.get_by_label("Due", exact=True)).to_have_value("")
+
+
+def test_a_row_opens_wherever_it_is_tapped(ana: Person) -> None:
+    ana.new_lead("Mary Johnson")
+    ana.new_invoice()
+    ana.go("/invoices")
+    place = ana.page.locator("tbody tr td.balance").bounding_box()
+    assert place
+    ana.page.mouse.click(place["x"] + 5, place["y"] + 5)
+    ana.page.wait_for_url("**/invoices/[0-9]*")
+
+
+def test_settings_is_reached_without_scrolling_sideways(
+    ana: Person, viewport: ViewportSize
+) -> None:
+    page = ana.page
+    if viewport == NARROW:
+        page.get_by_text("Menu", exact=True).click()
+    link = page.get_by_role("link", name="Settings")
+    expect(link).to_be_in_viewport(ratio=1)
+    link.click()
+    page.wait_for_url("**/settings/**")
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]

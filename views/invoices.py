@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, and_, not_, select
+from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import contains_eager
 from wtforms import BooleanField, FieldList, HiddenField, StringField
 from wtforms.validators import StopValidation
 
@@ -26,7 +28,7 @@ from web.languages import _, ngettext
 from web.lines import Document, LinesForm
 from web.numbers import next_invoice_number
 from web.origins import Origin, asked_origin, choose_lead, required_origin
-from web.paging import asked, containing, page_of
+from web.paging import Sort, asked, containing, page_of
 
 invoices = Blueprint("invoices", __name__, url_prefix="/invoices")
 invoices.before_request(firms_only)
@@ -114,28 +116,56 @@ class InvoiceForm(LinesForm):
             self.asked.append((self.confirms_again, _("Invoiced already: %(told)s.", told=told)))
 
 
+OVERDUE = "overdue"  # a filter; what is overdue has the status open or partly paid
+SORTS = {
+    "": (N_("Newest first"), None),
+    "due": (N_("Due first"), Sort(Invoice.due_on, ascending=True)),
+    "open": (N_("Most open first"), Sort(Invoice.total - Invoice.paid_amount)),
+}
+
+
 @invoices.get("")
 def index() -> ResponseReturnValue:
-    wanted = asked("q")
-    query = (
-        select(Invoice)
-        .where(Invoice.organization_id == firm().id)
-        .options(joinedload(Invoice.lead))
-    )
+    wanted, state = asked("q"), asked("state")
+    fitting = [Invoice.organization_id == firm().id, *_in_state(state)]
     if wanted:
-        query = query.join(Invoice.lead).where(
-            containing(wanted, Invoice.number, Lead.name, Lead.company_name)
-        )
-    page = page_of(query.where(*_in_state(asked("state"))), Invoice.id)
+        fitting.append(containing(wanted, Invoice.number, Lead.name, Lead.company_name))
+    query = select(Invoice).join(Invoice.lead).where(*fitting).options(contains_eager(Invoice.lead))
+    sort = asked("sort") if asked("sort") in SORTS else ""
+    page = page_of(query, Invoice.id, sort=SORTS[sort][1])
     words = words_of(RecordType.INVOICE, [invoice.id for invoice in page.rows])
     return render_template(
         "invoices/index.html",
         page=page,
         words=words,
         wanted=wanted,
-        state=asked("state"),
+        state=state,
         statuses=InvoiceStatus,
+        sort=sort,
+        sorts={name: _(label) for name, (label, _sort) in SORTS.items()},
+        today=today(),
+        sums=_sums(fitting) if wanted or state else None,
+        late=_sums([Invoice.organization_id == firm().id, *_in_state(OVERDUE)]),
     )
+
+
+@dataclass(frozen=True)
+class Sums:
+    count: int
+    total: Decimal
+    open: Decimal
+
+
+def _sums(fitting: Sequence[ColumnElement[bool]]) -> Sums:
+    """Of all that fits, not of the page. Void counts as nothing, and credit makes nothing due."""
+    alive = Invoice.voided_at.is_(None)
+    owed = func.greatest(Invoice.total - Invoice.paid_amount, 0)
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(Invoice.total).filter(alive), 0),
+        func.coalesce(func.sum(owed).filter(alive, Invoice.total > 0), 0),
+    )
+    return Sums(*session().execute(query.join(Invoice.lead).where(*fitting)).one())
 
 
 def _in_state(state: str) -> list[ColumnElement[bool]]:
@@ -145,6 +175,8 @@ def _in_state(state: str) -> list[ColumnElement[bool]]:
     match state:
         case InvoiceStatus.OPEN:
             return [alive, owed]
+        case _ if state == OVERDUE:
+            return [alive, owed, Invoice.due_on < today()]
         case InvoiceStatus.PARTLY_PAID:
             return [alive, owed, Invoice.paid_amount != 0]
         case InvoiceStatus.PAID:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from flask import request, url_for
-from sqlalchemy import ColumnElement, Select, or_
+from sqlalchemy import ColumnElement, Select, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from web.access import session
+from web.access import firm, session
 
 Row = TypeVar("Row")
 
@@ -30,13 +30,40 @@ class Page(Generic[Row]):
         return _same_page(before=None)
 
 
-def page_of(query: Select[Row], key: InstrumentedAttribute[int], *, rows: int = ROWS) -> Page[Row]:
+@dataclass(frozen=True)
+class Sort:
+    """Another order than the newest first. `column` is of the same table as the key."""
+
+    column: ColumnElement[Any] | InstrumentedAttribute[Any]
+    ascending: bool = False
+
+
+def page_of(
+    query: Select[Row],
+    key: InstrumentedAttribute[int],
+    *,
+    rows: int = ROWS,
+    sort: Sort | None = None,
+) -> Page[Row]:
     before = asked("before")
     if before.isascii() and before.isdigit() and len(before) < 19:
-        query = query.where(key < int(before))
-    found = list(session().scalars(query.order_by(key.desc()).limit(rows + 1)))
+        query = query.where(_after(key, int(before), sort))
+    columns = [key] if sort is None else [sort.column, key]
+    order = [one.asc() if sort and sort.ascending else one.desc() for one in columns]
+    found = list(session().scalars(query.order_by(*order).limit(rows + 1)))
     older = getattr(found[rows - 1], key.key) if len(found) > rows else None
     return Page(found[:rows], older, not before)
+
+
+def _after(key: InstrumentedAttribute[int], last: int, sort: Sort | None) -> ColumnElement[bool]:
+    """What comes after the last row of a page. Another firm's row is no place to go on from."""
+    if sort is None:
+        return key < last
+    own = key.class_.organization_id == firm().id
+    place = select(sort.column).where(key == last, own).scalar_subquery()
+    here = tuple_(sort.column, key)
+    there = tuple_(place, literal(last))
+    return here > there if sort.ascending else here < there
 
 
 def asked(name: str, most: int = 200) -> str:
