@@ -1,7 +1,7 @@
 """Reports: the rows that a reader expects, from what the transactions post to the accounts.
 
-Known reports are computed; any other has its header and says that there are no data. Columns are
-always totals; of the parameters, the dates count.
+Known reports are computed; any other has its header and says that there are no data. Of the
+parameters the dates count, and for profit and loss `summarize_column_by`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 from simulator.books import Books
@@ -26,6 +27,7 @@ from simulator.documents import (
 )
 from simulator.schema import SALES_FORMS
 
+MOST_COLUMNS = 1000  # days that a report is broken down to
 RECEIVABLE, PAYABLE, TAX_PAYABLE, UNDEPOSITED, DISCOUNTS = "84", "33", "90", "4", "86"
 ITEM_INCOME = "1"  # of a line without an item
 NATURAL_CREDIT = {"Liability", "Equity", "Revenue"}  # shown with the sign turned
@@ -56,10 +58,11 @@ class Asked:
     name: str
     start: str
     end: str
+    periods: list[tuple[str, str]]  # what the columns before the total are about
     postings: list[Posting]
 
-    def within(self) -> Iterable[Posting]:
-        return (each for each in self.postings if self.start <= each.date <= self.end)
+    def within(self, start: str, end: str) -> Iterable[Posting]:
+        return (each for each in self.postings if start <= each.date <= end)
 
     def until(self) -> Iterable[Posting]:
         return (each for each in self.postings if each.date <= self.end)
@@ -71,7 +74,9 @@ def report(books: Books, name: str, query: dict[str, str]) -> Document:
     today = books.today()
     end = parse_day(query.get("end_date") or query.get("report_date") or today).isoformat()
     start = parse_day(query.get("start_date") or f"{end[:4]}-01-01").isoformat()
-    asked = Asked(books, name, start, end, list(_postings(books)))
+    summarized = query.get("summarize_column_by") or "Total"
+    periods = list(_periods(start, end, summarized))
+    asked = Asked(books, name, start, end, periods, list(_postings(books)))
     maker = _REPORTS.get(name)
     columns, rows = maker(asked) if maker else ((), [])
     no_data = "false" if rows else "true"
@@ -86,7 +91,7 @@ def report(books: Books, name: str, query: dict[str, str]) -> Document:
             "ReportBasis": query.get("accounting_method") or "Accrual",
             "StartPeriod": start,
             "EndPeriod": end,
-            "SummarizeColumnsBy": "Total",
+            "SummarizeColumnsBy": summarized,
             "Currency": books.company.home_currency,
             "Option": options,
         },
@@ -95,16 +100,30 @@ def report(books: Books, name: str, query: dict[str, str]) -> Document:
     }
 
 
-Column = tuple[str, str, str]  # title, type, key
+Column = tuple[str, str, str, *tuple[tuple[str, str], ...]]  # title, type, key, more metadata
 Table = tuple[tuple[Column, ...], list[Document]]
 
 
-def _column(title: str, kind: str, key: str) -> Document:
-    return {
-        "ColTitle": title,
-        "ColType": kind,
-        "MetaData": [{"Name": "ColKey", "Value": key}],
-    }
+def _column(title: str, kind: str, key: str, *more: tuple[str, str]) -> Document:
+    told: list[Json] = [{"Name": name, "Value": value} for name, value in (*more, ("ColKey", key))]
+    return {"ColTitle": title, "ColType": kind, "MetaData": told}
+
+
+def _periods(start: str, end: str, by: str) -> Iterable[tuple[str, str]]:
+    """Days, or the parts of months or years that lie between the dates; none for a total."""
+    length = {"Days": 10, "Month": 7, "Year": 4}.get(by)  # of what dates of a period share
+    if length is None:
+        return
+    first = day = parse_day(start)
+    last = parse_day(end)
+    for _ in range(MOST_COLUMNS):
+        if day > last:
+            return
+        after = day + timedelta(days=1)
+        if after > last or after.isoformat()[:length] != first.isoformat()[:length]:
+            yield first.isoformat(), day.isoformat()
+            first = after
+        day = after
 
 
 # What transactions post ----------------------------------------------------------------------
@@ -196,8 +215,8 @@ def _section(title: str, rows: list[Document], total: list[str], group: str) -> 
     }
 
 
-def _summary(title: str, amount: Decimal, group: str) -> Document:
-    told: list[Json] = [_cell(title), _cell(_money(amount))]
+def _summary(title: str, amounts: list[Decimal], group: str) -> Document:
+    told: list[Json] = [_cell(title), *(_cell(_money(each)) for each in amounts)]
     return {"Summary": {"ColData": told}, "type": "Section", "group": group}
 
 
@@ -218,27 +237,38 @@ def _classification(books: Books, account: str) -> str:
 
 
 def _account_rows(
-    books: Books, balances: dict[str, Decimal], kinds: Iterable[str]
-) -> tuple[list[Document], Decimal]:
+    books: Books, columns: list[dict[str, Decimal]], kind: str
+) -> tuple[list[Document], list[Decimal]]:
+    """A row for each account of the kind, a cell for each column; and the sums of the columns."""
     rows: list[Document] = []
-    total = ZERO
-    for account_id, amount in sorted(balances.items(), key=lambda each: int(each[0] or 0)):
+    totals = [ZERO] * len(columns)
+    used = sorted(
+        {account for column in columns for account in column}, key=lambda each: int(each or 0)
+    )
+    for account_id in used:
         account = books.company.get("Account", account_id) or {}
-        if text_of(account, "AccountType") in kinds:
+        if text_of(account, "AccountType") == kind:
+            amounts = [column.get(account_id, ZERO) for column in columns]
             name = text_of(account, "FullyQualifiedName")
-            rows.append(_data(_cell(name, account_id), _cell(_money(amount))))
-            total += amount
-    return rows, total
+            rows.append(_data(_cell(name, account_id), *(_cell(_money(each)) for each in amounts)))
+            totals = _added(totals, amounts)
+    return rows, totals
+
+
+def _added(left: list[Decimal], right: list[Decimal], sign: int = 1) -> list[Decimal]:
+    return [one + sign * other for one, other in zip(left, right, strict=True)]
 
 
 # The reports ---------------------------------------------------------------------------------
 
-_ACCOUNT_COLUMNS: tuple[Column, ...] = (("", "Account", "account"), ("Total", "Money", "total"))
+_ACCOUNT: Column = ("", "Account", "account")
+_TOTAL: Column = ("Total", "Money", "total")
 
 
 def _profit_and_loss(asked: Asked) -> Table:
-    balances = _balances(asked.books, asked.within())
-    profit = ZERO
+    columns = [_balances(asked.books, asked.within(*period)) for period in asked.periods]
+    columns.append(_balances(asked.books, asked.within(asked.start, asked.end)))
+    profit = [ZERO] * len(columns)
     rows: list[Document] = []
     for title, kind, group, sign, subtotal in (
         ("Income", "Income", "Income", 1, ""),
@@ -247,24 +277,29 @@ def _profit_and_loss(asked: Asked) -> Table:
         ("Other Income", "Other Income", "OtherIncome", 1, ""),
         ("Other Expenses", "Other Expense", "OtherExpenses", -1, ""),
     ):
-        found, total = _account_rows(asked.books, balances, (kind,))
+        found, totals = _account_rows(asked.books, columns, kind)
         if found:
-            rows.append(_section(title, found, [_money(total)], group))
-        profit += sign * total
+            rows.append(_section(title, found, [_money(each) for each in totals], group))
+        profit = _added(profit, totals, sign)
         if subtotal:
             rows.append(_summary(subtotal, profit, subtotal.replace(" ", "")))
     rows.append(_summary("Net Income", profit, "NetIncome"))
-    return _ACCOUNT_COLUMNS, rows
+    return (_ACCOUNT, *(_period(*each) for each in asked.periods), _TOTAL), rows
+
+
+def _period(start: str, end: str) -> Column:
+    title = start if start == end else f"{start} - {end}"
+    return title, "Money", title, ("StartDate", start), ("EndDate", end)
 
 
 def _balance_sheet(asked: Asked) -> Table:
     books = asked.books
     balances = _balances(books, asked.until())
     by_kind = {
-        kind: _account_rows(books, balances, (kind,)) for kind in (*ASSETS, *LIABILITIES, "Equity")
+        kind: _account_rows(books, [balances], kind) for kind in (*ASSETS, *LIABILITIES, "Equity")
     }
     sections = {
-        kind: _section(kind, rows, [_money(total)], kind.title().replace(" ", ""))
+        kind: _section(kind, rows, [_money(total[0])], kind.title().replace(" ", ""))
         for kind, (rows, total) in by_kind.items()
         if rows
     }
@@ -276,12 +311,12 @@ def _balance_sheet(asked: Asked) -> Table:
         ),
         ZERO,
     )
-    owned = sum((by_kind[kind][1] for kind in ASSETS), ZERO)
-    owed = sum((by_kind[kind][1] for kind in by_kind if kind not in ASSETS), profit)
+    owned = sum((by_kind[kind][1][0] for kind in ASSETS), ZERO)
+    owed = sum((by_kind[kind][1][0] for kind in by_kind if kind not in ASSETS), profit)
     net = _data(_cell("Net Income"), _cell(_money(profit)))
     above = [sections[kind] for kind in sections if kind in ASSETS]
     below = [sections[kind] for kind in sections if kind not in ASSETS]
-    return _ACCOUNT_COLUMNS, [
+    return (_ACCOUNT, _TOTAL), [
         _section("ASSETS", above, [_money(owned)], "TotalAssets"),
         _section(
             "LIABILITIES AND EQUITY", [*below, net], [_money(owed)], "TotalLiabilitiesAndEquity"
@@ -341,7 +376,7 @@ def _transaction_list(asked: Asked) -> Table:
     """Each transaction once, by the account it is mainly about."""
     seen: set[str] = set()
     rows: list[Document] = []
-    for each in sorted(asked.within(), key=_by_date):
+    for each in sorted(asked.within(asked.start, asked.end), key=_by_date):
         if text_of(each.txn, "Id") not in seen:
             seen.add(text_of(each.txn, "Id"))
             rows.append(_txn_row(asked.books, each, number_of(each.txn, "TotalAmt")))
@@ -350,7 +385,7 @@ def _transaction_list(asked: Asked) -> Table:
 
 def _general_ledger(asked: Asked) -> Table:
     by_account: dict[str, list[Posting]] = defaultdict(list)
-    for each in sorted(asked.within(), key=_by_date):
+    for each in sorted(asked.within(asked.start, asked.end), key=_by_date):
         by_account[each.account].append(each)
     rows: list[Document] = []
     for account_id, postings in sorted(by_account.items(), key=lambda each: int(each[0] or 0)):

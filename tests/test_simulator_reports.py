@@ -61,6 +61,33 @@ def test_a_report_keeps_to_its_dates(api: ApiClient) -> None:
     assert api.get("reports/ProfitAndLoss", start_date="soon").code == "2060"
 
 
+@pytest.mark.parametrize(
+    ("by", "first", "count"),
+    [
+        ("Days", ("2026-06-29", "2026-06-29"), 4),
+        ("Month", ("2026-06-29", "2026-06-30"), 2),
+        ("Year", ("2026-06-29", "2026-07-02"), 1),
+        ("Total", None, 0),
+    ],
+)
+def test_profit_and_loss_has_a_column_for_each_period(
+    api: ApiClient, by: str, first: tuple[str, str] | None, count: int
+) -> None:
+    dates = {"start_date": "2026-06-29", "end_date": "2026-07-02"}
+    told = report(api, "ProfitAndLoss", summarize_column_by=by, **dates)
+    columns = parts_of(part_of(told, "Columns"), "Column")
+    keys = [
+        {text_of(each, "Name"): text_of(each, "Value") for each in parts_of(column, "MetaData")}
+        for column in columns
+    ]
+    net = cells(of_group(told, "NetIncome"), "Summary")[1:]
+
+    assert len(columns) == count + 2
+    if first:
+        assert (keys[1]["StartDate"], keys[1]["EndDate"]) == first
+        assert sum(map(Decimal, net[:-1])) == Decimal(net[-1])
+
+
 def test_what_is_owned_is_what_is_owed(api: ApiClient) -> None:
     owned, owed = (cells(row, "Summary")[1] for row in rows(report(api, "BalanceSheet")))
     total = cells(rows(report(api, "TrialBalance"))[-1], "Summary")
