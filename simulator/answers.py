@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from http import HTTPStatus
-from xml.sax.saxutils import escape, quoteattr
 
 from simulator.chance import Chance
 from simulator.clock import envelope_time
-from simulator.documents import Document, Json, dump_json
+from simulator.documents import Document, dump_json
+from simulator.markup import fault_xml, to_xml
 from simulator.refusals import Fault, fault_body, gateway_body
 
 JSON_SUCCESS = "application/json;charset=utf-8"
@@ -19,7 +17,6 @@ XML = "application/xml"
 HTML = "text/html"
 
 QBO_VERSION = "1988.128"
-NAMESPACE = "http://schema.intuit.com/finance/v3"
 _CACHING = {
     "Expires": "0",
     "Cache-Control": "max-age=0, no-cache, no-store, must-revalidate, private",
@@ -66,7 +63,7 @@ def fault(faults: tuple[Fault, ...], language: str, now: float, as_xml: bool = F
     body = fault_body(faults, language)
     status = faults[0].status
     if as_xml:
-        return Answer(status, _fault_xml(body, now), XML)
+        return Answer(status, fault_xml(body, now), XML)
     return Answer(status, dump_json({"Fault": body, "time": envelope_time(now)}), JSON_ERROR)
 
 
@@ -83,7 +80,7 @@ def gateway(
             "Error": [{"Message": message, "Detail": detail, "code": code}],
             "type": kind,
         }
-        return Answer(status, _fault_xml(body, now), XML, headers)
+        return Answer(status, fault_xml(body, now), XML, headers)
     content = dump_json(gateway_body(message, detail, code, kind, now))
     return Answer(status, content, JSON_ERROR, headers)
 
@@ -115,67 +112,3 @@ def html_error(status: int) -> Answer:
         "</center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
     )
     return Answer(status, page.encode(), HTML)
-
-
-# XML -----------------------------------------------------------------------------------------
-
-
-def to_xml(content: Document, now: float) -> bytes:
-    """Our documents as Intuit's XML: references as attributes, lists as repeated elements."""
-    inside = "".join(_elements(name, value) for name, value in content.items())
-    return _enveloped(inside, now)
-
-
-def _enveloped(inside: str, now: float) -> bytes:
-    head = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
-    time = envelope_time(now)
-    return (
-        f'{head}<IntuitResponse xmlns="{NAMESPACE}" time="{time}">{inside}</IntuitResponse>'
-    ).encode()
-
-
-def _elements(name: str, value: Json) -> str:
-    if isinstance(value, list):
-        return "".join(_elements(name, each) for each in value)
-    if not isinstance(value, dict):
-        return f"<{name}>{escape(_xml_text(value))}</{name}>"
-    if set(value) <= {"value", "name"} and "value" in value:
-        named = f" name={quoteattr(_xml_text(value['name']))}" if "name" in value else ""
-        return f"<{name}{named}>{escape(_xml_text(value['value']))}</{name}>"
-    attributes = "".join(f" {key}={quoteattr(_xml_text(value[key]))}" for key in _attributes(value))
-    children = "".join(
-        _elements(key, each) for key, each in value.items() if key not in XML_ATTRIBUTES
-    )
-    return f"<{name}{attributes}>{children}</{name}>"
-
-
-XML_ATTRIBUTES = frozenset(
-    {"domain", "sparse", "startPosition", "maxResults", "totalCount", "status", "bId"}
-)
-
-
-def _attributes(value: Document) -> Iterable[str]:
-    return (key for key in value if key in XML_ATTRIBUTES)
-
-
-def _xml_text(value: Json) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return "" if value is None else str(value)
-
-
-def _fault_xml(body: Document, now: float) -> bytes:
-    errors = body["Error"]
-    inside = ""
-    for error in errors if isinstance(errors, list) else []:
-        if isinstance(error, dict):
-            code = quoteattr(_xml_text(error.get("code")))
-            element = error.get("element")
-            told = f" element={quoteattr(_xml_text(element))}" if element else ""
-            message = escape(_xml_text(error.get("Message")))
-            detail = escape(_xml_text(error.get("Detail")))
-            inside += f"<Error code={code}{told}><Message>{message}</Message>"
-            inside += f"<Detail>{detail}</Detail></Error>"
-    return _enveloped(f"<Fault type={quoteattr(_xml_text(body['type']))}>{inside}</Fault>", now)

@@ -21,6 +21,7 @@ from simulator.exchange import Exchange, Pause, Request, Running, Steps, fault_f
 from simulator.injection import Call
 from simulator.journal import Entry
 from simulator.log import as_fragment
+from simulator.markup import parse_xml
 from simulator.oauth import Grant
 from simulator.query import parse, run
 from simulator.refusals import Fault, Refusal
@@ -31,7 +32,8 @@ from simulator.validation import checked_path_id
 
 LONGEST_REQUEST_ID = 50
 LONGEST_BATCH_REQUEST_ID = 36
-REFUSED_BODY_TYPES = ("application/xml", "text/xml", "application/x-www-form-urlencoded")
+REFUSED_BODY_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+XML_BODY_TYPES = ("application/xml", "text/xml")
 
 
 @dataclass(slots=True)
@@ -59,7 +61,8 @@ class Visit(Exchange):
             return "void"
         if word == "delete":
             return "delete"
-        return "update" if b'"Id"' in self.request.body else "create"
+        body = self.request.body
+        return "update" if b'"Id"' in body or b"<Id>" in body else "create"
 
     @property
     def entity(self) -> str:
@@ -153,10 +156,9 @@ class Api:
         ):
             return self._refuse(visit, company, refusals.duplicate_request_id())
         visit.entry.replayed = True
-        ok = replay.status == 200
-        return Answer(
-            replay.status, replay.body, answers.JSON_SUCCESS if ok else answers.JSON_ERROR
-        )
+        json_type = answers.JSON_SUCCESS if replay.status == 200 else answers.JSON_ERROR
+        content_type = answers.XML if replay.body.startswith(b"<") else json_type
+        return Answer(replay.status, replay.body, content_type)
 
     def _known(self, company: Company, key: str) -> Replay | None:
         replay = company.replays.get(key)
@@ -200,7 +202,7 @@ class Api:
         switches = company.switches
         if not switches.limits or visit.grant is None:
             return None
-        items = visit.request.body.count(b'"bId"') if visit.operation == "batch" else 0
+        items = _batch_items(visit)
         weight = max(1, items) if switches.batch_counts_items else 1
         now = self.simulator.clock.now()
         app = visit.grant.client_id
@@ -357,14 +359,16 @@ class Api:
         return self._success(visit, {entity.name: changed})
 
     def _body(self, visit: Visit) -> Json:
-        content_type = visit.request.header("content-type").partition(";")[0].strip()
-        if content_type.lower() in REFUSED_BODY_TYPES:
+        content_type = visit.request.header("content-type").partition(";")[0].strip().lower()
+        if content_type in REFUSED_BODY_TYPES:
             raise Refusal(refusals.invalid_content_type(content_type))
         if not visit.request.body.strip():
             raise Refusal(
                 refusals.unreadable_property("No content to map to Object due to end of input")
             )
         try:
+            if content_type in XML_BODY_TYPES:
+                return parse_xml(visit.request.body)
             return parse_json(visit.request.body)
         except Malformed as error:
             raise Refusal(refusals.unreadable_property(str(error))) from None
@@ -409,8 +413,14 @@ class Api:
             responses.append({**fault, **told} if fault else as_fragment(body))
         visit.entry.replayed = replayed == len(items)
         kept = self._without_missing(visit, items, responses)
-        time_told = envelope_time(self.simulator.clock.now())
-        return Answer(200, dump_json({"BatchItemResponse": kept, "time": time_told}))
+        now = self.simulator.clock.now()
+        answer = dump_json({"BatchItemResponse": kept, "time": envelope_time(now)})
+        if visit.as_xml:
+            content = parse_json(answer)
+            assert isinstance(content, dict)
+            del content["time"]
+            return answers.success(content, now, as_xml=True)
+        return Answer(200, answer)
 
     def _item(self, books: Books, item: Document) -> Document:
         """One BatchItemResponse without its bId."""
@@ -441,8 +451,13 @@ def _time_taken(visit: Visit, company: Company) -> float:
     switches = company.switches
     if not switches.latency_per_item:
         return switches.latency
-    items = visit.request.body.count(b'"bId"') if visit.operation == "batch" else 1
-    return switches.latency + switches.latency_per_item * items
+    return switches.latency + switches.latency_per_item * (_batch_items(visit) or 1)
+
+
+def _batch_items(visit: Visit) -> int:
+    """How many there seem to be, before the body is read; 0 for a request that is no batch."""
+    body = visit.request.body
+    return body.count(b'"bId"') or body.count(b"bId=") if visit.operation == "batch" else 0
 
 
 def _as_call(visit: Visit) -> Call:

@@ -127,8 +127,8 @@ def a_latin_byte(api: ApiClient) -> ApiAnswer:
 
 
 def a_form_body(api: ApiClient) -> ApiAnswer:
-    headers = {"Content-Type": "application/xml"}
-    return api.call("POST", "customer", b"<Customer/>", headers=headers)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return api.call("POST", "customer", b"DisplayName=Ana", headers=headers)
 
 
 LONG = "x" * 45
