@@ -78,8 +78,8 @@ def test_the_singer_tap_reads_every_stream_to_its_end(
 def test_the_suite_of_node_quickbooks_passes(simulator: SimulatorHandle, tmp_path: Path) -> None:
     """Its own mocha tests; with a bluebird that this Node can load, installed beside.
 
-    Left out: `charge.js` (the Payments API) and `cdc.js`, which hands the client a date of a library
-    that the client no longer knows, so that it throws before it asks anything.
+    Left out: `charge.js` (the Payments API) and `cdc.js`, which hands the client a date of a
+    library that the client no longer knows, so that it throws before it asks anything.
     """
     for name in ("package.json", "package-lock.json", ".npmrc", "preload.js"):
         shutil.copy(HERE / "node_quickbooks_suite" / name, tmp_path)
