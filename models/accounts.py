@@ -75,6 +75,10 @@ class Organization(Base):
         return moment.astimezone(self.zone).date()
 
     @property
+    def currency(self) -> str:
+        return "BRL" if self.region == Region.BR else "USD"
+
+    @property
     def has_quickbooks(self) -> bool:
         """Whether this organization sees anything of QuickBooks at all. The door of rule 19."""
         return self.region == Region.US

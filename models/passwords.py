@@ -1,7 +1,11 @@
 """Passwords are stored as Argon2id hashes, which carry their own salt and cost."""
 
+import re
+from collections.abc import Iterable
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
 
 # The sign-ins that `bin/dev` seeds, known to everyone who reads this: production refuses to start
 # while one of them exists.
@@ -36,3 +40,34 @@ def needs_new_hash(password_hash: str) -> bool:
 
 # Checked against when no such user exists, so that the answer takes as long as for one who does.
 NOBODYS_HASH = hash_password("nobody has this password")
+
+# Guesses that find it, by the lists of common passwords, names, words, dates and keyboard rows that
+# zxcvbn brings. Its authors call what takes longer safe against guessing through a sign-in page.
+GUESSES_ENOUGH = 10**8
+LONGEST_JUDGED = 72  # characters that zxcvbn looks at
+ADDED_TO_OWN_WORDS = 5  # letters and digits; with fewer a name stays what it was
+# What guessers try here first. Its lists are English.
+WORDS_HERE = (
+    *("dunahub", "quickbooks", "intuit", "invoice", "senha", "segredo", "brasil", "mudar", "teste"),
+    *("corinthians", "flamengo", "palmeiras", "santos", "gremio", "vasco", "cruzeiro", "teamo"),
+)
+
+
+def is_guessable(password: str, words: Iterable[str] = ()) -> bool:
+    """Whether few guesses find it. `words`: the person's own, as name, address and company."""
+    if password.lower().strip() == DEMO_PASSWORD:
+        return True
+    own = [part for word in words for part in (word, *re.findall(r"\w+", word)) if len(part) > 2]
+    if len(_without(password, own)) < ADDED_TO_OWN_WORDS:
+        return True
+    known = [*WORDS_HERE, *own]
+    judged = zxcvbn(password[:LONGEST_JUDGED], user_inputs=known)
+    return bool(judged["guesses"] < GUESSES_ENOUGH)
+
+
+def _without(password: str, words: Iterable[str]) -> str:
+    """The letters and digits that are left without these words."""
+    left = password.lower()
+    for word in sorted(words, key=len, reverse=True):
+        left = left.replace(word.lower(), "")
+    return re.sub(r"[\W_]", "", left) if left != password.lower() else password

@@ -156,8 +156,8 @@ def confirm_ended_there(
 
 
 def close_for_region(session: Session, organization: Organization) -> bool:
-    """The organization left the US: closed at once, in the caller's transaction; the grant is ended
-    by the job. Never commits. False when there was nothing to close."""
+    """The organization left the US: closed at once, in the caller's transaction; `revoke_now`
+    ends the grant after that. Never commits. False when there was nothing to close."""
     chosen = session.get(UnconfirmedCompany, organization.id, with_for_update=True)
     if chosen is not None:
         unconfirmed.drop(session, chosen)
@@ -229,6 +229,20 @@ def audit(
             details={"company": connection.company_name, "realm_id": connection.realm_id},
         )
     )
+
+
+def revoke_now(sessions: Sessions, config: Config, organization_id: int) -> None:
+    """Tells Intuit at once that this organization's grants are over. What fails is the job's."""
+    with sessions() as session:
+        new = session.scalars(
+            select(Revocation.id).where(
+                Revocation.organization_id == organization_id,
+                Revocation.revoked_at.is_(None),
+                Revocation.attempts == 0,
+            )
+        ).all()
+    for revocation_id in new:
+        revoke(sessions, config, revocation_id)
 
 
 def revoke_due(sessions: Sessions, config: Config) -> int:

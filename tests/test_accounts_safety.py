@@ -3,10 +3,13 @@
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import TimestampSigner
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
@@ -18,7 +21,9 @@ from models.accounts import AuditEvent, EndedSession, Invitation, Role, Tally, U
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm
 from tests.support.visitor import PASSWORD, Visitor, new_person
-from web.access import FRESH
+from web import guesses
+from web.access import FRESH, SESSION_ENDS
+from web.guesses import PERIOD
 
 ANA = "ana@rivera.example"
 NEW = "a quite new password"
@@ -51,6 +56,14 @@ def test_signing_in_renews_a_hash_of_another_cost_once(
     assert "m=65536,t=3,p=4" in new
     assert Visitor(app).sign_in(ANA).path == "/leads"
     assert stored() == new, "renewed once"
+
+
+GUESSES = 5  # of one account in an hour, where a test tries them all; 50 take long
+
+
+@pytest.fixture
+def few_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guesses, "GUESSES", GUESSES)
 
 
 # --- Guessing -------------------------------------------------------------------------------------
@@ -139,7 +152,117 @@ def test_behind_a_proxy_visitors_are_told_apart_by_what_it_says(
     app.extensions["dunahub"].database.dispose()
 
 
+def _guesses(app: Flask, count: int, email: str = ANA) -> list[int]:
+    """Wrong passwords, each from another address."""
+    statuses = []
+    for number in range(count):
+        visitor = Visitor(app)
+        visitor.client.environ_base["REMOTE_ADDR"] = f"198.51.{100 + number // 250}.{number % 250}"
+        statuses.append(
+            visitor.open("/sign-in").submit({"email": email, "password": "wrong"}).status
+        )
+    return statuses
+
+
+@pytest.mark.usefixtures("few_guesses")
+def test_case_s04_one_account_is_not_guessed_without_bound(app: Flask, firm: int) -> None:
+    before = Visitor(app).sign_in(ANA)
+    assert _guesses(app, GUESSES + 2) == [422] * (GUESSES - 1) + [429] * 3  # the sign-in counts
+    refused = Visitor(app).open("/sign-in").submit({"email": ANA, "password": PASSWORD})
+    assert refused.status == 429
+    assert int(refused.answer.headers["Retry-After"]) == PERIOD
+    # The owner's own browser is not kept out by whoever guesses elsewhere.
+    before.post("/sign-out")
+    assert before.open("/sign-in").submit({"email": ANA, "password": PASSWORD}).path == "/leads"
+
+
+@pytest.mark.usefixtures("few_guesses")
+def test_case_s04_who_has_no_account_is_refused_alike(app: Flask, firm: int) -> None:
+    """Or the bound would tell who has one."""
+    assert _guesses(app, GUESSES + 1, "nobody@rivera.example") == [422] * GUESSES + [429]
+
+
+@pytest.mark.usefixtures("few_guesses")
+def test_a_known_browser_has_a_bound_too(app: Flask, firm: int) -> None:
+    known = Visitor(app).sign_in(ANA)
+    known.post("/sign-out")
+    statuses = []
+    for number in range(GUESSES + 5):
+        known.client.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
+        statuses.append(known.open("/sign-in").submit({"email": ANA, "password": "wrong"}).status)
+    assert statuses[-5:].count(429) >= 4
+    assert Visitor(app).sign_in(ANA).path == "/leads"
+
+
+@pytest.mark.usefixtures("few_guesses")
+def test_a_browser_known_to_one_account_is_not_known_to_another(
+    app: Flask, firm: int, session: Session
+) -> None:
+    new_person(session, firm, "tom@rivera.example", Role.MEMBER)
+    tom = Visitor(app).sign_in("tom@rivera.example")
+    tom.post("/sign-out")
+    _guesses(app, GUESSES)
+    assert tom.open("/sign-in").submit({"email": ANA, "password": PASSWORD}).status == 429
+
+
+def test_too_many_tries_from_an_address_say_when_to_try_again(app: Flask, firm: int) -> None:
+    guesser = Visitor(app)
+    for number in range(21):
+        guesser.open("/sign-in").submit({"email": f"p{number}@x.example", "password": "wrong"})
+    assert guesser.status == 429
+    assert guesser.answer.headers["Retry-After"] == "60"
+
+
 # --- Sessions -------------------------------------------------------------------------------------
+
+
+def test_case_s04_a_session_ends_however_much_it_is_used(app: Flask, firm: int) -> None:
+    owner = Visitor(app).sign_in(ANA)
+    with owner.client.session_transaction() as cookie:
+        cookie["signed_in_at"] -= SESSION_ENDS.total_seconds() - 60
+    assert owner.open("/leads").path == "/leads"
+    with owner.client.session_transaction() as cookie:
+        cookie["signed_in_at"] -= 120
+    assert owner.open("/leads").path == "/sign-in"
+
+
+def test_case_s04_over_https_the_cookie_belongs_to_this_host_alone(
+    environ: dict[str, str], firm: int
+) -> None:
+    app = create_app(replace(Config.from_environ(environ), secure_cookies=True))
+    answer = app.test_client().get("/sign-in", base_url="https://localhost")
+    [header] = answer.headers.getlist("Set-Cookie")
+    assert header.startswith("__Host-dunahub=")
+    assert "Secure" in header
+    assert "Path=/" in header
+    assert "Domain" not in header
+    app.extensions["dunahub"].database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "still_in"), [(2, True), (300, True), (-300, True), (3600, False)]
+)
+def test_case_s07_machines_whose_clocks_differ_sign_nobody_out(
+    app: Flask, firm: int, seconds: int, still_in: bool
+) -> None:
+    """What another machine signed, whose clock is so many seconds ahead."""
+
+    class Ahead(TimestampSigner):
+        def get_timestamp(self) -> int:
+            return super().get_timestamp() + seconds
+
+    owner = Visitor(app).sign_in(ANA).open("/account")
+    with owner.client.session_transaction() as cookie:
+        cookie["signed_in_at"] += seconds
+        content = dict(cookie)
+    interface = app.session_interface
+    assert isinstance(interface, SecureCookieSessionInterface)
+    serializer = interface.get_signing_serializer(app)
+    assert serializer
+    serializer.signer = Ahead
+    owner.client.set_cookie("dunahub", str(serializer.dumps(content)))
+    owner.submit(press="Sign out everywhere")
+    assert ("You are signed out everywhere" in owner.text) is still_in
 
 
 def test_sign_out_everywhere_ends_what_was_stolen(app: Flask, firm: int) -> None:
@@ -166,6 +289,41 @@ def test_signing_out_ends_a_copy_of_the_cookie_and_no_other_session(
     assert thief.open("/leads").path == "/sign-in"
     assert there.open("/leads").path == "/leads"
     assert len(session.scalars(select(EndedSession.digest)).all()) == 1  # the old one is swept
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("password123", "aaaaaaaaaa", " " * 10, "dunahub-demo", "DunaHub-Demo", "qwertyuiop"),
+        *("1234567890", "abcabcabcabc", "P@ssw0rd!!", "letmein2024!", "Summer2026!", "19900101199"),
+        *(
+            "senha12345",
+            "flamengo2019",
+            "corinthians10",
+            "quickbooks1",
+            "Ana Rivera1",
+            "rivera2026",
+        ),
+        *("rivera2026", "ana@rivera.example", "Rivera Plumbing", "x" * 72 + "y" * 72),
+    ],
+)
+def test_case_s04_a_password_that_guessers_try_first_is_refused(
+    app: Flask, firm: int, password: str
+) -> None:
+    owner = Visitor(app).sign_in(ANA).open("/account")
+    owner.submit({"current": PASSWORD, "password": password})
+    assert owner.status == 422
+    assert "easy to guess" in owner.text
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["t1ger-lily-9", "correct horse battery", "três pratos de trigo", "🦊🐢🦉🐝🌵🍋🎈🧵🪁🧭"],
+)
+def test_a_password_of_ones_own_is_taken(app: Flask, firm: int, password: str) -> None:
+    owner = Visitor(app).sign_in(ANA).open("/account")
+    owner.submit({"current": PASSWORD, "password": password})
+    assert "Your password is changed." in owner.text
 
 
 def test_a_new_password_ends_every_other_session(app: Flask, firm: int) -> None:

@@ -55,6 +55,16 @@ def test_ready_tells_the_database_the_schema_and_what_waits(app: Flask, sessions
     assert "Nobody" not in answer.get_data(as_text=True)
 
 
+def test_case_s12_strangers_learn_only_whether_we_are_ready(environ: dict[str, str]) -> None:
+    app = create_app(Config.from_environ(environ | {"METRICS_TOKEN": "a-long-random-figure-0451"}))
+    stranger = app.test_client().get("/readyz", environ_base={"REMOTE_ADDR": "203.0.113.9"})
+    assert (stranger.status_code, stranger.json) == (200, {"status": "ready"})
+    token = {"Authorization": "Bearer a-long-random-figure-0451"}
+    known = app.test_client().get("/readyz", headers=token)
+    assert "waiting" in (known.json or {})
+    app.extensions["dunahub"].database.dispose()
+
+
 def test_a_schema_behind_is_not_ready_and_one_ahead_is(app: Flask, sessions: Sessions) -> None:
     def version(name: str) -> int:
         with sessions.begin() as session:

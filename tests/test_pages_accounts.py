@@ -48,6 +48,7 @@ def test_sign_up_makes_an_organization_and_its_owner(app: Flask, session: Sessio
         ("time_zone", "../../etc/passwd", "Choose one of these."),
         ("email", "ana", "This isn't an e-mail address."),
         ("email", "a\x00@b.example", "can't be stored"),
+        ("password", "password123", "easy to guess"),
         ("password", "short", "Use at least 10 characters."),
         ("password", "x" * 501, "500 characters are the most."),
     ],

@@ -282,6 +282,22 @@ def test_a_forged_signature_is_refused(
         ({"amount": "NaN"}, "amount"),
         ({"amount": "٣٠"}, "amount"),
         ({"amount": "999999999.00"}, "amount"),
+        *(
+            ({"currency": currency}, "currency")
+            for currency in (
+                "EUR",
+                "BRL",
+                "eur",
+                "US",
+                "USDT",
+                "$",
+                "€",
+                840,
+                True,
+                ["USD"],
+                {"a": 1},
+            )
+        ),
         ({"method": "cash"}, "method"),
         ({"method": ["card"]}, "method"),
         ({"received_on": "20261119"}, "received_on"),
@@ -291,7 +307,7 @@ def test_a_forged_signature_is_refused(
         ({"note": "x" * 20_001}, "note"),
     ],
 )
-def test_a_field_that_cannot_be_is_named(
+def test_case_s11_a_field_that_cannot_be_is_named(
     processor: Processor,
     session: Session,
     invoice: Invoice,
@@ -306,6 +322,14 @@ def test_a_field_that_cannot_be_is_named(
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 60_000])
 def test_a_body_that_is_no_object_is_refused(processor: Processor, body: bytes) -> None:
     assert error(processor.tell(body))[0] == 400
+
+
+@pytest.mark.parametrize("currency", ["USD", "usd", " USD ", None])
+def test_a_payment_in_the_books_currency_is_recorded(
+    processor: Processor, session: Session, invoice: Invoice, currency: str | None
+) -> None:
+    assert processor.tell(event_for(invoice, currency=currency)).status_code == 200
+    assert len(payments(session)) == 1
 
 
 def test_a_body_that_is_too_long_is_refused(processor: Processor, invoice: Invoice) -> None:
@@ -343,7 +367,8 @@ def test_rule_19_a_brazilian_firms_payment_is_recorded_and_makes_no_entry(
 ) -> None:
     silva = new_firm(session, name="Silva Reformas", region="BR")
     invoice = saved(session, new_invoice(silva, new_lead(silva)))
-    assert processor.tell(event_for(invoice)).status_code == 200
+    assert processor.tell(event_for(invoice, currency="USD")).status_code == 422
+    assert processor.tell(event_for(invoice, currency="BRL")).status_code == 200
     assert len(payments(session)) == 1
     assert entries_of(session) == []
 

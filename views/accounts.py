@@ -20,7 +20,13 @@ from models.accounts import (
     Role,
     User,
 )
-from models.passwords import NOBODYS_HASH, check_password, hash_password, needs_new_hash
+from models.passwords import (
+    NOBODYS_HASH,
+    check_password,
+    hash_password,
+    is_guessable,
+    needs_new_hash,
+)
 from notices import mail
 from notices.people import confirm_email_letter, password_changed_letter
 from web.access import (
@@ -37,6 +43,7 @@ from web.access import (
 )
 from web.account_links import address_of, end_links, new_link
 from web.forms import ChoiceField, Form, line
+from web.guesses import bound_guesses
 from web.languages import _, language
 from web.security import SIGN_INS, limiter
 from web.tallies import count
@@ -73,6 +80,7 @@ def show_sign_in() -> ResponseReturnValue:
 @limiter.limit(SIGN_INS)
 def enter() -> ResponseReturnValue:
     form = SignInForm(request.form)
+    bound_guesses(form.email.data or "")
     found = find_person(form.email.data or "")
     user = found if _is_password_of(found, form.password.data or "") else None
     if user is None:
@@ -97,10 +105,7 @@ def _is_password_of(user: User | None, password: str) -> bool:
 
 
 def _count_guess(user: User) -> None:
-    """Only addresses are ever blocked: an account that could be would be a way to lock people out.
-
-    Many wrong passwords of one account, from wherever, are told once an hour.
-    """
+    """Many wrong passwords of one account, from wherever, are told once an hour."""
     if count(f"guesses of user {user.id}", 3600) == TELLING_GUESSES:
         log.warning("many wrong passwords for one account", user=user.id)
         session().add(
@@ -138,12 +143,23 @@ class PasswordForm(Form):
         judge_new_password(field)
 
 
-def judge_new_password(field: PasswordField) -> None:
+def judge_new_password(field: PasswordField, *words: str) -> None:
     length = len(field.data or "")
     if length < SHORTEST_PASSWORD:
         raise ValidationError(_("Use at least %(least)s characters.", least=SHORTEST_PASSWORD))
     if length > LONGEST_PASSWORD:
         raise ValidationError(_("%(most)s characters are the most.", most=LONGEST_PASSWORD))
+    if is_guessable(field.data or "", [*words, *_own_words()]):
+        raise ValidationError(
+            _("This password is easy to guess. Use several words that don't belong together.")
+        )
+
+
+def _own_words() -> list[str]:
+    if not current_user.is_authenticated:
+        return []
+    firm = person().organization
+    return [person().name, *person().email.split("@"), firm.name if firm else ""]
 
 
 class NameForm(Form):
@@ -230,6 +246,7 @@ def change_email() -> ResponseReturnValue:
 @limiter.limit(SIGN_INS)
 def change_password() -> ResponseReturnValue:
     form = PasswordForm(request.form)
+    bound_guesses(person().email)
     if not form.validate():
         return _account(form), 422
     user = person()
@@ -269,6 +286,7 @@ def show_confirm() -> ResponseReturnValue:
 def confirm() -> ResponseReturnValue:
     """It is still the same person at the browser: for what an old session may not do."""
     form = ConfirmForm(request.form)
+    bound_guesses(person().email)
     if not _is_password_of(person(), form.password.data or ""):
         _count_guess(person())
         form.password.errors = [_("This isn't your password.")]
@@ -305,7 +323,12 @@ class SignUpForm(Form):
             raise ValidationError(_("Someone signed up with this address. Sign in instead."))
 
     def validate_password(self, field: PasswordField) -> None:
-        judge_new_password(field)
+        judge_new_password(
+            field,
+            self.organization.data or "",
+            self.name.data or "",
+            *(self.email.data or "").split("@"),
+        )
 
 
 @accounts.get("/sign-up")

@@ -25,7 +25,7 @@ from presenters.names import KINDS
 from presenters.progress import Progress
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks import disconnecting
-from web.access import admins_only, fresh_required, note, person, session
+from web.access import admins_only, dunahub, fresh_required, note, person, session
 from web.asking import asked_round, pause_after
 from web.downloads import csv_of
 from web.flashes import tell
@@ -452,11 +452,12 @@ def change_region(organization_id: int) -> ResponseReturnValue:
         old=found.region,
         new=region,
     )
-    found.region = region
+    name, found.region = found.name, region
     if region == Region.BR:
         disconnecting.close_for_region(session(), found)
     session().commit()
-    flash(_("%(name)s is in %(region)s now.", name=found.name, region=region), "good")
+    disconnecting.revoke_now(dunahub().sessions, dunahub().config, organization_id)
+    flash(_("%(name)s is in %(region)s now.", name=name, region=region), "good")
     return back
 
 

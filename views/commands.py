@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models.accounts import AuditEvent, Invitation, LinkPurpose, RecoveryCode, Role, User
-from models.passwords import hash_password
+from models.passwords import hash_password, is_guessable
 from web import account_links
 from web.access import dunahub
 
@@ -26,6 +26,8 @@ def create(email: str, name: str, password: str) -> None:
         raise click.ClickException("An e-mail address and a name are needed.")
     if len(password) < SHORTEST_PASSWORD:
         raise click.ClickException(f"Use a password of {SHORTEST_PASSWORD} characters or more.")
+    if is_guessable(password, [name, *email.split("@")]):
+        raise click.ClickException("This password is easy to guess. Use several words.")
     with dunahub().sessions.begin() as session:
         if session.scalar(
             select(User.id).where(

@@ -48,7 +48,7 @@ def healthz() -> Response:
 @health.get("/readyz")
 @public
 def readyz() -> Response:
-    """Whether this process can do its work, and if not, why not."""
+    """Whether this process can do its work. Why not, and the figures, only for who may see them."""
     problems: list[str] = []
     answer: dict[str, object] = {}
     try:
@@ -65,9 +65,8 @@ def readyz() -> Response:
     answer["last_look_seconds"] = _last_look(problems)
     answer["drainers"] = _drainers(problems)
     answer["problems"] = problems
-    return _json(
-        {"status": "not ready" if problems else "ready", **answer}, 503 if problems else 200
-    )
+    told = answer if _may_see_figures() else {}
+    return _json({"status": "not ready" if problems else "ready", **told}, 503 if problems else 200)
 
 
 # A new file of one page, gone with the transaction: what a full disk refuses first.

@@ -62,6 +62,7 @@ class Event:
     method: PaymentMethod
     received_on: date | None
     note: str
+    currency: str | None
 
     def tells_of(self, payment: Payment) -> bool:
         told = (self.organization_id, self.amount, self.method)
@@ -79,6 +80,7 @@ def receive_payment() -> Response:
     _judge_signature(request.headers.get("DunaHub-Signature", ""), body, secrets)
     event = _event(body)
     invoice = _locked_invoice(event)
+    _judge_currency(event)
     payment = _recorded(event, invoice) or _record(event, invoice)
     session().commit()
     return jsonify(payment_id=payment.id)
@@ -139,6 +141,7 @@ def _event(body: bytes) -> Event:
         method=_method(fields),
         received_on=_day(fields, "received_on"),
         note=_text(fields, "note", AREA),
+        currency=_text(fields, "currency", AREA) or None,
     )
 
 
@@ -219,6 +222,13 @@ def _locked_invoice(event: Event) -> Invoice:
     if invoice is None:
         raise Refused(404, "The organization has no such invoice.")
     return invoice
+
+
+def _judge_currency(event: Event) -> None:
+    """An amount in another currency would be recorded as so many dollars."""
+    ours = session().get_one(Organization, event.organization_id).currency
+    if event.currency is not None and event.currency.upper() != ours:
+        raise Refused(422, f"currency must be {ours}: the organization's books have no other.")
 
 
 def _recorded(event: Event, invoice: Invoice) -> Payment | None:

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, EndedSession, Organization, User
+from web.known_browsers import remember_browser
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,6 +32,7 @@ Model = TypeVar("Model")
 
 FRESH = 10 * 60  # seconds since the password was typed
 LONGEST_SESSION = timedelta(days=14)  # without use
+SESSION_ENDS = timedelta(days=30)  # since the password was typed, however much it is used
 
 login_manager = LoginManager()
 
@@ -90,6 +92,8 @@ def load_user(session_id: str) -> User | None:
     user = session().get(User, int(key))
     if user is None or user.removed_at or user.session_version != int(version):
         return None
+    if time.time() - cookie.get("signed_in_at", 0) > SESSION_ENDS.total_seconds():
+        return None
     name = cookie.get("session")
     if name is None or session().get(EndedSession, _digest(name)) is not None:
         return None
@@ -104,6 +108,7 @@ def sign_in(user: User) -> None:
     cookie["session"] = secrets.token_urlsafe(16)
     cookie["signed_in_at"] = int(time.time())
     login_user(user)
+    remember_browser(user.email)
 
 
 def sign_in_half(user: User) -> None:

@@ -2,10 +2,11 @@
 
 import logging
 
-from flask import Flask, g, render_template, request
+from flask import Flask, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, TooManyRequests
 
 from web.access import close_session
 
@@ -34,7 +35,17 @@ def show_error(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or error.code is None or error.code < 400:
         return error
     code = error.code if error.code in PAGES else (500 if error.code >= 500 else 400)
-    return _page(code, error.code)
+    answer = make_response(_page(code, error.code))
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(_patience(error))
+    return answer
+
+
+def _patience(error: TooManyRequests) -> int:
+    """Seconds until it is worth trying again."""
+    if isinstance(error, RateLimitExceeded):
+        return error.limit.limit.get_expiry()
+    return error.retry_after if isinstance(error.retry_after, int) else 60
 
 
 def show_stale_form(error: CSRFError) -> ResponseReturnValue:

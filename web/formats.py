@@ -54,7 +54,7 @@ def money(amount: Decimal | str | None) -> str:
 
 def currency() -> str:
     organization = current_organization()
-    return "BRL" if organization and not organization.has_quickbooks else "USD"
+    return organization.currency if organization else "USD"
 
 
 def decimal_symbol() -> str:

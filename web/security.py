@@ -23,6 +23,7 @@ from werkzeug.routing import IntegerConverter
 from config import Config
 from web import tallies  # noqa: F401  (the store of "tallies://")
 from web.access import LONGEST_SESSION, dunahub
+from web.sessions import TolerantSessions
 
 SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
 LARGEST_FORM = 2 * 1024 * 1024
@@ -66,6 +67,7 @@ def register(app: Flask) -> None:
     config: Config = app.extensions["dunahub"].config
     app.config.update(
         SESSION_COOKIE_NAME=_cookie_name(config),
+        SESSION_COOKIE_PATH="/",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",  # Intuit sends people back to us by a link
         SESSION_COOKIE_SECURE=config.secure_cookies,
@@ -80,6 +82,7 @@ def register(app: Flask) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=config.proxies, x_proto=config.proxies
         )
+    app.session_interface = TolerantSessions()
     app.url_map.converters["key"] = Key
     app.before_request(name_request)  # first: what others refuse has a name too
     app.before_request(refuse_too_many_fields)
@@ -92,9 +95,14 @@ def register(app: Flask) -> None:
 
 
 def _cookie_name(config: Config) -> str:
-    """Cookies know no ports: copies side by side on one machine would sign each other out."""
+    """Cookies know no ports: copies side by side on one machine would sign each other out.
+
+    Over https browsers take a __Host- cookie from this very host only: no neighbour under the same
+    domain, and nobody on a plain http connection, can plant one.
+    """
     port = urlsplit(config.base_url).port
-    return f"dunahub_{port}" if port else "dunahub"
+    name = f"dunahub_{port}" if port else "dunahub"
+    return f"__Host-{name}" if config.secure_cookies else name
 
 
 def name_request() -> None:
