@@ -398,7 +398,8 @@ def _set_back(desk: Desk) -> None:
                            * :past AS back
                 FROM outbox WHERE organization_id = :firm
             )
-            UPDATE outbox SET created_at = created_at - back, settled_at = settled_at - back
+            UPDATE outbox SET created_at = created_at - back, settled_at = settled_at - back,
+                              first_settled_at = first_settled_at - back
             FROM share WHERE share.id = outbox.id
             """
         ),
@@ -663,6 +664,7 @@ def _pause(desk: Desk) -> None:
     connection.disconnects_after = desk.session.scalar(select(func.max(Entry.id)))
     connection.disconnects_by_id = desk.owner.id
     lane.pause_reason = "outage"
+    lane.outage_since = func.clock_timestamp() - timedelta(minutes=3)
     lane.pause_until = func.clock_timestamp() + timedelta(minutes=9)
     desk.commit()
 

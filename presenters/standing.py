@@ -69,7 +69,8 @@ def delay_of(now: Standing) -> Delay | None:
         return None
     lane = connection.lane
     is_busy = now.paused_for == "throttled"
-    if not is_busy and not lane.consecutive_outages and lane.outage_since is None:
+    is_silent = bool(lane.consecutive_outages or lane.outage_since or now.paused_for == "outage")
+    if not is_busy and not is_silent:
         return None
     row = _waiting_in(connection, lane)
     if not row.waiting:
