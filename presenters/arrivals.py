@@ -166,8 +166,9 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
         where = name("deposit_accounts", deposits.get(method), "")
         kind = name("payment_methods", methods.get(method), "")
         account = where or UNDEPOSITED
-        words = _("%(account)s as %(method)s", account=account, method=kind) if kind else account
-        match_it = "" if where else " · " + _("you match the bank deposit there")
+        as_method = _("%(account)s, as “%(method)s”", account=account, method=kind)
+        words = as_method if kind else account
+        match_it = "" if where else " · " + _("match the bank deposit in QuickBooks")
         rows.append((label, words + match_it))
     return [
         *rows,

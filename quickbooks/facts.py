@@ -34,9 +34,10 @@ READING_MAY_TAKE = 25.0  # seconds, for all of a company's lists: at connect a p
 A_JOB_MAY_TAKE = 600.0  # where nobody waits: forty thousand customers are forty slow pages
 MOST_ROWS = 1000  # of one query; longer lists are cut, as no owner chooses from more
 
-# How a payment method of ours is called in most companies, in the order we would choose.
+# How a payment method of ours is called in most companies, in the order we would choose. No brand
+# of card: we don't know which one a client has.
 _METHOD_NAMES = {
-    PaymentMethod.CARD: ("credit card", "card", "visa", "mastercard"),
+    PaymentMethod.CARD: ("credit card", "credit/debit card", "card"),
     PaymentMethod.ACH: ("ach", "e-check", "echeck", "direct debit", "check"),
 }
 # Where a sale of services is booked, in the order we would choose.
@@ -260,17 +261,20 @@ def _tax_codes(reader: Reader) -> list[Json]:
 def choose_settings(facts: Json, chosen: Json) -> Json:
     """How records arrive: as the owner chose, where that still exists, else a sound choice."""
     income = _still_there(chosen.get("income_account_id"), facts["income_accounts"])
-    methods = chosen.get("payment_methods") or {}
+    # What was stored before owners could choose was chosen by us, and may be a brand of card.
+    methods = (chosen.get("payment_methods") or {}) if chosen.get("methods_are_chosen") else {}
     deposits = chosen.get("deposit_accounts") or {}
     return {
         "income_account_id": income or _income_account(facts["income_accounts"]),
         "fallback_item_id": _still_there(chosen.get("fallback_item_id"), facts["items"])
         or _by_name(facts["items"], (FALLBACK_ITEM,)),
         "payment_methods": {
-            method: _still_there(methods.get(method), facts["payment_methods"])
-            or _by_name(facts["payment_methods"], _METHOD_NAMES[method])
+            method: _still_there(methods[method], facts["payment_methods"])
+            if method in methods
+            else _by_name(facts["payment_methods"], _METHOD_NAMES[method])
             for method in PaymentMethod
         },
+        "methods_are_chosen": bool(chosen.get("methods_are_chosen")),
         "deposit_accounts": {
             # Undeposited Funds, QuickBooks' own default: nobody's bank is guessed.
             method: _still_there(deposits.get(method), facts["deposit_accounts"])

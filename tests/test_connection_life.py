@@ -94,7 +94,7 @@ def test_a_first_connect_reads_the_company_and_chooses_sensibly(
     assert names[chosen["fallback_item_id"]] == facts.FALLBACK_ITEM
     assert chosen["income_account_id"] in [a["id"] for a in connection.facts["income_accounts"]]
     methods = {one["id"]: one["name"] for one in connection.facts["payment_methods"]}
-    assert methods[chosen["payment_methods"]["card"]] == "Visa"
+    assert chosen["payment_methods"]["card"] is None  # none of its methods is neutral
     assert methods[chosen["payment_methods"]["ach"]] == "Direct Debit"
     assert facts.for_documents(connection)["numbers"] == "quickbooks"
     assert facts.for_documents(connection)["tax"]["mode"] == "manual"

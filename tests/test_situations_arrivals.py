@@ -105,3 +105,57 @@ def test_settings_that_cause_trouble_are_named_with_the_place_to_change_them(
     at.ana.open(f"{SETTINGS}/check")
     assert "QuickBooks applies no credits by itself." in at.ana.text
     assert "The books are open for every date." in at.ana.text
+
+
+# --- S17: which payment method --------------------------------------------------------------------
+
+
+def booked_methods(at: Situation) -> list[str]:
+    names = {one["Id"]: one["Name"] for one in at.books("PaymentMethod")}
+    booked = [(one.get("PaymentMethodRef") or {}).get("value") for one in at.books("Payment")]
+    return [names.get(key, "") for key in booked]
+
+
+def test_case_s17_no_card_payment_is_booked_as_a_brand_nobody_chose(at: Situation) -> None:
+    at.connect()
+    at.pay(at.save_invoice(at.save_lead(), "100"), "100", "card")
+    at.drain()
+    assert booked_methods(at) == [""]
+
+
+def test_case_s17_a_neutral_method_is_taken_where_the_company_has_one(at: Situation) -> None:
+    at.bookkeeper().post("paymentmethod", {"Name": "Credit Card", "Type": "CREDIT_CARD"})
+    at.connect()
+    at.pay(at.save_invoice(at.save_lead(), "100"), "100", "card")
+    at.drain()
+    assert booked_methods(at) == ["Credit Card"]
+    assert "Undeposited Funds, as “Credit Card”" in member(at).open(ARRIVALS).text
+
+
+def test_case_s17_the_owner_chooses_and_it_stays_chosen(at: Situation) -> None:
+    at.connect()
+    page = at.ana.open(ARRIVALS).page
+    options = {one.get_text(): str(one["value"]) for one in page.select("#card_method option")}
+    assert "MasterCard" in options
+    at.ana.submit({"card_method": options["MasterCard"], "ach_method": ""}, press="Save")
+    assert facts.refresh(at.sessions, at.config, at.connection.id)
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "60", "card")
+    at.pay(invoice, "40", "ach")
+    at.drain()
+    assert booked_methods(at) == ["MasterCard", ""]
+
+
+def test_case_s17_a_brand_we_chose_before_is_forgotten(at: Situation) -> None:
+    at.connect()
+    connection = at.connection
+    visa = next(one for one in connection.facts["payment_methods"] if one["name"] == "Visa")
+    connection.settings = {**connection.settings, "payment_methods": {"card": visa["id"]}}
+    at.session.commit()
+    assert facts.refresh(at.sessions, at.config, at.connection.id)
+    assert at.connection.settings["payment_methods"]["card"] is None
+
+
+def member(at: Situation) -> Visitor:
+    new_person(at.session, at.firm, "mia@rivera.example", Role.MEMBER)
+    return Visitor(at.app).sign_in("mia@rivera.example")

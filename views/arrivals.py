@@ -38,6 +38,8 @@ class ArrivalsForm(Form):
     fallback_item = ChoiceField(N_("Lines without a product use the item"), {})
     card_deposits = ChoiceField(N_("Card payments go to"), {})
     ach_deposits = ChoiceField(N_("ACH payments go to"), {})
+    card_method = ChoiceField(N_("Card payments are marked"), {})
+    ach_method = ChoiceField(N_("ACH payments are marked"), {})
     numbers = ChoiceField(N_("Invoice numbers"), NUMBERS)
     tax = ChoiceField(N_("Sales tax"), TAXES)
     tax_code = ChoiceField(N_("Tax code for a rate that QuickBooks does not have"), {})
@@ -47,6 +49,7 @@ class ArrivalsForm(Form):
         """With the company's own lists to choose from; as it is now, unless a browser says."""
         chosen, known = connection.settings, connection.facts
         deposits, tax = chosen.get("deposit_accounts") or {}, chosen.get("tax") or {}
+        methods = chosen.get("payment_methods") or {}
         form = cls(
             told,  # type: ignore[arg-type]
             data={
@@ -54,6 +57,8 @@ class ArrivalsForm(Form):
                 "fallback_item": chosen.get("fallback_item_id") or "",
                 "card_deposits": deposits.get("card") or "",
                 "ach_deposits": deposits.get("ach") or "",
+                "card_method": methods.get("card") or "",
+                "ach_method": methods.get("ach") or "",
                 "numbers": chosen.get("numbers") or "as_company",
                 "tax": tax.get("mode") or "as_company",
                 "tax_code": tax.get("code_id") or "",
@@ -63,6 +68,8 @@ class ArrivalsForm(Form):
         form.fallback_item.options = _named(known, "items", _("Choose an item"))
         for field in (form.card_deposits, form.ach_deposits):
             field.options = _named(known, "deposit_accounts", "Undeposited Funds")
+        for field in (form.card_method, form.ach_method):
+            field.options = _named(known, "payment_methods", _("With no payment method"))
         form.tax_code.options = _named(known, "tax_codes", _("The company's usual one"))
         return form
 
@@ -75,6 +82,11 @@ class ArrivalsForm(Form):
                 "card": self.card_deposits.data or None,
                 "ach": self.ach_deposits.data or None,
             },
+            "payment_methods": {
+                "card": self.card_method.data or None,
+                "ach": self.ach_method.data or None,
+            },
+            "methods_are_chosen": True,
             "numbers": self.numbers.data,
             "tax": {
                 "mode": self.tax.data,
