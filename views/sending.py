@@ -168,7 +168,7 @@ def _is_key(told: str) -> bool:
 
 def _none_to_send(kind: str) -> ResponseReturnValue:
     flash(_("There is nothing to send: everything was sent, or QuickBooks is not connected."))
-    return redirect(url_for("quickbooks.not_sent", type=kind), 303)
+    return redirect(url_for("quickbooks.not_sent", type=kind))
 
 
 # --- What it needs to know ------------------------------------------------------------------------
