@@ -271,6 +271,18 @@ class RecoveryCode(Base):
     used_at: Mapped[Moment | None]
 
 
+class Draft(Base):
+    """A form that was sent without a session, until the person is signed in again."""
+
+    __tablename__ = "drafts"
+    __table_args__ = (Index("ix_drafts_created_at", "created_at"),)
+
+    digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the secret that finds it
+    address: Mapped[str]
+    fields: Mapped[str]  # JSON: pairs of name and value, in their order
+    created_at: Mapped[CreatedAt]
+
+
 class Tally(Base):
     """How often something was tried, until when that counts. Lost in a crash, which is no harm."""
 

@@ -297,6 +297,10 @@ window.addEventListener("pageshow", () => {
   document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent);
 });
 
+// --- A form that was kept through a sign-in goes on by itself --------------------------------------
+
+document.querySelectorAll("form[data-goes-on]").forEach((form) => form.requestSubmit(form.querySelector("[name=resumed]")));
+
 // --- Choosing many rows -----------------------------------------------------------------------------
 
 document.addEventListener("change", (event) => {

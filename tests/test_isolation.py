@@ -37,6 +37,7 @@ FIRM_BLUEPRINTS = {
     "proposals",
     "invoices",
     "payments",
+    "drafts",
     "settings",
     "people",
 }

@@ -18,6 +18,7 @@ from views.accounts import accounts
 from views.admin import admin
 from views.arrivals import arrivals
 from views.connection import connection
+from views.drafts import drafts
 from views.fixes import fixes
 from views.forgotten import forgotten
 from views.health import health
@@ -39,6 +40,7 @@ from views.settings import quickbooks, settings
 from views.webhooks import webhooks
 from web import access, errors, formats, security
 from web.access import current_organization, person
+from web.drafts import keep_of_strangers
 from web.languages import _
 from web.once import form_key
 
@@ -46,6 +48,7 @@ from web.once import form_key
 def register(app: Flask) -> None:
     """Puts everything a person can open into the app."""
     security.register(app)
+    app.before_request(keep_of_strangers)
     access.register(app)
     errors.register(app)
     formats.register(app)
@@ -75,6 +78,7 @@ def register(app: Flask) -> None:
         quickbooks,
         connection,
         outbox,
+        drafts,
         fixes,
         sending,
         arrivals,

@@ -8,6 +8,7 @@ from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError, TooManyRequests
 
+from web import drafts
 from web.access import close_session
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ def _patience(error: TooManyRequests) -> int:
 
 
 def show_stale_form(error: CSRFError) -> ResponseReturnValue:
-    return _page("stale", 400)
+    """The session ended, or is another one now."""
+    return drafts.lead_to_sign_in() or _page("stale", 400)
 
 
 def show_failure(error: Exception) -> ResponseReturnValue:

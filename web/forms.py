@@ -17,6 +17,7 @@ from wtforms.validators import StopValidation
 from wtforms.widgets import DateInput, TextInput
 
 from languages import LANGUAGES, N_
+from web.drafts import RESUMED
 from web.formats import STATUSES, plain, typed
 from web.languages import _, language
 
@@ -33,6 +34,10 @@ _CURRENCIES = re.compile(r"^(-?)\s*(US\$|R\$|\$)")
 
 class Form(PlainForm):
     """A form whose labels are marked by `N_` and said in the language of the request."""
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        """Never right while it is only shown again, see `web/drafts.py`."""
+        return RESUMED not in request.form and super().validate(extra_validators)
 
     class Meta(DefaultMeta):
         def bind_field(self, form: Any, unbound_field: Any, options: Any) -> Any:

@@ -25,6 +25,7 @@ from models.sales import (
     ProposalLine,
 )
 from web.access import firm, session
+from web.drafts import RESUMED
 from web.formats import plain
 from web.forms import AREA, MOST_MONEY, EditForm, KeyField, NumberField, Storable, tidy
 from web.languages import _
@@ -195,7 +196,7 @@ class LinesForm(EditForm):
     def is_to_be_saved(self, record: Document | None = None) -> bool:
         """Whether all is right and agreed to. `record`, when there is one, must be locked."""
         self._offer_products()
-        if "add_rows" in request.form:
+        if {"add_rows", RESUMED} & request.form.keys():
             self._add_blank_rows()
             self.status_code = 200
             return False

@@ -1,0 +1,92 @@
+"""What somebody typed while their session had ended is kept until they are signed in again.
+
+The form is stored as it was sent, under a random secret that the way through sign-in carries along.
+Nothing is saved by it: it is shown once more, filled in, for the person to press Save.
+"""
+
+import hashlib
+import json
+import secrets
+from datetime import timedelta
+
+from flask import flash, redirect, request, url_for
+from flask_login import current_user
+from sqlalchemy import delete, func, select
+from werkzeug.wrappers import Response
+
+from models.accounts import Draft
+from web.access import dunahub
+from web.languages import _
+from web.security import address_of_visitor
+from web.tallies import count
+
+KEPT = timedelta(days=1)
+MOST_AN_HOUR = 30  # of one address: they are stored for people we do not know
+LONGEST = 100_000  # characters; an invoice of 200 lines has 40,000
+RESUMED = "resumed"  # the button that shows the form again, with what was typed
+FORMS = {
+    "leads.create",
+    "leads.update",
+    "products.create",
+    "products.update",
+    "jobs.create",
+    "jobs.update",
+    "proposals.create",
+    "proposals.update",
+    "invoices.create",
+    "invoices.update",
+    "payments.create",
+}
+_OURS = {"csrf_token", "shown_in", RESUMED}
+
+
+def lead_to_sign_in() -> Response | None:
+    """Keeps the form that was just sent without a good session. None: it is none that we keep."""
+    if request.method != "POST" or request.endpoint not in FORMS:
+        return None
+    kept = _keep()
+    if kept is None:
+        return None
+    if current_user.is_authenticated:  # again, in another tab
+        return redirect(kept, 303)
+    flash(_("You were signed out meanwhile. What you typed is kept: sign in to go on."), "warn")
+    return redirect(url_for("accounts.show_sign_in", next=kept), 303)
+
+
+def keep_of_strangers() -> Response | None:
+    """Before every request, and before other strangers are refused."""
+    return None if current_user.is_authenticated else lead_to_sign_in()
+
+
+def _keep() -> str | None:
+    """Returns where the form is shown again. None: it is too long, or there were too many."""
+    if count(f"drafts of {address_of_visitor()}", 3600) > MOST_AN_HOUR:
+        return None
+    fields = [(name, value) for name, value in request.form.items(multi=True) if name not in _OURS]
+    told = json.dumps([[name, value.replace("\x00", "")] for name, value in fields])
+    if len(told) > LONGEST or "\x00" in request.full_path:
+        return None
+    secret = secrets.token_urlsafe(24)
+    with dunahub().sessions.begin() as session:  # the request's own session may have failed
+        session.execute(delete(Draft).where(Draft.created_at < func.now() - KEPT))
+        session.add(
+            Draft(digest=_digest(secret), address=request.full_path.rstrip("?"), fields=told)
+        )
+    return url_for("drafts.show", secret=secret)
+
+
+def find(secret: str) -> tuple[str, list[tuple[str, str]]] | None:
+    """The address that the form goes to, and its fields."""
+    with dunahub().sessions() as session:
+        draft = session.scalar(
+            select(Draft).where(
+                Draft.digest == _digest(secret), Draft.created_at > func.now() - KEPT
+            )
+        )
+    if draft is None:
+        return None
+    return draft.address, [(name, value) for name, value in json.loads(draft.fields)]
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
