@@ -378,17 +378,37 @@ def slow_down(sessions: Sessions, claim: Claim, limits: Limits, *, is_batch: boo
     log.warning("lane slowed down", **lane, admitted=admitted, slowdown=round(slowdown, 2))
 
 
-def hand_back(sessions: Sessions, claim: Claim) -> None:
-    """After an exception: the lane may be claimed again soon, and the claim counts as unsettled."""
+def hand_back(sessions: Sessions, claim: Claim, *, counts: bool = True) -> None:
+    """After an exception: the lane may be claimed again soon, and the claim counts as unsettled.
+
+    `counts` is false when it was the database's trouble, which no entry is to be blamed for.
+    """
+    values = {"lane": claim.lane_id, "token": claim.token, "soon": CLAIM_AGAIN_AFTER}
     with sessions.begin() as session:
-        session.execute(
-            text(
-                "UPDATE outbox_lanes"
-                " SET lease_until = least(lease_until, clock_timestamp() + :soon)"
-                " WHERE id = :lane AND lease_token = :token"
-            ),
-            {"lane": claim.lane_id, "token": claim.token, "soon": CLAIM_AGAIN_AFTER},
-        )
+        session.execute(_HAND_BACK, {**values, "uncounted": 0 if counts else 1})
+    if not counts:  # apart: these rows may be what is locked
+        with sessions.begin() as session:
+            session.execute(_UNCOUNT_REPEATS, {"lane": claim.lane_id, "token": claim.token})
+
+
+_HAND_BACK = text(
+    """
+    UPDATE outbox_lanes
+    SET lease_until = least(lease_until, clock_timestamp() + :soon),
+        claims_unsettled = greatest(claims_unsettled - :uncounted, 0)
+    WHERE id = :lane AND lease_token = :token
+    """
+)
+
+# What was counted before the trouble came: nobody died of it.
+_UNCOUNT_REPEATS = text(
+    """
+    UPDATE outbox_dispatch_items AS item SET repeats_unsettled = repeats_unsettled - 1
+    FROM outbox_lanes AS lane
+    WHERE lane.id = :lane AND lane.lease_token = :token AND item.lane_id = lane.id
+      AND item.outcome IS NULL AND item.repeats_unsettled > 0
+    """
+)
 
 
 _RELEASE = text(

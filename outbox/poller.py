@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+import db
 from config import Config
 from db import Sessions
 from outbox import metrics
@@ -48,8 +49,8 @@ def drain_lane(
         return None
     try:
         return _drain(sessions, company, claim, config, stopping)
-    except Exception:
-        hand_back(sessions, claim)
+    except Exception as problem:
+        hand_back(sessions, claim, counts=not isinstance(problem, db.TROUBLE))
         raise
 
 

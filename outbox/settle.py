@@ -12,10 +12,9 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Row, text
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+import db
 from db import Sessions
 from models.outbox import State
 from models.sales import Record, RecordType
@@ -104,10 +103,6 @@ _SETTLE_ITEMS = text(
 )
 
 
-# Troubles of the database, which no entry can cause.
-_NOT_AN_ENTRYS = (OperationalError, InterfaceError, InternalError, PoolTimeout)
-
-
 def settle(
     sessions: Sessions, claim: Claim, sent: Sent, answer: Answer, reading: Reading
 ) -> int | None:
@@ -118,7 +113,7 @@ def settle(
     """
     try:
         return _settle(sessions, claim, sent, answer, reading)
-    except _NOT_AN_ENTRYS:
+    except db.TROUBLE:  # which no entry can cause
         raise
     except Exception:
         log.exception("settling failed, and goes on entry by entry", dispatch=sent.id)
@@ -156,7 +151,7 @@ def _settle_alone(
             if _fence(session, claim, sent) is None:
                 return None
             return _settle_outcomes(session, claim, sent, answer, {entry_id: outcome})
-    except _NOT_AN_ENTRYS:
+    except db.TROUBLE:  # which no entry can cause
         raise
     except Exception:
         log.exception("an outcome could not be stored", dispatch=sent.id, entry=entry_id)

@@ -166,7 +166,8 @@ def refresh(config: Config, refresh_token: str) -> Grant:
             auth=HTTPBasicAuth(config.client_id, config.client_secret),
             headers=_headers(),
             timeout=TOKEN_DEADLINE,
-        )
+        ),
+        kept=refresh_token,
     )
 
 
@@ -232,13 +233,15 @@ def _judge(response: requests.Response) -> requests.Response:
     raise Unavailable(f"Intuit's token endpoint answered {response.status_code}.")
 
 
-def _grant(ask: Any) -> Grant:
+def _grant(ask: Any, kept: str | None = None) -> Grant:
+    """What the token endpoint gives. Where it names no refresh token the one that was used is
+    `kept`; without any the answer is not usable."""
     try:
         with client.until(time.monotonic() + TOKEN_DEADLINE):
             token: Mapping[str, Any] = ask()
         return Grant(
-            access_token=str(token["access_token"]),
-            refresh_token=str(token["refresh_token"]),
+            access_token=_token(token.get("access_token")),
+            refresh_token=_token(token.get("refresh_token"), kept),
             access_lasts=_lasts(token, "expires_in", 3600),
             refresh_lasts=_lasts(token, "x_refresh_token_expires_in", 8_640_000),
             hard_lasts=_hard_lasts(token),
@@ -247,6 +250,14 @@ def _grant(ask: Any) -> Grant:
         raise
     except (requests.RequestException, OAuth2Error, OSError, ValueError, KeyError) as problem:
         _unavailable(problem)
+
+
+def _token(told: object, otherwise: str | None = None) -> str:
+    """A token as it was told, or else the other one. Raises ValueError when there is none."""
+    found = told if isinstance(told, str) and told.strip() else otherwise
+    if found is None:
+        raise ValueError("no token in the answer")
+    return found
 
 
 def _unavailable(problem: Exception) -> NoReturn:

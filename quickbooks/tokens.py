@@ -204,7 +204,7 @@ def _refresh(
             if token := _usable(config, tokens.access_token, left, refused):
                 return token  # someone else has refreshed while we waited for the lock
             sent = tokens.refresh_token
-            grant = oauth.refresh(config, decrypt(config, sent))
+            grant = _renewed(config, decrypt(config, sent))
             store(session, config, tokens, grant)
     except oauth.GrantRefused:
         REFRESHES.labels("refused").inc()
@@ -223,6 +223,15 @@ def _refresh(
     REFRESHES.labels("renewed").inc()
     _note_hard_expiry(sessions, connection_id, grant)
     return grant.access_token
+
+
+def _renewed(config: Config, refresh_token: str) -> oauth.Grant:
+    """A fresh grant. A refusal is asked for twice: the next step is a person at Intuit's page."""
+    try:
+        return oauth.refresh(config, refresh_token)
+    except oauth.GrantRefused:
+        log.warning("a sign-in was refused; asking once more")
+        return oauth.refresh(config, refresh_token)
 
 
 def note_misconfigured(sessions: Sessions) -> None:

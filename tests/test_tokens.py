@@ -181,6 +181,45 @@ def test_a_refused_refresh_expires_the_connection_and_holds_its_lane(
     assert status_of(sessions, connection) == ("expired", "held", "signed_out")
 
 
+@pytest.mark.parametrize("refused", [1, 2])
+def test_case_r22_a_refusal_is_asked_for_twice_before_a_person_is(
+    simulator: SimulatorHandle, sessions: Sessions, config: Config, connection: Connection,
+    wear_out: Callable[[], None], refused: int,
+) -> None:  # fmt: skip
+    wear_out()
+    simulator.fault(
+        match={"path": "tokens/bearer", "times": refused},
+        do={"status": 400, "body": {"error": "invalid_grant"}},
+    )
+    if refused == 1:
+        tokens.access_token(sessions, config, connection.id)
+        assert status_of(sessions, connection) == ("connected", "open", None)
+    else:
+        with pytest.raises(SignedOut):
+            tokens.access_token(sessions, config, connection.id)
+        assert status_of(sessions, connection) == ("expired", "held", "signed_out")
+
+
+@pytest.mark.parametrize("told", [None, "", " ", 0])
+def test_case_r21_a_refresh_token_that_is_not_told_stays_the_old_one(
+    simulator: SimulatorHandle, sessions: Sessions, config: Config, connection: Connection,
+    wear_out: Callable[[], None], told: object,
+) -> None:  # fmt: skip
+    def stored() -> str:
+        with sessions() as session:
+            lies = session.get_one(Tokens, connection.id).refresh_token
+        return tokens.decrypt(config, lies)
+
+    before = stored()
+    wear_out()
+    body = {"access_token": "new", "refresh_token": told, "expires_in": 3600, "token_type": "b"}
+    simulator.fault(match={"path": "tokens/bearer"}, do={"status": 200, "body": body})
+    assert tokens.access_token(sessions, config, connection.id) == "new"
+    assert stored() == before
+    with pytest.raises(oauth.Unavailable):
+        oauth.exchange(config, "code")  # which has no older one to keep
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [(401, '{"error":"invalid_client"}'), (503, "<html></html>"), (429, ""), (200, "<html>")],
