@@ -9,13 +9,16 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.background import BackgroundScheduler
 
+import db
 from config import Config
 from db import Sessions
 from outbox import bulk
@@ -26,7 +29,9 @@ from outbox.watchdog import mend_times, release_forgotten_waiters
 
 log = structlog.get_logger()
 
-DEAD_AFTER = 15  # seconds without a look: the scheduler's thread is gone, whatever it says itself
+DEAD_AFTER = 15  # seconds without a look: the scheduler is stuck, whatever it says itself
+JUMP = 2.0  # seconds by which the wall clock moved against the steady one: somebody set it
+MAX_REVIVALS = 3  # schedulers in a row that never looked: only a new process helps
 AT_A_STRETCH = 300.0  # seconds within which a job begins with another: so long others may wait
 
 
@@ -63,6 +68,7 @@ class Engine:
         self, sessions: Sessions, company: Company, config: Config, jobs: Sequence[Job] = ()
     ) -> None:
         self._config = config
+        self._sessions = sessions
         self._poller = Poller(sessions, company, config)
         times = {"lease": config.lease, "resend_after": config.resend_after}
         self._jobs = (
@@ -73,6 +79,9 @@ class Engine:
             Job("times", timedelta(minutes=5), lambda: mend_times(sessions, **times)),
         )
         self._scheduler = self._new_scheduler()
+        self._clock = _wall_clock_offset()
+        self._revivals = 0
+        self._revived_at = time.monotonic()
         self._stopping = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -104,6 +113,12 @@ class Engine:
         """Threads that send, of as many as DRAINERS says. Dead ones are replaced within seconds."""
         return self._poller.drainers_alive
 
+    @property
+    def cannot_heal(self) -> bool:
+        """Whether only a new process helps: schedulers in a row found no work to look for although
+        the database answers, or nobody is left who would notice."""
+        return self._revivals >= MAX_REVIVALS or not self._watchdog.is_alive()
+
     def _new_scheduler(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
             executors={
@@ -132,20 +147,43 @@ class Engine:
         while not self._stopping.wait(DEAD_AFTER / 3):
             try:
                 self._poller.replace_dead()
-                self._replace_dead_scheduler()
+                self._follow_the_clock()
+                self._replace_stuck_scheduler()
             except Exception:
                 log.exception("replacing a dead thread failed")  # no memory for one, perhaps
 
-    def _replace_dead_scheduler(self) -> None:
-        """One whose thread died still says it is running: its last look tells the truth."""
-        if self.seconds_since_look < DEAD_AFTER + self._config.poll_interval.total_seconds():
+    def _follow_the_clock(self) -> None:
+        """APScheduler reckons by the wall clock: set back an hour, its jobs would rest an hour."""
+        offset = _wall_clock_offset()
+        if abs(offset - self._clock) > JUMP:
+            log.warning("the clock was set; jobs begin anew", seconds=round(offset - self._clock))
+            self._clock = offset
+            self._replace_scheduler()
+
+    def _replace_stuck_scheduler(self) -> None:
+        """One that does not look for work although the database answers: its thread died, or a look
+        hangs. Without a database it heals by itself."""
+        patience = DEAD_AFTER + self._config.poll_interval.total_seconds()
+        if self.seconds_since_look < patience:
+            self._revivals = 0
             return
-        thread = getattr(self._scheduler, "_thread", None)
-        if thread is not None and thread.is_alive():
-            return  # alive but without a look: the database is away; it heals by itself
-        log.error("scheduler thread died; starting another")
-        self._scheduler = self._new_scheduler()
+        if time.monotonic() - self._revived_at < patience or not db.answers(self._sessions):
+            return
+        self._revivals += 1
+        log.error("no look for work while the database answers; starting another scheduler")
+        self._replace_scheduler()
+
+    def _replace_scheduler(self) -> None:
+        old, self._scheduler = self._scheduler, self._new_scheduler()
+        self._revived_at = time.monotonic()
         self._scheduler.start()
+        with suppress(SchedulerNotRunningError):
+            old.shutdown(wait=False)
+
+
+def _wall_clock_offset() -> float:
+    """Changes when somebody sets the clock, and not by the passing of time."""
+    return time.time() - time.monotonic()
 
 
 def _logged(job: Job) -> Callable[[], None]:

@@ -41,7 +41,13 @@ log = structlog.get_logger()
 @health.get("/healthz")
 @public
 def healthz() -> Response:
-    """Alive: this process answers. Asks nothing of anyone, so a broken database restarts nobody."""
+    """Alive: this process answers, or 503: it cannot heal itself, and is to be started anew.
+
+    Asks nothing of anyone, so a broken database restarts nobody.
+    """
+    engine = scheduler.current()
+    if engine is not None and engine.cannot_heal:
+        return _json({"status": "stuck"}, 503)
     return _json({"status": "ok"}, 200)
 
 
