@@ -80,6 +80,17 @@ def to_intuit(company: str) -> Act:
     return act
 
 
+def make_link(page: Page) -> None:
+    page.get_by_label("For whom").fill("Dana at Miller CPA")
+    press("Make the link")(page)
+
+
+def open_books(page: Page) -> None:
+    """What the accountant sees by a new link."""
+    make_link(page)
+    page.goto(page.locator("main code").inner_text())
+
+
 def choose_all(button: str) -> Act:
     def act(page: Page) -> None:
         page.get_by_label("Choose all rows").check()
@@ -173,6 +184,8 @@ SCENES = (
     Scene("people", "ana", "/settings/people"),
     Scene("people-wrong", "ana", "/settings/people", press("Invite")),
     Scene("people-of-a-member", "tom", "/settings/people"),
+    Scene("accountant", "ana", "/settings/quickbooks/accountant", make_link),
+    Scene("accountant-reads", "ana", "/settings/quickbooks/accountant", open_books),
     Scene("person", "ana", "/settings/people/{colleague}"),
     Scene("record", "ana", "/settings/record"),
     # --- Home

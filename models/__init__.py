@@ -1,6 +1,16 @@
 """What is stored. Importing this package knows every table."""
 
-from models import accounts, clients, comparisons, notices, outbox, quickbooks, sales
+from models import accountants, accounts, clients, comparisons, notices, outbox, quickbooks, sales
 from models.base import Base
 
-__all__ = ["Base", "accounts", "clients", "comparisons", "notices", "outbox", "quickbooks", "sales"]
+__all__ = [
+    "Base",
+    "accountants",
+    "accounts",
+    "clients",
+    "comparisons",
+    "notices",
+    "outbox",
+    "quickbooks",
+    "sales",
+]

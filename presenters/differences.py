@@ -17,7 +17,7 @@ from presenters.month import HEADINGS, Answer
 from presenters.situations import current_entries
 from presenters.status import Word, words_of
 from quickbooks.links import record_url
-from web.access import dunahub, firm, person, session
+from web.access import dunahub, firm, is_visit, person, session
 from web.formats import day, money
 from web.languages import _
 from web.paging import Page, page_of
@@ -191,7 +191,7 @@ def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Item]:
     for row in rows:
         entry = entries.get(row.record) if row.record else None
         since = words.get(row.record) if row.record and _moved_on(entry, comparison) else None
-        helps = may_act and person().keeps_books and since is None
+        helps = may_act and not is_visit() and person().keeps_books and since is None
         items.append(
             Item(
                 difference=row,

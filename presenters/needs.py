@@ -4,7 +4,7 @@ from flask import g
 from flask_login import current_user
 from sqlalchemy import text
 
-from web.access import current_organization, session
+from web.access import current_organization, is_visit, session
 
 MOST_COUNTED = 99  # a page needs no exact number beyond
 
@@ -44,7 +44,7 @@ def needs_you() -> str:
 
 def _count() -> int:
     organization = current_organization() if current_user.is_authenticated else None
-    if organization is None or not organization.has_quickbooks:
+    if is_visit() or organization is None or not organization.has_quickbooks:
         return 0
     asked = {"organization": organization.id, "most": MOST_COUNTED + 1}
     return session().scalar(_NEEDS, asked) or 0

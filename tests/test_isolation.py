@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
 from models import Base
+from models.accountants import AccountantLink
 from models.accounts import Invitation, Role
 from models.clients import Letterhead
 from models.comparisons import Comparison, Difference
@@ -50,8 +51,12 @@ QUICKBOOKS_BLUEPRINTS = {
     "arrivals",
     "live",
     "matches",
+    "accountants",
 }
 OWNERS_ONLY = {
+    "accountants.index",
+    "accountants.create",
+    "accountants.revoke",
     "home.hide_steps",
     "connection.connect",
     "connection.connect_other_company",
@@ -102,6 +107,11 @@ PUBLIC = {
     "forgotten.confirm_email",
     "second_factor.ask",  # after the password, and before anything else
     "second_factor.enter",
+    "books.show",  # by a link of its own: tests/test_accountants.py
+    "books.show_month",
+    "books.export_month",
+    "books.not_sent",
+    "books.export_activity",
     "languages.choose",  # of one's own browser or account
     "health.healthz",  # for machines: figures, no names
     "health.readyz",
@@ -113,6 +123,7 @@ UNTESTED = {"static"}
 ONES_OWN = {  # what they change is the visitor's, whoever that is
     "accounts.sign_out_everywhere",
     "settings.update_letterhead",
+    "home.hide_steps",
 }
 SIGNED = "webhooks."  # nobody's session: the sender's signature decides, and has tests of its own
 EMAILS = {
@@ -161,7 +172,14 @@ def world(app: Flask, session: Session) -> World:
     head = Letterhead(
         organization_id=rivera, address="Secret street", logo=_logo(), logo_digest="-"
     )
-    session.add_all([head, lead, invoice, payment, product, job, proposal, invitation])
+    link = AccountantLink(
+        organization_id=rivera,
+        name="Secret accountant",
+        digest="-",
+        created_by_id=ana.id,
+        expires_at=text("now() + interval '1 day'"),
+    )
+    session.add_all([link, head, lead, invoice, payment, product, job, proposal, invitation])
     session.commit()
     _compare(session, rivera, lane)
     entry = session.query(Entry).order_by(Entry.id).first()
@@ -181,6 +199,7 @@ def world(app: Flask, session: Session) -> World:
         "organization_id": rivera,
         "invitation_id": invitation.id,
         "user_id": tess.id,
+        "link_id": link.id,
         "secret": "inv_nobody-has-this-one",
         "choice": "choose_customer",
         "month": "2026-11",

@@ -14,6 +14,7 @@ from views import (
     activity,  # noqa: F401  (its pages are the settings', and register themselves there)
     letterhead,  # noqa: F401  (so are its)
 )
+from views.accountants import accountants, books
 from views.accounts import accounts
 from views.admin import admin
 from views.arrivals import arrivals
@@ -57,6 +58,8 @@ def register(app: Flask) -> None:
         form_key=form_key,
         has_company=lambda: live_lane_id() is not None,
         live_badges=live_badges,
+        is_visit=access.is_visit,
+        firm=access.firm,
         needs_you=needs_you,
         sections=sections,
     )
@@ -84,6 +87,8 @@ def register(app: Flask) -> None:
         arrivals,
         live,
         matches,
+        accountants,
+        books,
         admin,
         health,
         languages,
@@ -142,5 +147,7 @@ def _is_current(endpoint: str) -> bool:
         return here.startswith(f"admin.{view.removesuffix('s')}")
     return here.startswith(f"{group}.") or (
         group == "settings"
-        and here.startswith(("quickbooks.", "connection.", "people.", "matches.", "arrivals."))
+        and here.startswith(
+            ("quickbooks.", "connection.", "people.", "matches.", "arrivals.", "accountants.")
+        )
     )

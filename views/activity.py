@@ -143,12 +143,13 @@ def download_activity() -> ResponseReturnValue:
     wanted, name = _asked(), f"quickbooks-activity-{datetime.now(firm().zone):%Y-%m-%d}.csv"
     note("quickbooks.activity_downloaded", organization_id=firm().id, filters=query())
     session().commit()
-    return csv_of(name, _lines(wanted))
+    return csv_of(name, lines_of(wanted.query))
 
 
-def _lines(wanted: Wanted) -> Iterator[Sequence[object]]:
+def lines_of(entries: Select[Entry]) -> Iterator[Sequence[object]]:
+    """These entries as lines of a file, under a head."""
     yield [_(column) for column in COLUMNS]
-    yield from map(_line, all_rows(wanted.query))
+    yield from map(_line, all_rows(entries))
 
 
 def _line(row: Row) -> Sequence[object]:

@@ -68,7 +68,7 @@ def _asks_left() -> int:
 # --- Pages ----------------------------------------------------------------------------------------
 
 
-def _month(text: str) -> Month:
+def month_of(text: str) -> Month:
     """The month of an address; what has not begun, or never was, does not exist."""
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
         abort(404)
@@ -80,6 +80,13 @@ def _month(text: str) -> Month:
 
 @matches.get("")
 def index() -> ResponseReturnValue:
+    return render_template(
+        "quickbooks/matches.html", lines=lines_of_months(), refusal=refusal_of(standing())
+    )
+
+
+def lines_of_months() -> list[Line]:
+    """The months of the last year, and older ones that were compared; the newest first."""
     stored = {
         Month(one.month): one
         for one in session().scalars(
@@ -90,7 +97,7 @@ def index() -> ResponseReturnValue:
     while len(listed) < LATEST_MONTHS:
         listed.append(listed[-1].previous)
     listed += [month for month in stored if month.first < listed[-1].first]
-    lines = [
+    return [
         Line(
             month,
             month_title(month),
@@ -99,12 +106,11 @@ def index() -> ResponseReturnValue:
         )
         for month in listed
     ]
-    return render_template("quickbooks/matches.html", lines=lines, refusal=refusal_of(standing()))
 
 
 @matches.get("/<month>")
 def show(month: str) -> ResponseReturnValue:
-    wanted = _month(month)
+    wanted = month_of(month)
     comparison = comparison_of(wanted)
     answer = answer_of(comparison) if comparison else None
     kind = asked("kind")
@@ -131,7 +137,7 @@ def show(month: str) -> ResponseReturnValue:
 @books_required
 def compare(month: str) -> ResponseReturnValue:
     """Asks for the comparison; a job makes it. Asked twice, it is made once."""
-    wanted = _month(month)
+    wanted = month_of(month)
     address = url_for("matches.show", month=month)
     if refusal := refusal_of(standing()):
         flash(refusal, "warn")
@@ -152,7 +158,7 @@ def compare(month: str) -> ResponseReturnValue:
 @matches.get("/<month>/progress")
 def progress(month: str) -> ResponseReturnValue:
     """How far it is, in one small answer; when it is over, the page is shown anew."""
-    wanted = _month(month)
+    wanted = month_of(month)
     how_far = progress_of(comparison_of(wanted))
     if how_far is None and request.headers.get("HX-Request"):
         return Response(status=204, headers={"HX-Refresh": "true"})
@@ -164,7 +170,7 @@ def progress(month: str) -> ResponseReturnValue:
 @matches.get("/<month>/print")
 def show_print(month: str) -> ResponseReturnValue:
     """On paper, for the accountant."""
-    wanted = _month(month)
+    wanted = month_of(month)
     comparison = comparison_of(wanted)
     answer = answer_of(comparison) if comparison else None
     if answer is None:
@@ -178,17 +184,18 @@ def show_print(month: str) -> ResponseReturnValue:
 @matches.get("/<month>/csv")
 @fresh_required
 def export(month: str) -> ResponseReturnValue:
-    wanted = _month(month)
+    wanted = month_of(month)
     comparison = comparison_of(wanted)
     if comparison is None or comparison.compared_at is None:
         return redirect(url_for("matches.show", month=month))
     note("quickbooks.comparison_exported", organization_id=firm().id, month=month)
     session().commit()
-    return csv_of(f"dunahub-quickbooks-{wanted}.csv", _table(comparison))
+    return csv_of(f"dunahub-quickbooks-{wanted}.csv", table_of(comparison))
 
 
-def _table(comparison: Comparison) -> Iterator[Sequence[object]]:
-    """Batch by batch, each in a transaction of its own: a slow reader holds nothing up."""
+def table_of(comparison: Comparison) -> Iterator[Sequence[object]]:
+    """All differences, as rows of a file. Batch by batch, each in a transaction of its own: a slow
+    reader holds nothing up."""
     yield [
         _("Difference"),
         _("Kind"),

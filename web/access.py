@@ -145,13 +145,25 @@ def person() -> User:
     return cast(User, current_user._get_current_object())
 
 
+def visit(organization: Organization) -> None:
+    """A stranger with a link of the firm sees something of it, for this request; signed in or not,
+    they are nobody there."""
+    g.visited_firm = organization
+
+
+def is_visit() -> bool:
+    return "visited_firm" in g
+
+
 def current_organization() -> Organization | None:
+    if is_visit():
+        return cast(Organization, g.visited_firm)
     return person().organization if current_user.is_authenticated else None
 
 
 def firm() -> Organization:
     """The organization whose records this request may see. DunaHub's staff have none."""
-    organization = person().organization
+    organization = current_organization()
     if organization is None:
         abort(404)
     return organization

@@ -17,10 +17,14 @@ _PATHS = {LinkPurpose.PASSWORD: "password", LinkPurpose.EMAIL: "email"}
 
 def new_link(session: Session, user: User, purpose: LinkPurpose, email: str) -> str:
     """Stores a link to be mailed to this address; returns its secret, which only the letter has."""
-    secret = MARK + secrets.token_urlsafe(24)
+    secret = new_secret()
     link = AccountLink(user_id=user.id, purpose=purpose, email=email, digest=digest(secret))
     session.add(link)
     return secret
+
+
+def new_secret() -> str:
+    return MARK + secrets.token_urlsafe(24)
 
 
 def address_of(config: Config, secret: str, purpose: LinkPurpose = LinkPurpose.PASSWORD) -> str:

@@ -1,0 +1,245 @@
+"""The link for the accountant: made and revoked by owners; what it opens, without a sign-in.
+
+What it opens is all in the blueprint `books`, read only, and looks up everything by the firm of the
+link. No other route knows of it. Each visit is in the firm's record.
+"""
+
+from datetime import timedelta
+
+from flask import (
+    Blueprint,
+    abort,
+    flash,
+    g,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import joinedload
+
+from languages import N_
+from models.accountants import AccountantLink
+from models.accounts import AuditEvent
+from models.comparisons import Comparison
+from models.outbox import Entry, State
+from models.sales import Invoice, Payment
+from presenters.counts import NEVER_SENT, never_sent, not_sent_sums
+from presenters.differences import groups_of
+from presenters.month import answer_of, comparison_of
+from presenters.rows import rows_of
+from presenters.standing import standing
+from views.activity import lines_of
+from views.matches import PRINTED, lines_of_months, month_of, table_of
+from web import once
+from web.access import (
+    dunahub,
+    firm,
+    fresh_required,
+    note,
+    own,
+    owner_required,
+    person,
+    public,
+    quickbooks_only,
+    session,
+    visit,
+)
+from web.account_links import digest, new_secret
+from web.downloads import csv_of
+from web.forms import ChoiceField, Form, line
+from web.languages import _
+from web.paging import asked, page_of
+from web.security import limiter
+
+accountants = Blueprint("accountants", __name__, url_prefix="/settings/quickbooks/accountant")
+accountants.before_request(quickbooks_only)
+
+LASTS = {"7": N_("7 days"), "14": N_("14 days"), "30": N_("30 days"), "90": N_("90 days")}
+USUALLY = "14"
+VISITS = "300 per hour"  # per address: nobody finds a link by trying
+SHOWN = 100  # links on the page, the newest
+
+
+class LinkForm(Form):
+    name = line(N_("For whom"), required=N_("Whom do you give it to?"), most=200)
+    days = ChoiceField(N_("Works for"), LASTS, default=USUALLY)
+
+
+@accountants.get("")
+@owner_required
+def index() -> ResponseReturnValue:
+    return _page(LinkForm())
+
+
+def _page(form: LinkForm, *, link: str | None = None) -> str:
+    query = (
+        select(AccountantLink)
+        .where(AccountantLink.organization_id == firm().id)
+        .options(joinedload(AccountantLink.created_by))
+        .order_by(AccountantLink.id.desc())
+        .limit(SHOWN)
+    )
+    good = set(session().scalars(select(AccountantLink.id).where(*_is_good())))
+    return render_template(
+        "settings/accountant.html",
+        form=form,
+        link=link,
+        links=session().scalars(query).all(),
+        good=good,
+    )
+
+
+def _is_good() -> list[ColumnElement[bool]]:
+    return [
+        AccountantLink.revoked_at.is_(None),
+        AccountantLink.expires_at > func.clock_timestamp(),
+    ]
+
+
+@accountants.post("")
+@owner_required
+@fresh_required
+def create() -> ResponseReturnValue:
+    """Shown once, to be passed on: who has it sees the firm's figures."""
+    form = LinkForm(request.form)
+    if not form.validate():
+        return _page(form), 422
+    if saved := once.saved_before():
+        return saved
+    once.remember(url_for("accountants.index"))
+    secret, days = new_secret(), int(form.days.data or USUALLY)
+    session().add(
+        AccountantLink(
+            organization_id=firm().id,
+            name=form.name.data or "",
+            digest=digest(secret),
+            created_by_id=person().id,
+            expires_at=func.clock_timestamp() + timedelta(days=days),
+        )
+    )
+    note("accountant.link_made", organization_id=firm().id, name=form.name.data, days=days)
+    session().commit()
+    link = dunahub().config.base_url.rstrip("/") + url_for("books.show", secret=secret)
+    return _page(LinkForm(), link=link)
+
+
+@accountants.post("/<key:link_id>/revoke")
+@owner_required
+def revoke(link_id: int) -> ResponseReturnValue:
+    link = own(AccountantLink, link_id)
+    if link.revoked_at is None:
+        link.revoked_at = func.clock_timestamp()
+        note("accountant.link_revoked", organization_id=firm().id, name=link.name)
+    session().commit()
+    flash(_("The link for %(name)s no longer works.", name=link.name), "good")
+    return redirect(url_for("accountants.index"), 303)
+
+
+# --- What the link opens --------------------------------------------------------------------------
+
+books = Blueprint("books", __name__, url_prefix="/books/<secret>")
+
+
+@books.before_request
+def enter() -> None:
+    """Finds the firm by the link, and writes the visit into its record. All else answers 404."""
+    secret = (request.view_args or {}).pop("secret", "")
+    link = (
+        session()
+        .scalars(
+            select(AccountantLink)
+            .where(AccountantLink.digest == digest(secret), *_is_good())
+            .options(joinedload(AccountantLink.organization))
+        )
+        .one_or_none()
+    )
+    if link is None or not link.organization.has_quickbooks:
+        abort(404)
+    g.secret, g.accountant = secret, link.name
+    visit(link.organization)
+    link.visited_at = func.clock_timestamp()
+    session().add(
+        AuditEvent(
+            organization_id=link.organization_id,
+            user_id=None,
+            action="accountant.visited",
+            reason=link.name,
+            details={"page": (request.endpoint or "").removeprefix("books."), "link": link.id},
+        )
+    )
+    session().commit()
+
+
+@books.url_defaults
+def _keep_secret(_endpoint: str, values: dict[str, object]) -> None:
+    values.setdefault("secret", g.get("secret"))
+
+
+@books.get("")
+@public
+@limiter.limit(VISITS)
+def show() -> ResponseReturnValue:
+    recent = select(Entry).where(Entry.organization_id == firm().id).options(joinedload(Entry.lane))
+    failed = recent.where(Entry.state == State.FAILED)
+    page = page_of(recent, Entry.id)
+    return render_template(
+        "books/show.html",
+        standing=standing(),
+        lines=[one for one in lines_of_months() if one.answer],
+        failed=rows_of(session().scalars(failed.order_by(Entry.id.desc()).limit(SHOWN)).all()),
+        sums=not_sent_sums(),
+        page=page,
+        rows=rows_of(page.rows),
+    )
+
+
+@books.get("/months/<month>")
+@public
+@limiter.limit(VISITS)
+def show_month(month: str) -> ResponseReturnValue:
+    answer = answer_of(_compared(month))
+    assert answer
+    return render_template(
+        "books/month.html", month=month, answer=answer, groups=groups_of(answer, PRINTED)
+    )
+
+
+@books.get("/months/<month>.csv")
+@public
+@limiter.limit(VISITS)
+def export_month(month: str) -> ResponseReturnValue:
+    return csv_of(f"dunahub-quickbooks-{month_of(month)}.csv", table_of(_compared(month)))
+
+
+def _compared(month: str) -> Comparison:
+    comparison = comparison_of(month_of(month))
+    if comparison is None or comparison.compared_at is None:
+        abort(404)
+    return comparison
+
+
+@books.get("/not-sent")
+@public
+@limiter.limit(VISITS)
+def not_sent() -> ResponseReturnValue:
+    """What isn't in QuickBooks because it was saved while that wasn't connected."""
+    kind = asked("type") if asked("type") in NEVER_SENT else "invoice"
+    model = NEVER_SENT[kind]
+    query = select(model).where(*never_sent(model))
+    if model is Invoice:
+        query = query.options(joinedload(Invoice.lead))
+    elif model is Payment:
+        query = query.options(joinedload(Payment.invoice).joinedload(Invoice.lead))
+    page = page_of(query, model.id)
+    return render_template("books/not_sent.html", page=page, kind=kind, sums=not_sent_sums())
+
+
+@books.get("/activity.csv")
+@public
+@limiter.limit(VISITS)
+def export_activity() -> ResponseReturnValue:
+    entries = select(Entry).where(Entry.organization_id == firm().id)
+    return csv_of("quickbooks-activity.csv", lines_of(entries.options(joinedload(Entry.lane))))
