@@ -16,6 +16,7 @@ COPY migrations migrations
 COPY models models
 COPY outbox outbox
 COPY quickbooks quickbooks
+COPY processors processors
 COPY notices notices
 COPY clients clients
 COPY web web

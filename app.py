@@ -16,6 +16,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import inspect, select, text
 from sqlalchemy.orm import Session
 
+import clients.post
 import logs
 import outbox.cli
 import quickbooks.cli
@@ -28,6 +29,9 @@ from notices import post
 from outbox import scheduler
 from outbox.capture import attach
 from outbox.scheduler import Job
+from processors import refunding, tending
+from processors.processor import Processor
+from processors.stripe import Stripe
 from quickbooks import (
     checking,
     connecting,
@@ -51,6 +55,7 @@ class DunaHub:
     database: Database
     sessions: Sessions
     company: QuickBooks
+    processor: Processor | None  # None: clients can't pay online
 
     def start_engine(self) -> scheduler.Engine:
         """Starts draining in this process. For serving processes only, after any fork."""
@@ -60,7 +65,14 @@ class DunaHub:
         sessions, config = self.sessions, self.config
         return [
             *self._jobs_that_ask_intuit(),
+            *self._jobs_that_ask_the_processor(),
             Job("notices", timedelta(minutes=1), lambda: post.look_and_tell(sessions, config)),
+            Job(
+                "letters",
+                timedelta(seconds=2),
+                lambda: clients.post.send_due(sessions, config),
+                asks_others=True,
+            ),
             Job("months", timedelta(hours=1), lambda: months.ask_due(sessions, config)),
             Job(
                 "unconfirmed",
@@ -68,6 +80,25 @@ class DunaHub:
                 lambda: connecting.drop_unconfirmed(sessions),
             ),
             Job("probe", timedelta(hours=4), lambda: standing.probe_due(sessions, config)),
+        ]
+
+    def _jobs_that_ask_the_processor(self) -> list[Job]:
+        if self.processor is None:
+            return []
+        jobs: dict[str, tuple[timedelta, Callable[[Sessions, Processor], int]]] = {
+            "fees": (timedelta(seconds=15), tending.read_fees),
+            "refunds": (timedelta(seconds=10), refunding.finish_due),
+            "refunds there": (timedelta(seconds=10), tending.read_refunds),
+            "checkouts": (timedelta(seconds=10), tending.tend_checkouts),
+            "standings": (timedelta(minutes=10), tending.read_standings),
+            "compare payments": (timedelta(minutes=10), tending.compare),
+        }
+        return [
+            Job("events", timedelta(hours=6), lambda: tending.forget_events(self.sessions)),
+            *(
+                Job(name, every, partial(run, self.sessions, self.processor), asks_others=True)
+                for name, (every, run) in jobs.items()
+            ),
         ]
 
     def _jobs_that_ask_intuit(self) -> list[Job]:
@@ -99,7 +130,10 @@ def create_app(config: Config | None = None) -> Flask:
     sessions = make_sessions(database)
     attach(sessions, wake=scheduler.wake)
     _refuse_unfit_database(config, sessions)
-    app.extensions["dunahub"] = DunaHub(config, database, sessions, QuickBooks(sessions, config))
+    processor = Stripe(config) if config.stripe_secret_key else None
+    app.extensions["dunahub"] = DunaHub(
+        config, database, sessions, QuickBooks(sessions, config), processor
+    )
     app.config["SECRET_KEY"] = config.secret_key
     views.register(app)
     app.cli.add_command(outbox.cli.group)

@@ -56,6 +56,10 @@ class Config:
     proxies: int  # in front of us, whose word on a visitor's address is believed
     metrics_token: str = field(repr=False)  # "": /metrics answers this machine only
     payments_webhook_secrets: tuple[str, ...] = field(repr=False)  # (): no processor may knock
+    stripe_secret_key: str = field(repr=False)  # "": clients can't pay online
+    stripe_webhook_secrets: tuple[str, ...] = field(repr=False)  # of the platform, of its accounts
+    stripe_accounts: str  # which of Stripe's two ways to make an account: v2, or v1
+    stripe_api_base: str  # "": Stripe's own; else a simulator on this machine
     smtp_url: str = field(repr=False)  # "": nobody is told anything by e-mail
     mail_from: str
     operators: tuple[str, ...]  # e-mail addresses of whoever runs this
@@ -64,6 +68,11 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never be seen anywhere."""
         return tuple(value for _name, value in self._named_secrets() if value)
+
+    @property
+    def stripe_is_live(self) -> bool:
+        """Whether real money moves."""
+        return self.stripe_secret_key.startswith(STRIPE_LIVE_KEYS)
 
     @property
     def redirect_uri(self) -> str:
@@ -97,6 +106,10 @@ class Config:
             proxies=read.count("PROXIES", 0, least=0),
             metrics_token=read.bearer("METRICS_TOKEN"),
             payments_webhook_secrets=read.secrets("PAYMENTS_WEBHOOK_SECRET"),
+            stripe_secret_key=read.secret("STRIPE_SECRET_KEY", ""),
+            stripe_webhook_secrets=read.secrets("STRIPE_WEBHOOK_SECRET"),
+            stripe_accounts=read.text("STRIPE_ACCOUNTS", "v2"),
+            stripe_api_base=read.text("STRIPE_API_BASE", "").rstrip("/"),
             smtp_url=read.secret("SMTP_URL", ""),
             mail_from=read.text("MAIL_FROM", ""),
             operators=read.addresses("OPERATORS"),
@@ -109,6 +122,7 @@ class Config:
         self._judge_times()
         self._judge_base_url()
         self._judge_mail()
+        self._judge_stripe()
         self._judge_secrets_differ()
         if self.environment == "simulator":
             self._judge_simulator()
@@ -199,6 +213,34 @@ class Config:
         if not _is_mailbox(parseaddr(self.mail_from)[1]):
             raise BadConfig("SMTP_URL is set; then MAIL_FROM must be an e-mail address.")
 
+    def _judge_stripe(self) -> None:
+        if not self.stripe_secret_key:
+            if self.stripe_webhook_secrets:
+                raise BadConfig("STRIPE_WEBHOOK_SECRET is set, but STRIPE_SECRET_KEY is not.")
+            return
+        if not self.stripe_secret_key.startswith((*STRIPE_LIVE_KEYS, *STRIPE_TEST_KEYS)):
+            raise BadConfig(
+                "STRIPE_SECRET_KEY must be a secret key of Stripe's: it starts with sk_test_,"
+                " sk_live_, rk_test_ or rk_live_."
+            )
+        if not self.stripe_webhook_secrets:
+            raise BadConfig(
+                "STRIPE_SECRET_KEY is set; then STRIPE_WEBHOOK_SECRET must be, too: without it we"
+                " would not hear of payments."
+            )
+        if any(not each.startswith("whsec_") for each in self.stripe_webhook_secrets):
+            raise BadConfig("STRIPE_WEBHOOK_SECRET must hold values that start with whsec_.")
+        if self.stripe_accounts not in ("v1", "v2"):
+            raise BadConfig("STRIPE_ACCOUNTS must be v1 or v2.")
+        if self.stripe_is_live and not self.base_url.startswith("https://"):
+            raise BadConfig("STRIPE_SECRET_KEY is for real money; then BASE_URL must be https://.")
+        if self.stripe_api_base:
+            address = _web_address("STRIPE_API_BASE", self.stripe_api_base)
+            if not _is_this_machine(address.hostname) or self.stripe_is_live:
+                raise BadConfig(
+                    "STRIPE_API_BASE is for a simulator on this machine and test keys. Unset it."
+                )
+
     def _judge_secrets_differ(self) -> None:
         """One value for two purposes: whoever learns it for the one has it for the other."""
         named = [(name, value) for name, value in self._named_secrets() if value]
@@ -215,6 +257,8 @@ class Config:
             ("QUICKBOOKS_CLIENT_SECRET", self.client_secret),
             ("METRICS_TOKEN", self.metrics_token),
             *(("PAYMENTS_WEBHOOK_SECRET", each) for each in self.payments_webhook_secrets),
+            ("STRIPE_SECRET_KEY", self.stripe_secret_key),
+            *(("STRIPE_WEBHOOK_SECRET", each) for each in self.stripe_webhook_secrets),
             ("DATABASE_URL", self._database.password or ""),
             ("SMTP_URL", unquote(urlsplit(self.smtp_url).password or "")),
         ]
@@ -243,6 +287,8 @@ class Config:
         if password is not None and (len(password) < 8 or _is_guessable(password, distinct=5)):
             raise BadConfig("DATABASE_URL has a password that can be guessed.")
 
+
+STRIPE_LIVE_KEYS, STRIPE_TEST_KEYS = ("sk_live_", "rk_live_"), ("sk_test_", "rk_test_")
 
 INSECURE_TRANSPORT = "OAUTHLIB_INSECURE_TRANSPORT"
 

@@ -73,11 +73,20 @@ class Paper:
 def paper_of(session: Session, document: Invoice | Proposal, reader: Reader) -> Paper:
     """What is printed of this document for this reader. With the logo's bytes only if asked for."""
     organization = session.get_one(Organization, document.organization_id)
-    write = _Writer(reader, "BRL" if not organization.has_quickbooks else "USD")
+    write = _writer(organization, reader)
     firm = firm_of(session, organization)
     if isinstance(document, Invoice):
         return _invoice(session, document, firm, write)
     return _proposal(document, firm, write, organization)
+
+
+def money_of(amount: Decimal, organization: Organization, reader: Reader) -> str:
+    """A sum in the firm's currency, as the reader writes it."""
+    return _writer(organization, reader).money(amount)
+
+
+def _writer(organization: Organization, reader: Reader) -> "_Writer":
+    return _Writer(reader, "USD" if organization.has_quickbooks else "BRL")
 
 
 def firm_of(session: Session, organization: Organization, *, with_logo: bool = False) -> Firm:

@@ -66,7 +66,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="dunahub-demo-") as folder:
         try:
-            with running_stack(Path(folder), free_port(), free_port(), environ()) as stack:
+            with running_stack(
+                Path(folder), free_port(), free_port(), free_port(), environ()
+            ) as stack:
                 try:
                     outcome = go_through(stack, say=_silent if as_json else print)
                 except (Unexpected, requests.RequestException) as problem:
@@ -80,7 +82,7 @@ def main() -> int:
 
 def environ() -> dict[str, str]:
     """Ours, without what would point the demo at somebody's database or company."""
-    theirs = ("DATABASE_URL", "DATA_DIR", "BASE_URL", "SIMULATOR_URL", "QUICKBOOKS_")
+    theirs = ("DATABASE_URL", "DATA_DIR", "BASE_URL", "SIMULATOR_URL", "QUICKBOOKS_", "STRIPE_")
     return {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
 
 

@@ -27,7 +27,9 @@ def main() -> int:
         signal.signal(number, _interrupt)
     try:
         data = Path(os.environ.get("DATA_DIR") or "var").resolve()
-        with running_stack(data, _port("PORT", 5000), _port("SIMULATOR_PORT", 5001)) as stack:
+        simulator_port = _port("SIMULATOR_PORT", 5001)
+        stripe_port = _port("STRIPE_PORT", simulator_port + 1)
+        with running_stack(data, _port("PORT", 5000), simulator_port, stripe_port) as stack:
             print(_welcome(stack, data), flush=True)
             while not (ended := stack.ended_child()):
                 time.sleep(0.2)
@@ -59,6 +61,7 @@ def _welcome(stack: Stack, data: Path) -> str:
     return f"""
 DunaHub     {stack.url}
 QuickBooks  {stack.simulator_url}  (simulated)
+Stripe      {f"{stack.stripe_url}  (simulated)" if stack.stripe_url else "Stripe's own"}
 
 Sign in with password {DEMO_PASSWORD}:
 {SIGN_INS}

@@ -48,6 +48,7 @@ class Child:
 class Stack:
     port: int
     simulator_port: int | None  # None: Intuit's own QuickBooks is configured
+    stripe_port: int | None  # None: Stripe itself, or nothing
     children: tuple[Child, ...]
 
     @property
@@ -58,19 +59,31 @@ class Stack:
     def simulator_url(self) -> str | None:
         return f"http://127.0.0.1:{self.simulator_port}" if self.simulator_port else None
 
+    @property
+    def stripe_url(self) -> str | None:
+        return f"http://127.0.0.1:{self.stripe_port}" if self.stripe_port else None
+
     def ended_child(self) -> Child | None:
         return _ended(self.children)
 
 
 @contextmanager
 def running_stack(
-    data: Path, port: int, simulator_port: int, environ: Mapping[str, str] = os.environ
+    data: Path,
+    port: int,
+    simulator_port: int,
+    stripe_port: int,
+    environ: Mapping[str, str] = os.environ,
 ) -> Iterator[Stack]:
     """Starts what is needed on `data`, ready to serve; stops it all, the app first."""
     simulated = (environ.get("QUICKBOOKS_ENVIRONMENT") or "simulator") == "simulator"
     _refuse_busy_port("PORT", port)
     if simulated:
         _refuse_busy_port("SIMULATOR_PORT", simulator_port)
+    # With a key of theirs it is Stripe itself; else one on this machine, beside QuickBooks'.
+    simulates_stripe = simulated and not environ.get("STRIPE_SECRET_KEY")
+    if simulates_stripe:
+        _refuse_busy_port("STRIPE_PORT", stripe_port)
     with ExitStack() as life:
         life.enter_context(_sole_use_of(data))
         database_url = environ.get("DATABASE_URL")
@@ -79,6 +92,8 @@ def running_stack(
         else:
             database_url = life.enter_context(running_postgres(data / "postgres")).url()
         settings = _settings(data, port, simulator_port, database_url, environ)
+        if simulates_stripe:
+            settings |= _stripe_settings(data, stripe_port)
         Config.from_environ(settings)  # a bad value is told here, not by a dying child
         migrate(database_url)
         children = []
@@ -87,10 +102,24 @@ def running_stack(
             command = ["simulator", f"--port={simulator_port}", f"--data={data / 'simulator'}"]
             children.append(life.enter_context(_running("simulator", command, settings, data)))
             _await(simulator_port, children)
+        if simulates_stripe:
+            command = [
+                "stripe_simulator",
+                f"--port={stripe_port}",
+                f"--data={data / 'stripe' / 'books.json'}",
+                f"--webhook=http://127.0.0.1:{port}/webhooks/stripe",
+            ]
+            children.append(life.enter_context(_running("stripe", command, settings, data)))
+            _await(stripe_port, children)
         command = ["gunicorn", "app:app", f"--bind=127.0.0.1:{port}"]
         children.append(life.enter_context(_running("app", command, settings, data)))
         _await(port, children)
-        yield Stack(port, simulator_port if simulated else None, tuple(children))
+        yield Stack(
+            port,
+            simulator_port if simulated else None,
+            stripe_port if simulates_stripe else None,
+            tuple(children),
+        )
 
 
 def _settings(
@@ -109,6 +138,22 @@ def _settings(
         "QUICKBOOKS_ENVIRONMENT": environment,
         "DATABASE_URL": database_url,
     }
+
+
+def _stripe_settings(data: Path, port: int) -> dict[str, str]:
+    path = data / "stripe-secrets.json"
+    if not path.exists():
+        fresh = {
+            "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_urlsafe(24)}",
+            # Of the platform's endpoint, and of the one for connected accounts.
+            "STRIPE_WEBHOOK_SECRET": ",".join(
+                f"whsec_{secrets.token_urlsafe(24)}" for _ in range(2)
+            ),
+        }
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(fresh, file, indent=2)
+    stored: dict[str, str] = json.loads(path.read_text())
+    return stored | {"STRIPE_API_BASE": f"http://127.0.0.1:{port}"}
 
 
 @contextmanager

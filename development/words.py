@@ -19,7 +19,17 @@ from languages import ENGLISH, LANGUAGES, source_of
 METHODS = [("static/app.js", "javascript"), ("templates/**.html", "jinja2"), ("**.py", "python")]
 OPTIONS = {"templates/**.html": {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}}
 SAID_IN = [
-    *("models", "outbox", "quickbooks", "notices", "clients", "web", "presenters", "views"),
+    *(
+        "models",
+        "outbox",
+        "quickbooks",
+        "processors",
+        "notices",
+        "clients",
+        "web",
+        "presenters",
+        "views",
+    ),
     *("static", "templates"),
 ]
 MARKS: dict[str, tuple[int | tuple[int, str], ...] | None] = {

@@ -1,6 +1,16 @@
 """What is stored. Importing this package knows every table."""
 
-from models import accountants, accounts, clients, comparisons, notices, outbox, quickbooks, sales
+from models import (
+    accountants,
+    accounts,
+    clients,
+    comparisons,
+    notices,
+    outbox,
+    processors,
+    quickbooks,
+    sales,
+)
 from models.base import Base
 
 __all__ = [
@@ -11,6 +21,7 @@ __all__ = [
     "comparisons",
     "notices",
     "outbox",
+    "processors",
     "quickbooks",
     "sales",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.utils import formatdate
+from email.utils import formataddr, formatdate, parseaddr
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -28,6 +28,10 @@ class Letter:
     subject: str
     body: str
     name: str  # the same for the same letter: whoever gets it twice can tell
+    sender: str = ""  # whose name stands beside our address
+    reply_to: str = ""
+    copy_to: str = ""
+    attached: Sequence[tuple[str, bytes]] = ()  # names and contents of PDFs
 
 
 def is_possible(config: Config) -> bool:
@@ -89,11 +93,25 @@ def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
 
 def _message(config: Config, letter: Letter) -> EmailMessage:
     message = EmailMessage()
-    message["From"] = config.mail_from
+    message["From"] = _from(config, letter)
     message["To"] = ", ".join(letter.to)
+    if letter.copy_to:
+        message["Bcc"] = letter.copy_to  # taken out by smtplib when it sends
+    if letter.reply_to:
+        message["Reply-To"] = letter.reply_to
     message["Subject"] = " ".join(letter.subject.split())  # a company's name may hold a line break
     message["Date"] = formatdate()
     message["Message-ID"] = f"<{letter.name}@{config.mail_from.rpartition('@')[2].strip('<> ')}>"
     message["Auto-Submitted"] = "auto-generated"  # no automatic replies, please
     message.set_content(letter.body)
+    for name, content in letter.attached:
+        message.add_attachment(content, maintype="application", subtype="pdf", filename=name)
     return message
+
+
+def _from(config: Config, letter: Letter) -> str:
+    """Our address, for a firm's letter with the firm's name: only ours may we send from."""
+    if not letter.sender:
+        return config.mail_from
+    name = "".join(sign for sign in " ".join(letter.sender.split()) if sign.isprintable())[:100]
+    return formataddr((name, parseaddr(config.mail_from)[1]))

@@ -30,9 +30,11 @@ from development.showcase import Showcase, running_showcase
 from models import passwords
 from outbox.capture import attach
 from simulator.testing import SimulatorHandle, running_simulator
+from stripe_simulator.testing import StripeHandle, running_stripe
 from tests.support.house import House
 from tests.support.serving import serving
 from tests.support.situation import Situation, begin
+from tests.support.till import Till, endpoints, served, stripe_environ
 
 SERVER = "DUNAHUB_TEST_POSTGRES"  # how the workers learn of the server that the controller runs
 TEMPLATE = "dunahub_template"
@@ -188,7 +190,10 @@ def environ(request: pytest.FixtureRequest, database_url: str) -> dict[str, str]
     """As `bin/dev` would run, with short times. QuickBooks is there if the test asks for it."""
     simulated = "simulator" in request.fixturenames
     url = request.getfixturevalue("simulator").url if simulated else NOBODY
-    return _environ(database_url, url)
+    environ = _environ(database_url, url)
+    if "stripe" in request.fixturenames:
+        environ |= stripe_environ(request.getfixturevalue("stripe"))
+    return environ
 
 
 def _environ(database_url: str, simulator_url: str) -> dict[str, str]:
@@ -223,6 +228,27 @@ def simulator(simulator_process: SimulatorHandle) -> SimulatorHandle:
     """The simulated QuickBooks: empty books, no faults, its clock at now."""
     simulator_process.reset()
     return simulator_process
+
+
+@pytest.fixture(scope="session")
+def stripe_process() -> Iterator[StripeHandle]:
+    with running_stripe() as stripe:
+        yield stripe
+
+
+@pytest.fixture
+def stripe(stripe_process: StripeHandle) -> StripeHandle:
+    """The simulated Stripe: nobody is known there, and it tells nobody of anything."""
+    stripe_process.act("reset")
+    stripe_process.act("endpoints", endpoints=[])
+    return stripe_process
+
+
+@pytest.fixture
+def till(app: Flask, session: Session, sessions: Sessions, stripe: StripeHandle) -> Iterator[Till]:
+    with served(app) as url:
+        stripe.act("endpoints", endpoints=endpoints(url))
+        yield Till(app, session, sessions, stripe)
 
 
 @pytest.fixture

@@ -13,11 +13,15 @@ from presenters.situations import live_lane_id
 from views import (
     activity,  # noqa: F401  (its pages are the settings', and register themselves there)
     letterhead,  # noqa: F401  (so are its)
+    stripe_webhook,  # noqa: F401  (of the webhooks)
 )
 from views.accountants import accountants, books
 from views.accounts import accounts
 from views.admin import admin
 from views.arrivals import arrivals
+from views.client_letters import client_letters
+from views.client_links import client_links
+from views.client_pages import client_pages
 from views.connection import connection
 from views.drafts import drafts
 from views.fixes import fixes
@@ -30,6 +34,7 @@ from views.languages import languages
 from views.leads import leads
 from views.live import live
 from views.matches import matches
+from views.online_payments import online_payments
 from views.outbox import outbox
 from views.payments import payments
 from views.people import people
@@ -93,6 +98,10 @@ def register(app: Flask) -> None:
         health,
         languages,
         webhooks,
+        client_letters,
+        client_links,
+        client_pages,
+        online_payments,
     ):
         app.register_blueprint(blueprint)
 
@@ -148,6 +157,14 @@ def _is_current(endpoint: str) -> bool:
     return here.startswith(f"{group}.") or (
         group == "settings"
         and here.startswith(
-            ("quickbooks.", "connection.", "people.", "matches.", "arrivals.", "accountants.")
+            (
+                "quickbooks.",
+                "connection.",
+                "people.",
+                "matches.",
+                "arrivals.",
+                "accountants.",
+                "online_payments.",
+            )
         )
     )

@@ -16,12 +16,13 @@ from wtforms.validators import StopValidation
 
 from languages import N_
 from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
+from presenters.client_card import client_card
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
 from views.letterhead import letterhead
 from views.sheets import send_pdf, show_sheet
 from web import once
-from web.access import firm, firms_only, note, own, session
+from web.access import dunahub, firm, firms_only, note, own, session
 from web.formats import money
 from web.forms import DayField, area, line, tax_rate_field
 from web.languages import _, ngettext
@@ -231,6 +232,7 @@ def show(invoice_id: int) -> ResponseReturnValue:
     return render_template(
         "invoices/show.html",
         invoice=invoice,
+        client=client_card(session(), invoice, dunahub().config.base_url),
         panel=panel_of(RecordType.INVOICE, invoice.id),
         words=words_of(RecordType.PAYMENT, payment_ids),
     )

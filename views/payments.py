@@ -12,12 +12,14 @@ from wtforms import BooleanField
 from wtforms.validators import StopValidation
 
 from languages import N_
+from models.processors import Charge, Refund, RefundState
 from models.sales import Invoice, Lead, Payment, PaymentMethod, RecordType
 from presenters.panel import panel_of
 from presenters.status import words_of
+from processors import recording, refunding
 from views.invoices import today
 from web import once
-from web.access import firm, firms_only, note, own, session
+from web.access import dunahub, firm, firms_only, note, own, person, session, step_out
 from web.formats import money, payment_methods
 from web.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area
 from web.languages import _
@@ -115,7 +117,13 @@ def create(invoice_id: int) -> ResponseReturnValue:
 def show(payment_id: int) -> ResponseReturnValue:
     payment = own(Payment, payment_id)
     return render_template(
-        "payments/show.html", payment=payment, panel=panel_of(RecordType.PAYMENT, payment.id)
+        "payments/show.html",
+        payment=payment,
+        charge=session().get(Charge, payment.id),
+        refunds=session()
+        .scalars(select(Refund).where(Refund.payment_id == payment.id).order_by(Refund.id))
+        .all(),
+        panel=panel_of(RecordType.PAYMENT, payment.id),
     )
 
 
@@ -135,7 +143,7 @@ class RefundForm(Form):
 
     @classmethod
     def of(cls, payment: Payment) -> "RefundForm":
-        left = payment.amount - payment.refunded_amount
+        left = refunding.left_of(session(), payment)
         form = cls(request.form or None, data={"amount": left})
         form.left = left
         return form
@@ -150,21 +158,32 @@ class RefundForm(Form):
 @payments.get("/payments/<key:payment_id>/refund")
 def show_refund(payment_id: int) -> ResponseReturnValue:
     payment = own(Payment, payment_id)
-    if payment.refunded_amount >= payment.amount:
+    if not refunding.left_of(session(), payment):
         return _refuse_refund(payment)
-    return render_template("payments/refund.html", form=RefundForm.of(payment), payment=payment)
+    return render_template(
+        "payments/refund.html",
+        form=RefundForm.of(payment),
+        payment=payment,
+        charge=_charge(payment),
+    )
 
 
 @payments.post("/payments/<key:payment_id>/refund")
 def refund(payment_id: int) -> ResponseReturnValue:
     if saved := once.saved_before():
         return saved
-    payment = own(Payment, payment_id, locked=True)  # two at once would pay back twice
-    if payment.refunded_amount >= payment.amount:
+    payment = own(Payment, payment_id)
+    payment = recording.lock_payment(session(), payment.id, payment.invoice_id)
+    if not refunding.left_of(session(), payment):
         return _refuse_refund(payment)
     form = RefundForm.of(payment)
     if not form.validate():
-        return render_template("payments/refund.html", form=form, payment=payment), 422
+        page = render_template(
+            "payments/refund.html", form=form, payment=payment, charge=_charge(payment)
+        )
+        return page, 422
+    if charge := _charge(payment):
+        return _refund_online(payment, charge, form.amount.data or Decimal(0))
     payment.refunded_amount += form.amount.data or Decimal(0)
     payment.refunded_at = datetime.now(UTC)
     note(
@@ -178,6 +197,35 @@ def refund(payment_id: int) -> ResponseReturnValue:
     session().commit()
     flash(_("The refund is recorded."), "good")
     return redirect(url_for("payments.show", payment_id=payment.id), 303)
+
+
+def _charge(payment: Payment) -> Charge | None:
+    """What came through the processor goes back through it, as long as we can reach it."""
+    return session().get(Charge, payment.id) if dunahub().processor else None
+
+
+def _refund_online(payment: Payment, charge: Charge, amount: Decimal) -> ResponseReturnValue:
+    """Stored first, asked then: whatever happens to us in between, it is paid back once."""
+    if charge.is_disputed:
+        flash(_("The client's bank decides about this payment. Answer it at Stripe."), "warn")
+        return redirect(url_for("payments.show", payment_id=payment.id), 303)
+    processor = dunahub().processor
+    assert processor
+    page = url_for("payments.show", payment_id=payment.id)
+    refund = refunding.ask(session(), payment, amount, person().id)
+    refund_id = refund.id
+    once.remember(page)
+    session().commit()
+    step_out()
+    if not refunding.carry_out(dunahub().sessions, processor, refund_id):
+        flash(
+            _("Stripe has not answered yet. We go on trying; the payment's page says so."), "warn"
+        )
+    elif session().get_one(Refund, refund_id).state == RefundState.DONE:
+        flash(_("The money is on its way back to your client."), "good")
+    else:
+        flash(_("Stripe refused to pay it back. The payment's page says why."), "bad")
+    return redirect(page, 303)
 
 
 def _refuse_refund(payment: Payment) -> ResponseReturnValue:

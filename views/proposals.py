@@ -7,10 +7,11 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from languages import N_
 from models.sales import Invoice, Lead, Proposal, ProposalLine, ProposalStatus, RecordType
+from presenters.client_card import client_card
 from presenters.status import words_of
 from views.sheets import send_pdf, show_sheet
 from web import once
-from web.access import firm, firms_only, own, session
+from web.access import dunahub, firm, firms_only, own, session
 from web.forms import line, status_field, tax_rate_field
 from web.languages import _
 from web.lines import LinesForm, totals_of
@@ -93,6 +94,7 @@ def show(proposal_id: int) -> ResponseReturnValue:
     return render_template(
         "proposals/show.html",
         proposal=proposal,
+        client=client_card(session(), proposal, dunahub().config.base_url),
         totals=totals_of(proposal.lines, proposal.tax_rate),
         invoices=invoices,
         words=words_of(RecordType.INVOICE, [invoice.id for invoice in invoices]),

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, EndedSession, Organization, User
+from processors.processor import Processor
 from web.known_browsers import remember_browser
 
 P = ParamSpec("P")
@@ -44,6 +45,8 @@ class DunaHub(Protocol):
     def config(self) -> Config: ...
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def processor(self) -> Processor | None: ...
 
 
 def register(app: Flask) -> None:

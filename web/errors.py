@@ -59,7 +59,8 @@ def show_failure(error: Exception) -> ResponseReturnValue:
     if isinstance(error, HTTPException):
         return show_error(error)
     reference = g.get("reference", "")
-    log.exception("Request failed", extra={"reference": reference, "path": request.path})
+    route = request.url_rule.rule if request.url_rule else None  # a path may hold a secret link
+    log.exception("Request failed", extra={"reference": reference, "route": route})
     close_session()  # its transaction may be what failed; the page asks anew who is signed in
     g.pop("_login_user", None)
     try:

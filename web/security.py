@@ -166,11 +166,17 @@ def content_policy(config: Config) -> str:
     if config.environment == "simulator":
         parts = urlsplit(config.simulator_url)
         intuit = f"{parts.scheme}://{parts.netloc}"
+    stripe = ""
+    if config.stripe_secret_key:
+        stripe = f" {config.stripe_api_base or STRIPE_PAGES}"
     return (
         "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none';"
-        f" form-action 'self' {intuit}"
+        f" form-action 'self' {intuit}{stripe}"
     )
 
+
+# Where clients pay, and firms tell Stripe about themselves.
+STRIPE_PAGES = "https://checkout.stripe.com https://connect.stripe.com https://dashboard.stripe.com"
 
 SQUEEZED = {"text/css", "text/javascript", "image/svg+xml"}
 

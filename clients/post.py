@@ -1,0 +1,98 @@
+"""Sends what firms asked to be sent to their clients. A mail server that is away costs nothing."""
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from clients import pdf
+from clients.letters import with_link
+from clients.paper import firm_of
+from config import Config
+from db import Sessions
+from models.accounts import Organization
+from models.clients import ClientLetter, ClientLink
+from notices import mail
+
+AGAIN = timedelta(minutes=1)  # after the mail server failed; doubles with each attempt
+SELDOM = timedelta(hours=1)
+GIVEN_UP_AFTER = 20  # attempts: most of a day
+
+log = structlog.get_logger()
+
+
+def send_due(sessions: Sessions, config: Config) -> int:
+    """Sends each letter whose time has come. Returns how many the mail server took."""
+    if not mail.is_possible(config):
+        return 0
+    with sessions() as session:
+        due = session.scalars(
+            select(ClientLetter.id)
+            .where(
+                ClientLetter.sent_at.is_(None),
+                ClientLetter.failed_at.is_(None),
+                ClientLetter.available_at <= func.clock_timestamp(),
+            )
+            .order_by(ClientLetter.id)
+            .limit(50)
+        ).all()
+    return sum(_send(sessions, config, letter_id) for letter_id in due)
+
+
+def _send(sessions: Sessions, config: Config, letter_id: int) -> bool:
+    """Claimed by pushing its next time away, so that one process does it."""
+    with sessions.begin() as session:
+        letter = session.scalar(
+            update(ClientLetter)
+            .where(
+                ClientLetter.id == letter_id,
+                ClientLetter.sent_at.is_(None),
+                ClientLetter.failed_at.is_(None),
+                ClientLetter.available_at <= func.clock_timestamp(),
+            )
+            .values(
+                attempts=ClientLetter.attempts + 1,
+                available_at=func.clock_timestamp()
+                + func.least(AGAIN * func.power(2, func.least(ClientLetter.attempts, 10)), SELDOM),
+            )
+            .returning(ClientLetter)
+        )
+        if letter is None:
+            return False
+        if letter.link.revoked_at is not None or letter.attempts > GIVEN_UP_AFTER:
+            letter.failed_at = func.clock_timestamp()
+            return False
+        message = _letter(session, config, letter)
+    try:
+        mail.send(config, message)  # no transaction is open here
+    except mail.NotMailed as problem:
+        log.error("letter not mailed yet", letter=letter_id, problem=str(problem))
+        return False
+    with sessions.begin() as session:
+        session.execute(
+            update(ClientLetter)
+            .where(ClientLetter.id == letter_id)
+            .values(sent_at=func.clock_timestamp())
+        )
+    log.info("letter sent", letter=letter_id)
+    return True
+
+
+def _letter(session: Session, config: Config, letter: ClientLetter) -> mail.Letter:
+    link: ClientLink = letter.link
+    document = link.invoice or link.proposal
+    assert document
+    address = f"{config.base_url.rstrip('/')}/i/{link.token}"
+    organization = session.get_one(Organization, letter.organization_id)
+    firm = firm_of(session, organization)
+    return mail.Letter(
+        to=[letter.to_address],
+        subject=letter.subject,
+        body=with_link(letter.body, f"{address}?letter={letter.id}"),
+        name=f"client-{letter.id}-{link.token[:8]}",
+        sender=organization.name,
+        reply_to=firm.email,
+        copy_to=letter.copy_to or "",
+        attached=[pdf.file_of(session, document, letter.language, address)],
+    )

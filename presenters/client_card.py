@@ -1,0 +1,73 @@
+"""What the firm sees of its client's side: the link, what is on its way, and what went wrong."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from clients.links import link_of
+from models.clients import ClientLetter, ClientLink
+from models.processors import Checkout, CheckoutState
+from models.sales import Invoice, Proposal
+from processors import paying
+
+SHOWN = 10  # letters
+
+
+@dataclass(frozen=True)
+class ClientCard:
+    address: str  # "": there is no open link
+    on_its_way: Decimal
+    failed: Decimal  # the last try, when it was a bank transfer that failed
+    overpaid: Decimal
+    letters: tuple[ClientLetter, ...] = ()  # newest first
+    can_remind: bool = False
+
+
+def client_card(session: Session, document: Invoice | Proposal, base_url: str) -> ClientCard:
+    link = link_of(session, document)
+    address = f"{base_url.rstrip('/')}/i/{link.token}" if link else ""
+    if isinstance(document, Proposal):
+        letters = letters_of(session, document)
+        return ClientCard(address, Decimal(0), Decimal(0), Decimal(0), letters)
+    letters = letters_of(session, document)
+    owed = Decimal(0) if document.voided_at else document.total
+    return ClientCard(
+        address=address,
+        on_its_way=paying.on_its_way(session, document.id),
+        failed=_failed(session, document),
+        overpaid=max(document.paid_amount - owed, Decimal(0)),
+        letters=letters,
+        can_remind=bool(letters) and document.balance > 0,
+    )
+
+
+def letters_of(session: Session, document: Invoice | Proposal) -> tuple[ClientLetter, ...]:
+    """What was sent to the client, by links that are revoked now, too."""
+    same = (
+        ClientLink.invoice_id == document.id
+        if isinstance(document, Invoice)
+        else ClientLink.proposal_id == document.id
+    )
+    found = session.scalars(
+        select(ClientLetter)
+        .join(ClientLink, ClientLink.id == ClientLetter.link_id)
+        .where(same)
+        .order_by(ClientLetter.id.desc())
+        .limit(SHOWN)
+    )
+    return tuple(found)
+
+
+def _failed(session: Session, invoice: Invoice) -> Decimal:
+    last = session.scalar(
+        select(Checkout)
+        .where(
+            Checkout.invoice_id == invoice.id,
+            Checkout.state.not_in((CheckoutState.OPENING, CheckoutState.EXPIRED)),
+        )
+        .order_by(Checkout.id.desc())
+        .limit(1)
+    )
+    return last.amount if last and last.state == CheckoutState.FAILED else Decimal(0)

@@ -1,0 +1,153 @@
+"""What a client sees at the secret address of an invoice or a proposal: values for its page."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from clients.paper import Paper, money_of
+from languages import N_, Reader
+from models.accounts import Organization
+from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
+from models.sales import Invoice, InvoiceStatus, PaymentMethod
+from processors import paying
+
+FAILURES = {  # of a bank transfer, by Stripe's code
+    "insufficient_funds": N_("The account did not have enough money."),
+    "account_closed": N_("The account is closed."),
+    "no_account": N_("The bank does not know this account."),
+    "debit_not_authorized": N_("The bank did not allow the transfer."),
+}
+
+
+@dataclass(frozen=True)
+class Receipt:
+    day: str
+    how: str
+    amount: str
+    taken_back: str
+
+
+@dataclass(frozen=True)
+class InvoicePage:
+    """`state` is due, overdue, part_paid, on_its_way, paid or void."""
+
+    state: str
+    headline: str  # above the sum
+    amount: str
+    below: str  # under it
+    by_card: bool
+    by_ach: bool
+    on_its_way: str  # the sum of transfers under way
+    failure: str  # why the last transfer failed
+    receipts: tuple[Receipt, ...]
+
+
+def invoice_page(
+    session: Session,
+    invoice: Invoice,
+    paper: Paper,
+    account: ProcessorAccount | None,
+    reader: Reader,
+    today: date,
+) -> InvoicePage:
+    organization = session.get_one(Organization, invoice.organization_id)
+
+    def money(amount: Decimal) -> str:
+        return money_of(amount, organization, reader)
+
+    coming = paying.on_its_way(session, invoice.id)
+    left = max(invoice.balance - coming, Decimal(0))
+    state = _state(invoice, coming, today)
+    can_pay = account is not None and account.can_charge and bool(paying.payable(session, invoice))
+    return InvoicePage(
+        state=state,
+        headline=_headline(state, reader),
+        amount=money(invoice.paid_amount if state == "paid" else left),
+        below=_below(state, invoice, paper, reader, money(invoice.total)),
+        by_card=can_pay and account is not None and account.takes_cards,
+        by_ach=can_pay and account is not None and account.takes_ach,
+        on_its_way=money(coming) if coming else "",
+        failure=_failure(session, invoice, reader) if left else "",
+        receipts=_receipts(session, invoice, reader, organization),
+    )
+
+
+def _state(invoice: Invoice, coming: Decimal, today: date) -> str:
+    if invoice.status == InvoiceStatus.VOID:
+        return "void"
+    if invoice.status == InvoiceStatus.PAID:
+        return "paid"
+    if coming >= invoice.balance:
+        return "on_its_way"
+    if invoice.due_on < today:
+        return "overdue"
+    return "part_paid" if invoice.status == InvoiceStatus.PARTLY_PAID else "due"
+
+
+def _headline(state: str, reader: Reader) -> str:
+    words = {
+        "void": N_("Nothing is due"),
+        "paid": N_("Paid. Thank you!"),
+        "on_its_way": N_("Your payment is on its way"),
+        "overdue": N_("Overdue"),
+    }
+    return reader.say(words.get(state, N_("Amount due")))
+
+
+def _below(state: str, invoice: Invoice, paper: Paper, reader: Reader, total: str) -> str:
+    due = reader.say(N_("%(document)s · due %(day)s")) % {
+        "document": paper.title,
+        "day": reader.day(invoice.due_on.isoformat()),
+    }
+    match state:
+        case "void" | "paid" | "on_its_way":
+            return paper.title
+        case _ if invoice.paid_amount:
+            paid = reader.say(N_("%(paid)s of %(total)s is paid already."))
+            return f"{due} · {paid % {'paid': paper.paid, 'total': total}}"
+        case _:
+            return due
+
+
+def _failure(session: Session, invoice: Invoice, reader: Reader) -> str:
+    """Of the client's last try, if that was a bank transfer that failed."""
+    last = session.scalar(
+        select(Checkout)
+        .where(
+            Checkout.invoice_id == invoice.id,
+            Checkout.state.not_in((CheckoutState.OPENING, CheckoutState.EXPIRED)),
+        )
+        .order_by(Checkout.id.desc())
+        .limit(1)
+    )
+    if last is None or last.state != CheckoutState.FAILED:
+        return ""
+    return reader.say(FAILURES.get(last.failure or "", N_("The bank did not say why.")))
+
+
+def _receipts(
+    session: Session, invoice: Invoice, reader: Reader, organization: Organization
+) -> tuple[Receipt, ...]:
+    labels = dict(
+        session.execute(
+            select(Charge.payment_id, Charge.label).where(
+                Charge.payment_id.in_([payment.id for payment in invoice.payments])
+            )
+        ).all()
+    )
+    methods = {PaymentMethod.CARD: N_("Card"), PaymentMethod.ACH: N_("Bank transfer")}
+    return tuple(
+        Receipt(
+            day=reader.day(payment.received_on.isoformat()),
+            how=labels.get(payment.id)
+            or reader.say(methods.get(PaymentMethod(payment.method), N_("Payment"))),
+            amount=money_of(payment.amount, organization, reader),
+            taken_back=money_of(payment.refunded_amount, organization, reader)
+            if payment.refunded_amount
+            else "",
+        )
+        for payment in invoice.payments
+    )

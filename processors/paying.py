@@ -1,0 +1,188 @@
+"""Opening the processor's page for a client: one open checkout an invoice, whatever happens.
+
+Stored before it is asked for, with a mark by which the same order opens the same page. Two tabs
+get one page; a page for another sum or another way to pay is closed first.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session as Database
+
+from db import Sessions
+from models.processors import Checkout, CheckoutState, ProcessorAccount
+from models.sales import Invoice, PaymentMethod
+from processors import recording
+from processors.processor import (
+    LEAST,
+    MOST,
+    AccessEnded,
+    Order,
+    Processor,
+    Refused,
+    Session,
+    Unreachable,
+)
+
+OPEN_FOR = timedelta(hours=1)  # Stripe allows thirty minutes to a day
+REUSED_UNTIL = timedelta(minutes=5)  # before its end: a client needs a moment to type
+TRIES = 3  # each closes one page that doesn't fit
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client wants to pay, and how."""
+
+    invoice_id: int
+    account_id: str
+    method: PaymentMethod
+    title: str
+    email: str
+    language: str
+    return_url: str
+
+
+def account_of(
+    database: Database, organization_id: int, *, is_live: bool
+) -> ProcessorAccount | None:
+    return database.scalar(
+        select(ProcessorAccount).where(
+            ProcessorAccount.organization_id == organization_id,
+            ProcessorAccount.is_live == is_live,
+        )
+    )
+
+
+def on_its_way(database: Database, invoice_id: int) -> Decimal:
+    """What bank transfers bring that take their days."""
+    return database.scalar(
+        select(func.coalesce(func.sum(Checkout.amount), 0)).where(
+            Checkout.invoice_id == invoice_id, Checkout.state == CheckoutState.ON_ITS_WAY
+        )
+    ) or Decimal(0)
+
+
+def payable(database: Database, invoice: Invoice) -> Decimal:
+    """What is left to pay online now; 0 when there is nothing, or no sum that can be paid so."""
+    left = invoice.balance - on_its_way(database, invoice.id)
+    return left if LEAST <= left <= MOST else Decimal(0)
+
+
+def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | None:
+    """The address where the client pays; None when there is nothing (any more) to pay.
+
+    Raises Unreachable, Refused, AccessEnded.
+    """
+    for _try in range(TRIES):
+        with sessions.begin() as database:
+            checkout = _checkout(database, wish)
+            if checkout is None:
+                return None
+            database.flush()
+            database.expunge(checkout)
+        if checkout.state == CheckoutState.OPENING:
+            session = _open(sessions, processor, checkout)
+        elif _fits(checkout, wish):
+            return checkout.url
+        else:
+            assert checkout.session_id
+            session = processor.close_checkout(checkout.account_id, checkout.session_id)
+        with sessions.begin() as database:
+            kept = recording.note_session(database, session)
+            if kept and kept.state == CheckoutState.OPEN and _fits(kept, wish):
+                return kept.url
+    return None
+
+
+def _open(sessions: Sessions, processor: Processor, checkout: Checkout) -> Session:
+    """An order without an answer is given up: Stripe would repeat its error for a day.
+
+    If it did open a page, nobody has its address; and were it paid, its mark would tell us.
+    """
+    try:
+        return processor.open_checkout(_order(checkout))
+    except (Unreachable, Refused, AccessEnded):
+        with sessions.begin() as database:
+            database.execute(
+                update(Checkout)
+                .where(Checkout.id == checkout.id, Checkout.state == CheckoutState.OPENING)
+                .values(state=CheckoutState.EXPIRED, settled_at=func.clock_timestamp())
+            )
+        raise
+
+
+def _checkout(database: Database, wish: Wish) -> Checkout | None:
+    """The open checkout, whether it fits or not; else a new one. None: nothing to pay."""
+    invoice = recording.lock_invoice(database, wish.invoice_id)
+    amount = payable(database, invoice)
+    found = database.scalar(
+        select(Checkout).where(
+            Checkout.invoice_id == invoice.id, Checkout.state.in_(recording.WAITING)
+        )
+    )
+    if found is not None and found.expires_at - REUSED_UNTIL <= datetime.now(UTC):
+        found.state, found.settled_at = CheckoutState.EXPIRED, datetime.now(UTC)
+        database.flush()  # it ends by itself there; paid in its last minutes, it is recorded still
+        found = None
+    if found is not None and found.amount != amount and found.state == CheckoutState.OPEN:
+        found.url = None  # fits nobody any more
+    if found is not None or not amount:
+        return found if amount else None
+    checkout = Checkout(
+        organization_id=invoice.organization_id,
+        invoice_id=invoice.id,
+        account_id=wish.account_id,
+        method=wish.method,
+        amount=amount,
+        state=CheckoutState.OPENING,
+        expires_at=datetime.now(UTC) + OPEN_FOR,
+        told={
+            "title": wish.title,
+            "email": wish.email,
+            "language": wish.language,
+            "return_url": wish.return_url,
+        },
+    )
+    database.add(checkout)
+    return checkout
+
+
+def _fits(checkout: Checkout, wish: Wish) -> bool:
+    return checkout.url is not None and (checkout.method, checkout.account_id) == (
+        wish.method,
+        wish.account_id,
+    )
+
+
+def _order(checkout: Checkout) -> Order:
+    return Order(
+        account_id=checkout.account_id,
+        mark=checkout.mark,
+        invoice_id=checkout.invoice_id,
+        organization_id=checkout.organization_id,
+        method=checkout.method,
+        amount=checkout.amount,
+        title=checkout.told["title"],
+        email=checkout.told["email"],
+        language=checkout.told["language"],
+        return_url=checkout.told["return_url"],
+        expires_at=checkout.expires_at,
+    )
+
+
+def catch_up(sessions: Sessions, processor: Processor, checkout: Checkout) -> Session:
+    """Asks how a checkout is, and records what it says. For what no event told."""
+    assert checkout.session_id
+    session = processor.session(checkout.account_id, checkout.session_id)
+    failed, failure = False, None
+    if session.state == CheckoutState.ON_ITS_WAY and session.payment_intent_id:
+        receipt = processor.receipt(checkout.account_id, session.payment_intent_id)
+        failed, failure = receipt.state == "failed", receipt.failure
+    with sessions.begin() as database:
+        recording.note_session(database, session, has_failed=failed, failure=failure)
+    return session

@@ -1,0 +1,334 @@
+"""What becomes of what the processor tells us. Nothing here waits for the network or commits.
+
+Events come late, twice and out of order, and the same news comes by other ways too. So everything
+is judged by what is stored, under the invoice's lock: invoice → checkout, payment → refund.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session as Database
+
+from models.accounts import AuditEvent, Organization
+from models.processors import (
+    Charge,
+    Checkout,
+    CheckoutState,
+    ProcessorAccount,
+    ProcessorEvent,
+    Refund,
+    RefundKind,
+    RefundState,
+)
+from models.sales import Invoice, Payment
+from processors.processor import (
+    AccountEnded,
+    DisputeSeen,
+    Event,
+    FeeKnown,
+    Receipt,
+    RefundsChanged,
+    RefundSeen,
+    Session,
+    Standing,
+    TransferFailed,
+)
+
+WAITING = (CheckoutState.OPENING, CheckoutState.OPEN)
+DECIDED = frozenset({"won", "lost", "warning_closed", "prevented"})
+
+log = structlog.get_logger()
+
+
+def carry_out(database: Database, event: Event) -> bool:
+    """Does what the event asks for, unless it was done before; False then."""
+    noted = database.execute(
+        insert(ProcessorEvent)
+        .values(id=event.id, type=event.type, account_id=event.account_id)
+        .on_conflict_do_nothing()
+        .returning(ProcessorEvent.id)
+    )
+    if noted.first() is None:
+        return False
+    match event.told:
+        case Session() as session:
+            note_session(database, session)
+        case TransferFailed(session):
+            note_session(database, session, has_failed=True)
+        case RefundSeen() as refund:
+            note_refund(database, refund, event.account_id)
+        case RefundsChanged(intent):
+            _mark(database, intent, event.account_id, refunds_due_at=func.clock_timestamp())
+        case DisputeSeen() as dispute:
+            note_dispute(database, dispute, event.account_id)
+        case Standing() as standing:
+            note_standing(database, standing)
+        case FeeKnown(intent):
+            _mark(database, intent, event.account_id, fee_asked_at=None)
+        case AccountEnded(account_id):
+            end_account(database, account_id)
+        case None:
+            pass
+    return True
+
+
+# --- Paying ---------------------------------------------------------------------------------------
+
+
+def note_session(
+    database: Database, session: Session, *, has_failed: bool = False, failure: str | None = None
+) -> Checkout | None:
+    """The checkout that the processor tells of, brought up to date; None when it isn't ours."""
+    checkout = _locked_checkout(database, session)
+    if checkout is None:
+        return None
+    checkout.session_id = checkout.session_id or session.id
+    checkout.payment_intent_id = session.payment_intent_id or checkout.payment_intent_id
+    if session.state == CheckoutState.PAID:
+        _record_payment(database, checkout, session.amount)
+        checkout.state = CheckoutState.PAID
+        checkout.settled_at = checkout.settled_at or datetime.now(UTC)
+    elif checkout.state == CheckoutState.PAID:
+        pass  # older news
+    elif has_failed:
+        checkout.state, checkout.failure = CheckoutState.FAILED, failure
+        checkout.settled_at = datetime.now(UTC)
+    elif session.state == CheckoutState.ON_ITS_WAY and checkout.state != CheckoutState.FAILED:
+        checkout.state = CheckoutState.ON_ITS_WAY
+    elif checkout.state in WAITING:
+        checkout.state, checkout.url = session.state, session.url or checkout.url
+        if session.state == CheckoutState.EXPIRED:
+            checkout.settled_at = datetime.now(UTC)
+    return checkout
+
+
+def _locked_checkout(database: Database, session: Session) -> Checkout | None:
+    """Found by our mark, on the account that it was opened for."""
+    same = Checkout.mark == session.mark if session.mark else Checkout.session_id == session.id
+    found = database.execute(
+        select(Checkout.id, Checkout.invoice_id).where(
+            same, Checkout.account_id == session.account_id
+        )
+    ).one_or_none()
+    if found is None:
+        log.info("checkout is not ours", session=session.id)
+        return None
+    lock_invoice(database, found.invoice_id)
+    return database.get_one(Checkout, found.id, with_for_update=True, populate_existing=True)
+
+
+def lock_invoice(database: Database, invoice_id: int) -> Invoice:
+    query = select(Invoice).where(Invoice.id == invoice_id).with_for_update(key_share=True)
+    return database.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def _record_payment(database: Database, checkout: Checkout, amount: Decimal) -> None:
+    """Once for each payment of the processor's; whoever comes second finds it there.
+
+    Money that came for a void invoice, or came twice, is there all the same: it is recorded, and
+    the invoice's page says so.
+    """
+    intent = checkout.payment_intent_id
+    if intent is None:  # Stripe names it with everything that is paid
+        raise ValueError(f"checkout {checkout.id} is paid without a payment")
+    if database.scalar(select(Charge.payment_id).where(Charge.payment_intent_id == intent)):
+        return
+    organization = database.get_one(Organization, checkout.organization_id)
+    payment = Payment(
+        organization_id=organization.id,
+        invoice_id=checkout.invoice_id,
+        amount=amount,
+        method=checkout.method,
+        received_on=organization.day_at(datetime.now(UTC)),
+        note="",
+        event_id=f"stripe:{intent}",
+    )
+    database.add(payment)
+    database.flush()
+    database.add(
+        Charge(
+            payment_id=payment.id,
+            organization_id=organization.id,
+            account_id=checkout.account_id,
+            payment_intent_id=intent,
+        )
+    )
+    _audit(database, "payment.paid_online", payment, amount)
+
+
+def note_receipt(database: Database, charge: Charge, receipt: Receipt) -> None:
+    """Keeps how it was paid, and the processor's fee once it is known."""
+    charge.charge_id = receipt.charge_id or charge.charge_id
+    charge.label = receipt.label or charge.label
+    charge.balance_transaction_id = receipt.balance_transaction_id
+    if receipt.fee is not None:
+        charge.fee = receipt.fee
+
+
+# --- Paying back ----------------------------------------------------------------------------------
+
+
+def note_refund(database: Database, seen: RefundSeen, account_id: str | None) -> None:
+    """A refund that we asked for, or that somebody made at the processor."""
+    payment = _locked_payment(database, seen.payment_intent_id, account_id)
+    if payment is None:
+        return
+    refund = _refund(database, payment, seen)
+    refund.remote_id = seen.id
+    settle(
+        database, payment, refund, failure=(seen.failure or "failed") if seen.is_failed else None
+    )
+
+
+def _refund(database: Database, payment: Payment, seen: RefundSeen) -> Refund:
+    same = Refund.remote_id == seen.id
+    if seen.mark:
+        same |= Refund.mark == seen.mark
+    found = database.scalar(select(Refund).where(same, Refund.payment_id == payment.id))
+    if found is not None:
+        return found
+    refund = Refund(
+        organization_id=payment.organization_id,
+        payment_id=payment.id,
+        kind=RefundKind.REFUND,
+        amount=seen.amount,
+        state=RefundState.ASKED,
+        booked=Decimal(0),
+    )
+    database.add(refund)
+    return refund
+
+
+def settle(
+    database: Database, payment: Payment, refund: Refund, *, failure: str | None = None
+) -> None:
+    """Counts the refund on its payment, or takes it off again. The payment is locked."""
+    if failure is not None:
+        payment.refunded_amount -= refund.booked
+        refund.booked = Decimal(0)
+        refund.state, refund.failure = RefundState.FAILED, failure
+    elif refund.state == RefundState.ASKED:
+        # A refund and a dispute may pay a client twice; more than came can't be taken off.
+        refund.booked = min(refund.amount, payment.amount - payment.refunded_amount)
+        refund.state = RefundState.DONE
+        payment.refunded_amount += refund.booked
+        payment.refunded_at = datetime.now(UTC)
+        _audit(database, "payment.refunded", payment, refund.amount, refund.asked_by_id)
+    else:
+        return  # a refund that is done stays so until it fails, and one that failed is over
+    refund.settled_at = datetime.now(UTC)
+
+
+def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) -> None:
+    """The client's bank asks for the money back. Taken off when it is lost, put back when won."""
+    payment = _locked_payment(database, seen.payment_intent_id, account_id)
+    if payment is None:
+        return
+    charge = database.get_one(Charge, payment.id)
+    is_older = (
+        charge.dispute_id == seen.id
+        and charge.dispute_state in DECIDED
+        and seen.state not in DECIDED
+        and not seen.state.startswith("appeal")
+    )
+    if is_older:
+        return
+    charge.dispute_id, charge.dispute_state = seen.id, seen.state
+    charge.dispute_reason = seen.reason
+    taken = database.scalar(
+        select(Refund).where(Refund.remote_id == seen.id, Refund.payment_id == payment.id)
+    )
+    if seen.state == "lost":
+        if taken is None:
+            taken = Refund(
+                organization_id=payment.organization_id,
+                payment_id=payment.id,
+                kind=RefundKind.DISPUTE,
+                amount=seen.amount,
+                state=RefundState.ASKED,
+                booked=Decimal(0),
+                remote_id=seen.id,
+            )
+            database.add(taken)
+        settle(database, payment, taken)
+    elif seen.state == "won" and taken is not None and taken.state == RefundState.DONE:
+        settle(database, payment, taken, failure="won")
+
+
+def _locked_payment(
+    database: Database, payment_intent_id: str, account_id: str | None
+) -> Payment | None:
+    found = database.execute(
+        select(Charge.payment_id, Payment.invoice_id)
+        .join(Payment, Payment.id == Charge.payment_id)
+        .where(Charge.payment_intent_id == payment_intent_id, Charge.account_id == account_id)
+    ).one_or_none()
+    if found is None:
+        log.info("payment is not ours", payment_intent=payment_intent_id)
+        return None
+    return lock_payment(database, found.payment_id, found.invoice_id)
+
+
+def lock_payment(database: Database, payment_id: int, invoice_id: int) -> Payment:
+    """Two who pay back at once would pay back twice."""
+    lock_invoice(database, invoice_id)
+    return database.get_one(Payment, payment_id, with_for_update=True, populate_existing=True)
+
+
+def _mark(
+    database: Database, payment_intent_id: str, account_id: str | None, **values: object
+) -> None:
+    database.execute(
+        update(Charge)
+        .where(Charge.payment_intent_id == payment_intent_id, Charge.account_id == account_id)
+        .values(**values)
+    )
+
+
+# --- Accounts -------------------------------------------------------------------------------------
+
+
+def note_standing(database: Database, standing: Standing) -> None:
+    database.execute(
+        update(ProcessorAccount)
+        .where(ProcessorAccount.account_id == standing.account_id)
+        .values(
+            takes_cards=standing.takes_cards,
+            takes_ach=standing.takes_ach,
+            pays_out=standing.pays_out,
+            is_submitted=standing.is_submitted,
+            wanted={
+                "due": list(standing.due),
+                "overdue": list(standing.overdue),
+                "reason": standing.reason,
+            },
+            asked_at=func.clock_timestamp(),
+            ended_at=None,
+        )
+    )
+
+
+def end_account(database: Database, account_id: str) -> None:
+    """The firm took our access away at the processor."""
+    database.execute(
+        update(ProcessorAccount)
+        .where(ProcessorAccount.account_id == account_id)
+        .values(ended_at=func.clock_timestamp(), takes_cards=False, takes_ach=False)
+    )
+
+
+def _audit(
+    database: Database, action: str, payment: Payment, amount: Decimal, user_id: int | None = None
+) -> None:
+    details = {"payment": payment.id, "invoice": payment.invoice.number, "amount": str(amount)}
+    database.add(
+        AuditEvent(
+            organization_id=payment.organization_id,
+            user_id=user_id,
+            action=action,
+            details=details,
+        )
+    )

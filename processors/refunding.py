@@ -1,0 +1,121 @@
+"""Paying back through the processor: stored, asked, settled. A crash between any two costs nothing.
+
+What was asked and not settled is looked for at the processor before it is asked again, and asked
+again under the same key: one refund, however often we die.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session as Database
+
+from db import Sessions
+from models.processors import Charge, Refund, RefundKind, RefundState
+from models.sales import Payment
+from processors import recording
+from processors.processor import AccessEnded, Processor, RefundSeen, Refused, Unreachable
+
+AGAIN = timedelta(seconds=30)  # longer than one request for a refund may take; doubles
+SELDOM = timedelta(hours=1)
+
+log = structlog.get_logger()
+
+
+def left_of(database: Database, payment: Payment) -> Decimal:
+    """What can still be paid back, counting what was asked for and not answered."""
+    asked = database.scalar(
+        select(func.coalesce(func.sum(Refund.amount), 0)).where(
+            Refund.payment_id == payment.id, Refund.state == RefundState.ASKED
+        )
+    )
+    return max(payment.amount - payment.refunded_amount - (asked or Decimal(0)), Decimal(0))
+
+
+def ask(database: Database, payment: Payment, amount: Decimal, user_id: int) -> Refund:
+    """Stores that so much is to be paid back. The payment is locked and has that much left."""
+    refund = Refund(
+        organization_id=payment.organization_id,
+        payment_id=payment.id,
+        kind=RefundKind.REFUND,
+        amount=amount,
+        state=RefundState.ASKED,
+        booked=Decimal(0),
+        asked_by_id=user_id,
+        available_at=datetime.now(UTC) + AGAIN,  # until then it is ours to carry out
+        attempts=1,
+    )
+    database.add(refund)
+    database.flush()
+    return refund
+
+
+def finish_due(sessions: Sessions, processor: Processor) -> int:
+    """Carries out what was asked for and left behind. Returns how many are settled."""
+    with sessions() as database:
+        due = database.scalars(
+            select(Refund.id).where(
+                Refund.state == RefundState.ASKED, Refund.available_at <= func.clock_timestamp()
+            )
+        ).all()
+    return sum(
+        _claim(sessions, refund_id) and carry_out(sessions, processor, refund_id)
+        for refund_id in due
+    )
+
+
+def _claim(sessions: Sessions, refund_id: int) -> bool:
+    """By pushing its next time away, so that one process does it."""
+    with sessions.begin() as database:
+        claimed = database.execute(
+            update(Refund)
+            .where(
+                Refund.id == refund_id,
+                Refund.state == RefundState.ASKED,
+                Refund.available_at <= func.clock_timestamp(),
+            )
+            .values(
+                attempts=Refund.attempts + 1,
+                available_at=func.clock_timestamp()
+                + func.least(AGAIN * func.power(2, func.least(Refund.attempts, 10)), SELDOM),
+            )
+            .returning(Refund.id)
+        )
+        return claimed.first() is not None
+
+
+def carry_out(sessions: Sessions, processor: Processor, refund_id: int) -> bool:
+    """Asks the processor and settles its answer; False when it is still unknown."""
+    with sessions() as database:
+        refund = database.get_one(Refund, refund_id)
+        charge = database.get_one(Charge, refund.payment_id)
+    failure = None
+    try:
+        seen = _found(processor, charge, refund) or processor.refund(
+            charge.account_id, charge.payment_intent_id, amount=refund.amount, mark=refund.mark
+        )
+    except Unreachable as problem:
+        log.warning("refund not answered yet", refund=refund_id, problem=str(problem))
+        return False
+    except (Refused, AccessEnded) as problem:
+        log.warning("refund refused", refund=refund_id, problem=str(problem))
+        failure = problem.sentence if isinstance(problem, Refused) else "access_ended"
+    with sessions.begin() as database:
+        if failure is None:
+            recording.note_refund(database, seen, charge.account_id)
+            return True
+        payment = database.get_one(Payment, refund.payment_id)
+        payment = recording.lock_payment(database, payment.id, payment.invoice_id)
+        stored = database.get_one(Refund, refund_id, with_for_update=True, populate_existing=True)
+        if stored.state == RefundState.ASKED:
+            recording.settle(database, payment, stored, failure=failure)
+    return True
+
+
+def _found(processor: Processor, charge: Charge, refund: Refund) -> RefundSeen | None:
+    """What an earlier try already made. The first one has nothing to look for."""
+    if refund.attempts <= 1:
+        return None
+    made = processor.refunds(charge.account_id, charge.payment_intent_id)
+    return next((one for one in made if one.mark == refund.mark), None)

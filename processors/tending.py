@@ -1,0 +1,291 @@
+"""What is looked after by itself: fees, open checkouts, and what no event told us of.
+
+Each process runs these; rows are claimed by when they were last asked about.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import ParamSpec, TypeVar
+
+import structlog
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from db import Sessions
+from models.processors import (
+    Charge,
+    Checkout,
+    CheckoutState,
+    ProcessorAccount,
+    ProcessorEvent,
+)
+from models.sales import Invoice
+from processors import paying, recording
+from processors.processor import AccessEnded, Processor, Refused, Unreachable
+
+FEE_AGAIN = timedelta(minutes=2)  # Stripe tells the fee within an hour, mostly within seconds
+OPEN_AGAIN = timedelta(minutes=10)  # events come within seconds: this is for the lost ones
+ON_ITS_WAY_AGAIN = timedelta(hours=6)  # a bank transfer takes days
+COMPARED_EVERY = timedelta(days=1)
+LOOK_BACK = timedelta(days=10)  # longer than a bank transfer takes, or a weekend of ours
+STANDING_EVERY = timedelta(hours=12)
+EVENTS_KEPT = timedelta(days=40)  # Stripe tells an event again for three days, and lists thirty
+AT_ONCE = 50
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+def read_fees(sessions: Sessions, processor: Processor) -> int:
+    """Reads what each payment cost and how it was paid. Returns how many fees came in."""
+    came = 0
+    for payment_id in _claim(
+        sessions, Charge, Charge.payment_id, Charge.fee_asked_at, FEE_AGAIN, Charge.fee.is_(None)
+    ):
+        with sessions() as database:
+            charge = database.get_one(Charge, payment_id)
+        receipt = _asked(processor.receipt, charge.account_id, charge.payment_intent_id)
+        if receipt is None:
+            continue
+        with sessions.begin() as database:
+            stored = database.get_one(Charge, payment_id, with_for_update=True)
+            recording.note_receipt(database, stored, receipt)
+            came += receipt.fee is not None
+    return came
+
+
+def read_refunds(sessions: Sessions, processor: Processor) -> int:
+    """Reads what was paid back at the processor, where an event said that something was."""
+    with sessions() as database:
+        due = database.scalars(
+            select(Charge).where(Charge.refunds_due_at.is_not(None)).limit(AT_ONCE)
+        ).all()
+    for charge in due:
+        try:
+            seen = list(processor.refunds(charge.account_id, charge.payment_intent_id))
+        except (Unreachable, Refused, AccessEnded) as problem:
+            log.warning("refunds not read", payment=charge.payment_id, problem=str(problem))
+            continue
+        with sessions.begin() as database:
+            for refund in seen:
+                recording.note_refund(database, refund, charge.account_id)
+            database.execute(
+                update(Charge)
+                .where(
+                    Charge.payment_id == charge.payment_id,
+                    Charge.refunds_due_at == charge.refunds_due_at,
+                )
+                .values(refunds_due_at=None)
+            )
+    return len(due)
+
+
+def tend_checkouts(sessions: Sessions, processor: Processor) -> int:
+    """Closes pages that ask for what is no longer due, and asks about those that went quiet."""
+    closed = sum(_close(sessions, processor, key) for key in _outdated(sessions))
+    quiet = [
+        *_claim(
+            sessions,
+            Checkout,
+            Checkout.id,
+            Checkout.asked_at,
+            OPEN_AGAIN,
+            Checkout.state.in_(recording.WAITING),
+            Checkout.session_id.is_not(None),
+            Checkout.created_at < func.clock_timestamp() - OPEN_AGAIN,
+        ),
+        *_claim(
+            sessions,
+            Checkout,
+            Checkout.id,
+            Checkout.asked_at,
+            ON_ITS_WAY_AGAIN,
+            Checkout.state == CheckoutState.ON_ITS_WAY,
+            Checkout.created_at < func.clock_timestamp() - ON_ITS_WAY_AGAIN,
+        ),
+    ]
+    for key in quiet:
+        with sessions() as database:
+            checkout = database.get_one(Checkout, key)
+        _asked(paying.catch_up, sessions, processor, checkout)
+    _end_abandoned(sessions)
+    return closed + len(quiet)
+
+
+def _outdated(sessions: Sessions) -> list[int]:
+    """Open pages whose sum is not what the invoice has left: it was paid, changed or voided."""
+    with sessions() as database:
+        found = database.scalars(
+            select(Checkout.id)
+            .join(Invoice, Invoice.id == Checkout.invoice_id)
+            .where(
+                Checkout.state == CheckoutState.OPEN,
+                or_(
+                    Invoice.voided_at.is_not(None),
+                    Checkout.amount != Invoice.total - Invoice.paid_amount,
+                ),
+            )
+            .limit(AT_ONCE)
+        ).all()
+        return [
+            key
+            for key in found
+            if (checkout := database.get_one(Checkout, key))
+            and checkout.amount != paying.payable(database, checkout.invoice)
+        ]
+
+
+def _close(sessions: Sessions, processor: Processor, key: int) -> bool:
+    with sessions() as database:
+        checkout = database.get_one(Checkout, key)
+    if checkout.session_id is None:
+        return False
+    session_id = checkout.session_id
+    session = _asked(processor.close_checkout, checkout.account_id, session_id)
+    if session is None:
+        return False
+    with sessions.begin() as database:
+        recording.note_session(database, session)
+    return True
+
+
+def _end_abandoned(sessions: Sessions) -> None:
+    """Orders whose answer never came back to us: they end there by themselves."""
+    with sessions.begin() as database:
+        database.execute(
+            update(Checkout)
+            .where(
+                Checkout.state == CheckoutState.OPENING,
+                Checkout.expires_at < func.clock_timestamp(),
+            )
+            .values(state=CheckoutState.EXPIRED, settled_at=func.clock_timestamp())
+        )
+
+
+def read_standings(sessions: Sessions, processor: Processor) -> int:
+    """Reads what accounts may do, for changes that no event told."""
+    keys = _claim(
+        sessions,
+        ProcessorAccount,
+        ProcessorAccount.id,
+        ProcessorAccount.asked_at,
+        STANDING_EVERY,
+        ProcessorAccount.is_live == processor.is_live,
+        ProcessorAccount.ended_at.is_(None),
+    )
+    for key in keys:
+        with sessions() as database:
+            account = database.get_one(ProcessorAccount, key)
+        standing = _asked(processor.standing, account.account_id)
+        if standing is not None:
+            with sessions.begin() as database:
+                recording.note_standing(database, standing)
+    return len(keys)
+
+
+def compare(sessions: Sessions, processor: Processor) -> int:
+    """Once a day: asks for the last days' payments, refunds and disputes, records what is missing.
+
+    Returns how many accounts were compared. One that can't be read is tried again after an hour.
+    """
+    keys = _claim(
+        sessions,
+        ProcessorAccount,
+        ProcessorAccount.id,
+        ProcessorAccount.compared_at,
+        COMPARED_EVERY,
+        ProcessorAccount.is_live == processor.is_live,
+        ProcessorAccount.ended_at.is_(None),
+    )
+    return sum(_compare(sessions, processor, key) for key in keys)
+
+
+def _compare(sessions: Sessions, processor: Processor, key: int) -> bool:
+    with sessions() as database:
+        account = database.get_one(ProcessorAccount, key)
+        since = database.execute(select(func.clock_timestamp() - LOOK_BACK)).scalar_one()
+    try:
+        for session in processor.sessions_since(account.account_id, since):
+            if session.state == CheckoutState.PAID:
+                with sessions.begin() as database:
+                    recording.note_session(database, session)
+            else:
+                _look_at_transfer(sessions, processor, account.account_id, session.id)
+        for refund in processor.refunds_since(account.account_id, since):
+            with sessions.begin() as database:
+                recording.note_refund(database, refund, account.account_id)
+        for dispute in processor.disputes_since(account.account_id, since):
+            with sessions.begin() as database:
+                recording.note_dispute(database, dispute, account.account_id)
+    except (Unreachable, Refused, AccessEnded) as problem:
+        log.warning("payments not compared", account=account.account_id, problem=str(problem))
+        with sessions.begin() as database:
+            database.execute(
+                update(ProcessorAccount)
+                .where(ProcessorAccount.id == key)
+                .values(compared_at=func.clock_timestamp() - COMPARED_EVERY + timedelta(hours=1))
+            )
+        return False
+    return True
+
+
+def _look_at_transfer(
+    sessions: Sessions, processor: Processor, account_id: str, session_id: str
+) -> None:
+    """A bank transfer: complete, and not paid. It is on its way, or it failed."""
+    with sessions() as database:
+        checkout = database.scalar(
+            select(Checkout).where(
+                Checkout.session_id == session_id,
+                Checkout.account_id == account_id,
+                Checkout.state.not_in((CheckoutState.FAILED, CheckoutState.PAID)),
+            )
+        )
+    if checkout is not None:
+        paying.catch_up(sessions, processor, checkout)
+
+
+def forget_events(sessions: Sessions) -> int:
+    with sessions.begin() as database:
+        gone = database.execute(
+            delete(ProcessorEvent)
+            .where(ProcessorEvent.received_at < func.clock_timestamp() - EVENTS_KEPT)
+            .returning(ProcessorEvent.id)
+        )
+        return len(gone.all())
+
+
+# --- Claiming, and asking -------------------------------------------------------------------------
+
+
+def _claim(
+    sessions: Sessions,
+    model: type[Charge] | type[Checkout] | type[ProcessorAccount],
+    key: InstrumentedAttribute[int],
+    asked_at: InstrumentedAttribute[object],
+    every: timedelta,
+    *conditions: ColumnElement[bool],
+) -> list[int]:
+    """Rows whose turn it is; they are ours until `every` has passed again."""
+    is_due = or_(asked_at.is_(None), asked_at < func.clock_timestamp() - every)
+    due = select(key).where(is_due, *conditions).limit(AT_ONCE).with_for_update(skip_locked=True)
+    with sessions.begin() as database:
+        claimed = database.execute(
+            update(model)
+            .where(key.in_(due))
+            .values({asked_at: func.clock_timestamp()})
+            .returning(key)
+            .execution_options(synchronize_session=False)
+        )
+        return [row[0] for row in claimed]
+
+
+def _asked(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """The answer, or None: the row comes again when its time has passed."""
+    try:
+        return ask(*args, **kwargs)
+    except (Unreachable, Refused, AccessEnded) as problem:
+        log.warning("processor not asked", problem=str(problem))
+        return None

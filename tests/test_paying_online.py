@@ -1,0 +1,291 @@
+"""Clients pay by Stripe: recorded once, when the money is certain, whatever happens to the news."""
+
+import threading
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+
+from models.accounts import Organization, Region
+from models.sales import RecordType
+from processors import tending
+from tests.support.firm import entries_of, new_payment
+from tests.support.till import Till
+from tests.support.visitor import Visitor
+
+ACH_TAKES = 400_001  # seconds: see running_stripe
+
+
+def test_a_card_payment_is_recorded_and_captured(till: Till) -> None:
+    assert "Amount due $100.00 Invoice 1043 · due Dec 18, 2026" in till.see()
+    till.pay()
+    [payment] = till.payments
+    assert (payment.amount, payment.method) == (Decimal("100.00"), "card")
+    assert till.invoice.status == "paid"
+    [entry] = entries_of(till.session, RecordType.PAYMENT, payment.id)
+    assert entry.payload["amount"] == "100.00"
+    assert "Paid. Thank you! $100.00" in till.see()
+    assert "Pay by card" not in till.see()
+
+
+def test_the_fee_and_the_card_are_kept_with_the_payment(till: Till) -> None:
+    till.pay()
+    assert till.charges[0].fee is None
+    tending.read_fees(till.sessions, till.processor)
+    assert till.charges[0].label == "Visa •••• 4242"
+    till.pass_time(3)
+    tending.read_fees(till.sessions, till.processor)
+    assert till.charges[0].fee == Decimal("3.20")
+    assert "Visa •••• 4242" in till.see()
+    page = till.owner.open(f"/payments/{till.payments[0].id}").text
+    assert "Stripe's fee $3.20" in page
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ("4000000000000002", "Your card was declined."),
+        ("4000000000009995", "Your card has insufficient funds."),
+        ("4000000000000127", "security code is incorrect"),
+    ],
+)
+def test_a_declined_card_records_nothing_and_can_be_tried_again(
+    till: Till, card: str, says: str
+) -> None:
+    page = till.page()
+    assert says in till.stripe.pay(page, card=card).text
+    till.stripe.await_quiet()
+    assert till.payments == []
+    assert till.stripe.pay(page).status_code == 303
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+@pytest.mark.parametrize(("bank_says", "paid"), [("yes", 1), ("no", 0)])
+def test_the_bank_may_ask_first(till: Till, bank_says: str, paid: int) -> None:
+    page = till.page()
+    assert "Your bank asks" in till.stripe.pay(page, card="4000002500003155").text
+    assert till.payments == []
+    till.stripe.pay(page, card="4000002500003155", bank_says=bank_says)
+    till.stripe.await_quiet()
+    assert len(till.payments) == paid
+
+
+def test_a_bank_transfer_is_recorded_when_it_arrives_and_not_before(till: Till) -> None:
+    till.send_transfer()
+    assert till.payments == []
+    assert "Your payment is on its way $100.00" in till.see()
+    assert "Pay by card" not in till.see()
+    told = till.owner.open(f"/invoices/{till.invoice_id}").text
+    assert "A bank transfer of $100.00 is on its way." in told
+    till.pass_time(ACH_TAKES)
+    [payment] = till.payments
+    assert (payment.method, payment.amount) == ("ach", Decimal(100))
+    assert "Paid. Thank you!" in till.see()
+
+
+def test_a_bank_transfer_that_fails_leaves_the_invoice_open(till: Till) -> None:
+    till.send_transfer("000222222227")
+    till.pass_time(ACH_TAKES)
+    assert till.payments == []
+    assert "Your bank transfer did not go through." in till.see()
+    assert "Pay by card" in till.see()
+    told = till.owner.open(f"/invoices/{till.invoice_id}").text
+    assert "A bank transfer of $100.00 did not go through." in told
+    till.pay()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+def test_a_bank_transfer_taken_back_after_it_arrived_opens_the_invoice_again(till: Till) -> None:
+    till.send_transfer("000555555559")
+    till.pass_time(ACH_TAKES)
+    assert till.invoice.status == "paid"
+    till.pass_time(20)
+    assert till.sums() == ([Decimal(0)], Decimal(100))
+    [refund] = till.refunds
+    assert (refund.kind, refund.state) == ("dispute", "done")
+    told = till.owner.open(f"/payments/{till.payments[0].id}").text
+    assert "taken back by the client's bank" in told
+    assert "Amount due $100.00" in till.see()
+    [*_, last] = entries_of(till.session, RecordType.PAYMENT, till.payments[0].id)
+    assert last.payload["refunded_amount"] == "100.00"
+
+
+@pytest.mark.parametrize("decision", ["won", "lost"])
+def test_a_disputed_card_payment_is_said_and_taken_off_when_it_is_lost(
+    till: Till, decision: str
+) -> None:
+    till.pay()
+    till.stripe.act("dispute", account=till.account, charge=till.charge_id())
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+    told = till.owner.open(f"/payments/{till.payments[0].id}").text
+    assert "The client's bank asked for this money back." in told
+    dispute = till.stripe.all(till.account, "dispute")[0]["id"]
+    till.stripe.act("decide", account=till.account, dispute=dispute, status=decision)
+    till.stripe.await_quiet()
+    left = Decimal(0) if decision == "won" else Decimal(100)
+    assert till.invoice.balance == left
+
+
+# --- The news: twice, late, out of order, lost ----------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["doubled", "doubled_ids"])
+def test_an_event_told_twice_records_one_payment(till: Till, mode: str) -> None:
+    till.stripe.act("webhooks", mode=mode)
+    till.pay()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+@pytest.mark.parametrize("account", ["000123456789", "000222222227", "000555555559"])
+def test_events_out_of_order_end_the_same(till: Till, account: str) -> None:
+    till.stripe.act("webhooks", mode="held")
+    till.send_transfer(account)
+    till.pass_time(ACH_TAKES + 20)
+    till.stripe.act("let_go_held", reversed=True)
+    till.stripe.await_quiet()
+    if account == "000555555559":  # of a payment that nobody knew yet, the return was lost on us
+        tending.compare(till.sessions, till.processor)
+    paid = {"000123456789": [Decimal(100)], "000555555559": [Decimal(0)]}.get(account, [])
+    assert till.sums()[0] == paid
+
+
+@pytest.mark.parametrize("way", ["card", "ach", "ach_failed", "ach_returned"])
+def test_a_lost_event_is_found_by_the_daily_comparison(till: Till, way: str) -> None:
+    till.stripe.act("webhooks", mode="lost")
+    if way == "card":
+        till.pay()
+    else:
+        numbers = {"ach": "000123456789", "ach_failed": "000222222227"}
+        till.send_transfer(numbers.get(way, "000555555559"))
+        till.pass_time(ACH_TAKES + 20)
+    assert till.payments == []
+    assert tending.compare(till.sessions, till.processor) == 1
+    paid = {"ach_failed": [], "ach_returned": [Decimal(0)]}.get(way, [Decimal(100)])
+    assert till.sums()[0] == paid
+    assert tending.compare(till.sessions, till.processor) == 0  # once a day
+    if way == "ach_failed":
+        assert till.checkouts[0].state == "failed"
+
+
+def test_a_lost_event_of_an_open_page_is_found_within_minutes(till: Till) -> None:
+    till.stripe.act("webhooks", mode="lost")
+    till.pay()
+    till.session.execute(text("UPDATE checkouts SET created_at = now() - interval '11 minutes'"))
+    till.session.commit()
+    tending.tend_checkouts(till.sessions, till.processor)
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+# --- At the same time -----------------------------------------------------------------------------
+
+
+def test_two_tabs_get_one_page_and_pay_once(till: Till) -> None:
+    tabs = [Visitor(till.app), Visitor(till.app)]
+    pages: list[str] = []
+    threads = [
+        threading.Thread(target=lambda tab=tab: pages.append(till.page(tab))) for tab in tabs
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(pages)) == 1
+    assert till.stripe.pay(pages[0]).status_code == 303
+    assert till.stripe.pay(pages[1]).status_code == 303  # the page is closed, and leads back
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+def test_another_way_to_pay_closes_the_page_of_the_first(till: Till) -> None:
+    first, second = till.page(), till.page(method="ach")
+    assert first != second
+    assert "This page has expired" in till.stripe.pay(first).text
+    assert [checkout.state for checkout in till.checkouts] == ["expired", "open"]
+
+
+def test_a_page_paid_while_another_is_asked_for_is_recorded(till: Till) -> None:
+    first = till.page()
+    till.stripe.act("webhooks", mode="lost")
+    till.stripe.pay(first)
+    assert till.page(method="ach").endswith(f"/i/{till.token}")
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+def test_a_check_recorded_meanwhile_closes_the_page(till: Till) -> None:
+    page = till.page()
+    till.session.add(new_payment(till.firm, till.invoice, "40"))
+    till.session.commit()
+    tending.tend_checkouts(till.sessions, till.processor)
+    assert "This page has expired" in till.stripe.pay(page).text
+    till.stripe.pay(till.page())
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(40), Decimal(60)], Decimal(0))
+
+
+def test_a_check_recorded_too_late_leaves_an_overpaid_invoice_that_says_so(till: Till) -> None:
+    page = till.page()
+    till.session.add(new_payment(till.firm, till.invoice, "40"))
+    till.session.commit()
+    till.stripe.pay(page)
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(40), Decimal(100)], Decimal(-40))
+    assert (
+        "$40.00 more was paid than is due." in till.owner.open(f"/invoices/{till.invoice_id}").text
+    )
+
+
+def test_money_that_comes_for_a_void_invoice_is_recorded_and_said(till: Till) -> None:
+    page = till.page()
+    invoice = till.invoice
+    invoice.voided_at = datetime.now(UTC)
+    till.session.commit()
+    till.stripe.pay(page)
+    till.stripe.await_quiet()
+    assert [payment.amount for payment in till.payments] == [Decimal(100)]
+    told = till.owner.open(f"/invoices/{till.invoice_id}").text
+    assert "$100.00 more was paid than is due." in told
+
+
+@pytest.mark.parametrize("kind", ["500_after", "cut_after", "500_before", "cut_before", "429"])
+def test_trouble_while_opening_the_page_costs_one_more_press(till: Till, kind: str) -> None:
+    times = 1 if kind == "429" else 3  # the library repeats all but that one, twice
+    till.stripe.act("faults", path="checkout/sessions", kind=kind, times=times)
+    assert till.page().endswith(f"/i/{till.token}")
+    assert "The payment page can't be reached." in till.see()
+    till.stripe.pay(till.page())
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+# --- The account ----------------------------------------------------------------------------------
+
+
+def test_what_stripe_still_wants_is_shown_and_nobody_can_pay_until_then(till: Till) -> None:
+    till.stripe.act("onboard", account=till.account, leave_out="individual.verification.document")
+    till.stripe.await_quiet()
+    settings = till.owner.open("/settings/payments").text
+    assert "Not ready yet" in settings
+    assert "individual › verification › document" in settings
+    assert "Pay by card" not in till.see()
+
+
+def test_a_firm_that_leaves_stripe_takes_no_more_payments(till: Till) -> None:
+    till.stripe.act("let_go", account=till.account)
+    till.stripe.await_quiet()
+    assert "no longer connected to DunaHub" in till.owner.open("/settings/payments").text
+    assert "Pay by card" not in till.see()
+
+
+def test_connecting_twice_makes_one_account(till: Till) -> None:
+    till.owner.post("/settings/payments/connect")
+    assert len(till.stripe.all("", "account")) == 1
+
+
+def test_a_firm_in_brazil_has_no_online_payments(till: Till) -> None:
+    till.session.get_one(Organization, till.firm).region = Region.BR
+    till.session.commit()
+    assert till.owner.open("/settings/payments").status == 404
+    assert "Pay by card" not in till.see()

@@ -1,0 +1,131 @@
+"""Send to client: an e-mail with the document as a PDF and the link to its page."""
+
+from email_validator import EmailNotValidError, validate_email
+from flask import Blueprint, flash, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from wtforms import BooleanField, StringField
+from wtforms.validators import StopValidation
+
+from clients.letters import LINK, draft
+from clients.links import link_of, make_link
+from clients.paper import paper_of
+from languages import LANGUAGES, N_, reader_of
+from models.clients import ClientLetter, LetterKind
+from models.sales import Invoice, Proposal, ProposalStatus
+from notices import mail
+from views.client_links import page_of
+from views.sheets import address_of
+from web import once
+from web.access import dunahub, firm, firms_only, note, own, person, session
+from web.forms import Form, area, line
+from web.languages import _, language
+from web.paging import asked
+
+client_letters = Blueprint("client_letters", __name__)
+client_letters.before_request(firms_only)
+
+
+class LetterForm(Form):
+    to_address = line(N_("To"), required=N_("To which address?"), most=254)
+    subject = line(N_("Subject"), required=N_("Write a subject."), most=200)
+    body = area(N_("Text"), required=N_("Write something to your client."))
+    copies_me = BooleanField(N_("Send me a copy"))
+
+    def validate_to_address(self, field: StringField) -> None:
+        try:
+            field.data = validate_email(field.data or "", check_deliverability=False).normalized
+        except EmailNotValidError:
+            raise StopValidation(_("This is not an e-mail address.")) from None
+
+
+@client_letters.get("/invoices/<key:invoice_id>/send")
+def show_invoice(invoice_id: int) -> ResponseReturnValue:
+    return _show(own(Invoice, invoice_id))
+
+
+@client_letters.post("/invoices/<key:invoice_id>/send")
+def send_invoice(invoice_id: int) -> ResponseReturnValue:
+    return once.saved_before() or _send(own(Invoice, invoice_id))
+
+
+@client_letters.get("/proposals/<key:proposal_id>/send")
+def show_proposal(proposal_id: int) -> ResponseReturnValue:
+    return _show(own(Proposal, proposal_id))
+
+
+@client_letters.post("/proposals/<key:proposal_id>/send")
+def send_proposal(proposal_id: int) -> ResponseReturnValue:
+    return once.saved_before() or _send(own(Proposal, proposal_id))
+
+
+def _show(document: Invoice | Proposal) -> ResponseReturnValue:
+    reader = reader_of(_language())
+    paper = paper_of(session(), document, reader)
+    subject, body = draft(document, paper, _kind(), reader)
+    form = LetterForm(
+        data={
+            "to_address": document.lead.email.split(",")[0].strip(),
+            "subject": subject,
+            "body": body,
+        }
+    )
+    return _page(document, form)
+
+
+def _page(document: Invoice | Proposal, form: LetterForm) -> str:
+    link = link_of(session(), document)
+    return render_template(
+        "client/send.html",
+        form=form,
+        document=document,
+        back=page_of(document),
+        kind=_kind(),
+        chosen=_language(),
+        is_possible=mail.is_possible(dunahub().config),
+        address=address_of(link) if link else "",
+        place=LINK,
+    )
+
+
+def _send(document: Invoice | Proposal) -> ResponseReturnValue:
+    """Stored with the request; a job hands it to the mail server, again and again if need be."""
+    form = LetterForm(request.form)
+    if not mail.is_possible(dunahub().config) or not form.validate():
+        return _page(document, form), 422
+    link = make_link(session(), document)
+    link.language = _language()
+    session().add(
+        ClientLetter(
+            organization_id=firm().id,
+            link=link,
+            kind=_kind(),
+            to_address=form.to_address.data,
+            copy_to=person().email if form.copies_me.data else None,
+            subject=form.subject.data,
+            body=form.body.data,
+            language=_language(),
+            sent_by_id=person().id,
+        )
+    )
+    if isinstance(document, Proposal) and document.status == ProposalStatus.DRAFT:
+        document.status = ProposalStatus.SENT
+    note(
+        "client.letter_sent",
+        organization_id=firm().id,
+        number=document.number,
+        to=form.to_address.data,
+    )
+    page = page_of(document)
+    once.remember(page)
+    session().commit()
+    flash(_("It is being sent to %(address)s.", address=form.to_address.data), "good")
+    return redirect(page, 303)
+
+
+def _kind() -> LetterKind:
+    return LetterKind.REMINDER if asked("kind") == LetterKind.REMINDER else LetterKind.FIRST
+
+
+def _language() -> str:
+    wanted = asked("language")
+    return wanted if wanted in LANGUAGES else language()

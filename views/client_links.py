@@ -1,0 +1,52 @@
+"""What a firm does with the secret address of a document: makes it, hands it out, takes it back."""
+
+from flask import Blueprint, flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+
+from clients.links import make_link, revoke_link
+from models.sales import Invoice, Proposal
+from web.access import firm, firms_only, note, own, session
+from web.languages import _
+
+client_links = Blueprint("client_links", __name__)
+client_links.before_request(firms_only)
+
+
+@client_links.post("/invoices/<key:invoice_id>/link")
+def make_for_invoice(invoice_id: int) -> ResponseReturnValue:
+    return _make(own(Invoice, invoice_id))
+
+
+@client_links.post("/invoices/<key:invoice_id>/link/revoke")
+def revoke_for_invoice(invoice_id: int) -> ResponseReturnValue:
+    return _revoke(own(Invoice, invoice_id))
+
+
+@client_links.post("/proposals/<key:proposal_id>/link")
+def make_for_proposal(proposal_id: int) -> ResponseReturnValue:
+    return _make(own(Proposal, proposal_id))
+
+
+@client_links.post("/proposals/<key:proposal_id>/link/revoke")
+def revoke_for_proposal(proposal_id: int) -> ResponseReturnValue:
+    return _revoke(own(Proposal, proposal_id))
+
+
+def page_of(document: Invoice | Proposal) -> str:
+    if isinstance(document, Invoice):
+        return url_for("invoices.show", invoice_id=document.id)
+    return url_for("proposals.show", proposal_id=document.id)
+
+
+def _make(document: Invoice | Proposal) -> ResponseReturnValue:
+    make_link(session(), document)
+    session().commit()
+    return redirect(page_of(document) + "#client", 303)
+
+
+def _revoke(document: Invoice | Proposal) -> ResponseReturnValue:
+    if revoke_link(session(), document):
+        note("client.link_revoked", organization_id=firm().id, number=document.number)
+        flash(_("The link opens nothing any more."), "good")
+    session().commit()
+    return redirect(page_of(document) + "#client", 303)

@@ -1,0 +1,252 @@
+"""The secret address of an invoice or a proposal: what a client sees, pays, accepts or declines.
+
+No sign-in: the token is the right to see this one document, and nothing else.
+"""
+
+import re
+from datetime import UTC, datetime
+from io import BytesIO
+
+import structlog
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    flash,
+    redirect,
+    render_template,
+    request,
+    send_file,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+from sqlalchemy import func, select, update
+
+from clients import pdf
+from clients.paper import paper_of
+from languages import ENGLISH, LANGUAGES, reader_of
+from models.accounts import AuditEvent, Organization
+from models.clients import ClientLetter, ClientLink
+from models.processors import ProcessorAccount
+from models.sales import PaymentMethod, Proposal, ProposalStatus
+from presenters.client_page import invoice_page
+from processors import paying, recording
+from processors.paying import Wish
+from processors.processor import AccessEnded, Refused, Unreachable
+from views.letterhead import logo_of
+from views.sheets import address_of
+from web.access import dunahub, public, session, step_out
+from web.languages import _, language, speaking
+from web.security import limiter
+
+client_pages = Blueprint("client_pages", __name__, url_prefix="/i")
+
+VIEWS = "120 per minute"  # per address: a firm of many people behind one may open many links
+ACTS = "20 per minute"
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{27,64}", re.ASCII)
+
+log = structlog.get_logger()
+
+
+@client_pages.after_request
+def keep_private(response: Response) -> Response:
+    """No search engine lists it. That no other site learns of it, every page of ours says."""
+    response.headers["X-Robots-Tag"] = "noindex, nofollow"
+    return response
+
+
+@client_pages.get("/<token>")
+@public
+@limiter.limit(VIEWS)
+def show(token: str) -> ResponseReturnValue:
+    link = _link(token)
+    with speaking(_language(link)):
+        if link.revoked_at:
+            return render_template("client/revoked.html"), 410
+        _note_opened(link)
+        document = link.invoice or link.proposal
+        assert document
+        reader = reader_of(language())
+        paper = paper_of(session(), document, reader)
+        shared = {
+            "paper": paper,
+            "link": link,
+            "logo": url_for("client_pages.show_logo", token=token),
+            "others": {
+                code: url_for("client_pages.show", token=token, language=code)
+                for code in LANGUAGES
+                if code != language()
+            },
+        }
+        if isinstance(document, Proposal):
+            return render_template("client/proposal.html", proposal=document, **shared)
+        today = link.organization.day_at(datetime.now(UTC))
+        page = invoice_page(session(), document, paper, _account(link), reader, today)
+        awaits = "paid" in request.args and page.state in ("due", "overdue", "part_paid")
+        return render_template("client/invoice.html", page=page, awaits=awaits, **shared)
+
+
+@client_pages.get("/<token>/pdf")
+@public
+@limiter.limit(VIEWS)
+def show_pdf(token: str) -> Response:
+    link = _open_link(token)
+    document = link.invoice or link.proposal
+    assert document
+    with speaking(_language(link)):
+        name, content = pdf.file_of(session(), document, language(), address_of(link))
+    return send_file(
+        BytesIO(content), mimetype="application/pdf", as_attachment=True, download_name=name
+    )
+
+
+@client_pages.get("/<token>/logo")
+@public
+@limiter.limit(VIEWS)
+def show_logo(token: str) -> Response:
+    return logo_of(_open_link(token).organization_id)
+
+
+# --- Paying ---------------------------------------------------------------------------------------
+
+
+@client_pages.post("/<token>/pay")
+@public
+@limiter.limit(ACTS)
+def pay(token: str) -> ResponseReturnValue:
+    """To the processor's page. The answer of two tabs is one page, which is paid once."""
+    link, processor = _open_link(token), dunahub().processor
+    account = _account(link)
+    method = request.form.get("method")
+    invoice = link.invoice
+    if invoice is None or processor is None or account is None or method not in ("card", "ach"):
+        abort(400)
+    if not (account.takes_cards if method == "card" else account.takes_ach):
+        abort(400)
+    back = url_for("client_pages.show", token=token)
+    with speaking(_language(link)):
+        reader = reader_of(language())
+        wish = Wish(
+            invoice_id=invoice.id,
+            account_id=account.account_id,
+            method=PaymentMethod(method),
+            title=paper_of(session(), invoice, reader).title,
+            email=_first_address(invoice.lead.email),
+            language=language(),
+            return_url=address_of(link),
+        )
+        step_out()
+        try:
+            page = paying.open_page(dunahub().sessions, processor, wish)
+        except AccessEnded:
+            recording.end_account(session(), wish.account_id)
+            session().commit()
+            flash(_("Paying online is not possible right now. Please contact us."), "bad")
+        except (Refused, Unreachable) as problem:
+            log.error("checkout not opened", invoice=wish.invoice_id, problem=str(problem))
+            flash(_("The payment page can't be reached. Please try again in a minute."), "bad")
+        else:
+            if page:
+                return redirect(page, 303)
+            flash(_("There is nothing to pay on this invoice right now."))
+    return redirect(back, 303)
+
+
+def _first_address(text: str) -> str:
+    """Of a lead's e-mail field, which may hold several. Stripe refuses what is no address."""
+    first = text.replace(";", ",").split(",")[0].strip()
+    name, at, host = first.rpartition("@")
+    is_address = name and at and "." in host and not any(sign.isspace() for sign in first)
+    return first if is_address else ""
+
+
+# --- Answering a proposal -------------------------------------------------------------------------
+
+
+@client_pages.post("/<token>/answer")
+@public
+@limiter.limit(ACTS)
+def answer(token: str) -> ResponseReturnValue:
+    """Once: what a client said is changed by the firm alone."""
+    link = _open_link(token)
+    answers = {"accept": ProposalStatus.ACCEPTED, "decline": ProposalStatus.DECLINED}
+    said = answers.get(request.form.get("answer", ""))
+    if link.proposal_id is None or said is None:
+        abort(400)
+    changed = session().execute(
+        update(Proposal)
+        .where(
+            Proposal.id == link.proposal_id,
+            Proposal.status.in_((ProposalStatus.DRAFT, ProposalStatus.SENT)),
+        )
+        .values(status=said)
+        .returning(Proposal.number)
+    )
+    number = changed.scalar_one_or_none()
+    with speaking(_language(link)):
+        if number is None:
+            flash(_("This proposal was answered already."), "warn")
+        else:
+            session().add(
+                AuditEvent(
+                    organization_id=link.organization_id,
+                    action=f"proposal.{said}",
+                    details={"number": number},
+                )
+            )
+            flash(_("Thank you. We have your answer."), "good")
+        session().commit()
+    return redirect(url_for("client_pages.show", token=token), 303)
+
+
+# --- Behind the token -----------------------------------------------------------------------------
+
+
+def _link(token: str) -> ClientLink:
+    if not _TOKEN.fullmatch(token):
+        abort(404)
+    link = session().scalar(select(ClientLink).where(ClientLink.token == token))
+    if link is None:
+        abort(404)
+    return link
+
+
+def _open_link(token: str) -> ClientLink:
+    link = _link(token)
+    if link.revoked_at:
+        abort(404)
+    return link
+
+
+def _language(link: ClientLink) -> str:
+    """What the client chose on the page, else what the firm chose, else the browser's."""
+    wanted = request.values.get("language", "")
+    return wanted if wanted in LANGUAGES else link.language or language() or ENGLISH
+
+
+def _account(link: ClientLink) -> ProcessorAccount | None:
+    processor = dunahub().processor
+    organization = session().get_one(Organization, link.organization_id)
+    if processor is None or not organization.has_quickbooks:  # Stripe's banks are American
+        return None
+    return paying.account_of(session(), organization.id, is_live=processor.is_live)
+
+
+def _note_opened(link: ClientLink) -> None:
+    """By the link of a letter of ours: when the client first looked."""
+    letter = request.args.get("letter", "")
+    if not (letter.isascii() and letter.isdigit() and len(letter) < 19):
+        return
+    opened = session().execute(
+        update(ClientLetter)
+        .where(
+            ClientLetter.id == int(letter),
+            ClientLetter.link_id == link.id,
+            ClientLetter.opened_at.is_(None),
+        )
+        .values(opened_at=func.clock_timestamp())
+        .returning(ClientLetter.id)
+    )
+    if opened.first() is not None:
+        session().commit()

@@ -1,0 +1,37 @@
+"""What Stripe tells us: signed by the library's rules, each event once, answered fast.
+
+Stripe holds the client's browser until we answered, so nothing here waits for the network. What
+can't be carried out answers 500, and Stripe tells it again for days.
+"""
+
+import structlog
+from flask import Response, abort, jsonify, request
+
+from processors import recording
+from processors.processor import BadSignature
+from views.webhooks import LARGEST, Refused, webhooks
+from web.access import dunahub, public, session
+
+log = structlog.get_logger()
+
+LARGEST_EVENT = 4 * LARGEST
+
+
+@webhooks.post("/stripe")
+@public
+def receive_stripe() -> Response:
+    processor = dunahub().processor
+    if processor is None:
+        abort(404)
+    request.max_content_length = LARGEST_EVENT
+    body = request.get_data(cache=False)
+    try:
+        event = processor.event(body, request.headers.get("Stripe-Signature", ""))
+    except BadSignature as problem:
+        raise Refused(401, str(problem)) from problem
+    except (ValueError, KeyError, TypeError, ArithmeticError) as problem:
+        raise Refused(400, "The body is no event.") from problem
+    is_new = recording.carry_out(session(), event)
+    session().commit()
+    log.info("stripe event", event_id=event.id, type=event.type, is_new=is_new)
+    return jsonify(received=True)
