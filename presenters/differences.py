@@ -196,8 +196,12 @@ def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Item]:
             Item(
                 difference=row,
                 title=_title(row),
-                here=_shown(row, row.ours, row.our_amount, row.record_id is not None),
-                there=_shown(row, row.theirs, row.their_amount, _is_there(row)),
+                here=_("Void")
+                if row.kind == Kind.VOID_HERE
+                else _shown(row, row.ours, row.our_amount, row.record_id is not None),
+                there=_("Void")
+                if row.kind == Kind.VOIDED_THERE
+                else _shown(row, row.theirs, row.their_amount, _is_there(row)),
                 remark=remark_of(row),
                 address=_address(row),
                 quickbooks_address=_address_in_quickbooks(row, company),

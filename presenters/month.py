@@ -74,6 +74,11 @@ class Answer:
     sides: Sequence[Side]
 
     @property
+    def parts(self) -> Mapping[Kind, int]:
+        """What the number of differences is made of."""
+        return {kind: count for kind, count in self.counts.items() if kind not in WILL_SETTLE}
+
+    @property
     def address(self) -> str:
         return url_for("matches.show", month=str(self.month))
 

@@ -4,6 +4,7 @@ from flask import g
 from flask_login import current_user
 from sqlalchemy import text
 
+from quickbooks import unconfirmed
 from web.access import current_organization, is_visit, session
 
 MOST_COUNTED = 99  # a page needs no exact number beyond
@@ -11,26 +12,34 @@ MOST_COUNTED = 99  # a page needs no exact number beyond
 # Only of the connected company: what failed in another one cannot be sent.
 _NEEDS = text(
     """
-    SELECT (SELECT count(*) FROM (
-                SELECT FROM outbox
-                WHERE organization_id = :organization AND state = 'failed'
-                  AND lane_id = lane.id
-                LIMIT :most
-            ) AS failed)
-         + CASE WHEN connection.status = 'expired' OR lane.state = 'held' THEN 1 ELSE 0 END
-         + CASE WHEN lane.line IS NOT NULL AND EXISTS (
-                SELECT FROM outbox AS entry
-                WHERE entry.lane_id = lane.id AND entry.state = 'pending' AND entry.id <= lane.line
-           ) THEN 1 ELSE 0 END
-    FROM quickbooks_connections AS connection
-    JOIN outbox_lanes AS lane ON lane.id = connection.lane_id
-    WHERE connection.organization_id = :organization AND connection.status <> 'disconnected'
+    SELECT (SELECT count(*) FROM quickbooks_unconfirmed AS chosen
+            WHERE chosen.organization_id = :organization
+              AND chosen.created_at > clock_timestamp() - :lasts)
+         + coalesce((
+            SELECT (SELECT count(*) FROM (
+                        SELECT FROM outbox
+                        WHERE organization_id = :organization AND state = 'failed'
+                          AND lane_id = lane.id
+                        LIMIT :most
+                    ) AS failed)
+                 + CASE WHEN connection.status = 'expired' OR lane.state = 'held'
+                        THEN 1 ELSE 0 END
+                 + CASE WHEN lane.line IS NOT NULL AND EXISTS (
+                        SELECT FROM outbox AS entry
+                        WHERE entry.lane_id = lane.id AND entry.state = 'pending'
+                          AND entry.id <= lane.line
+                   ) THEN 1 ELSE 0 END
+            FROM quickbooks_connections AS connection
+            JOIN outbox_lanes AS lane ON lane.id = connection.lane_id
+            WHERE connection.organization_id = :organization
+              AND connection.status <> 'disconnected'
+           ), 0)
     """
 )
 
 
 def needs_you() -> str:
-    """How many records need attention, with a connection that does and a decision that is due.
+    """How many records need attention, with a connection that does and decisions that are due.
 
     As a page has room for it: 3, or 99+; empty when there is nothing.
     """
@@ -46,5 +55,9 @@ def _count() -> int:
     organization = current_organization() if current_user.is_authenticated else None
     if is_visit() or organization is None or not organization.has_quickbooks:
         return 0
-    asked = {"organization": organization.id, "most": MOST_COUNTED + 1}
+    asked = {
+        "organization": organization.id,
+        "most": MOST_COUNTED + 1,
+        "lasts": unconfirmed.LASTS,
+    }
     return session().scalar(_NEEDS, asked) or 0

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from flask import url_for
 
-from models.outbox import Counterpart, Entry, LaneState, State
+from models.outbox import Counterpart, Entry, LaneState, Operation, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Payment, Record, RecordType
 from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
@@ -75,6 +75,13 @@ class Panel:
             and entry.state == State.SYNCED
             and entry.lane.state != LaneState.CLOSED
         )
+
+    @property
+    def is_void_there(self) -> bool:
+        """Void here, and QuickBooks was told: what it is worth is zero on both sides."""
+        entry, link = self.entry, self.link
+        told = entry is not None and entry.operation == Operation.VOID
+        return told and link is not None and link.voided_at is not None
 
     @property
     def totals_agree(self) -> bool:

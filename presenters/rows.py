@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from sqlalchemy import Select
 
@@ -28,6 +29,7 @@ class Row:
     word: Word
     title: str  # "Invoice 1043 · Green Lawn Co"
     amount: str | None
+    refunded: str | None  # of a payment
     address: str | None  # of the record, here
     quickbooks_address: str | None
     explanation: Explanation | None
@@ -48,6 +50,7 @@ def rows_of(entries: Sequence[Entry]) -> list[Row]:
                 say(it, now, zone),
                 title_of(entry),
                 our_total(entry),
+                _refunded(entry),
                 address_of(entry.record),
                 address_in_quickbooks(it.connection, it.link),
                 explanation_of(entry),
@@ -55,6 +58,11 @@ def rows_of(entries: Sequence[Entry]) -> list[Row]:
             )
         )
     return rows
+
+
+def _refunded(entry: Entry) -> str | None:
+    told = entry.payload.get("refunded_amount")
+    return str(told) if told and Decimal(told) else None
 
 
 def all_rows(fitting: Select[Entry]) -> Iterator[Row]:

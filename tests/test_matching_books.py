@@ -841,3 +841,22 @@ def test_a_member_sees_the_answer_and_asks_an_owner(firm: Situation) -> None:
     page = tom.open(f"{MATCHES}/{this_month()}")
     assert "An owner of your organization can ask for it." in page.text
     assert tom.post(f"{MATCHES}/{this_month()}").status == 403
+
+
+def test_the_number_of_differences_is_the_sum_of_its_parts(firm: Situation) -> None:
+    lead = firm.save_lead()
+    invoices = [firm.save_invoice(lead) for _ in range(3)]
+    firm.drain()
+    books = firm.bookkeeper()
+    for invoice, change in zip(invoices, ("void", "delete", ""), strict=True):
+        link = firm.link("invoice", invoice)
+        assert link
+        told = {"Id": link.remote_id, "SyncToken": link.remote_version}
+        if change:
+            books.post("invoice", told, operation=change)
+    firm.save_lead("Not sent yet")
+    page = ask(firm)
+    assert "2 differences in" in page.text
+    parts = [link.get_text() for link in page.page.select("a[href^='#kind-']")]
+    assert parts == ["Deleted in QuickBooks: 1", "Voided in QuickBooks: 1"]
+    assert "Not counted as differences:" in page.text

@@ -96,7 +96,7 @@ def test_a_note_for_the_accountant_can_be_copied(at: Situation) -> None:
     assert at.ana.page.find("textarea", id=str(button["data-copies"]))
 
 
-def test_what_was_refunded_is_not_said_to_need_attention(at: Situation) -> None:
+def test_what_was_refunded_is_said_apart(at: Situation) -> None:
     at.connect()
     invoice = at.save_invoice(at.save_lead(), "100")
     payment = at.pay(invoice, "80")
@@ -113,6 +113,7 @@ def test_what_was_refunded_is_not_said_to_need_attention(at: Situation) -> None:
     )
     at.session.commit()
     assert "$50.00 of payments" in at.ana.open(SETTINGS).text
+    assert "$80.00 · $30.00 refunded" in at.ana.text
 
 
 def test_the_record_names_the_act_and_what_it_was_about(at: Situation) -> None:
@@ -135,3 +136,14 @@ def test_the_record_counts_what_it_does_not_name(at: Situation) -> None:
     at.ana.open(SETTINGS).submit(press="Send all again")
     at.ana.open("/settings/record")
     assert "Customer Client 0 · Customer Client 1 · Customer Client 2 and 2 more" in at.ana.text
+
+
+def test_a_void_invoice_says_so_instead_of_two_sums(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.drain()
+    at.ana.open(f"/invoices/{invoice}/void").submit()
+    at.drain()
+    panel = at.ana.open(f"/invoices/{invoice}").panel()
+    assert "Void here and there" in panel
+    assert "$100.00" not in panel.partition("History")[0]
