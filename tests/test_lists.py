@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from models.sales import Invoice
 from tests.support.firm import new_firm, new_invoice, new_lead, new_line, new_payment
+from tests.support.situation import Situation
 from tests.support.visitor import Visitor, new_person
 from web.paging import ROWS
 
@@ -131,3 +132,14 @@ def test_what_was_paid_back_is_told_where_the_payment_is(
 def test_an_order_that_is_none_is_the_usual_one(ana: Visitor, path: str, sort: str) -> None:
     ana.answer = ana.client.get(path, query_string={"sort": sort, "before": "7"})
     assert ana.status == 200
+
+
+def test_a_void_invoice_says_void_here_and_there(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    assert "$100.00 here and there" in at.ana.open(f"/invoices/{invoice}").panel()
+    at.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    at.drain()
+    assert "Void here and there" in at.ana.open(f"/invoices/{invoice}").panel()
+    assert "$100.00" not in at.ana.panel()
