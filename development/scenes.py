@@ -128,6 +128,22 @@ def wrong_lines(page: Page) -> None:
     press("Save invoice")(page)
 
 
+def search_a_product(page: Page) -> None:
+    page.get_by_label("Product, or what you did").first.press_sequentially("p")
+    page.get_by_role("listbox").wait_for()
+
+
+def open_menu(page: Page) -> None:
+    """On a phone; elsewhere the menu is in sight."""
+    if page.locator(".phone-menu").is_visible():
+        page.locator(".phone-menu > summary").click()
+
+
+def pay_too_much(page: Page) -> None:
+    page.get_by_label("Amount").fill("10,000")
+    press("Record payment")(page)
+
+
 def pay_back_a_cent(page: Page) -> None:
     """Of a payment nobody else looks at, which has cents enough for every picture."""
     page.get_by_label("Paid back").fill("0.01")
@@ -238,6 +254,8 @@ SCENES = (
     Scene("invoices-in-brazil", "bruno", "/invoices"),
     Scene("invoice-choose-lead", "ana", "/invoices/new"),
     Scene("invoice-new-from-lead", "ana", "/invoices/new?lead={lead}"),
+    Scene("invoice-new-search", "ana", "/invoices/new?lead={lead}", search_a_product),
+    Scene("invoices-menu", "ana", "/invoices?state=overdue", open_menu),
     Scene("invoice-new-from-job", "ana", "/invoices/new?job={job}"),
     Scene("invoice-new-from-proposal", "ana", "/invoices/new?proposal={proposal}"),
     Scene("invoice-new-wrong", "ana", "/invoices/new?lead={lead}", wrong_lines),
@@ -268,6 +286,7 @@ SCENES = (
     Scene("payments-of-nobody", "nina", "/payments"),
     Scene("payment-new", "ana", "/invoices/{open_invoice}/payments/new"),
     Scene("payment-new-wrong", "ana", "/invoices/{open_invoice}/payments/new", empty_and("Record")),
+    Scene("payment-new-too-much", "ana", "/invoices/{open_invoice}/payments/new", pay_too_much),
     Scene("payment", "ana", "/payments/{payment}"),
     Scene("payment-refund", "ana", "/payments/{payment}/refund"),
     Scene("payment-refunded", "finn", "/payments/{fox_payment}/refund", pay_back_a_cent),

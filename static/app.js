@@ -184,8 +184,13 @@ function showChoices(line, editor) {
     row.id = `${list.id}-${at}`;
     row.setAttribute("role", "option");
     row.setAttribute("aria-selected", "false");
-    const name = document.createElement("strong");
-    name.textContent = option.text;
+    const name = document.createElement("span");
+    name.append(document.createElement("strong"));
+    name.firstChild.textContent = option.text;
+    if (option.dataset.description !== option.text) {
+      name.append(document.createElement("small"));
+      name.lastChild.textContent = option.dataset.description;
+    }
     const price = document.createElement("span");
     price.className = "muted";
     price.textContent = option.dataset.shown;
