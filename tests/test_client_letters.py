@@ -1,0 +1,253 @@
+"""Send to client: the mail as it arrives, what the firm sees, a mail server that is away."""
+
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
+from io import BytesIO
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from flask import Flask
+from pypdf import PdfReader
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from clients import post
+from config import Config
+from db import Sessions
+from development.stack import free_port
+from models.clients import ClientLetter
+from models.sales import Proposal
+from tests.support.firm import new_firm, new_invoice, new_lead
+from tests.support.visitor import Visitor, new_person
+
+
+class Postbox:
+    """A mail server that keeps what it gets, or refuses it."""
+
+    def __init__(self) -> None:
+        self.letters: list[EmailMessage] = []
+        self.to: list[list[str]] = []
+        self.is_closed = False
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        if self.is_closed:
+            return "451 Try again later"
+        self.to.append(envelope.rcpt_tos)
+        self.letters.append(BytesParser(policy=default).parsebytes(envelope.content))
+        return "250 OK"
+
+
+@pytest.fixture
+def postbox() -> Iterator[tuple[Postbox, int]]:
+    box = Postbox()
+    port = free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield box, port
+    controller.stop()
+
+
+@pytest.fixture
+def environ(environ: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
+    if "postbox" not in request.fixturenames:
+        return environ
+    _box, port = request.getfixturevalue("postbox")
+    return environ | {
+        "SMTP_URL": f"smtp://127.0.0.1:{port}",
+        "MAIL_FROM": "DunaHub <mail@dunahub.example>",
+    }
+
+
+@pytest.fixture
+def invoice_id(session: Session) -> int:
+    firm = new_firm(session)
+    new_person(session, firm, "ana@rivera.example")
+    lead = new_lead(firm, email="maria@client.example, office@client.example")
+    invoice = new_invoice(firm, lead, number="1043")
+    session.add(invoice)
+    session.commit()
+    return invoice.id
+
+
+@pytest.fixture
+def ana(app: Flask, invoice_id: int) -> Visitor:
+    return Visitor(app).sign_in("ana@rivera.example")
+
+
+def words_of(letter: EmailMessage) -> str:
+    body = letter.get_body(("plain",))
+    assert body
+    return str(body.get_content())
+
+
+def test_the_client_gets_the_invoice_and_its_link(
+    ana: Visitor,
+    invoice_id: int,
+    app: Flask,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+) -> None:
+    ana.open("/settings/letterhead").submit({"email": "office@rivera.example"}, press="Save")
+    ana.open(f"/invoices/{invoice_id}").open(f"/invoices/{invoice_id}/send")
+    form = ana.page.select_one("[name=to_address]")
+    assert form
+    assert form["value"] == "maria@client.example"
+    ana.submit({"copies_me": "y", "subject": "Your invoice"}, press="Send")
+    assert "being sent" in ana.text
+    assert post.send_due(sessions, config) == 1
+    assert post.send_due(sessions, config) == 0
+    [letter], [to] = postbox[0].letters, postbox[0].to
+    assert sorted(to) == ["ana@rivera.example", "maria@client.example"]
+    assert letter["Subject"] == "Your invoice"
+    assert letter["From"] == "Rivera Plumbing LLC <mail@dunahub.example>"
+    assert letter["Reply-To"] == "office@rivera.example"
+    assert letter["Bcc"] is None
+    [attached] = list(letter.iter_attachments())
+    assert attached.get_filename() == "Invoice 1043.pdf"
+    told = PdfReader(BytesIO(attached.get_content())).pages[0].extract_text()
+    assert "$100.00" in told
+    body = words_of(letter)
+    assert "here is invoice 1043 over $100.00, due Dec 18, 2026" in " ".join(body.split())
+    address = next(word for word in body.split() if word.startswith("http://localhost/i/"))
+    assert ana.open(f"/invoices/{invoice_id}").text.count("sent ") >= 1
+    client = Visitor(app).open(address.removeprefix("http://localhost"))
+    assert "Amount due $100.00" in client.text
+    assert "E-mail to maria@client.example · opened" in ana.open(f"/invoices/{invoice_id}").text
+
+
+def test_a_reminder_in_the_clients_language(
+    ana: Visitor,
+    invoice_id: int,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+) -> None:
+    ana.open(f"/invoices/{invoice_id}/send").submit(press="Send")
+    ana.open(f"/invoices/{invoice_id}/send?kind=reminder&language=pt_BR").submit(press="Send")
+    assert post.send_due(sessions, config) == 2
+    reminder = postbox[0].letters[1]
+    assert reminder["Subject"] == "Lembrete: Fatura 1043 de Rivera Plumbing LLC"
+    [attached] = list(reminder.iter_attachments())
+    assert attached.get_filename() == "Fatura 1043.pdf"
+    assert "Reminder to maria@client.example" in ana.open(f"/invoices/{invoice_id}").text
+
+
+def test_a_mail_server_that_is_away_gets_it_later(
+    ana: Visitor,
+    invoice_id: int,
+    session: Session,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+) -> None:
+    postbox[0].is_closed = True
+    ana.open(f"/invoices/{invoice_id}/send").submit(press="Send")
+    assert post.send_due(sessions, config) == 0
+    assert "being sent" in ana.open(f"/invoices/{invoice_id}").text
+    postbox[0].is_closed = False
+    session.execute(text("UPDATE client_letters SET available_at = now()"))
+    session.commit()
+    assert post.send_due(sessions, config) == 1
+    assert len(postbox[0].letters) == 1
+
+
+def test_a_revoked_link_is_not_sent_any_more(
+    ana: Visitor,
+    invoice_id: int,
+    session: Session,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+) -> None:
+    ana.open(f"/invoices/{invoice_id}/send").submit(press="Send")
+    ana.open(f"/invoices/{invoice_id}").submit(press="Revoke the link")
+    assert post.send_due(sessions, config) == 0
+    assert postbox[0].letters == []
+    assert "could not be sent" in ana.open(f"/invoices/{invoice_id}").text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("to_address", "nobody"),
+        ("to_address", "a@b.example\nBcc: x@y.example"),
+        ("subject", ""),
+        ("body", ""),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_beside_its_field(
+    ana: Visitor,
+    invoice_id: int,
+    session: Session,
+    postbox: tuple[Postbox, int],
+    field: str,
+    value: str,
+) -> None:
+    ana.open(f"/invoices/{invoice_id}/send").submit({field: value}, press="Send")
+    assert ana.status == 422
+    assert ana.page.select_one(f"#{field}-error")
+    assert session.query(ClientLetter).count() == 0
+
+
+def test_a_name_or_subject_with_line_breaks_makes_no_header(
+    ana: Visitor,
+    invoice_id: int,
+    session: Session,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+) -> None:
+    session.execute(
+        text("UPDATE organizations SET name = E'Rivera\\r\\nBcc: x@y.example <script>'")
+    )
+    session.commit()
+    ana.open(f"/invoices/{invoice_id}/send")
+    ana.submit({"subject": "One\r\nBcc: x@y.example"}, press="Send")
+    assert post.send_due(sessions, config) == 1
+    [letter], [to] = postbox[0].letters, postbox[0].to
+    assert to == ["maria@client.example"]
+    assert letter["Bcc"] is None
+    assert letter["Subject"] == "One Bcc: x@y.example"
+
+
+def test_pressing_send_twice_sends_once(
+    ana: Visitor, invoice_id: int, session: Session, postbox: tuple[Postbox, int]
+) -> None:
+    ana.open(f"/invoices/{invoice_id}/send")
+    page = ana.answer
+    ana.submit(press="Send")
+    ana.answer = page
+    ana.submit(press="Send")
+    assert session.query(ClientLetter).count() == 1
+
+
+def test_without_a_mail_server_the_page_says_what_to_configure(
+    ana: Visitor, invoice_id: int
+) -> None:
+    ana.open(f"/invoices/{invoice_id}").submit(press="Make a link")
+    page = ana.open(f"/invoices/{invoice_id}/send")
+    assert "sets SMTP_URL and MAIL_FROM" in page.text
+    assert page.page.select_one("#client-link")
+
+
+def test_a_proposal_that_goes_out_is_no_draft_any_more(
+    ana: Visitor,
+    session: Session,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+) -> None:
+    firm = session.execute(text("SELECT id FROM organizations")).scalar_one()
+    lead = new_lead(firm, email="maria@client.example")
+    proposal = Proposal(organization_id=firm, lead=lead, number="7", title="Heater")
+    session.add(proposal)
+    session.commit()
+    ana.open(f"/proposals/{proposal.id}/send").submit(press="Send")
+    assert post.send_due(sessions, config) == 1
+    session.refresh(proposal)
+    assert proposal.status == "sent"
+    assert postbox[0].letters[0]["Subject"] == "Proposal 7 from Rivera Plumbing LLC"

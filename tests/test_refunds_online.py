@@ -1,0 +1,244 @@
+"""Paying back through Stripe: one refund, whatever happens in between."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from models.sales import RecordType
+from processors import recording, refunding, tending
+from processors.processor import DisputeSeen, Event, RefundSeen, Session, Told
+from tests.support.firm import entries_of
+from tests.support.till import Till
+from tests.support.visitor import Visitor
+
+KILLED = -9
+
+
+@pytest.fixture
+def paid(till: Till) -> Till:
+    till.pay()
+    return till
+
+
+def pay_back(till: Till, amount: str, visitor: Visitor | None = None) -> str:
+    visitor = visitor or till.owner
+    visitor.open(f"/payments/{till.payments[0].id}/refund")
+    visitor.submit({"amount": amount}, press="Pay it back")
+    return visitor.text
+
+
+def there(till: Till) -> list[int]:
+    """The refunds at Stripe, in cents."""
+    return [refund["amount"] for refund in till.stripe.all(till.account, "refund")]
+
+
+def make_due(till: Till) -> None:
+    till.session.execute(text("UPDATE refunds SET available_at = now()"))
+    till.session.commit()
+
+
+def test_a_part_then_the_rest_goes_back(paid: Till) -> None:
+    assert "on its way back" in pay_back(paid, "30")
+    assert paid.sums() == ([Decimal(70)], Decimal(30))
+    assert "Only $70.00 of this payment is left" in pay_back(paid, "70.01")
+    pay_back(paid, "70")
+    paid.stripe.await_quiet()  # the events of our own refunds change nothing
+    assert paid.sums() == ([Decimal(0)], Decimal(100))
+    assert there(paid) == [3000, 7000]
+    assert [refund.state for refund in paid.refunds] == ["done", "done"]
+    [*_, last] = entries_of(paid.session, RecordType.PAYMENT, paid.payments[0].id)
+    assert last.payload["refunded_amount"] == "100.00"
+
+
+def test_two_presses_pay_back_once(paid: Till) -> None:
+    second = Visitor(paid.app).sign_in("ana@rivera.example")
+    threads = [
+        threading.Thread(target=pay_back, args=(paid, "60", visitor))
+        for visitor in (paid.owner, second)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert there(paid) == [6000]
+    assert paid.sums() == ([Decimal(40)], Decimal(60))
+
+
+@pytest.mark.parametrize("kind", ["500_after", "cut_after", "500_before", "cut_before"])
+def test_an_answer_that_is_lost_is_looked_for(paid: Till, kind: str) -> None:
+    paid.stripe.act("webhooks", mode="lost")
+    paid.stripe.act("faults", path="/v1/refunds", method="POST", kind=kind, times=3)
+    assert "Stripe has not answered yet." in pay_back(paid, "30")
+    assert paid.sums() == ([Decimal(100)], Decimal(0))
+    assert "waiting for Stripe's answer" in paid.owner.open(f"/payments/{paid.payments[0].id}").text
+    assert "Only $70.00" in pay_back(paid, "80")  # what was asked for is not left
+    make_due(paid)
+    for _ in range(2):
+        refunding.finish_due(paid.sessions, paid.processor)
+        make_due(paid)
+    if kind == "500_before":  # nothing was begun there
+        refunding.finish_due(paid.sessions, paid.processor)
+    assert there(paid) == [3000]
+    assert paid.sums() == ([Decimal(70)], Decimal(30))
+
+
+def test_a_refund_that_stripe_refuses_says_why(paid: Till) -> None:
+    paid.stripe.act("webhooks", mode="lost")
+    paid.stripe.act("refund", account=paid.account, charge=paid.charge_id(), amount=10_000)
+    assert "Stripe refused" in pay_back(paid, "30")
+    page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
+    assert "refused by Stripe: Charge ch_" in page
+    assert paid.sums() == ([Decimal(100)], Decimal(0))
+
+
+@pytest.mark.parametrize("mode", ["normal", "doubled", "lost"])
+def test_a_refund_made_at_stripe_is_recorded_here(paid: Till, mode: str) -> None:
+    paid.stripe.act("webhooks", mode=mode)
+    paid.stripe.act("refund", account=paid.account, charge=paid.charge_id(), amount=2_500)
+    paid.stripe.await_quiet()
+    tending.read_refunds(paid.sessions, paid.processor)
+    if mode == "lost":
+        tending.compare(paid.sessions, paid.processor)
+    assert paid.sums() == ([Decimal(75)], Decimal(25))
+    assert len(paid.refunds) == 1
+
+
+def test_a_refund_that_fails_later_is_taken_back(till: Till) -> None:
+    till.pay(card="4000000000005126")
+    pay_back(till, "100")
+    assert till.invoice.balance == Decimal(100)
+    till.pass_time(60)
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+    assert till.refunds[0].state == "failed"
+    page = till.owner.open(f"/payments/{till.payments[0].id}").text
+    assert "expired_or_canceled_card" in page
+
+
+def test_a_refund_and_a_dispute_take_off_no_more_than_came(paid: Till) -> None:
+    pay_back(paid, "40")
+    paid.stripe.act("return", account=paid.account, charge=paid.charge_id())
+    paid.stripe.await_quiet()
+    assert paid.sums() == ([Decimal(0)], Decimal(100))
+
+
+def test_a_disputed_payment_cannot_be_paid_back(paid: Till) -> None:
+    paid.stripe.act("dispute", account=paid.account, charge=paid.charge_id())
+    paid.stripe.await_quiet()
+    assert "The client's bank decides about this payment." in pay_back(paid, "30")
+    assert there(paid) == []
+
+
+def test_the_events_of_another_firms_account_change_nothing(paid: Till) -> None:
+    intent = paid.charges[0].payment_intent_id
+    mark = paid.checkouts[0].mark
+    theirs = "acct_of_another_firm"
+    told: list[Told] = [
+        RefundSeen("re_x", intent, Decimal(10), is_failed=False, failure=None, mark=""),
+        DisputeSeen("dp_x", intent, Decimal(10), "lost", "fraudulent"),
+        Session("cs_x", theirs, "paid", Decimal(10), None, "pi_x", mark),
+    ]
+    for number, happened in enumerate(told):
+        with paid.sessions.begin() as session:
+            recording.carry_out(session, Event(f"evt_{number}", "x", theirs, happened))
+    assert paid.sums() == ([Decimal(100)], Decimal(0))
+    assert paid.refunds == []
+
+
+# --- Killed in between ----------------------------------------------------------------------------
+
+KILLER = """
+import os, signal, sys
+from app import create_app
+from config import Config
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+import processors.recording, processors.refunding
+
+app = create_app(Config.from_environ())
+hub = app.extensions["dunahub"]
+
+def die(*_args):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def run_killed(environ: dict[str, str], script: str) -> int:
+    """Runs it in a process that ends by SIGKILL. Returns how it ended."""
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER + script],
+        env={**os.environ, **environ},
+        cwd=root,
+        timeout=100,
+        check=False,
+    )
+    return done.returncode
+
+
+def test_killed_between_stripes_answer_and_our_commit_one_refund_is_made(
+    paid: Till, environ: dict[str, str]
+) -> None:
+    paid.stripe.act("webhooks", mode="lost")
+    with paid.sessions.begin() as session:
+        payment = session.merge(paid.payments[0])
+        refund_id = refunding.ask(session, payment, Decimal(30), user_id=1).id
+    script = f"""
+event.listen(Session, "before_commit", die)
+processors.refunding.carry_out(hub.sessions, hub.processor, {refund_id})
+"""
+    assert run_killed(environ, script) == KILLED
+    assert there(paid) == [3000]
+    assert paid.sums() == ([Decimal(100)], Decimal(0))
+    make_due(paid)
+    assert refunding.finish_due(paid.sessions, paid.processor) == 1
+    assert there(paid) == [3000]
+    assert paid.sums() == ([Decimal(70)], Decimal(30))
+
+
+def test_killed_before_stripe_is_asked_the_refund_is_still_made(
+    paid: Till, environ: dict[str, str]
+) -> None:
+    with paid.sessions.begin() as session:
+        payment = session.merge(paid.payments[0])
+        refund_id = refunding.ask(session, payment, Decimal(30), user_id=1).id
+    script = f"""
+hub.processor._client.v1.refunds.create = die
+processors.refunding.carry_out(hub.sessions, hub.processor, {refund_id})
+"""
+    assert run_killed(environ, script) == KILLED
+    assert there(paid) == []
+    make_due(paid)
+    refunding.finish_due(paid.sessions, paid.processor)
+    assert there(paid) == [3000]
+    assert paid.sums() == ([Decimal(70)], Decimal(30))
+
+
+@pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+def test_killed_around_the_commit_of_an_event_one_payment_is_recorded(
+    till: Till, environ: dict[str, str], moment: str
+) -> None:
+    till.stripe.act("webhooks", mode="held")
+    till.stripe.pay(till.page())
+    events = till.stripe.events(till.account)
+    done = next(one for one in events if one["type"] == "checkout.session.completed")
+    script = f"""
+from processors.stripe import event_of
+import json
+session = hub.sessions()
+processors.recording.carry_out(session, event_of(json.loads({json.dumps(done)!r})))
+event.listen(Session, "{moment}", die)
+session.commit()
+"""
+    assert run_killed(environ, script) == KILLED
+    assert len(till.payments) == (moment == "after_commit")
+    till.stripe.act("let_go_held")  # Stripe had no answer, and tells it again
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+    assert len(entries_of(till.session, RecordType.PAYMENT)) == 1
