@@ -1,7 +1,8 @@
 """bin/demo: the main job from a fresh start, as a browser would do it, checked in the books.
 
 Signs in, connects QuickBooks, writes a lead, a proposal and its invoice with three lines and tax,
-records two payments; then looks into the simulated company's books.
+records two payments. A client pays two more invoices by Stripe. Then it looks into the simulated
+company's books.
 """
 
 import argparse
@@ -34,6 +35,9 @@ LINES = (  # description, quantity, price, taxable, amount
 )
 TAX, TOTAL = Decimal("107.73"), Decimal("1764.98")
 PAYMENTS = (("card", Decimal("1000.00")), ("ach", Decimal("764.98")))
+
+ONLINE_SUM = "120.00"
+ONLINE = (("Pay by card", ""), ("Pay from your bank account", "000123456789"))
 
 Books = dict[str, list[dict[str, Any]]]  # as the simulator's control interface gives them
 
@@ -98,7 +102,11 @@ def go_through(stack: Stack, say: Callable[[str], object]) -> Outcome:
         record_pages, last_saved_at = work(browser)
         books = _await_arrival(stack, realm_id, before)
         seconds = time.monotonic() - last_saved_at
-        checks = [*_judge(books), *_judge_pages(browser, record_pages)]
+        say("Connecting Stripe; a client pays one invoice by card, another by bank transfer …")
+        known = _books(stack, realm_id)
+        paid = pay_online(stack, browser, _id_in(record_pages[0]))
+        came = _await_payments(stack, realm_id, known, len(paid))
+        checks = [*_judge(books), *_judge_pages(browser, record_pages), *paid, came]
         return Outcome(tuple(checks), round(seconds, 2))
     finally:
         browser.close()
@@ -141,6 +149,59 @@ def work(browser: Browser) -> tuple[list[str], float]:
         pressed_at = time.monotonic()
         browser.submit({"amount": str(amount), "method": method}, press="Record")
     return [lead_page, invoice_page], pressed_at
+
+
+def pay_online(stack: Stack, browser: Browser, lead_id: int) -> list[Check]:
+    """What a client does at the link of an invoice: once by card, once by bank transfer."""
+    browser.open("/settings/payments")
+    browser.submit(press="Connect Stripe")
+    browser.submit(press="Agree and submit")  # on Stripe's own page
+    checks = []
+    for button, account in ONLINE:
+        browser.open(f"/invoices/new?lead={lead_id}")
+        line = {
+            "lines-0-description": "Leak repair",
+            "lines-0-unit_price": ONLINE_SUM,
+            "tax_rate": "0",
+        }
+        browser.submit(line, press="Save")
+        browser.submit(press="Make a link")
+        link = browser.page.select_one("#client-link")
+        if link is None:
+            raise Unexpected(f"{browser.url} has no link for the client")
+        page = _pay_as_client(stack, str(link["value"]), button, account)
+        checks.append(Check(f"{button}: the client reads", "Paid. Thank you!", page))
+    return checks
+
+
+def _pay_as_client(stack: Stack, link: str, button: str, account: str) -> str:
+    client = Browser(link)
+    try:
+        client.open(link)
+        client.submit(press=button)
+        client.submit({"account": account} if account else {}, press="Pay $")  # on Stripe's page
+        if account:  # days, which nobody waits for here
+            days = {"seconds": 5 * 24 * 3600}
+            requests.post(f"{stack.stripe_url}/_simulator/advance", json=days, timeout=10)
+        deadline = time.monotonic() + PATIENCE
+        while "Paid. Thank you!" not in client.text and time.monotonic() < deadline:
+            time.sleep(0.2)
+            client.open(link)
+        heading = client.page.select_one("h1")
+        return " ".join(heading.get_text(" ").split()) if heading else ""
+    finally:
+        client.close()
+
+
+def _await_payments(stack: Stack, realm_id: str, before: Books, count: int) -> Check:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        books = _books(stack, realm_id)
+        new = _without(books.get("Payment", []), before.get("Payment", []))
+        if len(new) >= count or time.monotonic() > deadline:
+            sums = _listed(_money(one["TotalAmt"]) for one in new)
+            return Check("paid online, in the books", _listed([ONLINE_SUM] * count), sums)
+        time.sleep(0.05)
 
 
 def _line_fields() -> dict[str, str]:

@@ -17,11 +17,13 @@ import requests
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
+from clients.links import make_link
 from config import Config
 from db import Sessions
 from models.accounts import Invitation, Organization, Role, User
 from models.outbox import Dispatch, DispatchItem, Entry, Lane, State
 from models.passwords import CHEAP, DEMO_PASSWORD, hash_password
+from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
 from models.quickbooks import Connection, Purpose, Tokens
 from models.sales import (
     Invoice,
@@ -306,7 +308,63 @@ def _fill_rivera(desk: Desk, invoices: int) -> dict[str, str]:
     keys = gap | sent | _troubles(desk) | _moving(desk) | _unsold(desk)
     tom = desk.session.scalars(select(User.id).where(User.email == "tom@rivera.example")).one()
     keys["colleague"] = str(tom)
+    keys |= _clients(desk, keys)
     return keys | {"invitation": _invite(desk), "month": _compare(desk), "bulk": _decide(desk)}
+
+
+def _clients(desk: Desk, keys: dict[str, str]) -> dict[str, str]:
+    """What clients see at their links, and a Stripe account to pay by."""
+    session, firm = desk.session, desk.firm.id
+    account = ProcessorAccount(
+        organization_id=firm,
+        is_live=False,
+        account_id="acct_1Rivera",
+        takes_cards=True,
+        takes_ach=True,
+        pays_out=True,
+        is_submitted=True,
+        asked_at=datetime.now(UTC),
+    )
+    session.add(account)
+
+    def link(document: Invoice | Proposal) -> str:
+        return make_link(session, document).token
+
+    def invoice(name: str) -> Invoice:
+        return session.get_one(Invoice, int(keys[name]))
+
+    links = {
+        "client_due": link(invoice("waiting")),
+        "client_on_its_way": link(invoice("taken")),
+        "client_paid": link(invoice("gap_invoice")),
+        "client_void": link(invoice("voided_invoice")),
+        "client_proposal": link(session.get_one(Proposal, int(keys["proposal"]))),
+    }
+    coming = invoice("taken")
+    session.add(
+        Checkout(
+            organization_id=firm,
+            invoice_id=coming.id,
+            account_id=account.account_id,
+            method="ach",
+            amount=coming.balance,
+            state=CheckoutState.ON_ITS_WAY,
+            expires_at=datetime.now(UTC),
+            told={},
+        )
+    )
+    session.add(
+        Charge(
+            payment_id=int(keys["gap_payment"]),
+            organization_id=firm,
+            account_id=account.account_id,
+            payment_intent_id="pi_1",
+            label="STRIPE TEST BANK •••• 6789",
+            fee=Decimal("2.72"),
+        )
+    )
+    desk.commit()
+    return links
 
 
 def _gap(desk: Desk) -> dict[str, str]:

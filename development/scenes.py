@@ -247,6 +247,17 @@ SCENES = (
     Scene("proposal", "ana", "/proposals/{proposal}"),
     Scene("proposal-print", "ana", "/proposals/{proposal}/print"),
     Scene("proposal-edit", "ana", "/proposals/{proposal}/edit"),
+    # --- What a firm's clients see, and what the firm does for it
+    Scene("client-due", "", "/i/{client_due}"),
+    Scene("client-on-its-way", "", "/i/{client_on_its_way}"),
+    Scene("client-paid", "", "/i/{client_paid}"),
+    Scene("client-void", "", "/i/{client_void}"),
+    Scene("client-proposal", "", "/i/{client_proposal}"),
+    Scene("client-send-unconfigured", "ana", "/invoices/{waiting}/send"),
+    Scene("online-payments", "ana", "/settings/payments"),
+    Scene("online-payments-of-nobody", "nina", "/settings/payments"),
+    Scene("payment-online", "ana", "/payments/{gap_payment}"),
+    Scene("payment-online-refund", "ana", "/payments/{gap_payment}/refund"),
     # --- Invoices
     Scene("invoices", "ana", "/invoices"),
     Scene("invoices-open", "ana", "/invoices?state=open"),

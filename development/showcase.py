@@ -3,6 +3,7 @@
 Served from this process and without an engine, so that every state stays as it is.
 """
 
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,10 @@ def running_showcase(
             "QUICKBOOKS_ENVIRONMENT": "simulator",
             "SIMULATOR_URL": simulator.url,
             "BASE_URL": f"http://127.0.0.1:{port}",
+            # A page that shows buttons only needs to know that there is a Stripe.
+            "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_urlsafe(24)}",
+            "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_urlsafe(24)}",
+            "STRIPE_API_BASE": "http://127.0.0.1:9",
             "LEASE": str(ALL_DAY),
             "RESEND_AFTER": str(ALL_DAY + 1),
             "PROXIES": "1",  # a scene may come from an address of its own

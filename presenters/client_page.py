@@ -107,7 +107,7 @@ def _below(state: str, invoice: Invoice, paper: Paper, reader: Reader, total: st
             return paper.title
         case _ if invoice.paid_amount:
             paid = reader.say(N_("%(paid)s of %(total)s is paid already."))
-            return f"{due} · {paid % {'paid': paper.paid, 'total': total}}"
+            return f"{due}\n{paid % {'paid': paper.paid, 'total': total}}"
         case _:
             return due
 
