@@ -13,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings
 from playwright.sync_api import Browser
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
@@ -45,6 +46,9 @@ NOBODY = "http://127.0.0.1:9"  # where no simulator listens: a call there is ref
 
 # A hash takes 50 ms at its real cost, and nearly every test signs in.
 passwords.HASHER = passwords.CHEAP
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("dunahub", deadline=None)
+settings.load_profile("dunahub")
 
 os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http on loopback
 

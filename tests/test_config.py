@@ -394,7 +394,7 @@ def _refused_by_name(environ: dict[str, str], changed: set[str]) -> None:
         Config.from_environ(environ)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # its tables of Unicode
+@settings(suppress_health_check=[HealthCheck.too_slow])  # its tables of Unicode
 @given(st.dictionaries(st.sampled_from(NAMES), ODD | st.text(max_size=60), max_size=3))
 @example({"BASE_URL": "http://["})
 def test_any_values_are_accepted_or_refused_by_name(changes: dict[str, str]) -> None:

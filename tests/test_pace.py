@@ -47,7 +47,7 @@ def test_no_minute_sees_more_calls_than_the_limit(
         assert len(window) <= per_minute + burst
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # long lists, busy machine
+@settings(suppress_health_check=[HealthCheck.too_slow])  # long lists, busy machine
 @given(
     thinking=st.lists(st.floats(0, 3), min_size=60, max_size=200),
     late=st.lists(st.floats(0, LATE.total_seconds()), min_size=200, max_size=200),
