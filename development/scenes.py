@@ -325,6 +325,7 @@ SCENES = (
     Scene("disconnect-sending", "eva", "/settings/quickbooks/connection/disconnect"),
     Scene("callback-bad-state", "hugo", "/settings/quickbooks/callback?state=x&code=y", status=400),
     Scene("company-to-confirm", "lia", "/settings/quickbooks", to_intuit("Craig")),
+    Scene("test-drive", "ana", "/settings/quickbooks/test-drive"),
     Scene("callback-company-taken", "nina", "/settings/quickbooks", to_intuit("Hill Electric")),
     Scene("callback-company-unsuitable", "nina", "/settings/quickbooks", to_intuit("Érable")),
     Scene("callback-other-company", "dora", "/settings/quickbooks", to_intuit("Oak HVAC Inc")),

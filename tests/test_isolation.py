@@ -81,6 +81,7 @@ OWNERS_ONLY = {
     "people.remove",
 }
 BOOKS_ONLY = {  # a bookkeeper may, too
+    "connection.show_trial",
     "quickbooks.requeue_failed",
     "quickbooks.decide_waiting",
     "outbox.requeue",

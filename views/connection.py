@@ -11,6 +11,7 @@ from presenters.company import last_sale
 from presenters.counts import waiting_in
 from presenters.progress import sending_of
 from presenters.standing import standing
+from presenters.trial import trial_of, trial_of_choice
 from quickbooks import connecting, consenting, disconnecting, oauth, unconfirmed
 from quickbooks.consenting import (
     BadState,
@@ -27,6 +28,7 @@ from quickbooks.consenting import (
 )
 from quickbooks.unconfirmed import names_agree
 from web.access import (
+    books_required,
     dunahub,
     firm,
     fresh_required,
@@ -147,6 +149,19 @@ def show_company() -> ResponseReturnValue:
         agree=names_agree(firm().name, company.facts),
         customers=None if company.customers is None else len(company.customers),
         sale=last_sale(company.facts.get("last_sale")),
+        trial=trial_of_choice(company),
+    )
+
+
+@connection.get("/test-drive")
+@books_required
+def show_trial() -> ResponseReturnValue:
+    """What would happen to the newest records. Reads only what we know of the company already."""
+    now = standing()
+    if now.connection is None or not now.connection.is_live:
+        return redirect(url_for("quickbooks.show"))
+    return render_template(
+        "settings/trial.html", connection=now.connection, trial=trial_of(now.connection)
     )
 
 
