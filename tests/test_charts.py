@@ -23,7 +23,7 @@ from tests.support.serving import Served, serving
 from tests.support.situation import Situation
 from tests.support.visitor import PASSWORD, Visitor, new_person
 
-CHART = "/settings/quickbooks/activity"
+CHART = "/settings/quickbooks/matches"
 HERE = ZoneInfo("America/Los_Angeles")  # where the firms of tests are
 
 
@@ -286,7 +286,7 @@ def signed_in(page: Page) -> Page:
     page.get_by_label("E-mail").fill("ana@rivera.example")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Leads")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rivera Plumbing LLC")
     return page
 
 

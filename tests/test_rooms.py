@@ -224,7 +224,7 @@ def test_how_long_records_take_is_said_as_one_would_say_it(at: Situation) -> Non
     at.ana.open(SETTINGS)
     assert "Usually there in" in at.ana.text
     assert "95 %" not in at.ana.text
-    assert "95 %" not in at.ana.open(f"{SETTINGS}/activity").text
+    assert "95 %" not in at.ana.open(f"{SETTINGS}/matches").text
 
 
 def test_whoever_may_not_choose_reads_how_records_arrive(at: Situation, tom: Visitor) -> None:

@@ -13,7 +13,6 @@ from sqlalchemy.orm import joinedload
 from languages import N_
 from models.outbox import Entry, State
 from models.sales import Lead, RecordType
-from presenters.charts import days_of
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
 from views.settings import quickbooks
@@ -127,7 +126,6 @@ def activity() -> ResponseReturnValue:
         "settings/activity.html",
         page=page,
         rows=rows_of(page.rows),
-        days=days_of(firm()) if wanted.is_everything and page.is_first else None,
         wanted=wanted,
         states={key: label for key, (label, _state) in STATES.items()},
         kinds=KIND_NAMES,

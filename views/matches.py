@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from models.accounts import AuditEvent
 from models.comparisons import Comparison, Difference, Kind
+from presenters.charts import days_of
 from presenters.differences import ABOUT, differences_of, groups_of, listed_of, remark_of
 from presenters.month import (
     HEADINGS,
@@ -81,7 +82,10 @@ def month_of(text: str) -> Month:
 @matches.get("")
 def index() -> ResponseReturnValue:
     return render_template(
-        "quickbooks/matches.html", lines=lines_of_months(), refusal=refusal_of(standing())
+        "quickbooks/matches.html",
+        lines=lines_of_months(),
+        refusal=refusal_of(standing()),
+        days=days_of(firm()),
     )
 
 
