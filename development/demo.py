@@ -210,7 +210,7 @@ def _line_fields() -> dict[str, str]:
         fields[f"lines-{row}-description"] = description
         fields[f"lines-{row}-quantity"] = quantity
         fields[f"lines-{row}-unit_price"] = price
-        fields[f"lines-{row}-taxable"] = "y" if taxable else ""
+        fields[f"lines-{row}-taxable"] = "y" if taxable else "false"
     return fields
 
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from clients.links import link_of
 from models.clients import ClientLetter, ClientLink
-from models.processors import Checkout, CheckoutState
-from models.sales import Invoice, Proposal
+from models.processors import Charge, Checkout, CheckoutState, Refund, RefundKind
+from models.sales import Invoice, Payment, Proposal
 from processors import paying
 
 SHOWN = 10  # letters
@@ -23,6 +23,8 @@ class ClientCard:
     overpaid: Decimal
     letters: tuple[ClientLetter, ...] = ()  # newest first
     can_remind: bool = False
+    disputed: Decimal = Decimal(0)  # the client's bank still decides about it
+    taken_back: Decimal = Decimal(0)  # by the client's bank
 
 
 def client_card(session: Session, document: Invoice | Proposal, base_url: str) -> ClientCard:
@@ -40,6 +42,8 @@ def client_card(session: Session, document: Invoice | Proposal, base_url: str) -
         overpaid=max(document.paid_amount - owed, Decimal(0)),
         letters=letters,
         can_remind=bool(letters) and document.balance > 0,
+        disputed=_disputed(session, document),
+        taken_back=_taken_back(session, document),
     )
 
 
@@ -58,6 +62,18 @@ def letters_of(session: Session, document: Invoice | Proposal) -> tuple[ClientLe
         .limit(SHOWN)
     )
     return tuple(found)
+
+
+def _disputed(session: Session, invoice: Invoice) -> Decimal:
+    charges = session.scalars(select(Charge).join(Payment).where(Payment.invoice_id == invoice.id))
+    return sum((one.payment.amount for one in charges if one.is_disputed), Decimal(0))
+
+
+def _taken_back(session: Session, invoice: Invoice) -> Decimal:
+    taken = select(func.coalesce(func.sum(Refund.booked), 0)).join(Payment)
+    return session.scalar(
+        taken.where(Payment.invoice_id == invoice.id, Refund.kind == RefundKind.DISPUTE)
+    ) or Decimal(0)
 
 
 def _failed(session: Session, invoice: Invoice) -> Decimal:

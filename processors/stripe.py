@@ -5,6 +5,7 @@ Every call for a firm carries its account, so that the money is the firm's from 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -46,6 +47,8 @@ KINDS: Mapping[str, Literal["card", "us_bank_account"]] = {
     "ach": "us_bank_account",
 }
 SINCE_ACH = "us_bank_account_ach_payments"
+
+_KEY = re.compile(r"[A-Za-z0-9_.-]{1,255}", re.ASCII)
 
 Fields = Mapping[str, Any]  # a JSON object of Stripe's
 
@@ -326,7 +329,7 @@ def standing_of(account: Fields) -> Standing:
     wanted: Fields = account.get("requirements") or {}
     charges = bool(account.get("charges_enabled"))
     return Standing(
-        account_id=account["id"],
+        account_id=_key(account["id"]),
         takes_cards=charges and capabilities.get("card_payments") == "active",
         takes_ach=charges and capabilities.get(SINCE_ACH) == "active",
         pays_out=bool(account.get("payouts_enabled")),
@@ -348,13 +351,13 @@ def session_of(session: Fields, account_id: str) -> Session:
         case _:
             state = CheckoutState.OPEN
     return Session(
-        id=session["id"],
+        id=_key(session["id"]),
         account_id=account_id,
         state=state,
         amount=dollars(session.get("amount_total") or 0),
         url=session.get("url"),
         payment_intent_id=_id_of(session.get("payment_intent")),
-        mark=(session.get("metadata") or {}).get(MARK, ""),
+        mark=_mark_of(session),
     )
 
 
@@ -394,18 +397,18 @@ def _label(details: Fields) -> str:
 
 def refund_of(refund: Fields) -> RefundSeen:
     return RefundSeen(
-        id=refund["id"],
+        id=_key(refund["id"]),
         payment_intent_id=_id_of(refund.get("payment_intent")) or "",
         amount=dollars(refund["amount"]),
         is_failed=refund.get("status") in ("failed", "canceled"),
         failure=refund.get("failure_reason"),
-        mark=(refund.get("metadata") or {}).get(MARK, ""),
+        mark=_mark_of(refund),
     )
 
 
 def dispute_of(dispute: Fields) -> DisputeSeen:
     return DisputeSeen(
-        id=dispute["id"],
+        id=_key(dispute["id"]),
         payment_intent_id=_id_of(dispute.get("payment_intent")) or "",
         amount=dollars(dispute["amount"]),
         state=dispute.get("status") or "",
@@ -415,12 +418,13 @@ def dispute_of(dispute: Fields) -> DisputeSeen:
 
 def event_of(event: object) -> Event:
     """Raises ValueError for what is no event of Stripe's."""
-    if not isinstance(event, dict) or not isinstance(event.get("id"), str):
+    if not isinstance(event, dict):
         raise ValueError("not an event")
-    kind, account_id = str(event.get("type", "")), event.get("account")
+    key, kind = _key(event.get("id")), _key(event.get("type"))
+    account_id = _key(event["account"]) if event.get("account") else None
     thing = (event.get("data") or {}).get("object")
     told = _told(kind, thing, account_id) if isinstance(thing, dict) else None
-    return Event(event["id"], kind, account_id, told)
+    return Event(key, kind, account_id, told)
 
 
 def _told(kind: str, thing: Fields, account_id: str | None) -> Told | None:
@@ -454,8 +458,20 @@ def _told(kind: str, thing: Fields, account_id: str | None) -> Told | None:
 def _id_of(thing: object) -> str | None:
     """Of a reference: the id, or the object itself when it was expanded."""
     if isinstance(thing, dict):
-        return str(thing["id"])
-    return str(thing) if thing else None
+        return _key(thing["id"])
+    return _key(thing) if thing else None
+
+
+def _key(value: object) -> str:
+    """An id or a type, as Stripe writes them. Raises ValueError."""
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        raise ValueError("not an id of Stripe's")
+    return value
+
+
+def _mark_of(thing: Fields) -> str:
+    mark = (thing.get("metadata") or {}).get(MARK, "")
+    return _key(mark) if mark else ""
 
 
 def _plain(thing: StripeObject) -> Fields:

@@ -107,6 +107,8 @@ def test_a_bank_transfer_taken_back_after_it_arrived_opens_the_invoice_again(til
     assert (refund.kind, refund.state) == ("dispute", "done")
     told = till.owner.open(f"/payments/{till.payments[0].id}").text
     assert "taken back by the client's bank" in told
+    told = till.owner.open(f"/invoices/{till.invoice_id}").text
+    assert "The client's bank took $100.00 back." in told
     assert "Amount due $100.00" in till.see()
     [*_, last] = entries_of(till.session, RecordType.PAYMENT, till.payments[0].id)
     assert last.payload["refunded_amount"] == "100.00"
@@ -122,6 +124,8 @@ def test_a_disputed_card_payment_is_said_and_taken_off_when_it_is_lost(
     assert till.sums() == ([Decimal(100)], Decimal(0))
     told = till.owner.open(f"/payments/{till.payments[0].id}").text
     assert "The client's bank asked for this money back." in told
+    told = till.owner.open(f"/invoices/{till.invoice_id}").text
+    assert "The client's bank asked for $100.00 back." in told
     dispute = till.stripe.all(till.account, "dispute")[0]["id"]
     till.stripe.act("decide", account=till.account, dispute=dispute, status=decision)
     till.stripe.await_quiet()

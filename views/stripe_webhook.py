@@ -29,7 +29,7 @@ def receive_stripe() -> Response:
         event = processor.event(body, request.headers.get("Stripe-Signature", ""))
     except BadSignature as problem:
         raise Refused(401, str(problem)) from problem
-    except (ValueError, KeyError, TypeError, ArithmeticError) as problem:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as problem:
         raise Refused(400, "The body is no event.") from problem
     is_new = recording.carry_out(session(), event)
     session().commit()
