@@ -10,6 +10,7 @@ from models import (
     processors,
     quickbooks,
     sales,
+    servers,
 )
 from models.base import Base
 
@@ -24,4 +25,5 @@ __all__ = [
     "processors",
     "quickbooks",
     "sales",
+    "servers",
 ]

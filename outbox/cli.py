@@ -12,7 +12,7 @@ from sqlalchemy import text
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent
-from outbox import actions, scheduler
+from outbox import actions, scheduler, servers
 from outbox.company import Company
 from outbox.poller import drain_lane, due_lanes
 
@@ -99,6 +99,18 @@ def requeue(entries: tuple[int, ...], reason: str) -> None:
         click.echo(f"#{entry_id} refused: {why}", err=True)
     if acted.refused:
         raise SystemExit(1)
+
+
+@group.command("after-restore")
+def after_restore() -> None:
+    """Look for what waits before it is sent: after the database was put back to an earlier state.
+
+    A promoted standby and a backup in another server are noticed without this. A snapshot of the
+    disk, put back under the same server, is not.
+    """
+    with _sessions().begin() as session:
+        newest = servers.doubt_everything(session)
+    click.echo(f"Entries up to #{newest} are looked for in QuickBooks before they are sent.")
 
 
 @group.command("work")

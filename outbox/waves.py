@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from models.outbox import Operation
 from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
+from outbox import servers
 from outbox.company import Due, Fault, Rejected, Remote, Unneeded
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
@@ -46,10 +47,17 @@ _DUE = text(
     """
     SELECT entry.*,
            entry.created_at < clock_timestamp() - CAST(:old AS interval) AS may_be_there,
-           'looked_up' = ANY(past.outcomes) AS goes_alone
-    FROM outbox AS entry
+           'looked_up' = ANY(past.outcomes) AS goes_alone,
+           -- Nothing that this database server saw says what became of it (outbox/servers.py).
+           entry.id <= server.last_entry_id
+           AND coalesce(past.last_dispatch, 0) <= server.last_dispatch_id AS is_doubted,
+           server.is_another
+    FROM (SELECT last_entry_id, last_dispatch_id, server <> current_server() AS is_another
+          FROM database_server) AS server,
+         outbox AS entry
     CROSS JOIN LATERAL (
-        SELECT array_agg(item.outcome) AS outcomes FROM outbox_dispatch_items AS item
+        SELECT array_agg(item.outcome) AS outcomes, max(item.dispatch_id) AS last_dispatch
+        FROM outbox_dispatch_items AS item
         WHERE item.entry_id = entry.id
     ) AS past
     WHERE entry.lane_id = :lane AND entry.state = 'pending' AND entry.waits_for_type IS NULL
@@ -134,6 +142,8 @@ def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> Wav
         ).all()
         if not rows:
             return None
+        if rows[0].is_another and servers.notice_change(session):
+            return choose_wave(session, claim, lane, size)
         if claim.takes_one and not _is_named(session, claim, lane, due_from(rows[0])):
             return Wave()
         wave = _chosen(session, claim, lane, rows, size)
@@ -473,7 +483,9 @@ def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
         operation=Operation(row.operation),
         payload=row.payload,
         checks=row.checks,
-        looks_first=looks_first or (never_sent and getattr(row, "may_be_there", False)),
+        looks_first=looks_first
+        or (never_sent and getattr(row, "may_be_there", False))
+        or getattr(row, "is_doubted", False),
         knowledge=row.knowledge,
     )
 
@@ -494,7 +506,8 @@ _ARRIVED = text(
     """
 )
 
-# Records of which an earlier version may have arrived, though nobody could tell.
+# Records of which an earlier version may have arrived, though nobody could tell; or the database
+# server that could is gone (outbox/servers.py).
 _UNKNOWN = text(
     """
     SELECT DISTINCT record.type, record.id
@@ -510,6 +523,20 @@ _UNKNOWN = text(
         WHERE item.entry_id = entry.id AND item.outcome || '' = 'unknown'
         OFFSET 0
     ) AS item
+    UNION
+    SELECT record.type, record.id
+    FROM database_server AS server,
+         jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
+    CROSS JOIN LATERAL (
+        SELECT min(entry.id) AS first_entry, max(item.dispatch_id) AS last_dispatch
+        FROM outbox AS entry
+        LEFT JOIN outbox_dispatch_items AS item ON item.entry_id = entry.id
+        WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
+          AND entry.lane_id + 0 = :lane
+        OFFSET 0
+    ) AS past
+    WHERE server.changed_at IS NOT NULL AND past.first_entry <= server.last_entry_id
+      AND coalesce(past.last_dispatch, 0) <= server.last_dispatch_id
     """
 )
 

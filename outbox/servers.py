@@ -1,0 +1,50 @@
+"""Another database server took over, and may not know what the last one saw sent.
+
+A standby that was promoted lacks the last moments before the failover unless it is synchronous; a
+restored backup lacks hours. What was sent in the part that is lost looks as if it never was. So
+once the server changes, every entry that it knew is looked for in QuickBooks before it is sent.
+"""
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+CHANGES = Counter(
+    "dunahub_database_server_changes_total",
+    "Times another database server was found in the place of the last, by a failover or a restore",
+)
+
+log = structlog.get_logger()
+
+_DOUBT = """
+    UPDATE database_server
+    SET server = current_server(), changed_at = clock_timestamp(),
+        last_entry_id = (SELECT coalesce(max(id), 0) FROM outbox),
+        last_dispatch_id = (SELECT coalesce(max(id), 0) FROM outbox_dispatches)
+"""
+_NOTICE = text(_DOUBT + "WHERE server <> current_server() RETURNING server, last_entry_id")
+_DOUBT_ALL = text(_DOUBT + "RETURNING last_entry_id")
+
+
+def notice_change(session: Session) -> bool:
+    """Whether the server is another one than before: then all it knew is doubted from here on.
+
+    Of several processes that notice at once, one finds it changed; the row's lock decides.
+    """
+    found = session.execute(_NOTICE).one_or_none()
+    if found is None:
+        return False
+    CHANGES.inc()
+    log.error(
+        "another database server took over: what waits is looked for before it is sent",
+        server=found.server,
+        up_to_entry=found.last_entry_id,
+    )
+    return True
+
+
+def doubt_everything(session: Session) -> int:
+    """After a rollback that leaves no trace, such as a snapshot of the disk put back: what waits
+    is looked for before it is sent. Returns the number of the newest entry that is doubted."""
+    return int(session.execute(_DOUBT_ALL).scalar_one())
