@@ -66,7 +66,12 @@ class Firm:
         """What waits for RESEND_AFTER or for the end of a pause may go now."""
         with self.sessions.begin() as session:
             session.execute(text("UPDATE outbox SET available_at = now() WHERE state = 'pending'"))
-            session.execute(text("UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL"))
+            session.execute(
+                text(
+                    "UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL,"
+                    " questions_rest_until = now()"
+                )
+            )
 
     def drain_to_the_end(self) -> None:
         for _ in range(12):
@@ -344,7 +349,8 @@ def test_rule_16_a_question_answered_by_something_else_is_asked_again_after_a_pa
     assert len(firm.simulator.journal()) == 1
     firm.session.expire_all()
     lane = firm.session.get_one(Lane, firm.connection.lane_id)
-    assert (lane.state, lane.pause_reason) == ("open", "outage")
+    assert (lane.state, lane.pause_reason) == ("open", None)
+    assert lane.questions_rest_reason == "outage"
     firm.simulator.clear_faults()
     firm.let_time_pass()
     firm.drain()

@@ -28,7 +28,7 @@ def make_due(session: Session) -> None:
     session.execute(
         text(
             "UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL, lease_until = NULL,"
-            " next_call_at = NULL, next_batch_at = NULL"
+            " next_call_at = NULL, next_batch_at = NULL, questions_rest_until = NULL"
         )
     )
     session.commit()
