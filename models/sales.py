@@ -133,6 +133,7 @@ class Product(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     name: Mapped[str]
+    quickbooks_name: Mapped[str | None]  # chosen by a person when the plain name is taken there
     description: Mapped[str] = mapped_column(server_default="", default="")
     unit_price: Mapped[Decimal] = mapped_column(PRICE)
     taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
@@ -345,7 +346,7 @@ SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
         "invoice position product_id product description quantity unit_price taxable".split()
     ),
     Payment: frozenset("amount method received_on note refunded_amount".split()),
-    Product: frozenset("name description unit_price taxable".split()),
+    Product: frozenset("name quickbooks_name description unit_price taxable".split()),
 }
 
 RECORD_TABLES = ("leads", "products", "invoices", "invoice_lines", "payments")

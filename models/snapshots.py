@@ -34,6 +34,7 @@ _PRODUCT = """
                'title', product.name,
                'needs', '[]'::jsonb,
                'name', product.name,
+               'quickbooks_name', product.quickbooks_name,
                'description', product.description,
                'unit_price', product.unit_price::text,
                'taxable', product.taxable

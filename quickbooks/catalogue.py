@@ -101,6 +101,8 @@ DEFAULT_WORDS = {
     "refunded": N_("a part"),
     "date": N_("this date"),
     "invoice": N_("the invoice"),
+    "chosen": N_("of your choice"),
+    "chosen_for": N_("these records"),
     "said": N_("one of its own rules"),
     "ours": N_("something it cannot read"),
 }
@@ -620,6 +622,25 @@ CATALOGUE: dict[str, Cause] = {
         N_("“{item}” is inactive in QuickBooks"),
         N_("The item “{item}” on line {lines} was deleted or made inactive in QuickBooks."),
         actions=(OTHER_ITEM, REACTIVATE_ITEM, FALLBACK, SEND_AGAIN, SKIP),
+    ),
+    "account_inactive": _person(
+        N_("An account chosen in settings is inactive in QuickBooks"),
+        N_(
+            "The account “{chosen}”, which is chosen in settings for {chosen_for}, was deleted or"
+            " made inactive in QuickBooks. Choose another one, and all that waits for it is sent."
+        ),
+        None,
+        CHOOSE_SETTING,
+    ),
+    "method_inactive": _person(
+        N_("A payment method chosen in settings is inactive in QuickBooks"),
+        N_(
+            "The payment method “{chosen}”, which is chosen in settings for {chosen_for}, was"
+            " deleted or made inactive in QuickBooks. Choose another one, and all that waits for it"
+            " is sent."
+        ),
+        None,
+        CHOOSE_SETTING,
     ),
     "voided_there": Cause(
         Class.PERSON,

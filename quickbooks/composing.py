@@ -24,7 +24,7 @@ from urllib.parse import quote_plus
 from languages import N_
 from models.base import Json
 from models.outbox import Operation
-from models.sales import Record, RecordType
+from models.sales import PaymentMethod, Record, RecordType
 from outbox.company import (
     Composition,
     Draft,
@@ -43,7 +43,7 @@ from quickbooks import client, matching, payloads
 from quickbooks.cleaning import clean_name
 from quickbooks.faults import about_record, ours, phrase
 from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
-from quickbooks.questions import Question, on_day, statement
+from quickbooks.questions import Question, next_doubted, on_day, statement
 
 BATCH = 30  # items: Intuit's limit
 LONGEST_QUESTION = 6000  # of a query as it is sent; gateways cut addresses at about 8,000
@@ -353,20 +353,34 @@ def _doubt_step(
     doubted = due.knowledge.get("doubted")
     if not doubted:
         return None
+    while doubted != "nothing" and not _used(document, doubted):
+        doubted = next_doubted(due.record.type, doubted)
     if doubted == "nothing":
-        return Rejected(ours("2500", due))
+        return Rejected(ours("2500", due, {"what": N_("customer, product or account")}))
     ids = _used(document, doubted)
-    if not ids:
-        return Rejected(ours("2500", due))
     return _Read(due, "look_up", Question("Id", ids[0], about=doubted, others=tuple(ids[1:])))
 
 
+_REFERENCES = {
+    "Customer": ("CustomerRef",),
+    "Account": ("DepositToAccountRef", "IncomeAccountRef"),
+    "PaymentMethod": ("PaymentMethodRef",),
+}
+
+
 def _used(document: Document, kind: str) -> list[str]:
-    """The ids of the customers or items that a document names."""
-    if kind == "Customer":
-        return [document["CustomerRef"]["value"]] if "CustomerRef" in document else []
+    """The ids of the things of this kind that a document names."""
+    if keys := _REFERENCES.get(kind):
+        return [document[key]["value"] for key in keys if key in document]
     details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
     return list(dict.fromkeys(d["ItemRef"]["value"] for d in details if "ItemRef" in d))
+
+
+_CHOSEN_FOR = {
+    "": N_("sales"),
+    PaymentMethod.CARD: N_("card payments"),
+    PaymentMethod.ACH: N_("ACH payments"),
+}
 
 
 def _inactive_fault(
@@ -377,6 +391,10 @@ def _inactive_fault(
         holder = name or due.payload.get("lead_name")
         about: Json = {"holder_id": remote_id, "holder_name": holder}
         return ours("its_customer_inactive", due, about)
+    if inactive["kind"] in ("Account", "PaymentMethod"):
+        chosen_for = _CHOSEN_FOR[due.payload.get("method", "")]
+        code = "account_inactive" if inactive["kind"] == "Account" else "method_inactive"
+        return ours(code, due, {"chosen": name or remote_id, "chosen_for": phrase(chosen_for)})
     fallback = settings.get("fallback_item_id") == remote_id
     lines, names = [], []
     product_id: int | None = None
@@ -434,7 +452,7 @@ def _judge_name_holder(due: Due, document: Document, found: Json | None, setting
         return _name_taken(due, document, None, settings)
     if due.record.type == RecordType.PRODUCT:
         if found.get("Type") not in _SALES_ITEMS:
-            return _name_taken(due, document, None, settings)
+            return _item_name_taken(due, document, found)
         return _adopted(due, found)
     if matching.same_customer(document, found):
         return _adopted(due, found)
@@ -462,6 +480,19 @@ def _name_taken(due: Due, document: Document, found: Json | None, settings: Json
     if due.record.type == RecordType.LEAD:
         holder["suggestion"] = suggested_name(due.payload)
     return Rejected(ours("6240", due, {"name": name, **holder}))
+
+
+def _item_name_taken(due: Due, document: Document, found: Json) -> Rejected:
+    """By a category or a bundle, which no line can name."""
+    about = {
+        "name": document["Name"],
+        "holder": phrase(_NOT_SOLD.get(str(found.get("Type")), N_("another kind of item"))),
+        "suggestion": f"{document['Name'][: payloads.ITEM_NAME_LONGEST - 10]} (service)",
+    }
+    return Rejected(ours("6240", due, about))
+
+
+_NOT_SOLD = {"Category": N_("a category"), "Group": N_("a bundle")}
 
 
 def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _Step:

@@ -189,7 +189,7 @@ def explain(
         effect=reader.say(cause.effect or EFFECTS.get(record, EFFECTS[""])),
         field=cause.field,
         actions=_buttons(cause, words, reader),
-        detail=redact(detail),
+        detail=redact(without_markup(detail)),
     )
 
 
@@ -257,7 +257,7 @@ def _first_up(sentence: str) -> str:
 
 def _business_rule(detail: str) -> str:
     """QuickBooks' own sentence, without its label; written for people; "" when it has none."""
-    said = detail.partition(_BETWEEN)[2] or detail  # the message is the same for every rule
+    said = without_markup(detail.partition(_BETWEEN)[2] or detail)  # the message is always alike
     sentence = re.sub(r"^.*?(?:Validation Error|validation)\s*:\s*", "", said, flags=re.DOTALL)
     sentence = redact(" ".join(sentence.split()))
     return f"“{sentence.rstrip('.')}”" if sentence else ""
@@ -290,17 +290,30 @@ _BETWEEN = " — "  # message and detail
 
 def words_of(fault: RemoteFault) -> str:
     """QuickBooks' own words, message and detail."""
-    return _BETWEEN.join(filter(None, [fault.message, fault.detail]))[:2000]
+    words = (without_markup(text) for text in (fault.message, fault.detail))
+    return _BETWEEN.join(filter(None, words))[:2000]
 
 
 _UNREAD = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(r"</?[a-zA-Z!?][^<>]*>")
+# Of HTML, and no others: QuickBooks writes <IDENTIFIER> into what it says of a question.
+_TAG = re.compile(
+    r"</?(?:a|abbr|b|big|body|br|button|center|code|div|em|font|form|h[1-6]|head|hr|html|i|img|input"
+    r"|label|li|link|meta|ol|p|pre|small|span|strong|sub|sup|table|tbody|td|th|thead|title|tr|u|ul"
+    r"|!doctype)\b[^<>]*>",
+    re.IGNORECASE,
+)
+
+
+def without_markup(text: str) -> str:
+    """Tags out, words kept; what is escaped twice too."""
+    for _ in range(2):
+        text = _TAG.sub(" ", _UNREAD.sub(" ", html.unescape(text)))
+    return " ".join(text.split())
 
 
 def plain_words(text: str, longest: int = 300) -> str:
-    """The words of a page or of a sentence with markup in it: tags out, words kept."""
-    words = html.unescape(_TAG.sub(" ", _UNREAD.sub(" ", text[:20_000])))
-    return shorten(redact(" ".join(words.split())), longest)
+    """The words of a page that came instead of an answer."""
+    return shorten(redact(without_markup(text[:20_000])), longest)
 
 
 def _thing_in(fault: RemoteFault, due: Due) -> Json:

@@ -250,7 +250,8 @@ def item_name(payload: Json) -> str:
 
     Raises NotWritable.
     """
-    return _judged_name(payload["name"], ITEM_NAME_LONGEST)
+    # An older snapshot knows no name of its own for QuickBooks.
+    return _judged_name(payload.get("quickbooks_name") or payload["name"], ITEM_NAME_LONGEST)
 
 
 # --- Invoices -----------------------------------------------------------------------------------

@@ -16,6 +16,37 @@ MOST_ROWS = 1000  # Intuit's limit of one answer
 _LISTS = (RecordType.LEAD, RecordType.PRODUCT)  # inactive rows are hidden unless asked for
 
 
+# What a document names that may be inactive there, in the order in which it is looked for; and how
+# QuickBooks calls it in a fault.
+DOUBTED = {
+    RecordType.LEAD: (),
+    RecordType.PRODUCT: ("Account",),
+    RecordType.INVOICE: ("Item", "Customer"),
+    RecordType.PAYMENT: ("Customer", "Account", "PaymentMethod"),
+}
+_CALLED = {
+    "Customer": "Names",
+    "Item": "ItemRef",
+    "Account": "Account",
+    "PaymentMethod": "PaymentMethod",
+}
+
+
+def first_doubted(type_: RecordType, detail: str) -> str | None:
+    """What to look for after a fault that says only that something is inactive; None when it tells
+    of something that such a document does not name."""
+    told = [kind for kind, called in _CALLED.items() if called in detail]
+    kinds = [kind for kind in DOUBTED[type_] if kind in told or not told]
+    return kinds[0] if kinds else None
+
+
+def next_doubted(type_: RecordType, kind: str) -> str:
+    """What to look for when all of this kind is well."""
+    kinds = DOUBTED[type_]
+    rest = kinds[kinds.index(kind) + 1 :] if kind in kinds else ()
+    return rest[0] if rest else "nothing"
+
+
 @dataclass(frozen=True)
 class Question:
     """Something to look up: rows of the kind whose property `name` is `value`."""

@@ -50,7 +50,7 @@ from quickbooks.faults import (
 )
 from quickbooks.judge import Fate, Lane, Operation, Said, Status, Verdict, rows_in
 from quickbooks.payloads import ENTITY
-from quickbooks.questions import Question, asked, kind_asked
+from quickbooks.questions import Question, asked, first_doubted, kind_asked, next_doubted
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is at work there
 THROTTLED = timedelta(seconds=60)  # Intuit's rule when it names no time
@@ -290,7 +290,7 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
     rows = rows_in(document, kind) or []
     if first and kind != ENTITY[first.record.type]:  # what its document names, asked for alone
         wanted = [question.value for question in questions]
-        return {first.entry_id: _found_inactive(kind, wanted, rows)}
+        return {first.entry_id: _found_inactive(first.record.type, kind, wanted, rows)}
     question_of = dict(zip((item.entry_id for item in sent.items), questions, strict=True))
 
     def outcome_of(item: Item, due: Due) -> Outcome:
@@ -318,8 +318,10 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
     return _each(sent, outcome_of)
 
 
-def _found_inactive(kind: str, wanted: Sequence[str], rows: Sequence[Json]) -> Outcome:
-    """Which of the things that a document names can no longer be used; its customer comes last."""
+def _found_inactive(
+    type_: RecordType, kind: str, wanted: Sequence[str], rows: Sequence[Json]
+) -> Outcome:
+    """Which of the things that a document names can no longer be used; or what to look for next."""
     by_id = {str(row["Id"]): row for row in rows}
     for id_ in wanted:
         row = by_id.get(id_)
@@ -329,7 +331,7 @@ def _found_inactive(kind: str, wanted: Sequence[str], rows: Sequence[Json]) -> O
             )
             name = (name or str((row or {}).get("Name", ""))).removesuffix(matching.INACTIVE_SUFFIX)
             return Learned({"inactive": {"kind": kind, "id": id_, "name": name}})
-    return Learned({"doubted": "Customer" if kind == "Item" else "nothing"})
+    return Learned({"doubted": next_doubted(type_, kind)})
 
 
 def _answers(row: Json, question: Question, due: Due) -> bool:
@@ -387,11 +389,7 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
             return Rejected(fault_of(fault, due))
         case "610" if item.intent == "void" and "gone" not in due.knowledge:
             return Learned({"gone": True, "seen": None, "found": None})
-        case "610" | "2500" if (
-            item.intent != "void"
-            and "doubted" not in due.knowledge
-            and "Account" not in fault.detail
-        ):
+        case "610" | "2500" if item.intent != "void" and "doubted" not in due.knowledge:
             return _missing(item, due, fault)
     if class_of(fault) is Class.RETRY:
         return Retry(fault_of(fault, due))
@@ -401,9 +399,8 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
 def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:
     """Ours is gone, or something that it uses: we look once which, to name it."""
     is_own = item.intent == "update" and fault.code == "610" and "gone" not in due.knowledge
-    if not is_own and due.record.type in (RecordType.INVOICE, RecordType.PAYMENT):
-        is_item = due.record.type == RecordType.INVOICE and "Names" not in fault.detail
-        return Learned({"doubted": "Item" if is_item else "Customer"})
+    if not is_own and (doubted := first_doubted(due.record.type, fault.detail)):
+        return Learned({"doubted": doubted})
     if is_own:
         return Learned({"gone": True, "seen": None, "found": None, "compares": True})
     return Rejected(fault_of(fault, due))

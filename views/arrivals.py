@@ -30,7 +30,16 @@ TAXES = {
     "line": N_("As a line of its own on the invoice"),
 }
 # What a choice here may cure: sent again by itself when it is saved.
-CURED = ("no_income_account", "no_fallback_item", "6160", "6230", "6430", "item_inactive")
+CURED = (
+    "no_income_account",
+    "no_fallback_item",
+    "account_inactive",
+    "method_inactive",
+    "item_inactive",
+    "6160",
+    "6230",
+    "6430",
+)
 
 
 class ArrivalsForm(Form):

@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from models.base import Json
 from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection, Customer
-from models.sales import Lead, RecordType
+from models.sales import Lead, Product, RecordType
 from outbox import actions
 from outbox.actions import Acted
 from presenters.addresses import address_of, explanation_of
@@ -152,9 +152,10 @@ def _use_existing(entry: Entry) -> Acted | None:
 
 
 def _send_as(entry: Entry) -> Acted | None:
-    """The lead's own name stays; QuickBooks gets another one. Saving it sends it."""
-    lead = own(Lead, entry.record_id)
-    lead.quickbooks_name = str(entry.fault_about["suggestion"])
+    """The record's own name stays; QuickBooks gets another one. Saving it sends it."""
+    is_product = entry.record_type == RecordType.PRODUCT
+    record = own(Product, entry.record_id) if is_product else own(Lead, entry.record_id)
+    record.quickbooks_name = str(entry.fault_about["suggestion"])
     return Acted((entry.id,))
 
 

@@ -1,0 +1,16 @@
+"""Another name for a product in QuickBooks, where its own is a category's."""
+
+from alembic import op
+
+revision = "0026"
+down_revision = "0025"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE products ADD COLUMN quickbooks_name varchar")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE products DROP COLUMN quickbooks_name")
