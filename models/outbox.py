@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import Connection as Database
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
 
 from models.base import Base, CreatedAt, Json, Key, Moment
@@ -101,6 +102,8 @@ class Lane(Base):
     slowed_at: Mapped[Moment | None]
     last_synced_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
+    # Opened again: first the records are compared with what was sent before it was closed.
+    compares: Mapped[bool] = mapped_column(Boolean, server_default="false")
 
 
 class Entry(Base):
@@ -191,6 +194,8 @@ class Entry(Base):
     first_outcome: Mapped[State | None]  # synced | failed
     first_settled_at: Mapped[Moment | None]
     was_retried: Mapped[bool] = mapped_column(Boolean, server_default="false")  # until then
+    # A change made while the lane was closed: it stays until the owner decides.
+    withheld: Mapped[bool] = mapped_column(Boolean, server_default="false")
 
     lane: Mapped[Lane] = relationship()
     record: Mapped[Record] = composite("record_type", "record_id")
@@ -200,7 +205,8 @@ class Entry(Base):
     counterpart: Mapped["Counterpart | None"] = relationship(
         primaryjoin="and_(foreign(Entry.lane_id) == remote(Counterpart.lane_id),"
         " foreign(Entry.record_type) == remote(Counterpart.record_type),"
-        " foreign(Entry.record_id) == remote(Counterpart.record_id))",
+        " foreign(Entry.record_id) == remote(Counterpart.record_id),"
+        " remote(Counterpart.remote_id).is_not(None))",
         viewonly=True,
     )
 
@@ -305,26 +311,25 @@ class DispatchItem(Base):
     settled_at: Mapped[Moment | None]
     # Times it went again, or was asked about, since an answer was last settled: each was a crash.
     repeats_unsettled: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    # The whole document as it stands there once this is done; the request may say less.
+    document: Mapped[str | None] = mapped_column(Text)
 
     dispatch: Mapped[Dispatch] = relationship(back_populates="items")
     entry: Mapped[Entry] = relationship()
 
 
 class Counterpart(Base):
-    """Record ↔ QuickBooks object, per lane and so per company. Never deleted."""
+    """What QuickBooks has of a record, per lane and so per company. Never deleted, never pruned.
+
+    Written under the lane's row lock. Until something of the record is known to be there,
+    `remote_id` is empty: the row then holds doubts or a decision only.
+    """
 
     __tablename__ = "outbox_links"
     __table_args__ = (
         UniqueConstraint("lane_id", "aggregate_type", "aggregate_id"),
-        # One customer, invoice or payment there belongs to one record here; items may be shared.
-        Index(
-            "uq_outbox_links_remote",
-            "lane_id",
-            "aggregate_type",
-            "remote_id",
-            unique=True,
-            postgresql_where="aggregate_type <> 'product'",
-        ),
+        # Not unique: two leads may share one customer, and products an item.
+        Index("ix_outbox_links_remote", "lane_id", "aggregate_type", "remote_id"),
         Index("ix_outbox_links_of_record", "aggregate_type", "aggregate_id"),
     )
 
@@ -333,8 +338,8 @@ class Counterpart(Base):
     lane_id: Mapped[int] = mapped_column(ForeignKey("outbox_lanes.id"))
     record_type: Mapped[RecordType] = mapped_column("aggregate_type")
     record_id: Mapped[int] = mapped_column("aggregate_id")
-    remote_id: Mapped[str]
-    remote_version: Mapped[str]  # SyncToken
+    remote_id: Mapped[str | None]
+    remote_version: Mapped[str | None]  # SyncToken
     stale: Mapped[bool] = mapped_column(Boolean, server_default="false")  # read before writing
     remote_number: Mapped[str | None]
     remote_total: Mapped[str | None]
@@ -342,12 +347,27 @@ class Counterpart(Base):
     note: Mapped[str | None]  # how it came about, when not simply created
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
+    remote_balance: Mapped[str | None]  # what an invoice still takes there
+    # The snapshot that QuickBooks acknowledged last, and how it was rendered then. The document is
+    # empty where the record was only linked.
+    sent_operation: Mapped[Operation | None]
+    sent_values: Mapped[Json | None]
+    sent_document: Mapped[str | None] = mapped_column(Text)
+    # The snapshot of a change that a person decided not to send: later changes start from it.
+    declined_values: Mapped[Json | None]
+    seen: Mapped[str | None] = mapped_column(Text)  # the object in QuickBooks' last answer
+    # Requests that may have had an effect of which nobody heard: {request, intent, document}.
+    doubts: Mapped[list[Json]] = mapped_column(JSONB, server_default="[]")
+    decision: Mapped[Json] = mapped_column(server_default="{}")  # of a person, until carried out
 
     record: Mapped[Record] = composite("record_type", "record_id")
 
     @classmethod
     def of(cls, lane_id: int, record: Record) -> Select["Counterpart"]:
-        return select(cls).where(cls.lane_id == lane_id, cls.record == record)
+        """The counterpart of a record that is known to be there."""
+        return select(cls).where(
+            cls.lane_id == lane_id, cls.record == record, cls.remote_id.is_not(None)
+        )
 
 
 class BulkAct(Base):

@@ -170,7 +170,7 @@ _UNREAD = text(
             AND NOT EXISTS (
                 SELECT FROM outbox_links AS link
                 WHERE link.lane_id = lane.id AND link.aggregate_type = 'lead'
-                  AND link.aggregate_id = entry.aggregate_id))
+                  AND link.aggregate_id = entry.aggregate_id AND link.remote_id IS NOT NULL))
     """
 )
 

@@ -56,7 +56,8 @@ _JUDGE = text(
            EXISTS (SELECT FROM outbox_links AS link
                    WHERE link.lane_id = entry.lane_id
                      AND link.aggregate_type = entry.aggregate_type
-                     AND link.aggregate_id = entry.aggregate_id) AS is_linked
+                     AND link.aggregate_id = entry.aggregate_id
+                     AND link.remote_id IS NOT NULL) AS is_linked
     FROM outbox AS entry
     JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
     JOIN organizations AS organization ON organization.id = entry.organization_id

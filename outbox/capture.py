@@ -254,7 +254,7 @@ _LOCK_PAYMENTS = text(
 _KNOWN_TO_LANE = """(
     EXISTS (SELECT FROM outbox_links AS link
             WHERE link.lane_id = lane.id AND link.aggregate_type = 'invoice'
-              AND link.aggregate_id = {invoice_id})
+              AND link.aggregate_id = {invoice_id} AND link.remote_id IS NOT NULL)
     OR EXISTS (SELECT FROM outbox AS entry
                WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'invoice'
                  AND entry.aggregate_id = {invoice_id}))"""
@@ -272,7 +272,8 @@ _MAKES_ENTRY: dict[RecordType, str] = {
                   AND entry.state IN ('pending', 'failed', 'skipped'))
         AND NOT EXISTS (SELECT FROM outbox_links AS link
                         WHERE link.lane_id = lane.id AND link.aggregate_type = 'product'
-                          AND link.aggregate_id = snapshot.id)""",
+                          AND link.aggregate_id = snapshot.id
+                          AND link.remote_id IS NOT NULL)""",
     # A payment never drags its invoice in.
     RecordType.PAYMENT: _KNOWN_TO_LANE.format(
         invoice_id="(snapshot.payload ->> 'invoice_id')::bigint"

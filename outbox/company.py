@@ -20,7 +20,7 @@ from outbox.pace import Limits
 
 @dataclass(frozen=True)
 class Remote:
-    """What we know of a record's counterpart in the company: the content of a link."""
+    """The object in the company that a record is known to be."""
 
     id: str
     version: str  # SyncToken
@@ -28,6 +28,29 @@ class Remote:
     total: str | None = None
     stale: bool = False  # the version may be old: read before writing
     voided: bool = False
+    balance: str | None = None  # what an invoice still takes there, where known
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A request that may have had an effect of which nobody heard."""
+
+    request: int
+    intent: str  # create | update | void
+    document: str | None  # what it would have made; None where it was not stored
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is stored of a record's counterpart, of this record alone."""
+
+    remote: Remote | None = None
+    sent_values: Json | None = None  # the snapshot that was acknowledged last …
+    sent_document: str | None = None  # … as it was rendered then; None when it was only linked
+    declined_values: Json | None = None  # a snapshot that a person decided not to send
+    seen: str | None = None  # the object in QuickBooks' last answer
+    doubts: tuple[Doubt, ...] = ()
+    decision: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,7 +63,7 @@ class Due:
     payload: Json
     checks: bool = False  # requeued: read the counterpart, write only what differs
     looks_first: bool = False  # may have arrived already: look by mark before creating
-    before: Json | None = None  # what of this record arrived last here: only changes are written
+    known: Known = Known()
     knowledge: Json = field(default_factory=dict)
 
 
@@ -50,6 +73,7 @@ class Item:
 
     entry_id: int
     intent: str  # create | update | void | read | look_up: what the request does for the entry
+    document: str | None = None  # of a write: the whole document that stands there once it is done
 
 
 @dataclass(frozen=True)
@@ -122,10 +146,16 @@ class Fault:
 
 @dataclass(frozen=True)
 class Synced:
-    """It is there, as we wanted it. `remote` is None only where nothing had to go ("nothing")."""
+    """It is there, as we wanted it. `remote` is None only where nothing had to go ("nothing").
+
+    `document` is what of ours stands there now; None when the record was only linked. `seen` is
+    the object in the answer.
+    """
 
     remote: Remote | None
     note: str | None = None  # how it came about, when not simply written
+    document: str | None = None
+    seen: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -139,6 +169,10 @@ class Learned:
 
     knowledge: Json = field(default_factory=dict)
     remote: Remote | None = None
+    note: str | None = None  # how it came about that it is there
+    document: str | None = None  # found there: what an earlier request of ours made
+    seen: str | None = field(default=None, compare=False)
+    ends_doubts: bool = False  # looked for by every mark
 
 
 @dataclass(frozen=True)
@@ -157,9 +191,10 @@ class Retry:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Only a person can cure this."""
+    """Only a person can cure this. `ends_decision`: what they decided cannot be carried out."""
 
     fault: Fault
+    ends_decision: bool = False
 
 
 @dataclass(frozen=True)

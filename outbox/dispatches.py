@@ -12,7 +12,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -28,6 +28,7 @@ from models.sales import Record
 from outbox.company import (
     Company,
     Composition,
+    Doubt,
     Draft,
     Due,
     Fault,
@@ -39,6 +40,7 @@ from outbox.company import (
     Sent,
     Waiting,
 )
+from outbox.counterparts import counterparts_of, keep_doubts
 from outbox.lanes import (
     FAIL_AFTER,
     SOLO_AFTER,
@@ -51,7 +53,7 @@ from outbox.lanes import (
 )
 from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
-from outbox.waves import OLD, Wave, choose_wave, due_from, links_for
+from outbox.waves import OLD, Wave, choose_wave, due_from
 
 ROUNDS = 20  # such looks in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
@@ -135,7 +137,7 @@ _DUE_AGAIN = text(
 
 _ITEMS = text(
     """
-    SELECT item.position, item.intent, item.outcome, item.repeats_unsettled, entry.*,
+    SELECT item.position, item.intent, item.document, item.outcome, item.repeats_unsettled, entry.*,
            entry.available_at <= now() AS is_due
     FROM outbox_dispatch_items AS item JOIN outbox AS entry ON entry.id = item.entry_id
     WHERE item.dispatch_id = :dispatch
@@ -276,12 +278,18 @@ def _repeat(
             path=row.path,
             query=row.query,
             body=row.body,
-            items=[Item(item.id, item.intent) for item in unanswered.items],
+            items=[Item(item.id, item.intent, item.document) for item in unanswered.items],
             due={item.id: due_from(item) for item in unanswered.asked},
             sends=row.sends + 1,
             is_repeat=True,
             sign_in=lane.sign_in,
         )
+
+
+def _doubted(due: Due, doubts: Mapping[int, Doubt]) -> Due:
+    """The entry with the request that is looked up among its record's doubts."""
+    others = [one for one in due.known.doubts if one.request != doubts[due.entry_id].request]
+    return replace(due, known=replace(due.known, doubts=(*others, doubts[due.entry_id])))
 
 
 def _look_up(
@@ -296,10 +304,13 @@ def _look_up(
 
     Items that ask differently (by customer and day) stay due and are asked for one after another.
     """
-    due = {item.id: due_from(item, looks_first=True) for item in items}
-    links = links_for(session, claim.lane_id, list(due.values()))
+    in_doubt = [due_from(item, looks_first=True) for item in items]
+    counterparts = counterparts_of(session, claim.lane_id, in_doubt)
+    keep_doubts(session, dispatch.id, [item.id for item in items])
+    doubts = {item.id: Doubt(dispatch.id, item.intent, item.document) for item in items}
+    due = {one.entry_id: _doubted(counterparts.informed(one), doubts) for one in in_doubt}
     settings = company.settings(session, claim.lane_id, list(due.values()))
-    composition = _compose(company, list(due.values()), links, settings)
+    composition = _compose(company, list(due.values()), counterparts.links, settings)
     # What needs no question, or cannot even be asked for: its own mapping is broken meanwhile.
     known = {
         entry_id: verdict
@@ -346,10 +357,12 @@ _STORE = text(
         RETURNING id
     ), item AS (
         INSERT INTO outbox_dispatch_items (dispatch_id, position, organization_id, lane_id,
-                                           entry_id, intent)
-        SELECT dispatch.id, item.position - 1, :organization, :lane, item.entry_id, item.intent
-        FROM dispatch, unnest(CAST(:entries AS bigint[]), CAST(:intents AS text[]))
-          WITH ORDINALITY AS item (entry_id, intent, position)
+                                           entry_id, intent, document)
+        SELECT dispatch.id, item.position - 1, :organization, :lane, item.entry_id, item.intent,
+               item.document
+        FROM dispatch, unnest(CAST(:entries AS bigint[]), CAST(:intents AS text[]),
+                              CAST(:documents AS text[]))
+          WITH ORDINALITY AS item (entry_id, intent, document, position)
     ), entry AS (
         UPDATE outbox
         SET available_at = clock_timestamp() + :after,
@@ -448,6 +461,7 @@ def _store(
             "body": draft.body,
             "entries": entries,
             "intents": [item.intent for item in draft.items],
+            "documents": [item.document for item in draft.items],
             "after": config.resend_after,
             **budget,
         },

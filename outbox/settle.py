@@ -4,7 +4,6 @@ One transaction, fenced by the lane row: a drainer that lost the lease changes n
 are set-based; rows travel as one JSON parameter each.
 """
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ import db
 from db import Sessions
 from models.outbox import State
 from models.sales import Record, RecordType
-from outbox import metrics, trouble
+from outbox import counterparts, metrics, trouble
 from outbox.company import (
     Answer,
     Due,
@@ -28,7 +27,6 @@ from outbox.company import (
     Outcome,
     Reading,
     Rejected,
-    Remote,
     Retry,
     Sent,
     Synced,
@@ -37,6 +35,7 @@ from outbox.company import (
 )
 from outbox.lanes import Claim
 from outbox.retry import GiveUp, after_own_fault
+from outbox.texts import as_json, storable
 
 SILENCES = 5  # sends of one entry alone, unanswered while the lane works: then a person looks
 
@@ -238,8 +237,11 @@ def settle_looked_up(
 
 def _settle_items(session: Session, dispatch_id: int, named: Mapping[int, str]) -> set[int]:
     """Writes what items came to; says which of them were open."""
+    counterparts.keep_doubts(
+        session, dispatch_id, [id_ for id_, name in named.items() if name == "unknown"]
+    )
     results = [{"entry_id": entry_id, "outcome": name} for entry_id, name in named.items()]
-    rows = session.execute(_SETTLE_ITEMS, {"dispatch": dispatch_id, "results": _as_json(results)})
+    rows = session.execute(_SETTLE_ITEMS, {"dispatch": dispatch_id, "results": as_json(results)})
     return {row.entry_id for row in rows}
 
 
@@ -324,7 +326,7 @@ _NOTE_FAULTS = text(
 def _note_what_was_said(session: Session, unsure: Mapping[int, Fault]) -> None:
     """Of entries that stay open: a person is told, should nobody ever find out more."""
     rows = [{"id": entry_id, **vars(fault)} for entry_id, fault in unsure.items()]
-    session.execute(_NOTE_FAULTS, {"rows": _as_json(rows)})
+    session.execute(_NOTE_FAULTS, {"rows": as_json(rows)})
 
 
 # --- Entries ------------------------------------------------------------------------------------
@@ -405,12 +407,12 @@ def settle_entries(
 ) -> int:
     """Writes outcomes into entries and links; says how many entries left the queue.
 
-    The caller holds the lane. Links first: one that is taken turns its entry's success into a
-    question for a person.
+    The caller holds the lane. Counterparts first: one that is taken turns its entry's success into
+    a question for a person.
     """
     if not outcomes:
         return 0
-    outcomes = _write_links(session, lane_id, outcomes, due)
+    outcomes = counterparts.write(session, outcomes, due)
     retried = [entry_id for entry_id, outcome in outcomes.items() if isinstance(outcome, Retry)]
     history: dict[int, Row[Any]] = {}
     if retried:
@@ -420,7 +422,7 @@ def settle_entries(
     ]
     settled = session.execute(
         _SETTLE_ENTRIES,
-        {"rows": _as_json([vars(row) for row in rows]), "trace_id": trace_id},
+        {"rows": as_json([vars(row) for row in rows]), "trace_id": trace_id},
     )
     for entry in settled:
         if entry.state == State.SYNCED and not due[entry.id].checks:  # sent again: not a delay
@@ -490,7 +492,7 @@ def _faulty(row: _Row, fault: Fault) -> _Row:
 def _release(session: Session, lane_id: int, records: list[Record]) -> None:
     if records:
         rows = [{"type": record.type, "id": record.id} for record in records]
-        session.execute(_RELEASE, {"lane": lane_id, "records": _as_json(rows)})
+        session.execute(_RELEASE, {"lane": lane_id, "records": as_json(rows)})
 
 
 # A newer entry of a record waited only while an older one was out.
@@ -509,119 +511,3 @@ def _release_newer(session: Session, lane_id: int, freed: Sequence[int]) -> None
     """An entry that is free again may be superseded by what was written meanwhile: a fix, say."""
     if freed:
         session.execute(_RELEASE_NEWER, {"entries": sorted(freed), "lane": lane_id})
-
-
-# --- Links --------------------------------------------------------------------------------------
-
-_UPDATE_LINKS = text(
-    """
-    UPDATE outbox_links AS link
-    SET remote_id = row.remote_id, remote_version = row.remote_version, stale = row.stale,
-        remote_number = coalesce(row.remote_number, link.remote_number),
-        remote_total = coalesce(row.remote_total, link.remote_total),
-        voided_at = CASE WHEN row.voided THEN coalesce(link.voided_at, clock_timestamp()) END,
-        note = coalesce(row.note, link.note),
-        updated_at = clock_timestamp()
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
-        type text, id bigint, remote_id text, remote_version text, stale boolean,
-        remote_number text, remote_total text, voided boolean, note text)
-    WHERE link.lane_id = :lane AND link.aggregate_type = row.type AND link.aggregate_id = row.id
-      AND NOT EXISTS (SELECT FROM outbox_links AS other
-                      WHERE other.lane_id = :lane AND other.aggregate_type = row.type
-                        AND other.aggregate_type <> 'product'
-                        AND other.remote_id = row.remote_id AND other.aggregate_id <> row.id)
-    RETURNING link.aggregate_type, link.aggregate_id
-    """
-)
-
-_INSERT_LINKS = text(
-    """
-    INSERT INTO outbox_links (organization_id, lane_id, aggregate_type, aggregate_id, remote_id,
-                              remote_version, stale, remote_number, remote_total, voided_at, note)
-    SELECT lane.organization_id, lane.id, row.type, row.id, row.remote_id, row.remote_version,
-           row.stale, row.remote_number, row.remote_total,
-           CASE WHEN row.voided THEN clock_timestamp() END, row.note
-    FROM outbox_lanes AS lane, jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
-        type text, id bigint, remote_id text, remote_version text, stale boolean,
-        remote_number text, remote_total text, voided boolean, note text)
-    WHERE lane.id = :lane
-    ON CONFLICT DO NOTHING
-    RETURNING aggregate_type, aggregate_id
-    """
-)
-
-
-def _write_links(
-    session: Session, lane_id: int, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
-) -> dict[int, Outcome]:
-    """Writes what was learned of counterparts; a counterpart another record has is not stolen."""
-    remotes: dict[Record, tuple[int, Remote, str | None]] = {}
-    for entry_id, outcome in outcomes.items():
-        if isinstance(outcome, Synced | Learned) and outcome.remote is not None:
-            note = outcome.note if isinstance(outcome, Synced) else None
-            remotes[due[entry_id].record] = (entry_id, outcome.remote, note)
-    rows: list[dict[str, Any]] = [
-        {
-            "type": record.type,
-            "id": record.id,
-            "remote_id": remote.id,
-            "remote_version": remote.version,
-            "stale": remote.stale,
-            "remote_number": remote.number,
-            "remote_total": remote.total,
-            "voided": remote.voided,
-            "note": note,
-        }
-        for record, (_, remote, note) in remotes.items()
-    ]
-    if not rows:
-        return dict(outcomes)
-    # What never arrived before has no link, and what did has one: the other way is the exception.
-    known = {record for record, (entry_id, _, _) in remotes.items() if due[entry_id].before}
-    written = _written(session, _INSERT_LINKS, lane_id, _without(rows, known))
-    written |= _written(session, _UPDATE_LINKS, lane_id, _without(rows, written))
-    written |= _written(session, _INSERT_LINKS, lane_id, _without(rows, written))
-    refused = dict(outcomes)
-    for record in remotes.keys() - written:
-        entry_id, remote, _ = remotes[record]
-        refused[entry_id] = Rejected(
-            Fault("taken_by_another_record", about={"remote_id": remote.id})
-        )
-    return refused
-
-
-def _without(rows: Sequence[dict[str, Any]], records: set[Record]) -> list[dict[str, Any]]:
-    return [row for row in rows if Record(RecordType(row["type"]), row["id"]) not in records]
-
-
-def _written(
-    session: Session, statement: Any, lane_id: int, rows: list[dict[str, Any]]
-) -> set[Record]:
-    if not rows:
-        return set()
-    result = session.execute(statement, {"lane": lane_id, "rows": _as_json(rows)})
-    return {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in result}
-
-
-# --- Other people's texts -----------------------------------------------------------------------
-
-
-def _as_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    written = json.dumps(rows, default=str)
-    if "\\u0000" in written or "\\ud" in written:  # a NUL, or a surrogate that may stand alone
-        return json.dumps([storable(row) for row in rows], default=str)
-    return written
-
-
-def storable(value: Any) -> Any:
-    """The same value without what PostgreSQL cannot store: what cannot be settled would come for
-    ever."""
-    match value:
-        case str():
-            return value.replace("\0", "").encode("utf-8", "replace").decode()
-        case Mapping():
-            return {storable(key): storable(each) for key, each in value.items()}
-        case list() | tuple():
-            return [storable(each) for each in value]
-        case _:
-            return value

@@ -33,7 +33,8 @@ _RELEASE_FORGOTTEN = text(
       AND (EXISTS (SELECT FROM outbox_links AS link
                    WHERE link.lane_id = entry.lane_id
                      AND link.aggregate_type = entry.waits_for_type
-                     AND link.aggregate_id = entry.waits_for_id)
+                     AND link.aggregate_id = entry.waits_for_id
+                     AND link.remote_id IS NOT NULL)
            OR EXISTS (SELECT FROM outbox AS other
                       WHERE other.lane_id = entry.lane_id AND other.id <> entry.id
                         AND other.aggregate_type = entry.waits_for_type

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.outbox import Operation
@@ -20,6 +20,7 @@ from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
 from outbox import servers
 from outbox.company import Due, Fault, Rejected, Remote, Unneeded
+from outbox.counterparts import Counterparts, counterparts_of, needs_of
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
 
@@ -156,8 +157,8 @@ def _chosen(
     session: Session, claim: Claim, lane: Renewed, rows: Sequence[Row[Any]], size: int
 ) -> Wave:
     newest = _newest_of_each_record(session, claim, lane, rows)
-    links = links_for(session, claim.lane_id, [one.due for one in newest])
-    ready = _with_all_they_need(session, claim, newest, links)
+    counterparts = counterparts_of(session, claim.lane_id, [one.due for one in newest])
+    ready = _with_all_they_need(session, claim, newest, counterparts.links)
     if not ready:
         return Wave()
     first_kind = min((one.due.record.type for one in ready), key=lambda type_: type_.rank)
@@ -169,7 +170,8 @@ def _chosen(
         chosen = [min(ready, key=lambda one: one.waits_since)]
     else:
         chosen = together[:size] or wave[:1]
-    return Wave(_with_their_past(session, claim.lane_id, chosen, links), links)
+    informed = _informed(session, claim.lane_id, chosen, counterparts)
+    return Wave(informed, counterparts.links)
 
 
 def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
@@ -254,7 +256,7 @@ _FIRST_PAYMENTS = text(
     FROM unnest(CAST(:invoices AS bigint[])) AS invoice (id)
     JOIN outbox_links AS link
       ON link.lane_id = :lane AND link.aggregate_type = 'invoice'
-     AND link.aggregate_id = invoice.id
+     AND link.aggregate_id = invoice.id AND link.remote_id IS NOT NULL
     JOIN payments AS payment ON payment.invoice_id = invoice.id
     JOIN outbox AS entry
       ON entry.aggregate_type = 'payment' AND entry.aggregate_id = payment.id
@@ -366,7 +368,7 @@ _EARLIER = text(
           IS DISTINCT FROM ('invoice', mine.aggregate_id)
       AND EXISTS (SELECT FROM outbox_links AS link
                   WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
-                    AND link.aggregate_id = mine.aggregate_id)
+                    AND link.aggregate_id = mine.aggregate_id AND link.remote_id IS NOT NULL)
     UNION ALL
     SELECT mine.id, 'invoice', other.aggregate_id
     FROM outbox AS mine
@@ -443,36 +445,6 @@ def _set_waits(session: Session, waits: Mapping[int, Record]) -> None:
 
 # --- Rows to values -----------------------------------------------------------------------------
 
-_LINKS = text(
-    """
-    SELECT link.*
-    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
-    CROSS JOIN LATERAL (
-        SELECT * FROM outbox_links AS link
-        WHERE link.lane_id = :lane
-          AND link.aggregate_type = record.type AND link.aggregate_id = record.id
-        OFFSET 0
-    ) AS link
-    """
-)
-
-
-def links_for(session: Session, lane_id: int, due: Sequence[Due]) -> dict[Record, Remote]:
-    """The links of these entries' records and of all they need."""
-    records = {one.record for one in due} | _needs(due)
-    rows = session.execute(_LINKS, {"lane": lane_id, "records": _as_json(records)})
-    return {
-        Record(RecordType(row.aggregate_type), row.aggregate_id): Remote(
-            id=row.remote_id,
-            version=row.remote_version,
-            number=row.remote_number,
-            total=row.remote_total,
-            stale=row.stale,
-            voided=row.voided_at is not None,
-        )
-        for row in rows
-    }
-
 
 def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
     """An entry as the company gets to see it. One that was not sent in time is looked for first."""
@@ -490,40 +462,10 @@ def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
     )
 
 
-# What arrived last of each record.
-_ARRIVED = text(
+# Records of which an earlier version may have arrived: the database server that could tell is gone
+# (outbox/servers.py).
+_LOST = text(
     """
-    SELECT record.type, record.id, arrived.payload
-    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
-    CROSS JOIN LATERAL (
-        SELECT entry.payload FROM outbox AS entry
-        WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
-          AND entry.lane_id + 0 = :lane
-          AND entry.state || '' = 'synced' AND entry.operation = 'save'
-        ORDER BY entry.aggregate_type, entry.aggregate_id, entry.id DESC
-        LIMIT 1
-    ) AS arrived
-    """
-)
-
-# Records of which an earlier version may have arrived, though nobody could tell; or the database
-# server that could is gone (outbox/servers.py).
-_UNKNOWN = text(
-    """
-    SELECT DISTINCT record.type, record.id
-    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
-    CROSS JOIN LATERAL (
-        SELECT entry.id FROM outbox AS entry
-        WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
-          AND entry.lane_id + 0 = :lane
-        OFFSET 0
-    ) AS entry
-    CROSS JOIN LATERAL (
-        SELECT FROM outbox_dispatch_items AS item
-        WHERE item.entry_id = entry.id AND item.outcome || '' = 'unknown'
-        OFFSET 0
-    ) AS item
-    UNION
     SELECT record.type, record.id
     FROM database_server AS server,
          jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
@@ -541,48 +483,31 @@ _UNKNOWN = text(
 )
 
 
-def _with_their_past(
-    session: Session, lane_id: int, chosen: Sequence[_Candidate], links: Mapping[Record, Remote]
+def _informed(
+    session: Session, lane_id: int, chosen: Sequence[_Candidate], counterparts: Counterparts
 ) -> list[Due]:
-    """Adds what of each record arrived last, so that an update writes only what changed here; and
-    to those without a link, whether an earlier version may be there all the same."""
-    linked = [one.due.record for one in chosen if one.due.record in links]
-    others = [one.due.record for one in chosen if one.due.record not in links and one.never_sent]
-    before = {_record(row): row.payload for row in _about(session, _ARRIVED, lane_id, linked)}
-    unknown = {_record(row) for row in _about(session, _UNKNOWN, lane_id, others)}
+    """The chosen entries with what is known of their records; what may be there is looked for."""
+    informed = [counterparts.informed(one.due) for one in chosen]
+    absent = [due.record for due in informed if due.known.remote is None]
+    never_sent = {one.due.entry_id for one in chosen if one.never_sent}
+    lost: set[Record] = set()
+    if absent and never_sent:
+        rows = session.execute(_LOST, {"lane": lane_id, "records": _as_json(absent)})
+        lost = {Record(RecordType(row.type), row.id) for row in rows}
     return [
-        replace(
-            one.due,
-            before=before.get(one.due.record),
-            looks_first=one.due.looks_first or one.due.record in unknown,
-        )
-        for one in chosen
+        replace(due, looks_first=True)
+        if due.known.remote is None
+        and (due.known.doubts or (due.entry_id in never_sent and due.record in lost))
+        else due
+        for due in informed
     ]
-
-
-def _about(
-    session: Session, statement: TextClause, lane_id: int, records: Sequence[Record]
-) -> Sequence[Row[Any]]:
-    if not records:
-        return []
-    return session.execute(statement, {"lane": lane_id, "records": _as_json(records)}).all()
-
-
-def _record(row: Row[Any]) -> Record:
-    return Record(RecordType(row.type), row.id)
 
 
 def _candidate(row: Row[Any]) -> _Candidate:
     due = due_from(row)
-    needs = tuple(sorted(_needs([due])))
+    needs = tuple(sorted(needs_of([due])))
     never_sent = row.first_attempt_at is None
     return _Candidate(due, needs, never_sent, bool(row.goes_alone), row.available_at)
-
-
-def _needs(due: Iterable[Due]) -> set[Record]:
-    return {
-        Record(RecordType(need["type"]), need["id"]) for one in due for need in one.payload["needs"]
-    }
 
 
 def _as_json(records: Iterable[Record]) -> str:

@@ -13,7 +13,7 @@ from web.languages import reader
 
 def address_in_quickbooks(connection: Connection | None, link: Counterpart | None) -> str | None:
     """Where QuickBooks shows this object, for someone signed in there."""
-    if connection is None or link is None:
+    if connection is None or link is None or link.remote_id is None:
         return None
     return record_url(dunahub().config, connection, link.record_type, link.remote_id)
 

@@ -109,9 +109,10 @@ def _place(entry: Entry) -> Place:
 def _links(session: Session, entries: Sequence[Entry]) -> dict[Place, Counterpart]:
     found = session.scalars(
         select(Counterpart).where(
+            Counterpart.remote_id.is_not(None),
             tuple_(Counterpart.lane_id, Counterpart.record_type, Counterpart.record_id).in_(
                 {_place(entry) for entry in entries}
-            )
+            ),
         )
     )
     return {(link.lane_id, link.record_type, link.record_id): link for link in found}

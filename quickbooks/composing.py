@@ -8,11 +8,12 @@ at hand. Between the two an entry's `knowledge` is the memory of their dialogue:
 - `compares` asks to compare with what is there, whatever we sent before
 - `stale` counts how often our version was refused; `alone` keeps an entry out of batches
 - `reads` counts the questions that were answered
-- `elsewhere` says that an unanswered invoice was not found by its number: QuickBooks may have
-  given it another, if whoever numbers changed meanwhile
+- `absent` lists the questions that found nothing, since what is in doubt is looked for by each mark
 - `gone` says that QuickBooks no longer takes our counterpart; `doubted` names the kind of things in
   our document of which one is inactive, and `inactive` is what was found of them
-- `use`, `anew`, `activate` and `unnumbered` are what a person chose (`decisions`)
+
+What a person chose (`use`, `anew`, `activate`, `unnumbered`) is on the record's counterpart, and so
+is what was sent and what is in doubt: `Due.known`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from outbox.company import (
     Fault,
     Item,
     Later,
+    Learned,
     Outcome,
     Rejected,
     Remote,
@@ -71,7 +73,8 @@ class _Read:
 class _Write:
     due: Due
     intent: str  # create | update | void
-    document: Document
+    body: Document
+    document: Document | None  # the whole of it, as it stands there afterwards
 
     @property
     def goes_alone(self) -> bool:
@@ -103,14 +106,15 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
     link = links.get(due.record)
     if due.knowledge.get("reads", 0) >= MOST_READS:
         return Rejected(ours("internal", due))
-    if due.knowledge.get("anew") and due.operation == Operation.SAVE:
+    saves = due.operation == Operation.SAVE or _is_wanted_after_all(due)
+    if due.known.decision.get("anew") and saves:
         link = None  # gone over there, and a person wants it created again
     try:
-        if due.operation == Operation.VOID:
+        if not saves:
             return _void_step(due, link, links, settings)
         if due.record.type == RecordType.PAYMENT and Decimal(due.payload["refunded_amount"]) > 0:
             return _reversed_step(due, link, links, settings)
-        chosen = due.knowledge.get("use")
+        chosen = due.known.decision.get("use")
         if chosen and (link is None or link.id != chosen):
             return _chosen_step(due, str(chosen))
         if link is None:
@@ -122,6 +126,11 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
         return Rejected(about_record(refusal.fault, due))
 
 
+def _is_wanted_after_all(due: Due) -> bool:
+    """A lead that is deleted here, but whose invoice needs a customer: a person chose which."""
+    return due.record.type == RecordType.LEAD and bool(due.known.decision)
+
+
 def _void_step(
     due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
 ) -> _Step:
@@ -129,6 +138,8 @@ def _void_step(
         # A customer stays in the books; what was not sent need not go.
         return Unneeded() if link is None else Synced(None, note=N_("kept in QuickBooks"))
     if link is None:
+        if sought := _look_for(due):
+            return sought
         return _unlinked_void_step(due, _unheard(due, links, settings))
     if link.voided and not due.checks:  # a bookkeeper may have undone it
         return Synced(link)
@@ -145,7 +156,7 @@ def _void_step(
 
 
 def _void(due: Due, remote: Remote) -> _Write:
-    return _Write(due, "void", {"Id": remote.id, "SyncToken": remote.version})
+    return _Write(due, "void", {"Id": remote.id, "SyncToken": remote.version}, None)
 
 
 def _unlinked_void_step(due: Due, unheard: _Read | Json | None) -> _Step:
@@ -164,6 +175,8 @@ def _unlinked_void_step(due: Due, unheard: _Read | Json | None) -> _Step:
 def _reversed_step(
     due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
 ) -> _Step:
+    if link is None and (sought := _look_for(due)):
+        return sought
     refunded, amount = Decimal(due.payload["refunded_amount"]), Decimal(due.payload["amount"])
     unheard = None if link else _unheard(due, links, settings)
     if isinstance(unheard, _Read):
@@ -187,14 +200,14 @@ def _unheard(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Read 
 
 
 def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
+    if found_or_asked := _look_for(due):
+        return found_or_asked
     sought = _by_mark(due, links, settings)
-    if due.knowledge.get("elsewhere") and not due.looks_first:
-        return _Read(due, "look_up", _by_day(due, links))
     if due.looks_first or _unseen(due):
         return _Read(due, "look_up", sought)
     if due.record.type == RecordType.INVOICE and str(due.knowledge.get("seen")).startswith("Cust"):
         sought = _by_day(due, links)  # that is what was asked, whoever numbers invoices now
-    if due.knowledge.get("unnumbered"):
+    if due.known.decision.get("unnumbered"):
         settings = {**settings, "numbers": "generated"}
     document = payloads.document(due.record, due.payload, links, settings)
     if doubt := _doubt_step(due, document, links, settings):
@@ -215,9 +228,82 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
         return _judge_number_holder(due, document, _found(due))
     if _has_seen(due, sought) and (found := _found(due)):
         return _judge_found(due, document, found, settings)
-    is_first = due.record.type == RecordType.LEAD and not due.knowledge.get("anew")
+    is_first = due.record.type == RecordType.LEAD and not due.known.decision.get("anew")
     matched = _match(due, document, settings) if is_first else None
-    return matched or _Write(due, "create", document)
+    return matched or _create(due, document)
+
+
+def _create(due: Due, document: Document) -> _Write:
+    return _Write(due, "create", document, document)
+
+
+# --- What may be there --------------------------------------------------------------------------
+
+
+def _look_for(due: Due) -> _Step | None:
+    """Looks for what unanswered creates of the record may have made, by each of their marks.
+
+    Found: it is ours, and goes on as a change of what that request made. Not found by any mark: the
+    doubt is over. None: nothing is in doubt.
+    """
+    creates = [
+        (doubt, document)
+        for doubt in due.known.doubts
+        if doubt.intent == "create" and (document := payloads.parsed(doubt.document))
+    ]
+    absent = due.knowledge.get("absent", [])
+    for doubt, document in creates:
+        for question in _marks_of(due.record.type, document):
+            found = _found(due) if _has_seen(due, question) else None
+            if found and _is_what_we_made(due, document, found):
+                return _ours(found, doubt.document)
+            if question.key not in absent and not found:
+                return _Read(due, "look_up", question)
+    return Learned({"absent": []}, ends_doubts=True) if creates else None
+
+
+def _ours(found: Json, document: str | None = None) -> Learned:
+    """It is there: linked, and then compared with what it should be."""
+    remote = matching.remote_of(found)
+    return Learned(
+        {"seen": _own(remote).key},
+        remote,
+        note=N_("found in QuickBooks"),
+        document=document,
+        seen=dumps(found),
+        ends_doubts=True,
+    )
+
+
+def _marks_of(type_: RecordType, document: Document) -> list[Question]:
+    """All that a document of ours can be found by."""
+    match type_:
+        case RecordType.LEAD:
+            return [Question("DisplayName", str(document["DisplayName"]))]
+        case RecordType.PRODUCT:
+            return [Question("Name", str(document["Name"]))]
+        case RecordType.INVOICE:
+            day = on_day(str(document["TxnDate"]))
+            by_day = Question("CustomerRef", str(document["CustomerRef"]["value"]), day)
+            number = document.get("DocNumber", payloads.GENERATED)
+            if number == payloads.GENERATED:
+                return [by_day]
+            return [Question("DocNumber", str(number)), by_day]
+        case RecordType.PAYMENT:
+            return [Question("PaymentRefNum", str(document["PaymentRefNum"]))]
+
+
+def _is_what_we_made(due: Due, document: Document, found: Json) -> bool:
+    """What bears our mark is ours; a customer or an item has none, and must be as we made it."""
+    match due.record.type:
+        case RecordType.LEAD:
+            return matching.same_customer(document, found) or matching.is_our_customer(
+                document, found
+            )
+        case RecordType.PRODUCT:
+            return found.get("Type") in _SALES_ITEMS
+        case _:
+            return not (due.known.decision.get("anew") and _is_voided(due, found))
 
 
 def _chosen_step(due: Due, remote_id: str) -> _Step:
@@ -227,13 +313,13 @@ def _chosen_step(due: Due, remote_id: str) -> _Step:
         return _Read(due, "look_up", question)
     found = _found(due)
     if found is None:
-        return Rejected(ours("customer_gone", due))
+        return Rejected(ours("customer_gone", due), ends_decision=True)
     remote = matching.remote_of(found)
     if found.get("Active") is not False:
         return Synced(remote, note=N_("chosen by a person"))
-    if due.knowledge.get("activate"):
-        return _Write(due, "update", payloads.sparse(remote, _activation(due, found)))
-    return _inactive(due, found)
+    if due.known.decision.get("activate"):
+        return _Write(due, "update", payloads.sparse(remote, _activation(due, found)), None)
+    return replace(_inactive(due, found), ends_decision=True)
 
 
 def _activation(due: Due, found: Json) -> Document:
@@ -439,9 +525,9 @@ def _judge_found(due: Due, document: Document, found: Json, settings: Json) -> _
     if due.record.type == RecordType.PRODUCT:
         return _judge_name_holder(due, document, found, settings)
     if due.record.type != RecordType.LEAD:
-        if due.knowledge.get("anew") and _is_voided(due, found):
-            return _Write(due, "create", document)  # that is the old one
-        return Synced(matching.remote_of(found), note=N_("found in QuickBooks"))
+        if due.known.decision.get("anew") and _is_voided(due, found):
+            return _create(due, document)  # that is the old one
+        return _ours(found)
     if matching.same_customer(document, found) or matching.is_our_customer(document, found):
         return _adopted(due, found)
     return _name_taken(due, document, found, settings)
@@ -496,9 +582,9 @@ _NOT_SOLD = {"Category": N_("a category"), "Group": N_("a bundle")}
 
 
 def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _Step:
-    if found and due.knowledge.get("anew") and _is_voided(due, found):
+    if found and due.known.decision.get("anew") and _is_voided(due, found):
         # The old one keeps its number; a person wants a new one, and numbers are not the question.
-        return _Write(due, "create", {**document, "DocNumber": payloads.GENERATED})
+        return _create(due, {**document, "DocNumber": payloads.GENERATED})
     if found and matching.is_our_invoice(
         document, due.payload["total"], found, due.payload["mark"]
     ):
@@ -514,7 +600,7 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
         return Rejected(ours(_GONE_CODE.get(due.record.type, "610"), due))
     if link.voided or (found is not None and _is_voided(due, found)):
         return Rejected(ours("voided_there", due))
-    activates = bool(due.knowledge.get("activate"))
+    activates = bool(due.known.decision.get("activate"))
     if found is None and (activates or due.knowledge.get("gone")):
         return _read_own(due, link)
     sleeps = found is not None and found.get("Active") is False
@@ -525,57 +611,76 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
         # Linked is all an item has to be: it may be shared, and its price stands on the lines.
         return Synced(link)
     if due.record.type == RecordType.PRODUCT:
-        return _Write(due, "update", payloads.sparse(link, awakens))
+        return _Write(due, "update", payloads.sparse(link, awakens), None)
     document = payloads.document(due.record, due.payload, links, settings)
     if doubt := _doubt_step(due, document, links, settings):
         return doubt
     if document.get("DocNumber") == payloads.GENERATED:
         del document["DocNumber"]  # it has its number
-    changes = awakens | _changes(due, document, found, links, settings)
+    base = _acknowledged(due, links, settings)
+    changes = awakens | _changes(due, document, found, base)
+    stands = _standing(due, document, changes, base)
     if not changes:
-        return Synced(matching.remote_of(found) if found else link)
+        remote = matching.remote_of(found) if found else link
+        return Synced(remote, document=dumps(stands), seen=dumps(found) if found else None)
     if due.record.type == RecordType.PAYMENT:
         changes = {
             "CustomerRef": document["CustomerRef"],
             "TotalAmt": document["TotalAmt"],
         } | changes
         changes["Line"] = document["Line"]  # all or none: without them its links would go
-    return _Write(due, "update", payloads.sparse(link, changes))
+    return _Write(due, "update", payloads.sparse(link, changes), stands)
 
 
-def _changes(
-    due: Due,
-    document: Document,
-    found: Json | None,
-    links: Mapping[Record, Remote],
-    settings: Json,
-) -> Document:
-    """What to write: only what changed here since it last arrived, and only what differs there."""
-    before = _document_before(due, links, settings)
-    if found is not None and (before is None or due.knowledge.get("compares")):
-        ignored = _NOT_OURS
-        if before is None or before.get("DocNumber") == document.get("DocNumber"):
-            ignored |= {"DocNumber"}  # not changed here: QuickBooks may have given it another
-        changes = matching.differences(document, found, ignoring=ignored)
-        return payloads.completed(changes, document)
-    if before is None:
+def _changes(due: Due, document: Document, found: Json | None, base: Document | None) -> Document:
+    """What to write: what changed here since it was acknowledged, and what may differ there.
+
+    `found` is what stands there, where it was read. A record that was sent again (`compares`) is
+    made equal to ours; else what a bookkeeper changed is left alone.
+    """
+    if base is None and found is None:
         return document
-    changes = payloads.changed(before, document)
+    changes: Document = {}
+    if base is not None:
+        changes = payloads.changed(base, document)
+        for doubt in due.known.doubts:  # an update of which nobody heard may have arrived
+            changes |= payloads.changed(payloads.parsed(doubt.document) or base, document)
+    if found is not None and (base is None or due.knowledge.get("compares")):
+        ignored = _NOT_OURS
+        if base is None or base.get("DocNumber") == document.get("DocNumber"):
+            ignored |= {"DocNumber"}  # not changed here: QuickBooks may have given it another
+        changes |= matching.differences(document, found, ignoring=ignored)
     if found is not None and not matching.differences(changes, found):
         return {}
-    return changes
+    return payloads.completed(changes, document, base or {}, found or {})
 
 
-def _document_before(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
-    """What arrived last, as a document. What it needed then, and now no more, may be anything."""
-    if due.before is None:
+def _acknowledged(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
+    """The document that our changes start from: as it was sent, or as it was declined."""
+    sent = payloads.parsed(due.known.sent_document)
+    if due.known.declined_values is None and sent is not None:
+        if sent.get("DocNumber") == payloads.GENERATED and due.known.sent_values:
+            # QuickBooks chose the number: what matters is whether ours was changed since.
+            sent["DocNumber"] = payloads.document_number(due.known.sent_values)
+        return sent
+    values = due.known.declined_values or due.known.sent_values
+    if values is None:
         return None
-    needed = (Record(RecordType(need["type"]), need["id"]) for need in due.before["needs"])
+    # What it needed then, and now no more, may be anything.
+    needed = (Record(RecordType(need["type"]), need["id"]) for need in values["needs"])
     then = {**dict.fromkeys(needed, Remote("", "")), **links}
     try:
-        return payloads.document(due.record, due.before, then, settings)
+        return payloads.document(due.record, values, then, settings)
     except NotWritable:
         return None  # by today's settings it could not be written any more
+
+
+def _standing(due: Due, document: Document, changes: Document, base: Document | None) -> Document:
+    """What of ours stands there once the changes are made: all of it, but for what was declined."""
+    sent = payloads.parsed(due.known.sent_document)
+    if due.known.declined_values is None or sent is None or base is None:
+        return document
+    return payloads.merged(sent, changes)
 
 
 # Written with the document and then QuickBooks': a bookkeeper may add to the note, and what tax
@@ -588,8 +693,10 @@ _GONE_CODE = {RecordType.LEAD: "customer_gone", RecordType.INVOICE: "invoice_gon
 
 def _must_read(due: Due, link: Remote) -> bool:
     """Whether to look at our counterpart before writing. One that was not found has no version."""
-    is_gone = _has_seen(due, _own(link)) and _found(due) is None
-    return due.looks_first or due.checks or _unseen(due) or (link.stale and not is_gone)
+    is_seen = _has_seen(due, _own(link))
+    is_gone = is_seen and _found(due) is None
+    is_unsure = (link.stale and not is_gone) or (due.known.doubts and not is_seen)
+    return due.looks_first or due.checks or _unseen(due) or bool(is_unsure)
 
 
 def _own(link: Remote) -> Question:
@@ -658,13 +765,17 @@ def _writing_draft(writes: Sequence[_Write]) -> Draft | None:
     if not writes:
         return None
     together = [writes[0]] if writes[0].goes_alone else list(_together(writes))
-    items = [Item(one.due.entry_id, one.intent) for one in together]
+    items = [Item(one.due.entry_id, one.intent, _whole(one)) for one in together]
     if len(together) > 1:
         return Draft("POST", "batch", _MINOR, _batch_body(together), items, is_batch=True)
     one = together[0]
     path = ENTITY[one.due.record.type].lower()
     operation = {"operation": "void"} if one.intent == "void" else {}
-    return Draft("POST", path, {**operation, **_MINOR}, dumps(one.document), items)
+    return Draft("POST", path, {**operation, **_MINOR}, dumps(one.body), items)
+
+
+def _whole(one: _Write) -> str | None:
+    return None if one.document is None else dumps(one.document)
 
 
 def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
@@ -684,7 +795,7 @@ def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
 
 def _claims(one: _Write) -> set[str]:
     """What of a company's books this write touches beside its own object."""
-    document = one.document
+    document = one.body
     claims = {
         f"{key} {str(document[key]).casefold()}"
         for key in ("DisplayName", "Name", "DocNumber")
@@ -702,7 +813,7 @@ def _batch_body(writes: Sequence[_Write]) -> str:
                 {
                     "bId": str(position),
                     "operation": one.intent,
-                    ENTITY[one.due.record.type]: one.document,
+                    ENTITY[one.due.record.type]: one.body,
                 }
                 for position, one in enumerate(writes)
             ]

@@ -1,4 +1,5 @@
-"""What a person decides about a conflict: written beside the entry, and carried out as it goes.
+"""What a person decides about a conflict: stored with the record's counterpart, and carried out by
+the next request of the record, whichever of its entries that is for.
 
 A decision is no call to QuickBooks. It tells the next request what to do (`composing`), so that it
 is stored, fenced, repeated and put in order like every other send. Callers audit and commit.
@@ -6,23 +7,16 @@ is stored, fenced, repeated and put in order like every other send. Callers audi
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, select, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from languages import N_
 from models.base import Json
 from models.outbox import Counterpart, Entry, State
 from models.sales import Record, RecordType
-from outbox import actions
+from outbox import actions, counterparts
 from outbox.actions import Acted
 from outbox.capture import send_with_it
-
-KEPT = ("use", "anew", "activate", "unnumbered")  # of earlier decisions: a later one adds to them
-
-_REMEMBER = text("UPDATE outbox SET knowledge = knowledge || :choice WHERE id = :entry").bindparams(
-    bindparam("choice", type_=JSONB)
-)
 
 
 def use(session: Session, entry: Entry, remote_id: str) -> Acted:
@@ -58,10 +52,9 @@ def reactivate(session: Session, entry: Entry, remote_id: str) -> Acted:
 
 
 def _decide(session: Session, entry: Entry, choice: Json) -> Acted:
-    kept = {key: entry.knowledge[key] for key in KEPT if key in entry.knowledge}
     acted = actions.requeue(session, [entry.id], organization_id=entry.organization_id)
     if acted.done:
-        session.execute(_REMEMBER, {"entry": entry.id, "choice": {**kept, **choice}})
+        counterparts.decide(session, entry.lane_id, entry.record, choice)
     return acted
 
 

@@ -18,7 +18,7 @@ from logs import redact
 from models.base import Json
 from models.sales import RecordType
 from outbox.company import Due, Fault
-from outbox.settle import storable
+from outbox.texts import storable
 from quickbooks.catalogue import (
     CATALOGUE,
     DEFAULT_WORDS,

@@ -138,10 +138,12 @@ def is_object(found: Mapping[str, Any]) -> bool:
 
 def remote_of(found: Mapping[str, Any]) -> Remote:
     """What we keep of an object (`is_object`): id, version, number, and the total in dollars."""
-    total = number(found.get("TotalAmt"))
+    total, balance = number(found.get("TotalAmt")), number(found.get("Balance"))
+    is_invoice = "DueDate" in found or "Line" in found  # of a customer it is all they owe
     return Remote(
         id=str(found["Id"]),
         version=str(found["SyncToken"]),
         number=str(found["DocNumber"]) if found.get("DocNumber") else None,
         total=None if total is None else format(total, ".2f"),
+        balance=format(balance, ".2f") if is_invoice and balance is not None else None,
     )

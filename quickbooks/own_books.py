@@ -64,7 +64,7 @@ _KNOWN_INVOICE = """(
               AND entry.aggregate_id = invoice.id)
     OR EXISTS (SELECT FROM outbox_links AS link
                WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
-                 AND link.aggregate_id = invoice.id))"""
+                 AND link.aggregate_id = invoice.id AND link.remote_id IS NOT NULL))"""
 
 _COLUMNS = {
     RecordType.LEAD: """

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from languages import N_
@@ -139,14 +139,45 @@ def changed(before: Document, now: Document) -> Document:
     """What an update must say to turn `before` into `now`: new values, and cleared ones."""
     changes = {key: value for key, value in now.items() if before.get(key) != value}
     changes |= {key: _CLEARED[key] for key in before if key not in now and key in _CLEARED}
-    return completed(changes, now)
+    return completed(changes, now, before, {})
 
 
-def completed(changes: Document, document: Document) -> Document:
-    """The changes with what must not go without them; nothing when there are none."""
-    if any(key in changes for key in _TOGETHER):
-        return changes | {key: document[key] for key in _TOGETHER if key in document}
-    return changes
+def completed(
+    changes: Document, document: Document, base: Document, found: Mapping[str, Any]
+) -> Document:
+    """The changes with what must not go without them; nothing when there are none.
+
+    Tax that a document no longer has is cleared where it stands, or was sent: else it would be
+    added to a line of tax.
+    """
+    if not any(key in changes for key in _TOGETHER):
+        return changes
+    whole = changes | {key: document[key] for key in _TOGETHER if key in document}
+    stands = "TxnTaxDetail" in base or _total_tax(found) != 0
+    if "TxnTaxDetail" not in document and "Line" in whole and stands:
+        whole["TxnTaxDetail"] = _CLEARED["TxnTaxDetail"]
+    return whole
+
+
+def _total_tax(found: Mapping[str, Any]) -> Decimal:
+    detail = found.get("TxnTaxDetail")
+    told = detail.get("TotalTax") if isinstance(detail, dict) else None
+    try:
+        return Decimal(str(told or 0))
+    except InvalidOperation:
+        return Decimal(0)
+
+
+def merged(base: Document, changes: Document) -> Document:
+    """The base with the changes made: cleared properties are gone."""
+    whole = {**base, **changes}
+    return {key: value for key, value in whole.items() if value != _CLEARED.get(key, ...)}
+
+
+def parsed(text: str | None) -> Document | None:
+    """A stored document (`dumps`), with its amounts as `Decimal`."""
+    document: Document | None = json.loads(text, parse_float=Decimal) if text else None
+    return document
 
 
 # --- Customers ----------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ from quickbooks.faults import (
     words_of,
 )
 from quickbooks.judge import Fate, Lane, Operation, Said, Status, Verdict, rows_in
-from quickbooks.payloads import ENTITY
+from quickbooks.payloads import ENTITY, dumps
 from quickbooks.questions import Question, asked, first_doubted, kind_asked, next_doubted
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is at work there
@@ -272,7 +272,8 @@ def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
 def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     """The object that came back (`_object_said`)."""
     found = document[ENTITY[due.record.type]]
-    return Synced(replace(matching.remote_of(found), voided=item.intent == "void"))
+    remote = replace(matching.remote_of(found), voided=item.intent == "void")
+    return Synced(remote, document=item.document, seen=dumps(_kept(found)))
 
 
 # --- Reading what was asked for -----------------------------------------------------------------
@@ -306,14 +307,13 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
             "checked": True,
             "reads": _reads(due) + 1,
         }
-        if sent.looks_up and question.name == "DocNumber":
-            knowledge["elsewhere"] = row is None
-        elif "elsewhere" in due.knowledge:
-            knowledge["elsewhere"] = False
+        if row is None and item.intent == "look_up":
+            knowledge["absent"] = [*due.knowledge.get("absent", []), question.key]
         if item.intent == "read" and due.checks:
             knowledge["compares"] = True  # with what is there, whatever we sent before
         remote = matching.remote_of(row) if row is not None and item.intent == "read" else None
-        return Learned(knowledge, remote)
+        seen = dumps(_kept(row)) if row is not None and item.intent == "read" else None
+        return Learned(knowledge, remote, seen=seen)
 
     return _each(sent, outcome_of)
 

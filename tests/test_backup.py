@@ -207,7 +207,7 @@ def _what_is_shown_as_sent_is_there(office: Office) -> None:
                 name = session.get_one(Invoice, entry.record_id).number
             case _:
                 name = session.get_one(Payment, entry.record_id).mark
-        assert there[entry.record_type][link.remote_id] == name
+        assert there[entry.record_type][str(link.remote_id)] == name
 
 
 def _keys_of_lost(office: Office) -> tuple[int, int]:

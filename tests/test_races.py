@@ -18,7 +18,7 @@ from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection
 from models.sales import Lead
-from outbox import lanes, waves
+from outbox import counterparts, lanes, waves
 from outbox.poller import _DUE_LANES, drain_lane, due_lanes
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
@@ -314,8 +314,8 @@ def test_choosing_a_wave_reads_of_its_records_only(session: Session, state: str)
     settled = "NULL" if state == "pending" else "now()"
     session.execute(text(f"UPDATE outbox SET state = '{state}', settled_at = {settled}"))
     session.commit()
-    asked = {"lane": lane, "line": 0, "records": '[{"type": "lead", "id": 1}]'}
-    for statement in (waves._OF_RECORDS, waves._LINKS, waves._ARRIVED, waves._UNKNOWN):
+    asked = {"lane": lane, "line": 0, "records": '[{"type": "lead", "id": 1, "own": true}]'}
+    for statement in (waves._OF_RECORDS, counterparts._COUNTERPARTS):
         explained = session.execute(
             text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement.text), asked
         ).scalar_one()

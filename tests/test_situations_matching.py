@@ -696,7 +696,7 @@ def an_item_that_is_gone(at: Situation) -> tuple[int, list[int]]:
     at.drain()
     link = at.link("product", product)
     assert link
-    deactivate(at, "Item", link.remote_id)
+    deactivate(at, "Item", str(link.remote_id))
     invoices = [at.save_invoice(lead, **line), at.save_invoice(lead, **line)]
     at.drain()
     assert [at.fault(-2), at.fault(-1)] == ["item_inactive"] * 2

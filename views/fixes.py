@@ -125,7 +125,9 @@ def _customers(entry: Entry, connection: Connection) -> list[Json]:
     if candidates and not wanted:
         return candidates
     taken = select(Counterpart.remote_id).where(
-        Counterpart.lane_id == entry.lane_id, Counterpart.record_type == RecordType.LEAD
+        Counterpart.lane_id == entry.lane_id,
+        Counterpart.record_type == RecordType.LEAD,
+        Counterpart.remote_id.is_not(None),
     )
     query = select(Customer).where(
         Customer.connection_id == connection.id, Customer.active, Customer.remote_id.not_in(taken)

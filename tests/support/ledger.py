@@ -152,7 +152,7 @@ class Ledger:
             id_, shown = found.get(_name(due.record), (None, None))
             wanted = _digest(due.operation == Operation.VOID, due.payload)
             if id_ is None:
-                outcomes[item.entry_id] = Learned({"checked": True})
+                outcomes[item.entry_id] = Learned({"checked": True}, ends_doubts=True)
             elif shown in (None, wanted):
                 outcomes[item.entry_id] = Synced(Remote(id_, "0"))
             else:

@@ -1,0 +1,307 @@
+"""Counterparts: what is stored of a record's other half in QuickBooks, read and written.
+
+One row per lane and record: where it is, what was sent and how it was rendered, what QuickBooks
+said it has, which requests are in doubt, what a person decided. The caller holds the lane.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from models.base import Json
+from models.sales import Record, RecordType
+from outbox.company import (
+    Doubt,
+    Due,
+    Fault,
+    Known,
+    Learned,
+    Outcome,
+    Rejected,
+    Remote,
+    Synced,
+)
+from outbox.texts import as_json
+
+# --- Reading ------------------------------------------------------------------------------------
+
+# Of what an entry needs only where it is; of its own record everything.
+_COUNTERPARTS = text(
+    """
+    SELECT link.aggregate_type, link.aggregate_id, link.remote_id, link.remote_version,
+           link.remote_number, link.remote_total, link.remote_balance, link.stale, link.voided_at,
+           CASE WHEN record.own THEN link.sent_values END AS sent_values,
+           CASE WHEN record.own THEN link.sent_document END AS sent_document,
+           CASE WHEN record.own THEN link.declined_values END AS declined_values,
+           CASE WHEN record.own THEN link.seen END AS seen,
+           link.doubts, link.decision
+    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint, own boolean)
+    CROSS JOIN LATERAL (
+        SELECT * FROM outbox_links AS link
+        WHERE link.lane_id = :lane
+          AND link.aggregate_type = record.type AND link.aggregate_id = record.id
+        OFFSET 0
+    ) AS link
+    """
+)
+
+
+@dataclass(frozen=True)
+class Counterparts:
+    """What is stored of some records and of all they need."""
+
+    known: Mapping[Record, Known] = field(default_factory=dict)
+
+    @cached_property
+    def links(self) -> Mapping[Record, Remote]:
+        """The records that are known to be there."""
+        return {record: known.remote for record, known in self.known.items() if known.remote}
+
+    def informed(self, due: Due) -> Due:
+        """The entry with what is known of its record's counterpart."""
+        return replace(due, known=self.known.get(due.record, Known()))
+
+
+def counterparts_of(session: Session, lane_id: int, due: Sequence[Due]) -> Counterparts:
+    """The counterparts of these entries' records and of all they need."""
+    own = {one.record for one in due}
+    rows = session.execute(
+        _COUNTERPARTS,
+        {
+            "lane": lane_id,
+            "records": json.dumps(
+                [
+                    {"type": record.type, "id": record.id, "own": record in own}
+                    for record in sorted(own | needs_of(due))
+                ]
+            ),
+        },
+    )
+    return Counterparts(
+        {Record(RecordType(row.aggregate_type), row.aggregate_id): _known(row) for row in rows}
+    )
+
+
+def _known(row: Row[Any]) -> Known:
+    remote = None
+    if row.remote_id is not None:
+        remote = Remote(
+            id=row.remote_id,
+            version=row.remote_version,
+            number=row.remote_number,
+            total=row.remote_total,
+            stale=row.stale,
+            voided=row.voided_at is not None,
+            balance=row.remote_balance,
+        )
+    return Known(
+        remote,
+        row.sent_values,
+        row.sent_document,
+        row.declined_values,
+        row.seen,
+        tuple(Doubt(one["request"], one["intent"], one["document"]) for one in row.doubts),
+        row.decision,
+    )
+
+
+def needs_of(due: Iterable[Due]) -> set[Record]:
+    """All that these entries need to be there."""
+    return {
+        Record(RecordType(need["type"]), need["id"]) for one in due for need in one.payload["needs"]
+    }
+
+
+# --- Writing ------------------------------------------------------------------------------------
+
+# A counterpart that another record has is not taken from it, unless a person chose to share it.
+_WRITE_COUNTERPARTS = text(
+    """
+    WITH row AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+            entry_id bigint, type text, remote_id text, remote_version text, stale boolean,
+            remote_number text, remote_total text, remote_balance text, voided boolean, note text,
+            is_synced boolean, document text, seen text, shares boolean)
+    )
+    INSERT INTO outbox_links AS link (
+        organization_id, lane_id, aggregate_type, aggregate_id, remote_id, remote_version, stale,
+        remote_number, remote_total, remote_balance, voided_at, note, sent_operation, sent_values,
+        sent_document, seen)
+    SELECT entry.organization_id, entry.lane_id, entry.aggregate_type, entry.aggregate_id,
+           row.remote_id, row.remote_version, row.stale, row.remote_number, row.remote_total,
+           row.remote_balance, CASE WHEN row.voided THEN clock_timestamp() END, row.note,
+           CASE WHEN row.is_synced THEN entry.operation END,
+           CASE WHEN row.is_synced THEN entry.payload END,
+           row.document, row.seen
+    FROM row JOIN outbox AS entry ON entry.id = row.entry_id
+    WHERE row.shares OR entry.aggregate_type = 'product'
+       OR NOT EXISTS (SELECT FROM outbox_links AS other
+                      WHERE other.lane_id = entry.lane_id
+                        AND other.aggregate_type = entry.aggregate_type
+                        AND other.remote_id = row.remote_id
+                        AND other.aggregate_id <> entry.aggregate_id)
+      AND NOT EXISTS (SELECT FROM row AS other
+                      WHERE other.type = row.type AND other.remote_id = row.remote_id
+                        AND other.entry_id < row.entry_id)
+    ORDER BY entry.aggregate_type, entry.aggregate_id
+    ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE
+    SET remote_id = EXCLUDED.remote_id, remote_version = EXCLUDED.remote_version,
+        stale = EXCLUDED.stale,
+        remote_number = coalesce(EXCLUDED.remote_number, link.remote_number),
+        remote_total = coalesce(EXCLUDED.remote_total, link.remote_total),
+        remote_balance = coalesce(EXCLUDED.remote_balance, link.remote_balance),
+        voided_at = CASE WHEN EXCLUDED.voided_at IS NOT NULL
+                         THEN coalesce(link.voided_at, EXCLUDED.voided_at) END,
+        note = coalesce(EXCLUDED.note, link.note),
+        sent_operation = coalesce(EXCLUDED.sent_operation, link.sent_operation),
+        sent_values = coalesce(EXCLUDED.sent_values, link.sent_values),
+        sent_document = coalesce(
+            EXCLUDED.sent_document,
+            CASE WHEN link.remote_id = EXCLUDED.remote_id THEN link.sent_document END),
+        declined_values = CASE WHEN link.declined_values IS NOT NULL
+                               THEN coalesce(EXCLUDED.sent_values, link.declined_values) END,
+        seen = coalesce(EXCLUDED.seen, link.seen),
+        doubts = CASE WHEN EXCLUDED.sent_operation IS NULL THEN link.doubts ELSE '[]' END,
+        decision = CASE WHEN EXCLUDED.sent_operation IS NULL THEN link.decision ELSE '{}' END,
+        updated_at = clock_timestamp()
+    RETURNING aggregate_type, aggregate_id
+    """
+)
+
+# What needed no request: the company keeps a customer whose lead is deleted here.
+_ACKNOWLEDGE = text(
+    """
+    UPDATE outbox_links AS link
+    SET sent_operation = entry.operation, sent_values = entry.payload, decision = '{}'
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
+      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
+    """
+)
+
+_END_DOUBTS = text(
+    """
+    UPDATE outbox_links AS link SET doubts = '[]'
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
+      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
+    """
+)
+
+_END_DECISIONS = text(
+    """
+    UPDATE outbox_links AS link SET decision = '{}'
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
+      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
+    """
+)
+
+# A doubt belongs to the record: it outlives the entry whose request it was.
+_KEEP_DOUBTS = text(
+    """
+    INSERT INTO outbox_links AS link
+        (organization_id, lane_id, aggregate_type, aggregate_id, doubts)
+    SELECT entry.organization_id, entry.lane_id, entry.aggregate_type, entry.aggregate_id,
+           jsonb_build_array(jsonb_build_object(
+               'request', item.dispatch_id, 'intent', item.intent, 'document', item.document))
+    FROM outbox_dispatch_items AS item JOIN outbox AS entry ON entry.id = item.entry_id
+    WHERE item.dispatch_id = :dispatch AND item.entry_id = ANY(:entries)
+      AND item.intent IN ('create', 'update', 'void')
+    ORDER BY entry.aggregate_type, entry.aggregate_id
+    ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE
+    SET doubts = link.doubts || EXCLUDED.doubts
+    WHERE NOT link.doubts @> jsonb_build_array(
+        jsonb_build_object('request', EXCLUDED.doubts -> 0 -> 'request'))
+    """
+)
+
+
+def keep_doubts(session: Session, dispatch_id: int, entries: Sequence[int]) -> None:
+    """Stores that these items of a request may have arrived. The caller holds the lane."""
+    if entries:
+        session.execute(_KEEP_DOUBTS, {"dispatch": dispatch_id, "entries": list(entries)})
+
+
+def write(
+    session: Session, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
+) -> dict[int, Outcome]:
+    """Writes what was learned of counterparts; one that another record has is a question."""
+    rows: dict[int, dict[str, Any]] = {}
+    kept: list[int] = []
+    undoubted: list[int] = []
+    undecided: list[int] = []
+    for entry_id, outcome in outcomes.items():
+        match outcome:
+            case Synced(remote=None):
+                kept.append(entry_id)
+            case Synced(remote=Remote() as remote) | Learned(remote=Remote() as remote):
+                rows[entry_id] = _counterpart_row(due[entry_id], outcome, remote)
+            case Rejected(ends_decision=True):
+                undecided.append(entry_id)
+        if isinstance(outcome, Learned) and outcome.ends_doubts:
+            undoubted.append(entry_id)
+    for statement, entries in (
+        (_ACKNOWLEDGE, kept),
+        (_END_DOUBTS, undoubted),
+        (_END_DECISIONS, undecided),
+    ):
+        if entries:
+            session.execute(statement, {"entries": entries})
+    if not rows:
+        return dict(outcomes)
+    result = session.execute(_WRITE_COUNTERPARTS, {"rows": as_json(list(rows.values()))})
+    written = {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in result}
+    refused = dict(outcomes)
+    for entry_id, row in rows.items():
+        if due[entry_id].record not in written:
+            taken = Fault("taken_by_another_record", about={"remote_id": row["remote_id"]})
+            refused[entry_id] = Rejected(taken)
+    return refused
+
+
+def _counterpart_row(due: Due, outcome: Synced | Learned, remote: Remote) -> dict[str, Any]:
+    is_synced = isinstance(outcome, Synced)
+    return {
+        "entry_id": due.entry_id,
+        "type": due.record.type,
+        "remote_id": remote.id,
+        "remote_version": remote.version,
+        "stale": remote.stale,
+        "remote_number": remote.number,
+        "remote_total": remote.total,
+        "remote_balance": remote.balance,
+        "voided": remote.voided,
+        "note": outcome.note,
+        "is_synced": is_synced,
+        "document": outcome.document,
+        "seen": outcome.seen,
+        "shares": due.known.decision.get("use") == remote.id,
+    }
+
+
+# --- People's decisions ---------------------------------------------------------------------------
+
+_DECIDE = text(
+    """
+    INSERT INTO outbox_links AS link
+        (organization_id, lane_id, aggregate_type, aggregate_id, decision)
+    SELECT lane.organization_id, lane.id, :type, :id, :choice
+    FROM outbox_lanes AS lane WHERE lane.id = :lane
+    ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE
+    SET decision = link.decision || EXCLUDED.decision
+    """
+).bindparams(bindparam("choice", type_=JSONB))
+
+
+def decide(session: Session, lane_id: int, record: Record, choice: Json) -> None:
+    """Stores what a person chose for a record; it adds to what they chose before."""
+    session.execute(
+        _DECIDE, {"lane": lane_id, "type": record.type, "id": record.id, "choice": choice}
+    )
