@@ -102,8 +102,7 @@ class Lane(Base):
     slowed_at: Mapped[Moment | None]
     last_synced_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
-    # Opened again: first the records are compared with what was sent before it was closed.
-    compares: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    closed_at: Mapped[Moment | None]  # the last time
 
 
 class Entry(Base):
@@ -124,7 +123,7 @@ class Entry(Base):
             "ix_outbox_due",
             "lane_id",
             "available_at",
-            postgresql_where="state = 'pending' AND waits_for_type IS NULL",
+            postgresql_where="state = 'pending' AND waits_for_type IS NULL AND NOT withheld",
         ),
         # Whom a settled record releases.
         Index(
@@ -354,6 +353,7 @@ class Counterpart(Base):
     sent_values: Mapped[Json | None]
     sent_document: Mapped[str | None] = mapped_column(Text)
     # The snapshot of a change that a person decided not to send: later changes start from it.
+    declined_operation: Mapped[str | None]
     declined_values: Mapped[Json | None]
     seen: Mapped[str | None] = mapped_column(Text)  # the object in QuickBooks' last answer
     # Requests that may have had an effect of which nobody heard: {request, intent, document}.

@@ -166,7 +166,7 @@ _UNREAD = text(
       AND EXISTS (
           SELECT FROM outbox AS entry
           WHERE entry.lane_id = lane.id AND entry.state = 'pending'
-            AND entry.aggregate_type = 'lead' AND entry.id > coalesce(lane.line, 0)
+            AND entry.aggregate_type = 'lead' AND NOT entry.withheld
             AND NOT EXISTS (
                 SELECT FROM outbox_links AS link
                 WHERE link.lane_id = lane.id AND link.aggregate_type = 'lead'

@@ -14,11 +14,15 @@ from sqlalchemy.orm import Session
 from languages import N_
 from models.outbox import State
 from outbox import lanes
-from outbox.capture import wake_after_commit
+from outbox.capture import refresh, wake_after_commit
 
 UNANSWERED = N_("QuickBooks has not answered yet for this record.")
 CLOSED = N_("QuickBooks is not connected for this organization.")
 NEWER = N_("There is a newer version of this record, which goes or went in its place.")
+WITHHELD = N_(
+    "It waits for your decision about what was saved while QuickBooks was disconnected."
+    " Decide in Settings → QuickBooks."
+)
 ALREADY = N_("This record is already waiting to be sent.")
 NOT_FOUND = N_("There is no such record in this organization.")
 
@@ -43,7 +47,8 @@ _LOCK_LANES = text(
 
 _JUDGE = text(
     """
-    SELECT entry.id, entry.lane_id, entry.state, lane.state AS lane_state, organization.region,
+    SELECT entry.id, entry.lane_id, entry.state, entry.withheld, lane.state AS lane_state,
+           organization.region,
            entry.state = 'pending' AND entry.available_at <= clock_timestamp() AS is_due,
            EXISTS (SELECT FROM outbox_dispatch_items AS item
                    WHERE item.entry_id = entry.id AND item.outcome IS NULL) AS is_out,
@@ -133,6 +138,8 @@ def requeue(session: Session, entries: Sequence[int], *, organization_id: int | 
             return CLOSED
         if entry.has_newer or entry.state == State.SUPERSEDED:
             return NEWER
+        if entry.withheld:
+            return WITHHELD
         if entry.is_due:
             return ALREADY
         return None
@@ -227,6 +234,7 @@ def _pend(session: Session, done: list[Row[Any]]) -> None:
             "linked": [entry.id for entry in done if entry.is_linked],
         },
     )
+    refresh(session, [entry.id for entry in done])
     woken = sorted({entry.lane_id for entry in done})
     session.execute(_END_PAUSE, {"lanes": woken})
     wake_after_commit(session, woken)

@@ -332,6 +332,34 @@ _REWRITE = {
 }
 
 
+def refresh(session: Session, entries: Sequence[int]) -> None:
+    """Lets pending entries carry what their records hold now: a person sends them again."""
+    for statement in _REFRESH.values():
+        session.execute(statement, {"entries": list(entries)})
+
+
+# What was taken along goes whatever became of the record: another one needs it.
+_REFRESH = {
+    type_: text(
+        f"""
+        UPDATE outbox
+        SET payload = snapshot.payload,
+            operation = CASE WHEN outbox.taken_along_for IS NULL THEN snapshot.operation
+                             ELSE outbox.operation END
+        FROM outbox AS entry
+        CROSS JOIN LATERAL (
+            {SNAPSHOTS[type_]} WHERE {type_.value}.id = entry.aggregate_id OFFSET 0
+        ) AS snapshot
+        WHERE entry.id = ANY(:entries) AND entry.aggregate_type = '{type_.value}'
+          AND outbox.id = entry.id
+          AND (outbox.payload, outbox.operation)
+              IS DISTINCT FROM (snapshot.payload, snapshot.operation)
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+    for type_ in _MAKES_ENTRY
+}
+
+
 # --- The guard: no write goes around capture ----------------------------------------------------
 
 _WRITES_A_RECORD = re.compile(

@@ -149,13 +149,15 @@ class Synced:
     """It is there, as we wanted it. `remote` is None only where nothing had to go ("nothing").
 
     `document` is what of ours stands there now; None when the record was only linked. `seen` is
-    the object in the answer.
+    the object in the answer. `applied` is what a new payment took of its invoice's balance, in
+    dollars.
     """
 
     remote: Remote | None
     note: str | None = None  # how it came about, when not simply written
     document: str | None = None
     seen: str | None = field(default=None, compare=False)
+    applied: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,12 @@ class Unneeded:
     """Nothing has to go out: a void of what was never sent. It and what it undid are superseded."""
 
 
-Outcome = Synced | Learned | Later | Retry | Rejected | Waiting | Unneeded
+@dataclass(frozen=True)
+class Declined:
+    """Looked for, not found, and not sent: a person decided so while nobody knew."""
+
+
+Outcome = Synced | Learned | Later | Retry | Rejected | Waiting | Unneeded | Declined
 
 
 # --- The company's own trouble ----------------------------------------------------------------

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import (
+    Declined,
     Doubt,
     Due,
     Fault,
@@ -243,7 +244,7 @@ def write(
                 kept.append(entry_id)
             case Synced(remote=Remote() as remote) | Learned(remote=Remote() as remote):
                 rows[entry_id] = _counterpart_row(due[entry_id], outcome, remote)
-            case Rejected(ends_decision=True):
+            case Rejected(ends_decision=True) | Declined():
                 undecided.append(entry_id)
         if isinstance(outcome, Learned) and outcome.ends_doubts:
             undoubted.append(entry_id)

@@ -128,7 +128,7 @@ _DUE_AGAIN = text(
         FROM outbox_dispatch_items AS item
         JOIN outbox AS entry ON entry.id = item.entry_id
         WHERE item.lane_id = :lane AND item.outcome IS NULL
-          AND entry.available_at <= now() AND entry.id > :line
+          AND entry.available_at <= now() AND NOT entry.withheld
         ORDER BY item.dispatch_id
         LIMIT 1
     )
@@ -208,7 +208,7 @@ def _unanswered(
 
     What ended in crashes again and again is looked up item by item, and at last given up.
     """
-    row = session.execute(_DUE_AGAIN, {"lane": claim.lane_id, "line": lane.line}).one_or_none()
+    row = session.execute(_DUE_AGAIN, {"lane": claim.lane_id}).one_or_none()
     if row is None:
         return None
     items = session.execute(_ITEMS, {"dispatch": row.id}).all()

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db import Sessions
 from models.outbox import Lane, LaneState
+from outbox import changes
 from outbox.capture import wake_after_commit
 from outbox.pace import Limits, Pace, learned_slowdown, slowdown_left
 
@@ -45,7 +46,6 @@ class Renewed:
     """A renewed lease, and what the holder needs to know of the lane."""
 
     now: datetime
-    line: int
     next_call_at: datetime | None
     next_batch_at: datetime | None
     consecutive_outages: int
@@ -78,6 +78,7 @@ def close(session: Session, lane_id: int) -> int:
             """
             UPDATE outbox_lanes
             SET state = 'closed', hold_reason = NULL, pause_until = NULL, pause_reason = NULL,
+                closed_at = clock_timestamp(),
                 line = (SELECT max(id) FROM outbox WHERE lane_id = :lane AND state = 'pending')
             WHERE id = :lane AND state <> 'closed'
             """
@@ -89,10 +90,23 @@ def close(session: Session, lane_id: int) -> int:
 
 
 def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
-    """Takes entries and drains again. What waits behind the line stays there until decided.
+    """Takes entries and drains again.
 
-    `only_held` leaves a lane alone that was closed meanwhile.
+    After a close, what waited behind the line and what changed since is withheld until the owner
+    decides. `only_held` leaves a lane alone that was closed meanwhile.
     """
+    lane = session.execute(
+        text(
+            "SELECT state, line, organization_id, closed_at FROM outbox_lanes"
+            " WHERE id = :lane FOR NO KEY UPDATE"
+        ),
+        {"lane": lane_id},
+    ).one()
+    if only_held and lane.state != LaneState.HELD:
+        return
+    if lane.state == LaneState.CLOSED:
+        session.execute(_WITHHOLD_BEHIND_LINE, {"lane": lane_id, "line": lane.line or 0})
+        changes.withhold_changes(session, lane_id, lane.organization_id, lane.closed_at)
     session.execute(
         text(
             """
@@ -102,17 +116,20 @@ def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
                 hold_suspected = NULL, sign_in = sign_in + 1,
                 questions_rest_until = NULL, questions_rest_reason = NULL,
                 questions_unanswered = 0, questions_rest_since = NULL,
-                silent_question_entry_id = NULL,
-                line = CASE WHEN EXISTS (
-                    SELECT FROM outbox WHERE lane_id = :lane AND state = 'pending' AND id <= line
-                ) THEN line END
-            WHERE id = :lane AND (state = 'held' OR NOT :only_held)
+                silent_question_entry_id = NULL, line = NULL
+            WHERE id = :lane
             """
         ),
-        {"lane": lane_id, "only_held": only_held},
+        {"lane": lane_id},
     )
     session.expire_all()
     wake_after_commit(session, [lane_id])
+
+
+_WITHHOLD_BEHIND_LINE = text(
+    "UPDATE outbox SET withheld = true"
+    " WHERE lane_id = :lane AND state = 'pending' AND id <= :line AND NOT withheld"
+)
 
 
 def hold(session: Session, lane_id: int, reason: str) -> bool:
@@ -154,13 +171,14 @@ def try_now(session: Session, lane_id: int) -> None:
 
 
 def waiting_behind_line(session: Session, lane_id: int) -> int:
-    """How many entries wait behind the line for the owner's decision."""
+    """How many entries wait for the owner's decision, now or after reconnecting."""
     return int(
         session.execute(
             text(
                 """
                 SELECT count(*) FROM outbox JOIN outbox_lanes AS lane ON lane.id = outbox.lane_id
-                WHERE outbox.lane_id = :lane AND outbox.state = 'pending' AND outbox.id <= lane.line
+                WHERE outbox.lane_id = :lane AND outbox.state = 'pending'
+                  AND (outbox.withheld OR outbox.id <= lane.line)
                 """
             ),
             {"lane": lane_id},
@@ -169,7 +187,7 @@ def waiting_behind_line(session: Session, lane_id: int) -> int:
 
 
 def send_waiting(session: Session, lane_id: int) -> int:
-    """The owner decided: what waits behind the line goes out. Says how many entries that were."""
+    """The owner decided: what was withheld goes out. Says how many entries that were."""
     _lock(session, lane_id)
     waiting = waiting_behind_line(session, lane_id)
     _forget_line(session, lane_id)
@@ -178,12 +196,15 @@ def send_waiting(session: Session, lane_id: int) -> int:
 
 
 def skip_waiting(session: Session, lane_id: int) -> int:
-    """The owner decided: what waits behind the line is not sent. Says how many were skipped.
+    """The owner decided: what was withheld is not sent. Says how many were skipped.
 
-    An entry QuickBooks has not answered for is no longer ours to skip: it is cleared up first.
+    An entry that QuickBooks has not answered for is looked for first, and then the word is kept.
+    Of a record that is there, the declined values are remembered: later changes start from them.
     """
     _lock(session, lane_id)
     withdraw_untaken(session, [lane_id])
+    session.execute(_SKIP_ONCE_LOOKED_FOR, {"lane": lane_id})
+    session.execute(_DECLINE, {"lane": lane_id})
     skipped = session.execute(
         text(
             """
@@ -192,7 +213,7 @@ def skip_waiting(session: Session, lane_id: int) -> int:
                 waits_for_type = NULL, waits_for_id = NULL
             FROM outbox_lanes AS lane
             WHERE lane.id = :lane AND outbox.lane_id = :lane AND outbox.state = 'pending'
-              AND outbox.id <= lane.line
+              AND (outbox.withheld OR outbox.id <= lane.line)
               AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
                               WHERE item.entry_id = outbox.id AND item.outcome IS NULL)
             RETURNING outbox.id
@@ -203,6 +224,51 @@ def skip_waiting(session: Session, lane_id: int) -> int:
     count = len(skipped.all())
     _forget_line(session, lane_id)
     return count
+
+
+# Of each record the newest withheld snapshot, where the record is there.
+_DECLINE = text(
+    """
+    UPDATE outbox_links AS link
+    SET declined_operation = declined.operation, declined_values = declined.payload
+    FROM (
+        SELECT DISTINCT ON (entry.aggregate_type, entry.aggregate_id)
+               entry.aggregate_type, entry.aggregate_id, entry.operation, entry.payload
+        FROM outbox AS entry JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
+        WHERE entry.lane_id = :lane AND entry.state = 'pending'
+          AND (entry.withheld OR entry.id <= lane.line)
+        ORDER BY entry.aggregate_type, entry.aggregate_id, entry.id DESC
+    ) AS declined
+    WHERE link.lane_id = :lane AND link.remote_id IS NOT NULL
+      AND link.aggregate_type = declined.aggregate_type
+      AND link.aggregate_id = declined.aggregate_id
+    """
+)
+
+# `sends` beyond any number of repeats: the next thing asked of the request is what became of it.
+_SKIP_ONCE_LOOKED_FOR = text(
+    """
+    WITH doubted AS (
+        SELECT DISTINCT item.dispatch_id, entry.organization_id, entry.aggregate_type,
+               entry.aggregate_id
+        FROM outbox_dispatch_items AS item
+        JOIN outbox AS entry ON entry.id = item.entry_id
+        JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
+        WHERE item.lane_id = :lane AND item.outcome IS NULL AND entry.state = 'pending'
+          AND (entry.withheld OR entry.id <= lane.line)
+    ), dispatch AS (
+        UPDATE outbox_dispatches SET sends = greatest(sends, 100)
+        FROM doubted WHERE outbox_dispatches.id = doubted.dispatch_id
+    )
+    INSERT INTO outbox_links AS link
+        (organization_id, lane_id, aggregate_type, aggregate_id, decision)
+    SELECT DISTINCT doubted.organization_id, :lane, doubted.aggregate_type, doubted.aggregate_id,
+           CAST('{"skip": true}' AS jsonb)
+    FROM doubted
+    ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE
+    SET decision = link.decision || EXCLUDED.decision
+    """
+)
 
 
 def withdraw_untaken(session: Session, lane_ids: Sequence[int]) -> None:
@@ -238,11 +304,12 @@ def _lock(session: Session, lane_id: int) -> None:
 
 
 def _forget_line(session: Session, lane_id: int) -> None:
-    # What waited for a record behind the line is judged anew by the next claim.
+    # What waited for a withheld record is judged again by the next claim.
     session.execute(
         text(
-            "UPDATE outbox SET waits_for_type = NULL, waits_for_id = NULL"
-            " WHERE lane_id = :lane AND waits_for_type IS NOT NULL"
+            "UPDATE outbox SET waits_for_type = NULL, waits_for_id = NULL, withheld = false"
+            " WHERE lane_id = :lane AND state = 'pending'"
+            " AND (waits_for_type IS NOT NULL OR withheld)"
         ),
         {"lane": lane_id},
     )
@@ -273,8 +340,7 @@ _RENEW = text(
     UPDATE outbox_lanes SET lease_until = clock_timestamp() + :lease
     WHERE id = :lane AND lease_token = :token AND state = 'open'
       AND (pause_until IS NULL OR pause_until <= clock_timestamp())
-    RETURNING clock_timestamp() AS now, coalesce(line, 0) AS line,
-              next_call_at, next_batch_at, consecutive_outages, suspect_entry_id,
+    RETURNING clock_timestamp() AS now, next_call_at, next_batch_at, consecutive_outages, suspect_entry_id,
               slowdown, clock_timestamp() - slowed_at AS slowed_for, sign_in,
               CASE WHEN questions_rest_until > clock_timestamp()
                    THEN questions_rest_until - clock_timestamp() END AS questions_rest
@@ -302,7 +368,6 @@ def renew(session: Session, claim: Claim, lease: timedelta) -> Renewed | None:
         return None
     return Renewed(
         row.now,
-        row.line,
         row.next_call_at,
         row.next_batch_at,
         row.consecutive_outages,

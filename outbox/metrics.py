@@ -70,7 +70,7 @@ _WAITING = text(
     """
     SELECT count(*) AS entries,
            coalesce(extract(epoch FROM clock_timestamp() - min(entry.available_at) FILTER (
-               WHERE entry.waits_for_type IS NULL AND entry.id > coalesce(lane.line, 0)
+               WHERE entry.waits_for_type IS NULL AND NOT entry.withheld
            )), 0) AS oldest
     FROM outbox AS entry JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
     WHERE entry.state = 'pending' AND lane.state = 'open'

@@ -153,16 +153,16 @@ def _read_apart(company: Company, sent: Sent, answer: Answer) -> Reading:
 # backup, a report) that look passes over everything the lane has settled since.
 _DUE_LANES = text(
     """
-    WITH RECURSIVE oldest (lane_id, available_at, entry_id) AS (
-        (SELECT lane_id, available_at, id FROM outbox
-         WHERE state = 'pending' AND waits_for_type IS NULL
+    WITH RECURSIVE oldest (lane_id, available_at) AS (
+        (SELECT lane_id, available_at FROM outbox
+         WHERE state = 'pending' AND waits_for_type IS NULL AND NOT withheld
          ORDER BY lane_id, available_at LIMIT 1)
         UNION ALL
-        SELECT next.lane_id, next.available_at, next.id
+        SELECT next.lane_id, next.available_at
         FROM oldest
         CROSS JOIN LATERAL (
-            SELECT entry.lane_id, entry.available_at, entry.id FROM outbox AS entry
-            WHERE entry.state = 'pending' AND entry.waits_for_type IS NULL
+            SELECT entry.lane_id, entry.available_at FROM outbox AS entry
+            WHERE entry.state = 'pending' AND entry.waits_for_type IS NULL AND NOT entry.withheld
               AND entry.lane_id > oldest.lane_id
             ORDER BY entry.lane_id, entry.available_at LIMIT 1
         ) AS next
@@ -175,17 +175,7 @@ _DUE_LANES = text(
         WHERE lane.id = oldest.lane_id AND lane.state = 'open'
           AND (lane.pause_until IS NULL OR lane.pause_until <= clock_timestamp())
           AND (lane.lease_until IS NULL OR lane.lease_until <= clock_timestamp())
-          AND CASE
-              WHEN oldest.entry_id > coalesce(lane.line, 0) THEN oldest.available_at
-              ELSE (SELECT entry.available_at FROM outbox AS entry
-                    WHERE entry.lane_id = lane.id AND entry.state = 'pending'
-                      AND entry.waits_for_type IS NULL
-                      AND entry.id + 0 > lane.line
-                    -- In the order of `ix_outbox_due`, and not by number: else the planner may
-                    -- walk through every lane's rows, or through the whole table.
-                    ORDER BY entry.lane_id, entry.available_at
-                    LIMIT 1)
-              END <= now()
+          AND oldest.available_at <= now()
         LIMIT 1  -- keeps the planner from judging every idle lane first
     ) AS due
     """

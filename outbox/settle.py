@@ -20,6 +20,7 @@ from models.sales import Record, RecordType
 from outbox import counterparts, metrics, trouble
 from outbox.company import (
     Answer,
+    Declined,
     Due,
     Fault,
     Later,
@@ -398,6 +399,24 @@ _RELEASE = text(
 )
 
 
+# QuickBooks raises the version of an invoice when a payment is applied to it. Of a payment that was
+# changed nobody knows here what its invoice takes now.
+_APPLY_PAYMENTS = text(
+    """
+    WITH payment AS (
+        SELECT invoice, CASE WHEN bool_and(applied IS NOT NULL) THEN sum(applied) END AS applied
+        FROM jsonb_to_recordset(CAST(:payments AS jsonb)) AS row (invoice bigint, applied numeric)
+        GROUP BY invoice
+    )
+    UPDATE outbox_links AS link
+    SET stale = true, remote_balance = (link.remote_balance::numeric - payment.applied)::text
+    FROM payment
+    WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
+      AND link.aggregate_id = payment.invoice
+    """
+)
+
+
 def settle_entries(
     session: Session,
     lane_id: int,
@@ -435,19 +454,12 @@ def settle_entries(
         [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Later | Retry | Waiting)],
     )
     payments = [
-        due[entry_id].payload["invoice_id"]
+        {"invoice": due[entry_id].payload["invoice_id"], "applied": outcome.applied}
         for entry_id, outcome in outcomes.items()
         if isinstance(outcome, Synced) and due[entry_id].record.type == RecordType.PAYMENT
     ]
     if payments:
-        # QuickBooks raises the version of an invoice when a payment is applied to it.
-        session.execute(
-            text(
-                "UPDATE outbox_links SET stale = true WHERE lane_id = :lane"
-                " AND aggregate_type = 'invoice' AND aggregate_id = ANY(:invoices)"
-            ),
-            {"lane": lane_id, "invoices": payments},
-        )
+        session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
     if any(isinstance(outcome, Synced) for outcome in outcomes.values()):
         session.execute(
             text("UPDATE outbox_lanes SET last_synced_at = clock_timestamp() WHERE id = :lane"),
@@ -464,6 +476,8 @@ def _row(entry_id: int, outcome: Outcome, history: Any) -> _Row:
             )
         case Unneeded():
             return _Row(entry_id, State.SUPERSEDED)
+        case Declined():
+            return _Row(entry_id, State.SKIPPED)
         case Learned(knowledge=knowledge):
             checks = False if knowledge.get("checked") else None
             return _Row(entry_id, keeps_fault=True, knowledge=dict(knowledge), checks=checks)

@@ -62,8 +62,8 @@ _DUE = text(
         WHERE item.entry_id = entry.id
     ) AS past
     WHERE entry.lane_id = :lane AND entry.state = 'pending' AND entry.waits_for_type IS NULL
+      AND NOT entry.withheld
       AND entry.available_at <= now()  -- now(), because an index cannot use clock_timestamp()
-      AND entry.id + 0 > :line  -- + 0: the primary key would lead through every lane's rows
       AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
                       WHERE item.entry_id = entry.id AND item.outcome IS NULL)
     ORDER BY entry.available_at
@@ -85,7 +85,7 @@ _OF_RECORDS = text(
     CROSS JOIN LATERAL (
         SELECT entry.id, entry.aggregate_type, entry.aggregate_id, entry.state,
                entry.taken_along_for IS NOT NULL AS was_taken_along,
-               entry.id <= :line AS is_behind_line
+               entry.withheld
         FROM outbox AS entry
         WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
           AND entry.lane_id + 0 = :lane AND entry.state || '' IN ('pending', 'failed')
@@ -138,9 +138,7 @@ class Wave:
 def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> Wave | None:
     """At most `size` entries that may go now; perhaps none of those due. None: nothing is due."""
     for look in (1,) if claim.takes_one else LOOKS:
-        rows = session.execute(
-            _DUE, {"lane": claim.lane_id, "line": lane.line, "look": look, "old": OLD}
-        ).all()
+        rows = session.execute(_DUE, {"lane": claim.lane_id, "look": look, "old": OLD}).all()
         if not rows:
             return None
         if rows[0].is_another and servers.notice_change(session):
@@ -156,7 +154,7 @@ def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> Wav
 def _chosen(
     session: Session, claim: Claim, lane: Renewed, rows: Sequence[Row[Any]], size: int
 ) -> Wave:
-    newest = _newest_of_each_record(session, claim, lane, rows)
+    newest = _newest_of_each_record(session, claim, rows)
     counterparts = counterparts_of(session, claim.lane_id, [one.due for one in newest])
     ready = _with_all_they_need(session, claim, newest, counterparts.links)
     if not ready:
@@ -199,14 +197,14 @@ def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
 
 
 def _newest_of_each_record(
-    session: Session, claim: Claim, lane: Renewed, rows: Sequence[Row[Any]]
+    session: Session, claim: Claim, rows: Sequence[Row[Any]]
 ) -> list[_Candidate]:
     """The due entries that may go, one a record; older free ones of the record are superseded."""
     records = {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in rows}
     unsettled: dict[Record, list[Row[Any]]] = {record: [] for record in records}
     for row in session.execute(
         _OF_RECORDS,
-        {"lane": claim.lane_id, "line": lane.line, "records": _as_json(records)},
+        {"lane": claim.lane_id, "records": _as_json(records)},
     ):
         unsettled[Record(RecordType(row.aggregate_type), row.aggregate_id)].append(row)
 
@@ -217,10 +215,8 @@ def _newest_of_each_record(
     waits: dict[int, Record] = {}
     for record, entries in unsettled.items():
         mine = [entry.id for entry in entries if entry.id in due]
-        if any(
-            entry.is_out or (entry.is_behind_line and entry.state == "pending") for entry in entries
-        ):
-            # An earlier entry of the record is with QuickBooks, or behind the line.
+        if any(entry.is_out or (entry.withheld and entry.state == "pending") for entry in entries):
+            # An earlier entry of the record is with QuickBooks, or waits for the owner.
             waits.update(dict.fromkeys(mine, record))
             continue
         if talking := next((entry for entry in entries if entry.is_in_dialogue), None):

@@ -68,7 +68,7 @@ def behind_line(now: Standing) -> Waiting | None:
         select(func.min(Entry.created_at)).where(
             Entry.lane_id == now.connection.lane_id,
             Entry.state == State.PENDING,
-            Entry.id <= now.connection.lane.line,
+            Entry.withheld,
         )
     )
     return Waiting(now.waiting_behind_line, since)

@@ -24,10 +24,10 @@ _NEEDS = text(
                     ) AS failed)
                  + CASE WHEN connection.status = 'expired' OR lane.state = 'held'
                         THEN 1 ELSE 0 END
-                 + CASE WHEN lane.line IS NOT NULL AND EXISTS (
+                 + CASE WHEN EXISTS (
                         SELECT FROM outbox AS entry
                         WHERE entry.lane_id = lane.id AND entry.state = 'pending'
-                          AND entry.id <= lane.line
+                          AND entry.withheld
                    ) THEN 1 ELSE 0 END
             FROM quickbooks_connections AS connection
             JOIN outbox_lanes AS lane ON lane.id = connection.lane_id

@@ -68,7 +68,7 @@ _WAITED = text(
                count(*) FILTER (WHERE waits_for_type IS NOT NULL OR available_at > :soon) AS stuck
         FROM outbox
         WHERE organization_id = :organization AND state = 'pending'
-          AND lane_id = :lane AND id > :line AND created_at <= :since
+          AND lane_id = :lane AND NOT withheld AND created_at <= :since
     ), sent AS (
         SELECT count(*) AS done, count(*) FILTER (WHERE settled_at > :lately) AS lately
         FROM outbox
@@ -105,7 +105,6 @@ def _waited_at(connection: Connection, since: datetime) -> Progress:
             {
                 "organization": connection.organization_id,
                 "lane": lane.id,
-                "line": lane.line or 0,
                 "since": since,
                 "soon": now + LATELY,
                 "lately": now - LATELY,

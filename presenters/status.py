@@ -81,8 +81,11 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     if lane.state == LaneState.HELD:
         detail = HOLDS.get(lane.hold_reason or "", HOLDS["signed_out"])
         return Word("pause", _("On hold"), "warn", since, _("Nothing is lost.") + " " + _(detail))
-    if lane.line and entry.id <= lane.line:
-        detail = _("It was waiting when QuickBooks was disconnected. An owner decides in Settings.")
+    if entry.withheld:
+        detail = _(
+            "It was saved while QuickBooks was disconnected, or waited then."
+            " An owner decides in Settings whether to send it."
+        )
         return Word("pause", _("On hold"), "warn", since, detail)
     if about := entry.awaited:
         words = _("Waits for %(record)s", record=it.waits_for or _(KINDS[about.type]))

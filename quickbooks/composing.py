@@ -28,6 +28,7 @@ from models.outbox import Operation
 from models.sales import PaymentMethod, Record, RecordType
 from outbox.company import (
     Composition,
+    Declined,
     Draft,
     Due,
     Fault,
@@ -106,10 +107,13 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
     link = links.get(due.record)
     if due.knowledge.get("reads", 0) >= MOST_READS:
         return Rejected(ours("internal", due))
+    skips = due.known.decision.get("skip")
     saves = due.operation == Operation.SAVE or _is_wanted_after_all(due)
     if due.known.decision.get("anew") and saves:
         link = None  # gone over there, and a person wants it created again
     try:
+        if skips:
+            return _skip_step(due, link, links, settings)
         if not saves:
             return _void_step(due, link, links, settings)
         if due.record.type == RecordType.PAYMENT and Decimal(due.payload["refunded_amount"]) > 0:
@@ -128,7 +132,22 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
 
 def _is_wanted_after_all(due: Due) -> bool:
     """A lead that is deleted here, but whose invoice needs a customer: a person chose which."""
-    return due.record.type == RecordType.LEAD and bool(due.known.decision)
+    chosen = any(due.known.decision.get(key) for key in ("use", "anew", "activate"))
+    return due.record.type == RecordType.LEAD and chosen
+
+
+def _skip_step(
+    due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
+) -> _Step:
+    """A person chose not to send it while nobody knew whether it had arrived: look, then keep the
+    word. What did arrive as it is here is said to be there."""
+    if link is None:
+        unheard = _look_for(due) or _unheard(due, links, settings)
+        return unheard if isinstance(unheard, _Read | Learned) else Declined()
+    if _must_read(due, link):
+        return _read_own(due, link)
+    step = _update_step(due, link, links, settings)
+    return step if isinstance(step, _Read | Synced) else Declined()
 
 
 def _void_step(

@@ -136,6 +136,12 @@ def is_object(found: Mapping[str, Any]) -> bool:
     )
 
 
+def applied_by(payment: Mapping[str, Any]) -> str | None:
+    """What a payment took of its invoices' balances, in dollars: all that is not credit now."""
+    total, credit = number(payment.get("TotalAmt")), number(payment.get("UnappliedAmt", 0))
+    return None if total is None or credit is None else format(total - credit, ".2f")
+
+
 def remote_of(found: Mapping[str, Any]) -> Remote:
     """What we keep of an object (`is_object`): id, version, number, and the total in dollars."""
     total, balance = number(found.get("TotalAmt")), number(found.get("Balance"))

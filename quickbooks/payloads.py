@@ -519,7 +519,9 @@ def payment_reference(payload: Json) -> str:
 
 
 def _open_balance(payload: Json, billed: Remote) -> Decimal:
-    """What the invoice still takes over there, after the payments recorded before this one."""
+    """What the invoice still takes in QuickBooks: as it said last, less what we applied since."""
+    if billed.balance is not None:
+        return max(_cents(billed.balance), Decimal("0.00"))
     total = _cents(billed.total if billed.total is not None else payload["invoice_total"])
     return max(total - _cents(payload["paid_before"]), Decimal("0.00"))
 

@@ -273,7 +273,9 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     """The object that came back (`_object_said`)."""
     found = document[ENTITY[due.record.type]]
     remote = replace(matching.remote_of(found), voided=item.intent == "void")
-    return Synced(remote, document=item.document, seen=dumps(_kept(found)))
+    is_new = due.record.type == RecordType.PAYMENT and item.intent == "create"
+    applied = matching.applied_by(found) if is_new else None
+    return Synced(remote, document=item.document, seen=dumps(_kept(found)), applied=applied)
 
 
 # --- Reading what was asked for -----------------------------------------------------------------

@@ -21,6 +21,7 @@ def upgrade() -> None:
         " ADD COLUMN sent_operation varchar,"
         " ADD COLUMN sent_values jsonb,"
         " ADD COLUMN sent_document text,"
+        " ADD COLUMN declined_operation varchar,"
         " ADD COLUMN declined_values jsonb,"
         " ADD COLUMN seen text,"
         " ADD COLUMN doubts jsonb NOT NULL DEFAULT '[]',"
@@ -33,7 +34,24 @@ def upgrade() -> None:
     )
     op.execute("ALTER TABLE outbox_dispatch_items ADD COLUMN document text")
     op.execute("ALTER TABLE outbox ADD COLUMN withheld boolean NOT NULL DEFAULT 'false'")
-    op.execute("ALTER TABLE outbox_lanes ADD COLUMN compares boolean NOT NULL DEFAULT 'false'")
+    op.execute("ALTER TABLE outbox_lanes ADD COLUMN closed_at timestamptz")
+    op.execute(
+        "UPDATE outbox_lanes AS lane SET closed_at = connection.status_since"
+        " FROM quickbooks_connections AS connection"
+        " WHERE connection.lane_id = lane.id AND lane.state = 'closed'"
+    )
+    # What waits behind the line of an open lane is withheld; the due index leaves it out.
+    op.execute(
+        "UPDATE outbox SET withheld = true FROM outbox_lanes AS lane"
+        " WHERE lane.id = outbox.lane_id AND lane.state <> 'closed'"
+        " AND outbox.state = 'pending' AND outbox.id <= lane.line"
+    )
+    op.execute("UPDATE outbox_lanes SET line = NULL WHERE state <> 'closed'")
+    op.execute("DROP INDEX ix_outbox_due")
+    op.execute(
+        "CREATE INDEX ix_outbox_due ON outbox (lane_id, available_at)"
+        " WHERE state = 'pending' AND waits_for_type IS NULL AND NOT withheld"
+    )
     op.execute(
         """
         UPDATE outbox_links AS link
@@ -51,10 +69,27 @@ def upgrade() -> None:
           AND sent.aggregate_id = link.aggregate_id
         """
     )
+    # What each invoice still takes there: its total, less the payments that are there.
+    op.execute(
+        """
+        UPDATE outbox_links AS link
+        SET remote_balance = greatest(link.remote_total::numeric - coalesce((
+            SELECT sum(payment.amount) FROM payments AS payment
+            JOIN outbox_links AS paid ON paid.lane_id = link.lane_id
+             AND paid.aggregate_type = 'payment' AND paid.aggregate_id = payment.id
+            WHERE payment.invoice_id = link.aggregate_id), 0), 0)::text
+        WHERE link.aggregate_type = 'invoice' AND link.remote_total IS NOT NULL
+        """
+    )
 
 
 def downgrade() -> None:
-    op.execute("ALTER TABLE outbox_lanes DROP COLUMN compares")
+    op.execute("DROP INDEX ix_outbox_due")
+    op.execute(
+        "CREATE INDEX ix_outbox_due ON outbox (lane_id, available_at)"
+        " WHERE state = 'pending' AND waits_for_type IS NULL"
+    )
+    op.execute("ALTER TABLE outbox_lanes DROP COLUMN closed_at")
     op.execute("ALTER TABLE outbox DROP COLUMN withheld")
     op.execute("ALTER TABLE outbox_dispatch_items DROP COLUMN document")
     op.execute("DROP INDEX ix_outbox_links_remote")
@@ -66,6 +101,7 @@ def downgrade() -> None:
     op.execute(
         "ALTER TABLE outbox_links"
         " DROP COLUMN decision, DROP COLUMN doubts, DROP COLUMN seen, DROP COLUMN declined_values,"
+        " DROP COLUMN declined_operation,"
         " DROP COLUMN sent_document, DROP COLUMN sent_values, DROP COLUMN sent_operation,"
         " DROP COLUMN remote_balance,"
         " ALTER COLUMN remote_id SET NOT NULL, ALTER COLUMN remote_version SET NOT NULL"

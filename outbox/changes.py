@@ -1,0 +1,158 @@
+"""What changed here while a lane was closed.
+
+Nothing is captured for a closed lane. When it opens again, every record that is there, or waited to
+be sent, is compared with what was sent of it. What differs gets an entry that is withheld: it stays
+until the owner says whether to send it, and so do later changes of the same record.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from models.base import Json
+from models.sales import RecordType
+from models.snapshots import SNAPSHOTS
+
+SLICE = 500  # records compared by one statement
+
+# Copied into a snapshot from elsewhere: a change of these alone is no change of the record.
+_BORROWED = frozenset("title needs lead_name invoice_number invoice_total paid_before".split())
+
+# Payments that were recorded meanwhile on an invoice that is there, or waits to be sent.
+_NEW_PAYMENTS = """
+    UNION
+    SELECT payment.id FROM payments AS payment
+    WHERE payment.organization_id = :organization AND payment.id > :after
+      AND payment.created_at >= :closed_at
+      AND (EXISTS (SELECT FROM outbox_links AS link
+                   WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
+                     AND link.aggregate_id = payment.invoice_id AND link.remote_id IS NOT NULL)
+           OR EXISTS (SELECT FROM outbox AS entry
+                      WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'invoice'
+                        AND entry.aggregate_id = payment.invoice_id
+                        AND entry.state || '' IN ('pending', 'failed')))
+"""
+
+_COMPARED = {
+    type_: text(
+        f"""
+        SELECT snapshot.id, snapshot.operation, snapshot.payload,
+               link.remote_id,
+               coalesce(waiting.operation, link.declined_operation, link.sent_operation)
+                   AS last_operation,
+               coalesce(waiting.payload, link.declined_values, link.sent_values) AS last_values
+        FROM (
+            SELECT link.aggregate_id AS id FROM outbox_links AS link
+            WHERE link.lane_id = :lane AND link.aggregate_type = '{type_.value}'
+              AND link.aggregate_id > :after AND link.remote_id IS NOT NULL
+            UNION
+            SELECT entry.aggregate_id FROM outbox AS entry
+            WHERE entry.organization_id = :organization AND entry.state IN ('pending', 'failed')
+              AND entry.lane_id = :lane AND entry.aggregate_type = '{type_.value}'
+              AND entry.aggregate_id > :after
+            {_NEW_PAYMENTS if type_ is RecordType.PAYMENT else ""}
+            ORDER BY id LIMIT :slice
+        ) AS record
+        CROSS JOIN LATERAL (
+            {SNAPSHOTS[type_]} WHERE {type_.value}.id = record.id OFFSET 0
+        ) AS snapshot
+        LEFT JOIN outbox_links AS link
+          ON link.lane_id = :lane AND link.aggregate_type = '{type_.value}'
+         AND link.aggregate_id = record.id
+        LEFT JOIN LATERAL (
+            SELECT entry.operation, entry.payload FROM outbox AS entry
+            WHERE entry.aggregate_type = '{type_.value}' AND entry.aggregate_id = record.id
+              AND entry.lane_id + 0 = :lane AND entry.state || '' IN ('pending', 'failed')
+            ORDER BY entry.id DESC LIMIT 1
+        ) AS waiting ON true
+        ORDER BY snapshot.id
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+    for type_ in (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT)
+}
+
+_WITHHOLD = {
+    type_: text(
+        f"""
+        WITH withheld AS (
+            INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
+                                operation, payload, withheld)
+            SELECT snapshot.organization_id, :lane, '{type_.value}', snapshot.id,
+                   snapshot.operation, snapshot.payload, true
+            FROM ({SNAPSHOTS[type_]} WHERE {type_.value}.id = ANY(:records)) AS snapshot
+            WHERE snapshot.organization_id = :organization
+            ORDER BY snapshot.id
+            RETURNING aggregate_id
+        )
+        SELECT count(*) FROM withheld
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+    for type_ in _COMPARED
+}
+
+
+def withhold_changes(
+    session: Session, lane_id: int, organization_id: int, closed_at: object
+) -> int:
+    """Writes a withheld entry for each record that changed while the lane was closed.
+
+    Called while the lane is still closed for everybody else, so that nothing else captures for it.
+    Returns how many entries were written.
+    """
+    where = {"lane": lane_id, "organization": organization_id}
+    count = 0
+    for type_, statement in _COMPARED.items():
+        after = 0
+        while rows := session.execute(
+            statement, {**where, "after": after, "slice": SLICE, "closed_at": closed_at}
+        ).all():
+            if changed := [row.id for row in rows if has_changed(row)]:
+                count += session.execute(
+                    _WITHHOLD[type_], {**where, "records": changed}
+                ).scalar_one()
+            after = rows[-1].id
+    return count
+
+
+def has_changed(row: Row[Any]) -> bool:
+    """Whether a record is not what was sent of it last, or would be sent next."""
+    if row.last_values is None:
+        # A payment made meanwhile; or a record that was only found there: nothing to compare with.
+        return row.remote_id is None and _is_money(row.payload)
+    is_other: bool = row.operation != row.last_operation
+    return is_other or differ(row.payload, row.last_values)
+
+
+def _is_money(payload: Json) -> bool:
+    """Whether this is a payment that was not paid back whole."""
+    left = Decimal(payload.get("amount", "0")) - Decimal(payload.get("refunded_amount", "0"))
+    return left > 0
+
+
+def differ(payload: Json, other: Json) -> bool:
+    """Whether two snapshots of one record say different things about it."""
+    return _own(payload) != _own(other)
+
+
+def _own(value: Any) -> Any:
+    """A snapshot without what it borrows, and without what nobody filled in."""
+    match value:
+        case dict():
+            return {
+                key: _own(each)
+                for key, each in value.items()
+                if key not in _BORROWED and key != "product_name" and each not in ("", None)
+            }
+        case list() | tuple():
+            return [_own(each) for each in value]
+        case _:
+            return value
+
+
+def changed_fields(payload: Json, other: Json) -> Sequence[str]:
+    """The names of what differs between two snapshots of one record, in the order of the first."""
+    ours, theirs = _own(payload), _own(other)
+    return [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
