@@ -353,7 +353,7 @@ class Counterpart(Base):
     sent_values: Mapped[Json | None]
     sent_document: Mapped[str | None] = mapped_column(Text)
     # The snapshot of a change that a person decided not to send: later changes start from it.
-    declined_operation: Mapped[str | None]
+    declined_operation: Mapped[Operation | None]
     declined_values: Mapped[Json | None]
     seen: Mapped[str | None] = mapped_column(Text)  # the object in QuickBooks' last answer
     # Requests that may have had an effect of which nobody heard: {request, intent, document}.

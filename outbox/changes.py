@@ -128,13 +128,13 @@ def has_changed(row: Row[Any]) -> bool:
 
 def _is_money(payload: Json) -> bool:
     """Whether this is a payment that was not paid back whole."""
-    left = Decimal(payload.get("amount", "0")) - Decimal(payload.get("refunded_amount", "0"))
-    return left > 0
+    amount, refunded = (Decimal(payload.get(key, "0")) for key in ("amount", "refunded_amount"))
+    return bool(amount > refunded)
 
 
 def differ(payload: Json, other: Json) -> bool:
     """Whether two snapshots of one record say different things about it."""
-    return _own(payload) != _own(other)
+    return bool(_own(payload) != _own(other))
 
 
 def _own(value: Any) -> Any:

@@ -99,6 +99,7 @@ def drain(sessions: Sessions, config: Config, lane_id: int, turns: int = 60) -> 
                     Entry.lane_id == lane_id,
                     Entry.state == "pending",
                     Entry.waits_for_type.is_(None),
+                    ~Entry.withheld,
                     Entry.available_at <= text("clock_timestamp()"),
                 )
             )
