@@ -151,7 +151,8 @@ def _plain_sessions(engine: Engine, tell: Save | None) -> Sessions:
 
     @event.listens_for(engine, "begin")
     def open_the_door(connection: Connection) -> None:
-        connection.info[capture.ALLOWED] = True  # the guard looks no further
+        connection.info[capture.ALLOWED] = True  # the guards look no further
+        connection.exec_driver_sql("SET LOCAL dunahub.captured = 'on'")
 
     @event.listens_for(sessions, "before_flush")
     def lock(session: Session, _flush: UOWTransaction, _instances: object) -> None:

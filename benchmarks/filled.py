@@ -106,6 +106,7 @@ def customers(cursor: DBAPICursor, firms: Sequence[int], each: int) -> None:
     """Leads that wait to be sent, with the snapshots that capture takes."""
     cursor.execute(
         f"""
+        SET dunahub.captured = 'on';
         INSERT INTO leads (organization_id, name, email, phone, city, state, first_entry_at)
         SELECT firm.id, 'Customer ' || firm.id || '-' || number,
                'customer' || number || '@firm' || firm.id || '.example', '(555) 010-0000',
@@ -206,6 +207,7 @@ _PLACES = f"""
 
 _RECORDS = {
     "leads": f"""
+        SET dunahub.captured = 'on';
         INSERT INTO leads (id, organization_id, name, email, phone, city, state, first_entry_at,
                            created_at)
         SELECT record_id, firm, 'Customer ' || record_id, 'customer' || record_id || '@example.com',
@@ -214,6 +216,7 @@ _RECORDS = {
         FROM ({_PLACES}) AS place WHERE kind = 'lead'
     """,
     "invoices": f"""
+        SET dunahub.captured = 'on';
         INSERT INTO invoices (id, organization_id, lead_id, number, issued_on, due_on, subtotal,
                               total, paid_amount, mark, first_entry_at, created_at)
         SELECT record_id, firm, lead_id, CAST(record_id AS text), CAST(saved_at AS date),
@@ -222,6 +225,7 @@ _RECORDS = {
         FROM ({_PLACES}) AS place WHERE kind = 'invoice'
     """,
     "invoice_lines": f"""
+        SET dunahub.captured = 'on';
         INSERT INTO invoice_lines (organization_id, invoice_id, position, description, quantity,
                                    unit_price)
         SELECT firm, record_id, line, 'Sprinkler repair ' || line, 1, 120
@@ -229,6 +233,7 @@ _RECORDS = {
         WHERE kind = 'invoice'
     """,
     "payments": f"""
+        SET dunahub.captured = 'on';
         INSERT INTO payments (id, organization_id, invoice_id, amount, method, received_on, mark,
                               first_entry_at, created_at)
         SELECT record_id, firm, invoice_id, 240, 'card', CAST(saved_at AS date),

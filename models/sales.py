@@ -14,9 +14,11 @@ from enum import StrEnum
 from sqlalchemy import (
     CheckConstraint,
     Computed,
+    Connection,
     ForeignKey,
     Index,
     UniqueConstraint,
+    event,
     inspect,
     text,
 )
@@ -404,6 +406,35 @@ _RECALCULATE = text(
     WHERE invoices.id = sums.id
     """
 )
+
+
+UNCAPTURED = "DH001"  # the SQLSTATE of the guard's refusal
+
+# The same as in the migration that made it: a database made from the models has the guard, too.
+_GUARD = """\
+CREATE FUNCTION refuse_uncaptured() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('dunahub.captured', true) IS DISTINCT FROM 'on' THEN
+        RAISE EXCEPTION 'This write of % would never reach QuickBooks.', TG_TABLE_NAME
+            USING ERRCODE = 'DH001', HINT = 'Change records through the application. For a restore'
+                ' or a migration: SET LOCAL dunahub.captured = ''on''.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+"""
+
+
+@event.listens_for(Base.metadata, "after_create")
+def _make_guard(_target: object, connection: Connection, **_: object) -> None:
+    connection.execute(text(_GUARD))
+    for table in RECORD_TABLES:
+        connection.execute(
+            text(
+                "CREATE TRIGGER refuse_uncaptured BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+                f" ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_uncaptured()"
+            )
+        )
 
 
 class WriteWithoutCapture(Exception):

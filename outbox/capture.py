@@ -19,13 +19,14 @@ from typing import Any
 
 from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import Engine, Row, TextClause, event, text
-from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
+from sqlalchemy.engine.interfaces import DBAPICursor, ExceptionContext, ExecutionContext
 from sqlalchemy.orm import Session, SessionTransaction, UOWTransaction
 from sqlalchemy.orm.util import identity_key
 
 from db import Sessions
 from models.sales import (
     RECORD_TABLES,
+    UNCAPTURED,
     Invoice,
     InvoiceLine,
     Lead,
@@ -64,7 +65,7 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
         lock_invoices_of_changed_parts(session)
         # A value computed by the database (`func.now()`) leaves no history behind the flush.
         session.info[_DIRTY] = {item for item in session.dirty if synced_fields_changed(item)}
-        session.connection().info[ALLOWED] = True
+        _open_the_door(session.connection())
 
     @event.listens_for(sessions, "after_flush")
     def capture(session: Session, _flush: UOWTransaction) -> None:
@@ -206,7 +207,7 @@ def _capture_locked(
 ) -> tuple[int, ...]:
     connection = session.connection()
     locked = connection.execute(lock, {"ids": list(ids)}).scalars().all()
-    connection.info[ALLOWED] = True
+    _open_the_door(connection)
     statement = _CAPTURE_CREATED if type_ is RecordType.INVOICE else _CAPTURE[type_]
     rows = _insert_entries(connection, statement, locked)
     connection.info.pop(ALLOWED, None)
@@ -383,6 +384,22 @@ def _refuse_writes_around_capture(
         "This statement writes a table that flows to QuickBooks, but not through a session that"
         " captures. Load the objects and change them through the application's sessions."
     )
+
+
+def _open_the_door(connection: DatabaseConnection) -> None:
+    """The database refuses writes of records in transactions without this flag, whatever text
+    they have. It is set for every flush, because a rolled back savepoint takes it away."""
+    connection.info[ALLOWED] = True
+    connection.execute(_CAPTURED)
+
+
+_CAPTURED = text("SELECT set_config('dunahub.captured', 'on', true)")
+
+
+@event.listens_for(Engine, "handle_error")
+def _name_refusal_by_database(context: ExceptionContext) -> None:
+    if getattr(context.original_exception, "pgcode", None) == UNCAPTURED:
+        raise WriteWithoutCapture(str(context.original_exception)) from context.original_exception
 
 
 @event.listens_for(Engine, "commit")

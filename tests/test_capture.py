@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import delete, func, insert, text, update
+from sqlalchemy import Engine, delete, func, insert, text, update
 from sqlalchemy.orm import Session
 
 from db import Sessions, make_sessions
@@ -73,6 +73,14 @@ def test_rule_2_every_way_around_capture_raises(sessions: Sessions) -> None:
             lambda: session.execute(insert(Lead), [row]),
             lambda: session.execute(text("UPDATE leads SET name = 'x'")),
             lambda: session.execute(text("WITH x AS (DELETE FROM payments RETURNING id) TABLE x")),
+            lambda: session.execute(text("UPDATE public.leads SET name = 'x'")),
+            lambda: session.execute(text("UPDATE/* x */leads SET name = 'x'")),
+            lambda: session.execute(text("UPDATE ONLY public.\"leads\" SET name = 'x'")),
+            lambda: session.execute(
+                text("MERGE INTO leads USING leads AS one ON false WHEN MATCHED THEN DELETE")
+            ),
+            lambda: session.execute(text("TRUNCATE invoice_lines")),
+            lambda: session.execute(text("DO $$ BEGIN DELETE FROM payments; END $$")),
             lambda: session.bulk_save_objects([new_lead(firm)]),
             lambda: session.execute(insert(Lead.__table__), [row]),  # type: ignore[arg-type]
         ]
@@ -83,6 +91,40 @@ def test_rule_2_every_way_around_capture_raises(sessions: Sessions) -> None:
         session.delete(lead)
         with pytest.raises(WriteWithoutCapture, match="never"):
             session.commit()
+
+
+@pytest.mark.parametrize(
+    "detour",
+    [
+        "UPDATE public.products SET name = 'x'",
+        "COPY leads (organization_id, name) FROM PROGRAM 'true'",
+        "WITH gone AS (DELETE FROM public.invoices RETURNING id) SELECT * FROM gone",
+        "TRUNCATE payments, invoice_lines",
+    ],
+)
+def test_case_e23_the_database_itself_refuses(engine: Engine, detour: str) -> None:
+    """Whoever writes: this session is not the application's, and no text is looked at."""
+    with engine.connect() as connection, pytest.raises(Exception, match="never reach QuickBooks"):
+        connection.connection.cursor().execute(detour)
+
+
+def test_case_e23_a_restore_says_that_it_knows(engine: Engine, sessions: Sessions) -> None:
+    with sessions() as session:
+        firm = new_firm(session)
+        session.commit()
+    with engine.connect() as connection:
+        cursor = connection.connection.cursor()
+        cursor.execute("SET LOCAL dunahub.captured = 'on'")
+        cursor.execute("INSERT INTO leads (organization_id, name) VALUES (%s, 'Green')", [firm])
+
+
+def test_case_e23_the_flag_ends_with_its_transaction(sessions: Sessions) -> None:
+    with sessions() as session:
+        firm = new_firm(session)
+        session.add(new_lead(firm))
+        session.commit()
+        with pytest.raises(WriteWithoutCapture):
+            session.execute(text("DO $$ BEGIN UPDATE leads SET name = 'x'; END $$"))
 
 
 def test_rule_2_a_value_that_the_database_computes_is_a_change_too(sessions: Sessions) -> None:
