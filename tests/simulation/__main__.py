@@ -1,0 +1,67 @@
+"""python -m tests.simulation --seed N --histories M: plays them, and prints what went wrong."""
+
+import argparse
+import logging
+import sys
+import time
+from collections import Counter
+
+import structlog
+from cryptography.fernet import Fernet
+
+from config import Config
+from db import make_engine, make_sessions
+from development.database import migrate
+from development.postgres import throwaway_postgres
+from outbox.capture import attach
+from tests.simulation.history import LENGTH, play
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--histories", type=int, default=100)
+    parser.add_argument("--length", type=int, default=LENGTH)
+    parser.add_argument("--stop", action="store_true", help="at the first violation")
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with throwaway_postgres() as server:
+        url = server.url()
+        migrate(url)
+        engine = make_engine(url)
+        sessions = make_sessions(engine)
+        attach(sessions)
+        config = _config(url)
+        failed, done, visits = 0, 0, Counter[str]()
+        began = time.monotonic()
+        for seed in range(options.seed, options.seed + options.histories):
+            told = play(sessions, config, seed, options.length)
+            done += told.acts
+            visits += told.visits
+            if told.violation:
+                failed += 1
+                print(told.script, end="\n\n", flush=True)
+                if options.stop:
+                    break
+        seconds = time.monotonic() - began
+        print(f"{done} acts, {done / seconds:.0f} a second; {failed} histories with a violation")
+        print(", ".join(f"{name} {count}" for name, count in visits.most_common()))
+        engine.dispose()
+    sys.exit(bool(failed))
+
+
+def _config(url: str) -> Config:
+    return Config.from_environ(
+        {
+            "DATABASE_URL": url,
+            "QUICKBOOKS_ENVIRONMENT": "simulator",
+            "SIMULATOR_URL": "http://127.0.0.1:9",
+            "BASE_URL": "http://localhost",
+            "SECRET_KEY": "simulated" * 4,
+            "TOKEN_KEYS": Fernet.generate_key().decode(),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
