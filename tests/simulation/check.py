@@ -71,7 +71,7 @@ def _all_have_ended(world: World) -> None:
             if awaited is None:
                 raise Violated(f"{_name(entry.record)} is pending and waits for nothing")
             newest = _newest(world, awaited)
-            if newest is not None and newest.state in (State.SYNCED, State.PENDING):
+            if newest is not None and newest.state is State.SYNCED:
                 raise Violated(f"{_name(entry.record)} waits for {_name(awaited)}, {newest.state}")
         unanswered = session.scalar(
             text(
