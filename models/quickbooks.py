@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Select, UniqueConstraint, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Select, UniqueConstraint, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -101,8 +101,8 @@ class Customer(Base):
         Index("ix_quickbooks_customers_name", "connection_id", "name_key"),
         Index(
             "ix_quickbooks_customers_email",
-            "connection_id",
-            "email",
+            text("string_to_array(email, ',')"),
+            postgresql_using="gin",
             postgresql_where="email <> ''",
         ),
     )
@@ -115,7 +115,8 @@ class Customer(Base):
     version: Mapped[str]  # SyncToken when it was read
     name: Mapped[str]
     name_key: Mapped[str]  # as names are compared: `matching.name_key`
-    email: Mapped[str] = mapped_column(server_default="", default="")  # small letters
+    # Each of its addresses in small letters, with commas between.
+    email: Mapped[str] = mapped_column(server_default="", default="")
     phone: Mapped[str] = mapped_column(server_default="", default="")  # digits
     active: Mapped[bool] = mapped_column(server_default="true", default=True)
 

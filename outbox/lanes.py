@@ -340,7 +340,8 @@ _RENEW = text(
     UPDATE outbox_lanes SET lease_until = clock_timestamp() + :lease
     WHERE id = :lane AND lease_token = :token AND state = 'open'
       AND (pause_until IS NULL OR pause_until <= clock_timestamp())
-    RETURNING clock_timestamp() AS now, next_call_at, next_batch_at, consecutive_outages, suspect_entry_id,
+    RETURNING clock_timestamp() AS now, next_call_at, next_batch_at, consecutive_outages,
+              suspect_entry_id,
               slowdown, clock_timestamp() - slowed_at AS slowed_for, sign_in,
               CASE WHEN questions_rest_until > clock_timestamp()
                    THEN questions_rest_until - clock_timestamp() END AS questions_rest

@@ -41,6 +41,7 @@ RECONNECT = Action("reconnect", N_("Reconnect"))
 CHOOSE_SETTING = Action("settings", N_("Choose in settings"))
 OPEN_QUICKBOOKS = Action("open_quickbooks", N_("Open QuickBooks"))
 LINK_EXISTING = Action("link_existing", N_("Use the existing {what} {holder_name}"), ("holder_id",))
+SHARE = Action("link_existing", N_("Use {holder_name} for both"), ("holder_id",))
 SEND_AS = Action("send_as", N_("Send as “{suggestion}”"), ("suggestion",))
 CHOOSE_CUSTOMER = Action("choose_customer", N_("Choose the customer"))
 LINK_ANOTHER = Action("choose_customer", N_("Link another customer"))
@@ -604,6 +605,16 @@ CATALOGUE: dict[str, Cause] = {
         N_("QuickBooks has several customers that could be “{name}”: {holder}."),
         actions=(CHOOSE_CUSTOMER, SEND_AGAIN, SKIP),
     ),
+    "perhaps_another": Cause(
+        Class.PERSON,
+        N_("Perhaps another customer"),
+        N_(
+            "“{holder_name}” in QuickBooks has the e-mail address {email} too, but another name or"
+            " phone number."
+        ),
+        field="email",
+        actions=(LINK_EXISTING, CREATE_SEPARATE, SEND_AGAIN, SKIP),
+    ),
     "invoice_gone": Cause(
         Class.PERSON,
         N_("No longer in QuickBooks"),
@@ -654,7 +665,7 @@ CATALOGUE: dict[str, Cause] = {
         N_("Two records here, one in QuickBooks"),
         N_("The {what} {holder_name} in QuickBooks that this could be belongs to {other} here."),
         field="name",
-        actions=(CREATE_SEPARATE, SEND_AS, RENAME, SEND_AGAIN, SKIP),
+        actions=(SHARE, CREATE_SEPARATE, SEND_AS, RENAME, SEND_AGAIN, SKIP),
     ),
     "unanswered": _person(
         N_("QuickBooks never answered"),

@@ -75,6 +75,16 @@ def clean_line(text: str, longest: int) -> str:
     return " ".join(latin(text).split())[:longest].rstrip()
 
 
+_BETWEEN_ADDRESSES = re.compile(r"[,;\s]+")
+
+
+def addresses(text: str) -> list[str]:
+    """The e-mail addresses of a field that may hold several, as they are compared: small letters,
+    without a link's "mailto:" and a sentence's full stop."""
+    found = (part.strip().casefold() for part in _BETWEEN_ADDRESSES.split(text))
+    return [one for part in found if (one := part.removeprefix("mailto:").strip("<>").rstrip("."))]
+
+
 def clean_name(text: str, longest: int) -> str:
     """A name: one line without colons, which part a sub-customer from its parent in QuickBooks."""
     return clean_line(re.sub(r"\s*:\s*", " - ", latin(text)), longest).strip()

@@ -354,15 +354,15 @@ def _activation(due: Due, found: Json) -> Document:
 def _match(due: Due, document: Document, settings: Json) -> _Step | None:
     """A first send beside the company's directory: by e-mail address, then by name.
 
-    Exactly one links; several are asked about, and so is one that another lead has, or that has
-    another e-mail address or phone number than ours. None of them creates. Before the
-    directory was read nobody can tell: late is better than twice.
+    Exactly one links. Several are asked about, and so is one that another lead has, or that agrees
+    in one thing and contradicts in another. None of them creates. Before the directory was read
+    nobody can tell: late is better than twice.
     """
     known: list[Json] | None = settings.get("customers", [])
     if known is None:
         return Later(DIRECTORY_COMES)
-    email = matching.email_of(document)
-    by_email = [one for one in known if email and one["email"] == email]
+    emails = matching.emails_of(document)
+    by_email = [one for one in known if emails & _emails(one)]
     by_name = [one for one in known if matching.same_name(one["name"], document["DisplayName"])]
     both = [one for one in by_email if one in by_name]
     found = both or [*by_email, *by_name]
@@ -376,6 +376,8 @@ def _match(due: Due, document: Document, settings: Json) -> _Step | None:
         return _taken(due, document, one)
     if one not in by_email and _contradict(document, one):
         return _name_taken(due, document, _as_customer(one), settings)
+    if one in by_email and _is_perhaps_another(document, one):
+        return _perhaps(due, one)
     if not one["active"]:
         return _inactive(due, _as_customer(one))
     remote = Remote(one["id"], one["version"], stale=True)
@@ -384,12 +386,36 @@ def _match(due: Due, document: Document, settings: Json) -> _Step | None:
     return Synced(remote, note=N_("was in QuickBooks already, with the same name"))
 
 
+def _emails(one: Json) -> frozenset[str]:
+    return frozenset(filter(None, one["email"].split(",")))
+
+
 def _contradict(document: Document, one: Json) -> bool:
     """Same name, but nothing else agrees, and something says otherwise."""
-    email, phone = matching.email_of(document), matching.phone_of(document)
-    if (email and email == one["email"]) or (phone and phone == one["phone"]):
+    emails, phone = matching.emails_of(document), matching.phone_of(document)
+    if emails & _emails(one) or (phone and phone == one["phone"]):
         return False
-    return bool((email and one["email"]) or (phone and one["phone"]))
+    return bool((emails and one["email"]) or (phone and one["phone"]))
+
+
+def _is_perhaps_another(document: Document, one: Json) -> bool:
+    """Same e-mail address, as a property manager's many clients have, but another name or phone."""
+    phone = matching.phone_of(document)
+    if phone and phone == one["phone"]:
+        return False  # two things agree
+    ours = (document["DisplayName"], document.get("CompanyName", ""))
+    has_other_name = not any(matching.names_agree(name, one["name"]) for name in ours)
+    return has_other_name or bool(phone and one["phone"])
+
+
+def _perhaps(due: Due, one: Json) -> Rejected:
+    about = {
+        "holder_id": one["id"],
+        "holder_name": one["name"],
+        "email": one["email"],
+        "separate": "yes",
+    }
+    return Rejected(ours("perhaps_another", due, about))
 
 
 def _as_customer(one: Json) -> Json:
@@ -420,6 +446,7 @@ def _several(due: Due, found: Sequence[Json]) -> Rejected:
 
 def _taken(due: Due, document: Document, one: Json) -> Rejected:
     about = {
+        "holder_id": one["id"],
         "holder_name": f"“{one['name']}”",
         "other": phrase(N_("the lead “{name}”"), name=one["lead_name"]),
     }

@@ -22,7 +22,7 @@ from models.sales import Lead, RecordType
 from outbox.company import Due
 from outbox.scheduler import for_a_while
 from quickbooks import facts, matching
-from quickbooks.cleaning import clean_name
+from quickbooks.cleaning import addresses, clean_name
 from quickbooks.facts import MOST_ROWS, FactsUnavailable, Reader, TooSlow
 from quickbooks.payloads import NAME_LONGEST
 
@@ -230,7 +230,7 @@ def candidates(
         matching.name_key(clean_name(lead["quickbooks_name"] or lead["name"], NAME_LONGEST))
         for lead in leads
     }
-    emails = {email for lead in leads if (email := lead["email"].strip().casefold())}
+    emails = {email for lead in leads for email in addresses(lead["email"])}
     if not leads:
         return []
     if not was_read:
@@ -250,7 +250,10 @@ def candidates(
             # As arrays: a list of IN would be written into the statement anew for each wave.
             or_(
                 Customer.name_key == func.any(cast(sorted(names), ARRAY(Text))),
-                Customer.email == func.any(cast(sorted(emails), ARRAY(Text))),
+                (Customer.email != "")
+                & func.string_to_array(Customer.email, ",").op("&&")(
+                    cast(sorted(emails), ARRAY(Text))
+                ),
             ),
         )
         .order_by(Customer.remote_id)

@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from outbox.company import Remote
+from quickbooks.cleaning import addresses
 from quickbooks.payloads import Document
 
 INACTIVE_SUFFIX = " (deleted)"  # what QuickBooks appends to the name of an inactive record
@@ -78,14 +79,16 @@ def same_customer(document: Document, found: Mapping[str, Any]) -> bool:
     """Plainly the same: same name, and the same e-mail address or phone number."""
     if not same_name(document["DisplayName"], str(found.get("DisplayName", ""))):
         return False
-    email, phone = email_of(document), phone_of(document)
-    return (email != "" and email == email_of(found)) or (phone != "" and phone == phone_of(found))
+    phone = phone_of(document)
+    return bool(emails_of(document) & emails_of(found)) or (
+        phone != "" and phone == phone_of(found)
+    )
 
 
 def is_our_customer(document: Document, found: Mapping[str, Any]) -> bool:
     """Whether it is what a create of ours, of which we heard nothing, would have made."""
-    return not differences(document, found) and (email_of(document), phone_of(document)) == (
-        email_of(found),
+    return not differences(document, found) and (emails_of(document), phone_of(document)) == (
+        emails_of(found),
         phone_of(found),
     )
 
@@ -101,8 +104,28 @@ def name_key(name: str) -> str:
 
 
 def email_of(customer: Mapping[str, Any]) -> str:
-    """The e-mail address as addresses are compared: without case; "" when there is none."""
-    return str((customer.get("PrimaryEmailAddr") or {}).get("Address", "")).strip().casefold()
+    """The e-mail addresses as they are compared, with commas between; "" when there is none."""
+    return ",".join(addresses(str((customer.get("PrimaryEmailAddr") or {}).get("Address", ""))))
+
+
+def emails_of(customer: Mapping[str, Any]) -> frozenset[str]:
+    """Each of the e-mail addresses; QuickBooks keeps several in one field."""
+    return frozenset(filter(None, email_of(customer).split(",")))
+
+
+# What a firm's name may have or not, and is the same firm.
+_FORMS = frozenset("inc incorporated llc ltd co corp company corporation the and & of".split())
+
+
+def names_agree(one: str, other: str) -> bool:
+    """Whether two names may mean one customer: all that matters of the shorter is in the longer."""
+    words, others = _words(one), _words(other)
+    return bool(words and others) and (words <= others or others <= words)
+
+
+def _words(name: str) -> set[str]:
+    found = set(re.findall(r"[^\W_]+", name_key(name)))
+    return (found - _FORMS) or found
 
 
 def phone_of(customer: Mapping[str, Any]) -> str:

@@ -226,9 +226,19 @@ def _judged_name(name: str, longest: int) -> str:
 
 
 def _judged_email(email: str) -> str:
+    """One address, or several with commas between, as QuickBooks keeps them in one field."""
+    parts = [part for part in re.split(r"[,;\s]+", email.removeprefix("mailto:")) if part]
+    if len(parts) > 1:
+        email = ",".join(_judged_address(part) for part in parts)
+    else:
+        email = _judged_address(email.removeprefix("mailto:"))
     if len(email) > EMAIL_LONGEST:
         about = {"label": N_("The e-mail address"), "max": EMAIL_LONGEST}
         raise NotWritable(Fault("2050", about=about, field="email"))
+    return email
+
+
+def _judged_address(email: str) -> str:
     if not email.isascii() or not _EMAIL.fullmatch(email):
         raise NotWritable(Fault("2210", about={"email": email}, field="email"))
     return email

@@ -1,5 +1,6 @@
 """Leads: the people and firms that work is done for."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -58,7 +59,11 @@ class LeadForm(EditForm):
 
     def validate_email(self, field: StringField) -> None:
         text = field.data or ""
-        if text and ("@" not in text.strip("@") or any(c.isspace() for c in text)):
+        parts = [part for part in re.split(r"[,;]", text) if part.strip()] or [text]
+        if text and any(
+            "@" not in part.strip().strip("@") or any(c.isspace() for c in part.strip())
+            for part in parts
+        ):
             raise ValidationError(_("This isn't an e-mail address. Check it for typos."))
 
 

@@ -1,0 +1,159 @@
+"""Cases in which a record once landed on the wrong customer, or on none."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from models.sales import Lead
+from quickbooks.matching import names_agree
+from simulator.testing import SimulatorHandle
+from tests.support.connected import RIVERA
+from tests.support.firm import entries_of
+from tests.support.situation import Situation, begin
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    with begin(app, sessions, config, session, simulator) as situation:
+        yield situation
+
+
+def there(at: Situation, name: str, email: str, phone: str = "") -> str:
+    body: dict[str, object] = {"DisplayName": name, "PrimaryEmailAddr": {"Address": email}}
+    if phone:
+        body["PrimaryPhone"] = {"FreeFormNumber": phone}
+    return str(at.bookkeeper().post("customer", body).object("Customer")["Id"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "Maple Court HOA", "phone": "555-200-0002"},
+        {"name": "Maple Court HOA"},
+        {"name": "Harborview HOA", "phone": "555-200-0002"},
+    ],
+    ids=["name and phone differ", "name differs", "phone differs"],
+)
+def test_case_r11_agreement_in_one_field_beside_contradiction_asks(
+    at: Situation, fields: dict[str, str]
+) -> None:
+    there(at, "Harborview HOA", "manager@pm.example", "555-100-0001")
+    at.connect()
+    lead = at.save_lead(email="manager@pm.example", **fields)
+    at.save_invoice(lead)
+    at.drain()
+    assert at.fault(0) == "perhaps_another"
+    assert at.books("Invoice") == []
+    at.ana.open(f"/leads/{lead}").submit(press="Create a separate customer")
+    at.drain()
+    if fields["name"] != "Harborview HOA":  # a name is taken once
+        assert len(at.books("Customer")) == 2
+        assert at.books("Invoice")[0]["CustomerRef"]["name"] == "Maple Court HOA"
+
+
+def test_case_r11_the_existing_customer_can_be_used(at: Situation) -> None:
+    customer = there(at, "Harborview HOA", "manager@pm.example")
+    at.connect()
+    lead = at.save_lead("Maple Court HOA", email="manager@pm.example")
+    at.drain()
+    at.ana.open(f"/leads/{lead}").submit(press="Use the existing customer Harborview HOA")
+    at.drain()
+    link = at.link("lead", lead)
+    assert link
+    assert link.remote_id == customer
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "front@pm.example,billing@pm.example",
+        "front@pm.example; BILLING@pm.example",
+        "mailto:billing@pm.example",
+        "billing@pm.example.",
+    ],
+)
+def test_case_r12_each_address_of_a_field_is_compared(at: Situation, theirs: str) -> None:
+    with_address = {"DisplayName": "Green Lawn Co", "PrimaryEmailAddr": {"Address": theirs}}
+    answer = at.bookkeeper().post("customer", with_address)
+    if answer.status != 200:
+        pytest.fail("the simulated company refuses this address")
+    at.connect()
+    lead = at.save_lead("Green Lawn", email="billing@pm.example")
+    at.drain()
+    assert len(at.books("Customer")) == 1
+    link = at.link("lead", lead)
+    assert link
+    assert link.remote_id
+
+
+def test_case_r12_several_addresses_of_a_lead_are_kept(at: Situation) -> None:
+    at.connect()
+    at.save_lead("Green Lawn", email="front@pm.example, billing@pm.example")
+    at.drain()
+    [customer] = at.books("Customer")
+    assert customer["PrimaryEmailAddr"]["Address"] == "front@pm.example,billing@pm.example"
+
+
+def test_case_e34_two_leads_of_one_customer_share_it_once_asked(at: Situation) -> None:
+    customer = there(at, "Green Lawn Co", "kim@lawn.example")
+    at.connect()
+    first = at.save_lead("Green Lawn Co", email="kim@lawn.example")
+    at.drain()
+    second = at.save_lead("Green Lawn Co, North", email="kim@lawn.example")
+    at.drain()
+    assert at.fault() == "taken_by_another_record"
+    at.ana.open(f"/leads/{second}").submit(press="Use “Green Lawn Co” for both")
+    at.drain()
+    for lead in (first, second):
+        link = at.link("lead", lead)
+        assert link
+        assert link.remote_id == customer
+    at.save_invoice(second)
+    at.drain()
+    assert at.books("Invoice")[0]["CustomerRef"]["value"] == customer
+
+
+def test_case_e12_a_decision_about_a_deleted_leads_customer_is_carried_out(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead("Green Lawn Co")
+    invoice = at.save_invoice(lead)
+    at.drain()
+    [customer] = at.books("Customer")
+    at.bookkeeper().post(
+        "customer",
+        {"Id": customer["Id"], "SyncToken": customer["SyncToken"], "sparse": True,
+         "DisplayName": customer["DisplayName"], "Active": False},
+    )  # fmt: skip
+    with at.sessions.begin() as session:
+        session.get_one(Lead, lead).deleted_at = session.scalar(text("SELECT now()"))
+    at.drain()
+    at.ana.open(f"/invoices/{invoice}/edit").submit({"memo": "Thank you"}, press="Save invoice")
+    at.drain()
+    assert at.fault() == "its_customer_inactive", entries_of(at.session)[-1].fault_detail
+    at.ana.open(f"/invoices/{invoice}").submit(press="Reactivate it in QuickBooks")
+    at.drain()
+    at.drain()
+    assert at.books("Customer", RIVERA)[0]["Active"] is True
+    assert at.books("Invoice")[0]["CustomerMemo"]["value"] == "Thank you"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "agree"),
+    [
+        ("Green Lawn", "Green Lawn Co", True),
+        ("Green Lawn Inc.", "GREEN LAWN, LLC", True),
+        ("Kim Green", "Green Lawn", False),
+        ("Maple Court HOA", "Harborview HOA", False),
+        ("The Company", "Company Co", True),
+        ("", "Green", False),
+    ],
+)
+def test_names_agree_where_the_shorter_is_in_the_longer(one: str, other: str, agree: bool) -> None:
+    assert names_agree(one, other) is agree
