@@ -312,14 +312,14 @@ def test_an_answer_that_cannot_be_read_for_one_entry_settles_the_others(
 
 
 class Forgetful(Ledger):
-    """Gives one of them no id."""
+    """Says of one of them what no column holds."""
 
     def read(self, sent: Sent, answer: Answer) -> Reading:
         reading = super().read(sent, answer)
         outcomes: dict[int, Outcome] = {}
         for entry_id, outcome in reading.outcomes.items():
             nameless = sent.due[entry_id].payload["title"] == "Nameless"
-            broken = Synced(Remote(None, "0"))  # type: ignore[arg-type]
+            broken = Synced(Remote("7", "0", stale="perhaps"))  # type: ignore[arg-type]
             outcomes[entry_id] = broken if nameless else outcome
         return replace(reading, outcomes=outcomes)
 
@@ -753,6 +753,10 @@ def test_rule_14_another_company_never_sees_a_link_and_the_first_finds_it_again(
     lanes.close(session, second)
     lanes.reopen(session, first)
     lead.phone = "3"
+    session.commit()
+    drain(sessions, theirs, first, config)
+    assert [arrival.intent for arrival in theirs.arrivals] == ["create"]  # the owner decides
+    lanes.send_waiting(session, first)
     session.commit()
     drain(sessions, theirs, first, config)
     assert [arrival.intent for arrival in theirs.arrivals] == ["create", "update"]
