@@ -57,7 +57,7 @@ _WAITING = text(
             WHERE item.lane_id = :lane AND item.outcome IS NULL) AS sent_at,
            clock_timestamp() AS now
     FROM outbox
-    WHERE organization_id = :organization AND state = 'pending' AND lane_id = :lane AND id > :line
+    WHERE organization_id = :organization AND state = 'pending' AND lane_id = :lane AND NOT withheld
     """
 )
 
@@ -88,7 +88,6 @@ def _waiting_in(connection: Connection, lane: Lane) -> Row[tuple[object, ...]]:
     asked = {
         "organization": connection.organization_id,
         "lane": lane.id,
-        "line": lane.line or 0,
     }
     return session().execute(_WAITING, asked).one()
 

@@ -124,8 +124,9 @@ def _settings(settings: Json, facts: Json) -> Json:
 def _links(session: Session, lane_id: int) -> dict[Record, Remote]:
     found = session.scalars(select(Counterpart).where(Counterpart.lane_id == lane_id))
     return {
-        Record(one.record_type, one.record_id): Remote(one.remote_id, one.remote_version)
+        one.record: Remote(one.remote_id, one.remote_version or "0")
         for one in found
+        if one.remote_id is not None
     }
 
 
