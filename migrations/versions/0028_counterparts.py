@@ -6,8 +6,8 @@ so every counterpart of before is read once before it is written.
 
 from alembic import op
 
-revision = "0026"
-down_revision = "0025"
+revision = "0028"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 

@@ -5,8 +5,8 @@ A later migration that writes one of these tables begins with SET LOCAL dunahub.
 
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0029"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 
