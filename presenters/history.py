@@ -4,13 +4,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup, escape
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from models.outbox import Dispatch, DispatchItem, Entry
-from models.sales import Record
+from models.outbox import Dispatch, DispatchItem, Entry, Operation
+from models.sales import Record, RecordType
+from presenters.names import needed_by
 from presenters.status import Word, words_of_entries
 from web.access import firm, session
+from web.formats import moment
+from web.languages import _, ngettext
 
 HISTORY = 20
 
@@ -21,6 +25,19 @@ class Attempt:
     item: DispatchItem
     body: str | None  # the part of the request that was about this record
 
+    @property
+    def words(self) -> Sequence[str | Markup]:
+        """When it was sent, and whether it was answered."""
+        dispatch = self.dispatch
+        if dispatch.sent_at is None:
+            return [_("Not sent yet")]
+        sent = ngettext("Sent %(time)s", "Sent %(time)s, %(num)s times", dispatch.sends, time="%s")
+        answered = _("answered %(time)s", time="%s") if dispatch.answered_at else None
+        return [
+            escape(sent) % moment(dispatch.sent_at),
+            escape(answered) % moment(dispatch.answered_at) if answered else _("no answer yet"),
+        ]
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -29,6 +46,19 @@ class Chapter:
     entry: Entry
     word: Word
     attempts: Sequence[Attempt]
+
+    @property
+    def words(self) -> Sequence[str | Markup]:
+        """When it was saved here, and what for if nobody saved it."""
+        entry, needed_by_ = self.entry, self.entry.taken_along_for
+        if entry.operation == Operation.SAVE:
+            saved = _("Saved here %(time)s", time="%s")
+        elif entry.record_type == RecordType.INVOICE:
+            saved = _("Voided here %(time)s", time="%s")
+        else:
+            saved = _("Deleted here %(time)s", time="%s")
+        needed = [_("needed by %(record)s", record=needed_by(needed_by_))] if needed_by_ else []
+        return [escape(saved) % moment(entry.created_at), *needed]
 
 
 def history_of(record: Record) -> list[Chapter]:

@@ -1,24 +1,25 @@
 """The QuickBooks panel of a record: where it is, what it waits for, what was sent, what to do."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from flask import url_for
+from markupsafe import Markup
 
 from models.outbox import Counterpart, Entry, LaneState, Operation, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Payment, Record, RecordType
 from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
+from presenters.buttons import Button, buttons_of
 from presenters.history import Attempt, Chapter, history_of
 from presenters.names import KINDS, first_up, names_of
 from presenters.sent import Change, changes_since, cleaned_of
 from presenters.situations import current_entries, live_lane_id
 from presenters.status import Word, our_total, total_difference, words_of
-from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
 from quickbooks.faults import Explanation
-from quickbooks.links import company_url
-from web.access import dunahub, firm, own, session
+from web.access import firm, own, session
+from web.formats import moment, money
 from web.languages import _
 
 LONGEST_CHAIN = 6  # a payment waits for an invoice, which waits for a customer: three in practice
@@ -35,13 +36,22 @@ class Step:
     explanation: Explanation | None
     address: str | None  # its page here
     fix_address: str | None  # the form, at the field that mends it
-    company_address: str | None  # QuickBooks' own start page
 
     @property
-    def buttons(self) -> Sequence[Action]:
-        if self.explanation:
-            return self.explanation.actions
-        return [replace(action, label=_(action.label)) for action in (SEND_AGAIN, SKIP)]
+    def buttons(self) -> Sequence[Button]:
+        return buttons_of(self.entry, self.explanation, self.fix_address)
+
+    @property
+    def state(self) -> str:
+        """Its word within a sentence."""
+        return self.word.text[:1].lower() + self.word.text[1:]
+
+
+@dataclass(frozen=True)
+class Fact:
+    label: str
+    words: str | Markup
+    is_number: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,10 +94,38 @@ class Panel:
         return told and link is not None and link.voided_at is not None
 
     @property
-    def totals_agree(self) -> bool:
-        if self.entry is None or self.link is None:
-            return False
-        return not total_difference(self.entry, self.link)
+    def facts(self) -> Iterator[Fact]:
+        """What is known of it in QuickBooks."""
+        link, word, is_invoice = self.link, self.word, self.record.type == RecordType.INVOICE
+        if link is None:
+            return
+        if link.remote_number:
+            yield Fact(_("Number there"), link.remote_number, is_number=True)
+        if self.total and self.record.type != RecordType.LEAD:
+            label = _("Total") if is_invoice else _("Amount")
+            yield Fact(label, self._totals(self.total, link), is_number=True)
+        if self.connection:
+            yield Fact(_("Company"), self.connection.company_name)
+        if link.note:
+            yield Fact(_("How"), first_up(_(link.note)))
+        if word.at and word.tone == "good":
+            yield Fact(_("Since"), moment(word.at))
+
+    def _totals(self, total: str, link: Counterpart) -> str:
+        if self.is_void_there:
+            return _("Void here and there")
+        if not link.remote_total:
+            return _("%(amount)s here", amount=money(total))
+        if self.entry and not total_difference(self.entry, link):
+            return _("%(amount)s here and there", amount=money(total))
+        there = money(link.remote_total)
+        return _("%(ours)s here, %(theirs)s there", ours=money(total), theirs=there)
+
+    @property
+    def send_words(self) -> str:
+        if self.record.type == RecordType.PAYMENT:
+            return _("Send the invoice and this payment")
+        return _("Send this invoice")
 
     @property
     def credit(self) -> Decimal:
@@ -195,7 +233,6 @@ def _step(record: Record) -> Step | None:
         explanation_of(entry),
         address_of(record),
         fix_address_of(entry),
-        company_url(dunahub().config, entry.connection) if entry.connection else None,
     )
 
 

@@ -1,0 +1,66 @@
+"""The buttons of what needs attention, as values: what they say, and where they lead."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from flask import url_for
+
+from models.outbox import Entry
+from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
+from quickbooks.faults import Explanation
+from quickbooks.links import company_url
+from web.access import dunahub, person
+from web.languages import _
+
+
+@dataclass(frozen=True)
+class Button:
+    label: str
+    address: str
+    posts: bool = False  # a form's button; else a link
+    leaves: bool = False  # to QuickBooks, in a new tab
+    look: str = "button"
+
+
+def buttons_of(
+    entry: Entry, explanation: Explanation | None, fix_address: str | None
+) -> Sequence[Button]:
+    """Those that its cause calls for and this person may press, the likeliest first."""
+    actions = explanation.actions if explanation else _without_cause()
+    buttons = [button for action in actions for button in _buttons(action, entry, fix_address)]
+    if buttons and buttons[0].look == "button":
+        buttons[0] = replace(buttons[0], look="button primary")
+    return buttons
+
+
+def _without_cause() -> Sequence[Action]:
+    return [replace(action, label=_(action.label)) for action in (SEND_AGAIN, SKIP)]
+
+
+def _buttons(action: Action, entry: Entry, fix_address: str | None) -> Iterator[Button]:
+    """One at most; none where it leads nowhere, or is not for this person."""
+    name, label = action.name, action.label
+    match name:
+        case "fix" | "rename" | "renumber":
+            if fix_address:
+                yield Button(label, fix_address)
+        case "reconnect":
+            yield Button(label, url_for("quickbooks.show"))
+        case "settings":
+            yield Button(label, url_for("arrivals.show"))
+        case "open_quickbooks":
+            if entry.connection:
+                address = company_url(dunahub().config, entry.connection)
+                yield Button(label, address, leaves=True)
+        case _ if not person().keeps_books:
+            return
+        case "choose_customer" | "other_item" | "accountant_note":
+            yield Button(label, url_for("fixes.show", entry_id=entry.id, choice=name))
+        case "send_again":
+            yield Button(label, url_for("outbox.requeue", entry_id=entry.id), posts=True)
+        case "skip":
+            address = url_for("outbox.skip", entry_id=entry.id)
+            yield Button(label, address, posts=True, look="button plain")
+        case _:
+            address = url_for("fixes.decide", entry_id=entry.id, choice=name)
+            yield Button(label, address, posts=True)
