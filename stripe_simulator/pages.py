@@ -166,6 +166,7 @@ def _html(title: str, body: str) -> web.Response:
     page = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
         "<meta name=viewport content='width=device-width, initial-scale=1'>"
+        "<link rel=icon href='data:,'>"
         f"<style>{STYLE}</style><body><main>{body}</main></body></html>"
     )
     return web.Response(text=page, content_type="text/html")

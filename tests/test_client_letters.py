@@ -2,13 +2,9 @@
 
 from collections.abc import Iterator
 from email.message import EmailMessage
-from email.parser import BytesParser
-from email.policy import default
 from io import BytesIO
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from flask import Flask
 from pypdf import PdfReader
 from sqlalchemy import text
@@ -17,37 +13,17 @@ from sqlalchemy.orm import Session
 from clients import post
 from config import Config
 from db import Sessions
-from development.stack import free_port
 from models.clients import ClientLetter
 from models.sales import Proposal
 from tests.support.firm import new_firm, new_invoice, new_lead
+from tests.support.postbox import Postbox, running_postbox
 from tests.support.visitor import Visitor, new_person
-
-
-class Postbox:
-    """A mail server that keeps what it gets, or refuses it."""
-
-    def __init__(self) -> None:
-        self.letters: list[EmailMessage] = []
-        self.to: list[list[str]] = []
-        self.is_closed = False
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-        if self.is_closed:
-            return "451 Try again later"
-        self.to.append(envelope.rcpt_tos)
-        self.letters.append(BytesParser(policy=default).parsebytes(envelope.content))
-        return "250 OK"
 
 
 @pytest.fixture
 def postbox() -> Iterator[tuple[Postbox, int]]:
-    box = Postbox()
-    port = free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield box, port
-    controller.stop()
+    with running_postbox() as found:
+        yield found
 
 
 @pytest.fixture
