@@ -213,6 +213,8 @@ SCENES = (
     Scene("leads-of-nobody", "nina", "/leads"),
     Scene("leads-none-fits", "ana", "/leads?q=zzz"),
     Scene("leads-in-brazil", "bruno", "/leads"),
+    Scene("import", "ana", "/leads/imports/new"),
+    Scene("import-preview", "hugo", "/leads/imports/new", press("Look at them")),
     Scene("lead-new", "ana", "/leads/new"),
     Scene("lead-new-wrong", "ana", "/leads/new", press("Save lead")),
     Scene("lead", "ana", "/leads/{lead}"),

@@ -18,6 +18,7 @@ from models.accountants import AccountantLink
 from models.accounts import Invitation, Role
 from models.clients import Letterhead
 from models.comparisons import Comparison, Difference
+from models.imports import LeadImport
 from models.outbox import BulkAct, Entry
 from models.quickbooks import Connection
 from models.sales import Job, Proposal
@@ -33,6 +34,7 @@ from tests.support.visitor import Visitor, new_person
 
 FIRM_BLUEPRINTS = {
     "leads",
+    "imports",
     "products",
     "jobs",
     "proposals",
@@ -81,6 +83,7 @@ OWNERS_ONLY = {
     "people.remove",
 }
 BOOKS_ONLY = {  # a bookkeeper may, too
+    "imports.read_customers",
     "connection.show_trial",
     "quickbooks.requeue_failed",
     "quickbooks.decide_waiting",
@@ -190,7 +193,13 @@ def world(app: Flask, session: Session) -> World:
         created_by_id=ana.id,
         expires_at=text("now() + interval '1 day'"),
     )
-    session.add_all([link, head, lead, invoice, payment, product, job, proposal, invitation])
+    kept = LeadImport(
+        organization_id=rivera,
+        user_id=ana.id,
+        source="file",
+        rows={"read": [{"name": "Secret Customer 2", "email": ""}]},
+    )
+    session.add_all([kept, link, head, lead, invoice, payment, product, job, proposal, invitation])
     session.commit()
     _compare(session, rivera, lane)
     entry = session.query(Entry).order_by(Entry.id).first()
@@ -211,6 +220,7 @@ def world(app: Flask, session: Session) -> World:
         "invitation_id": invitation.id,
         "user_id": tess.id,
         "link_id": link.id,
+        "import_id": kept.id,
         "token": "nobody-has-this-token-of-theirs",
         "secret": "inv_nobody-has-this-one",
         "choice": "choose_customer",

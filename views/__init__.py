@@ -28,6 +28,7 @@ from views.fixes import fixes
 from views.forgotten import forgotten
 from views.health import health
 from views.home import home
+from views.imports import imports
 from views.invoices import invoices
 from views.jobs import jobs
 from views.languages import languages
@@ -76,6 +77,7 @@ def register(app: Flask) -> None:
         forgotten,
         second_factor,
         leads,
+        imports,
         products,
         jobs,
         proposals,

@@ -282,6 +282,8 @@ ACTIONS = {
     "account.signed_up": N_("Signed up"),
     "admin.created": N_("Admin created"),
     "invoice.voided": N_("Invoice voided"),
+    "leads.import_undone": N_("Import of customers taken back"),
+    "leads.imported": N_("Customers imported"),
     "organization.changed": N_("Organization changed"),
     "organization.letterhead_changed": N_("Letterhead changed"),
     "organization.first_steps_hidden": N_("First steps hidden"),

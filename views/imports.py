@@ -1,0 +1,194 @@
+"""Leads → Import: customers from a file, or from the connected company; looked at before saved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import func, select
+from werkzeug.exceptions import NotFound
+
+from languages import N_
+from models.imports import ImportSource, LeadImport
+from models.quickbooks import Customer
+from models.sales import Invoice, Job, Lead, Proposal
+from web.access import (
+    books_required,
+    firm,
+    firms_only,
+    note,
+    own,
+    person,
+    session,
+)
+from web.customer_files import MOST_ROWS, NotReadable, Row, rows_of_file, tidied
+from web.languages import _, ngettext
+
+imports = Blueprint("imports", __name__, url_prefix="/leads/imports")
+imports.before_request(firms_only)
+
+SHOWN = 100  # rows of a preview
+REASONS = {
+    "no_table": N_("This is no table with a first row of headings. Save it as CSV and try again."),
+    "no_name": N_(
+        "No column is called Name, Company, First name or Last name. Check the first row."
+    ),
+    "too_long": N_("This file has more than %(most)s rows. Split it and import the parts."),
+}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be saved, and what is here already."""
+
+    new: Sequence[Row]
+    doubles: Sequence[tuple[Row, str]]  # and the name of the lead, or row, that it repeats
+
+
+@imports.get("/new")
+def show_new() -> ResponseReturnValue:
+    return _page()
+
+
+def _page(problem: str = "") -> str:
+    connection = firm().connection if firm().has_quickbooks else None
+    return render_template("leads/import.html", problem=problem, connection=connection)
+
+
+@imports.post("")
+def read_file() -> ResponseReturnValue:
+    """Reads the file and shows what would be saved."""
+    upload = request.files.get("file")
+    try:
+        rows = rows_of_file(upload.read() if upload else b"")
+    except NotReadable as problem:
+        return _page(_(REASONS[problem.reason], most=f"{MOST_ROWS:,}")), 422
+    return _keep(ImportSource.FILE, rows)
+
+
+@imports.post("/quickbooks")
+@books_required
+def read_customers() -> ResponseReturnValue:
+    """The active customers of the connected company, as we read them last. Asks nothing there."""
+    connection = firm().connection if firm().has_quickbooks else None
+    if connection is None:
+        raise NotFound
+    customers = session().scalars(
+        select(Customer)
+        .where(
+            Customer.connection_id == connection.id,
+            Customer.organization_id == firm().id,
+            Customer.active,
+        )
+        .order_by(Customer.name)
+        .limit(MOST_ROWS)
+    )
+    rows = [tidied({"name": one.name, "email": one.email, "phone": one.phone}) for one in customers]
+    return _keep(ImportSource.QUICKBOOKS, rows)
+
+
+def _keep(source: ImportSource, rows: Sequence[Row]) -> ResponseReturnValue:
+    kept = LeadImport(
+        organization_id=firm().id, user_id=person().id, source=source, rows={"read": list(rows)}
+    )
+    session().add(kept)
+    session().commit()
+    return redirect(url_for("imports.show", import_id=kept.id), 303)
+
+
+@imports.get("/<key:import_id>")
+def show(import_id: int) -> ResponseReturnValue:
+    kept = own(LeadImport, import_id)
+    return render_template(
+        "leads/import_preview.html",
+        kept=kept,
+        preview=None if kept.saved_at else _preview(kept.rows["read"]),
+        saved=len(kept.rows.get("saved", [])),
+        shown=SHOWN,
+    )
+
+
+def _preview(rows: Sequence[Row]) -> Preview:
+    """A customer is here already by their e-mail address, or by their name."""
+    here = session().execute(
+        select(Lead.name, Lead.email).where(
+            Lead.organization_id == firm().id, Lead.deleted_at.is_(None)
+        )
+    )
+    known: dict[str, str] = {}
+    for name, email in here:
+        known |= dict.fromkeys(_marks(name, email), name)
+    new: list[Row] = []
+    doubles: list[tuple[Row, str]] = []
+    for row in rows:
+        marks = _marks(row["name"], row["email"])
+        double = next((known[mark] for mark in marks if mark in known), None)
+        if double is None:
+            new.append(row)
+        else:
+            doubles.append((row, double))
+        known |= {mark: row["name"] for mark in marks if mark not in known}
+    return Preview(new, doubles)
+
+
+def _marks(name: str, email: str) -> list[str]:
+    marks = [f"name {' '.join(name.split()).casefold()}"]
+    return [f"email {email.strip().casefold()}", *marks] if email.strip() else marks
+
+
+@imports.post("/<key:import_id>/save")
+def save(import_id: int) -> ResponseReturnValue:
+    """Saves what is new as leads. Pressed twice, it is saved once."""
+    kept = own(LeadImport, import_id, locked=True)
+    address = url_for("imports.show", import_id=kept.id)
+    if kept.saved_at:
+        session().commit()
+        return redirect(address, 303)
+    leads = [Lead(organization_id=firm().id, **row) for row in _preview(kept.rows["read"]).new]
+    session().add_all(leads)
+    session().flush()
+    kept.rows = {"read": [], "saved": [lead.id for lead in leads]}
+    kept.saved_at = func.clock_timestamp()
+    note("leads.imported", organization_id=firm().id, count=len(leads), source=kept.source.value)
+    session().commit()
+    flash(
+        ngettext("%(num)s lead is saved.", "%(num)s leads are saved.", len(leads)),
+        "good",
+    )
+    return redirect(address, 303)
+
+
+@imports.post("/<key:import_id>/undo")
+def undo(import_id: int) -> ResponseReturnValue:
+    """Deletes the leads that came of it, but for those that work has begun for."""
+    kept = own(LeadImport, import_id, locked=True)
+    if kept.saved_at and not kept.undone_at:
+        busy = [
+            select(model.id).where(model.lead_id == Lead.id).exists()
+            for model in (Invoice, Job, Proposal)
+        ]
+        leads = (
+            session()
+            .scalars(
+                select(Lead).where(
+                    Lead.organization_id == firm().id,
+                    Lead.id.in_(kept.rows.get("saved", [])),
+                    Lead.deleted_at.is_(None),
+                    *(~one for one in busy),
+                )
+            )
+            .all()
+        )
+        now = session().scalar(select(func.clock_timestamp()))
+        for lead in leads:
+            lead.deleted_at = now
+        kept.undone_at = func.clock_timestamp()
+        note("leads.import_undone", organization_id=firm().id, count=len(leads))
+        flash(
+            ngettext(
+                "%(num)s lead is deleted again.", "%(num)s leads are deleted again.", len(leads)
+            ),
+            "good",
+        )
+    session().commit()
+    return redirect(url_for("imports.show", import_id=kept.id), 303)

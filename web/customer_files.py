@@ -1,0 +1,90 @@
+"""Customers in a CSV file, as other programs write it. Pure: text in, rows out."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+LONGEST_PART = 100  # of a contact's name, as on the form
+LONGEST = 1_000
+MOST_ROWS = 5_000  # of one file
+
+# Headings in small letters, as they come: ours, QuickBooks' export, address books, Portuguese.
+HEADINGS: Mapping[str, Sequence[str]] = {
+    "name": ("name", "display name", "customer", "customer full name", "full name", "nome"),
+    "given_name": ("first name", "given name", "primeiro nome"),
+    "family_name": ("last name", "family name", "surname", "sobrenome"),
+    "company_name": ("company", "company name", "organization", "empresa"),
+    "email": ("e-mail", "email", "email address", "e-mail address", "e-mail 1 - value"),
+    "phone": ("phone", "phone number", "phone numbers", "mobile", "telefone", "phone 1 - value"),
+    "street": ("street", "address", "street address", "billing street", "bill address", "rua"),
+    "city": ("city", "billing city", "cidade"),
+    "state": ("state", "billing state", "province", "estado", "uf"),
+    "postal_code": ("zip", "zip code", "postal code", "billing zip", "cep"),
+    "notes": ("notes", "note", "memo", "notas"),
+}
+_FIELD_OF = {heading: field for field, headings in HEADINGS.items() for heading in headings}
+
+Row = dict[str, str]
+
+
+class NotReadable(Exception):
+    """It is no list of customers: `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason  # no_table | no_name | too_long
+
+
+def rows_of_file(content: bytes) -> list[Row]:
+    """A row for each customer that has a name. Raises NotReadable."""
+    text = _decoded(content).replace("\x00", "")
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    try:
+        table = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as problem:
+        raise NotReadable("no_table") from problem
+    if len(table) < 2:
+        raise NotReadable("no_table")
+    fields = [_FIELD_OF.get(heading.strip().casefold()) for heading in table[0]]
+    if not {"name", "given_name", "family_name", "company_name"} & set(fields):
+        raise NotReadable("no_name")
+    if len(table) - 1 > MOST_ROWS:
+        raise NotReadable("too_long")
+    rows = (tidied(dict(_pairs(fields, line))) for line in table[1:])
+    return [row for row in rows if row["name"]]
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")  # what Excel writes on Windows
+
+
+def _pairs(fields: Sequence[str | None], line: Sequence[str]) -> list[tuple[str, str]]:
+    found: dict[str, str] = {}
+    for field, value in zip(fields, line, strict=False):
+        if field and value.strip() and field not in found:
+            found[field] = value
+    return list(found.items())
+
+
+def tidied(values: Mapping[str, str]) -> Row:
+    """A row with every field, none too long; the name made of what there is."""
+    row = {field: _line(values.get(field, "")) for field in HEADINGS}
+    for field in ("given_name", "family_name"):
+        row[field] = row[field][:LONGEST_PART]
+    contact = f"{row['given_name']} {row['family_name']}".strip()
+    row["name"] = row["name"] or row["company_name"] or contact
+    if "@" not in row["email"].strip("@") or any(one.isspace() for one in row["email"]):
+        row["email"] = row["email"].split(",")[0].strip() if "," in row["email"] else ""
+    return row
+
+
+def _line(value: str) -> str:
+    """On one line. A text that another program marked so that no spreadsheet runs it, unmarked."""
+    line = " ".join(value.split())
+    if line.startswith("'") and line[1:2] in ("=", "+", "-", "@"):
+        line = line[1:]
+    return line[:LONGEST]
