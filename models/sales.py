@@ -52,6 +52,8 @@ class Record:
 class PaymentMethod(StrEnum):
     CARD = "card"
     ACH = "ach"
+    CHECK = "check"
+    CASH = "cash"
 
 
 class JobStatus(StrEnum):
@@ -310,7 +312,7 @@ class Payment(Base):
     __tablename__ = "payments"
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_is_positive"),
-        CheckConstraint("method IN ('card', 'ach')", name="method"),
+        CheckConstraint("method IN ('card', 'ach', 'check', 'cash')", name="method"),
         Index("ix_payments_of_organization", "organization_id", "id"),
         Index(
             "ix_payments_never_sent",
@@ -325,6 +327,7 @@ class Payment(Base):
     invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
     amount: Mapped[Decimal] = mapped_column(MONEY)
     method: Mapped[PaymentMethod]
+    reference: Mapped[str] = mapped_column(server_default="", default="")  # a check's number
     received_on: Mapped[date]
     note: Mapped[str] = mapped_column(server_default="", default="")
     mark: Mapped[str] = mapped_column(default=new_mark)
@@ -347,7 +350,7 @@ SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
     InvoiceLine: frozenset(  # its invoice too: a line taken out of `lines` is deleted as an orphan
         "invoice position product_id product description quantity unit_price taxable".split()
     ),
-    Payment: frozenset("amount method received_on note refunded_amount".split()),
+    Payment: frozenset("amount method reference received_on note refunded_amount".split()),
     Product: frozenset("name quickbooks_name description unit_price taxable".split()),
 }
 

@@ -99,7 +99,9 @@ _PAYMENT = """
                    WHERE earlier.invoice_id = payment.invoice_id AND earlier.id < payment.id),
                'method', payment.method,
                'received_on', payment.received_on,
-               'note', payment.note,
+               -- QuickBooks' own field for a reference holds our mark, by which it is found again.
+               'note', concat_ws('. ', 'Check ' || nullif(payment.reference, ''),
+                                 nullif(payment.note, '')),
                'mark', payment.mark,
                'refunded_amount', payment.refunded_amount::text
            ) AS payload

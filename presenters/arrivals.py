@@ -162,7 +162,12 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
             name("items", chosen.get("fallback_item_id"), _("none yet")),
         ),
     ]
-    for method, label in (("card", _("Card payments go to")), ("ach", _("ACH payments go to"))):
+    for method, label in (
+        ("card", _("Card payments go to")),
+        ("ach", _("ACH payments go to")),
+        ("check", _("Checks go to")),
+        ("cash", _("Cash goes to")),
+    ):
         where = name("deposit_accounts", deposits.get(method), "")
         kind = name("payment_methods", methods.get(method), "")
         account = where or UNDEPOSITED

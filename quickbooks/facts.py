@@ -39,6 +39,8 @@ MOST_ROWS = 1000  # of one query; longer lists are cut, as no owner chooses from
 _METHOD_NAMES = {
     PaymentMethod.CARD: ("credit card", "credit/debit card", "card"),
     PaymentMethod.ACH: ("ach", "e-check", "echeck", "direct debit", "check"),
+    PaymentMethod.CHECK: ("check", "cheque"),
+    PaymentMethod.CASH: ("cash",),
 }
 # Where a sale of services is booked, in the order we would choose.
 _INCOME_SUBTYPES = ("ServiceFeeIncome", "SalesOfProductIncome", "OtherPrimaryIncome")

@@ -102,3 +102,17 @@ def test_a_stranger_cannot_fill_the_table(app: Flask, session: Session, firm: in
 
 def test_nobody_opens_a_draft_without_its_secret(ana: Visitor) -> None:
     assert ana.open("/drafts/abc").status == 404
+
+
+def test_who_signed_in_again_in_another_tab_goes_on_from_the_page_that_was_open(
+    ana: Visitor, session: Session
+) -> None:
+    ana.open("/leads/new")
+    page = ana.answer
+    ana.client.delete_cookie("dunahub")
+    ana.sign_in(ANA)
+    ana.answer = page
+    ana.submit({"name": "Kim Park"})
+    assert (ana.status, "What you typed is still here" in ana.text) == (400, True)
+    ana.submit(press="Go on").submit()
+    assert session.scalars(select(Lead)).one().name == "Kim Park"

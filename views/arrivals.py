@@ -10,6 +10,7 @@ from languages import N_
 from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection
+from models.sales import PaymentMethod
 from outbox import actions
 from presenters.arrivals import arrivals_of
 from quickbooks import facts
@@ -47,8 +48,12 @@ class ArrivalsForm(Form):
     fallback_item = ChoiceField(N_("Lines without a product use the item"), {})
     card_deposits = ChoiceField(N_("Card payments go to"), {})
     ach_deposits = ChoiceField(N_("ACH payments go to"), {})
+    check_deposits = ChoiceField(N_("Checks go to"), {})
+    cash_deposits = ChoiceField(N_("Cash goes to"), {})
     card_method = ChoiceField(N_("Card payments are marked"), {})
     ach_method = ChoiceField(N_("ACH payments are marked"), {})
+    check_method = ChoiceField(N_("Checks are marked"), {})
+    cash_method = ChoiceField(N_("Cash is marked"), {})
     numbers = ChoiceField(N_("Invoice numbers"), NUMBERS)
     tax = ChoiceField(N_("Sales tax"), TAXES)
     tax_code = ChoiceField(N_("Tax code for a rate that QuickBooks does not have"), {})
@@ -64,10 +69,8 @@ class ArrivalsForm(Form):
             data={
                 "income_account": chosen.get("income_account_id") or "",
                 "fallback_item": chosen.get("fallback_item_id") or "",
-                "card_deposits": deposits.get("card") or "",
-                "ach_deposits": deposits.get("ach") or "",
-                "card_method": methods.get("card") or "",
-                "ach_method": methods.get("ach") or "",
+                **{f"{one}_deposits": deposits.get(one) or "" for one in PaymentMethod},
+                **{f"{one}_method": methods.get(one) or "" for one in PaymentMethod},
                 "numbers": chosen.get("numbers") or "as_company",
                 "tax": tax.get("mode") or "as_company",
                 "tax_code": tax.get("code_id") or "",
@@ -75,12 +78,30 @@ class ArrivalsForm(Form):
         )
         form.income_account.options = _named(known, "income_accounts", _("Choose an account"))
         form.fallback_item.options = _named(known, "items", _("Choose an item"))
-        for field in (form.card_deposits, form.ach_deposits):
+        for field in form.deposits.values():
             field.options = _named(known, "deposit_accounts", "Undeposited Funds")
-        for field in (form.card_method, form.ach_method):
+        for field in form.methods.values():
             field.options = _named(known, "payment_methods", _("With no payment method"))
         form.tax_code.options = _named(known, "tax_codes", _("The company's usual one"))
         return form
+
+    @property
+    def deposits(self) -> dict[PaymentMethod, ChoiceField]:
+        return {
+            PaymentMethod.CARD: self.card_deposits,
+            PaymentMethod.ACH: self.ach_deposits,
+            PaymentMethod.CHECK: self.check_deposits,
+            PaymentMethod.CASH: self.cash_deposits,
+        }
+
+    @property
+    def methods(self) -> dict[PaymentMethod, ChoiceField]:
+        return {
+            PaymentMethod.CARD: self.card_method,
+            PaymentMethod.ACH: self.ach_method,
+            PaymentMethod.CHECK: self.check_method,
+            PaymentMethod.CASH: self.cash_method,
+        }
 
     def choices(self, before: Json) -> Json:
         """The settings as they are stored, with what this form does not show left as it was."""
@@ -88,12 +109,10 @@ class ArrivalsForm(Form):
             "income_account_id": self.income_account.data or None,
             "fallback_item_id": self.fallback_item.data or None,
             "deposit_accounts": {
-                "card": self.card_deposits.data or None,
-                "ach": self.ach_deposits.data or None,
+                one.value: field.data or None for one, field in self.deposits.items()
             },
             "payment_methods": {
-                "card": self.card_method.data or None,
-                "ach": self.ach_method.data or None,
+                one.value: field.data or None for one, field in self.methods.items()
             },
             "methods_are_chosen": True,
             "numbers": self.numbers.data,

@@ -21,12 +21,15 @@ from views.invoices import today
 from web import once
 from web.access import dunahub, firm, firms_only, note, own, person, session, step_out
 from web.formats import money, payment_methods
-from web.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area
+from web.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area, line
 from web.languages import _
 from web.paging import asked, containing, page_of
 
 payments = Blueprint("payments", __name__)
 payments.before_request(firms_only)
+
+
+LONGEST_REFERENCE = 40
 
 
 class PaymentForm(Form):
@@ -39,6 +42,7 @@ class PaymentForm(Form):
         required=N_("How much was paid?"),
     )
     method = ChoiceField(N_("Paid by"), {}, default=PaymentMethod.CARD)
+    reference = line(N_("Check number"), most=LONGEST_REFERENCE)
     received_on = DayField(N_("Received"), required=N_("When was it received?"))
     note = area(N_("Note"))
     confirms_above = BooleanField(N_("Keep the rest as the customer's credit"))
@@ -98,6 +102,7 @@ def create(invoice_id: int) -> ResponseReturnValue:
         invoice=invoice,
         amount=form.amount.data,
         method=form.method.data,
+        reference=form.reference.data if form.method.data == PaymentMethod.CHECK else "",
         received_on=form.received_on.data,
         note=form.note.data,
     )

@@ -40,17 +40,21 @@ FORMS = {
 _OURS = {"csrf_token", "shown_in", RESUMED}
 
 
-def lead_to_sign_in() -> Response | None:
-    """Keeps the form that was just sent without a good session. None: it is none that we keep."""
+def sent_fields() -> list[tuple[str, str]] | None:
+    """What was typed into the form that was just sent. None: it is none that we keep."""
     if request.method != "POST" or request.endpoint not in FORMS:
         return None
+    sent = request.form.items(multi=True)
+    return [(name, value.replace("\x00", "")) for name, value in sent if name not in _OURS]
+
+
+def lead_to_sign_in() -> Response | None:
+    """Keeps the form that was just sent without a session. None: it is none that we keep."""
     kept = _keep()
     if kept is None:
         return None
-    if current_user.is_authenticated:  # again, in another tab
-        return redirect(kept, 303)
     flash(_("You were signed out meanwhile. What you typed is kept: sign in to go on."), "warn")
-    return redirect(url_for("accounts.show_sign_in", next=kept), 303)
+    return redirect(url_for("accounts.show_sign_in", next=kept))
 
 
 def keep_of_strangers() -> Response | None:
@@ -60,10 +64,10 @@ def keep_of_strangers() -> Response | None:
 
 def _keep() -> str | None:
     """Returns where the form is shown again. None: it is too long, or there were too many."""
-    if count(f"drafts of {address_of_visitor()}", 3600) > MOST_AN_HOUR:
+    fields = sent_fields()
+    if fields is None or count(f"drafts of {address_of_visitor()}", 3600) > MOST_AN_HOUR:
         return None
-    fields = [(name, value) for name, value in request.form.items(multi=True) if name not in _OURS]
-    told = json.dumps([[name, value.replace("\x00", "")] for name, value in fields])
+    told = json.dumps(fields)
     if len(told) > LONGEST or "\x00" in request.full_path:
         return None
     secret = secrets.token_urlsafe(24)

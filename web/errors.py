@@ -5,6 +5,7 @@ import logging
 from flask import Flask, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
+from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError, TooManyRequests
 
@@ -50,8 +51,14 @@ def _patience(error: TooManyRequests) -> int:
 
 
 def show_stale_form(error: CSRFError) -> ResponseReturnValue:
-    """The session ended, or is another one now."""
-    return drafts.lead_to_sign_in() or _page("stale", 400)
+    """The session ended, or is another one now: what was typed is shown again, to be saved."""
+    if not current_user.is_authenticated:
+        return drafts.lead_to_sign_in() or _page("stale", 400)
+    fields = drafts.sent_fields()
+    if fields is None:
+        return _page("stale", 400)
+    address = request.full_path.rstrip("?")
+    return render_template("accounts/draft.html", address=address, fields=fields), 400
 
 
 def show_failure(error: Exception) -> ResponseReturnValue:

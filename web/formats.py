@@ -194,8 +194,8 @@ def spoken_status(status: str) -> str:
 
 
 # How a client paid. Brazil has no ACH: there it is a transfer.
-METHODS = {"card": N_("Card"), "ach": "ACH"}
-METHODS_IN_BRAZIL = {"card": N_("Card"), "ach": N_("Pix or bank transfer")}
+METHODS = {"card": N_("Card"), "ach": "ACH", "check": N_("Check"), "cash": N_("Cash")}
+METHODS_IN_BRAZIL = METHODS | {"ach": N_("Pix or bank transfer")}
 
 
 def spoken_method(method: str) -> str:
