@@ -10,6 +10,7 @@ from models.base import Json
 from models.notices import Condition, Notice
 from notices.conditions import FOR_OPERATORS
 from notices.mail import Letter
+from notices.quoting import plain_name
 from quickbooks.faults import explain
 
 REASONS = {
@@ -58,7 +59,7 @@ def _owners(session: Session, organization_id: int | None) -> dict[str, str]:
 def _words(kind: Condition, about: Json, settings: str, reader: Reader) -> tuple[str, str]:
     """Subject and text. What operators read stays English, like the runbook they turn to."""
     names = {
-        "company": about.get("company") or reader.say(N_("your company")),
+        "company": plain_name(about.get("company") or "") or reader.say(N_("your company")),
         "settings": settings,
     }
 

@@ -13,10 +13,12 @@ from werkzeug.datastructures import MultiDict
 from wtforms import StringField
 from wtforms.validators import ValidationError
 
+from db import breaks
 from languages import N_
 from models.accounts import INVITATION_LASTS, Invitation, Organization, Role, User
 from notices import mail
 from notices.mail import Letter, NotMailed
+from notices.quoting import quoted
 from web import once
 from web.access import (
     dunahub,
@@ -199,7 +201,9 @@ def _store(email: str, role: str, secret: str) -> bool:
     )
     try:
         session().flush()
-    except IntegrityError:  # a second browser did the same a moment ago
+    except IntegrityError as problem:  # a second browser did the same a moment ago
+        if not breaks(problem, "uq_invitations_open"):
+            raise
         session().rollback()
         return False
     return True
@@ -207,7 +211,7 @@ def _store(email: str, role: str, secret: str) -> bool:
 
 def _mailed(email: str, link: str) -> bool:
     config = dunahub().config
-    names = {"name": person().name, "organization": firm().name}
+    names = {"name": quoted(person().name), "organization": quoted(firm().name)}
     if not mail.is_possible(config):
         return False
     step_out()
