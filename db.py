@@ -5,7 +5,7 @@ from datetime import timedelta
 import psycopg2
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -62,6 +62,14 @@ def answers(sessions: Sessions) -> bool:
     except psycopg2.Error:
         return False
     return True
+
+
+def breaks(problem: IntegrityError, constraint: str) -> bool:
+    """Whether this unique index, check or key refused the statement, and no other.
+
+    Other refusals have other causes: to explain them all as a number that is taken misleads.
+    """
+    return getattr(getattr(problem.orig, "diag", None), "constraint_name", None) == constraint
 
 
 def make_sessions(engine: Engine) -> Sessions:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from config import Config
-from db import Sessions
+from db import Sessions, breaks
 from languages import N_
 from models.accounts import AuditEvent, User
 from models.base import Json
@@ -252,7 +252,7 @@ def _connect(
         with sessions.begin() as session:
             return _store(session, config, user, asked, grant, read)
     except IntegrityError as problem:
-        if "uq_quickbooks_connections_live_company" not in str(problem.orig):
+        if not breaks(problem, "uq_quickbooks_connections_live_company"):
             raise
         return CompanyTaken()
     except _ConnectedMeanwhile as other:

@@ -1,6 +1,7 @@
 """What a page costs to load for the first time: bytes as they are sent."""
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,28 @@ def test_static_files_are_sent_compressed_to_browsers_that_say_they_can(
         assert answer.data == whole
 
 
-def test_pages_are_never_compressed_because_they_hold_secrets(app: Flask) -> None:
-    answer = app.test_client().get("/sign-in", headers={"Accept-Encoding": "gzip"})
-    assert "Content-Encoding" not in answer.headers
+@pytest.mark.parametrize("way", ["gzip", "br"])
+def test_pages_are_sent_compressed_to_browsers_that_say_they_can(app: Flask, way: str) -> None:
+    whole = app.test_client().get("/sign-up")
+    assert "Content-Encoding" not in whole.headers
+    answer = app.test_client().get("/sign-up", headers={"Accept-Encoding": way})
+    assert answer.headers["Content-Encoding"] == way
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert len(answer.data) < len(whole.data) / 3
+
+
+def test_a_versioned_file_is_kept_for_a_year(app: Flask) -> None:
+    client = app.test_client()
+    page = client.get("/sign-in").get_data(as_text=True)
+    addresses = set(re.findall(r"/static/[\w./-]+\?v=\w+", page))
+    assert len(addresses) >= 2
+    for address in addresses:
+        with client.get(address) as answer:
+            assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            tag = answer.headers["ETag"]
+        with client.get(address, headers={"If-None-Match": tag}) as answer:
+            assert answer.status_code == 304
+    for stale in (address.replace("?v=", "?v=0"), address.partition("?")[0]):
+        with client.get(stale) as answer:
+            assert "immutable" not in answer.headers.get("Cache-Control", "")

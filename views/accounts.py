@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from wtforms import PasswordField, StringField
 from wtforms.validators import ValidationError
 
+from db import breaks
 from languages import N_
 from models.accounts import (
     AuditEvent,
@@ -366,7 +367,9 @@ def _new_owner(form: SignUpForm) -> User | None:
     session().add(user)
     try:
         session().flush()
-    except IntegrityError:  # someone took the address a moment ago
+    except IntegrityError as problem:  # someone took the address a moment ago
+        if not breaks(problem, "uq_users_email"):
+            raise
         session().rollback()
         form.email.errors = [_("Someone signed up with this address. Sign in instead.")]
         return None
@@ -428,7 +431,9 @@ def _new_colleague(form: JoinForm, invitation: Invitation) -> User | None:
     session().add(user)
     try:
         session().flush()
-    except IntegrityError:  # they signed up by themselves meanwhile
+    except IntegrityError as problem:  # they signed up by themselves meanwhile
+        if not breaks(problem, "uq_users_email"):
+            raise
         session().rollback()
         abort(404)
     session().add(

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from wtforms import PasswordField, StringField
 
+from db import breaks
 from languages import N_
 from models.accounts import AccountLink, AuditEvent, LinkPurpose, User
 from models.passwords import hash_password
@@ -126,7 +127,7 @@ def confirm_email(secret: str) -> ResponseReturnValue:
     try:
         session().execute(update(User).where(User.id == user.id).values(email=link.email))
     except IntegrityError as problem:
-        if "uq_users_email" not in str(problem.orig):
+        if not breaks(problem, "uq_users_email"):
             raise
         session().rollback()  # someone signed up with it meanwhile
         abort(404)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import contains_eager
 from wtforms import BooleanField, FieldList, HiddenField, StringField
 from wtforms.validators import StopValidation
 
+from db import breaks
 from languages import N_
 from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
 from presenters.client_card import client_card
@@ -336,7 +337,9 @@ def _write(invoice: Invoice, form: InvoiceForm) -> bool:
         with session().begin_nested(), session().no_autoflush:
             form.apply_to(invoice)
             form.save_lines(invoice.lines, InvoiceLine)
-    except IntegrityError:
+    except IntegrityError as problem:
+        if not breaks(problem, "uq_invoices_organization_id_number"):
+            raise
         form.number.errors = [_("Another invoice has this number.")]
         return False
     return True

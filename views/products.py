@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from wtforms import BooleanField
 
+from db import breaks
 from languages import N_
 from models.sales import Product, RecordType
 from presenters.panel import fix_of
@@ -106,7 +107,9 @@ def _write(product: Product, form: ProductForm) -> bool:
         with session().begin_nested():
             form.apply_to(product)
             session().add(product)
-    except IntegrityError:
+    except IntegrityError as problem:
+        if not breaks(problem, "uq_products_organization_id_name"):
+            raise
         form.name.errors = [_("Another product or service has this name.")]
         return False
     return True

@@ -20,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from db import breaks
 from models.accounts import Organization
 from models.sales import Invoice, Payment, PaymentMethod
 from web.access import dunahub, note, public, session
@@ -256,6 +257,8 @@ def _record(event: Event, invoice: Invoice) -> Payment:
     try:
         session().flush()
     except IntegrityError as problem:  # at this moment, by an event for another invoice
+        if not breaks(problem, "uq_payments_event_id"):
+            raise
         raise Refused(409, "An event with this id told of another payment.") from problem
     note(
         "payment.recorded",

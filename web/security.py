@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, request
+from flask_compress import Compress
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFProtect
 from prometheus_client import Histogram
@@ -27,6 +28,7 @@ from web.sessions import TolerantSessions
 
 SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
 LARGEST_FORM = 2 * 1024 * 1024
+YEAR = 31_536_000  # seconds
 MOST_FIELDS = 3_000  # the longest invoice, of 200 lines, has 1,600
 
 QUIET = {"static", "health.healthz", "health.readyz", "health.figures"}  # asked for every second
@@ -75,6 +77,13 @@ def register(app: Flask) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form left open overnight still saves
         MAX_CONTENT_LENGTH=LARGEST_FORM,
         MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
+        # Pages too. That their length tells of the token in them needs a visitor's browser to ask
+        # for them at a stranger's bidding, with the session: SameSite=Lax sends none. And the token
+        # is signed anew in each.
+        COMPRESS_MIMETYPES=["text/html"],
+        COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_STREAMS=False,
+        COMPRESS_EVALUATE_CONDITIONAL_REQUEST=False,
         MAX_FORM_PARTS=MOST_FIELDS,
     )
     if config.proxies:
@@ -91,6 +100,7 @@ def register(app: Flask) -> None:
     app.after_request(protect)
     app.after_request(squeeze)
     app.after_request(tell)
+    Compress(app)
     app.url_defaults(_version_static_files)
 
 
@@ -157,7 +167,15 @@ def protect(response: Response) -> Response:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
     if request.endpoint != "static":
         headers.setdefault("Cache-Control", "no-store")  # Back after sign-out shows nothing
+    elif response.status_code in (200, 304) and _is_versioned():
+        headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
     return response
+
+
+def _is_versioned() -> bool:
+    """Whether the address names the version that is served: what it names never changes."""
+    name = (request.view_args or {}).get("filename", "")
+    return bool(name) and request.args.get("v") == _versions.get(name)
 
 
 def content_policy(config: Config) -> str:
@@ -182,8 +200,7 @@ SQUEEZED = {"text/css", "text/javascript", "image/svg+xml"}
 
 
 def squeeze(response: Response) -> Response:
-    """Sends our static files compressed: a third of the bytes. Never a page: the length of what is
-    compressed together with a secret tells about it."""
+    """Sends our static files compressed, once for all: a third of the bytes."""
     if request.endpoint != "static" or response.mimetype not in SQUEEZED:
         return response
     response.vary.add("Accept-Encoding")
