@@ -408,3 +408,39 @@ def test_any_two_settings_with_one_value_are_accepted_or_refused_by_name() -> No
     for one, other in combinations(NAMES, 2):
         for value in ("", "7", "a@b.example", "https://a.example", KEY, COMPLETE["METRICS_TOKEN"]):
             _refused_by_name(COMPLETE | {one: value, other: value}, {one, other})
+
+
+STRIPE = {
+    "STRIPE_SECRET_KEY": "sk_test_Pw7Zt3Vn8Rk2Lx6Qd9Hb4Jf1Mg5Ys0",
+    "STRIPE_WEBHOOK_SECRET": "whsec_Xq3pT9wZk7Lr2Vx8Nc,whsec_Ga8rU2vQe6Bn1Zk7Tf",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"STRIPE_SECRET_KEY": ""}, "STRIPE_WEBHOOK_SECRET"),
+        ({"STRIPE_SECRET_KEY": "pk_test_Pw7Zt3Vn8Rk2Lx6Qd9Hb"}, "STRIPE_SECRET_KEY"),
+        ({"STRIPE_WEBHOOK_SECRET": ""}, "STRIPE_WEBHOOK_SECRET"),
+        ({"STRIPE_WEBHOOK_SECRET": "Xq3pT9wZk7Lr2Vx8Nc"}, "STRIPE_WEBHOOK_SECRET"),
+        ({"STRIPE_ACCOUNTS": "v3"}, "STRIPE_ACCOUNTS"),
+        ({"STRIPE_API_BASE": "https://stripe.example"}, "STRIPE_API_BASE"),
+        ({"STRIPE_API_BASE": "127.0.0.1:5002"}, "STRIPE_API_BASE"),
+        (
+            {
+                "STRIPE_SECRET_KEY": "sk_live_Pw7Zt3Vn8Rk2Lx6Qd9Hb4Jf1Mg5Ys0",
+                "STRIPE_API_BASE": "http://127.0.0.1:5002",
+                "BASE_URL": "https://127.0.0.1:5000",
+            },
+            "STRIPE_API_BASE",
+        ),
+        (
+            {"STRIPE_SECRET_KEY": "sk_live_Pw7Zt3Vn8Rk2Lx6Qd9Hb4Jf1Mg5Ys0"},
+            "BASE_URL",
+        ),
+    ],
+)
+def test_a_stripe_that_cannot_work_is_refused_by_name(change: dict[str, str], names: str) -> None:
+    assert Config.from_environ(SIMULATED | STRIPE).stripe_is_live is False
+    with pytest.raises(BadConfig, match=names):
+        Config.from_environ(SIMULATED | STRIPE | change)
