@@ -198,6 +198,15 @@ def test_a_refusal_that_contradicts_what_was_read_has_it_read_again(at: Situatio
     assert len(at.calls()) == 2
 
 
+def test_settings_that_were_never_read_are_said_to_be_unread(at: Situation) -> None:
+    at.connect()
+    at.session.execute(
+        text("UPDATE quickbooks_connections SET facts_read_at = NULL, checked_at = NULL")
+    )
+    at.session.commit()
+    assert "read not yet" in at.ana.open(f"{SETTINGS}/check").text
+
+
 def test_the_settings_are_read_again_by_hand(at: Situation) -> None:
     at.connect()
     at.simulator.company(at.connection.realm_id, BookCloseDate="2020-12-31")
