@@ -118,3 +118,23 @@ def test_the_suite_of_node_quickbooks_passes(simulator: SimulatorHandle, tmp_pat
 
     assert [each["fullTitle"] for each in told["failures"]] == []
     assert told["stats"]["passes"] >= 71
+
+
+# intuit-oauth and quickbooks-node-promise --------------------------------------------------------
+
+
+def test_two_more_clients_from_npm_are_satisfied(
+    simulator: SimulatorHandle, tmp_path: Path
+) -> None:
+    for name in ("package.json", "package-lock.json", ".npmrc", "journey.js"):
+        shutil.copy(HERE / "node_journeys" / name, tmp_path)
+    installed = npm(["ci", "--no-progress"], return_completed_process=True, cwd=tmp_path)
+    assert installed.returncode == 0
+    ran = node(
+        ["journey.js"],
+        return_completed_process=True,
+        cwd=tmp_path,
+        env={**os.environ, "SIMULATOR_URL": simulator.url, "REALM": CRAIG},
+        capture_output=True,
+    )
+    assert ran.returncode == 0, f"{ran.stdout!r}{ran.stderr!r}"
