@@ -72,6 +72,32 @@ def test_the_singer_tap_reads_every_stream_to_its_end(
     api.close()
 
 
+# Airbyte -----------------------------------------------------------------------------------------
+
+
+def test_airbytes_source_reads_every_stream_to_its_end(
+    simulator: SimulatorHandle, tmp_path: Path
+) -> None:
+    python = environment_with(tmp_path / "venv", "airbyte-source-quickbooks==4.0.4")
+    ran = subprocess.run(
+        [str(python), str(HERE / "airbyte_source" / "run.py"), str(tmp_path)],
+        env={**os.environ, "SIMULATOR_URL": simulator.url, "REALM": CRAIG},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    told = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    traces = [each["trace"] for each in told if each["type"] == "TRACE"]
+    statuses = Counter(
+        each["stream_status"]["status"] for each in traces if each["type"] == "STREAM_STATUS"
+    )
+    records = Counter(each["record"]["stream"] for each in told if each["type"] == "RECORD")
+
+    assert statuses["COMPLETE"] == statuses["STARTED"] == 28
+    assert (records["customers"], records["invoices"], records["bills"]) == (29, 12, 6)
+
+
 # node-quickbooks ---------------------------------------------------------------------------------
 
 
