@@ -154,8 +154,22 @@ def _say_synced(it: Situation) -> Word:
 
 
 def _nothing_to_send(it: Situation) -> Word:
+    if _is_money_that_stands(it.entry):
+        detail = _(
+            "Its invoice was voided before it was sent, so this payment has nowhere to go there."
+            " The money stands here: record it on another invoice, or record a refund."
+        )
+        return Word("alert", _("Payment not in QuickBooks"), "warn", it.entry.settled_at, detail)
     detail = _("It was undone before it was sent.")
     return Word("dash", _("Nothing to send"), "quiet", it.entry.settled_at, detail)
+
+
+def _is_money_that_stands(entry: Entry) -> bool:
+    """Whether it is a payment that was not given back."""
+    if entry.record_type != RecordType.PAYMENT:
+        return False
+    refunded = entry.payload.get("refunded_amount") or 0
+    return Decimal(refunded) < Decimal(entry.payload.get("amount") or 0)
 
 
 def our_total(entry: Entry) -> str | None:

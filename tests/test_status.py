@@ -46,6 +46,12 @@ def link(**fields: object) -> Counterpart:
     )
 
 
+def payment(refunded: str) -> Entry:
+    """One of an invoice that was voided before it was sent, or one that was given back."""
+    payload = {"amount": "100.00", "refunded_amount": refunded}
+    return entry(state=State.SUPERSEDED, record_type=RecordType.PAYMENT, payload=payload)
+
+
 def word(it: Entry, **facts: object) -> Word:
     situation = Situation(entry=it, organization=RIVERA, connection=None, **facts)  # type: ignore[arg-type]
     return say(situation, NOW, ZONE)
@@ -70,6 +76,7 @@ WORDS: dict[str, Callable[[], Word]] = {
     ),
     "Replaced by a newer version": lambda: word(entry(state=State.SUPERSEDED), has_newer=True),
     "Nothing to send": lambda: word(entry(state=State.SUPERSEDED)),
+    "Payment not in QuickBooks": lambda: word(payment("0.00")),
     "Needs attention": lambda: word(entry(state=State.FAILED)),
     "Skipped": lambda: word(entry(state=State.SKIPPED)),
     "Not sent": lambda: not_sent("It was saved before."),
@@ -154,3 +161,12 @@ def test_a_payment_compares_its_amount(app: Flask) -> None:
         )
         assert word(payment, link=link(remote_total="40.0")).text == "In QuickBooks"
         assert "differs by $2.50" in word(payment, link=link(remote_total="37.5")).text
+
+
+@pytest.mark.parametrize("refunded", ["0.00", "40.00", "100.00"])
+def test_case_e29_money_that_stands_is_not_called_undone(app: Flask, refunded: str) -> None:
+    with app.test_request_context():
+        told = word(payment(refunded))
+    stands = refunded != "100.00"
+    assert (told.text == "Payment not in QuickBooks") is stands
+    assert ("Its invoice was voided before it was sent" in (told.detail or "")) is stands
