@@ -634,6 +634,24 @@ CATALOGUE: dict[str, Cause] = {
         N_("The item “{item}” on line {lines} was deleted or made inactive in QuickBooks."),
         actions=(OTHER_ITEM, REACTIVATE_ITEM, FALLBACK, SEND_AGAIN, SKIP),
     ),
+    "its_invoice_gone": _person(
+        N_("Its invoice is no longer in QuickBooks"),
+        N_(
+            "Invoice {invoice} was deleted in QuickBooks, so this payment has nowhere to go. Send"
+            " the invoice again as new, and its payments go with it."
+        ),
+        None,
+        OPEN_QUICKBOOKS,
+    ),
+    "its_invoice_paid": _person(
+        N_("Its invoice is already paid in QuickBooks"),
+        N_(
+            "Invoice {invoice} has nothing left to pay in QuickBooks: a payment or a credit is on"
+            " it already. Skip this one if it is the same money."
+        ),
+        None,
+        OPEN_QUICKBOOKS,
+    ),
     "account_inactive": _person(
         N_("An account chosen in settings is inactive in QuickBooks"),
         N_(

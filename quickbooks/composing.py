@@ -229,7 +229,7 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
     if due.known.decision.get("unnumbered"):
         settings = {**settings, "numbers": "generated"}
     document = payloads.document(due.record, due.payload, links, settings)
-    if doubt := _doubt_step(due, document, links, settings):
+    if doubt := _doubt_step(due, document, links, settings) or _invoice_step(due, document):
         return doubt
     if holder := due.knowledge.get("name_holder"):
         question = Question("Id", str(holder))
@@ -504,8 +504,34 @@ def _used(document: Document, kind: str) -> list[str]:
     """The ids of the things of this kind that a document names."""
     if keys := _REFERENCES.get(kind):
         return [document[key]["value"] for key in keys if key in document]
+    if kind == "Invoice":
+        return _paid_invoices(document)
     details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
     return list(dict.fromkeys(d["ItemRef"]["value"] for d in details if "ItemRef" in d))
+
+
+def _paid_invoices(document: Document) -> list[str]:
+    lines = document.get("Line", ())
+    return [linked["TxnId"] for line in lines for linked in line.get("LinkedTxn", ())]
+
+
+def _invoice_step(due: Due, document: Document) -> _Step | None:
+    """After "the invoice cannot take it": why not. One that was moved takes it from the customer
+    whom it has there, which is written into the document."""
+    there = due.knowledge.get("invoice_there")
+    if there is None:
+        return None
+    about = {"invoice": due.payload["invoice_number"]}
+    if not there:
+        return Rejected(ours("its_invoice_gone", due, about))
+    if Decimal(there["total"]) == 0:
+        return Rejected(ours("invoice_voided", due, about))
+    if Decimal(there["balance"]) == 0:
+        return Rejected(ours("its_invoice_paid", due, about))
+    if there["customer"] in ("", document["CustomerRef"]["value"]):
+        return Rejected(ours("620", due))
+    document["CustomerRef"] = {"value": there["customer"]}
+    return None
 
 
 _CHOSEN_FOR = {
@@ -659,7 +685,7 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
     if due.record.type == RecordType.PRODUCT:
         return _Write(due, "update", payloads.sparse(link, awakens), None)
     document = payloads.document(due.record, due.payload, links, settings)
-    if doubt := _doubt_step(due, document, links, settings):
+    if doubt := _doubt_step(due, document, links, settings) or _invoice_step(due, document):
         return doubt
     if document.get("DocNumber") == payloads.GENERATED:
         del document["DocNumber"]  # it has its number

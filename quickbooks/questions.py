@@ -82,9 +82,10 @@ def statement(type_: RecordType, questions: Sequence[Question]) -> str:
     first = questions[0]
     if first.about:
         ids = ", ".join(_quoted(value) for value in (first.value, *first.others))
+        hidden = "" if first.about == "Invoice" else " AND Active IN (true, false)"
         return (
             f"SELECT * FROM {first.about} WHERE Id IN ({ids})"  # noqa: S608  (not SQL)
-            f" AND Active IN (true, false) MAXRESULTS {MOST_ROWS}"
+            f"{hidden} MAXRESULTS {MOST_ROWS}"
         )
     values = ", ".join(_quoted(question.value) for question in questions)
     condition = f"{first.name} IN ({values})"

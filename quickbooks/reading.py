@@ -275,7 +275,10 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     remote = replace(matching.remote_of(found), voided=item.intent == "void")
     is_new = due.record.type == RecordType.PAYMENT and item.intent == "create"
     applied = matching.applied_by(found) if is_new else None
-    return Synced(remote, document=item.document, seen=dumps(_kept(found)), applied=applied)
+    has_moved = due.record.type == RecordType.PAYMENT and due.knowledge.get("invoice_there")
+    note = N_("with the customer whom its invoice has in QuickBooks") if has_moved else None
+    seen = dumps(_kept(found))
+    return Synced(remote, note, document=item.document, seen=seen, applied=applied)
 
 
 # --- Reading what was asked for -----------------------------------------------------------------
@@ -325,6 +328,8 @@ def _found_inactive(
 ) -> Outcome:
     """Which of the things that a document names can no longer be used; or what to look for next."""
     by_id = {str(row["Id"]): row for row in rows}
+    if kind == "Invoice":
+        return Learned({"doubted": None, "invoice_there": _told_of_invoice(by_id.get(wanted[0]))})
     for id_ in wanted:
         row = by_id.get(id_)
         if row is None or row.get("Active") is False:
@@ -334,6 +339,19 @@ def _found_inactive(
             name = (name or str((row or {}).get("Name", ""))).removesuffix(matching.INACTIVE_SUFFIX)
             return Learned({"inactive": {"kind": kind, "id": id_, "name": name}})
     return Learned({"doubted": next_doubted(type_, kind)})
+
+
+def _told_of_invoice(row: Json | None) -> Json:
+    """What decides whether an invoice takes a payment; {} when it is gone."""
+    if row is None:
+        return {}
+    customer = row.get("CustomerRef") or {}
+    return {
+        "customer": str(customer.get("value") or ""),
+        "customer_name": str(customer.get("name") or ""),
+        "total": str(row.get("TotalAmt") or 0),
+        "balance": str(row.get("Balance") or 0),
+    }
 
 
 def _answers(row: Json, question: Question, due: Due) -> bool:
@@ -391,11 +409,17 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
             return Rejected(fault_of(fault, due))
         case "610" if item.intent == "void" and "gone" not in due.knowledge:
             return Learned({"gone": True, "seen": None, "found": None})
+        case "620" if due.record.type == RecordType.PAYMENT and _may_look_at_invoice(due):
+            return Learned({"doubted": "Invoice"})
         case "610" | "2500" if item.intent != "void" and "doubted" not in due.knowledge:
             return _missing(item, due, fault)
     if class_of(fault) is Class.RETRY:
         return Retry(fault_of(fault, due))
     return Rejected(fault_of(fault, due))
+
+
+def _may_look_at_invoice(due: Due) -> bool:
+    return "invoice_there" not in due.knowledge
 
 
 def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:

@@ -157,3 +157,48 @@ def test_case_r24_a_category_of_that_name_is_called_one_and_the_item_gets_anothe
     assert "Repair (service)" in {item["Name"] for item in firm.books("Item")}
     assert {state for _, state in states(firm.session)} <= {"synced", "superseded"}
     assert firm.books("Invoice")
+
+
+# --- R17: the invoice cannot take the payment -----------------------------------------------------
+
+
+def test_case_r17_the_payment_of_a_moved_invoice_goes_with_its_customer_there(firm: Firm) -> None:
+    invoice = firm.an_invoice()
+    firm.drain_to_the_end()
+    books = bookkeeper(firm)
+    other = books.post("customer", {"DisplayName": "Moved to"})["Customer"]["Id"]
+    [there] = firm.books("Invoice")
+    told = {"Id": there["Id"], "SyncToken": there["SyncToken"], "sparse": True}
+    books.post("invoice", {**told, "CustomerRef": {"value": other}})
+    firm.save(new_payment(firm.id, invoice, "40"))
+    firm.drain_to_the_end()
+    assert firm.last().state == "synced", firm.last().fault_detail
+    [payment] = firm.books("Payment")
+    assert payment["CustomerRef"]["value"] == other
+    [there] = firm.books("Invoice")
+    assert float(there["Balance"]) == 60.0
+    counterpart = firm.last().counterpart
+    assert counterpart is not None
+    assert counterpart.note == "with the customer whom its invoice has in QuickBooks"
+
+
+@pytest.mark.parametrize("balance", ["deleted", "paid"])
+def test_case_r17_one_read_says_which_of_the_causes_it_is(firm: Firm, balance: str) -> None:
+    invoice = firm.an_invoice()
+    firm.drain_to_the_end()
+    books = bookkeeper(firm)
+    [there] = firm.books("Invoice")
+    version = {"Id": there["Id"], "SyncToken": there["SyncToken"]}
+    if balance == "deleted":
+        books.post("invoice", version, operation="delete")
+    else:
+        line = {"Amount": 100, "LinkedTxn": [{"TxnId": there["Id"], "TxnType": "Invoice"}]}
+        paid = {"CustomerRef": there["CustomerRef"], "TotalAmt": 100, "Line": [line]}
+        books.post("payment", paid)
+    fault = {"code": "620", "message": "Txn ID Cannot Be Linked", "type": "ValidationFault"}
+    firm.simulator.fault(match={"entity": "Payment", "method": "POST"}, do={"fault": fault})
+    firm.save(new_payment(firm.id, invoice, "40"))
+    firm.drain_to_the_end()
+    expected = {"deleted": "its_invoice_gone", "paid": "its_invoice_paid"}[balance]
+    assert firm.last().fault_code == expected
+    assert "Invoice 1001" in sentence(firm.last())
