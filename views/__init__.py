@@ -156,6 +156,8 @@ def _is_current(endpoint: str) -> bool:
     here = request.endpoint or ""
     if group == "admin":
         return here.startswith(f"admin.{view.removesuffix('s')}")
+    if group == "leads" and here.startswith("imports."):
+        return True
     return here.startswith(f"{group}.") or (
         group == "settings"
         and here.startswith(

@@ -133,6 +133,7 @@ def crawl(client: FlaskClient, most: int = 400) -> Iterator[tuple[str, TestRespo
         assert answer.status_code < 500, path
         yield path, answer
         if answer.mimetype != "text/html":
+            answer.get_data()  # to its end: what is left unread keeps its request open
             continue
         page = _soup(answer)
         if page.html is None:  # a file; or a part of a page, which would lead to itself
