@@ -138,12 +138,16 @@ def _receipts(
             )
         ).all()
     )
-    methods = {PaymentMethod.CARD: N_("Card"), PaymentMethod.ACH: N_("Bank transfer")}
+    methods = {
+        PaymentMethod.CARD: N_("Card"),
+        PaymentMethod.ACH: N_("Bank transfer"),
+        PaymentMethod.CHECK: N_("Check"),
+        PaymentMethod.CASH: N_("Cash"),
+    }
     return tuple(
         Receipt(
             day=reader.day(payment.received_on.isoformat()),
-            how=labels.get(payment.id)
-            or reader.say(methods.get(PaymentMethod(payment.method), N_("Payment"))),
+            how=labels.get(payment.id) or reader.say(methods[PaymentMethod(payment.method)]),
             amount=money_of(payment.amount, organization, reader),
             taken_back=money_of(payment.refunded_amount, organization, reader)
             if payment.refunded_amount
