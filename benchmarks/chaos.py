@@ -37,6 +37,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks import chaos_log
 from benchmarks.chaos_log import FirmLog, Phase, Saved, Verdict, judge
+from benchmarks.pooler import running_pooler
 from config import Config
 from db import Sessions, make_engine, make_sessions
 from development import processes
@@ -96,14 +97,17 @@ class World:
 # --- The run ------------------------------------------------------------------------------------
 
 
-def run(seed: int, minutes: float, firms: int) -> dict[str, object]:
+def run(seed: int, minutes: float, firms: int, *, pooled: bool = False) -> dict[str, object]:
     began = time.monotonic()
     with ExitStack() as life:
         folder = Path(life.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         database = life.enter_context(_database(folder / "pg"))
         migrate(database.url)
         simulator = life.enter_context(running_simulator())
-        world = _world(seed, database.url, simulator)
+        url = database.url
+        if pooled:
+            url = life.enter_context(running_pooler(url, folder / "pooler"))
+        world = _world(seed, url, simulator)
         for number in range(firms):
             world.firms.append(_new_firm(world, number))
         app = life.enter_context(_served(world, folder, "--workers=2"))
@@ -705,12 +709,15 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--firms", type=int, default=20)
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    parser.add_argument(
+        "--pooler", action="store_true", help="with PgBouncer in transaction mode in between"
+    )
     parser.add_argument("--quick", action="store_true", help="a round of one minute, as in CI")
     asked = parser.parse_args()
     minutes = 1.0 if asked.quick else asked.minutes
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     _say(f"seed {asked.seed}")
-    report = run(asked.seed, minutes, asked.firms)
+    report = run(asked.seed, minutes, asked.firms, pooled=asked.pooler)
     if asked.json:
         print(json.dumps(report))
     else:
