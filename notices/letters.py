@@ -163,7 +163,7 @@ def _words(kind: Condition, about: Json, settings: str, reader: Reader) -> tuple
             return (
                 "QuickBooks refuses our questions",
                 f"For more than an hour QuickBooks has answered every question about"
-                f" {about['companies']} companies with “too many requests”. Records that need no"
+                f" {about['companies']} companies with HTTP 429. Records that need no"
                 " question are sent as usual; those that do wait and lose nothing."
                 " See docs/runbook.md, “QuickBooks refuses our questions”.",
             )
