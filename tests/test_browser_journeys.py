@@ -167,11 +167,11 @@ def test_records_that_wait_at_a_disconnect_go_only_when_the_owner_says_so(ana: P
     ana.go(lead)
     ana.reads("On hold")
     ana.connect()
-    expect(ana.page.get_by_text("1 record was waiting since")).to_be_visible()
+    expect(ana.page.get_by_text("1 record waited or changed here")).to_be_visible()
     ana.go(lead)
     ana.reads("On hold")
     ana.go("/settings/quickbooks")
-    ana.press("Send")
+    ana.press("Send the changes")
     ana.go(lead)
     ana.reads("In QuickBooks")
 

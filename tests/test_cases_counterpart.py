@@ -290,6 +290,7 @@ def test_case_e07_a_void_while_disconnected_is_asked_about(at: Situation, decisi
     assert booked(at)["TotalAmt"] == 100
     assert at.entry().withheld
     assert "On hold" in at.ana.open(f"/invoices/{invoice}").panel()
+    assert "State: in use in QuickBooks, void here" in at.ana.open(SETTINGS).text
     decide(at, decision)
     assert booked(at)["TotalAmt"] == (0 if decision == "send" else 100)
     if decision == "leave":
@@ -303,6 +304,7 @@ def test_case_e07_an_edit_while_disconnected_is_asked_about(at: Situation, decis
     edit_invoice(at, invoice, **{"lines-0-unit_price": "150"})
     reconnect(at)
     assert booked(at)["TotalAmt"] == 100
+    assert "Total: $100.00 in QuickBooks, $150.00 here" in at.ana.open(SETTINGS).text
     decide(at, decision)
     assert booked(at)["TotalAmt"] == (150 if decision == "send" else 100)
     edit_invoice(at, invoice, memo="Thank you")  # does not send the amount that was declined

@@ -246,7 +246,9 @@ def test_a_record_of_the_time_without_quickbooks_says_not_sent(
     assert "From before" in ana.open(f"{SETTINGS}/not-sent?type=lead").text
 
 
-@pytest.mark.parametrize(("decision", "state"), [("Send", "synced"), ("Skip", "skipped")])
+@pytest.mark.parametrize(
+    ("decision", "state"), [("Send the changes", "synced"), ("Leave as they are", "skipped")]
+)
 def test_what_waited_at_disconnect_asks_before_it_flows(
     ana: Visitor, sessions: Sessions, config: Config, session: Session, decision: str, state: str
 ) -> None:
@@ -255,12 +257,12 @@ def test_what_waited_at_disconnect_asks_before_it_flows(
     disconnect_now(ana)
     connect(ana)
     drained(sessions, config, session)
-    assert "1 record was waiting since" in ana.open(SETTINGS).text
+    assert "1 record waited or changed here" in ana.open(SETTINGS).text
     assert "On hold" in ana.open("/leads").text
     ana.open(SETTINGS).submit(press=decision)
     drained(sessions, config, session)
     assert entries_of(session)[0].state == state
-    assert "was waiting since" not in ana.open(SETTINGS).text
+    assert "waited or changed here" not in ana.open(SETTINGS).text
 
 
 def test_token_expired_holds_records_says_so_and_reconnect_sends_them(

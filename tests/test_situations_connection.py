@@ -130,12 +130,12 @@ def test_situation_1_what_waited_is_asked_about_and_flows_only_then(at: Situatio
     at.disconnect()
     assert "On hold" in at.ana.open(f"/leads/{lead}").panel()
     at.connect()
-    assert "1 record was waiting since" in at.ana.text
+    assert "1 record waited or changed here" in at.ana.text
     at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
     at.save_lead("New")
     at.drain()
     assert [c["DisplayName"] for c in at.books("Customer")] == ["New"]
-    at.ana.open(SETTINGS).submit(press="Send")
+    at.ana.open(SETTINGS).submit(press="Send the changes")
     at.drain()
     assert sorted(c["DisplayName"] for c in at.books("Customer")) == ["New", "Waited"]
     assert {entry.attempts for entry in entries_of(at.session)} == {0}

@@ -31,6 +31,7 @@ from presenters.standing import (
     standing,
     status_word,
 )
+from presenters.withheld import withheld_of
 from quickbooks import checking, unconfirmed
 from quickbooks.checking import Checked
 from quickbooks.links import company_url
@@ -132,6 +133,7 @@ def show() -> ResponseReturnValue:
         troubles=troubles_of(firm()),
         can_be_sent=len(sendable(firm(), most=MOST_COUNTED)),
         behind=behind_line(now),
+        withheld=withheld_of(connection) if connection and connection.is_live else [],
         on_hold=waiting_in(connection) if connection and now.held_for else 0,
         company_address=company_url(dunahub().config, connection) if connection else None,
         usually=usual_delay(firm()) if connection else None,
