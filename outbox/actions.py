@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from languages import N_
 from models.outbox import State
-from outbox import lanes
+from outbox import counterparts, lanes
 from outbox.capture import refresh, wake_after_commit
 
 UNANSWERED = N_("QuickBooks has not answered yet for this record.")
@@ -234,6 +234,8 @@ def _pend(session: Session, done: list[Row[Any]]) -> None:
             "linked": [entry.id for entry in done if entry.is_linked],
         },
     )
+    skipped = [entry.id for entry in done if entry.state == State.SKIPPED]
+    counterparts.send_after_all(session, [entry.id for entry in done], skipped=skipped)
     refresh(session, [entry.id for entry in done])
     woken = sorted({entry.lane_id for entry in done})
     session.execute(_END_PAUSE, {"lanes": woken})

@@ -121,7 +121,8 @@ def needs_of(due: Iterable[Due]) -> set[Record]:
 
 # --- Writing ------------------------------------------------------------------------------------
 
-# A counterpart that another record has is not taken from it, unless a person chose to share it.
+# A counterpart that another record has is not taken from it, unless a person chose to share it;
+# what is shared stays so.
 _WRITE_COUNTERPARTS = text(
     """
     WITH row AS (
@@ -142,6 +143,11 @@ _WRITE_COUNTERPARTS = text(
            row.document, row.seen
     FROM row JOIN outbox AS entry ON entry.id = row.entry_id
     WHERE row.shares OR entry.aggregate_type = 'product'
+       OR EXISTS (SELECT FROM outbox_links AS own
+                  WHERE own.lane_id = entry.lane_id
+                    AND own.aggregate_type = entry.aggregate_type
+                    AND own.aggregate_id = entry.aggregate_id
+                    AND own.remote_id = row.remote_id)
        OR NOT EXISTS (SELECT FROM outbox_links AS other
                       WHERE other.lane_id = entry.lane_id
                         AND other.aggregate_type = entry.aggregate_type
@@ -165,6 +171,9 @@ _WRITE_COUNTERPARTS = text(
         sent_document = coalesce(
             EXCLUDED.sent_document,
             CASE WHEN link.remote_id = EXCLUDED.remote_id THEN link.sent_document END),
+        declined_operation = CASE WHEN link.declined_values IS NOT NULL
+                                  THEN coalesce(EXCLUDED.sent_operation, link.declined_operation)
+                             END,
         declined_values = CASE WHEN link.declined_values IS NOT NULL
                                THEN coalesce(EXCLUDED.sent_values, link.declined_values) END,
         seen = coalesce(EXCLUDED.seen, link.seen),
@@ -179,7 +188,8 @@ _WRITE_COUNTERPARTS = text(
 _ACKNOWLEDGE = text(
     """
     UPDATE outbox_links AS link
-    SET sent_operation = entry.operation, sent_values = entry.payload, decision = '{}'
+    SET sent_operation = entry.operation, sent_values = entry.payload, decision = '{}',
+        declined_operation = CASE WHEN link.declined_values IS NOT NULL THEN entry.operation END
     FROM outbox AS entry
     WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
       AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
@@ -198,6 +208,26 @@ _END_DOUBTS = text(
 _END_DECISIONS = text(
     """
     UPDATE outbox_links AS link SET decision = '{}'
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
+      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
+    """
+)
+
+# An entry that is a person's matter again, or is to be sent after all.
+_END_SKIPS = text(
+    """
+    UPDATE outbox_links AS link SET decision = link.decision - 'skip'
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
+      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
+      AND link.decision -> 'skip' IS NOT NULL
+    """
+)
+
+_END_DECLINES = text(
+    """
+    UPDATE outbox_links AS link SET declined_operation = NULL, declined_values = NULL
     FROM outbox AS entry
     WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
       AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
@@ -230,6 +260,13 @@ def keep_doubts(session: Session, dispatch_id: int, entries: Sequence[int]) -> N
         session.execute(_KEEP_DOUBTS, {"dispatch": dispatch_id, "entries": list(entries)})
 
 
+def send_after_all(session: Session, entries: Sequence[int], *, skipped: Sequence[int]) -> None:
+    """A person sends these again: that some were to be skipped, or were, is over."""
+    session.execute(_END_SKIPS, {"entries": list(entries)})
+    if skipped:
+        session.execute(_END_DECLINES, {"entries": list(skipped)})
+
+
 def write(
     session: Session, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
 ) -> dict[int, Outcome]:
@@ -238,6 +275,7 @@ def write(
     kept: list[int] = []
     undoubted: list[int] = []
     undecided: list[int] = []
+    failed: list[int] = []
     for entry_id, outcome in outcomes.items():
         match outcome:
             case Synced(remote=None):
@@ -246,12 +284,15 @@ def write(
                 rows[entry_id] = _counterpart_row(due[entry_id], outcome, remote)
             case Rejected(ends_decision=True) | Declined():
                 undecided.append(entry_id)
+            case Rejected():
+                failed.append(entry_id)
         if isinstance(outcome, Learned) and outcome.ends_doubts:
             undoubted.append(entry_id)
     for statement, entries in (
         (_ACKNOWLEDGE, kept),
         (_END_DOUBTS, undoubted),
         (_END_DECISIONS, undecided),
+        (_END_SKIPS, failed),
     ):
         if entries:
             session.execute(statement, {"entries": entries})

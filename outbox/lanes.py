@@ -209,7 +209,7 @@ def skip_waiting(session: Session, lane_id: int) -> int:
         text(
             """
             UPDATE outbox
-            SET state = 'skipped', settled_at = clock_timestamp(),
+            SET state = 'skipped', settled_at = clock_timestamp(), withheld = false,
                 waits_for_type = NULL, waits_for_id = NULL
             FROM outbox_lanes AS lane
             WHERE lane.id = :lane AND outbox.lane_id = :lane AND outbox.state = 'pending'

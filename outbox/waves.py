@@ -493,10 +493,14 @@ def _informed(
     return [
         replace(due, looks_first=True)
         if due.known.remote is None
-        and (due.known.doubts or (due.entry_id in never_sent and due.record in lost))
+        and (_may_be_made(due) or (due.entry_id in never_sent and due.record in lost))
         else due
         for due in informed
     ]
+
+
+def _may_be_made(due: Due) -> bool:
+    return any(doubt.intent == "create" for doubt in due.known.doubts)
 
 
 def _candidate(row: Row[Any]) -> _Candidate:

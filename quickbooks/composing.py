@@ -125,9 +125,9 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
             return _create_step(due, links, settings)
         return _update_step(due, link, links, settings)
     except Missing as missing:
-        return Waiting(missing.record)
+        return Declined() if skips else Waiting(missing.record)
     except NotWritable as refusal:
-        return Rejected(about_record(refusal.fault, due))
+        return Declined() if skips else Rejected(about_record(refusal.fault, due))
 
 
 def _is_wanted_after_all(due: Due) -> bool:
@@ -146,7 +146,8 @@ def _skip_step(
         return unheard if isinstance(unheard, _Read | Learned) else Declined()
     if _must_read(due, link):
         return _read_own(due, link)
-    step = _update_step(due, link, links, settings)
+    of_kind = _update_step if due.operation == Operation.SAVE else _void_step
+    step = of_kind(due, link, links, settings)
     return step if isinstance(step, _Read | Synced) else Declined()
 
 

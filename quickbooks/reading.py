@@ -312,7 +312,7 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
             "checked": True,
             "reads": _reads(due) + 1,
         }
-        if row is None and item.intent == "look_up":
+        if row is None and item.intent == "look_up" and due.known.doubts:
             knowledge["absent"] = [*due.knowledge.get("absent", []), question.key]
         if item.intent == "read" and due.checks:
             knowledge["compares"] = True  # with what is there, whatever we sent before
