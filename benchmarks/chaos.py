@@ -46,7 +46,7 @@ from development.postgres import Server, running_postgres
 from development.processes import Tethered
 from development.stack import ROOT, free_port
 from models.accounts import User
-from models.outbox import Entry, Lane
+from models.outbox import Entry, Lane, LaneState
 from models.quickbooks import Connection, Purpose
 from models.sales import Invoice, InvoiceLine, Lead, Payment, Product, new_mark
 from outbox import actions, lanes
@@ -418,7 +418,7 @@ def _go_through(world: World, firm: Firm, purpose: Purpose) -> None:
 def _send_waiting(world: World, firm: Firm) -> None:
     with world.sessions() as session:
         for lane in session.scalars(
-            select(Lane.id).where(Lane.organization_id == firm.id, Lane.line.is_not(None))
+            select(Lane.id).where(Lane.organization_id == firm.id, Lane.state == LaneState.OPEN)
         ).all():
             lanes.send_waiting(session, lane)
         session.commit()
