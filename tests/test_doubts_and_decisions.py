@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
+from development.database import ALEMBIC_INI
 from outbox import actions, servers
 from quickbooks import decisions
 from simulator.testing import SimulatorHandle
@@ -177,3 +180,39 @@ def test_send_again_after_a_skip_that_could_not_be_looked_for(at: Situation) -> 
     wait_and_drain(at)
     assert at.entry().state == "synced"
     assert len(at.books("Customer")) == 1
+
+
+@pytest.mark.parametrize("outcome", [None, "unknown"])
+def test_doubts_of_the_first_release_are_kept(
+    at: Situation, monkeypatch: pytest.MonkeyPatch, outcome: str | None
+) -> None:
+    """One request of a batch was open, or nobody could tell: as its items knew it then."""
+    at.connect()
+    leads = [at.save_lead(name) for name in ("Green Lawn", "Blue Pool")]
+    at.simulator.fault(match={"path": "/batch", "times": 1}, do={"reset": "after"})
+    at.drain()
+    with at.sessions.begin() as session:
+        session.execute(
+            text("UPDATE outbox_dispatch_items SET document = NULL, outcome = :outcome"),
+            {"outcome": outcome},
+        )
+        if outcome:
+            session.execute(
+                text(
+                    "UPDATE outbox SET state = 'failed', settled_at = now(),"
+                    " fault_code = 'unanswered'"
+                )
+            )
+    alembic = AlembicConfig(ALEMBIC_INI)
+    monkeypatch.setenv("DATABASE_URL", at.config.database_url)
+    command.downgrade(alembic, "0032")
+    command.upgrade(alembic, "head")
+    if outcome:
+        entries = [entry.id for entry in entries_of(at.session)]
+        at.session.rollback()
+        assert len(actions.requeue(at.session, entries, organization_id=at.firm).done) == 2
+        at.session.commit()
+    wait_and_drain(at)
+    assert at.states() == ["lead synced", "lead synced"]
+    assert len(at.books("Customer")) == 2
+    assert all(at.link("lead", lead) for lead in leads)
