@@ -169,9 +169,10 @@ def _presence(verdict: Verdict, name: str, fate: str, found: Sequence[Document])
 def _judge_content(
     log: FirmLog, verdict: Verdict, name: str, saves: Sequence[Saved], arrived: int | None
 ) -> None:
-    """The newest version surely sent must be there, or a newer one that perhaps was."""
+    """The newest version surely sent must be there, or a newer one that perhaps was: what changed
+    while the firm was disconnected is sent once its owner says so."""
     surely = [one.version for one in saves if _fate(log, [one]) == "on"]
-    perhaps = [one.version for one in saves if _fate(log, [one]) == "maybe"]
+    perhaps = [one.version for one in saves if _fate(log, [one]) != "on"]
     least = max(surely, default=0)
     if arrived is None or arrived < least:
         verdict.note("out_of_order", f"{name}: version {arrived}, {least} was saved")
@@ -202,6 +203,8 @@ def _judge_invoice(
     paid = Decimal(0)
     for payment in invoice.payments:
         its = fate if fate != "on" else _fate(log, [payment.saved])
+        if fate == "on" and its == "off":
+            its = "maybe"  # its invoice is there: the owner is asked
         found = _presence(
             verdict, f"payment {payment.mark} of {name}", its, payments.get(payment.mark, [])
         )
