@@ -531,7 +531,6 @@ def test_what_was_found_is_kept_for_judging_and_what_was_not_is_known() -> None:
                 "unseen": False,
                 "checked": True,
                 "reads": 1,
-                "absent": ["DisplayName=Amy's"],
             }
         ),
     }

@@ -169,7 +169,15 @@ _TIMES = (
     ("outbox_dispatches", ("created_at", "sent_at", "answered_at"), "lane_id = :lane"),
     (
         "outbox_lanes",
-        ("pause_until", "lease_until", "next_call_at", "next_batch_at", "outage_since"),
+        (
+            "pause_until",
+            "lease_until",
+            "next_call_at",
+            "next_batch_at",
+            "outage_since",
+            "questions_rest_until",
+            "questions_rest_since",
+        ),
         "id = :lane",
     ),
 )
