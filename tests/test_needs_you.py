@@ -66,7 +66,7 @@ def test_a_decision_about_what_waited_is_due(at: Situation) -> None:
     assert banner(at.ana) == ""  # somebody wanted it so
     at.connect()
     assert banner(at.ana) == "QuickBooks needs you: 1"
-    at.ana.open(SETTINGS).submit(press="Send")
+    at.ana.open(SETTINGS).submit(press="Send the changes")
     assert banner(at.ana) == ""
 
 

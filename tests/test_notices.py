@@ -336,7 +336,7 @@ def test_a_company_name_with_a_line_break_makes_no_header(
     look_and_tell(office.sessions, office.config)
     [letter] = post_office.letters
     assert letter["Bcc"] is None
-    assert "Bcc: everyone@example.com" in str(letter["Subject"])
+    assert "Rivera Bcc everyone example. com" in str(letter["Subject"])
 
 
 def _words(letter: Message) -> str:

@@ -254,7 +254,7 @@ def test_new_documents_start_with_the_firms_tax_rate_and_keep_their_own(
     )
     ana.open(f"/invoices/new?proposal={proposal.id}").submit(press="Save invoice")
     assert "Tax 8.625 %" in ana.text
-    assert "Tax 8.625 %" in ana.open(f"/invoices/{invoice.id}/print").text
+    assert "Sales tax 8.625 %" in ana.open(f"/invoices/{invoice.id}/print").text
     ana.open(f"/invoices/new?lead={lead_id}").submit(press="Save invoice")
     assert "Tax 9 %" in ana.text
 

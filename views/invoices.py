@@ -146,7 +146,7 @@ def index() -> ResponseReturnValue:
         sort=sort,
         sorts={name: _(label) for name, (label, _sort) in SORTS.items()},
         today=today(),
-        sums=_sums(fitting) if wanted or state else None,
+        sums=_sums(fitting, with_leads=bool(wanted)) if wanted or state else None,
         late=_sums([Invoice.organization_id == firm().id, *_in_state(OVERDUE)]),
     )
 
@@ -158,8 +158,11 @@ class Sums:
     open: Decimal
 
 
-def _sums(fitting: Sequence[ColumnElement[bool]]) -> Sums:
-    """Of all that fits, not of the page. Void counts as nothing, and credit makes nothing due."""
+def _sums(fitting: Sequence[ColumnElement[bool]], *, with_leads: bool = False) -> Sums:
+    """Of all that fits, not of the page. Void counts as nothing, and credit makes nothing due.
+
+    Leads are read only where what fits asks about them: a firm may have many thousands.
+    """
     alive = Invoice.voided_at.is_(None)
     owed = func.greatest(Invoice.total - Invoice.paid_amount, 0)
     query = select(
@@ -167,7 +170,9 @@ def _sums(fitting: Sequence[ColumnElement[bool]]) -> Sums:
         func.coalesce(func.sum(Invoice.total).filter(alive), 0),
         func.coalesce(func.sum(owed).filter(alive, Invoice.total > 0), 0),
     )
-    return Sums(*session().execute(query.join(Invoice.lead).where(*fitting)).one())
+    if with_leads:
+        query = query.join(Invoice.lead)
+    return Sums(*session().execute(query.where(*fitting)).one())
 
 
 def _in_state(state: str) -> list[ColumnElement[bool]]:

@@ -41,11 +41,12 @@ _OURS = {"csrf_token", "shown_in", RESUMED}
 
 
 def sent_fields() -> list[tuple[str, str]] | None:
-    """What was typed into the form that was just sent. None: it is none that we keep."""
+    """What was typed into the form that was just sent. None: it is none that we keep, or empty."""
     if request.method != "POST" or request.endpoint not in FORMS:
         return None
     sent = request.form.items(multi=True)
-    return [(name, value.replace("\x00", "")) for name, value in sent if name not in _OURS]
+    fields = [(name, value.replace("\x00", "")) for name, value in sent if name not in _OURS]
+    return fields or None
 
 
 def lead_to_sign_in() -> Response | None:
