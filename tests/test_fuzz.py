@@ -407,6 +407,7 @@ def field_of_fire(
     return Range(app, session, sessions, config)
 
 
+@pytest.mark.timeout(900)  # it opens every page first: slow where the machine is busy
 def test_nothing_thrown_at_any_route_breaks_it(field_of_fire: Range) -> None:
     _throw_all(field_of_fire, SAMPLE)
 

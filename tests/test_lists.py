@@ -112,7 +112,7 @@ def test_sums_are_of_all_that_fits_and_void_counts_as_nothing(
     row = ana.page.select_one("tbody tr")
     assert row
     assert row.select_one(".was-void")
-    assert row.select(".amount")[-1].get_text() == "–"
+    assert row.select(".amount")[-1].get_text(strip=True) == "–"
 
 
 def test_what_was_paid_back_is_told_where_the_payment_is(

@@ -10,11 +10,11 @@ from markupsafe import Markup
 from clients import pdf
 from clients.links import link_of
 from clients.paper import paper_of
-from languages import LANGUAGES, reader_of
+from languages import LANGUAGES
 from models.clients import ClientLink
 from models.sales import Invoice, Proposal
 from web.access import dunahub, session
-from web.languages import language, speaking
+from web.languages import language, reader, speaking
 from web.paging import asked
 
 
@@ -22,7 +22,7 @@ def show_sheet(document: Invoice | Proposal, kind: str) -> str:
     """The page to print, in the language that is asked for: the client may read another one."""
     key: dict[str, Any] = {f"{kind}_id": document.id}
     with speaking(asked("language")):
-        paper = paper_of(session(), document, reader_of(language()))
+        paper = paper_of(session(), document, reader())
         link = link_of(session(), document)
         return render_template(
             "print.html",
