@@ -175,6 +175,7 @@ class Asked:
 def judge_callback(
     sessions: Sessions, config: Config, user: User, told: Mapping[str, str]
 ) -> Asked | Finished:
+    """What Intuit's redirect told: a company to ask the person about, or how it ended already."""
     state = told.get("state", "")
     try:
         with sessions.begin() as session:
@@ -245,6 +246,7 @@ def _replay(
 
 
 def audit_refusal(sessions: Sessions, user: User, reason: str) -> None:
+    """Write down, in a transaction of its own, that this person was refused and why."""
     with sessions.begin() as session:
         session.add(
             AuditEvent(

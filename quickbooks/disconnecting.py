@@ -220,6 +220,7 @@ def audit(
     action: str,
     reason: str | None = None,
 ) -> None:
+    """Write down what was done to the connection, by whom and why."""
     session.add(
         AuditEvent(
             organization_id=connection.organization_id,

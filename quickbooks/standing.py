@@ -98,6 +98,7 @@ def current(session: Session, config: Config, organization_id: int) -> Connectio
 def row_of(
     session: Session, config: Config, organization_id: int, realm_id: str
 ) -> Connection | None:
+    """The firm's connection to that company, live or not; None if it never had one."""
     return session.scalar(
         select(Connection).where(
             Connection.organization_id == organization_id,
@@ -108,6 +109,7 @@ def row_of(
 
 
 def database_now(session: Session) -> datetime:
+    """The database's clock now, in UTC."""
     now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
     return now.astimezone(UTC)
 

@@ -42,6 +42,8 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class TriedLead:
+    """What would become of a lead in QuickBooks."""
+
     key: int
     name: str
     fate: Fate
@@ -52,6 +54,8 @@ class TriedLead:
 
 @dataclass(frozen=True)
 class TriedLine:
+    """A line of an invoice as QuickBooks would show it."""
+
     description: str
     item: str
     is_new_item: bool
@@ -62,6 +66,8 @@ class TriedLine:
 
 @dataclass(frozen=True)
 class TriedInvoice:
+    """An invoice as it would be sent."""
+
     key: int
     number: str
     is_our_number: bool
@@ -210,6 +216,7 @@ def _try_lead(
 
 
 def newest_invoice(session: Session, organization_id: int) -> Due | None:
+    """The firm's newest invoice that is not void, as if it were due; None if there is none."""
     row = session.execute(
         text(
             f"{SNAPSHOTS[RecordType.INVOICE]} WHERE invoice.organization_id = :firm"

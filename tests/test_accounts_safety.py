@@ -54,7 +54,7 @@ def test_signing_in_renews_a_hash_of_another_cost_once(
     Visitor(app).sign_in(ANA)
     new = stored()
     assert "m=65536,t=3,p=4" in new
-    assert Visitor(app).sign_in(ANA).path == "/leads"
+    assert Visitor(app).sign_in(ANA).path == "/"
     assert stored() == new, "renewed once"
 
 
@@ -173,7 +173,7 @@ def test_case_s04_one_account_is_not_guessed_without_bound(app: Flask, firm: int
     assert int(refused.answer.headers["Retry-After"]) == PERIOD
     # The owner's own browser is not kept out by whoever guesses elsewhere.
     before.post("/sign-out")
-    assert before.open("/sign-in").submit({"email": ANA, "password": PASSWORD}).path == "/leads"
+    assert before.open("/sign-in").submit({"email": ANA, "password": PASSWORD}).path == "/"
 
 
 @pytest.mark.usefixtures("few_guesses")
@@ -191,7 +191,7 @@ def test_a_known_browser_has_a_bound_too(app: Flask, firm: int) -> None:
         known.client.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
         statuses.append(known.open("/sign-in").submit({"email": ANA, "password": "wrong"}).status)
     assert statuses[-5:].count(429) >= 4
-    assert Visitor(app).sign_in(ANA).path == "/leads"
+    assert Visitor(app).sign_in(ANA).path == "/"
 
 
 @pytest.mark.usefixtures("few_guesses")

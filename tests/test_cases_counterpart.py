@@ -1,7 +1,7 @@
 """Cases in which QuickBooks once had something else than the page said: each stands for a kind.
 
 What QuickBooks has of a record, what is in doubt and what a person decided belong to the record and
-not to one of its entries.
+not to one of its entries (rule 14).
 """
 
 from collections.abc import Iterator
