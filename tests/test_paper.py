@@ -18,7 +18,7 @@ from models.accounts import Organization
 from models.clients import Letterhead
 from models.outbox import Counterpart
 from models.quickbooks import Connection
-from models.sales import Invoice, Proposal, ProposalLine
+from models.sales import Invoice, Proposal, ProposalLine, RecordType
 from tests.support.firm import (
     new_firm,
     new_firm_with_lane,
@@ -289,8 +289,8 @@ def test_quickbooks_number_is_the_one_on_the_sheet_where_it_gave_another(
     there = Counterpart(
         organization_id=firm,
         lane_id=lane,
-        aggregate_type="invoice",
-        aggregate_id=invoice.id,
+        record_type=RecordType.INVOICE,
+        record_id=invoice.id,
         remote_id="9",
         remote_version="0",
         remote_number="2077",
