@@ -409,8 +409,9 @@ class Engine(RuleBasedStateMachine):
         self.ledger.rejects = set()
         self.session.rollback()
         lanes.reopen(self.session, self.lane)
-        if self._lane().line is not None:  # deciding makes all that waits be judged anew
-            lanes.send_waiting(self.session, self.lane)
+        self.session.commit()
+        if any(entry.withheld for entry in self._entries()):
+            lanes.send_waiting(self.session, self.lane)  # all that waits is then judged anew
         self.session.commit()
         for _ in range(8):
             failed = [entry.id for entry in self._entries() if entry.state == State.FAILED]

@@ -101,22 +101,22 @@ def test_words_are_told_apart_without_colour(app: Flask) -> None:
 @pytest.mark.parametrize(
     ("it", "detail"),
     [
-        (lane(state=LaneState.HELD, hold_reason="plan_lapsed"), "plan has lapsed"),
-        (lane(state=LaneState.HELD, hold_reason="access_lost"), "refuses our access"),
-        (lane(state=LaneState.HELD, hold_reason="something new"), "Reconnect"),
-        (lane(state=LaneState.CLOSED), "Nothing is lost."),
-        (lane(line=10), "An owner decides"),
+        (entry(lane(state=LaneState.HELD, hold_reason="plan_lapsed")), "plan has lapsed"),
+        (entry(lane(state=LaneState.HELD, hold_reason="access_lost")), "refuses our access"),
+        (entry(lane(state=LaneState.HELD, hold_reason="something new")), "Reconnect"),
+        (entry(lane(state=LaneState.CLOSED)), "Nothing is lost."),
+        (entry(lane(line=10), withheld=True), "An owner decides"),
     ],
 )
-def test_on_hold_says_why_and_that_nothing_is_lost(app: Flask, it: Lane, detail: str) -> None:
+def test_on_hold_says_why_and_that_nothing_is_lost(app: Flask, it: Entry, detail: str) -> None:
     with app.test_request_context():
-        held = word(entry(it))
+        held = word(it)
     assert held.text == "On hold"
     assert detail in (held.detail or "")
     assert held.is_final
 
 
-def test_an_entry_after_the_line_is_not_held_by_it(app: Flask) -> None:
+def test_an_entry_that_is_not_withheld_is_not_held_by_the_line(app: Flask) -> None:
     with app.test_request_context():
         assert word(entry(lane(line=9))).text == "Waiting to send"
 
