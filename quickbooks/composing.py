@@ -685,6 +685,8 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
         return Synced(link)
     if due.record.type == RecordType.PRODUCT:
         return _Write(due, "update", payloads.sparse(link, awakens), None)
+    if due.record.type == RecordType.PAYMENT:
+        links = _before_its_payment(due, found, links)
     document = payloads.document(due.record, due.payload, links, settings)
     if doubt := _doubt_step(due, document, links, settings) or _invoice_step(due, document):
         return doubt
@@ -703,6 +705,24 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
         } | changes
         changes["Line"] = document["Line"]  # all or none: without them its links would go
     return _Write(due, "update", payloads.sparse(link, changes), stands)
+
+
+def _before_its_payment(
+    due: Due, found: Json | None, links: Mapping[Record, Remote]
+) -> Mapping[Record, Remote]:
+    """The links with what the payment's invoice would take if this payment was not on it yet."""
+    invoice = Record(RecordType.INVOICE, due.payload["invoice_id"])
+    billed = links.get(invoice)
+    there = found if found is not None else payloads.parsed(due.known.sent_document)
+    if billed is None or billed.balance is None or there is None:
+        return links
+    own = sum(
+        Decimal(str(line["Amount"]))
+        for line in there.get("Line", ())
+        for linked in line.get("LinkedTxn", ())
+        if linked.get("TxnType") == "Invoice" and linked.get("TxnId") == billed.id
+    )
+    return {**links, invoice: replace(billed, balance=str(Decimal(billed.balance) + own))}
 
 
 def _changes(due: Due, document: Document, found: Json | None, base: Document | None) -> Document:
