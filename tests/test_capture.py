@@ -99,7 +99,7 @@ def test_rule_2_every_way_around_capture_raises(sessions: Sessions) -> None:
         "UPDATE public.products SET name = 'x'",
         "COPY leads (organization_id, name) FROM PROGRAM 'true'",
         "WITH gone AS (DELETE FROM public.invoices RETURNING id) SELECT * FROM gone",
-        "TRUNCATE payments, invoice_lines",
+        "TRUNCATE payments, invoice_lines CASCADE",
     ],
 )
 def test_case_e23_the_database_itself_refuses(engine: Engine, detour: str) -> None:
