@@ -143,6 +143,8 @@ def everything(session: Session) -> list[Any]:
 
 # --- Rule 10 ------------------------------------------------------------------------------------
 
+SLACK = 20  # seconds that a busy machine may take to start a process and send
+
 
 @pytest.mark.parametrize(
     ("while_running", "replays_faults"),
@@ -181,9 +183,9 @@ def test_rule_10_the_only_process_is_killed_with_thirty_entries_in_flight(
     [unrelated] = [one for one in entries_of(session) if one.payload["title"] == "Unrelated"]
     with working("serve", 1, environ) as again:
         eventually(lambda: is_synced(sessions, unrelated.id))
-        assert time.monotonic() - killed_at < config.lease.total_seconds() + 5
+        assert time.monotonic() - killed_at < config.lease.total_seconds() + SLACK
         eventually(lambda: not states(sessions)["pending"], lambda: states(sessions))
-        assert time.monotonic() - killed_at < config.resend_after.total_seconds() + 5
+        assert time.monotonic() - killed_at < config.resend_after.total_seconds() + SLACK
         again.finish()
     found = customers(simulator, connection)
     assert all(found[name] == 1 for name in [*names, "Unrelated"])
