@@ -120,7 +120,7 @@ def test_situation_21_a_changed_name_goes_by_itself(at: Situation) -> None:
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
-        (("G. Lawn", "kim@lawn.example"), {"email": "KIM@lawn.example"}),
+        (("Green Lawn Co", "kim@lawn.example"), {"email": "KIM@lawn.example"}),
         (("Green lawn co", ""), {"email": "kim@lawn.example"}),
         (("Green Lawn Co", "", "916-555-0142"), {"phone": "(916) 555-0142"}),
     ],
@@ -217,7 +217,7 @@ def test_situation_22_the_directory_costs_a_read_a_thousand_and_then_one_call_a_
     at.simulator.clear_journal()
     assert directory.refresh(at.sessions, at.config, at.connection.id)
     assert at.calls() == ["GET cdc"]
-    lead = at.save_lead("Somebody", email="later@lawn.example")
+    lead = at.save_lead("Later Lawn", email="later@lawn.example")
     at.drain()
     assert at.link("lead", lead)
     assert at.calls() == []

@@ -206,7 +206,11 @@ def drive(at: Situation, codes: Sequence[str]) -> None:
         at.drain()
 
 
-@pytest.mark.parametrize("code", ["6000", "6240", "6430", "600", "620", "2010", "6210"])
+# After 600 a record is tried again by itself for a while, and `drive` does not wait for its stop.
+FROM_600 = pytest.param("600", marks=pytest.mark.full)
+
+
+@pytest.mark.parametrize("code", ["6000", "6240", "6430", FROM_600, "620", "2010", "6210"])
 def test_a_refusal_is_said_in_plain_words_and_its_buttons_work(at: Situation, code: str) -> None:
     drive(at, [code])
 
