@@ -27,9 +27,11 @@ def paid(till: Till) -> Till:
     return till
 
 
-def pay_back(till: Till, amount: str, visitor: Visitor | None = None) -> str:
+def pay_back(
+    till: Till, amount: str, visitor: Visitor | None = None, payment_id: int | None = None
+) -> str:
     visitor = visitor or till.owner
-    visitor.open(f"/payments/{till.payments[0].id}/refund")
+    visitor.open(f"/payments/{payment_id or till.payments[0].id}/refund")
     visitor.submit({"amount": amount}, press="Pay it back")
     return visitor.text
 
@@ -59,8 +61,9 @@ def test_a_part_then_the_rest_goes_back(paid: Till) -> None:
 
 def test_two_presses_pay_back_once(paid: Till) -> None:
     second = Visitor(paid.app).sign_in("ana@rivera.example")
+    payment_id = paid.payments[0].id  # the till's session is of one thread
     threads = [
-        threading.Thread(target=pay_back, args=(paid, "60", visitor))
+        threading.Thread(target=pay_back, args=(paid, "60", visitor, payment_id))
         for visitor in (paid.owner, second)
     ]
     for thread in threads:
