@@ -1,25 +1,12 @@
-"""The e-mail that carries a document to a client: what it says unless the firm writes otherwise."""
+"""The e-mail that carries a document to a client, as first drafted; the firm may rewrite it."""
 
 from clients.paper import Paper
-from languages import N_, Reader
+from languages import Reader
 from models.clients import LetterKind
 from models.sales import Invoice, Proposal
+from notices.wording import letter_words
 
-LINK = "{link}"  # where the address goes; a text without it gets it at the end
-
-INVOICE = N_(
-    "Hello %(name)s,\n\nhere is invoice %(number)s over %(sum)s, due %(day)s. You can see it and"
-    " pay it here:\n\n%(link)s\n\nThank you!\n%(firm)s"
-)
-REMINDER = N_(
-    "Hello %(name)s,\n\na friendly reminder: invoice %(number)s was due %(day)s, and %(sum)s is"
-    " still open. You can see it and pay it here:\n\n%(link)s\n\nIf you have paid already, please"
-    " ignore this message.\n\nThank you!\n%(firm)s"
-)
-PROPOSAL = N_(
-    "Hello %(name)s,\n\nhere is our proposal %(number)s over %(sum)s. You can see it and accept it"
-    " here:\n\n%(link)s\n\nThank you!\n%(firm)s"
-)
+LINK = "{link}"  # placeholder for the address
 
 
 def draft(
@@ -27,24 +14,25 @@ def draft(
 ) -> tuple[str, str]:
     """Subject and text, in the client's language, with a place for the link."""
     lead = document.lead
-    values = {
-        "name": lead.given_name or lead.name,
-        "number": document.number,
-        "sum": paper.due or paper.sums[-1][1],
-        "day": reader.day(document.due_on.isoformat()) if isinstance(document, Invoice) else "",
-        "link": LINK,
-        "firm": paper.firm.name,
-        "document": paper.title,
-    }
+    return letter_words(
+        _template(document, kind),
+        reader,
+        name=lead.given_name or lead.name,
+        number=document.number,
+        sum=paper.due or paper.sums[-1][1],
+        day=reader.day(document.due_on.isoformat()) if isinstance(document, Invoice) else "",
+        link=LINK,
+        firm=paper.firm.name,
+        document=paper.title,
+    )
+
+
+def _template(document: Invoice | Proposal, kind: LetterKind) -> str:
     if isinstance(document, Proposal):
-        subject, text = N_("%(document)s from %(firm)s"), PROPOSAL
-    elif kind == LetterKind.REMINDER:
-        subject, text = N_("Reminder: %(document)s from %(firm)s"), REMINDER
-    else:
-        subject, text = N_("%(document)s from %(firm)s"), INVOICE
-    return reader.say(subject) % values, reader.say(text) % values
+        return "client_proposal"
+    return "client_reminder" if kind == LetterKind.REMINDER else "client_invoice"
 
 
 def with_link(body: str, address: str) -> str:
-    """The text with the client's address in it, wherever the firm left the place for it."""
+    """The text with the link in it: where the firm left its placeholder, or at the end."""
     return body.replace(LINK, address) if LINK in body else f"{body}\n\n{address}"

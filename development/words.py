@@ -16,8 +16,14 @@ from babel.messages.pofile import read_po, write_po
 from development.stack import ROOT
 from languages import ENGLISH, LANGUAGES, source_of
 
-METHODS = [("static/app.js", "javascript"), ("templates/**.html", "jinja2"), ("**.py", "python")]
-OPTIONS = {"templates/**.html": {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}}
+METHODS = [
+    ("static/app.js", "javascript"),
+    ("templates/**.html", "jinja2"),
+    ("templates/letters/**.txt", "jinja2"),
+    ("**.py", "python"),
+]
+JINJA = {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}
+OPTIONS = {"templates/**.html": JINJA, "templates/letters/**.txt": JINJA}
 SAID_IN = [
     *(
         "models",

@@ -87,7 +87,7 @@ def test_the_client_gets_the_invoice_and_its_link(
     told = PdfReader(BytesIO(attached.get_content())).pages[0].extract_text()
     assert "$100.00" in told
     body = words_of(letter)
-    assert "here is invoice 1043 over $100.00, due Dec 18, 2026" in " ".join(body.split())
+    assert "Here is invoice 1043 for $100.00, due Dec 18, 2026" in " ".join(body.split())
     address = next(word for word in body.split() if word.startswith("http://localhost/i/"))
     assert ana.open(f"/invoices/{invoice_id}").text.count("sent ") >= 1
     client = Visitor(app).open(address.removeprefix("http://localhost"))

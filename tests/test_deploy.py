@@ -11,6 +11,7 @@ from flask import Flask
 
 from models.base import Json
 from notices.conditions import FOR_OPERATORS
+from notices.wording import FOLDER
 
 ROOT = Path(__file__).parent.parent
 RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
@@ -70,7 +71,7 @@ def test_every_alert_and_every_letter_to_operators_has_its_page(app: Flask) -> N
         page, _, anchor = rule["annotations"]["runbook"].partition("#")
         assert page == "docs/runbook.md"
         assert not anchor or anchor in anchors, rule["alert"]
-    letters = (ROOT / "notices/letters.py").read_text(encoding="utf-8")
+    letters = "".join((FOLDER / f"{kind}.txt").read_text("utf-8") for kind in FOR_OPERATORS)
     headings = set(re.findall(r"^#+ (.+)$", RUNBOOK, re.MULTILINE))
     named = set(re.findall(r"“([^”]+)”", letters))
     assert len(named) >= len(FOR_OPERATORS)

@@ -19,6 +19,7 @@ from models.accounts import INVITATION_LASTS, Invitation, Organization, Role, Us
 from notices import mail
 from notices.mail import Letter, NotMailed
 from notices.quoting import quoted
+from notices.wording import letter_words
 from web import once
 from web.access import (
     dunahub,
@@ -33,7 +34,7 @@ from web.access import (
     step_out,
 )
 from web.forms import ChoiceField, Form, line
-from web.languages import _
+from web.languages import _, reader
 from web.security import limiter
 
 people = Blueprint("people", __name__, url_prefix="/settings/people")
@@ -215,24 +216,10 @@ def _mailed(email: str, link: str) -> bool:
     if not mail.is_possible(config):
         return False
     step_out()
-    letter = Letter(
-        [email],
-        _("%(name)s invites you to %(organization)s on DunaHub", **names),
-        "\n\n".join(
-            [
-                _("%(name)s invites you to work with %(organization)s on DunaHub.", **names),
-                _("Choose a password here: %(link)s", link=link),
-                _(
-                    "The link works once, for %(days)s days. If you don't know %(name)s, do"
-                    " nothing.",
-                    days=INVITATION_LASTS.days,
-                    **names,
-                ),
-            ]
-        )
-        + "\n",
-        f"invitation-{secrets.token_hex(8)}",
+    subject, body = letter_words(
+        "invitation", reader(), link=link, days=INVITATION_LASTS.days, **names
     )
+    letter = Letter([email], subject, body + "\n", f"invitation-{secrets.token_hex(8)}")
     try:
         mail.send(config, letter)
     except NotMailed:
