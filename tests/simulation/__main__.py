@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--histories", type=int, default=100)
     parser.add_argument("--length", type=int, default=LENGTH)
     parser.add_argument("--stop", action="store_true", help="at the first violation")
+    parser.add_argument("--processor", type=float, help="seconds of it; then no more histories")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with throwaway_postgres() as server:
@@ -35,6 +36,8 @@ def main() -> None:
         failed, done, visits = 0, 0, Counter[str]()
         began = time.monotonic()
         for seed in range(options.seed, options.seed + options.histories):
+            if options.processor and time.process_time() > options.processor:
+                break
             told = play(sessions, config, seed, options.length)
             done += told.acts
             visits += told.visits

@@ -1,0 +1,174 @@
+"""Faults that the engine never had, in every part of it that decides something."""
+
+from tests.simulation.mutations import Change, Mutation
+
+_WAVES = "outbox/waves.py"
+_SETTLE = "outbox/settle.py"
+_COUNTERPARTS = "outbox/counterparts.py"
+_LANES = "outbox/lanes.py"
+_COMPOSING = "quickbooks/composing.py"
+_PAYLOADS = "quickbooks/payloads.py"
+_JUDGE = "quickbooks/judge.py"
+_READING = "quickbooks/reading.py"
+
+INVENTIONS = (
+    Mutation(
+        "order",
+        "an invoice's change passes the payments captured before it",
+        (
+            Change(
+                _WAVES,
+                "      AND other.lane_id = :lane AND other.state = 'pending'"
+                " AND other.id < mine.id\n      -- One that waits",
+                "      AND other.lane_id = :lane AND other.state = 'pending'"
+                " AND other.id < mine.id AND false\n      -- One that waits",
+            ),
+            Change(
+                _WAVES,
+                '        if any(entry.state == "pending" for entry in earlier):',
+                '        if any(entry.state == "never" for entry in earlier):',
+            ),
+        ),
+    ),
+    Mutation(
+        "dialogue",
+        "a newer version supersedes one that is being looked up",
+        (
+            Change(
+                _WAVES,
+                "if talking := next((entry for entry in entries if entry.is_in_dialogue), None):",
+                "if talking := next((entry for entry in entries if entry is None), None):",
+            ),
+        ),
+    ),
+    Mutation(
+        "fence",
+        "a late answer is settled though the lease was lost",
+        (
+            Change(
+                _SETTLE,
+                "    WHERE id = :lane AND lease_token = :token\n    RETURNING {trouble.FACTS}",
+                "    WHERE id = :lane AND lease_token >= :token\n    RETURNING {trouble.FACTS}",
+            ),
+        ),
+    ),
+    Mutation(
+        "balance",
+        "what a payment took of its invoice is not remembered",
+        (
+            Change(
+                _SETTLE,
+                "remote_balance = (link.remote_balance::numeric - payment.applied)::text",
+                "remote_balance = link.remote_balance",
+            ),
+        ),
+    ),
+    Mutation(
+        "doubt",
+        "that a create may have arrived is not kept",
+        (
+            Change(
+                _COUNTERPARTS,
+                "    if entries:\n        session.execute(_KEEP_DOUBTS",
+                "    if not entries:\n        session.execute(_KEEP_DOUBTS",
+            ),
+        ),
+    ),
+    Mutation(
+        "decline",
+        "a declined amount flows with the next edit",
+        (Change(_LANES, '    session.execute(_DECLINE, {"lane": lane_id})\n', ""),),
+    ),
+    Mutation(
+        "repeat",
+        "a rule that refuses a repeat is a definite no",
+        (
+            Change(
+                _JUDGE,
+                "_ROWS_OF_FAULTS: dict[Said, _Row] = {\n    Said.RULE: (_REFUSED, _UNKNOWN,"
+                " _REFUSED, _UNKNOWN,",
+                "_ROWS_OF_FAULTS: dict[Said, _Row] = {\n    Said.RULE: (_REFUSED, _REFUSED,"
+                " _REFUSED, _REFUSED,",
+            ),
+        ),
+    ),
+    Mutation(
+        "withdraw",
+        "a request in doubt is withdrawn as if it had not been taken",
+        (
+            Change(
+                _LANES,
+                "WHERE dispatch.id = item.dispatch_id AND dispatch.sends = 0",
+                "WHERE dispatch.id = item.dispatch_id AND dispatch.sends <= 1",
+            ),
+        ),
+    ),
+    Mutation(
+        "claims",
+        "two payments of one invoice go in one batch",
+        (
+            Change(
+                _COMPOSING,
+                "        claims |= {f\"invoice {linked['TxnId']}\" for linked in"
+                ' line.get("LinkedTxn", ())}',
+                '        claims |= {f"invoice {linked}" for linked in line.get("Never", ())}',
+            ),
+        ),
+    ),
+    Mutation(
+        "clear",
+        "a memo that was taken out stays there",
+        (
+            Change(
+                _PAYLOADS,
+                '    "CustomerMemo": {"value": ""},\n    "PrivateNote"',
+                '    "PrivateNote"',
+            ),
+        ),
+    ),
+    Mutation(
+        "overwrite",
+        "an edit writes the whole document over a bookkeeper's",
+        (
+            Change(
+                _COMPOSING,
+                "        changes = payloads.changed(base, document)\n        for doubt",
+                "        changes = {**document}\n        for doubt",
+            ),
+        ),
+    ),
+    Mutation(
+        "stuck",
+        "a newer version waits for an older one that is free again",
+        (
+            Change(
+                _SETTLE,
+                "    if freed:\n        session.execute(_RELEASE_NEWER",
+                "    if not freed:\n        session.execute(_RELEASE_NEWER",
+            ),
+        ),
+    ),
+    Mutation(
+        "places",
+        "items of a batch are read by their place in the answer",
+        (
+            Change(
+                _READING,
+                '    return {str(one.get("bId")): one for one in items if isinstance(one, dict)}',
+                "    return {str(place): one for place, one in enumerate(items)"
+                " if isinstance(one, dict)}",
+            ),
+        ),
+    ),
+    Mutation(
+        "released",
+        "what waits for a record is not told that it arrived",
+        (
+            Change(
+                _SETTLE,
+                "    if records:\n        rows = [",
+                "    if not records:\n        rows = [",
+            ),
+        ),
+    ),
+)
