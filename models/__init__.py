@@ -1,4 +1,4 @@
-"""What is stored. Importing this package knows every table."""
+"""The tables. Importing this package registers all of them."""
 
 from models import (
     accountants,

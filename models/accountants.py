@@ -1,4 +1,4 @@
-"""What a firm shows its accountant, by a link that needs no sign-in."""
+"""Read-only links for a firm's accountant, which need no sign-in."""
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -8,7 +8,7 @@ from models.base import Base, CreatedAt, Key, Moment
 
 
 class AccountantLink(Base):
-    """Opens the comparison of one firm's books with QuickBooks, to read, until a day."""
+    """Opens the comparison of one firm's books with QuickBooks, read-only, until a given day."""
 
     __tablename__ = "accountant_links"
     __table_args__ = (
@@ -18,13 +18,13 @@ class AccountantLink(Base):
 
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
-    name: Mapped[str]  # whom it was given to, for the firm's record
+    name: Mapped[str]  # who it was given to, for the firm's own record
     digest: Mapped[str] = mapped_column(unique=True)  # SHA-256: the link itself is a secret
     created_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[Moment]
     revoked_at: Mapped[Moment | None]
-    visited_at: Mapped[Moment | None]  # last
+    visited_at: Mapped[Moment | None]  # the last time
 
     organization: Mapped[Organization] = relationship()
     created_by: Mapped[User] = relationship()

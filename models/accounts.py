@@ -1,4 +1,4 @@
-"""Organizations, their people, and what anyone did."""
+"""Organizations, their users, and the audit log."""
 
 import hashlib
 from datetime import date, datetime, timedelta
@@ -37,7 +37,8 @@ class Region(StrEnum):
 
 class Role(StrEnum):
     OWNER = "owner"
-    BOOKKEEPER = "bookkeeper"  # decides about records and QuickBooks, not about access or people
+    # decides about records and QuickBooks, but doesn't manage access or people
+    BOOKKEEPER = "bookkeeper"
     MEMBER = "member"
     ADMIN = "admin"  # DunaHub's own staff; belongs to no organization
 
@@ -53,14 +54,14 @@ class Organization(Base):
     name: Mapped[str]
     region: Mapped[Region]
     time_zone: Mapped[str]
-    # In percent: what a new document starts with. Each document keeps its own.
+    # In percent: the default for a new document. Each document keeps its own rate.
     tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
     last_invoice_number: Mapped[int] = mapped_column(server_default="1000")
     last_proposal_number: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[CreatedAt]
-    steps_hidden_at: Mapped[Moment | None]  # the first steps on the home page
+    steps_hidden_at: Mapped[Moment | None]  # when the first steps on the home page were hidden
 
-    # The live one: connected, or its sign-in has expired.
+    # The live connection: connected, or with an expired sign-in.
     connection: Mapped["Connection | None"] = relationship(
         primaryjoin="and_(Connection.organization_id == Organization.id, Connection.is_live)",
         viewonly=True,
@@ -71,7 +72,7 @@ class Organization(Base):
         return ZoneInfo(self.time_zone)
 
     def day_at(self, moment: datetime) -> date:
-        """The calendar day at a moment where the organization is: what is dated there."""
+        """The calendar day at this moment in the organization's time zone."""
         return moment.astimezone(self.zone).date()
 
     @property
@@ -80,7 +81,7 @@ class Organization(Base):
 
     @property
     def has_quickbooks(self) -> bool:
-        """Whether this organization sees anything of QuickBooks at all. The door of rule 19."""
+        """Whether this organization sees QuickBooks at all. Enforces rule 19."""
         return self.region == Region.US
 
 
@@ -94,7 +95,7 @@ class User(Base):
             "uq_users_email",
             text("lower(email)"),
             unique=True,
-            postgresql_where="removed_at IS NULL",  # who was removed may be invited again
+            postgresql_where="removed_at IS NULL",  # a removed person may be invited again
         ),
     )
 
@@ -107,15 +108,15 @@ class User(Base):
     language: Mapped[str] = mapped_column(server_default="en", default="en")  # see languages.py
     session_version: Mapped[int] = mapped_column(
         server_default="0"
-    )  # raised: signed out everywhere
+    )  # incremented to sign the user out everywhere
     created_at: Mapped[CreatedAt]
-    removed_at: Mapped[Moment | None]  # kept: the record says what they did
+    removed_at: Mapped[Moment | None]  # the row stays, because the audit log refers to it
     totp_secret: Mapped[str | None]  # of the authenticator app, encrypted; None: no second factor
-    totp_step: Mapped[int | None]  # the half minute of the code used last: each works once
+    totp_step: Mapped[int | None]  # the 30-second step of the last code used: each code works once
 
     organization: Mapped[Organization | None] = relationship(lazy="joined")
 
-    # What Flask-Login asks of a user.
+    # Flask-Login requires these.
     is_active = True
     is_authenticated = True
     is_anonymous = False
@@ -138,16 +139,16 @@ class User(Base):
 
 
 class EndedSession(Base):
-    """A session that was signed out of: a copy of its cookie, made before, opens nothing."""
+    """A session that was signed out. An older copy of its cookie no longer works."""
 
     __tablename__ = "ended_sessions"
 
-    digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of what the cookie holds
+    digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the session id in the cookie
     ended_at: Mapped[CreatedAt]
 
 
 class AuditEvent(Base):
-    """Who did what, when and why. Only ever inserted: the database refuses anything else."""
+    """Who did what, when and why. Append-only: the database refuses updates and deletes."""
 
     __tablename__ = "audit_events"
     __table_args__ = (Index("ix_audit_events_of_organization", "organization_id", "id"),)
@@ -180,13 +181,13 @@ def _only_add(_table: object, database: Database, **_: object) -> None:
 
 
 class Invitation(Base):
-    """A colleague who was asked to join, by a link that only they were sent."""
+    """An invitation to join, by a link sent only to the invited person."""
 
     __tablename__ = "invitations"
     __table_args__ = (
         CheckConstraint("role IN ('owner', 'bookkeeper', 'member')", name="role"),
         CheckConstraint("accepted_at IS NULL OR withdrawn_at IS NULL", name="one_end"),
-        # One open invitation of an address per organization.
+        # At most one open invitation per address and organization.
         Index(
             "uq_invitations_open",
             "organization_id",
@@ -221,26 +222,27 @@ class Invitation(Base):
 
 
 class SubmittedForm(Base):
-    """A form that made something. Its key is unique, so the same form makes nothing twice."""
+    """A submitted form that created something. The key is unique, so
+    resubmitting creates nothing."""
 
     __tablename__ = "submitted_forms"
     __table_args__ = (Index("ix_submitted_forms_created_at", "created_at"),)
 
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
-    address: Mapped[str | None]  # of the page that shows what it made
+    address: Mapped[str | None]  # of the page that shows what was created
     created_at: Mapped[CreatedAt]
 
 
 class LinkPurpose(StrEnum):
-    """What a mailed link is good for."""
+    """What a mailed link may be used for."""
 
     PASSWORD = "password"  # noqa: S105
     EMAIL = "email"
 
 
 class AccountLink(Base):
-    """A link that was mailed to one person. Whoever reads the letter may use it, once."""
+    """A link mailed to one person. It works once, for anyone who has it."""
 
     __tablename__ = "account_links"
     __table_args__ = (
@@ -251,7 +253,7 @@ class AccountLink(Base):
     id: Mapped[Key]
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     purpose: Mapped[LinkPurpose]
-    email: Mapped[str]  # where it was sent
+    email: Mapped[str]  # the address it was sent to
     digest: Mapped[str] = mapped_column(unique=True)  # SHA-256: the link itself is a secret
     created_at: Mapped[CreatedAt]
     used_at: Mapped[Moment | None]
@@ -260,7 +262,7 @@ class AccountLink(Base):
 
 
 class RecoveryCode(Base):
-    """Signs in once in place of a code of the authenticator app."""
+    """A one-time code that replaces a code of the authenticator app."""
 
     __tablename__ = "recovery_codes"
     __table_args__ = (UniqueConstraint("user_id", "digest"),)
@@ -272,19 +274,20 @@ class RecoveryCode(Base):
 
 
 class Draft(Base):
-    """A form that was sent without a session, until the person is signed in again."""
+    """A form submitted without a session, kept until the person has signed in again."""
 
     __tablename__ = "drafts"
     __table_args__ = (Index("ix_drafts_created_at", "created_at"),)
 
     digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the secret that finds it
     address: Mapped[str]
-    fields: Mapped[str]  # JSON: pairs of name and value, in their order
+    fields: Mapped[str]  # JSON: (name, value) pairs in order
     created_at: Mapped[CreatedAt]
 
 
 class Tally(Base):
-    """How often something was tried, until when that counts. Lost in a crash, which is no harm."""
+    """How often something was tried, and until when that counts.
+    Unlogged: losing it is harmless."""
 
     __tablename__ = "tallies"
     __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012  (SQLAlchemy's own idiom)

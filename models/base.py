@@ -1,4 +1,4 @@
-"""What every table shares."""
+"""Base class and column types shared by all tables."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +15,7 @@ CreatedAt = Annotated[
 ]
 Json = dict[str, Any]
 
-# `Mapped[State]` and the like: the value as text, checked by a CHECK of the table.
+# For `Mapped[State]` and other enums: stored as text, checked by a CHECK of the table.
 ENUM = Enum(
     StrEnum,
     native_enum=False,
@@ -30,7 +30,7 @@ PERCENT = Numeric(7, 4)
 
 
 class Base(DeclarativeBase):
-    # Named constraints, so that a migration can alter what another one made.
+    # Constraints have predictable names, so that a later migration can alter them.
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",

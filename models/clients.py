@@ -1,4 +1,4 @@
-"""What a firm's clients get to see: its letterhead, and the links by which they open a document."""
+"""What a firm's clients see: its letterhead, and the links that open a document."""
 
 import secrets
 from datetime import datetime
@@ -11,13 +11,13 @@ from models.accounts import Organization, User
 from models.base import Base, CreatedAt, Key, Moment
 from models.sales import Invoice, Proposal
 
-TERMS = 30  # days until an invoice is due, unless the firm says otherwise
+TERMS = 30  # days until an invoice is due, by default
 LONGEST_TERMS = 365
-TOKEN_BYTES = 20  # 160 bits: nobody finds a link by trying
+TOKEN_BYTES = 20  # 160 bits: cannot be guessed
 
 
 class Letterhead(Base):
-    """What is printed on top of a firm's invoices and proposals. A firm without a row has none."""
+    """The head of a firm's invoices and proposals. A firm without a row has none."""
 
     __tablename__ = "letterheads"
     __table_args__ = (
@@ -31,15 +31,16 @@ class Letterhead(Base):
     email: Mapped[str] = mapped_column(server_default="", default="")
     license_number: Mapped[str] = mapped_column(server_default="", default="")
     due_days: Mapped[int] = mapped_column(server_default=str(TERMS), default=TERMS)
-    message: Mapped[str] = mapped_column(server_default="", default="")  # a new invoice's memo
+    # default memo of a new invoice
+    message: Mapped[str] = mapped_column(server_default="", default="")
     logo: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)  # PNG
-    logo_digest: Mapped[str | None]  # part of its address, so that browsers may keep it
+    logo_digest: Mapped[str | None]  # part of its URL, so that browsers can cache it
 
     organization: Mapped[Organization] = relationship()
 
 
 class ClientLink(Base):
-    """The secret address of one invoice or proposal. Revoked, it opens nothing any more."""
+    """The secret address of one invoice or proposal. A revoked link opens nothing."""
 
     __tablename__ = "client_links"
     __table_args__ = (
@@ -66,7 +67,7 @@ class ClientLink(Base):
     token: Mapped[str] = mapped_column(
         unique=True, default=lambda: secrets.token_urlsafe(TOKEN_BYTES)
     )
-    language: Mapped[str | None]  # what the client reads; None: as the browser asks
+    language: Mapped[str | None]  # the client's language; None: as the browser asks
     created_at: Mapped[CreatedAt]
     revoked_at: Mapped[Moment | None]
 
@@ -81,7 +82,7 @@ class LetterKind(StrEnum):
 
 
 class ClientLetter(Base):
-    """An e-mail with a document for a client. The row is the order; a job carries it out."""
+    """An e-mail with a document for a client. The row is the request; a job sends it."""
 
     __tablename__ = "client_letters"
     __table_args__ = (
@@ -106,11 +107,11 @@ class ClientLetter(Base):
     language: Mapped[str]
     sent_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[CreatedAt]
-    available_at: Mapped[CreatedAt]  # when sending is tried (again)
+    available_at: Mapped[CreatedAt]  # next attempt
     attempts: Mapped[int] = mapped_column(server_default="0", default=0)
     sent_at: Mapped[Moment | None]
-    failed_at: Mapped[Moment | None]  # the mail server refused it for good
-    opened_at: Mapped[Moment | None]  # the client followed its link for the first time
+    failed_at: Mapped[Moment | None]  # the mail server refused it permanently
+    opened_at: Mapped[Moment | None]  # when the client first followed the link
 
     link: Mapped[ClientLink] = relationship()
     sent_by: Mapped[User] = relationship()

@@ -1,4 +1,4 @@
-"""A month of the books beside the same month in QuickBooks: asked for, under way, its result."""
+"""Comparison of one month of our books with QuickBooks: the request, the run, the result."""
 
 from datetime import date
 from decimal import Decimal
@@ -14,37 +14,37 @@ from models.sales import Record, RecordType
 
 
 class Kind(StrEnum):
-    """What is wrong, in the order in which it is shown."""
+    """What is wrong, in the order in which the page shows it."""
 
     TWICE_THERE = "twice_there"
     DELETED_THERE = "deleted_there"
     VOIDED_THERE = "voided_there"
     INACTIVE_THERE = "inactive_there"  # a customer
-    VOID_HERE = "void_here"  # and still standing there
-    PAID_BACK = "paid_back"  # here, and still recorded there
+    VOID_HERE = "void_here"  # voided here, still open in QuickBooks
+    PAID_BACK = "paid_back"  # paid back here, still recorded in QuickBooks
     OTHER_TOTAL = "other_total"
     OTHER_CUSTOMER = "other_customer"
     OTHER_MONTH = "other_month"
-    NEEDS_ATTENTION = "needs_attention"  # it never arrived: a person must decide
-    MADE_THERE = "made_there"  # by hand: nothing of ours
-    ON_ITS_WAY = "on_its_way"  # not a difference for long
-    LEFT_OUT = "left_out"  # on purpose
+    NEEDS_ATTENTION = "needs_attention"  # never arrived: a person must decide
+    MADE_THERE = "made_there"  # created by hand in QuickBooks
+    ON_ITS_WAY = "on_its_way"  # still being sent; usually gone soon
+    LEFT_OUT = "left_out"  # deliberately not sent
 
 
 class Reason(StrEnum):
-    """Why a record was left out on purpose; or what a thing that was made there may be."""
+    """Why a record was left out deliberately, or what a document created in QuickBooks may be."""
 
     NOT_CONNECTED = "not_connected"  # saved while QuickBooks was not connected
-    ITS_INVOICE = "its_invoice"  # a payment whose invoice isn't there
+    ITS_INVOICE = "its_invoice"  # a payment whose invoice isn't in QuickBooks
     SKIPPED = "skipped"
-    OTHER_COMPANY = "other_company"  # it went to a company that was connected before
-    LOOKS_LIKE = "looks_like"  # it may be the same as a record of ours
+    OTHER_COMPANY = "other_company"  # it went to a previously connected company
+    LOOKS_LIKE = "looks_like"  # it may be the same as one of our records
 
 
 class Comparison(Base):
-    """One row per organization and month. A run leaves the last result as it is until it is done.
+    """One row per organization and month. The last result stays until the next run has finished.
 
-    The first half tells of the run that somebody asked for, the second of the last result.
+    The first group of columns is about the requested run, the second about the last result.
     """
 
     __tablename__ = "quickbooks_comparisons"
@@ -65,28 +65,30 @@ class Comparison(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     month: Mapped[date]
-    # The run: wanted while `asked_at` is set, under way while somebody holds the lease.
+    # The run: requested while `asked_at` is set, in progress while a process holds the lease.
     asked_at: Mapped[Moment | None]
-    asked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # None: by itself
+    # None: started automatically
+    asked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     available_at: Mapped[CreatedAt]
-    run: Mapped[int] = mapped_column(server_default="0")  # rises with each start; fences the result
+    # incremented with each start; fences the result
+    run: Mapped[int] = mapped_column(server_default="0")
     lease_until: Mapped[Moment | None]
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     progress: Mapped[Json] = mapped_column(server_default="{}")
-    problem: Mapped[str | None]  # why the last run came to nothing
+    problem: Mapped[str | None]  # why the last run failed
     # The result.
     compared_at: Mapped[Moment | None]
     compared_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     connection_id: Mapped[int | None] = mapped_column(ForeignKey("quickbooks_connections.id"))
     figures: Mapped[Json] = mapped_column(server_default="{}")  # by kind; money as strings
-    reads: Mapped[int] = mapped_column(server_default="0")  # metered questions that it took
+    reads: Mapped[int] = mapped_column(server_default="0")  # metered reads used
 
     connection: Mapped[Connection | None] = relationship()
     compared_by: Mapped[User | None] = relationship(foreign_keys=[compared_by_id])
 
 
 class Difference(Base):
-    """One thing that is not the same on both sides, as the comparison found it."""
+    """One difference between both sides, as the comparison found it."""
 
     __tablename__ = "quickbooks_differences"
     __table_args__ = (
@@ -101,18 +103,16 @@ class Difference(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     comparison_id: Mapped[int] = mapped_column(ForeignKey("quickbooks_comparisons.id"))
     kind: Mapped[Kind]
-    reason: Mapped[Reason | None]  # of what was left out: why
+    reason: Mapped[Reason | None]  # why it was left out
     record_type: Mapped[RecordType] = mapped_column("aggregate_type")
-    record_id: Mapped[int | None] = mapped_column(
-        "aggregate_id"
-    )  # None: there is no such record here
-    remote_id: Mapped[str | None]  # None: there is no such thing there
-    title: Mapped[str]  # a number or a name, as it was called then
-    name: Mapped[str]  # of the customer
+    record_id: Mapped[int | None] = mapped_column("aggregate_id")  # None: we have no such record
+    remote_id: Mapped[str | None]  # None: QuickBooks has no such record
+    title: Mapped[str]  # number or name at the time of the comparison
+    name: Mapped[str]  # customer's name
     day: Mapped[date]
-    our_amount: Mapped[Decimal | None] = mapped_column(MONEY)  # what should stand there
+    our_amount: Mapped[Decimal | None] = mapped_column(MONEY)  # what QuickBooks should show
     their_amount: Mapped[Decimal | None] = mapped_column(MONEY)
-    ours: Mapped[str | None]  # the other name or day, where that is what differs
+    ours: Mapped[str | None]  # the differing name or day, if that is the difference
     theirs: Mapped[str | None]
 
     @property

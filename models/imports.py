@@ -1,4 +1,4 @@
-"""Customers that a firm brings along: read, looked at, then saved as leads, or taken back."""
+"""Imported customers: read, reviewed, then saved as leads; an import can be undone."""
 
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ class ImportSource(StrEnum):
 
 
 class LeadImport(Base):
-    """What was read, until somebody saves it; then which leads came of it."""
+    """Rows read from a file, until they are saved; then the ids of the leads created."""
 
     __tablename__ = "lead_imports"
     __table_args__ = (
@@ -27,7 +27,7 @@ class LeadImport(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     source: Mapped[ImportSource]
-    rows: Mapped[Json]  # {"read": […], "saved": [ids of leads]}
+    rows: Mapped[Json]  # {"read": […], "saved": [lead ids]}
     created_at: Mapped[CreatedAt]
     saved_at: Mapped[Moment | None]
     undone_at: Mapped[Moment | None]

@@ -1,4 +1,4 @@
-"""Conditions that somebody must hear of, and whether they did."""
+"""Conditions that owners or operators are notified of, and whether they were."""
 
 import json
 from enum import StrEnum
@@ -11,7 +11,7 @@ from models.base import Base, CreatedAt, Json, Key, Moment
 
 class Condition(StrEnum):
     STOPPED = "stopped"  # nothing is sent until the owner acts
-    DOWN = "down"  # QuickBooks does not answer, for a day
+    DOWN = "down"  # QuickBooks has not answered for a day
     ENDING = "ending"  # the sign-in will end
     ATTENTION = "attention"  # records wait for a person
     # For operators:
@@ -19,15 +19,15 @@ class Condition(StrEnum):
     APP_REFUSED = "app_refused"  # Intuit does not know our client id and secret
     REFUSED_ALIKE = "refused_alike"
     KEYS_LOST = "keys_lost"
-    CUSTOMERS_UNREAD = "customers_unread"  # new leads of a company wait for its directory
-    READS_USED_UP = "reads_used_up"  # what is sent goes on, what must be asked first waits
+    CUSTOMERS_UNREAD = "customers_unread"  # new leads of a company wait for its customer list
+    READS_USED_UP = "reads_used_up"  # writes go on; records that need a read first wait
 
 
 class Notice(Base):
-    """One condition, from when it was first seen until it is fixed. It is told at most once.
+    """One condition, from when it was first seen until it is resolved. At most one notification is
+    sent.
 
-    Whoever notices it calls `see`, as often as they like: while the condition lasts there is one
-    row of it.
+    `see` may be called repeatedly: while the condition lasts it has one row.
     """
 
     __tablename__ = "notices"
@@ -41,13 +41,13 @@ class Notice(Base):
     organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
     kind: Mapped[Condition]
     subject: Mapped[str]  # what it is about, e.g. "lane 7"
-    about: Mapped[Json] = mapped_column(server_default="{}")  # what its sentences use
+    about: Mapped[Json] = mapped_column(server_default="{}")  # values for its text
     lasts: Mapped[bool] = mapped_column(Boolean, server_default="true")
     created_at: Mapped[CreatedAt]
     seen_at: Mapped[CreatedAt]
     told_at: Mapped[Moment | None]
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    available_at: Mapped[CreatedAt]  # when telling it is tried (again)
+    available_at: Mapped[CreatedAt]  # next attempt to send it
 
 
 _SEE = text(
@@ -69,9 +69,9 @@ def see(
     organization_id: int | None = None,
     about: Json | None = None,
 ) -> bool:
-    """Notes that the condition is there; True when it wasn't before. Never commits.
+    """Records that the condition is present; True if it is new. Never commits.
 
-    `about` is kept as it was when the condition began.
+    `about` keeps its value from when the condition began.
     """
     told = {"kind": kind, "subject": subject, "organization_id": organization_id}
     row = session.execute(_SEE, {**told, "about": json.dumps(about or {})})

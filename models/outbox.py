@@ -1,4 +1,4 @@
-"""The outbox: lanes, entries, links, and what was sent.
+"""The outbox: lanes, entries, counterparts, and the requests that were sent.
 
 An entry is one change of one record, addressed to one lane, with a frozen snapshot. A dispatch is
 one request to QuickBooks, stored before it is sent. See docs/architecture.md.
@@ -55,7 +55,8 @@ class LaneState(StrEnum):
 
 
 class Lane(Base):
-    """Where an organization's entries for one company go in turn. The row is the fence."""
+    """The queue of an organization's entries for one company. Locking
+    the row fences its drainer."""
 
     __tablename__ = "outbox_lanes"
     __table_args__ = (
@@ -68,7 +69,7 @@ class Lane(Base):
             unique=True,
             postgresql_where="state IN ('open', 'held')",
         ),
-        {"postgresql_with": {"fillfactor": "50"}},  # updated in place, many times a second
+        {"postgresql_with": {"fillfactor": "50"}},  # updated in place, often several times a second
     )
 
     id: Mapped[Key]
@@ -82,22 +83,23 @@ class Lane(Base):
     pause_reason: Mapped[str | None]
     consecutive_outages: Mapped[int] = mapped_column(server_default="0")
     outage_since: Mapped[Moment | None]
-    # The first entry of the last write without an answer: its own trouble, while no other has any.
+    # The first entry of the last unanswered write: the fault is taken to be its own while other
+    # calls are answered.
     silent_entry_id: Mapped[int | None]
-    hold_suspected: Mapped[str | None]  # told once; the next write, alone, must say the same
-    sign_in: Mapped[int] = mapped_column(server_default="0")  # rises when a hold ends
-    # Questions rest by themselves: what is refused or silent there stops no write.
+    hold_suspected: Mapped[str | None]  # reported once; the next write, sent alone, must confirm it
+    sign_in: Mapped[int] = mapped_column(server_default="0")  # incremented when a hold ends
+    # Reads pause separately: a refused or unanswered read does not stop writes.
     questions_rest_until: Mapped[Moment | None]
     questions_rest_reason: Mapped[str | None]
-    questions_rest_since: Mapped[Moment | None]  # the first of those in a row
+    questions_rest_since: Mapped[Moment | None]  # when the current series of pauses began
     questions_unanswered: Mapped[int] = mapped_column(server_default="0")
     silent_question_entry_id: Mapped[int | None]
     claims_unsettled: Mapped[int] = mapped_column(server_default="0")
     suspect_entry_id: Mapped[int | None]
-    # When the next call, and the next batch, may go out under QuickBooks' limits (outbox/pace.py).
+    # When the next call, and the next batch, may be sent under QuickBooks' limits (outbox/pace.py).
     next_call_at: Mapped[Moment | None]
     next_batch_at: Mapped[Moment | None]
-    # How many times slower than that it goes since QuickBooks said that it was too much.
+    # Factor by which calls are slowed down since QuickBooks last throttled us.
     slowdown: Mapped[float] = mapped_column(Double, server_default="1")
     slowed_at: Mapped[Moment | None]
     last_synced_at: Mapped[Moment | None]
@@ -118,14 +120,14 @@ class Entry(Base):
         CheckConstraint("(waits_for_type IS NULL) = (waits_for_id IS NULL)", name="wait_is_whole"),
         CheckConstraint("waits_for_type IS NULL OR state = 'pending'", name="only_pending_waits"),
         CheckConstraint("(state = 'pending') = (settled_at IS NULL)", name="settled_has_time"),
-        # Due lanes and due entries: `poller.DUE_LANES`, `claim`.
+        # Due lanes and due entries: `outbox.lanes` reads them.
         Index(
             "ix_outbox_due",
             "lane_id",
             "available_at",
             postgresql_where="state = 'pending' AND waits_for_type IS NULL AND NOT withheld",
         ),
-        # Whom a settled record releases.
+        # Entries that a settled record releases.
         Index(
             "ix_outbox_waiting",
             "lane_id",
@@ -133,9 +135,9 @@ class Entry(Base):
             "waits_for_id",
             postgresql_where="waits_for_type IS NOT NULL",
         ),
-        # The history of one record, and its order.
+        # The history of one record, in order.
         Index("ix_outbox_of_record", "aggregate_type", "aggregate_id", "id"),
-        # What waits and what needs a person, by organization.
+        # Pending entries and entries that need a person, by organization.
         Index(
             "ix_outbox_open",
             "organization_id",
@@ -143,7 +145,7 @@ class Entry(Base):
             "id",
             postgresql_where="state IN ('pending', 'failed')",
         ),
-        # Activity of an organization, newest first.
+        # An organization's activity, newest first.
         Index("ix_outbox_of_organization", "organization_id", "id"),
         Index(
             "ix_outbox_synced_at",
@@ -151,14 +153,15 @@ class Entry(Base):
             "settled_at",
             postgresql_where="state = 'synced'",
         ),
-        # What needed attention at first, whatever became of it.
+        # What needed attention at first, regardless of its state now.
         Index(
             "ix_outbox_failed_first",
             "organization_id",
             "first_settled_at",
             postgresql_where="first_outcome = 'failed'",
         ),
-        # The staff's lists: what is open or was decided otherwise, newest first, and one fault's.
+        # The staff lists: open entries and those decided otherwise, newest first, and those of one
+        # fault.
         Index("ix_outbox_unsynced", "state", "id", postgresql_where="state <> 'synced'"),
         Index("ix_outbox_of_fault", "fault_code", "id", postgresql_where="fault_code IS NOT NULL"),
     )
@@ -169,36 +172,40 @@ class Entry(Base):
     record_type: Mapped[RecordType] = mapped_column("aggregate_type")
     record_id: Mapped[int] = mapped_column("aggregate_id")
     operation: Mapped[Operation]
-    payload: Mapped[Json]  # money as strings; `needs` lists the records that must arrive before
+    payload: Mapped[Json]  # money as strings; `needs` lists the records that must arrive first
     state: Mapped[State] = mapped_column(server_default="pending")
-    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # its own failures
+    # failures of the entry itself, not of the company
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     first_attempt_at: Mapped[Moment | None]
     available_at: Mapped[CreatedAt]
     waits_for_type: Mapped[RecordType | None]
     waits_for_id: Mapped[int | None]
-    taken_along_for: Mapped[str | None]  # "invoice 1042": why this went though nobody changed it
+    # "invoice 1042": why it was sent although nobody changed it
+    taken_along_for: Mapped[str | None]
     checks: Mapped[bool] = mapped_column(Boolean, server_default="false")  # read before writing
     knowledge: Mapped[Json] = mapped_column(
         server_default="{}"
-    )  # learned; decides the next request
+    )  # learned from an answer; decides the next request
     fault_code: Mapped[str | None]
-    fault_about: Mapped[Json] = mapped_column(server_default="{}")  # names its sentence uses
-    fault_field: Mapped[str | None]  # the form's field that mends it
+    # values for the fault's sentence
+    fault_about: Mapped[Json] = mapped_column(server_default="{}")
+    fault_field: Mapped[str | None]  # the form field that fixes it
     fault_detail: Mapped[str | None]  # QuickBooks' own words, redacted
     trace_id: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     settled_at: Mapped[Moment | None]
-    # What charts count: sending again later changes `state` and `settled_at`, not these. A trigger
-    # writes them, so every statement that settles an entry keeps them.
+    # Counted by the charts. Sending again changes `state` and `settled_at`, but not these. A
+    # trigger writes them, so that every statement that settles an entry keeps them.
     first_outcome: Mapped[State | None]  # synced | failed
     first_settled_at: Mapped[Moment | None]
-    was_retried: Mapped[bool] = mapped_column(Boolean, server_default="false")  # until then
-    # A change made while the lane was closed: it stays until the owner decides.
+    # before it first settled
+    was_retried: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    # A change made while the lane was closed. It stays until the owner decides.
     withheld: Mapped[bool] = mapped_column(Boolean, server_default="false")
 
     lane: Mapped[Lane] = relationship()
     record: Mapped[Record] = composite("record_type", "record_id")
-    connection: Mapped["Connection | None"] = relationship(  # whose lane it is in
+    connection: Mapped["Connection | None"] = relationship(  # the connection that owns the lane
         primaryjoin="foreign(Entry.lane_id) == remote(Connection.lane_id)", viewonly=True
     )
     counterpart: Mapped["Counterpart | None"] = relationship(
@@ -217,8 +224,8 @@ class Entry(Base):
         return Record(self.waits_for_type, self.waits_for_id)
 
 
-# A request that was repeated, looked up after its answer got lost, or sent longer ago than a call
-# may take (its lease) did not arrive at once.
+# Did not arrive at once: it was repeated, looked up after a lost answer, or sent longer ago than a
+# call may take (its lease).
 _KEEP_FIRST_OUTCOME = """
 CREATE FUNCTION keep_first_outcome() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -247,7 +254,8 @@ def _keep_first_outcome(_table: object, database: Database, **_: object) -> None
 
 
 class Dispatch(Base):
-    """One request, stored before it is sent, repeated byte for byte until its outcome is known."""
+    """One request, stored before it is sent, and repeated byte for
+    byte until its outcome is known."""
 
     __tablename__ = "outbox_dispatches"
     __table_args__ = (Index("ix_outbox_dispatches_trace_id", "trace_id"),)
@@ -259,9 +267,9 @@ class Dispatch(Base):
     method: Mapped[str]
     path: Mapped[str]  # below the company's base address
     query: Mapped[str]
-    body: Mapped[str | None] = mapped_column(Text)  # text, never jsonb: keys keep their order
+    body: Mapped[str | None] = mapped_column(Text)  # text, never jsonb: the order of keys is kept
     sends: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    # Sends without an answer while the lane's other calls had one; a crash of ours is no silence.
+    # Sends that got no answer while other calls of the lane did. A crash of ours does not count.
     silences: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     created_at: Mapped[CreatedAt]
     sent_at: Mapped[Moment | None]
@@ -270,7 +278,7 @@ class Dispatch(Base):
     trace_id: Mapped[str | None]
     answer: Mapped[str | None] = mapped_column(
         Text
-    )  # redacted; only of what did not simply succeed
+    )  # redacted; only for answers that were not a plain success
 
     items: Mapped[list["DispatchItem"]] = relationship(
         back_populates="dispatch", order_by="DispatchItem.position"
@@ -278,7 +286,7 @@ class Dispatch(Base):
 
 
 class DispatchItem(Base):
-    """What we know of one entry in one dispatch. Open while it has no outcome."""
+    """One entry in one dispatch, and its outcome. Open while it has none."""
 
     __tablename__ = "outbox_dispatch_items"
     __table_args__ = (
@@ -308,9 +316,9 @@ class DispatchItem(Base):
     intent: Mapped[str]  # what the request does for this entry: create | update | void | look_up …
     outcome: Mapped[str | None]
     settled_at: Mapped[Moment | None]
-    # Times it went again, or was asked about, since an answer was last settled: each was a crash.
+    # Times it was repeated or asked about since an answer was last settled; each was a crash.
     repeats_unsettled: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    # The whole document as it stands there once this is done; the request may say less.
+    # The whole document as QuickBooks has it after this request; a sparse request says less.
     document: Mapped[str | None] = mapped_column(Text)
 
     dispatch: Mapped[Dispatch] = relationship(back_populates="items")
@@ -320,14 +328,14 @@ class DispatchItem(Base):
 class Counterpart(Base):
     """What QuickBooks has of a record, per lane and so per company. Never deleted, never pruned.
 
-    Written under the lane's row lock. Until something of the record is known to be there,
-    `remote_id` is empty: the row then holds doubts or a decision only.
+    Written under the lane's row lock. `remote_id` is empty until the record is known to be in
+    QuickBooks; the row then only holds doubts or a decision.
     """
 
     __tablename__ = "outbox_links"
     __table_args__ = (
         UniqueConstraint("lane_id", "aggregate_type", "aggregate_id"),
-        # Not unique: two leads may share one customer, and products an item.
+        # Not unique: two leads may share one customer, and two products one item.
         Index("ix_outbox_links_remote", "lane_id", "aggregate_type", "remote_id"),
         Index("ix_outbox_links_of_record", "aggregate_type", "aggregate_id"),
     )
@@ -343,35 +351,36 @@ class Counterpart(Base):
     remote_number: Mapped[str | None]
     remote_total: Mapped[str | None]
     voided_at: Mapped[Moment | None]
-    note: Mapped[str | None]  # how it came about, when not simply created
+    note: Mapped[str | None]  # how the link was made, if not by a plain create
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
-    remote_balance: Mapped[str | None]  # what an invoice still takes there
-    # The snapshot that QuickBooks acknowledged last, and how it was rendered then. The document is
-    # empty where the record was only linked.
+    remote_balance: Mapped[str | None]  # what the invoice can still be paid there
+    # The snapshot that QuickBooks last acknowledged, and the document made from it then. The
+    # document is empty if the record was only linked.
     sent_operation: Mapped[Operation | None]
     sent_values: Mapped[Json | None]
     sent_document: Mapped[str | None] = mapped_column(Text)
-    # The snapshot of a change that a person decided not to send: later changes start from it.
+    # The snapshot of a change that a person decided not to send. Later changes start from it.
     declined_operation: Mapped[Operation | None]
     declined_values: Mapped[Json | None]
     seen: Mapped[str | None] = mapped_column(Text)  # the object in QuickBooks' last answer
-    # Requests that may have had an effect of which nobody heard: {request, intent, document}.
+    # Requests with an unknown effect: {request, intent, document}.
     doubts: Mapped[list[Json]] = mapped_column(JSONB, server_default="[]")
-    decision: Mapped[Json] = mapped_column(server_default="{}")  # of a person, until carried out
+    # a person's decision, until it is carried out
+    decision: Mapped[Json] = mapped_column(server_default="{}")
 
     record: Mapped[Record] = composite("record_type", "record_id")
 
     @classmethod
     def of(cls, lane_id: int, record: Record) -> Select["Counterpart"]:
-        """The counterpart of a record that is known to be there."""
+        """The counterpart of a record that is known to be in QuickBooks."""
         return select(cls).where(
             cls.lane_id == lane_id, cls.record == record, cls.remote_id.is_not(None)
         )
 
 
 class BulkAct(Base):
-    """What a person decided about many entries at once, carried out a piece at a time."""
+    """A person's decision about many entries at once, carried out in batches."""
 
     __tablename__ = "outbox_bulk_acts"
     __table_args__ = (
@@ -387,9 +396,9 @@ class BulkAct(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     act: Mapped[str]
     reason: Mapped[str]
-    entries: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))  # chosen once, by number
-    position: Mapped[int] = mapped_column(server_default="0")  # how many were dealt with
+    entries: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))  # entry numbers, chosen once
+    position: Mapped[int] = mapped_column(server_default="0")  # how many have been processed
     done: Mapped[int] = mapped_column(server_default="0")
-    refused: Mapped[Json] = mapped_column(server_default="{}")  # the sentence → how many
+    refused: Mapped[Json] = mapped_column(server_default="{}")  # sentence → count
     created_at: Mapped[CreatedAt]
     finished_at: Mapped[Moment | None]

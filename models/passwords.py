@@ -7,8 +7,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
-# The sign-ins that `bin/dev` seeds, known to everyone who reads this: production refuses to start
-# while one of them exists.
+# Accounts that `bin/dev` creates, with a public password. Production refuses to start while one of
+# them exists.
 DEMO_PASSWORD = "dunahub-demo"  # noqa: S105
 DEMO_EMAILS = (
     "ana@rivera.example",
@@ -34,19 +34,20 @@ def check_password(password_hash: str, password: str) -> bool:
 
 
 def needs_new_hash(password_hash: str) -> bool:
-    """Whether the hash was made at another cost than today's: sign-in then stores a new one."""
+    """Whether the hash was made with other cost parameters than
+    today's. Sign-in then stores a new one."""
     return HASHER.check_needs_rehash(password_hash)
 
 
-# Checked against when no such user exists, so that the answer takes as long as for one who does.
+# Verified when the user doesn't exist, so that the answer takes equally long.
 NOBODYS_HASH = hash_password("nobody has this password")
 
-# Guesses that find it, by the lists of common passwords, names, words, dates and keyboard rows that
-# zxcvbn brings. Its authors call what takes longer safe against guessing through a sign-in page.
+# Guesses needed, by zxcvbn's lists of common passwords, names, words, dates and keyboard rows. Its
+# authors call more than this safe against guessing through a sign-in page.
 GUESSES_ENOUGH = 10**8
-LONGEST_JUDGED = 72  # characters that zxcvbn looks at
-ADDED_TO_OWN_WORDS = 5  # letters and digits; with fewer a name stays what it was
-# What guessers try here first. Its lists are English.
+LONGEST_JUDGED = 72  # zxcvbn only looks at this many characters
+ADDED_TO_OWN_WORDS = 5  # letters and digits; with fewer, the password is still just the name
+# Words that attackers try first on this site. zxcvbn's lists are English.
 WORDS_HERE = (
     *("dunahub", "quickbooks", "intuit", "invoice", "senha", "segredo", "brasil", "mudar", "teste"),
     *("corinthians", "flamengo", "palmeiras", "santos", "gremio", "vasco", "cruzeiro", "teamo"),
@@ -54,7 +55,7 @@ WORDS_HERE = (
 
 
 def is_guessable(password: str, words: Iterable[str] = ()) -> bool:
-    """Whether few guesses find it. `words`: the person's own, as name, address and company."""
+    """Whether it takes few guesses. `words` are the person's own: name, address, company."""
     if password.lower().strip() == DEMO_PASSWORD:
         return True
     own = [part for word in words for part in (word, *re.findall(r"\w+", word)) if len(part) > 2]
@@ -66,7 +67,7 @@ def is_guessable(password: str, words: Iterable[str] = ()) -> bool:
 
 
 def _without(password: str, words: Iterable[str]) -> str:
-    """The letters and digits that are left without these words."""
+    """The letters and digits left after removing these words."""
     left = password.lower()
     for word in sorted(words, key=len, reverse=True):
         left = left.replace(word.lower(), "")

@@ -1,4 +1,4 @@
-"""Money that comes through a payment processor: accounts, checkouts, charges, refunds, events."""
+"""Payments through a payment processor: accounts, checkouts, charges, refunds, events."""
 
 import secrets
 from decimal import Decimal
@@ -21,19 +21,19 @@ class CheckoutState(StrEnum):
     OPEN = "open"  # the client can pay
     ON_ITS_WAY = "on_its_way"  # a bank transfer that takes days
     PAID = "paid"
-    FAILED = "failed"  # the bank transfer came to nothing
+    FAILED = "failed"  # the bank transfer failed
     EXPIRED = "expired"
 
 
 class RefundKind(StrEnum):
-    REFUND = "refund"  # the firm, or somebody at the processor, paid it back
-    DISPUTE = "dispute"  # the client's bank took it back
+    REFUND = "refund"  # paid back by the firm, or from the processor's dashboard
+    DISPUTE = "dispute"  # the client's bank took the money back
 
 
 class RefundState(StrEnum):
     ASKED = "asked"  # stored, not yet acknowledged by the processor
     DONE = "done"
-    FAILED = "failed"  # refused, or came back
+    FAILED = "failed"  # refused, or returned
 
 
 class ProcessorAccount(Base):
@@ -50,13 +50,13 @@ class ProcessorAccount(Base):
     takes_ach: Mapped[bool] = mapped_column(server_default="false", default=False)
     pays_out: Mapped[bool] = mapped_column(server_default="false", default=False)
     is_submitted: Mapped[bool] = mapped_column(server_default="false", default=False)
-    # What the processor still wants to know: {"due": [...], "overdue": [...], "reason": "..."}
+    # What the processor still needs to know: {"due": [...], "overdue": [...], "reason": "..."}
     wanted: Mapped[Json] = mapped_column(server_default="{}")
     connected_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[CreatedAt]
-    asked_at: Mapped[Moment | None]  # when its standing was last read
+    asked_at: Mapped[Moment | None]  # when its status was last read
     compared_at: Mapped[Moment | None]  # when its payments were last compared with ours
-    ended_at: Mapped[Moment | None]  # the firm took our access away
+    ended_at: Mapped[Moment | None]  # when the firm revoked our access
 
     organization: Mapped[Organization] = relationship()
 
@@ -66,7 +66,7 @@ class ProcessorAccount(Base):
 
 
 class Checkout(Base):
-    """One try of a client to pay an invoice, on the processor's page."""
+    """One attempt by a client to pay an invoice on the processor's page."""
 
     __tablename__ = "checkouts"
     __table_args__ = (
@@ -76,7 +76,7 @@ class Checkout(Base):
             "state IN ('opening', 'open', 'on_its_way', 'paid', 'failed', 'expired')",
             name="state",
         ),
-        # Two open ones for one invoice could both be paid.
+        # If an invoice had two open checkouts, both could be paid.
         Index(
             "uq_checkouts_open",
             "invoice_id",
@@ -95,7 +95,8 @@ class Checkout(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"))
     account_id: Mapped[str]
-    # By it the processor knows the order again; never an id, which a restored backup gives twice.
+    # The processor recognizes a repeated request by it. Not an id: a restored backup hands out the
+    # same ids again.
     mark: Mapped[str] = mapped_column(unique=True, default=new_mark)
     method: Mapped[str]
     amount: Mapped[Decimal] = mapped_column(MONEY)
@@ -104,7 +105,7 @@ class Checkout(Base):
     payment_intent_id: Mapped[str | None]
     url: Mapped[str | None]
     failure: Mapped[str | None]  # the processor's code
-    # Title, e-mail, language and way back: the same order must be the same to the letter.
+    # Title, e-mail, language and return address: a repeated request must be identical.
     told: Mapped[Json]
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[Moment]
@@ -115,7 +116,7 @@ class Checkout(Base):
 
 
 class Charge(Base):
-    """What came through the processor of one payment: its fee, and what became of it there."""
+    """A payment that came through the processor: its fee, and what happened to it there."""
 
     __tablename__ = "charges"
     __table_args__ = (
@@ -137,7 +138,7 @@ class Charge(Base):
     fee: Mapped[Decimal | None] = mapped_column(MONEY)
     balance_transaction_id: Mapped[str | None]
     fee_asked_at: Mapped[Moment | None]
-    refunds_due_at: Mapped[Moment | None]  # something was paid back there: to be read
+    refunds_due_at: Mapped[Moment | None]  # something was paid back there and has not been read yet
     dispute_id: Mapped[str | None] = mapped_column(unique=True)
     dispute_state: Mapped[str | None]  # the processor's word: needs_response, won, lost …
     dispute_reason: Mapped[str | None]
@@ -147,7 +148,7 @@ class Charge(Base):
 
     @property
     def is_disputed(self) -> bool:
-        """Whether the client's bank still decides."""
+        """Whether the client's bank has not decided yet."""
         return self.dispute_state is not None and self.dispute_state not in (
             "won",
             "lost",
@@ -157,7 +158,8 @@ class Charge(Base):
 
 
 class Refund(Base):
-    """Money that goes back by the processor, from before it is asked to until it is certain."""
+    """Money paid back through the processor. Stored before the
+    processor is asked, until it is certain."""
 
     __tablename__ = "refunds"
     __table_args__ = (
@@ -179,10 +181,10 @@ class Refund(Base):
     state: Mapped[str] = mapped_column(server_default="asked", default=RefundState.ASKED)
     mark: Mapped[str] = mapped_column(unique=True, default=new_mark)
     remote_id: Mapped[str | None] = mapped_column(unique=True)  # re_…, pyr_… or dp_…
-    failure: Mapped[str | None]  # the processor's code or words
+    failure: Mapped[str | None]  # the processor's code or message
     asked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[CreatedAt]
-    available_at: Mapped[CreatedAt]  # when asking is tried (again)
+    available_at: Mapped[CreatedAt]  # next attempt
     attempts: Mapped[int] = mapped_column(server_default="0", default=0)
     settled_at: Mapped[Moment | None]
 
@@ -191,7 +193,7 @@ class Refund(Base):
 
 
 class ProcessorEvent(Base):
-    """An event that was carried out, so that it is carried out once."""
+    """An event that has been processed, so that it is processed once."""
 
     __tablename__ = "processor_events"
     __table_args__ = (Index("ix_processor_events_received", "received_at"),)

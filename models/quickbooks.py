@@ -1,4 +1,4 @@
-"""An organization's grant to a QuickBooks company, and what we keep about that company."""
+"""An organization's connection to a QuickBooks company, and what we store about the company."""
 
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from models.outbox import Lane
 
 
 class Purpose(StrEnum):
-    """Why someone is sent to Intuit: it decides which company may come back."""
+    """Why a person is sent to Intuit. Decides which company may be chosen."""
 
     CONNECT = "connect"
     RECONNECT = "reconnect"
@@ -26,13 +26,14 @@ class ConnectionStatus(StrEnum):
 
 
 class Connection(Base):
-    """One row per organization and company, kept for ever: reconnecting finds lane and links."""
+    """One row per organization and company. Never deleted:
+    reconnecting finds the lane and counterparts."""
 
     __tablename__ = "quickbooks_connections"
     __table_args__ = (
         CheckConstraint("status IN ('connected', 'expired', 'disconnected')", name="status"),
         UniqueConstraint("organization_id", "environment", "realm_id"),
-        # Two firms cannot hold one company, nor one firm two companies, at the same moment.
+        # A company is connected to one firm at a time, and a firm to one company.
         Index(
             "uq_quickbooks_connections_live_company",
             "environment",
@@ -56,21 +57,22 @@ class Connection(Base):
     company_name: Mapped[str]
     country: Mapped[str]
     status: Mapped[ConnectionStatus]
-    status_reason: Mapped[str | None]  # the second line under the status word
+    status_reason: Mapped[str | None]  # shown under the status
     status_since: Mapped[Moment]
     connected_at: Mapped[Moment]
     connected_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    hard_expires_at: Mapped[Moment | None]  # the sign-in ends then whatever we do
-    # How records arrive: QuickBooks ids, chosen by us at connect and by the owner afterwards.
+    hard_expires_at: Mapped[Moment | None]  # the sign-in ends then in any case
+    # How records are created: QuickBooks ids, chosen by us at connect and changed by the owner
+    # later.
     settings: Mapped[Json] = mapped_column(server_default="{}")
-    # What we read about the company: preferences, accounts, payment methods, items.
+    # Facts read about the company: preferences, accounts, payment methods, items.
     facts: Mapped[Json] = mapped_column(server_default="{}")
     facts_read_at: Mapped[Moment | None]
-    # An owner wants to disconnect once the entries up to this number are sent.
+    # The owner wants to disconnect once entries up to this number are sent.
     disconnects_after: Mapped[int | None]
     disconnects_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    checked_at: Mapped[Moment | None]  # we last asked, on somebody's wish, whether it lets us in
-    customers_read_at: Mapped[Moment | None]  # the directory of its customers, whole or refreshed
+    checked_at: Mapped[Moment | None]  # when a person last asked us to check access
+    customers_read_at: Mapped[Moment | None]  # when the customer list was last read or refreshed
 
     organization: Mapped[Organization] = relationship()
     lane: Mapped[Lane] = relationship(lazy="joined", innerjoin=True)
@@ -82,7 +84,7 @@ class Connection(Base):
 
     @hybrid_property
     def is_live(self) -> bool:
-        """Connected, or its sign-in has expired: of an organization at most one."""
+        """Connected, or with an expired sign-in. An organization has at most one."""
         return self.status != ConnectionStatus.DISCONNECTED
 
     @classmethod
@@ -91,9 +93,9 @@ class Connection(Base):
 
 
 class Customer(Base):
-    """A customer of the company as QuickBooks told: first sends are matched with these.
+    """A customer of the company as read from QuickBooks. First sends are matched against these.
 
-    A copy that may be a day old: it decides who a lead may be, never what is written there.
+    The copy may be a day old: it decides which customer a lead is, never what is written there.
     """
 
     __tablename__ = "quickbooks_customers"
@@ -114,15 +116,15 @@ class Customer(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     version: Mapped[str]  # SyncToken when it was read
     name: Mapped[str]
-    name_key: Mapped[str]  # as names are compared: `matching.name_key`
-    # Each of its addresses in small letters, with commas between.
+    name_key: Mapped[str]  # for comparing names: `matching.name_key`
+    # Its addresses in lower case, separated by commas.
     email: Mapped[str] = mapped_column(server_default="", default="")
     phone: Mapped[str] = mapped_column(server_default="", default="")  # digits
     active: Mapped[bool] = mapped_column(server_default="true", default=True)
 
 
 class Tokens(Base):
-    """Encrypted. Refreshing locks this row, so that it happens once."""
+    """Encrypted. A refresh locks this row, so that it happens once."""
 
     __tablename__ = "quickbooks_tokens"
 
@@ -138,7 +140,7 @@ class Tokens(Base):
 
 
 class UnconfirmedCompany(Base):
-    """A company that was chosen at Intuit, until an owner confirms that it is theirs.
+    """A company chosen at Intuit that an owner has not confirmed yet.
 
     It has no lane and no connection, so nothing is captured for it or sent to it.
     """
@@ -161,7 +163,7 @@ class UnconfirmedCompany(Base):
     facts: Mapped[Json]
     settings: Mapped[Json]
     customers: Mapped[list[Json] | None] = mapped_column(JSONB(none_as_null=True), deferred=True)
-    created_at: Mapped[CreatedAt]  # what was read is as old as this
+    created_at: Mapped[CreatedAt]  # also the age of the facts
 
     @property
     def company_name(self) -> str:
@@ -169,22 +171,22 @@ class UnconfirmedCompany(Base):
 
 
 class OAuthState(Base):
-    """A one-time `state` of the consent round trip: whose, for what, until when."""
+    """A one-time OAuth `state`: who started the consent, why, and until when it is valid."""
 
     __tablename__ = "quickbooks_oauth_states"
 
-    digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256: the value itself is a secret
+    digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256: the value itself is secret
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     purpose: Mapped[Purpose]
-    allowed_realm_id: Mapped[str | None]  # another company than before, agreed to by the owner
+    allowed_realm_id: Mapped[str | None]  # a company other than before, if the owner agreed
     created_at: Mapped[CreatedAt]
     used_at: Mapped[Moment | None]
     connection_id: Mapped[int | None] = mapped_column(ForeignKey("quickbooks_connections.id"))
 
 
 class Revocation(Base):
-    """A grant that was ended here and must still be ended at Intuit. The token is encrypted."""
+    """A grant that ended here and must still be revoked at Intuit. The token is encrypted."""
 
     __tablename__ = "quickbooks_revocations"
     __table_args__ = (
@@ -196,7 +198,7 @@ class Revocation(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     connection_id: Mapped[int | None] = mapped_column(ForeignKey("quickbooks_connections.id"))
-    realm_id: Mapped[str | None]  # where there was no connection: the company was not confirmed
+    realm_id: Mapped[str | None]  # set if there was no connection: the company was never confirmed
     token: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
     available_at: Mapped[CreatedAt]

@@ -1,7 +1,7 @@
-"""What a service firm works with: leads, products, jobs, proposals, invoices and payments.
+"""A firm's sales records: leads, products, jobs, proposals, invoices and payments.
 
-Sums of an invoice are computed by the database, under the invoice's row lock: two people who edit
-two lines at once would otherwise each store a total that is true for neither.
+The database computes an invoice's sums under the invoice's row lock. Otherwise two people editing
+two lines at once would each store a wrong total.
 """
 
 import secrets
@@ -29,7 +29,7 @@ from models.base import MONEY, PERCENT, PRICE, QUANTITY, Base, CreatedAt, Key, M
 
 
 class RecordType(StrEnum):
-    """The kinds of record that flow to QuickBooks, in the order they must arrive there."""
+    """The types of record sent to QuickBooks, in the order they must arrive there."""
 
     LEAD = "lead"
     PRODUCT = "product"
@@ -43,7 +43,7 @@ class RecordType(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Record:
-    """A lead, a product, an invoice or a payment, by its kind and number."""
+    """Identifies a lead, product, invoice or payment by its type and id."""
 
     type: RecordType
     id: int
@@ -70,19 +70,19 @@ class ProposalStatus(StrEnum):
 
 
 class InvoiceStatus(StrEnum):
-    """Never stored: it follows from what was billed and paid."""
+    """Never stored: derived from what was billed and paid."""
 
     OPEN = "open"
     PARTLY_PAID = "partly_paid"
     PAID = "paid"
-    NOTHING_DUE = "nothing_due"  # its total is zero, or was made negative elsewhere
+    NOTHING_DUE = "nothing_due"  # total is zero, or was reduced below zero in QuickBooks
     VOID = "void"
 
 
 def new_mark() -> str:
-    """A random mark, by which a document of ours is found in QuickBooks (at most 21 characters).
+    """A random mark that identifies our document in QuickBooks (at most 21 characters).
 
-    Never derived from an id: a restored backup hands the same ids out twice.
+    Not derived from an id: a restored backup hands out the same ids again.
     """
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
     return "DH-" + "".join(secrets.choice(alphabet) for _ in range(12))
@@ -103,8 +103,8 @@ class Lead(Base):
 
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
-    name: Mapped[str]  # what they are called: a person or a firm
-    given_name: Mapped[str] = mapped_column(server_default="", default="")  # of whom to talk to
+    name: Mapped[str]  # a person or a firm
+    given_name: Mapped[str] = mapped_column(server_default="", default="")  # of the contact person
     family_name: Mapped[str] = mapped_column(server_default="", default="")
     company_name: Mapped[str] = mapped_column(server_default="", default="")
     email: Mapped[str] = mapped_column(server_default="", default="")
@@ -114,7 +114,8 @@ class Lead(Base):
     state: Mapped[str] = mapped_column(server_default="", default="")
     postal_code: Mapped[str] = mapped_column(server_default="", default="")
     notes: Mapped[str] = mapped_column(server_default="", default="")  # never sent to QuickBooks
-    quickbooks_name: Mapped[str | None]  # chosen by a person when the plain name is taken there
+    # chosen by a person when the plain name is taken in QuickBooks
+    quickbooks_name: Mapped[str | None]
     first_entry_at: Mapped[Moment | None]
     deleted_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
@@ -123,7 +124,7 @@ class Lead(Base):
 
     @property
     def contact(self) -> str:
-        """Whom to talk to there; empty when nobody is named."""
+        """The contact person; empty if there is none."""
         return f"{self.given_name} {self.family_name}".strip()
 
 
@@ -137,7 +138,8 @@ class Product(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     name: Mapped[str]
-    quickbooks_name: Mapped[str | None]  # chosen by a person when the plain name is taken there
+    # chosen by a person when the plain name is taken in QuickBooks
+    quickbooks_name: Mapped[str | None]
     description: Mapped[str] = mapped_column(server_default="", default="")
     unit_price: Mapped[Decimal] = mapped_column(PRICE)
     taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
@@ -147,7 +149,7 @@ class Product(Base):
 
 
 class Line:
-    """What a line of a job, a proposal and an invoice has alike."""
+    """Columns shared by lines of jobs, proposals and invoices."""
 
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
@@ -253,12 +255,13 @@ class Invoice(Base):
     due_on: Mapped[date]
     memo: Mapped[str] = mapped_column(server_default="", default="")
     tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
-    # Sums: written by `recalculate`, never by hand.
+    # Sums, written only by `recalculate`.
     subtotal: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     tax_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     total: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     paid_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
-    # Raised whenever a line or a payment changes, so that the row's lock covers the whole record.
+    # Incremented whenever a line or payment changes, so that the row's lock covers the whole
+    # record.
     revision: Mapped[int] = mapped_column(server_default="0", default=0)
     mark: Mapped[str] = mapped_column(default=new_mark)
     voided_at: Mapped[Moment | None]
@@ -280,12 +283,12 @@ class Invoice(Base):
         return Decimal(0) if self.voided_at else self.total - self.paid_amount
 
     def days_overdue(self, today: date) -> int:
-        """Zero for what isn't due yet, or not owed at all."""
+        """0 if it is not due yet, or not owed."""
         return max((today - self.due_on).days, 0) if self.total > 0 and self.balance > 0 else 0
 
     @property
     def credit(self) -> Decimal:
-        """What was paid beyond what is due."""
+        """The amount paid beyond the total."""
         return max(-self.balance, Decimal(0))
 
     @property
@@ -327,11 +330,12 @@ class Payment(Base):
     invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
     amount: Mapped[Decimal] = mapped_column(MONEY)
     method: Mapped[PaymentMethod]
-    reference: Mapped[str] = mapped_column(server_default="", default="")  # a check's number
+    reference: Mapped[str] = mapped_column(server_default="", default="")  # check number
     received_on: Mapped[date]
     note: Mapped[str] = mapped_column(server_default="", default="")
     mark: Mapped[str] = mapped_column(default=new_mark)
-    event_id: Mapped[str | None] = mapped_column(unique=True)  # by which the processor told of it
+    # the processor's event that reported it
+    event_id: Mapped[str | None] = mapped_column(unique=True)
     refunded_at: Mapped[Moment | None]
     refunded_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     first_entry_at: Mapped[Moment | None]
@@ -340,14 +344,14 @@ class Payment(Base):
     invoice: Mapped[Invoice] = relationship(back_populates="payments")
 
 
-# What of a record QuickBooks gets to see. A change of anything else makes no entry.
+# Fields that are sent to QuickBooks. A change of any other field makes no entry.
 SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
     Lead: frozenset(
         "name given_name family_name company_name email phone street city state postal_code"
         " quickbooks_name deleted_at".split()
     ),
     Invoice: frozenset("lead_id lead number issued_on due_on memo tax_rate voided_at".split()),
-    InvoiceLine: frozenset(  # its invoice too: a line taken out of `lines` is deleted as an orphan
+    InvoiceLine: frozenset(  # with invoice_id: a line removed from `lines` is deleted as an orphan
         "invoice position product_id product description quantity unit_price taxable".split()
     ),
     Payment: frozenset("amount method reference received_on note refunded_amount".split()),
@@ -358,19 +362,19 @@ RECORD_TABLES = ("leads", "products", "invoices", "invoice_lines", "payments")
 
 
 def synced_fields_changed(item: object) -> bool:
-    """Whether this flush writes something of `item` that QuickBooks gets to see."""
+    """Whether this flush changes a field of `item` that is sent to QuickBooks."""
     fields = SYNCED_FIELDS.get(type(item), frozenset())  # type: ignore[arg-type]
     attributes = inspect(item).attrs
     return any(attributes[name].history.has_changes() for name in fields)
 
 
 def lock_invoices_of_changed_parts(session: Session) -> None:
-    """Before a flush: a changed line or payment also writes its invoice's row, and so locks it."""
+    """Before a flush: a changed line or payment also updates its invoice's row, which locks it."""
     for part in _changed_parts(session):
         invoice = part.invoice or session.get(Invoice, part.invoice_id)
         if invoice is None or invoice in session.new or invoice in session.deleted:
             continue
-        invoice.revision = Invoice.revision + 1  # computed there: two writers raise it twice
+        invoice.revision = Invoice.revision + 1  # in SQL: concurrent writers both count
 
 
 def _changed_parts(session: Session) -> Iterator[InvoiceLine | Payment]:
@@ -383,7 +387,7 @@ def _changed_parts(session: Session) -> Iterator[InvoiceLine | Payment]:
 
 
 def recalculate(session: Session, invoice_ids: Iterable[int]) -> None:
-    """Computes the sums of these invoices from what the database holds now, under their locks."""
+    """Recomputes the sums of these invoices from the database, under their row locks."""
     session.connection().execute(_RECALCULATE, {"invoice_ids": sorted(invoice_ids)})
 
 
@@ -411,9 +415,9 @@ _RECALCULATE = text(
 )
 
 
-UNCAPTURED = "DH001"  # the SQLSTATE of the guard's refusal
+UNCAPTURED = "DH001"  # SQLSTATE raised by the guard trigger
 
-# The same as in the migration that made it: a database made from the models has the guard, too.
+# Same as in its migration, so that a database created from the models has the guard, too.
 _GUARD = """\
 CREATE FUNCTION refuse_uncaptured() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -441,4 +445,4 @@ def _make_guard(_target: object, connection: Connection, **_: object) -> None:
 
 
 class WriteWithoutCapture(Exception):
-    """A write of a synced table that capture would not have seen."""
+    """A write to a synced table that capture would have missed."""

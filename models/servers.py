@@ -1,4 +1,4 @@
-"""Which PostgreSQL server wrote last: what a failover or a restore is noticed by."""
+"""Which PostgreSQL server last wrote, to detect a failover or a restore."""
 
 from sqlalchemy import CheckConstraint, Connection, event, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,22 +7,24 @@ from models.base import Base, Moment
 
 
 class DatabaseServer(Base):
-    """One row. Numbers rather than times: the clocks of two servers differ."""
+    """One row. Uses numbers, not times: the clocks of two servers differ."""
 
     __tablename__ = "database_server"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    # System identifier and timeline, as "7713194922285894125/00000001". NULL: the server won't say.
+    # System identifier and timeline, as "7713194922285894125/00000001". NULL if the server hides
+    # them.
     server: Mapped[str | None]
-    changed_at: Mapped[Moment | None]  # when it was another one the last time; NULL: never
-    # The newest of each that were known here then. What newer ones did, this server saw.
+    changed_at: Mapped[Moment | None]  # when the server last changed; NULL: never
+    # The newest ids at that time. Newer rows were written by this server.
     last_entry_id: Mapped[int] = mapped_column(server_default="0")
     last_dispatch_id: Mapped[int] = mapped_column(server_default="0")
 
 
-# The timeline changes when a standby is promoted and when a backup is recovered up to a time; the
-# identifier differs in every other cluster. Needs no privilege. Hosts that hide them get NULL.
+# The timeline changes when a standby is promoted or a backup is recovered to a point in time; the
+# identifier differs between clusters. Reading them needs no privilege. NULL on hosts that hide
+# them.
 CURRENT_SERVER = """
 CREATE FUNCTION current_server() RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN

@@ -1,8 +1,8 @@
-"""The frozen picture of a record that an entry carries, read by SQL in the capturing statement.
+"""The frozen snapshot of a record in an entry, read by SQL in the capturing statement.
 
-Read from the database and never from objects in memory, which are stale for what another
-transaction changed meanwhile. Money and quantities are strings. `needs` names the records that
-must be in QuickBooks first. Each SELECT yields (organization_id, id, operation, payload).
+It is read from the database, never from objects in memory, which may be stale after another
+transaction's change. Money and quantities are strings. `needs` names the records that must be in
+QuickBooks first. Each SELECT yields (organization_id, id, operation, payload).
 """
 
 from models.sales import RecordType
@@ -109,7 +109,7 @@ _PAYMENT = """
     JOIN invoices AS invoice ON invoice.id = payment.invoice_id
 """
 
-# The SELECT of each kind, without WHERE; its first FROM item is named after the kind.
+# One SELECT per record type, without WHERE. Its first FROM item is named after the type.
 SNAPSHOTS: dict[RecordType, str] = {
     RecordType.LEAD: _LEAD,
     RecordType.PRODUCT: _PRODUCT,
