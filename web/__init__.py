@@ -1,1 +1,1 @@
-"""What every page shares: who may come in, forms, pages of a list, how values look, errors."""
+"""Shared by all pages: access, forms, paging, formats, errors."""

@@ -1,7 +1,7 @@
-"""Who may come in: sign-in, roles, the organization and the database session of a request.
+"""Access control: sign-in, roles, and the organization and database session of a request.
 
-Every route is closed to strangers unless it is marked `public`. Beyond that each blueprint stands
-behind one of the doors below, so that a new view cannot forget to ask.
+Every route requires sign-in unless it is marked `public`. Each blueprint is also guarded by one of
+the `…_only` functions below, so that a new view cannot forget the check.
 """
 
 import hashlib
@@ -31,15 +31,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Model = TypeVar("Model")
 
-FRESH = 10 * 60  # seconds since the password was typed
+FRESH = 10 * 60  # seconds after the password was entered
 LONGEST_SESSION = timedelta(days=14)  # without use
-SESSION_ENDS = timedelta(days=30)  # since the password was typed, however much it is used
+# after the password was entered, however often the session is used
+SESSION_ENDS = timedelta(days=30)
 
 login_manager = LoginManager()
 
 
 class DunaHub(Protocol):
-    """What `app.py` leaves at `app.extensions["dunahub"]`."""
+    """The object that `app.py` puts at `app.extensions["dunahub"]`."""
 
     @property
     def config(self) -> Config: ...
@@ -64,7 +65,7 @@ def dunahub() -> DunaHub:
 
 
 def session() -> Session:
-    """The request's one database session. What was not committed is rolled back at its end."""
+    """The request's database session. Uncommitted changes are rolled back at the end."""
     if "session" not in g:
         g.session = dunahub().sessions()
     return cast(Session, g.session)
@@ -77,9 +78,9 @@ def close_session(_problem: BaseException | None = None) -> None:
 
 
 def step_out() -> None:
-    """Ends the request's transaction before someone else is waited for (rule 8).
+    """Ends the request's transaction before a call that waits for someone else (rule 8).
 
-    What was loaded stays readable; the next use of `session` begins anew.
+    Loaded objects stay readable; the next use of `session` begins a new transaction.
     """
     session().close()
 
@@ -88,7 +89,7 @@ def step_out() -> None:
 
 
 def load_user(session_id: str) -> User | None:
-    """The signed-in person, unless this session, or all of theirs, ended since."""
+    """The signed-in person, unless this session or all of theirs were ended."""
     key, _, version = session_id.partition(":")
     if not key.isdigit() or not version.isdigit():
         return None
@@ -100,12 +101,12 @@ def load_user(session_id: str) -> User | None:
     name = cookie.get("session")
     if name is None or session().get(EndedSession, _digest(name)) is not None:
         return None
-    g.signed_in_as = {"user": user.id, "organization": user.organization_id}  # for the log
+    g.signed_in_as = {"user": user.id, "organization": user.organization_id}  # for the request log
     return user
 
 
 def sign_in(user: User) -> None:
-    """Begins a session of its own: nothing of what the browser held before lives on."""
+    """Starts a new session, without anything the browser's old session held."""
     cookie.clear()
     cookie.permanent = True
     cookie["session"] = secrets.token_urlsafe(16)
@@ -115,13 +116,13 @@ def sign_in(user: User) -> None:
 
 
 def sign_in_half(user: User) -> None:
-    """The password was right; the second factor is still to come."""
+    """After the password was right, before the second factor."""
     cookie.clear()
     cookie["half"] = [user.id, user.session_version, int(time.time())]
 
 
 def half_signed_in() -> User | None:
-    """Whose password was right a moment ago, unless it was changed since."""
+    """The person whose password was just accepted, unless it has changed since."""
     key, version, at = cookie.get("half", (0, 0, 0))
     user = session().get(User, key) if time.time() - at <= FRESH else None
     if user is None or user.removed_at or user.session_version != version:
@@ -130,8 +131,8 @@ def half_signed_in() -> User | None:
 
 
 def sign_out() -> None:
-    """Ends the session, here and in every copy of its cookie, once the caller commits."""
-    # Copies that are older than the longest session are refused by the date they carry.
+    """Ends this session, including copies of its cookie, once the caller commits."""
+    # Cookies older than the longest session are refused by the date in them.
     too_old = EndedSession.ended_at < func.now() - 2 * LONGEST_SESSION
     session().execute(delete(EndedSession).where(too_old))
     ended = insert(EndedSession).values(digest=_digest(cookie["session"]))
@@ -149,8 +150,8 @@ def person() -> User:
 
 
 def visit(organization: Organization) -> None:
-    """A stranger with a link of the firm sees something of it, for this request; signed in or not,
-    they are nobody there."""
+    """Shows a visitor with a link some of the firm's data in this
+    request. They have no rights there, signed in or not."""
     g.visited_firm = organization
 
 
@@ -173,9 +174,9 @@ def firm() -> Organization:
 
 
 def own(model: type[Model], key: int, *, locked: bool = False) -> Model:
-    """The firm's record with this key. Another firm's does not exist here (rule 18).
+    """The firm's record with this key; 404 for another firm's (rule 18).
 
-    Locked until commit, it is read as it is now: what is decided about it still holds when saved.
+    With `locked`, the row is locked and reloaded, so that checks still hold at commit.
     """
     columns = model.__table__.c  # type: ignore[attr-defined]
     query = select(model).where(columns.id == key, columns.organization_id == firm().id)
@@ -190,7 +191,7 @@ def own(model: type[Model], key: int, *, locked: bool = False) -> Model:
 def note(
     action: str, *, reason: str | None = None, organization_id: int | None, **details: object
 ) -> None:
-    """Writes into the audit record who does this. Committed with the act itself."""
+    """Adds an entry to the audit log, committed together with the act itself."""
     session().add(
         AuditEvent(
             organization_id=organization_id,
@@ -206,13 +207,13 @@ def note(
 
 
 def public(view: Callable[P, R]) -> Callable[P, R]:
-    """Marks a view that strangers may open."""
+    """Marks a view as open to visitors who are not signed in."""
     view.is_public = True  # type: ignore[attr-defined]
     return view
 
 
 def refuse_strangers() -> ResponseReturnValue | None:
-    """Before every request: strangers see public pages only."""
+    """Before every request: visitors see public pages only."""
     if request.endpoint is None or request.endpoint == "static":
         return None
     view = current_app.view_functions[request.endpoint]
@@ -225,18 +226,18 @@ def refuse_strangers() -> ResponseReturnValue | None:
 
 
 def firms_only() -> None:
-    """Door of what a firm works with: DunaHub's staff find nothing behind it."""
+    """For pages of a firm's records, which DunaHub's staff cannot open."""
     firm()
 
 
 def quickbooks_only() -> None:
-    """Door of everything about QuickBooks: in region BR there is no such thing (rule 19)."""
+    """For all QuickBooks pages: region BR has none of them (rule 19)."""
     if not firm().has_quickbooks:
         abort(404)
 
 
 def admins_only() -> ResponseReturnValue | None:
-    """Door of DunaHub's own pages. They span organizations, each act is audited (rule 18)."""
+    """For DunaHub's staff. These pages span organizations; every act is audited (rule 18)."""
     if not person().is_admin:
         abort(404)
     if needs_second_factor(person()) and person().totp_secret is None:
@@ -245,13 +246,13 @@ def admins_only() -> ResponseReturnValue | None:
 
 
 def needs_second_factor(user: User) -> bool:
-    """DunaHub's staff see every firm, so a password alone is too little; except on a developer's
+    """DunaHub's staff see every firm, so a password is not enough. An exception is a developer's
     machine, where the books are simulated."""
     return user.is_admin and dunahub().config.environment != "simulator"
 
 
 def owner_required(view: Callable[P, R]) -> Callable[P, R]:
-    """For what only an owner of the firm may do; a member is told so."""
+    """For what only an owner may do; others get an explanation."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -263,7 +264,7 @@ def owner_required(view: Callable[P, R]) -> Callable[P, R]:
 
 
 def books_required(view: Callable[P, R]) -> Callable[P, R]:
-    """For what owners and bookkeepers do: send again, skip, choose, compare."""
+    """For what owners and bookkeepers may do: send again, skip, choose, compare."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -275,8 +276,8 @@ def books_required(view: Callable[P, R]) -> Callable[P, R]:
 
 
 def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]:
-    """For what grants power or takes data out: a session left open for long asks for the password,
-    so that whoever finds the browser, or has its cookie, can't make themselves at home."""
+    """For actions that grant power or export data: asks for the password again if it was entered
+    long ago, so that a stolen browser or cookie is not enough."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R | ResponseReturnValue:
@@ -290,7 +291,7 @@ def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]
 
 
 def safe_target(address: str | None, fallback: str) -> str:
-    """An address of our own to go on to, whatever the link or form asked for."""
+    """A redirect target on our own site, whatever the link or form asked for."""
     if not address or "\\" in address or any(ord(character) < 32 for character in address):
         return fallback
     parts = urlsplit(address)

@@ -1,4 +1,4 @@
-"""Links that are mailed to one person: to a new password, or to confirm an e-mail address."""
+"""Links mailed to one person, to set a new password or confirm an e-mail address."""
 
 import hashlib
 import secrets
@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 from config import Config
 from models.accounts import AccountLink, LinkPurpose, User
 
-MARK = "lnk_"  # logs know such a link by it, and hide it
+MARK = "lnk_"  # lets the log recognize and hide such links
 LASTS = {LinkPurpose.PASSWORD: timedelta(minutes=30), LinkPurpose.EMAIL: timedelta(hours=24)}
 _PATHS = {LinkPurpose.PASSWORD: "password", LinkPurpose.EMAIL: "email"}
 
 
 def new_link(session: Session, user: User, purpose: LinkPurpose, email: str) -> str:
-    """Stores a link to be mailed to this address; returns its secret, which only the letter has."""
+    """Stores a link for this address and returns its secret, which only the letter contains."""
     secret = new_secret()
     link = AccountLink(user_id=user.id, purpose=purpose, email=email, digest=digest(secret))
     session.add(link)
@@ -32,7 +32,7 @@ def address_of(config: Config, secret: str, purpose: LinkPurpose = LinkPurpose.P
 
 
 def good_link(secret: str, purpose: LinkPurpose) -> list[ColumnElement[bool]]:
-    """Conditions of a link that still works."""
+    """SQL conditions of a link that still works."""
     return [
         AccountLink.digest == digest(secret),
         AccountLink.purpose == purpose,
@@ -43,7 +43,7 @@ def good_link(secret: str, purpose: LinkPurpose) -> list[ColumnElement[bool]]:
 
 
 def end_links(session: Session, user: User) -> None:
-    """All links of a person, once one of them was used or their password changed."""
+    """Ends all of a person's links, after one was used or the password changed."""
     session.execute(
         update(AccountLink)
         .where(AccountLink.user_id == user.id, AccountLink.used_at.is_(None))

@@ -1,14 +1,14 @@
-"""Customers in a CSV file, as other programs write it. Pure: text in, rows out."""
+"""Reads customers from CSV files of other programs. Pure: text in, rows out."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 
-LONGEST_PART = 100  # of a contact's name, as on the form
+LONGEST_PART = 100  # of a contact's name, as in the form
 LONGEST = 1_000
 MOST_ROWS = 5_000  # of one file
 
-# Headings in small letters, as they come: ours, QuickBooks' export, address books, Portuguese.
+# Column headings in lower case: ours, QuickBooks' export, address books, Portuguese.
 HEADINGS: Mapping[str, Sequence[str]] = {
     "name": ("name", "display name", "customer", "customer full name", "full name", "nome"),
     "given_name": ("first name", "given name", "primeiro nome"),
@@ -28,7 +28,7 @@ Row = dict[str, str]
 
 
 class NotReadable(Exception):
-    """It is no list of customers: `reason` says why."""
+    """The file is not a list of customers; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class NotReadable(Exception):
 
 
 def rows_of_file(content: bytes) -> list[Row]:
-    """A row for each customer that has a name. Raises NotReadable."""
+    """One row per customer with a name. Raises NotReadable."""
     text = _decoded(content).replace("\x00", "")
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
@@ -71,7 +71,7 @@ def _pairs(fields: Sequence[str | None], line: Sequence[str]) -> list[tuple[str,
 
 
 def tidied(values: Mapping[str, str]) -> Row:
-    """A row with every field, none too long; the name made of what there is."""
+    """The row with all fields, shortened to fit. A missing name is made from the other fields."""
     row = {field: _line(values.get(field, "")) for field in HEADINGS}
     for field in ("given_name", "family_name"):
         row[field] = row[field][:LONGEST_PART]
@@ -83,7 +83,8 @@ def tidied(values: Mapping[str, str]) -> Row:
 
 
 def _line(value: str) -> str:
-    """On one line. A text that another program marked so that no spreadsheet runs it, unmarked."""
+    """The text on one line, without the prefix that other programs
+    add to keep spreadsheets from running it."""
     line = " ".join(value.split())
     if line.startswith("'") and line[1:2] in ("=", "+", "-", "@"):
         line = line[1:]

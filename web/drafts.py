@@ -1,7 +1,7 @@
-"""What somebody typed while their session had ended is kept until they are signed in again.
+"""Keeps what a person typed while their session had expired, until they sign in again.
 
-The form is stored as it was sent, under a random secret that the way through sign-in carries along.
-Nothing is saved by it: it is shown once more, filled in, for the person to press Save.
+The form is stored as sent, under a random secret that goes along through sign-in. Nothing is saved:
+the form is shown again, filled in, and the person presses Save.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from web.security import address_of_visitor
 from web.tallies import count
 
 KEPT = timedelta(days=1)
-MOST_AN_HOUR = 30  # of one address: they are stored for people we do not know
+MOST_AN_HOUR = 30  # per address, because they are stored for unknown people
 LONGEST = 100_000  # characters; an invoice of 200 lines has 40,000
-RESUMED = "resumed"  # the button that shows the form again, with what was typed
+RESUMED = "resumed"  # the button that shows the form again with what was typed
 FORMS = {
     "leads.create",
     "leads.update",
@@ -41,7 +41,7 @@ _OURS = {"csrf_token", "shown_in", RESUMED}
 
 
 def sent_fields() -> list[tuple[str, str]] | None:
-    """What was typed into the form that was just sent. None: it is none that we keep, or empty."""
+    """The fields of the submitted form. None: not a form that we keep, or empty."""
     if request.method != "POST" or request.endpoint not in FORMS:
         return None
     sent = request.form.items(multi=True)
@@ -50,7 +50,7 @@ def sent_fields() -> list[tuple[str, str]] | None:
 
 
 def lead_to_sign_in() -> Response | None:
-    """Keeps the form that was just sent without a session. None: it is none that we keep."""
+    """Keeps a form that was submitted without a session. None: not a form that we keep."""
     kept = _keep()
     if kept is None:
         return None
@@ -59,7 +59,7 @@ def lead_to_sign_in() -> Response | None:
 
 
 def keep_of_strangers() -> Response | None:
-    """Before every request, and before other strangers are refused."""
+    """Runs before every request, before visitors are refused."""
     return None if current_user.is_authenticated else lead_to_sign_in()
 
 
@@ -81,7 +81,7 @@ def _keep() -> str | None:
 
 
 def find(secret: str) -> tuple[str, list[tuple[str, str]]] | None:
-    """The address that the form goes to, and its fields."""
+    """The form's address and fields."""
     with dunahub().sessions() as session:
         draft = session.scalar(
             select(Draft).where(

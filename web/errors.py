@@ -1,4 +1,4 @@
-"""The pages of what went wrong: what happened, and the way on."""
+"""Error pages: what happened, and what to do next."""
 
 import logging
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 PAGES = {400, 403, 404, 405, 413, 429, 500}
 
 
-# In both languages: who reads it, and what they chose, only the database could say.
+# In both languages, because reading the person's choice needs the database.
 PLAIN = """<!doctype html><html lang="en"><title>Something went wrong · DunaHub</title>
 <h1>Something went wrong here</h1><p>What you just did was probably not saved. Try again in a
 minute.</p><p>If you write to us about this, name the reference <strong>{reference}</strong>.</p>
@@ -44,14 +44,14 @@ def show_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def _patience(error: TooManyRequests) -> int:
-    """Seconds until it is worth trying again."""
+    """Seconds until a retry makes sense."""
     if isinstance(error, RateLimitExceeded):
         return error.limit.limit.get_expiry()
     return error.retry_after if isinstance(error.retry_after, int) else 60
 
 
 def show_stale_form(error: CSRFError) -> ResponseReturnValue:
-    """The session ended, or is another one now: what was typed is shown again, to be saved."""
+    """The session ended or changed: shows what was typed again, to be saved."""
     if not current_user.is_authenticated:
         return drafts.lead_to_sign_in() or _page("stale", 400)
     fields = drafts.sent_fields()
@@ -62,17 +62,17 @@ def show_stale_form(error: CSRFError) -> ResponseReturnValue:
 
 
 def show_failure(error: Exception) -> ResponseReturnValue:
-    """A bug of ours: loud in the log, polite on the page, joined by the reference."""
+    """An unexpected error: logs the traceback and shows a friendly page with the same reference."""
     if isinstance(error, HTTPException):
         return show_error(error)
     reference = g.get("reference", "")
-    route = request.url_rule.rule if request.url_rule else None  # a path may hold a secret link
+    route = request.url_rule.rule if request.url_rule else None  # a path may contain a secret link
     log.exception("Request failed", extra={"reference": reference, "route": route})
-    close_session()  # its transaction may be what failed; the page asks anew who is signed in
+    close_session()  # its transaction may be what failed; rendering the page loads the user again
     g.pop("_login_user", None)
     try:
         return _page(500, InternalServerError.code)
-    except Exception:  # the page asks the database who is signed in, and that may be what is away
+    except Exception:  # rendering reads the user from the database, which may be down
         return PLAIN.format(reference=reference), 500
 
 

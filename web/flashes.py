@@ -1,4 +1,4 @@
-"""What a person is told after they acted."""
+"""Messages shown after an action."""
 
 from flask import flash
 
@@ -7,7 +7,7 @@ from web.languages import _
 
 
 def tell(acted: Acted, sentence: str) -> None:
-    """Says what was done, and why the rest was not."""
+    """Shows what was done, and why the rest was not."""
     if acted.done:
         flash(sentence, "good")
     for reason in dict.fromkeys(acted.refused.values()):

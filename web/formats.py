@@ -1,4 +1,4 @@
-"""How values look on a page: money, dates, times, numbers, in the language of the reader."""
+"""Formats money, dates, times and numbers in the reader's language."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -43,7 +43,7 @@ def register(app: Flask) -> None:
 
 
 def money(amount: Decimal | str | None) -> str:
-    """With two decimals, or as many as the price has."""
+    """With two decimals, or more if the price has more."""
     if amount is None:
         return ""
     text = numbers.format_currency(
@@ -69,12 +69,12 @@ def plain(number: Decimal | int | str | None) -> str:
 
 
 def entered(price: Decimal) -> str:
-    """A price as it stands in a form: 12.50, or 0.0125."""
+    """A price in a form field: 12.50, or 0.0125."""
     return typed(price, shown=2)
 
 
 def typed(number: Decimal, *, shown: int = 0) -> str:
-    """A number as one types it, with no thousands marked and at least the decimals `shown`."""
+    """A number for a form field: no thousands separator, at least `shown` decimals."""
     whole, _point, part = f"{number:f}".partition(".")
     part = part.rstrip("0").ljust(shown, "0")
     return f"{whole}{numbers.get_decimal_symbol(language())}{part}" if part else whole
@@ -88,13 +88,13 @@ def day(value: date | str | None) -> str:
 
 
 def clock(value: datetime) -> str:
-    # An ordinary space before PM: the narrow one is missing in many fonts.
+    # An ordinary space before PM: many fonts lack the narrow one.
     text = dates.format_time(value, "short", tzinfo=value.tzinfo, locale=language())
     return text.replace("\u202f", " ")
 
 
 def spoken_moment(value: datetime, zone: ZoneInfo, now: datetime | None = None) -> str:
-    """3:38 PM today, Mar 9, 2:10 PM this year, Mar 9, 2025, 2:10 PM before."""
+    """ "3:38 PM" today, "Mar 9, 2:10 PM" this year, "Mar 9, 2025, 2:10 PM" before."""
     local = value.astimezone(zone)
     today = (now or datetime.now(UTC)).astimezone(zone).date()
     if local.date() == today:
@@ -114,7 +114,7 @@ def month_and_day(value: date) -> str:
 
 
 def axis_day(value: date) -> str:
-    """A day as short as an axis wants it: Mar 9, 9 mar."""
+    """A short day for a chart's axis: Mar 9, 9 mar."""
     return month_and_day(value).replace(" de ", " ").replace(".", "")
 
 
@@ -123,7 +123,7 @@ def spoken_month(value: datetime, zone: ZoneInfo) -> str:
 
 
 def dated(value: datetime | None) -> Markup:
-    """Like `moment`, with the day even when it is today."""
+    """Like `moment`, but always with the day."""
     if value is None:
         return Markup("")
     local = value.astimezone(current_zone())
@@ -131,7 +131,7 @@ def dated(value: datetime | None) -> Markup:
 
 
 def moment(value: datetime | None, zone: ZoneInfo | None = None) -> Markup:
-    """A <time> in the organization's zone, the full date with offset in `datetime`."""
+    """A <time> element in the organization's zone, with the full date and offset in `datetime`."""
     if value is None:
         return Markup("")
     zone = zone or current_zone()
@@ -161,7 +161,7 @@ def age_of(value: datetime) -> str:
 
 
 def size(passed: timedelta) -> str:
-    """A length of time in its largest unit: 9 seconds, 2 minutes, 3 days."""
+    """A duration in its largest unit: 9 seconds, 2 minutes, 3 days."""
     seconds = int(passed.total_seconds())
     if days := seconds // 86_400:
         return ngettext("%(num)s day", "%(num)s days", days)
@@ -172,7 +172,7 @@ def size(passed: timedelta) -> str:
     return ngettext("%(num)s second", "%(num)s seconds", seconds)
 
 
-# What becomes of jobs, proposals and invoices.
+# States of jobs, proposals and invoices.
 STATUSES = {
     "scheduled": N_("Scheduled"),
     "in_progress": N_("In progress"),
@@ -193,7 +193,7 @@ def spoken_status(status: str) -> str:
     return _(STATUSES[status])
 
 
-# How a client paid. Brazil has no ACH: there it is a transfer.
+# How a client paid. Brazil has no ACH; there it is called a transfer.
 METHODS = {"card": N_("Card"), "ach": "ACH", "check": N_("Check"), "cash": N_("Cash")}
 METHODS_IN_BRAZIL = METHODS | {"ach": N_("Pix or bank transfer")}
 
@@ -203,13 +203,13 @@ def spoken_method(method: str) -> str:
 
 
 def payment_methods() -> dict[str, str]:
-    """What the organization's clients may pay by, and what it is called."""
+    """The payment methods of the organization's country, with their names."""
     organization = current_organization()
     in_brazil = organization is not None and not organization.has_quickbooks
     return METHODS_IN_BRAZIL if in_brazil else METHODS
 
 
-# What the engine calls things, for DunaHub's own staff.
+# The engine's words, for DunaHub's own staff.
 STAFF_WORDS = {
     "open": N_("open"),
     "held": N_("held"),
@@ -252,7 +252,7 @@ def staff_word(code: str | None) -> str:
     return _(words) if words else code or ""
 
 
-# Acts as people read them in the record of who did what.
+# Names of acts in the audit log.
 ACTIONS = {
     "account.invitation_withdrawn": N_("Invitation withdrawn"),
     "account.invited": N_("Invited"),
@@ -329,7 +329,7 @@ ACTIONS = {
 
 
 def spoken_reason(event: AuditEvent) -> str:
-    """Why, as the person wrote it; in the reader's language where the program did."""
+    """The reason a person wrote, or the program's reason in the reader's language."""
     reason = event.reason or ""
     match event.action:
         case "quickbooks.callback_refused":
@@ -344,7 +344,7 @@ def spoken_reason(event: AuditEvent) -> str:
     return reason
 
 
-PROCESSORS_EVENT = "Payment processor, event "  # as it is stored
+PROCESSORS_EVENT = "Payment processor, event "  # as stored
 
 
 def spoken_action(action: str) -> str:
@@ -353,7 +353,7 @@ def spoken_action(action: str) -> str:
 
 
 def lasting(seconds: float | None) -> str:
-    """How long something took: 0.4 s, 9 s, 2.5 min."""
+    """A measured duration: 0.4 s, 9 s, 2.5 min."""
     if seconds is None:
         return ""
     sizes = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))

@@ -1,4 +1,4 @@
-"""What forms accept. A value that DunaHub cannot keep is refused here, with a sentence."""
+"""Form fields. Values that DunaHub cannot store are refused with a message."""
 
 import hashlib
 import re
@@ -21,7 +21,8 @@ from web.drafts import RESUMED
 from web.formats import STATUSES, plain, typed
 from web.languages import _, language
 
-LINE = 1_000  # characters of a one-line field: more than QuickBooks takes, which is not our limit
+# characters of a one-line field: more than QuickBooks accepts, which is checked elsewhere
+LINE = 1_000
 AREA = 20_000
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 12, 31)
 _EXAMPLE = Decimal("1234.50")
@@ -33,10 +34,10 @@ _CURRENCIES = re.compile(r"^(-?)\s*(US\$|R\$|\$)")
 
 
 class Form(PlainForm):
-    """A form whose labels are marked by `N_` and said in the language of the request."""
+    """A form whose labels are marked with `N_` and shown in the language of the request."""
 
     def validate(self, extra_validators: Any = None) -> bool:
-        """Never right while it is only shown again, see `web/drafts.py`."""
+        """Always invalid while the form is only shown again, see `web/drafts.py`."""
         return RESUMED not in request.form and super().validate(extra_validators)
 
     class Meta(DefaultMeta):
@@ -55,7 +56,7 @@ def tidy(value: str | None) -> str:
 
 
 class Storable:
-    """Text that the database can hold, and that isn't longer than `most` characters."""
+    """Validates that the database can store the text and that it has at most `most` characters."""
 
     def __init__(self, *, required: str | None = None, most: int = LINE) -> None:
         self.required, self.most = required, most
@@ -100,10 +101,10 @@ class NumberField(Field):
         label: str = "",
         *,
         decimals: int,
-        shown: int = 0,  # decimals that are there even when they are zero: 12.50, not 12.5
+        shown: int = 0,  # minimum number of decimals: 12.50, not 12.5
         most: Decimal,
         least: Decimal | None = None,
-        empty: Decimal | None = None,  # what leaving it empty means
+        empty: Decimal | None = None,  # the value of an empty field
         required: str | None = None,
         **kw: Any,
     ) -> None:
@@ -146,15 +147,15 @@ class NumberField(Field):
 
 
 def language_of_form() -> str:
-    """The language a form was shown in: 1.234 is another number in another one."""
+    """The language the form was shown in, because 1.234 means different numbers."""
     told = request.form.get("shown_in", "")
     return told if told in LANGUAGES else language()
 
 
 def _plainly(text: str, language: str) -> str:
-    """A number as it is typed in this language, with a point and no marks of thousands.
+    """A number typed in this language, normalized: decimal point, no thousands separators.
 
-    Commas that mark no thousands are left, and so refused: nobody's 12,50 becomes 1250.
+    Commas that don't separate thousands are kept and so refused: 12,50 never becomes 1250.
     """
     text = _CURRENCIES.sub(r"\1", "".join(text.split()).replace("−", "-"))
     if numbers.get_decimal_symbol(language) == ",":
@@ -169,7 +170,7 @@ def tax_rate_field() -> NumberField:
 
 
 class DayField(Field):
-    """A day, as browsers send it."""
+    """A day in ISO format, as browsers send it."""
 
     widget = DateInput()
     data: date | None
@@ -208,7 +209,7 @@ class DayField(Field):
 
 
 class KeyField(Field):
-    """The key of another record, chosen from a list. Whether it may be chosen, the form knows."""
+    """The key of another record, chosen from a list. The form checks whether it is allowed."""
 
     widget = TextInput()
     data: int | None
@@ -227,7 +228,7 @@ class KeyField(Field):
 
 
 class ChoiceField(Field):
-    """One of a few values; `options` maps each to what a person reads, marked by `N_`."""
+    """One of a few values; `options` maps each to its label, marked with `N_`."""
 
     data: str | None
 
@@ -244,7 +245,7 @@ class ChoiceField(Field):
 
 
 def status_field(statuses: type[StrEnum]) -> ChoiceField:
-    """Starts with the first."""
+    """The first status is the default."""
     options = {status.value: STATUSES[status] for status in statuses}
     return ChoiceField(N_("Status"), options, default=next(iter(options)))
 
@@ -253,12 +254,12 @@ def status_field(statuses: type[StrEnum]) -> ChoiceField:
 
 
 class EditForm(Form):
-    """A form that remembers what it showed, so that saving writes only what this person changed.
+    """A form that remembers what it showed, so that saving writes only this person's changes.
 
-    Two people who edit different fields of a record at once both keep their change.
+    Two people who edit different fields of a record at the same time both keep their changes.
     """
 
-    was = HiddenField()  # name:digest of each field as it was shown
+    was = HiddenField()  # name:digest of each field as shown
 
     @classmethod
     def showing(cls, record: object) -> Self:
@@ -280,7 +281,8 @@ class EditForm(Form):
                 setattr(record, field.short_name, field.data)
 
     def catch_up(self, record: object) -> None:
-        """Takes over what others saved meanwhile, so that the outcome is judged, not this form."""
+        """Takes over others' changes, so that validation checks the
+        result and not only this form."""
         for field in self._remembered():
             if not self._is_changed(field):
                 field.data = getattr(record, field.short_name)

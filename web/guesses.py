@@ -1,8 +1,8 @@
-"""How often the password of one account may be guessed, from wherever.
+"""Limits password guesses per account, from any address.
 
-Addresses are bounded elsewhere, but whoever has many of them would still have many guesses. So an
-account has a bound, too. It could be used to keep the owner of an account out; therefore each
-browser in which that account signed in before has a bound of its own.
+Addresses are limited elsewhere, but an attacker with many addresses would still have many guesses.
+Because a limit per account could be used to lock out its owner, each browser in which the account
+has signed in before has its own limit.
 """
 
 from werkzeug.exceptions import TooManyRequests
@@ -10,13 +10,14 @@ from werkzeug.exceptions import TooManyRequests
 from web.known_browsers import digest_of, known_browser
 from web.tallies import count
 
-GUESSES, PERIOD = 50, 3600  # in an hour; nobody mistypes that often
+GUESSES, PERIOD = 50, 3600  # per hour; nobody mistypes that often
 
 
 def bound_guesses(email: str) -> None:
-    """Counts one more try of this address's password. Raises TooManyRequests.
+    """Counts one guess of this address's password. Raises TooManyRequests.
 
-    Counted by what was typed, whether somebody has the address or not: the answer tells nothing.
+    Unknown addresses are counted, too, so that the response doesn't reveal whether an account
+    exists.
     """
     key = f"passwords tried for {digest_of(email)}"
     if browser := known_browser(email):

@@ -1,4 +1,4 @@
-"""Browsers in which somebody signed in before, known by a signed cookie."""
+"""Recognizes browsers in which someone has signed in before, by a signed cookie."""
 
 import hashlib
 import secrets
@@ -12,12 +12,12 @@ REMEMBERED = timedelta(days=400)  # the longest that browsers keep a cookie
 
 
 def digest_of(email: str) -> str:
-    """An address as it is counted, however it was typed."""
+    """A digest of the normalized address."""
     return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()
 
 
 def remember_browser(email: str) -> None:
-    """Marks the browser that gets this answer: whoever signs in with this address did so there."""
+    """Sets a cookie: this address has signed in in this browser."""
     if known_browser(email):
         return
     mark = _signer().dumps([digest_of(email), secrets.token_urlsafe(12)])
@@ -36,7 +36,7 @@ def remember_browser(email: str) -> None:
 
 
 def known_browser(email: str) -> str | None:
-    """The mark of the browser that asks, if this address signed in there before."""
+    """The cookie's mark, if this address has signed in in this browser before."""
     try:
         whose, mark = _signer().loads(request.cookies.get(_cookie_name(), ""))
     except (BadSignature, ValueError, TypeError):

@@ -1,6 +1,6 @@
-"""The language of a request: the person's own, or what a visitor's browser asks for.
+"""The language of a request: the person's choice, or what a visitor's browser asks for.
 
-Region is another matter: who may see QuickBooks does not depend on the words they read.
+Independent of region: who sees QuickBooks doesn't depend on their language.
 """
 
 from contextlib import AbstractContextManager
@@ -19,7 +19,7 @@ from web.access import person
 
 
 class Words(Domain):  # type: ignore[misc]  # Flask-Babel has no types
-    """Where Flask-Babel finds the words: read from their source, with no compiled files."""
+    """Makes Flask-Babel read translations from the .po files, without compiling them."""
 
     def get_translations(self) -> NullTranslations:
         return words_of(language())
@@ -36,32 +36,32 @@ def register(app: Flask) -> None:
 
 
 def _(text: str, /, **values: object) -> str:
-    """These words in the language of the request. Values go in by name: %(name)s."""
+    """The text in the request's language. Values are passed by name: %(name)s."""
     return str(babel_gettext(text, **values))
 
 
 def ngettext(one: str, many: str, num: int, /, **values: object) -> str:
-    """The words that fit the number, which they may call %(num)s."""
+    """The plural form for this number, which the text may use as %(num)s."""
     return str(babel_ngettext(one, many, num, **values))
 
 
 def language() -> str:
-    """The language of what is being said right now; English outside of requests."""
+    """The current language; English outside of requests."""
     return str(get_locale() or ENGLISH)
 
 
 def speaking(wanted: str) -> AbstractContextManager[None]:
-    """Says everything within in this language, where it is one of ours."""
+    """Uses this language inside the block, if we have it."""
     return force_locale(wanted if wanted in LANGUAGES else language())  # type: ignore[no-any-return]
 
 
 def reader() -> Reader:
-    """Who is being answered, for whom sentences of `quickbooks/` are said."""
+    """The reader of this request, for sentences of `quickbooks/`."""
     return Reader(language(), _)
 
 
 def chosen_language() -> str:
-    """What the person chose; of a stranger what this browser did, else what it is set to."""
+    """The person's choice; for visitors the choice in this browser, or the browser's setting."""
     if not has_request_context():
         return ENGLISH
     if current_user.is_authenticated:
@@ -73,10 +73,10 @@ def chosen_language() -> str:
 
 
 def tag_of(language: str) -> str:
-    """As HTML and HTTP write it: pt-BR."""
+    """The language code for HTML and HTTP: pt-BR."""
     return language.replace("_", "-")
 
 
 def _back() -> str:
-    """The page that is shown again in the other language. An answer to a form has no address."""
+    """The page to show again in the other language. A POST response has no address to return to."""
     return request.full_path.rstrip("?") if request.method == "GET" else ""

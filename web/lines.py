@@ -1,6 +1,7 @@
 """The line editor of invoices, proposals and jobs.
 
-With scripts it is one open line that grows. Without, a few rows are blank; a button adds more.
+With JavaScript it shows one blank line and adds more as needed. Without, it shows a few blank rows,
+and a button adds more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,10 +35,11 @@ Line = TypeVar("Line", InvoiceLine, ProposalLine, JobLine)
 AnyLine = InvoiceLine | ProposalLine | JobLine
 Document = Invoice | Proposal | Job
 
-BLANK_ROWS = 3  # scripts take away all but the first
-MOST_LINES = 200  # of a document, also of one that several people add to
-MOST_ROWS = MOST_LINES + 50  # of a form: one that is a little too long is shown again, with why
-MOST_PRODUCTS = 1_000  # offered in the list: a firm's price book, not a catalogue
+BLANK_ROWS = 3  # JavaScript removes all but the first
+MOST_LINES = 200  # of a document, also if several people add to it
+# of a form: if it is slightly too long, it is shown again with the reason
+MOST_ROWS = MOST_LINES + 50
+MOST_PRODUCTS = 1_000  # in the list: enough for a firm's price list, not a catalogue
 MOST_QUANTITY = MOST_PRICE = Decimal("9999999.9999")
 CENT = Decimal("0.01")
 
@@ -71,12 +73,12 @@ class LineForm(EditForm):
 
     @property
     def amount(self) -> Decimal:
-        """As the database will compute it."""
+        """Same rounding as in the database."""
         quantity, price = self.quantity.data or Decimal(0), self.unit_price.data or Decimal(0)
         return (quantity * price).quantize(CENT, ROUND_HALF_UP)
 
     def judge(self, products: dict[int, Product]) -> bool:
-        """Whether this line can be kept; says what is wrong beside the field."""
+        """Whether this line is valid; adds errors to the fields."""
         self._find(products)
         if self.product_id.data and self.product_id.data not in products:
             self.product_id.data = None
@@ -93,7 +95,7 @@ class LineForm(EditForm):
         return not self.errors
 
     def _find(self, products: dict[int, Product]) -> None:
-        """Without scripts, typing a product's name is choosing it."""
+        """Without JavaScript, typing a product's name selects it."""
         if self.product_id.data or self.key.data or self.unit_price.typed:
             return
         typed = (self.description.data or "").casefold()
@@ -102,7 +104,7 @@ class LineForm(EditForm):
             self.product_id.data, self.description.data = found[0].id, ""
 
     def _complete(self, product: Product | None) -> None:
-        """Fills in what a chosen product says and the person left empty."""
+        """Fills empty fields from the chosen product."""
         if product:
             if not (self.key.data or self.description.data or self.unit_price.typed):
                 self.taxable.data = product.taxable
@@ -118,20 +120,20 @@ def _complain(field: Field, sentence: str) -> None:
 
 
 class LinesForm(EditForm):
-    """A form with a line editor. "Add lines" sends the form, and gets it back with more rows.
+    """A form with a line editor. "Add lines" sends the form and returns it with more rows.
 
-    What may be a mistake, and may be meant, is asked about: each field of `asked` is a box to tick,
-    with the sentence above it. Saving goes on once all of them are ticked.
+    Possible mistakes need confirmation: each field in `asked` is a checkbox below a question. The
+    form is saved once all of them are ticked.
     """
 
     lines = FieldList(FormField(LineForm))
     tax_rate: NumberField | None = None
     confirms_untaxed = BooleanField(N_("Save it without tax"))
-    status_code = 422  # of the answer that shows the form again
+    status_code = 422  # of the response that shows the form again
 
     products: dict[int, Product]
     asked: list[tuple[BooleanField, str]]
-    elsewhere: Sequence[AnyLine] = ()  # lines that others added since the form was shown
+    elsewhere: Sequence[AnyLine] = ()  # lines added by others since the form was shown
 
     def __init__(self, sent: MultiDict[str, str] | None = None) -> None:
         if sent and _rows_of(sent) > MOST_ROWS:
@@ -141,7 +143,7 @@ class LinesForm(EditForm):
 
     @classmethod
     def blank(cls, lines: Iterable[AnyLine] = (), **values: object) -> Self:
-        """A form for a new document, perhaps with the lines of another one."""
+        """A form for a new document, optionally with the lines of another one."""
         form = cls()
         for name, value in values.items():
             form[name].data = value
@@ -151,7 +153,7 @@ class LinesForm(EditForm):
 
     @property
     def is_taxed(self) -> bool:
-        """Whether a new line is taxable unless somebody says otherwise."""
+        """Whether a new line is taxable by default."""
         rate = self.tax_rate.data if self.tax_rate else firm().tax_rate
         return bool(rate)
 
@@ -194,7 +196,7 @@ class LinesForm(EditForm):
         return [row for row in self.rows if row.is_kept]
 
     def is_to_be_saved(self, record: Document | None = None) -> bool:
-        """Whether all is right and agreed to. `record`, when there is one, must be locked."""
+        """Whether everything is valid and confirmed. `record`, if given, must be locked."""
         self._offer_products()
         if {"add_rows", RESUMED} & request.form.keys():
             self._add_blank_rows()
@@ -208,7 +210,7 @@ class LinesForm(EditForm):
         return all(box.data for box, _sentence in self.asked)
 
     def ask(self, record: Document | None) -> None:
-        """Collects what to ask about a form without mistakes."""
+        """Collects what needs confirmation in a form without errors."""
         was_untaxed = record is not None and _taxes_nothing(self.tax_rate_of(record), record.lines)
         rows = [*self.kept_rows, *self.elsewhere]
         if _taxes_nothing(self.tax_rate.data if self.tax_rate else None, rows) and not was_untaxed:
@@ -230,7 +232,7 @@ class LinesForm(EditForm):
             if line is not None:
                 row.catch_up(line)
             elif row.key.data:
-                row.remove.data = True  # as somebody else did
+                row.remove.data = True  # another person removed it
         self.elsewhere = list(lines.values())
 
     def validate_lines(self, _field: FieldList) -> None:  # type: ignore[type-arg]
@@ -238,12 +240,13 @@ class LinesForm(EditForm):
             raise StopValidation(
                 _("%(most)s lines are the most for one document.", most=MOST_LINES)
             )
-        judged = [row.judge(self.products) for row in self.kept_rows]  # each says what is wrong
+        # judge all rows, so that each shows its errors
+        judged = [row.judge(self.products) for row in self.kept_rows]
         if not all(judged):
             raise StopValidation(_("Some lines need a look."))
 
     def totals(self, tax_rate: Decimal) -> Totals:
-        """What the document would come to."""
+        """The totals that the document would have."""
         amounts = [(row.amount, bool(row.taxable.data)) for row in self.kept_rows]
         return _totals([*amounts, *_amounts(self.elsewhere)], tax_rate)
 
@@ -252,9 +255,9 @@ class LinesForm(EditForm):
         return self.totals((self.tax_rate.data if self.tax_rate else None) or Decimal(0))
 
     def save_lines(self, lines: list[Line], make: type[Line]) -> None:
-        """Writes the rows into the record's lines: matched by key, only what changed.
+        """Writes the rows into the record's lines, matched by key, changing only what differs.
 
-        A line that someone else added meanwhile is not on the form, and stays.
+        A line that someone else added meanwhile is not on the form and is kept.
         """
         known = {str(line.id): line for line in lines}
         last = max((line.position for line in lines), default=0)
@@ -287,7 +290,7 @@ def _taxes_nothing(rate: Decimal | None, lines: Sequence[LineForm | AnyLine]) ->
 
 
 def _rows_of(sent: MultiDict[str, str]) -> int:
-    """How many rows a form has, counted before anything is made of them."""
+    """Number of rows in the form, checked before any of them is parsed."""
     return len({name.split("-")[1] for name in sent if name.startswith("lines-")})
 
 
@@ -298,7 +301,7 @@ def _totals(amounts: Sequence[tuple[Decimal, bool]], tax_rate: Decimal) -> Total
 
 
 def _products(chosen: Sequence[int]) -> dict[int, Product]:
-    """The firm's products that can be chosen, and those that the lines have already."""
+    """The firm's active products, plus those already used in the lines."""
     offered = (
         select(Product)
         .where(Product.organization_id == firm().id)

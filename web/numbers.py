@@ -1,4 +1,4 @@
-"""Numbers given per organization, one after another, without gaps or doubles."""
+"""Numbers per organization, consecutive and unique."""
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute
@@ -17,7 +17,7 @@ def next_proposal_number() -> str:
 
 
 def _next(counter: InstrumentedAttribute[int], model: type[Invoice] | type[Proposal]) -> str:
-    """The counter's row is locked until commit, so two people never draw the same number."""
+    """Locks the counter's row until commit, so two people never get the same number."""
     while True:
         drawn = session().execute(
             update(Organization)
@@ -26,7 +26,7 @@ def _next(counter: InstrumentedAttribute[int], model: type[Invoice] | type[Propo
             .returning(counter)
         )
         number = str(drawn.scalar_one())
-        if not _is_taken(model, number):  # by a document whose number a person typed
+        if not _is_taken(model, number):  # by a document whose number was typed by a person
             return number
 
 

@@ -1,8 +1,8 @@
-"""One form, one record: pressing Save twice saves once, whatever the browser does.
+"""Prevents duplicate submissions: pressing Save twice saves once.
 
-Each form that makes something carries a random key. The request that saves inserts the key in the
-same transaction as the record; a unique index lets only one of them commit. Every later press is
-answered with the page of what the first one made.
+Each form that creates something has a random key. The request inserts the key in the same
+transaction as the record, and a unique index lets only one of them commit. Later submissions
+redirect to the page of what the first one created.
 """
 
 import hashlib
@@ -21,22 +21,22 @@ from web.access import firm, session
 from web.languages import _
 
 FIELD = "form_key"
-REMEMBERED = timedelta(days=90)  # far longer than anyone leaves a saved form open
-FORGOTTEN_AT_ONCE = 50  # rows: old ones are deleted as new ones come
+REMEMBERED = timedelta(days=90)  # far longer than anyone keeps a saved form open
+FORGOTTEN_AT_ONCE = 50  # rows: old ones are deleted as new ones are added
 _KEY = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
 def form_key() -> str:
-    """For a form's hidden field. A form that was refused keeps its key."""
+    """For a form's hidden field. A rejected form keeps its key."""
     sent = request.form.get(FIELD, "")
     return sent if _KEY.fullmatch(sent) else secrets.token_urlsafe(16)
 
 
 def saved_before() -> ResponseReturnValue | None:
-    """Takes the key of the form that was sent. None: it is ours, save it.
+    """Claims the key of the submitted form. None: it was new, so save.
 
-    When another press has it, waits until that one is committed or rolled back. If it was
-    committed, the answer leads to what it made.
+    If another request holds the key, waits until that one commits or rolls back. If it committed,
+    returns a redirect to what it created.
     """
     g.form_key = sent_key()
     _forget_old()
@@ -54,7 +54,7 @@ def saved_before() -> ResponseReturnValue | None:
 
 
 def remember(address: str) -> None:
-    """Where what this form makes is shown. Committed with it."""
+    """Stores the address of what this form creates. Committed with it."""
     session().execute(update(SubmittedForm).where(*_this_form()).values(address=address))
 
 
@@ -63,7 +63,7 @@ def _this_form() -> tuple[ColumnElement[bool], ...]:
 
 
 def sent_key() -> str:
-    """Without a key, which pages of an earlier release lack, the form is known by what it says."""
+    """The form's key. Pages of an earlier release have none; a digest of their content is used."""
     sent = request.form.get(FIELD, "")
     if _KEY.fullmatch(sent):
         return sent

@@ -1,4 +1,4 @@
-"""What a new document is made from: a lead, or one of its jobs or proposals."""
+"""The lead, job or proposal that a new document is created from."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Origin:
 
 
 def asked_origin() -> Origin | None:
-    """What the address or the form names; None when it names nothing."""
+    """The origin named in the URL or form; None if there is none."""
     if key := _asked_key("proposal"):
         proposal = own(Proposal, key)
         return Origin(_not_deleted(proposal.lead), proposal=proposal)
@@ -35,7 +35,7 @@ def required_origin() -> Origin:
 
 
 def choose_lead(title: str, endpoint: str) -> str:
-    """The page that asks whom a new document is for."""
+    """The page that asks which customer a new document is for."""
     wanted = asked("q")
     page = page_of(leads_like(wanted), Lead.id)
     return render_template(
@@ -44,7 +44,7 @@ def choose_lead(title: str, endpoint: str) -> str:
 
 
 def leads_like(wanted: str) -> Select[Lead]:
-    """The firm's leads that have this in their name, company, e-mail or phone; "": all."""
+    """The firm's leads whose name, company, e-mail or phone contains this text; "" finds all."""
     leads = select(Lead).where(Lead.organization_id == firm().id, Lead.deleted_at.is_(None))
     if not wanted:
         return leads

@@ -1,4 +1,4 @@
-"""Pages by key, newest first: the cost of a page doesn't grow with what lies before it."""
+"""Keyset pagination, newest first: each page costs the same, however many come before it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ ROWS = 50
 @dataclass(frozen=True)
 class Page(Generic[Row]):
     rows: Sequence[Row]
-    older: int | None  # the key before which the next page begins
+    older: int | None  # the key where the next page begins
     is_first: bool
 
     @property
@@ -32,7 +32,7 @@ class Page(Generic[Row]):
 
 @dataclass(frozen=True)
 class Sort:
-    """Another order than the newest first. `column` is of the same table as the key."""
+    """A sort order other than newest first. `column` is in the same table as the key."""
 
     column: ColumnElement[Any] | InstrumentedAttribute[Any]
     ascending: bool = False
@@ -56,7 +56,7 @@ def page_of(
 
 
 def _after(key: InstrumentedAttribute[int], last: int, sort: Sort | None) -> ColumnElement[bool]:
-    """What comes after the last row of a page. Another firm's row is no place to go on from."""
+    """Condition for rows after the last one of a page. Ignores rows of other firms."""
     if sort is None:
         return key < last
     own = key.class_.organization_id == firm().id
@@ -67,7 +67,7 @@ def _after(key: InstrumentedAttribute[int], last: int, sort: Sort | None) -> Col
 
 
 def asked(name: str, most: int = 200) -> str:
-    """A word of the query string, without what the database could not take."""
+    """A query parameter, without characters that the database rejects."""
     return request.args.get(name, "").replace("\x00", "").strip()[:most]
 
 
@@ -84,6 +84,6 @@ def _same_page(**changes: str | None) -> str:
 
 
 def query() -> dict[str, Any]:
-    """The query string, for an address that asks the same, without what Flask takes for itself."""
+    """The query string for a link with the same parameters, without names reserved by Flask."""
     told = {k: v for k, v in request.args.items() if not k.startswith("_") and k != "endpoint"}
     return {name.replace("\x00", ""): asked(name) for name in told}

@@ -1,14 +1,14 @@
-"""Codes to sign in with when the authenticator app is lost. Each works once."""
+"""Recovery codes for sign-in when the authenticator app is lost. Each works once."""
 
 import secrets
 
 HOW_MANY = 10
-LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
-LENGTH = 12  # 59 bits: nobody guesses one, so a plain digest is enough
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without look-alikes
+LENGTH = 12  # 59 bits cannot be guessed, so a plain digest is enough
 
 
 def new_codes() -> list[str]:
-    """As they are shown: abcd-efgh-jkmn."""
+    """Codes as displayed: abcd-efgh-jkmn."""
     return [
         _spaced("".join(secrets.choice(LETTERS) for _ in range(LENGTH))) for _ in range(HOW_MANY)
     ]
@@ -19,5 +19,5 @@ def _spaced(code: str) -> str:
 
 
 def plain_code(typed: str) -> str:
-    """As it is stored, however it was typed."""
+    """The code as stored, regardless of how it was typed."""
     return "".join(letter for letter in typed.lower() if letter.isalnum())

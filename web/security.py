@@ -1,4 +1,4 @@
-"""What every answer carries, and what every form must: headers, CSRF token, bounded sign-ins."""
+"""Security of all responses and forms: headers, CSRF tokens, rate limits."""
 
 import gzip
 import hashlib
@@ -29,9 +29,9 @@ from web.sessions import TolerantSessions
 SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
 LARGEST_FORM = 2 * 1024 * 1024
 YEAR = 31_536_000  # seconds
-MOST_FIELDS = 3_000  # the longest invoice, of 200 lines, has 1,600
+MOST_FIELDS = 3_000  # an invoice of 200 lines has 1,600
 
-QUIET = {"static", "health.healthz", "health.readyz", "health.figures"}  # asked for every second
+QUIET = {"static", "health.healthz", "health.readyz", "health.figures"}  # requested every second
 REQUESTS = Histogram(
     "dunahub_requests_seconds",
     "How long pages took",
@@ -46,7 +46,8 @@ csrf = CSRFProtect()
 
 
 def address_of_visitor() -> str:
-    """What sign-ins are counted by. Of IPv6 the network: one home has billions of addresses."""
+    """The key for rate limits: the address, or for IPv6 the network,
+    since one home has billions of addresses."""
     try:
         address = ip_address(request.remote_addr or "")
     except ValueError:
@@ -60,7 +61,7 @@ limiter = Limiter(address_of_visitor, storage_uri="tallies://", default_limits=[
 
 
 class Key(IntegerConverter):
-    """A key of the database: what is beyond its range names nothing, and answers 404."""
+    """A database key in a URL. A number outside the column's range is 404."""
 
     regex = r"[1-9]\d{0,17}"
 
@@ -71,15 +72,16 @@ def register(app: Flask) -> None:
         SESSION_COOKIE_NAME=_cookie_name(config),
         SESSION_COOKIE_PATH="/",
         SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",  # Intuit sends people back to us by a link
+        SESSION_COOKIE_SAMESITE="Lax",  # Intuit redirects people back to us with a link
         SESSION_COOKIE_SECURE=config.secure_cookies,
         PERMANENT_SESSION_LIFETIME=LONGEST_SESSION,
-        WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form left open overnight still saves
+        # valid as long as the session: a form left open overnight can still be saved
+        WTF_CSRF_TIME_LIMIT=None,
         MAX_CONTENT_LENGTH=LARGEST_FORM,
         MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
-        # Pages too. That their length tells of the token in them needs a visitor's browser to ask
-        # for them at a stranger's bidding, with the session: SameSite=Lax sends none. And the token
-        # is signed anew in each.
+        # Compresses pages as well. An attacker who wants to learn the token from response lengths
+        # must make the visitor's browser request pages with its session, and SameSite=Lax prevents
+        # that. The token is also signed differently in each page.
         COMPRESS_MIMETYPES=["text/html"],
         COMPRESS_ALGORITHM=["br", "gzip"],
         COMPRESS_STREAMS=False,
@@ -87,13 +89,13 @@ def register(app: Flask) -> None:
         MAX_FORM_PARTS=MOST_FIELDS,
     )
     if config.proxies:
-        # Only as many entries are believed as there are proxies of ours; visitors write the rest.
+        # Trusts as many entries as we have proxies; visitors can write the others.
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=config.proxies, x_proto=config.proxies
         )
     app.session_interface = TolerantSessions()
     app.url_map.converters["key"] = Key
-    app.before_request(name_request)  # first: what others refuse has a name too
+    app.before_request(name_request)  # first, so that refused requests have a reference, too
     app.before_request(refuse_too_many_fields)
     csrf.init_app(app)
     limiter.init_app(app)
@@ -105,10 +107,10 @@ def register(app: Flask) -> None:
 
 
 def _cookie_name(config: Config) -> str:
-    """Cookies know no ports: copies side by side on one machine would sign each other out.
+    """Cookies ignore ports, so copies on one machine need different names.
 
-    Over https browsers take a __Host- cookie from this very host only: no neighbour under the same
-    domain, and nobody on a plain http connection, can plant one.
+    Over https the __Host- prefix ensures that neither another host of the same domain nor anyone on
+    a plain http connection can set the cookie.
     """
     port = urlsplit(config.base_url).port
     name = f"dunahub_{port}" if port else "dunahub"
@@ -116,27 +118,27 @@ def _cookie_name(config: Config) -> str:
 
 
 def name_request() -> None:
-    """A reference that error pages show, answers tell, and every log line of the request carries.
+    """Gives the request a reference for error pages, response headers and log lines.
 
-    A proxy's own is kept, so that its log and ours meet.
+    A reference from the proxy is kept, so that both logs match.
     """
     given = request.headers.get("X-Request-Id", "")
     g.reference = given if _REFERENCE.fullmatch(given) else secrets.token_hex(8)
     g.began_at = time.monotonic()
-    clear_contextvars()  # the thread served someone else before
+    clear_contextvars()  # the thread has served other requests
     bind_contextvars(request=g.reference)
 
 
 def refuse_too_many_fields() -> None:
-    """Werkzeug counts the parts of multipart forms only. Counted before anything reads the form."""
+    """Werkzeug only limits multipart forms. Counts fields before the form is parsed."""
     if request.mimetype == "application/x-www-form-urlencoded":
-        body = request.get_data()  # kept: the form is read from it
+        body = request.get_data()  # cached: the form is parsed from it later
         if body.count(b"&") >= MOST_FIELDS:
             abort(413)
 
 
 def tell(response: Response) -> Response:
-    """One line a request: who, what, how long; no query, which may carry a sign-in's code."""
+    """Logs one line per request, without the query string, which may hold an OAuth code."""
     response.headers["X-Request-Id"] = g.reference
     group = f"{response.status_code // 100}xx"
     seconds = time.monotonic() - g.began_at
@@ -166,20 +168,21 @@ def protect(response: Response) -> Response:
     if dunahub().config.secure_cookies:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
     if request.endpoint != "static":
-        headers.setdefault("Cache-Control", "no-store")  # Back after sign-out shows nothing
+        # the Back button shows nothing after sign-out
+        headers.setdefault("Cache-Control", "no-store")
     elif response.status_code in (200, 304) and _is_versioned():
         headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
     return response
 
 
 def _is_versioned() -> bool:
-    """Whether the address names the version that is served: what it names never changes."""
+    """Whether the URL contains the current version, so that its content never changes."""
     name = (request.view_args or {}).get("filename", "")
     return bool(name) and request.args.get("v") == _versions.get(name)
 
 
 def content_policy(config: Config) -> str:
-    """Everything from ourselves; forms may end at Intuit, where Connect leads."""
+    """Allows only our own sources. Forms may lead to Intuit, because of Connect."""
     intuit = "https://*.intuit.com"
     if config.environment == "simulator":
         parts = urlsplit(config.simulator_url)
@@ -193,14 +196,14 @@ def content_policy(config: Config) -> str:
     )
 
 
-# Where clients pay, and firms tell Stripe about themselves.
+# Where clients pay, and where firms enter their details.
 STRIPE_PAGES = "https://checkout.stripe.com https://connect.stripe.com https://dashboard.stripe.com"
 
 SQUEEZED = {"text/css", "text/javascript", "image/svg+xml"}
 
 
 def squeeze(response: Response) -> Response:
-    """Sends our static files compressed, once for all: a third of the bytes."""
+    """Sends static files compressed, a third of their size. Each is compressed once."""
     if request.endpoint != "static" or response.mimetype not in SQUEEZED:
         return response
     response.vary.add("Accept-Encoding")
@@ -220,7 +223,7 @@ _versions: dict[str, str] = {}
 
 
 def _version_static_files(endpoint: str, values: dict[str, Any]) -> None:
-    """A new version of a file has a new address, so browsers may keep files for long."""
+    """Adds a version to static URLs, so that browsers can cache the files for long."""
     name = values.get("filename")
     if endpoint != "static" or not isinstance(name, str):
         return

@@ -1,4 +1,4 @@
-"""The signed cookie of a session, judged by machines whose clocks need not agree."""
+"""Signed session cookies that tolerate clock differences between machines."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,12 +6,12 @@ from flask import Flask, Request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature
 
-CLOCKS_DIFFER = timedelta(minutes=10)  # with NTP it is milliseconds; a clock set right, minutes
+CLOCKS_DIFFER = timedelta(minutes=10)  # milliseconds with NTP; minutes when a clock is corrected
 
 
 class TolerantSessions(SecureCookieSessionInterface):
-    """Takes a cookie that another machine signed a few minutes from now. Flask refuses those: with
-    two machines whose clocks differ by seconds, people are signed out at every other page."""
+    """Accepts a cookie that another machine signed a few minutes in the future. Flask refuses it,
+    so with two machines whose clocks differ by seconds, people would be signed out at random."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         signed = request.cookies.get(self.get_cookie_name(app))

@@ -1,7 +1,7 @@
-"""Where the limits on sign-ins are counted: in PostgreSQL, so that every process counts the same.
+"""Counts for rate limits, in PostgreSQL, so that all processes share them.
 
-Flask-Limiter's own shared stores would be another server to run. The table is unlogged: a crash
-of the database forgets some guesses, and nothing else.
+Flask-Limiter's own shared stores would need another server. The table is unlogged: a database crash
+loses only counts.
 """
 
 import time
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.accounts import Tally
 from web.access import dunahub
 
-SWEEP = 1_000  # counts between two sweeps of what no longer counts
+SWEEP = 1_000  # counts between two deletions of expired rows
 
 log = structlog.get_logger()
 
@@ -33,9 +33,9 @@ _COUNT = text(
 
 
 def count(key: str, seconds: int, amount: int = 1) -> int:
-    """Counts one more try of this; says how many there were since the first, for that long.
+    """Counts one try and returns the number of tries in the current period of `seconds`.
 
-    Counted in a transaction of its own: what is refused afterwards was tried all the same.
+    Uses its own transaction, so that a try counts even if the request is then refused.
     """
     with dunahub().sessions.begin() as session:
         counted = session.execute(_COUNT, {"key": key, "amount": amount, "seconds": seconds})
@@ -46,7 +46,7 @@ def count(key: str, seconds: int, amount: int = 1) -> int:
 
 
 class TallyStorage(Storage):
-    """What Flask-Limiter needs of a store."""
+    """Flask-Limiter's storage interface."""
 
     STORAGE_SCHEME = ["tallies"]  # noqa: RUF012  (the library's own idiom)
 

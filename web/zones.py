@@ -51,7 +51,7 @@ ZONES = {name: label for zones in ZONE_GROUPS.values() for name, label in zones.
 
 
 def zone_groups() -> dict[str, dict[str, str]]:
-    """The time zones under their headings, as the reader calls them."""
+    """The time zones grouped by region, with translated names."""
     return {
         _(heading): {name: _(label) for name, label in zones.items()}
         for heading, zones in ZONE_GROUPS.items()
