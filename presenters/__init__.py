@@ -1,1 +1,1 @@
-"""Values for templates, made from what is stored: they read no request and commit nothing."""
+"""Values for templates, made from stored data. Presenters don't read the request or commit."""

@@ -1,4 +1,4 @@
-"""What people did, as their owner reads it: the act in words, and the records it was about."""
+"""Recent acts of people, for the owner: what was done, and to which records."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from web.access import firm, session
 from web.formats import staff_word
 from web.languages import _
 
-NAMED = 3  # records of one act; the rest is a number
+NAMED = 3  # records listed per act
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Named:
 class Act:
     event: AuditEvent
     about: Sequence[Named]
-    more: int  # records beyond those that are named
+    more: int  # number of further records
 
 
 def acts_of(events: Sequence[AuditEvent]) -> list[Act]:
-    """In three queries, whatever their number."""
+    """Uses three queries, however many events there are."""
     entries = _entries({key for event in events for key in _entry_ids(event)[:NAMED]})
     numbers = {str(event.details["number"]) for event in events if "number" in event.details}
     invoices = _invoices(numbers)

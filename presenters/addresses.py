@@ -1,4 +1,4 @@
-"""Where a record is shown: its page here, the form that fixes it, its page in QuickBooks."""
+"""Addresses of a record: its page, the form that fixes it, and its page in QuickBooks."""
 
 from flask import url_for
 
@@ -12,14 +12,14 @@ from web.languages import reader
 
 
 def address_in_quickbooks(connection: Connection | None, link: Counterpart | None) -> str | None:
-    """Where QuickBooks shows this object, for someone signed in there."""
+    """The object's page in QuickBooks, for a person who is signed in there."""
     if connection is None or link is None or link.remote_id is None:
         return None
     return record_url(dunahub().config, connection, link.record_type, link.remote_id)
 
 
 def explanation_of(entry: Entry) -> Explanation | None:
-    """Cause and effect in words, of what needs attention or is tried again after a fault."""
+    """Explains why an entry failed or is being retried."""
     if not entry.fault_code:
         return None
     about = {"record": entry.record_type, **entry.fault_about}
@@ -27,7 +27,7 @@ def explanation_of(entry: Entry) -> Explanation | None:
 
 
 def address_of(record: Record) -> str | None:
-    """The record's own page here."""
+    """The record's page in DunaHub."""
     match record.type:
         case RecordType.LEAD:
             return url_for("leads.show", lead_id=record.id)
@@ -40,7 +40,7 @@ def address_of(record: Record) -> str | None:
 
 
 def fix_address_of(entry: Entry) -> str | None:
-    """The form of the record, at the field that mends its fault."""
+    """The record's form, at the field that fixes its fault."""
     explanation = explanation_of(entry)
     fix = entry.fault_field or (explanation.field if explanation else None)
     if entry.state != State.FAILED or not fix:

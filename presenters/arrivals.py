@@ -1,4 +1,4 @@
-"""How records arrive in QuickBooks, and which settings over there cause trouble."""
+"""How records are created in QuickBooks, and which of the company's settings cause problems."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from web.languages import _
 
 @dataclass(frozen=True)
 class Check:
-    """One setting over there: whether it can cause trouble, and where one changes it."""
+    """A setting in QuickBooks: whether it can cause problems, and where to change it."""
 
     tone: str  # good | warn
     word: str
@@ -28,17 +28,17 @@ class Check:
         return self.word
 
 
-# Menus are named as QuickBooks shows them.
+# Menus have the names that QuickBooks shows.
 SETTINGS_PAGE = "Account and settings"
 
 
 def _place(menus: str) -> str:
-    """Where one changes a setting over there."""
+    """The menu path to a setting in QuickBooks."""
     return _("In QuickBooks: gear icon, %(menus)s", menus=f"{SETTINGS_PAGE}, {menus}")
 
 
 def checks_of(connection: Connection | None) -> Sequence[Check]:
-    """The company's settings that decide whether records arrive as they are here."""
+    """The company settings that affect how records are stored."""
     if connection is None or not connection.is_live:
         return []
     preferences: Json = connection.facts.get("preferences") or {}
@@ -136,11 +136,11 @@ def _currencies(preferences: Json) -> list[Check]:
     return [Check("warn", _("Currencies"), words, _place("Advanced, Currency"))]
 
 
-UNDEPOSITED = "Undeposited Funds"  # as Intuit calls it, in whatever language we are read
+UNDEPOSITED = "Undeposited Funds"  # Intuit's name, in every language
 
 
 def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
-    """Where the firm's money lands in QuickBooks, in the owner's words."""
+    """Where the firm's payments are deposited in QuickBooks, in the owner's words."""
     if connection is None or not connection.is_live:
         return []
     chosen, facts = connection.settings, connection.facts

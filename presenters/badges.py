@@ -1,4 +1,4 @@
-"""Badges that refresh themselves: what the page asks next, and what is said aloud."""
+"""Badges that refresh themselves: the next poll, and what screen readers announce."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from presenters.status import Word
 from web.access import session
 from web.languages import _
 
-PAUSES = (1, 1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 20, 30)  # seconds before each question
-MOST_ROUNDS = 60  # then the page rests until it is loaded again
+PAUSES = (1, 1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 20, 30)  # seconds before each poll
+MOST_ROUNDS = 60  # then polling stops until the page is reloaded
 MOST_BADGES = 100
 Words = Mapping[tuple[RecordType, int], Word]
 
 
 @dataclass(frozen=True)
 class Live:
-    """The page's next question; no address, no question."""
+    """The next poll of the page; no address, no poll."""
 
     address: str | None
     seconds: int
@@ -43,12 +43,12 @@ def _asks_for(panel: Panel) -> str:
 
 
 def live_badges(kind: str, words: Mapping[int, Word], panel: Panel | None = None) -> Live:
-    """For templates: what a page with these badges asks first."""
+    """For templates: the first poll of a page with these badges."""
     return live_of({(RecordType(kind), key): word for key, word in words.items()}, panel)
 
 
 def stamp(text: str) -> str:
-    """What the browser has on the screen, in few letters: it says so when it asks again."""
+    """A short digest of what the browser shows, sent with each poll."""
     return blake2b(text.encode(), digest_size=4).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The buttons of what needs attention, as values: what they say, and where they lead."""
+"""Buttons for records that need attention, as values: label and target."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +17,15 @@ from web.languages import _
 class Button:
     label: str
     address: str
-    posts: bool = False  # a form's button; else a link
-    leaves: bool = False  # to QuickBooks, in a new tab
+    posts: bool = False  # a form's button; otherwise a link
+    leaves: bool = False  # opens QuickBooks in a new tab
     look: str = "button"
 
 
 def buttons_of(
     entry: Entry, explanation: Explanation | None, fix_address: str | None
 ) -> Sequence[Button]:
-    """Those that its cause calls for and this person may press, the likeliest first."""
+    """The buttons for this fault that this person may press, the likeliest first."""
     actions = explanation.actions if explanation else _without_cause()
     buttons = [button for action in actions for button in _buttons(action, entry, fix_address)]
     if buttons and buttons[0].look == "button":
@@ -38,7 +38,7 @@ def _without_cause() -> Sequence[Action]:
 
 
 def _buttons(action: Action, entry: Entry, fix_address: str | None) -> Iterator[Button]:
-    """One at most; none where it leads nowhere, or is not for this person."""
+    """At most one button; none if there is no target, or the person may not press it."""
     name, label = action.name, action.label
     match name:
         case "fix" | "rename" | "renumber":

@@ -1,4 +1,4 @@
-"""What needs a person, by cause: one decision mostly clears all records of one."""
+"""Failed records grouped by cause. One decision usually fixes all records of a cause."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from quickbooks.faults import Explanation, explain
 from web.access import session
 from web.languages import reader
 
-MOST_CAUSES = 20  # shown on the settings page; the list has them all
+MOST_CAUSES = 20  # on the settings page; the list shows all
 RECORDS_NAMED = 5  # of each cause
 
-# The thing over there where it is always the same one: an item that is gone, a name's holder.
+# What the fault is about, if it is the same for all: a missing item, the holder of a name.
 _about = Entry.fault_about
 _thing: ColumnElement[str] = func.coalesce(_about["item_id"].astext, _about["holder_id"].astext, "")
 
@@ -35,9 +35,9 @@ class Trouble:
     thing: str
     explanation: Explanation
     count: int
-    invoices: Decimal  # dollars
+    invoices: Decimal  # total, in dollars
     payments: Decimal
-    named: Sequence[Row]  # the newest of them
+    named: Sequence[Row]  # the newest ones
 
     @property
     def first(self) -> Row:
@@ -45,12 +45,12 @@ class Trouble:
 
     @property
     def is_shared(self) -> bool:
-        """Whether one decision on one of them clears all: they stopped at the same thing."""
+        """Whether one decision fixes all of them, because they share the same obstacle."""
         return self.code in ("item_inactive", "its_customer_inactive")
 
 
 def troubles_of(organization: Organization) -> list[Trouble]:
-    """Every record is counted, the newest of each cause are named; the largest cause first."""
+    """Counts all records, lists the newest of each cause; the largest cause comes first."""
     alike = (Entry.fault_code, _thing)
     ranked = (
         select(
@@ -94,8 +94,8 @@ def sendable(
     *,
     most: int | None = None,
 ) -> list[int]:
-    """What *Send all again* sends: failed entries of the connected company without a newer
-    version, where sending again is among what may help."""
+    """Entries that *Send all again* sends: failed, in the connected company, without a newer
+    version, and of a cause that sending again may fix."""
     newer = aliased(Entry)
     replaced = (
         select(newer.id)
@@ -145,5 +145,5 @@ def _rows(ids: Sequence[int]) -> dict[int, Row]:
 
 
 def with_cause(code: str, thing: str) -> Sequence[ColumnElement[bool]]:
-    """What the entries of one cause have in common."""
+    """SQL condition for the entries of one cause."""
     return (Entry.fault_code == code, _thing == thing)

@@ -1,7 +1,7 @@
-"""What the charts show: how much arrived, how fast, and what stands in the way.
+"""Values of the charts: how many records arrived, how fast, and what stops the others.
 
-Each is drawn from a table that the page holds anyway (static/charts.js), so that a screen reader,
-a page without JavaScript and the picture tell the same.
+Each chart is drawn from a table on the page (static/charts.js), so that screen readers and browsers
+without JavaScript get the same information.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,20 +20,20 @@ from web.formats import axis_day, clock, month_and_day, plain
 from web.languages import _, reader
 
 DAYS = 30  # of the chart on the settings page
-HOURS = 24  # of the one on the admin's
+HOURS = 24  # of the admin chart
 
 
 @dataclass(frozen=True)
 class Period:
-    """A day or an hour: what happened to records in it, and how soon they arrived."""
+    """A day or an hour: what happened to records in it, and how fast they arrived."""
 
-    label: str  # as short as an axis wants it
-    name: str  # as a table says it
+    label: str  # short label for the axis
+    name: str  # full label for the table
     at_once: int = 0
     retried: int = 0
     failed: int = 0
-    half_within: float | None = None  # seconds from saving to QuickBooks
-    most_within: float | None = None  # … of 95 in 100
+    half_within: float | None = None  # median seconds from saving to QuickBooks
+    most_within: float | None = None  # 95th percentile
 
     @property
     def sent(self) -> int:
@@ -50,10 +50,9 @@ class Chart:
         return not (self.total.sent or self.total.failed)
 
 
-# What happened since `:since`: each row is one thing that happened to one record. A record that
-# needed attention and was sent by hand afterwards counts as both, on the day of each. One that was
-# sent again after it had arrived counts once. How long records take is told by those that arrived
-# without a person.
+# Events since `:since`: one row per event of a record. A record that needed attention and was sent
+# by hand afterwards counts as both, on the day of each. A record sent again after it arrived counts
+# once. Durations only include records that arrived without a person.
 _SENT = """
     SELECT 'sent' AS what,
            CASE WHEN first_outcome = 'synced' THEN first_settled_at ELSE settled_at END AS at,
@@ -82,9 +81,9 @@ _FAILED_LATER = """
 
 
 def _tally(period: str, organization: str, firms: str = "") -> TextClause:
-    """What happened by period, and in all (the row without a period).
+    """Events per period, and in total (the row without a period).
 
-    Each branch has a partial index that lists an organization's entries of its kind.
+    Each branch has a partial index on an organization's entries of its kind.
     """
     branches = (_SENT, _SENT_AND_BACK, _FAILED_FIRST, _FAILED_LATER)
     happened = " UNION ALL ".join(branch.format(organization=organization) for branch in branches)
@@ -105,7 +104,7 @@ def _tally(period: str, organization: str, firms: str = "") -> TextClause:
 
 
 DAYS_OF_FIRM = _tally("CAST(at AT TIME ZONE :zone AS date)", ":organization")
-# One organization after another, by the same indexes: what was settled before costs nothing.
+# One organization after another, using the same indexes; older entries cost nothing.
 HOURS_OF_ALL = _tally(
     "date_trunc('hour', at, 'UTC')",
     "firm.id",
@@ -114,7 +113,7 @@ HOURS_OF_ALL = _tally(
 
 
 def days_of(organization: Organization) -> Chart:
-    """The last days of an organization, in its own time zone; today is the last."""
+    """The last days of an organization in its own time zone, ending today."""
     today = datetime.now(organization.zone).date()
     days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
     first = datetime(days[0].year, days[0].month, days[0].day, tzinfo=organization.zone)
@@ -126,13 +125,13 @@ def days_of(organization: Organization) -> Chart:
 
 
 def usual_delay(organization: Organization) -> timedelta | None:
-    """How long half of the last days' records took at most, as a person would say it."""
+    """The median duration of the last days, as a person would say it."""
     half = days_of(organization).total.half_within
     return None if half is None else timedelta(seconds=max(1, round(half)))
 
 
 def hours() -> Chart:
-    """The last hours of all organizations; the present one is the last. For DunaHub's staff."""
+    """The last hours of all organizations, ending with the current one. For DunaHub's staff."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     began = [now - timedelta(hours=back) for back in reversed(range(HOURS))]
     tallies = _tallies(HOURS_OF_ALL, since=began[0])
@@ -166,7 +165,7 @@ class Share:
     count: int
     percent: float  # of the longest bar
     detail: str = ""
-    tone: str = ""  # bad | warn | quiet; the accent without
+    tone: str = ""  # bad | warn | quiet; "": accent colour
     address: str | None = None
 
 
@@ -190,7 +189,7 @@ AGES = (N_("Up to a minute"), N_("Up to an hour"), N_("Up to a day"), N_("Longer
 
 
 def waiting_by_age() -> list[Share]:
-    """How long what waits has waited. What a lane holds back is told beside what it would send."""
+    """Waiting entries by age. Entries held by their lane are counted separately."""
     counted = {row.age: row for row in session().execute(_WAITING_BY_AGE)}
     found = []
     for age, name in enumerate(AGES):
@@ -201,11 +200,11 @@ def waiting_by_age() -> list[Share]:
     return _shares(found)
 
 
-MOST_CAUSES = 12  # shown; what is rarer is in the list
+MOST_CAUSES = 12  # rarer ones are in the list
 
 
 def _of_no_record(title: str) -> str:
-    """Without the quotes around a name: there is none, only what kind of thing it would be."""
+    """A fault's title without the quotes around a name, since it is about no single record."""
     plain = title.replace("“", "").replace("”", "")
     return plain[:1].upper() + plain[1:]
 
@@ -248,7 +247,7 @@ _LANES = text(
 
 
 def lanes_by_state() -> list[Share]:
-    """Each lane is in one of these rows."""
+    """Number of lanes per state. Each lane is counted once."""
     row = session().execute(_LANES).one()
     return _shares(
         [

@@ -1,4 +1,4 @@
-"""What the firm sees of its client's side: the link, what is on its way, and what went wrong."""
+"""The client's side of a document, for the firm: link, payments in progress, problems."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,13 +17,13 @@ SHOWN = 10  # letters
 
 @dataclass(frozen=True)
 class ClientCard:
-    address: str  # "": there is no open link
+    address: str  # "": no open link
     on_its_way: Decimal
-    failed: Decimal  # the last try, when it was a bank transfer that failed
+    failed: Decimal  # the last attempt, if it was a bank transfer that failed
     overpaid: Decimal
     letters: tuple[ClientLetter, ...] = ()  # newest first
     can_remind: bool = False
-    disputed: Decimal = Decimal(0)  # the client's bank still decides about it
+    disputed: Decimal = Decimal(0)  # the client's bank has not decided yet
     taken_back: Decimal = Decimal(0)  # by the client's bank
 
 
@@ -48,7 +48,7 @@ def client_card(session: Session, document: Invoice | Proposal, base_url: str) -
 
 
 def letters_of(session: Session, document: Invoice | Proposal) -> tuple[ClientLetter, ...]:
-    """What was sent to the client, by links that are revoked now, too."""
+    """Letters sent to the client, including those with links revoked since."""
     same = (
         ClientLink.invoice_id == document.id
         if isinstance(document, Invoice)

@@ -1,4 +1,4 @@
-"""What a client sees at the secret address of an invoice or a proposal: values for its page."""
+"""Values of the page that a client sees at the secret address."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -35,12 +35,12 @@ class InvoicePage:
     """`state` is due, overdue, part_paid, on_its_way, paid or void."""
 
     state: str
-    headline: str  # above the sum
+    headline: str  # above the amount
     amount: str
-    below: str  # under it
+    below: str  # below the amount
     by_card: bool
     by_ach: bool
-    on_its_way: str  # the sum of transfers under way
+    on_its_way: str  # sum of transfers in progress
     failure: str  # why the last transfer failed
     receipts: tuple[Receipt, ...]
 
@@ -113,7 +113,7 @@ def _below(state: str, invoice: Invoice, paper: Paper, reader: Reader, total: st
 
 
 def _failure(session: Session, invoice: Invoice, reader: Reader) -> str:
-    """Of the client's last try, if that was a bank transfer that failed."""
+    """Why the client's last attempt failed, if it was a bank transfer."""
     last = session.scalar(
         select(Checkout)
         .where(

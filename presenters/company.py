@@ -1,4 +1,4 @@
-"""What was read of a company that nobody confirmed yet, in words."""
+"""Facts read about a company that nobody has confirmed yet, in words."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ class LastSale:
 
 
 def last_sale(told: Json | None) -> LastSale | None:
-    """The invoice that was changed last in QuickBooks."""
+    """The invoice last changed in QuickBooks."""
     if not told:
         return None
     total = money(_amount(told["total"]))
@@ -35,7 +35,7 @@ def _amount(text: str) -> Decimal:
 
 
 def _moment(told: Json) -> datetime | None:
-    """Times without a zone are left out: nobody could say when that was."""
+    """None for times without a zone, whose meaning is unclear."""
     try:
         at = datetime.fromisoformat(told["changed_at"])
     except ValueError:

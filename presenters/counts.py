@@ -1,4 +1,4 @@
-"""How many records were sent, wait, failed or were never sent."""
+"""Numbers of records that were sent, are waiting, failed, or were never sent."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,7 +61,7 @@ class Waiting:
 
 
 def behind_line(now: Standing) -> Waiting | None:
-    """What waited when QuickBooks was disconnected, until the owner decides."""
+    """Records that were waiting when QuickBooks was disconnected, and need the owner's decision."""
     if now.connection is None or not now.connection.is_live or not now.waiting_behind_line:
         return None
     since = session().scalar(
@@ -82,7 +82,7 @@ def waiting_in(connection: Connection) -> int:
 
 
 def not_sent_sums() -> dict[str, Decimal]:
-    """What the books over there lack, in dollars: invoices, and payments."""
+    """Amounts missing in QuickBooks, in dollars: invoices and payments."""
     amounts = {Invoice: Invoice.total, Payment: Payment.amount - Payment.refunded_amount}
     return {
         kind: session().scalar(

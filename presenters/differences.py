@@ -1,4 +1,4 @@
-"""What differs in a month: each difference as a row."""
+"""Differences of a month's comparison, as rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from web.paging import Page, page_of
 
 @dataclass(frozen=True)
 class About:
-    """What is said of all differences of one kind."""
+    """Texts shown for all differences of one kind."""
 
     icon: str
     tone: str
@@ -143,18 +143,18 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Item:
-    """A difference as a row: what it is, both sides, what became of it, and what helps."""
+    """A difference as a row: the record, both sides, its state now, and what helps."""
 
     difference: Difference
     title: str
     here: str
     there: str
     remark: str | None
-    address: str | None  # of the record here
+    address: str | None  # of the record in DunaHub
     quickbooks_address: str | None
-    since: Word | None  # how it stands now, when that changed after the comparison
-    link: tuple[str, str] | None  # one that helps: words and address
-    act: tuple[str, str] | None  # a button that helps: words and where it posts to
+    since: Word | None  # its status now, if it changed after the comparison
+    link: tuple[str, str] | None  # text and address of a helpful link
+    act: tuple[str, str] | None  # label and POST address of a helpful button
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Group:
 
 
 def groups_of(answer: Answer, most: int) -> list[Group]:
-    """The differences by kind, at most so many of each, in a fixed number of queries a kind."""
+    """Differences by kind, at most `most` each, in a fixed number of queries per kind."""
     groups = []
     for kind, count in answer.counts.items():
         query = differences_of(answer.comparison).where(Difference.kind == kind)
@@ -220,7 +220,7 @@ def _ids(rows: Sequence[Difference], type_: RecordType) -> list[int]:
 def _news_of(
     ids: Mapping[RecordType, Sequence[int]], company: Connection | None
 ) -> tuple[dict[Record, Entry], dict[Record, Word]]:
-    """The newest entry of each record for this company, and the words for where it is now."""
+    """The newest entry of each record for this company, with its status word."""
     entries: dict[Record, Entry] = {}
     words: dict[Record, Word] = {}
     for type_, keys in ids.items():
@@ -243,7 +243,7 @@ def _address_in_quickbooks(row: Difference, company: Connection | None) -> str |
 
 
 def _moved_on(entry: Entry | None, comparison: Comparison) -> bool:
-    """Whether something happened to the record after it was compared."""
+    """Whether anything happened to the record after the comparison."""
     compared_at = comparison.compared_at
     if entry is None or compared_at is None:
         return False
@@ -269,7 +269,7 @@ def _title(row: Difference) -> str:
 
 
 def _shown(row: Difference, words: str | None, amount: Decimal | None, is_there: bool) -> str:
-    """One side of a row; "" where there is nothing."""
+    """One side of a row; "" if the record is missing there."""
     if row.record_type == RecordType.LEAD:
         return _("Yes") if is_there else ""
     match row.kind:
@@ -357,7 +357,7 @@ def _invoices_of(payment_ids: Sequence[int]) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Listed:
-    """All differences of one kind, a page at a time."""
+    """All differences of one kind, by page."""
 
     group: Group
     page: Page[Difference]

@@ -1,4 +1,4 @@
-"""How the outbox of all organizations is, for DunaHub's staff."""
+"""Health of the outbox across all organizations, for DunaHub's staff."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from web.access import session
 
 @dataclass(frozen=True)
 class Health:
-    """What someone on call looks at first."""
+    """The first things someone on call looks at."""
 
     waiting: int
     oldest: datetime | None

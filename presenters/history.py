@@ -1,4 +1,4 @@
-"""The history of a record: each entry, and the requests that were sent for it."""
+"""The history of a record: its entries, and the requests sent for them."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ HISTORY = 20
 class Attempt:
     dispatch: Dispatch
     item: DispatchItem
-    body: str | None  # the part of the request that was about this record
+    body: str | None  # the part of the request about this record
 
     @property
     def words(self) -> Sequence[str | Markup]:
@@ -41,7 +41,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One entry of the record's history, and the requests it went out in."""
+    """One entry of the record's history, with its requests."""
 
     entry: Entry
     word: Word
@@ -49,7 +49,7 @@ class Chapter:
 
     @property
     def words(self) -> Sequence[str | Markup]:
-        """When it was saved here, and what for if nobody saved it."""
+        """When it was saved, and why, if nobody saved it."""
         entry, needed_by_ = self.entry, self.entry.taken_along_for
         if entry.operation == Operation.SAVE:
             saved = _("Saved here %(time)s", time="%s")
@@ -78,7 +78,7 @@ def history_of(record: Record) -> list[Chapter]:
 
 
 def chapters_of(entries: Sequence[Entry]) -> list[Chapter]:
-    """Each entry with its word and its attempts, in two queries whatever their number."""
+    """Entries with their status word and requests, in two queries."""
     words = words_of_entries(session(), entries)
     attempts: dict[int, list[Attempt]] = {entry.id: [] for entry in entries}
     items = session().scalars(
@@ -93,7 +93,7 @@ def chapters_of(entries: Sequence[Entry]) -> list[Chapter]:
 
 
 def sent_part(item: DispatchItem) -> str | None:
-    """What a request said about one entry, laid out to be read; a batch says more than that."""
+    """The part of a request body about one entry, pretty-printed. A batch holds several."""
     if not item.dispatch.body:
         return None
     try:

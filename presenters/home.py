@@ -1,4 +1,4 @@
-"""The home page of a firm: money that is due, and what is still to be set up."""
+"""The firm's home page: unpaid money, and setup steps left."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ from models.sales import Invoice, Job, JobStatus, Lead, Payment, Product
 from web.access import firm, person, session
 from web.languages import _
 
-SHOWN = 5  # rows of a list; each leads to the whole of it
+SHOWN = 5  # rows per list; each links to the full list
 SOON = timedelta(days=7)
 
 
@@ -114,7 +114,7 @@ class Step:
 
 
 def steps() -> list[Step]:
-    """What a new firm does first, in a good order. Empty once all of it is done."""
+    """Setup steps for a new firm, in a good order. Empty once all are done."""
     organization = firm()
     found = [
         *(_steps_of_owners(organization) if person().is_owner else []),

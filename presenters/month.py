@@ -1,4 +1,4 @@
-"""A month beside QuickBooks: how far the comparison is, and its answer in a sentence."""
+"""The comparison of a month with QuickBooks: its progress, and its result as a sentence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def month_name(month: Month) -> str:
 
 
 def month_title(month: Month) -> str:
-    """The same where it begins a line."""
+    """The same, for the start of a line."""
     name = month_name(month)
     return name[:1].upper() + name[1:]
 
@@ -47,7 +47,7 @@ def month_title(month: Month) -> str:
 
 @dataclass(frozen=True)
 class Side:
-    """One line of figures: a kind of record on both sides."""
+    """One line of figures: a record type on both sides."""
 
     heading: str
     here: int
@@ -63,19 +63,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Answer:
-    """The question's answer: a pill, and a sentence. `sides` are the figures under it."""
+    """The result: a pill and a sentence. `sides` are the figures below it."""
 
     month: Month
     comparison: Comparison
     word: Word
     sentence: str
-    more: Sequence[str]  # what else is to be known, in sentences
+    more: Sequence[str]  # further sentences
     counts: Mapping[Kind, int]
     sides: Sequence[Side]
 
     @property
     def parts(self) -> Mapping[Kind, int]:
-        """What the number of differences is made of."""
+        """The parts of the number of differences."""
         return {kind: count for kind, count in self.counts.items() if kind not in WILL_SETTLE}
 
     @property
@@ -88,7 +88,7 @@ class Answer:
 
 
 def answer_of(comparison: Comparison) -> Answer | None:
-    """None while the month has never been compared."""
+    """None if the month was never compared."""
     if comparison.compared_at is None:
         return None
     month, counts = Month(comparison.month), _counts(comparison)
@@ -230,7 +230,7 @@ PROBLEMS = {
 
 @dataclass(frozen=True)
 class Run:
-    """How far a run is, for who looks on."""
+    """The progress of a run."""
 
     sentence: str
     read: int
@@ -252,7 +252,7 @@ _WAITING = {
 
 
 def progress_of(comparison: Comparison | None) -> Run | None:
-    """None when nobody wants the month compared right now."""
+    """None if no run is requested or in progress."""
     if comparison is None or comparison.asked_at is None:
         return None
     told = comparison.progress
@@ -268,7 +268,7 @@ def progress_of(comparison: Comparison | None) -> Run | None:
 
 
 def refusal_of(now: Standing) -> str | None:
-    """Why a comparison cannot be asked for now."""
+    """Why a comparison cannot be requested now."""
     match now.status:
         case ConnectionStatus.DISCONNECTED:
             return _("Connect QuickBooks, and a month can be compared.")
@@ -297,7 +297,7 @@ def comparisons() -> Select[Comparison]:
 
 
 def latest_answers(most: int = 2) -> list[Answer]:
-    """The newest months that were compared, for the settings page."""
+    """The latest compared months, for the settings page."""
     compared = comparisons().where(Comparison.compared_at.is_not(None))
     found = session().scalars(compared.order_by(Comparison.month.desc()).limit(most))
     return [answer for one in found if (answer := answer_of(one))]
@@ -305,7 +305,7 @@ def latest_answers(most: int = 2) -> list[Answer]:
 
 @dataclass(frozen=True)
 class Line:
-    """A month of the list."""
+    """A month in the list."""
 
     month: Month
     title: str

@@ -1,4 +1,4 @@
-"""What a record is called within a sentence."""
+"""What records are called inside a sentence."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from models.sales import Invoice, Lead, Payment, Product, Record, RecordType
 from web.formats import money
 from web.languages import _
 
-# What people call the kinds of record where QuickBooks is concerned.
+# Names of the record types where QuickBooks is concerned.
 KINDS = {
     RecordType.LEAD: N_("customer"),
     RecordType.PRODUCT: N_("service"),
@@ -21,7 +21,7 @@ KINDS = {
 
 
 def called(kind: RecordType, title: object) -> str:
-    """A record within a sentence: customer Green Lawn Co, invoice 1042."""
+    """A record in a sentence: customer Green Lawn Co, invoice 1042."""
     match kind:
         case RecordType.LEAD:
             return _("customer %(name)s", name=title)
@@ -38,13 +38,14 @@ def first_up(words: str) -> str:
 
 
 def needed_by(stored: str) -> str:
-    """What needed the record: stored as "invoice 1042", whatever anyone reads."""
+    """The record that caused this one to be sent: stored in English,
+    shown in the reader's language."""
     kind, _space, title = stored.partition(" ")
     return called(RecordType(kind), title) if kind in set(RecordType) else stored
 
 
 def names_of(session: Session, records: Iterable[Record]) -> dict[Record, str]:
-    """What these records are called: "customer Green Lawn Co", "invoice 1042"."""
+    """The names of these records: "customer Green Lawn Co", "invoice 1042"."""
     wanted = list(records)
     titles: list[tuple[RecordType, InstrumentedAttribute[int], InstrumentedAttribute[Any]]] = [
         (RecordType.LEAD, Lead.id, Lead.name),

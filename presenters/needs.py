@@ -1,4 +1,4 @@
-"""How much of QuickBooks waits for a person of the firm: said on top of every page."""
+"""The number of QuickBooks problems that need a person, shown on top of every page."""
 
 from flask import g
 from flask_login import current_user
@@ -7,9 +7,9 @@ from sqlalchemy import text
 from quickbooks import unconfirmed
 from web.access import current_organization, is_visit, session
 
-MOST_COUNTED = 99  # a page needs no exact number beyond
+MOST_COUNTED = 99  # shown as 99+ beyond this
 
-# Only of the connected company: what failed in another one cannot be sent.
+# Only of the connected company: entries of another one cannot be sent.
 _NEEDS = text(
     """
     SELECT (SELECT count(*) FROM quickbooks_unconfirmed AS chosen
@@ -39,9 +39,9 @@ _NEEDS = text(
 
 
 def needs_you() -> str:
-    """How many records need attention, with a connection that does and decisions that are due.
+    """Number of records that need attention, plus connection problems and decisions that are due.
 
-    As a page has room for it: 3, or 99+; empty when there is nothing.
+    Short enough for the menu: 3, or 99+; empty if there are none.
     """
     if "needs_you" not in g:
         g.needs_you = _count()

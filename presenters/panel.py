@@ -1,4 +1,4 @@
-"""The QuickBooks panel of a record: where it is, what it waits for, what was sent, what to do."""
+"""The QuickBooks panel of a record: its status, what it waits for, what was sent, what to do."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,20 +22,20 @@ from web.access import firm, own, session
 from web.formats import moment, money
 from web.languages import _
 
-LONGEST_CHAIN = 6  # a payment waits for an invoice, which waits for a customer: three in practice
+LONGEST_CHAIN = 6  # in practice three: a payment waits for an invoice, which waits for a customer
 
 
 @dataclass(frozen=True)
 class Step:
-    """One link of the chain: a record that another one waits for."""
+    """One link of the chain of records that wait for each other."""
 
     record: Record
     name: str  # "Customer Green Lawn Co"
     word: Word
     entry: Entry
     explanation: Explanation | None
-    address: str | None  # its page here
-    fix_address: str | None  # the form, at the field that mends it
+    address: str | None  # its page in DunaHub
+    fix_address: str | None  # the form, at the field that fixes it
 
     @property
     def buttons(self) -> Sequence[Button]:
@@ -43,7 +43,7 @@ class Step:
 
     @property
     def state(self) -> str:
-        """Its word within a sentence."""
+        """Its status, as part of a sentence."""
         return self.word.text[:1].lower() + self.word.text[1:]
 
 
@@ -63,7 +63,8 @@ class Panel:
     connection: Connection | None = None
     address: str | None = None  # in QuickBooks
     total: str | None = None  # ours, as it was sent
-    chain: Sequence[Step] = ()  # what it waits for, the root of it first; ends with itself
+    # what it waits for, the first cause first; ends with the record itself
+    chain: Sequence[Step] = ()
     history: Sequence[Chapter] = field(default_factory=tuple)
     send_address: str | None = None  # where an owner may send it by hand
 
@@ -77,7 +78,7 @@ class Panel:
 
     @property
     def can_be_sent_again(self) -> bool:
-        """Whether it is in the connected company: sending it again compares first."""
+        """Whether it is in the connected company. Sending it again compares first."""
         entry = self.entry
         return (
             entry is not None
@@ -88,14 +89,15 @@ class Panel:
 
     @property
     def is_void_there(self) -> bool:
-        """Void here, and QuickBooks was told: what it is worth is zero on both sides."""
+        """Whether it is void in DunaHub and in QuickBooks, so that its
+        total is zero on both sides."""
         entry, link = self.entry, self.link
         told = entry is not None and entry.operation == Operation.VOID
         return told and link is not None and link.voided_at is not None
 
     @property
     def facts(self) -> Iterator[Fact]:
-        """What is known of it in QuickBooks."""
+        """What is known about it in QuickBooks."""
         link, word, is_invoice = self.link, self.word, self.record.type == RecordType.INVOICE
         if link is None:
             return
@@ -129,7 +131,8 @@ class Panel:
 
     @property
     def credit(self) -> Decimal:
-        """What of a payment its invoice could not take: QuickBooks keeps it for the customer."""
+        """The part of a payment that exceeded the invoice; QuickBooks
+        keeps it as the customer's credit."""
         if self.entry is None or self.link is None or self.record.type != RecordType.PAYMENT:
             return Decimal(0)
         paid = self.entry.payload
@@ -138,7 +141,7 @@ class Panel:
 
     @property
     def stamp(self) -> str:
-        """Changes when the panel would look different. Told to the browser, which asks with it."""
+        """Changes whenever the panel would look different. The browser sends it with each poll."""
         entry = f"{self.entry.id}.{self.entry.attempts}" if self.entry else ""
         roots = ".".join(f"{step.entry.id}{step.word.text}" for step in self.chain[:-1])
         return f"{entry} {self.word.text} {roots}"
@@ -154,7 +157,7 @@ class Panel:
 
     @property
     def changed_since(self) -> Sequence[Change]:
-        """What QuickBooks was told otherwise, of a record that nothing is on its way for."""
+        """Fields that differ from what was sent, if nothing is waiting to be sent."""
         is_last_word = self.entry is not None and self.entry.state == State.SYNCED
         return changes_since(self.entry) if self.entry and is_last_word else ()
 
@@ -167,7 +170,7 @@ class Panel:
 
 
 def panel_of(kind: RecordType, key: int) -> Panel | None:
-    """The panel of a record of the firm; none for an organization without QuickBooks (rule 19)."""
+    """The panel of one of the firm's records; None without QuickBooks (rule 19)."""
     if not firm().has_quickbooks:
         return None
     record = Record(kind, key)
@@ -190,7 +193,8 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
 
 
 def _send_address(record: Record) -> str | None:
-    """The preview of an invoice of a time without QuickBooks, with this payment where it is one."""
+    """The preview that sends an invoice from before QuickBooks was
+    connected, together with this payment if it is one."""
     if live_lane_id() is None:
         return None
     match record.type:
@@ -237,7 +241,7 @@ def _step(record: Record) -> Step | None:
 
 
 def fix_of(kind: RecordType, key: int, fix: str) -> dict[str, object]:
-    """For a form opened by *Fix*: the field that mends the record's trouble, and what it is."""
+    """For a form opened with *Fix*: the field to change, and the problem."""
     panel = panel_of(kind, key) if fix else None
     entry = panel.entry if panel else None
     failed = entry if entry and entry.state == State.FAILED else None

@@ -1,7 +1,7 @@
-"""How far long work is, from what the database holds: it can be left and come back to.
+"""The progress of long work, computed from the database, so that a person can leave and return.
 
-Of everything that waited at one moment (a reconnect, a decision), some is settled by now and the
-rest still waits. Nothing is remembered beside the entries themselves.
+Of all entries that were waiting at some moment (a reconnect, a decision), some are settled now and
+the others still wait. No separate progress is stored.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from web.access import session
 from web.asking import REMEMBERED, pause_after
 from web.languages import _, ngettext
 
-SHOWN_FROM = 20  # records: fewer are gone before one has read how many they are
-EVENTS = 100  # of an organization's acts, looked through for the last that set many in motion
+SHOWN_FROM = 20  # records: fewer are sent before one has read the number
+EVENTS = 100  # of an organization's acts, searched for the last one that sent many records
 BEGINNINGS = (
     "quickbooks.reconnected",
     "outbox.waiting_sent",
@@ -32,16 +32,16 @@ BEGINNINGS = (
 class Progress:
     done: int
     total: int
-    seconds_left: float | None = None  # None while nothing tells how fast it goes
+    seconds_left: float | None = None  # None if the rate is unknown
     failed: int = 0
-    stuck: int = 0  # waits for another record, or for a later try
+    stuck: int = 0  # waits for another record, or for a later retry
     since: datetime | None = None
     pause_reason: str | None = None
     pause_until: datetime | None = None
 
     @property
     def is_over(self) -> bool:
-        """Nothing is left that would move by itself now."""
+        """Whether nothing is left that would move by itself now."""
         return self.done + self.failed + self.stuck >= self.total
 
     @property
@@ -83,11 +83,11 @@ _WAITED = text(
     FROM left_over, sent, failed
     """
 )
-LATELY = timedelta(minutes=1)  # how fast it goes is how many went in the last minute
+LATELY = timedelta(minutes=1)  # the rate is the number sent in the last minute
 
 
 def sending_of(connection: Connection, since: datetime | None = None) -> Progress:
-    """How far it is with what waited at that moment; else with what was last set in motion."""
+    """Progress of the entries that were waiting at that moment, or else at the last bulk act."""
     if since is not None:
         return _waited_at(connection, since)
     began = began_at(connection)
@@ -128,7 +128,8 @@ def _waited_at(connection: Connection, since: datetime) -> Progress:
 
 
 def began_at(connection: Connection) -> datetime | None:
-    """When somebody last set many records in motion, if that was today. One sent again is not."""
+    """When someone last sent many records at once, if that was today.
+    A single record doesn't count."""
     latest = (
         select(AuditEvent)
         .where(AuditEvent.organization_id == connection.organization_id)
@@ -142,7 +143,7 @@ def began_at(connection: Connection) -> datetime | None:
         func.jsonb_array_length(details["entries"]),
         SHOWN_FROM,
     )
-    # CASE looks into the details of these acts alone: those of others are made otherwise.
+    # Evaluated for these acts only: the details of others have another shape.
     sets_many = case((latest.c.action.in_(BEGINNINGS), many >= SHOWN_FROM), else_=False)
     return session().scalar(
         select(latest.c.created_at)
@@ -152,16 +153,16 @@ def began_at(connection: Connection) -> datetime | None:
     )
 
 
-READING_TAKES = timedelta(hours=1)  # at most, even of many customers; then something is wrong
+READING_TAKES = timedelta(hours=1)  # an upper bound even for many customers; longer means a problem
 
 
 @dataclass(frozen=True)
 class Moving:
-    """What may change while somebody looks, and when the page asks again, if at all."""
+    """What may change while a person looks at the page, and when to poll again."""
 
     progress: Progress | None
-    reads_customers: str | None  # of this company, for the first time
-    is_unread_long: bool  # QuickBooks has not let us, for longer than reading takes
+    reads_customers: str | None  # company whose customers are being read for the first time
+    is_unread_long: bool  # reading has failed for longer than it takes
     address: str | None
     seconds: int | None
 

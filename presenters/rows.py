@@ -1,4 +1,4 @@
-"""Entries as rows of a list: settings, activity and the admin's outbox show the same."""
+"""Entries as rows of a list, for settings, activity and the admin's outbox."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from web.access import session, step_out
 from web.formats import current_zone
 from web.languages import _
 
-AT_ONCE = 500  # rows of a file that are in memory at a time
+AT_ONCE = 500  # rows of a download in memory at a time
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Row:
     word: Word
     title: str  # "Invoice 1043 · Green Lawn Co"
     amount: str | None
-    refunded: str | None  # of a payment
-    address: str | None  # of the record, here
+    refunded: str | None  # for a payment
+    address: str | None  # of the record in DunaHub
     quickbooks_address: str | None
     explanation: Explanation | None
     fix_address: str | None
 
 
 def rows_of(entries: Sequence[Entry]) -> list[Row]:
-    """In a fixed number of queries, with times as the reader's clock shows them."""
+    """Uses a fixed number of queries; times are in the reader's zone."""
     now, zone = datetime.now(UTC), current_zone()
     situations = situations_of(session(), entries)
     rows = []
@@ -66,9 +66,9 @@ def _refunded(entry: Entry) -> str | None:
 
 
 def all_rows(fitting: Select[Entry]) -> Iterator[Row]:
-    """Every row of the list, newest first, for a file that is written while it is sent.
+    """All rows of the list, newest first, for a streamed file.
 
-    By key, as pages are: no cursor is held open for somebody whose line is slow.
+    Reads by key, like pages do, so that a slow download holds no cursor open.
     """
     newest_first = fitting.order_by(Entry.id.desc()).limit(AT_ONCE)
     part = list(session().scalars(newest_first))
@@ -80,7 +80,7 @@ def all_rows(fitting: Select[Entry]) -> Iterator[Row]:
 
 
 def title_of(entry: Entry) -> str:
-    """What a list calls the record, as the entry had it."""
+    """The record's title at the time of the entry."""
     payload, kind = entry.payload, entry.record_type
     title = str(payload.get("title", ""))
     match kind:

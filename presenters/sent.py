@@ -1,4 +1,4 @@
-"""What became different: on the way to QuickBooks, and here since it was sent."""
+"""What changed: by cleaning text for QuickBooks, and in DunaHub since it was sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Change:
 
 
 def cleaned_of(entry: Entry) -> Sequence[Change]:
-    """Texts that QuickBooks cannot store as they are, beside what it got."""
+    """Texts that QuickBooks cannot store as they are, with what it got instead."""
     found: list[Cleaned] = cleanings(entry.record_type, entry.payload)
     return [
         Change(_(LABELS[one.field]) if one.field in LABELS else one.field, one.was, one.became)
@@ -58,7 +58,7 @@ def cleaned_of(entry: Entry) -> Sequence[Change]:
 
 
 def changes_since(entry: Entry) -> Sequence[Change]:
-    """What of the record is otherwise today than this entry told."""
+    """Fields of the record that have changed since this entry."""
     now = _as_it_is(entry)
     if now is None:
         return []

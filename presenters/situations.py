@@ -1,4 +1,4 @@
-"""The facts about entries, in a fixed number of queries for any number of rows."""
+"""The facts needed to describe entries, in a fixed number of queries for any number of rows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from web.access import dunahub, firm
 
 @dataclass(frozen=True)
 class Situation:
-    """All that decides what is said of an entry."""
+    """Everything that decides how an entry is described."""
 
     entry: Entry
     organization: Organization
-    connection: Connection | None  # whose lane the entry is in
+    connection: Connection | None  # the connection that owns the entry's lane
     link: Counterpart | None = None
     dispatch: Dispatch | None = None  # the open one
     waits_for: str | None = None  # "customer Green Lawn Co"
     has_newer: bool = False
-    call_takes: timedelta = timedelta(seconds=75)  # how long a call may be under way: the lease
+    call_takes: timedelta = timedelta(seconds=75)  # how long a call may take: the lease
 
 
 def live_lane_id() -> int | None:
-    """The lane of the company the firm is connected to, or was until its sign-in expired."""
+    """The lane of the company that the firm is connected to, also if its sign-in has expired."""
     connection = firm().connection
     return connection.lane_id if connection else None
 
@@ -43,7 +43,7 @@ def current_entries(
     ids: Sequence[int],
     live_lane: int | None,
 ) -> dict[int, Entry]:
-    """The entry that tells where each record is: the newest of the connected company, if any."""
+    """The entry that gives each record's status: the newest of the connected company, if any."""
     newest = session.scalars(
         select(Entry)
         .where(
@@ -62,7 +62,7 @@ def current_entries(
 
 
 def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situation]:
-    """The facts about each of these entries, by its number. For DunaHub's staff, across firms."""
+    """The facts about each entry, by entry number. Works across firms, for DunaHub's staff."""
     if not entries:
         return {}
     connections = {
@@ -99,7 +99,7 @@ def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situa
     }
 
 
-Place = tuple[int, RecordType, int]  # lane, kind, record
+Place = tuple[int, RecordType, int]  # lane, type, id
 
 
 def _place(entry: Entry) -> Place:

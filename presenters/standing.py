@@ -1,4 +1,4 @@
-"""Where the organization stands with QuickBooks."""
+"""The organization's QuickBooks status."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ def standing() -> Standing:
 
 
 def status_word(now: Standing) -> Word:
-    """Exactly three words; everything else is said on the second line."""
+    """One of three fixed words; details go on the second line."""
     since = now.connection.status_since if now.connection else None
     match now.status:
         case ConnectionStatus.CONNECTED:
@@ -35,14 +35,14 @@ def status_word(now: Standing) -> Word:
 
 # --- What keeps records from going ---------------------------------------------------------------
 
-CHECKED_LATELY = timedelta(minutes=10)  # no page asks the company by itself more often
+CHECKED_LATELY = timedelta(minutes=10)  # a page checks the company at most this often
 
 
 @dataclass(frozen=True)
 class Delay:
-    """Records wait for QuickBooks, and go by themselves once it answers."""
+    """Records wait for QuickBooks, and will be sent by themselves once it answers."""
 
-    is_busy: bool  # QuickBooks asked us to rest; else it does not answer
+    is_busy: bool  # QuickBooks throttled us; otherwise it does not answer
     since: datetime | None
     waiting: int
     next_try: datetime | None  # None: any moment now
@@ -63,7 +63,7 @@ _WAITING = text(
 
 
 def delay_of(now: Standing) -> Delay | None:
-    """Said from the first call that was not answered: the lane itself rests only after a second."""
+    """Shown from the first unanswered call on; the lane pauses only after the second."""
     connection = now.connection
     if connection is None or connection.lane.state != LaneState.OPEN:
         return None
@@ -93,7 +93,7 @@ def _waiting_in(connection: Connection, lane: Lane) -> Row[tuple[object, ...]]:
 
 
 def is_due_for_check(connection: Connection | None) -> bool:
-    """Whether a page that is opened asks the company how it is."""
+    """Whether opening the page should check the company."""
     if connection is None or connection.status != ConnectionStatus.CONNECTED:
         return False
     checked = connection.checked_at

@@ -1,6 +1,6 @@
-"""The words for where a record is on its way to QuickBooks.
+"""Status words of records on their way to QuickBooks.
 
-Record pages, lists, settings and the admin's outbox all say it through `say`, from the same facts.
+Record pages, lists, settings and the admin's outbox all use `say`, with the same facts.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ HOLDS = {
     ),
     "plan_lapsed": N_("The QuickBooks plan has lapsed. Once it is paid, it will be sent."),
 }
-PACE = "pace"  # a rest of seconds, to stay under QuickBooks' limits: nobody's trouble
+PACE = "pace"  # a pause of seconds to stay under QuickBooks' limits; not a problem
 PAUSES = {
     "throttled": N_("QuickBooks is busy."),
     "outage": N_("QuickBooks can't be reached right now."),
@@ -40,7 +40,7 @@ UNREAD = N_("We first read which customers QuickBooks has, so that none is made 
 
 @dataclass(frozen=True)
 class Word:
-    """What a pill says: an icon and words, never colour alone."""
+    """The content of a pill: an icon and words, never colour alone."""
 
     icon: str
     text: str
@@ -48,7 +48,7 @@ class Word:
     at: datetime | None = None
     detail: str | None = None
     about: Record | None = None  # what it waits for
-    is_final: bool = True  # nothing will change it without a person's act
+    is_final: bool = True  # nothing will change without a person
 
 
 def not_sent(detail: str) -> Word:
@@ -56,7 +56,7 @@ def not_sent(detail: str) -> Word:
 
 
 def say(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
-    """Where this entry is, in words."""
+    """The status of this entry in words."""
     match it.entry.state:
         case State.PENDING:
             return _say_pending(it, now, zone)
@@ -102,7 +102,7 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
 
 
 def _why_not_yet(it: Situation) -> str | None:
-    """As long as the company's customers are not known, nobody can tell who is new there."""
+    """Until the company's customers are read, we can't tell who is new there."""
     is_new = it.entry.record_type == RecordType.LEAD and it.link is None
     is_unread = it.connection is not None and it.connection.customers_read_at is None
     return _(UNREAD) if is_new and is_unread else None
@@ -165,7 +165,7 @@ def _nothing_to_send(it: Situation) -> Word:
 
 
 def _is_money_that_stands(entry: Entry) -> bool:
-    """Whether it is a payment that was not given back."""
+    """Whether it is a payment that was not refunded."""
     if entry.record_type != RecordType.PAYMENT:
         return False
     refunded = entry.payload.get("refunded_amount") or 0
@@ -179,7 +179,7 @@ def our_total(entry: Entry) -> str | None:
 
 
 def total_difference(entry: Entry, link: Counterpart) -> Decimal:
-    """QuickBooks' total less ours, as this entry had it."""
+    """QuickBooks' total minus ours, as of this entry."""
     ours = our_total(entry)
     if ours is None or link.remote_total is None:
         return Decimal(0)
@@ -190,7 +190,7 @@ def total_difference(entry: Entry, link: Counterpart) -> Decimal:
 
 
 def words_of(kind: RecordType, ids: Sequence[int]) -> dict[int, Word]:
-    """The words for these records of the firm; none for an organization without QuickBooks."""
+    """Status words of these records; empty without QuickBooks."""
     if not firm().has_quickbooks or not ids:
         return {}
     live_lane = live_lane_id()
@@ -214,7 +214,7 @@ def _why_not_sent(kind: RecordType, connected: bool) -> str:
 
 
 def _in_another_company(word: Word, entry: Entry, it: Situation) -> Word:
-    """The record's last news is of a company that is not the connected one."""
+    """The record's newest entry belongs to a company other than the connected one."""
     if entry.state == State.PENDING or it.connection is None:
         return word
     company = it.connection.company_name
@@ -222,7 +222,7 @@ def _in_another_company(word: Word, entry: Entry, it: Situation) -> Word:
 
 
 def words_of_entries(session: Session, entries: Sequence[Entry]) -> dict[int, Word]:
-    """The words for these entries, with times as the reader's clock shows them."""
+    """Status words of these entries, with times in the reader's zone."""
     now = datetime.now(UTC)
     situations = situations_of(session, entries)
     zone = current_zone()

@@ -1,4 +1,4 @@
-"""What would happen to records in a company, in words."""
+"""Preview of what would happen to records in a company."""
 
 from dataclasses import dataclass
 
@@ -27,13 +27,13 @@ class LeadRow:
 class Trial:
     leads: list[LeadRow]
     invoice: TriedInvoice | None
-    why_not: str  # why the invoice would not go
+    why_not: str  # why the invoice would not be sent
     arrivals: list[tuple[str, str]]
     warnings: list[Check]
 
 
 def trial_of_choice(company: UnconfirmedCompany) -> Trial:
-    """Of a company that nobody confirmed yet."""
+    """For a company that nobody has confirmed yet."""
     known = row_of(session(), dunahub().config, firm().id, company.realm_id)
     books = trial.books_of_choice(session(), company, known)
     chosen = Connection(
@@ -43,7 +43,7 @@ def trial_of_choice(company: UnconfirmedCompany) -> Trial:
 
 
 def trial_of(connection: Connection) -> Trial:
-    """Of the company that is connected."""
+    """For the connected company."""
     leads = trial.newest_leads(session(), firm().id)
     return _trial(leads, trial.books_of_connection(session(), connection, leads), connection)
 

@@ -1,4 +1,4 @@
-"""What changed here while QuickBooks was disconnected: both values, for the owner to decide."""
+"""Changes made while QuickBooks was disconnected, with both values, for the owner to decide."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ _MONEY = frozenset({"total", "amount", "refunded_amount"})
 
 @dataclass(frozen=True)
 class Change:
-    """One property that differs."""
+    """One field that differs."""
 
     label: str
     there: str  # as it was sent
@@ -59,12 +59,12 @@ class Withheld:
 
     title: str
     address: str | None
-    is_new: bool  # nothing of it was sent yet
+    is_new: bool  # never sent before
     changes: tuple[Change, ...]
 
 
 def withheld_of(connection: Connection) -> list[Withheld]:
-    """The first of the records that wait, each once, with what was sent beside what is here now."""
+    """The first records that wait, with what was sent and what DunaHub has now."""
     entries = (
         session()
         .scalars(
