@@ -1,4 +1,4 @@
-"""What a firm's clients get: invoices and proposals on paper, by e-mail, at a secret address.
+"""What a firm's clients get: invoices and proposals as PDF, by e-mail, and at a secret address.
 
-Knows nothing of Flask: letters are written and sheets are drawn outside of requests, too.
+Does not use Flask, because letters and PDFs are also made outside of requests.
 """

@@ -1,4 +1,4 @@
-"""The secret address of a document: made when it is first needed, the same until it is revoked."""
+"""The secret address of a document. Created when first needed, and kept until it is revoked."""
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -14,7 +14,8 @@ def link_of(session: Session, document: Invoice | Proposal) -> ClientLink | None
 
 
 def make_link(session: Session, document: Invoice | Proposal) -> ClientLink:
-    """The document's open link; of two people who ask at once both get the same one."""
+    """Returns the document's open link, creating it if needed.
+    Concurrent callers get the same one."""
     column = "invoice_id" if isinstance(document, Invoice) else "proposal_id"
     session.execute(
         insert(ClientLink)
@@ -29,7 +30,7 @@ def make_link(session: Session, document: Invoice | Proposal) -> ClientLink:
 
 
 def revoke_link(session: Session, document: Invoice | Proposal) -> bool:
-    """Whether there was one to revoke. The next link has another address."""
+    """Revokes the open link; False if there was none. The next link has a new address."""
     revoked = session.execute(
         update(ClientLink)
         .where(_of(document), ClientLink.revoked_at.is_(None))

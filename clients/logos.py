@@ -1,4 +1,4 @@
-"""A firm's logo: whatever picture it has becomes a small PNG without anything else in it."""
+"""Converts a firm's logo to a small PNG without metadata."""
 
 import hashlib
 import warnings
@@ -8,12 +8,12 @@ from io import BytesIO
 from PIL import Image, UnidentifiedImageError
 
 LARGEST_FILE = 2 * 1024 * 1024
-LARGEST_SIDE = 8_000  # pixels; more is a picture made to fill our memory
+LARGEST_SIDE = 8_000  # pixels; larger images are likely meant to exhaust memory
 SHOWN = (600, 216)  # pixels: 50 × 18 mm on paper at 300 dpi
 
 
 class NoPicture(Exception):
-    """The file is no PNG, JPEG, GIF or WebP that can be read, or too large."""
+    """The file is too large, or not a readable PNG, JPEG, GIF or WebP."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Logo:
 
 
 def logo_from(file: bytes) -> Logo:
-    """The picture of an uploaded file, drawn anew and made small. Raises NoPicture."""
+    """Decodes an uploaded image, scales it down and encodes it as PNG. Raises NoPicture."""
     if not file or len(file) > LARGEST_FILE:
         raise NoPicture
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is odd in the file
+            warnings.simplefilter("ignore")  # about oddities in the file
             with Image.open(BytesIO(file), formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
                 if max(picture.size) > LARGEST_SIDE:
                     raise NoPicture

@@ -1,6 +1,6 @@
-"""An invoice or a proposal as its reader gets it, in their language, ready to print.
+"""The values of an invoice or proposal as printed, in the reader's language.
 
-The sheet, the page at the secret address and the PDF show the same values.
+The print view, the client's page and the PDF all show these.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True)
 class Firm:
-    """Who sends the document."""
+    """The sender of the document."""
 
     name: str
     address: str
@@ -36,7 +36,7 @@ class Firm:
 
     @property
     def initials(self) -> str:
-        """What stands where a logo would: RP of Rivera Plumbing LLC."""
+        """Shown instead of a missing logo: RP for Rivera Plumbing LLC."""
         words = [word for word in self.name.split() if word[0].isalnum()]
         return "".join(word[0] for word in words[:2]).upper() or "•"
 
@@ -54,24 +54,24 @@ class Line:
 
 @dataclass(frozen=True)
 class Paper:
-    """All of a document, in words. `due` is empty for a proposal and a void invoice."""
+    """A document as text. `due` is empty for a proposal and a void invoice."""
 
     firm: Firm
     title: str  # Invoice 1043
-    reference: str  # our own number, where QuickBooks gave the one in the title
-    about: str  # of a proposal: what is proposed
+    reference: str  # our own number, if the title shows QuickBooks'
+    about: str  # title of a proposal
     dates: tuple[str, ...]  # Issued Nov 28, 2026
     client: tuple[str, ...]  # name and address, line by line
     lines: tuple[Line, ...]
     sums: tuple[tuple[str, str], ...]  # label and amount; the last one is the total
     paid: str
     due: str
-    stamp: str  # VOID, PAID, or what became of a proposal
+    stamp: str  # VOID, PAID, or the client's answer to a proposal
     message: str
 
 
 def paper_of(session: Session, document: Invoice | Proposal, reader: Reader) -> Paper:
-    """What is printed of this document for this reader. With the logo's bytes only if asked for."""
+    """The printed values of this document for this reader. The logo's bytes are not included."""
     organization = session.get_one(Organization, document.organization_id)
     write = _writer(organization, reader)
     firm = firm_of(session, organization)
@@ -81,7 +81,7 @@ def paper_of(session: Session, document: Invoice | Proposal, reader: Reader) -> 
 
 
 def money_of(amount: Decimal, organization: Organization, reader: Reader) -> str:
-    """A sum in the firm's currency, as the reader writes it."""
+    """An amount in the firm's currency, in the reader's format."""
     return _writer(organization, reader).money(amount)
 
 
@@ -108,7 +108,7 @@ def firm_of(session: Session, organization: Organization, *, with_logo: bool = F
 
 
 def number_for_client(session: Session, invoice: Invoice) -> str:
-    """QuickBooks' number where it gave another one than ours, because the client sees that too."""
+    """QuickBooks' number if it differs from ours, because clients see that one, too."""
     found = session.scalar(
         select(Counterpart.remote_number)
         .join(Connection, Connection.lane_id == Counterpart.lane_id)
@@ -184,7 +184,8 @@ def _once(parts: Iterable[str]) -> list[str]:
 
 
 def _line(line: InvoiceLine | ProposalLine, write: "_Writer") -> Line:
-    """The product in bold over its description. Without a product the text's first line leads."""
+    """The product as title, the text as description. Without a
+    product, the text's first line is the title."""
     if line.product is not None:
         title, description = line.product.name, line.description
         description = "" if description.strip() == title.strip() else description
@@ -212,7 +213,7 @@ def _sums(
 
 
 class _Writer:
-    """Words, sums and days for one reader, in the firm's currency."""
+    """Formats words, amounts and dates for one reader, in the firm's currency."""
 
     def __init__(self, reader: Reader, currency: str) -> None:
         self._reader, self._currency = reader, currency
@@ -239,6 +240,6 @@ class _Writer:
 
 
 def _short(amount: Decimal) -> Decimal:
-    """Two decimals, or as many as the price has: 12.5000 is 12.50, and 0.0125 stays."""
+    """Two decimals, or as many as the price has: 12.5000 becomes 12.50, 0.0125 stays."""
     cents = amount.quantize(CENT, ROUND_HALF_UP)
     return cents if cents == amount else amount.normalize()

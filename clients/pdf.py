@@ -1,6 +1,6 @@
-"""The sheet as a PDF: what is attached to an e-mail and downloaded at the secret address.
+"""The document as a PDF, attached to e-mails and downloaded at the secret address.
 
-Drawn by fpdf2, which is Python and wheels alone. Letters that our font lacks are left out by it.
+Uses fpdf2, which needs no system packages. It omits characters that the font does not have.
 """
 
 import logging
@@ -26,14 +26,15 @@ ACCENT, GOOD = (15, 118, 110), (23, 120, 63)
 QR_SIZE = 26.0
 LOGO_HEIGHT, LOGO_WIDTH = 18.0, 50.0
 
-logging.getLogger("fpdf").setLevel(logging.ERROR)  # it warns of every letter the font lacks
+# it warns about each character missing from the font
+logging.getLogger("fpdf").setLevel(logging.ERROR)
 logging.getLogger("fontTools").setLevel(logging.ERROR)
 
 
 def file_of(
     session: Session, document: Invoice | Proposal, language: str, link: str
 ) -> tuple[str, bytes]:
-    """Name and content of the document's PDF in this language, on the paper of its country."""
+    """File name and content of the document's PDF, on the paper size of its country."""
     reader = reader_of(language)
     organization = session.get_one(Organization, document.organization_id)
     paper = paper_of(session, document, reader)
@@ -43,12 +44,12 @@ def file_of(
 
 
 def _plain(title: str) -> str:
-    """A name that every disk takes."""
+    """A file name that is valid on every system."""
     return "".join(sign if sign.isalnum() or sign in " -_." else "-" for sign in title)
 
 
 def draw(paper: Paper, reader: Reader, *, link: str = "", format_: str = "Letter") -> bytes:
-    """The document as bytes of a PDF. With `link`, its address and a QR code stand on the sheet."""
+    """The PDF's bytes. If `link` is given, the sheet shows the address and a QR code."""
     sheet = _Sheet(paper, reader, format_)
     sheet.head()
     sheet.client()
@@ -80,7 +81,7 @@ class _Sheet(FPDF):
         self.cell(0, 4, f"{self.paper.firm.name} · {self.paper.title} · {page}", align="C")
 
     def head(self) -> None:
-        """The firm at the left, the document at the right."""
+        """The firm on the left, the document on the right."""
         top, half = self.get_y(), self.epw / 2
         if self.paper.firm.logo:
             self.image(
@@ -140,7 +141,8 @@ class _Sheet(FPDF):
         self._rule()
 
     def _line(self, line: Line, widths: tuple[float, ...]) -> None:
-        with self.offset_rendering() as trial:  # a line is not torn apart, unless it fills a page
+        # keep a line on one page, unless it fills a whole page
+        with self.offset_rendering() as trial:
             self._draw_line(line, widths)
         if trial.page_break_triggered and self.get_y() > MARGIN + 20:
             self.add_page()

@@ -1,4 +1,4 @@
-"""Sends what firms asked to be sent to their clients. A mail server that is away costs nothing."""
+"""Sends letters to clients. Failed attempts are repeated later."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 def send_due(sessions: Sessions, config: Config) -> int:
-    """Sends each letter whose time has come. Returns how many the mail server took."""
+    """Sends the letters that are due. Returns how many the mail server accepted."""
     if not mail.is_possible(config):
         return 0
     with sessions() as session:
@@ -41,7 +41,8 @@ def send_due(sessions: Sessions, config: Config) -> int:
 
 
 def _send(sessions: Sessions, config: Config, letter_id: int) -> bool:
-    """Claimed by pushing its next time away, so that one process does it."""
+    """Claims the letter by moving its next attempt into the future,
+    so that one process sends it."""
     with sessions.begin() as session:
         letter = session.scalar(
             update(ClientLetter)

@@ -1,6 +1,5 @@
-"""Telling people what they must know while they aren't looking: each condition once, by e-mail.
+"""Notifies owners and operators by e-mail of conditions that last, once per condition.
 
-`conditions` finds out what lasts, `letters` says it in words, `mail` takes it to the post, `post`
-does one after the other. The rows (`models.notices`) see to it that of any number of processes
-one tells each condition, once.
+`conditions` finds them, `letters` writes the text, `mail` talks to the mail server, `post` runs all
+of it. The rows in `models.notices` ensure that only one process sends each notification.
 """

@@ -1,7 +1,7 @@
-"""What lasts that somebody must hear of. Looked for every minute, by every process.
+"""Finds lasting conditions that someone must know about. Every process looks once a minute.
 
-A condition that is found again stays one row; one that is gone ends, told or not. So nobody is
-written to about what is mended already, and nobody twice about what still lasts.
+A condition found again keeps its row; one that is gone ends, whether or not it was reported. So
+nobody gets an e-mail about a resolved problem, or two about one that lasts.
 """
 
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ DOWN_FOR_OPERATORS = timedelta(days=3)
 UNREAD_FOR_OPERATORS = timedelta(days=1)
 READS_REFUSED_FOR_OPERATORS = timedelta(hours=1)
 DAYS_BEFORE_END = (1, 7, 30)  # of a sign-in
-DIGEST_AFTER = timedelta(minutes=15)  # so that what fails together is told together
+DIGEST_AFTER = timedelta(minutes=15)  # so that failures at about the same time share one letter
 DIGEST_EVERY = timedelta(days=1)
-ALIKE = 3  # companies refused within ten minutes: rather our own mistake than theirs
+ALIKE = 3  # companies refused within ten minutes: more likely our mistake than theirs
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Seen:
 
 
 def look(sessions: Sessions, config: Config) -> None:
-    """Notes what lasts and ends what is gone."""
+    """Records the conditions that are present and ends those that are gone."""
     with sessions.begin() as session:
         began_at = session.execute(select(func.clock_timestamp())).scalar_one()
         for seen in _seen(session, config):
@@ -68,8 +68,9 @@ def look(sessions: Sessions, config: Config) -> None:
         session.execute(_END_WHAT_IS_GONE, {"began_at": began_at})
 
 
-# Gone for a while, or gone before anybody was told. What only a renewed sign-in notices (Intuit
-# does not know our app) is asked for seldom, and the digest ends by itself.
+# A condition ends when it was not seen for a while, or if it was gone before it was reported.
+# APP_REFUSED is only noticed when a sign-in is renewed, which is rare, so it lasts longer. The
+# digest ends elsewhere.
 _END_WHAT_IS_GONE = text(
     f"""
     UPDATE notices SET lasts = false
@@ -116,7 +117,7 @@ def _seen(session: Session, config: Config) -> Iterator[Seen]:
         yield Seen(Condition.CUSTOMERS_UNREAD, f"connection {row.id}", row.organization_id, about)
 
 
-# Connections of firms that see QuickBooks at all.
+# Connections of firms that have QuickBooks.
 _CONNECTIONS = text(
     """
     SELECT connection.id, connection.organization_id, connection.company_name,
@@ -152,7 +153,7 @@ _OPERATORS = text(
     """
 )
 
-# New leads that go nowhere as long as nobody knows which customers the company has.
+# New leads that wait because the company's customers have not been read.
 _UNREAD = text(
     """
     SELECT connection.id, connection.organization_id, connection.company_name
@@ -196,7 +197,8 @@ _FAILED = text(
 
 
 def _digest(session: Session) -> None:
-    """One row an organization, whose `causes` are those told of; it ends when nothing is left."""
+    """One row per organization, with the `causes` already reported.
+    It ends when nothing is left."""
     causes: dict[int, dict[str, int]] = {}
     ripe: set[int] = set()
     for row in session.execute(_FAILED, {"after": DIGEST_AFTER}):
@@ -217,7 +219,7 @@ def _digest(session: Session) -> None:
         known: dict[str, int] = notice.about["causes"]
         if notice.told_at is None:
             notice.about = {"causes": found}
-        else:  # what was mended and fails again is news
+        else:  # what was fixed and fails again is reported again
             notice.about = {
                 "causes": {code: min(known.get(code, 0), found.get(code, 0)) for code in known}
             }

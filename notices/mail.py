@@ -1,4 +1,4 @@
-"""The way to the mail server. Plain text, one message, ten seconds."""
+"""Sends mail over SMTP: plain text, one message at a time."""
 
 import smtplib
 import ssl
@@ -15,11 +15,11 @@ from config import Config
 
 log = structlog.get_logger()
 
-DEADLINE = 10.0  # seconds for each step of the conversation with the mail server
+DEADLINE = 10.0  # seconds for each step of the SMTP conversation
 
 
 class NotMailed(Exception):
-    """The mail server could not be reached, or did not take it: try again later."""
+    """The mail server was unreachable or refused the letter: try again later."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Letter:
     to: Sequence[str]
     subject: str
     body: str
-    name: str  # the same for the same letter: whoever gets it twice can tell
-    sender: str = ""  # whose name stands beside our address
+    name: str  # same for the same letter, so that mail programs recognize a duplicate
+    sender: str = ""  # display name for our address
     reply_to: str = ""
     copy_to: str = ""
-    attached: Sequence[tuple[str, bytes]] = ()  # names and contents of PDFs
+    attached: Sequence[tuple[str, bytes]] = ()  # (file name, content) of PDFs
 
 
 def is_possible(config: Config) -> bool:
@@ -50,7 +50,7 @@ def send(config: Config, letter: Letter) -> None:
                 server.login(unquote(parts.username or ""), unquote(parts.password))
             server.send_message(_message(config, letter))
     except (smtplib.SMTPException, OSError) as problem:
-        # Without the server's words: they may repeat what we said to it.
+        # Without the server's reply, which may repeat our credentials.
         raise NotMailed(f"{host}: {type(problem).__name__}") from None
 
 
@@ -59,8 +59,8 @@ _out: set[Future[None]] = set()
 
 
 def send_later(config: Config, letter: Letter) -> None:
-    """Sends it after the answer, so that nobody learns from the time it takes whether there was
-    something to send. A letter that fails is in the log, and whoever misses it asks again."""
+    """Sends it after the response, so that the response time doesn't reveal whether a letter was
+    sent. Failures are logged; the person can ask again."""
     if is_possible(config):
         sending = _later.submit(_send_or_log, config, letter)
         _out.add(sending)
@@ -68,7 +68,7 @@ def send_later(config: Config, letter: Letter) -> None:
 
 
 def wait_until_sent() -> None:
-    """For tests, and for commands that end before their letters are out."""
+    """For tests, and for commands that would end before their letters are sent."""
     wait(list(_out))
 
 
@@ -96,13 +96,13 @@ def _message(config: Config, letter: Letter) -> EmailMessage:
     message["From"] = _from(config, letter)
     message["To"] = ", ".join(letter.to)
     if letter.copy_to:
-        message["Bcc"] = letter.copy_to  # taken out by smtplib when it sends
+        message["Bcc"] = letter.copy_to  # removed by smtplib when it sends
     if letter.reply_to:
         message["Reply-To"] = letter.reply_to
     message["Subject"] = " ".join(letter.subject.split())  # a company's name may hold a line break
     message["Date"] = formatdate()
     message["Message-ID"] = f"<{letter.name}@{config.mail_from.rpartition('@')[2].strip('<> ')}>"
-    message["Auto-Submitted"] = "auto-generated"  # no automatic replies, please
+    message["Auto-Submitted"] = "auto-generated"  # suppresses automatic replies
     message.set_content(letter.body)
     for name, content in letter.attached:
         message.add_attachment(content, maintype="application", subtype="pdf", filename=name)
@@ -110,7 +110,7 @@ def _message(config: Config, letter: Letter) -> EmailMessage:
 
 
 def _from(config: Config, letter: Letter) -> str:
-    """Our address, for a firm's letter with the firm's name: only ours may we send from."""
+    """Our address, with the firm's name for its letters: we may only send from our own address."""
     if not letter.sender:
         return config.mail_from
     name = "".join(sign for sign in " ".join(letter.sender.split()) if sign.isprintable())[:100]

@@ -1,4 +1,4 @@
-"""Tells what lasts to whom it concerns: each condition once, by one process."""
+"""Sends each notice once, by one process."""
 
 from datetime import timedelta
 
@@ -18,10 +18,10 @@ log = structlog.get_logger()
 
 
 def look_and_tell(sessions: Sessions, config: Config) -> int:
-    """What every process does each minute. Says how many letters it sent."""
+    """Runs each minute in every process. Returns the number of letters sent."""
     conditions.look(sessions, config)
     if not mail.is_possible(config):
-        return 0  # the log has told it
+        return 0  # already logged
     with sessions() as session:
         due = session.scalars(
             select(Notice.id)
@@ -36,7 +36,8 @@ def look_and_tell(sessions: Sessions, config: Config) -> int:
 
 
 def _tell(sessions: Sessions, config: Config, notice_id: int) -> bool:
-    """Claimed by pushing its next time away, so that one process does it."""
+    """Claims the notice by moving its next attempt into the future,
+    so that one process sends it."""
     with sessions.begin() as session:
         notice = session.scalar(
             update(Notice)

@@ -1,19 +1,19 @@
-"""Words of strangers in our letters: what a company or a person is called, and nothing more.
+"""Makes names chosen by strangers safe to quote in our letters.
 
-Whoever signs up chooses these words, and we carry them to people who trust our address. So they
-stay a name: one line, short, in quotes, and nothing that a mail program makes a link of.
+Anyone who signs up chooses these names, and we send them to people who trust our address. So a name
+is one short line in quotes, without anything that a mail program would turn into a link.
 """
 
 import re
 import unicodedata
 
-MOST = 60  # characters; a longer name is recognized by its beginning
+MOST = 60  # characters; the beginning is enough to recognize a longer name
 
-_JOINED_DOT = re.compile(r"[.\u2024\u3002\uff0e\uff61]+(?=\S)")  # evil.example becomes a link
+_JOINED_DOT = re.compile(r"[.\u2024\u3002\uff0e\uff61]+(?=\S)")  # evil.example would become a link
 
 
 def plain_name(name: str) -> str:
-    """The name in one line, shortened, without what leads anywhere."""
+    """The name on one line, shortened, and without anything that could become a link."""
     text = unicodedata.normalize("NFKC", name)
     text = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in text)
     text = _JOINED_DOT.sub(". ", re.sub(r"[:/\\@<>\u201c\u201d\"]+", " ", text))
@@ -22,5 +22,5 @@ def plain_name(name: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """As a letter cites it."""
+    """The plain name in quotation marks."""
     return f"“{plain_name(name)}”"

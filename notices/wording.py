@@ -1,4 +1,4 @@
-"""Letters as text: each kind is a template of its own, `templates/letters/<kind>.txt`.
+"""Renders letters. Each kind has its own template, `templates/letters/<kind>.txt`.
 
 A template sets `subject`; the rest of it is the body.
 """
@@ -18,7 +18,7 @@ def letter_words(kind: str, reader: Reader, /, **values: object) -> tuple[str, s
     """Subject and body of a letter, in the reader's language."""
     letter = _environment(reader.language).get_template(f"{kind}.txt").make_module(values)
     subject: str = letter.subject  # type: ignore[attr-defined]  # set by the template
-    body = re.sub(r"\n{3,}", "\n\n", str(letter))  # tags on lines by themselves leave blank lines
+    body = re.sub(r"\n{3,}", "\n\n", str(letter))  # lines that hold only a tag become blank
     return subject.strip(), body.strip()
 
 
