@@ -1,6 +1,6 @@
 """create_app(): wires config, database, sign-in, views, the engine and commands; nothing else.
 
-`gunicorn app:app` makes the app on first use; importing this module makes nothing.
+`gunicorn app:app` creates the app on first use; importing this module creates nothing.
 """
 
 import os
@@ -49,7 +49,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class DunaHub:
-    """What the app is made of, at `app.extensions["dunahub"]`."""
+    """The parts of the app, at `app.extensions["dunahub"]`."""
 
     config: Config
     database: Database
@@ -58,7 +58,7 @@ class DunaHub:
     processor: Processor | None  # None: clients can't pay online
 
     def start_engine(self) -> scheduler.Engine:
-        """Starts draining in this process. For serving processes only, after any fork."""
+        """Starts draining in this process. Only for serving processes, after the fork."""
         return scheduler.start(self.sessions, self.company, self.config, self._jobs())
 
     def _jobs(self) -> list[Job]:
@@ -119,12 +119,13 @@ class DunaHub:
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """The application. Raises BadConfig when it must not start; starts no thread."""
+    """Creates the application; starts no thread. Raises BadConfig if it must not start."""
     config = config or Config.from_environ()
     logs.configure()
     logs.hide(config.secrets)
     if config.environment == "simulator":
-        os.environ[INSECURE_TRANSPORT] = "1"  # it speaks plain http, on this machine only
+        # the simulator speaks plain http, on this machine only
+        os.environ[INSECURE_TRANSPORT] = "1"
     app = Flask(__name__)
     database = make_engine(config.database_url)
     sessions = make_sessions(database)
@@ -147,7 +148,8 @@ def _refuse_unfit_database(config: Config, sessions: Sessions) -> None:
     if config.environment == "simulator":
         return
     with sessions() as session:
-        # What was sent is known from what was committed: a commit that a crash forgets sends twice.
+        # We know what was sent from what was committed. A commit lost in a crash would be sent
+        # twice.
         keeps = session.scalar(text("SELECT current_setting('synchronous_commit') <> 'off'"))
         if config.environment == "production" and not keeps:
             raise BadConfig(
@@ -168,6 +170,6 @@ def _has_users(session: Session) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "app":  # what `gunicorn app:app` asks for
+    if name == "app":  # requested by `gunicorn app:app`
         return create_app()
     raise AttributeError(name)

@@ -1,4 +1,5 @@
-"""Config from the environment. A missing or bad value stops the start and names itself."""
+"""Configuration from the environment. A missing or bad value stops
+the start, naming the variable."""
 
 import os
 import re
@@ -22,18 +23,18 @@ SIMULATOR_CLIENT_ID = "dunahub-development"
 SIMULATOR_CLIENT_SECRET = "dunahub-development-secret"  # noqa: S105  (opens nothing but a simulator)
 
 
-# What people write into examples and forget there. Found in a value, the value is no secret.
+# Placeholders from examples. A value that contains one is not a secret.
 PLACEHOLDERS = ("change", "secret", "example", "password", "development", "postgres", "dunahub")
-# Intuit may work on one request for this long. Sending it again earlier could do it twice.
+# Intuit may work on a request for this long. Sending it again earlier could execute it twice.
 INTUIT_WORKS_FOR = timedelta(seconds=120)
-SLOW_ANSWER = timedelta(seconds=10)  # a full batch takes about as long on a bad day at Intuit
-LONGEST_POLL_INTERVAL = timedelta(seconds=20)  # /readyz calls 30 s without a look a failure
+SLOW_ANSWER = timedelta(seconds=10)  # a full batch takes about as long on a slow day at Intuit
+LONGEST_POLL_INTERVAL = timedelta(seconds=20)  # /readyz fails when nothing polled for 30 s
 LARGEST_SECRET_FILE = 64 * 1024
-SHORTEST_TOLD_APART = 8  # a shorter password is found inside a longer secret by chance
+SHORTEST_TOLD_APART = 8  # a shorter password may occur inside a longer secret by chance
 
 
 class BadConfig(Exception):
-    """The environment does not describe a configuration we can run with."""
+    """The environment does not describe a valid configuration."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +48,28 @@ class Config:
     simulator_url: str
     base_url: str  # how browsers reach us: the OAuth redirect address is built from it
     secure_cookies: bool
-    call_deadline: timedelta  # one call to QuickBooks, in all
+    call_deadline: timedelta  # for one call to QuickBooks in total
     lease: timedelta  # longer than one call may take; renewed before each
-    resend_after: timedelta  # Intuit ends a request at 120 s and may still be at work until then
+    # Intuit ends a request at 120 s and may still be working on it until then
+    resend_after: timedelta
     poll_interval: timedelta
     drainers: int  # threads that drain lanes, per process
     counts_batch_items: bool  # QuickBooks counts each item of a batch as a call
-    proxies: int  # in front of us, whose word on a visitor's address is believed
-    metrics_token: str = field(repr=False)  # "": /metrics answers this machine only
-    payments_webhook_secrets: tuple[str, ...] = field(repr=False)  # (): no processor may knock
+    proxies: int  # trusted proxies in front of us, for the client's address
+    metrics_token: str = field(repr=False)  # "": /metrics answers only this machine
+    payments_webhook_secrets: tuple[str, ...] = field(repr=False)  # (): webhooks are refused
     stripe_secret_key: str = field(repr=False)  # "": clients can't pay online
-    stripe_webhook_secrets: tuple[str, ...] = field(repr=False)  # of the platform, of its accounts
+    # of the platform, and of connected accounts
+    stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     stripe_accounts: str  # which of Stripe's two ways to make an account: v2, or v1
-    stripe_api_base: str  # "": Stripe's own; else a simulator on this machine
-    smtp_url: str = field(repr=False)  # "": nobody is told anything by e-mail
+    stripe_api_base: str  # "": Stripe itself; otherwise a simulator on this machine
+    smtp_url: str = field(repr=False)  # "": no e-mail is sent
     mail_from: str
-    operators: tuple[str, ...]  # e-mail addresses of whoever runs this
+    operators: tuple[str, ...]  # e-mail addresses of the operators
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every value that must never be seen anywhere."""
+        """All values that must never appear in logs, pages or errors."""
         return tuple(value for _name, value in self._named_secrets() if value)
 
     @property
@@ -80,7 +83,7 @@ class Config:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Config":
-        """Reads and judges the environment. Raises BadConfig, naming the variable at fault."""
+        """Reads and checks the environment. Raises BadConfig, naming the variable at fault."""
         read = _Reader(environ)
         environment = read.choice("QUICKBOOKS_ENVIRONMENT", ("simulator", "sandbox", "production"))
         simulated = environment == "simulator"
@@ -118,7 +121,7 @@ class Config:
         return config
 
     def _judge(self, environ: Mapping[str, str]) -> None:
-        """Refuses values that are good alone and wrong together."""
+        """Refuses combinations of values that are wrong together."""
         self._judge_times()
         self._judge_base_url()
         self._judge_mail()
@@ -171,7 +174,7 @@ class Config:
             raise BadConfig("SIMULATOR_URL and BASE_URL name the same port.")
 
     def _judge_intuit(self, environ: Mapping[str, str]) -> None:
-        """What is fine against a simulator on this machine, and nowhere else."""
+        """Refuses values that are only acceptable with a simulator on this machine."""
         for name, (unset, why) in FOR_DEVELOPMENT.items():
             if environ.get(name, "").lower() not in unset:
                 raise BadConfig(f"{name} is set. {why} Unset it.")
@@ -242,7 +245,7 @@ class Config:
                 )
 
     def _judge_secrets_differ(self) -> None:
-        """One value for two purposes: whoever learns it for the one has it for the other."""
+        """Refuses one value for two purposes: it would leak from one to the other."""
         named = [(name, value) for name, value in self._named_secrets() if value]
         for (one, left), (other, right) in combinations(named, 2):
             short, long = sorted((left, right), key=len)
@@ -292,7 +295,7 @@ STRIPE_LIVE_KEYS, STRIPE_TEST_KEYS = ("sk_live_", "rk_live_"), ("sk_test_", "rk_
 
 INSECURE_TRANSPORT = "OAUTHLIB_INSECURE_TRANSPORT"
 
-# What belongs on a developer's machine only, with the values that switch it off.
+# Variables for a developer's machine only, and the values that switch them off.
 FOR_DEVELOPMENT = {
     INSECURE_TRANSPORT: (
         ("",),  # oauthlib takes any text for yes, "0" too
@@ -311,12 +314,13 @@ def _is_guessable(secret: str, *, distinct: int = 10) -> bool:
 
 
 def database_url(environ: Mapping[str, str] = os.environ) -> str:
-    """Where the database is, for what needs nothing else. Raises BadConfig."""
+    """The database URL, for commands that need nothing else. Raises BadConfig."""
     return _Reader(environ).database()
 
 
 def _database_address(text: str) -> URL:
-    """The parts of DATABASE_URL. Raises BadConfig, without the address: it holds a password."""
+    """Parts of DATABASE_URL. Raises BadConfig without showing the
+    address, which holds a password."""
     try:
         address = make_url(text)
     except (ArgumentError, ValueError):
@@ -336,7 +340,7 @@ _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECA
 
 
 def _web_address(name: str, text: str) -> SplitResult:
-    """Scheme, host and perhaps a port: what we are reached by. Raises BadConfig."""
+    """Scheme, host and optional port of our public address. Raises BadConfig."""
     parts = _split(name, text)
     if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or ""):
         raise BadConfig(f"{name} must look like https://dunahub.example (it is {_shown(parts)}).")
@@ -359,7 +363,7 @@ def _split(name: str, text: str) -> SplitResult:
 
 
 def _shown(parts: SplitResult) -> str:
-    """For messages: without a password that somebody put there."""
+    """The address for error messages, without a password."""
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
@@ -371,7 +375,7 @@ def _is_host(name: str) -> bool:
     try:
         ip_address(name)
     except ValueError:
-        # A last label of digits only is a mistyped IPv4 address to every browser.
+        # Browsers read a last label of digits only as a mistyped IPv4 address.
         return bool(_HOST.fullmatch(name)) and not name.rstrip(".").rpartition(".")[2].isdecimal()
     return True
 
@@ -385,13 +389,13 @@ def _is_this_machine(host: str | None) -> bool:
 
 
 def _is_mailbox(address: str) -> bool:
-    """Also one like root@localhost, which opens no account but is an operator's."""
+    """Also accepts addresses like root@localhost, which cannot sign up but may be an operator's."""
     mailbox, _at, host = address.rpartition("@")
     return bool(re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]{1,64}", mailbox)) and _is_host(host)
 
 
 class _Reader:
-    """Reads one variable at a time; `NAME_FILE` may point at a file that holds a secret."""
+    """Reads one variable at a time. `NAME_FILE` may name a file that holds the value."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
@@ -473,14 +477,14 @@ class _Reader:
         return found
 
     def bearer(self, name: str) -> str:
-        """A token that is sent in a header: others arrive changed, or not at all."""
+        """A token sent in a header. Other characters would arrive changed, or not at all."""
         token = self.secret(name, "")
         if not re.fullmatch(r"[!-~]*", token):
             raise BadConfig(f"{name} must be of ASCII letters, digits and signs, without blanks.")
         return token
 
     def secrets(self, name: str) -> tuple[str, ...]:
-        """One, or while it is being changed two: the other side need not switch in our second."""
+        """One value, or two while it is being rotated."""
         return _listed(name, self.secret(name, ""))
 
     def token_keys(self, name: str) -> tuple[str, ...]:
@@ -504,7 +508,7 @@ def _listed(name: str, text: str) -> tuple[str, ...]:
 
 
 def _printable(name: str, value: str) -> str:
-    """A line break or a control character inside a value is a slip of the clipboard."""
+    """Refuses line breaks and control characters, which come from careless pasting."""
     if not value.isprintable():
         raise BadConfig(f"{name} holds a line break or another character that does not print.")
     return value

@@ -1,4 +1,4 @@
-"""Engine and sessions: plain SQLAlchemy, because half the callers are not requests."""
+"""Engine and sessions. Plain SQLAlchemy, because half of the callers are not requests."""
 
 from datetime import timedelta
 
@@ -11,16 +11,16 @@ from sqlalchemy.orm import Session, sessionmaker
 
 Sessions = sessionmaker[Session]
 
-# The database's own trouble: away, read-only, locked, out of connections or of time.
+# Errors of the database itself: down, read-only, locked, out of connections, or timed out.
 TROUBLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
-# A connection outlives a failover or a new address of the database at most this long.
+# Bounds how long a connection survives a failover or a new address of the database.
 POOL_RECYCLE = timedelta(minutes=30)
 READ_ONLY = "25006"  # SQLSTATE read_only_sql_transaction
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine on PostgreSQL through psycopg2, whatever driver the URL names or leaves out."""
+    """An engine for PostgreSQL through psycopg2, whatever driver the URL names."""
     address = make_url(url.replace("postgres://", "postgresql://", 1))
     if address.get_backend_name() != "postgresql":
         raise ValueError(f"DunaHub needs PostgreSQL; this is {address.get_backend_name()}.")
@@ -29,13 +29,13 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
-        pool_pre_ping=True,  # heals by itself after a database restart
+        pool_pre_ping=True,  # survives a database restart
         pool_recycle=int(POOL_RECYCLE.total_seconds()),
-        hide_parameters=True,  # an error's text tells the statement, and no customer's values
+        hide_parameters=True,  # errors show the statement, but no customer's values
         connect_args={
             "application_name": "dunahub",
             "options": "-c timezone=UTC",
-            "connect_timeout": 5,  # seconds; a database that is away must not hold a thread
+            "connect_timeout": 5,  # seconds; an unreachable database must not block a thread
         },
     )
     event.listen(engine, "handle_error", _lose_read_only)
@@ -43,14 +43,15 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
 
 def _lose_read_only(context: ExceptionContext) -> None:
-    """After a failover a pooled connection may lead to what is a standby now. We never ask for a
-    read-only transaction, so one means that the connection, and its whole pool, is lost."""
+    """Drops the pool when a connection turns out to be read-only. After a failover,
+    pooled connections may lead to what is now a standby. We never ask for a read-only
+    transaction ourselves."""
     if getattr(context.original_exception, "pgcode", None) == READ_ONLY:
         context.is_disconnect = True
 
 
 def answers(sessions: Sessions) -> bool:
-    """Whether the database answers a connection apart from the pool, which may be used up."""
+    """Whether the database accepts a new connection. Not from the pool, which may be exhausted."""
     engine: Engine = sessions.kw["bind"]
     arguments, options = engine.dialect.create_connect_args(engine.url)
     try:
@@ -65,9 +66,9 @@ def answers(sessions: Sessions) -> bool:
 
 
 def breaks(problem: IntegrityError, constraint: str) -> bool:
-    """Whether this unique index, check or key refused the statement, and no other.
+    """Whether exactly this unique index, check or key refused the statement.
 
-    Other refusals have other causes: to explain them all as a number that is taken misleads.
+    Reporting any other refusal as "number taken" would mislead.
     """
     return getattr(getattr(problem.orig, "diag", None), "constraint_name", None) == constraint
 

@@ -1,4 +1,4 @@
-"""How the app is served; gunicorn reads this by itself when started here: `gunicorn app:app`.
+"""gunicorn's settings, read automatically when it is started here: `gunicorn app:app`.
 
 PORT and WEB_CONCURRENCY (processes) are gunicorn's own variables.
 """
@@ -12,12 +12,12 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-# Counters of several workers add up through files in a folder, which must be known before the
-# first counter is made. The arbiter makes it, its workers inherit it.
+# Metrics of several workers are added up through files in a folder, which must exist before the
+# first metric is created. The arbiter creates it, the workers inherit it.
 FIGURES = "PROMETHEUS_MULTIPROC_DIR"
 if FIGURES not in os.environ:
     os.environ[FIGURES] = tempfile.mkdtemp(prefix="dunahub-metrics-")
-    os.environ["DUNAHUB_METRICS_DIR"] = os.environ[FIGURES]  # ours to remove
+    os.environ["DUNAHUB_METRICS_DIR"] = os.environ[FIGURES]  # we created it, so we remove it
 
 from prometheus_client import multiprocess  # noqa: E402
 
@@ -29,7 +29,7 @@ logs.configure()
 
 
 class OneLog(Logger):  # type: ignore[misc]
-    """gunicorn's own lines go through our one redacting renderer too."""
+    """Sends gunicorn's own log through our redacting renderer, too."""
 
     def setup(self, config: Config) -> None:
         super().setup(config)
@@ -39,18 +39,18 @@ class OneLog(Logger):  # type: ignore[misc]
 
 logger_class = OneLog
 worker_class = BufferedWorker
-worker_connections = 900  # per process; a process may usually have 1,024 files open
+worker_connections = 900  # per process; the usual limit of open files is 1,024
 threads = 8  # requests at once per process; with the drainers within the database pool's 20
-graceful_timeout = 30  # seconds after TERM; requests end in a moment, the engine within eight
+graceful_timeout = 30  # seconds after TERM; requests finish quickly, the engine within eight
 control_socket_disable = True  # its path would be the same for every copy on a machine
 
 
 def post_worker_init(worker: Worker) -> None:
-    """After the fork and with the app loaded: only here may threads start.
+    """Starts the engine. Threads may only start here, after the fork.
 
-    With --preload the app, and a database connection with it, was made before the fork. A
-    connection shared by two processes mixes their answers: this process forgets the inherited
-    ones without closing them, because they are still the parent's.
+    With --preload the app, and a database connection with it, was created before the fork. A
+    connection shared by two processes mixes up their answers. This process forgets the inherited
+    connections without closing them, because they still belong to the parent.
     """
     dunahub = worker.wsgi.extensions["dunahub"]
     dunahub.database.dispose(close=False)
@@ -58,12 +58,12 @@ def post_worker_init(worker: Worker) -> None:
 
 
 def worker_exit(_arbiter: Arbiter, _worker: Worker) -> None:
-    """Runs in the worker after its last request: on TERM, a reload, or its own end."""
+    """Runs in the worker after its last request: on TERM, on a reload, or when it is replaced."""
     scheduler.stop()
 
 
 def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
-    """Runs in the arbiter: the gauges of a worker that is gone no longer count."""
+    """Runs in the arbiter: removes the gauges of a worker that has ended."""
     multiprocess.mark_process_dead(worker.pid)
 
 

@@ -1,8 +1,8 @@
-"""The languages people read. Knows nothing of Flask: letters are written outside of requests.
+"""The languages of the interface. Does not use Flask, because letters are written outside of
+requests.
 
-Words are written in English where they are needed and marked there: `_` and `ngettext` of
-`web/languages.py` where a person is being answered, `N_` here where the language isn't known yet.
-docs/languages.md tells the rest.
+English text is written and marked where it is used: with `_` and `ngettext` of `web/languages.py`
+during a request, with `N_` where the language isn't known yet. See docs/languages.md.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from babel.numbers import format_currency
 from babel.support import NullTranslations, Translations
 
 ENGLISH, PORTUGUESE = "en", "pt_BR"
-LANGUAGES = {ENGLISH: "English", PORTUGUESE: "Português"}  # each by its own name
+LANGUAGES = {ENGLISH: "English", PORTUGUESE: "Português"}  # each in its own language
 
 FOLDER = Path(__file__).parent / "translations"
 
@@ -28,18 +28,18 @@ Translate = Callable[[str], str]
 
 
 def N_(text: str) -> str:  # noqa: N802  (the name that every tool of translators knows)
-    """Marks words that are translated later, by whoever shows them."""
+    """Marks a text for translation; whoever shows it translates it."""
     return text
 
 
 def source_of(language: str) -> Path:
-    """The file that holds a language's words, for people and for us."""
+    """The file with a language's translations."""
     return FOLDER / language / "LC_MESSAGES" / "messages.po"
 
 
 @cache
 def words_of(language: str) -> NullTranslations:
-    """All words of a language, read once, when first asked for: nothing needs to be compiled."""
+    """A language's translations, read from the .po file once; there is no compile step."""
     if language == ENGLISH:
         return NullTranslations()
     with source_of(language).open("rb") as file:
@@ -52,17 +52,17 @@ def words_of(language: str) -> NullTranslations:
 
 @dataclass(frozen=True)
 class Reader:
-    """Who something is said to: their words, sums and days."""
+    """A reader's language: their words, sums and dates."""
 
     language: str = ENGLISH
     say: Translate = str
 
     def ngettext(self, one: str, many: str, num: int) -> str:
-        """The words that fit the number."""
+        """The plural form for this number."""
         return words_of(self.language).ngettext(one, many, num)
 
     def money(self, text: str) -> str:
-        """An amount of dollars, however it was written down; anything else stays as it is."""
+        """An amount in dollars, formatted. Anything else is returned unchanged."""
         try:
             amount = Decimal(text.replace("$", "").replace(",", ""))
         except InvalidOperation:
@@ -70,7 +70,7 @@ class Reader:
         return format_currency(amount, "USD", locale=self.language, decimal_quantization=False)
 
     def day(self, text: str) -> str:
-        """A day written as 2026-03-09; anything else stays as it is."""
+        """A day written as 2026-03-09, formatted. Anything else is returned unchanged."""
         try:
             return format_date(date.fromisoformat(text), "medium", locale=self.language)
         except ValueError:
@@ -78,5 +78,5 @@ class Reader:
 
 
 def reader_of(language: str) -> Reader:
-    """For whoever writes to one person outside of a request."""
+    """A reader for use outside of requests."""
     return Reader(language, words_of(language).gettext)

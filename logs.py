@@ -1,8 +1,8 @@
-"""Structured logs on standard output, one JSON object a line; nothing secret passes.
+"""Structured logs on standard output, one JSON object per line, without secrets.
 
-Redaction is the last step before a line is written: whatever was logged, by whomever, in whatever
-shape (nested values, an exception's text, a library's own record), has become plain values by then.
-Each text among them is redacted, names too, and never the line: so a line is JSON, always.
+Redaction is the last step before a line is written. By then everything that was logged (nested
+values, exception texts, records of libraries) is plain values. Each text is redacted, keys
+included, but never the finished line: so a line is always valid JSON.
 """
 
 import json
@@ -19,23 +19,23 @@ from urllib.parse import quote
 import structlog
 
 HIDDEN = "[hidden]"
-SHORTEST_SECRET = 8  # of those hidden by value: a shorter one would hide half of the language
+SHORTEST_SECRET = 8  # for secrets hidden by value: a shorter one would hide ordinary words
 
-# What opens a door, by its look or by its name. Each keeps its first group and hides the rest.
-# A name may stand in JSON, in JSON inside of JSON (\"), in a Python repr, or in a form. No pattern
-# takes a quote or a backslash: a text that is JSON stays JSON.
+# Secrets by their shape or name. Each pattern keeps its first group and hides the rest. A name may
+# occur in JSON, in JSON inside JSON (\"), in a Python repr, or in a form. No pattern matches a
+# quote or a backslash, so that a text that is JSON stays JSON.
 SECRET_NAMES = frozenset(
     "access_token refresh_token id_token client_secret password csrf_token authorization cookie"
     " secret_key token_keys".split()
 )
 _NAMES = "|".join(sorted(SECRET_NAMES))
-_EDGE = r"(?:\b|(?<=\\[a-z]))"  # where a word begins, also behind an escape: \\neyJ…
+_EDGE = r"(?:\b|(?<=\\[a-z]))"  # start of a word, also after an escape: \\neyJ…
 _SECRETS = (
     re.compile(rf"({_EDGE})eyJ[\w.=+/-]{{8,}}"),  # access tokens, id tokens
     re.compile(rf"({_EDGE})RT1-[\w.-]+"),  # refresh tokens
-    re.compile(rf"({_EDGE})X?AB\d[\w-]{{16,}}"),  # codes, and tokens of older days
-    re.compile(rf"({_EDGE})gAAAA[\w-]{{20,}}=*"),  # what TOKEN_KEYS encrypted
-    re.compile(rf"({_EDGE}(?:inv|lnk)_)[\w-]{{20,}}"),  # links of invitations, to new passwords …
+    re.compile(rf"({_EDGE})X?AB\d[\w-]{{16,}}"),  # authorization codes, and older tokens
+    re.compile(rf"({_EDGE})gAAAA[\w-]{{20,}}=*"),  # values encrypted with TOKEN_KEYS
+    re.compile(rf"({_EDGE}(?:inv|lnk)_)[\w-]{{20,}}"),  # links of invitations, password resets …
     re.compile(r"()\$argon2[\w$,=+/-]+"),  # password hashes
     re.compile(rf"(?i)({_EDGE}(?:bearer|basic) )[\w.=+/~-]{{16,}}"),
     re.compile(r"(?i)(\btoken (?:expired|revoked|invalid|rejected): )[^\s\"<,\\]+"),
@@ -44,22 +44,22 @@ _SECRETS = (
         rf"(?i)({_EDGE}(?:access_token|refresh_token|client_secret|password|csrf_token)=)"
         r"[^&\s\"'<,;\\]+"
     ),
-    re.compile(r"([?&](?:code|state)=)[^&\s\"'<,;\\]+"),  # the callback's address
-    re.compile(r"(\b[a-z][a-z0-9+]*://[^\s:/@\"']*:)[^\s@/\"'\\]+(?=@)"),  # passwords in addresses
+    re.compile(r"([?&](?:code|state)=)[^&\s\"'<,;\\]+"),  # parameters of the OAuth callback
+    re.compile(r"(\b[a-z][a-z0-9+]*://[^\s:/@\"']*:)[^\s@/\"'\\]+(?=@)"),  # passwords in URLs
 )
 
 _known: set[str] = set()
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """Hides these values wherever they turn up from now on, whatever they look like."""
+    """Hides these values in all later log lines, wherever they occur."""
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET:
             _known.update({secret, quote(secret, safe=""), json.dumps(secret)[1:-1]})
 
 
 def redact(text: str, *secrets: str) -> str:
-    """The text without anything that opens a door: known values, `secrets`, and their likes."""
+    """The text without secrets: known values, `secrets`, and anything that looks like one."""
     for secret in (*secrets, *_known):
         if secret:
             text = text.replace(secret, HIDDEN)
@@ -72,7 +72,7 @@ def redact(text: str, *secrets: str) -> str:
 
 
 def configure() -> None:
-    """Sends everything, the libraries' records too, through one redacting renderer."""
+    """Routes all logs, also those of libraries, through one redacting renderer."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -109,7 +109,7 @@ def configure() -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it reports every run at INFO
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it logs every run at INFO
     logging.captureWarnings(True)
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = _log_unraisable
@@ -121,19 +121,19 @@ def configure() -> None:
 
 # --- One line -------------------------------------------------------------------------------------
 
-DEEPEST = 20  # levels of values inside values; what goes deeper is a mistake
-LARGEST_NUMBER = 2**63  # beyond it readers of logs lose digits, or give up
+DEEPEST = 20  # levels of nesting; anything deeper is a mistake
+LARGEST_NUMBER = 2**63  # log readers lose digits beyond this, or fail
 
 Plain = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
 def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """One line of ASCII: whatever is in it, no terminal, file or splitter breaks it."""
+    """One line of ASCII, so that no terminal, file or splitter can break it."""
     return json.dumps(_plain(event), allow_nan=False)
 
 
 def _plain(value: object, above: tuple[int, ...] = ()) -> Plain:
-    """The value in JSON's types, redacted. What JSON has no type for becomes its text."""
+    """The value as JSON types, redacted. Other types become their text."""
     if id(value) in above or len(above) > DEEPEST:
         return "[…]"
     inside = (*above, id(value))
@@ -152,7 +152,7 @@ def _plain_mapping(value: Mapping[Any, Any], inside: tuple[int, ...]) -> dict[st
     plain: dict[str, Plain] = {}
     for key, each in list(value.items()):
         name = _text(key)
-        while name in plain:  # two names that were told apart by what is hidden now
+        while name in plain:  # two keys became equal by redaction
             name += "_"
         is_secret = isinstance(key, str) and key.lower() in SECRET_NAMES and each
         plain[name] = HIDDEN if is_secret else _plain(each, inside)
@@ -162,19 +162,19 @@ def _plain_mapping(value: Mapping[Any, Any], inside: tuple[int, ...]) -> dict[st
 def _text(value: object) -> str:
     try:
         text = str.__str__(value) if isinstance(value, str) else repr(value)
-    except Exception as problem:  # its class is the only thing that we can be sure of
+    except Exception as problem:  # even str() failed: log the class only
         text = f"[{type(value).__name__} without a text: {type(problem).__name__}]"
     return redact(text)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Says in a line of JSON when another could not be written, not in a traceback beside it."""
+    """Reports a line that could not be written as JSON, instead of printing a traceback."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         problem = type(sys.exc_info()[1]).__name__
         place = f"{record.pathname}:{record.lineno}"
         event = {"event": "a log line could not be written", "problem": problem, "place": place}
-        with suppress(Exception):  # the stream itself may be gone
+        with suppress(Exception):  # the stream itself may be closed
             self.stream.write(_render(None, "", {**event, "level": "error"}) + self.terminator)
             self.flush()
 
@@ -182,7 +182,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 def _log_uncaught(
     kind: type[BaseException], problem: BaseException, trace: TracebackType | None
 ) -> None:
-    """What would go to standard error, and past the redaction."""
+    """Logs uncaught exceptions, which would otherwise reach stderr unredacted."""
     if issubclass(kind, KeyboardInterrupt):
         return
     logging.getLogger().critical("uncaught exception", exc_info=(kind, problem, trace))

@@ -1,9 +1,9 @@
-"""The worker that gunicorn runs: waitress reads and writes, threads only answer.
+"""The gunicorn worker: waitress does the I/O, threads only answer requests.
 
-gunicorn starts, replaces and stops processes. Its own threaded worker gives a thread to each
-connection as soon as it is opened, so eight silent browsers or slow telephones occupy it. Here one
-loop holds all connections and buffers what they send; a thread sees a request when it is complete
-and gives its answer back to the loop.
+gunicorn starts, replaces and stops processes. Its own threaded worker occupies a thread for each
+open connection, so eight idle browsers or slow phones block it. Here one loop holds all connections
+and buffers their input; a thread gets a request when it is complete and returns its answer to the
+loop.
 """
 
 import logging
@@ -19,19 +19,20 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-LARGEST_REQUEST = 4 * 1024 * 1024  # bytes; the app refuses 2 MiB already, with a page that says so
+# bytes; the app already refuses 2 MiB, with a page that explains it
+LARGEST_REQUEST = 4 * 1024 * 1024
 REQUEST_DEADLINE = 60.0  # seconds for a whole request to arrive
 IDLE_FOR = 75.0  # seconds a connection may stay silent; proxies close theirs after 60
-LOOK = 1.0  # seconds between two looks at the clock, and two signs of life for gunicorn
-LINGER = 0.2  # seconds, when we stop, for a request that is on its way on an open connection
-HALF_REQUEST_LINGER = 2.0  # seconds, when we stop, for the rest of a request
-ROOM = 0.9  # of all connections: beyond, those that said nothing for longest are closed
+LOOK = 1.0  # seconds between two checks of timeouts; also gunicorn's heartbeat
+LINGER = 0.2  # seconds on shutdown for a request about to arrive on an open connection
+HALF_REQUEST_LINGER = 2.0  # seconds on shutdown for the rest of a request
+ROOM = 0.9  # share of all connections; above it, those idle longest are closed
 
-logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each request that waits
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # logs a line for each queued request
 
 
 class Channel(HTTPChannel):
-    """A connection that knows since when it keeps us waiting."""
+    """A connection that tracks since when we have been waiting for it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.waits_since = time.monotonic()
@@ -50,7 +51,7 @@ class Channel(HTTPChannel):
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is being made or sent."""
+        """Whether an answer is being computed or sent."""
         return bool(self.requests or self.total_outbufs_len)
 
     def is_overdue(self, now: float, idle_for: float, request_deadline: float) -> bool:
@@ -59,7 +60,7 @@ class Channel(HTTPChannel):
 
 
 class BufferedWorker(Worker):  # type: ignore[misc]
-    """Serves gunicorn's sockets until it is told to stop, then ends what is in hand."""
+    """Serves gunicorn's sockets until it is stopped, then finishes the requests in progress."""
 
     def init_process(self) -> None:
         self._dispatchers: dict[int, Any] = {}
@@ -96,8 +97,8 @@ class BufferedWorker(Worker):  # type: ignore[misc]
                 sockets=[listening],
                 connection_limit=self.cfg.worker_connections,
                 max_request_body_size=LARGEST_REQUEST,
-                channel_timeout=2 * int(IDLE_FOR + REQUEST_DEADLINE),  # ours are shorter
-                clear_untrusted_proxy_headers=False,  # PROXIES says whom the app believes
+                channel_timeout=2 * int(IDLE_FOR + REQUEST_DEADLINE),  # our own limits are shorter
+                clear_untrusted_proxy_headers=False,  # PROXIES decides which headers the app trusts
                 ident=None,
             ),
             sockinfo=(family, listening.type, listening.proto, listening.getsockname()),
@@ -107,7 +108,7 @@ class BufferedWorker(Worker):  # type: ignore[misc]
         return server
 
     def _turn(self, patience: float) -> None:
-        """Reads, writes and accepts what is there, or waits for it for `patience` seconds."""
+        """Reads, writes and accepts what is ready, waiting up to `patience` seconds."""
         self.notify()
         wasyncore.loop(timeout=patience, use_poll=True, map=self._dispatchers, count=1)
 
@@ -121,7 +122,7 @@ class BufferedWorker(Worker):  # type: ignore[misc]
                 channel.will_close = True
 
     def _make_room(self) -> None:
-        """Silent connections never keep a new one out, however many somebody opens."""
+        """Closes the longest-idle connections, so that idle ones never keep new ones out."""
         channels = self._channels()
         surplus = len(channels) - int(ROOM * self.cfg.worker_connections)
         if surplus > 0:
@@ -130,9 +131,9 @@ class BufferedWorker(Worker):  # type: ignore[misc]
                 channel.will_close = True
 
     def _finish(self) -> None:
-        """No new connection; answers in hand have gunicorn's graceful_timeout."""
+        """Accepts no new connection; requests in progress have gunicorn's graceful_timeout."""
         for server in self._servers:
-            wasyncore.dispatcher.close(server)  # its trigger stays: threads wake us by it
+            wasyncore.dispatcher.close(server)  # its trigger stays open: threads wake us through it
         began = time.monotonic()
         while self._channels() and time.monotonic() - began < self.cfg.graceful_timeout:
             self._turn(LINGER)
