@@ -1,4 +1,4 @@
-"""The web app people see: parse, act, commit, answer."""
+"""Views: parse, act, commit, answer."""
 
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ from web.once import form_key
 
 
 def register(app: Flask) -> None:
-    """Puts everything a person can open into the app."""
+    """Registers all pages with the app."""
     security.register(app)
     app.before_request(keep_of_strangers)
     access.register(app)
@@ -115,7 +115,7 @@ class Section:
     name: str
     address: str
     is_current: bool
-    count: str = ""  # of what needs somebody there
+    count: str = ""  # number of things that need a person there
 
 
 FIRM = [

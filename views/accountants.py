@@ -1,7 +1,7 @@
-"""The link for the accountant: made and revoked by owners; what it opens, without a sign-in.
+"""The accountant's link: owners create and revoke it; it opens pages without sign-in.
 
-What it opens is all in the blueprint `books`, read only, and looks up everything by the firm of the
-link. No other route knows of it. Each visit is in the firm's record.
+Those pages are in the blueprint `books`, read only, and look up everything by the link's firm. No
+other route accepts the link. Each visit is in the firm's audit log.
 """
 
 from datetime import timedelta
@@ -59,8 +59,8 @@ accountants.before_request(quickbooks_only)
 
 LASTS = {"7": N_("7 days"), "14": N_("14 days"), "30": N_("30 days"), "90": N_("90 days")}
 USUALLY = "14"
-VISITS = "300 per hour"  # per address: nobody finds a link by trying
-SHOWN = 100  # links on the page, the newest
+VISITS = "300 per hour"  # per address, against guessing
+SHOWN = 100  # newest links on the page
 
 
 class LinkForm(Form):
@@ -103,7 +103,7 @@ def _is_good() -> list[ColumnElement[bool]]:
 @owner_required
 @fresh_required
 def create() -> ResponseReturnValue:
-    """Shown once, to be passed on: who has it sees the firm's figures."""
+    """Shows the new link once, to pass on. Anyone who has it sees the firm's figures."""
     form = LinkForm(request.form)
     if not form.validate():
         return _page(form), 422
@@ -145,7 +145,7 @@ books = Blueprint("books", __name__, url_prefix="/books/<secret>")
 
 @books.before_request
 def enter() -> None:
-    """Finds the firm by the link, and writes the visit into its record. All else answers 404."""
+    """Finds the firm by its link and logs the visit. Invalid links get 404."""
     secret = (request.view_args or {}).pop("secret", "")
     link = (
         session()
@@ -225,7 +225,7 @@ def _compared(month: str) -> Comparison:
 @public
 @limiter.limit(VISITS)
 def not_sent() -> ResponseReturnValue:
-    """What isn't in QuickBooks because it was saved while that wasn't connected."""
+    """Records not in QuickBooks because they were saved while it wasn't connected."""
     kind = asked("type") if asked("type") in NEVER_SENT else "invoice"
     model = NEVER_SENT[kind]
     query = select(model).where(*never_sent(model))

@@ -1,4 +1,4 @@
-"""Sign-in, sign-out, and a new organization."""
+"""Sign-in, sign-out, and sign-up of a new organization."""
 
 import structlog
 from email_validator import EmailNotValidError, validate_email
@@ -54,8 +54,9 @@ log = structlog.get_logger()
 
 accounts = Blueprint("accounts", __name__)
 
-LETTERS = "10 per hour"  # per address: nobody writes to the world through us
-TELLING_GUESSES = 20  # of one account's password within an hour: nobody mistypes that often
+LETTERS = "10 per hour"  # per address, so that nobody can send mass mail through us
+# wrong passwords for one account within an hour before we warn; nobody mistypes that often
+TELLING_GUESSES = 20
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 500
 REGIONS = {Region.US.value: N_("United States"), Region.BR.value: N_("Brazil")}
 
@@ -106,7 +107,7 @@ def _is_password_of(user: User | None, password: str) -> bool:
 
 
 def _count_guess(user: User) -> None:
-    """Many wrong passwords of one account, from wherever, are told once an hour."""
+    """Logs many wrong passwords for one account, from any address, once an hour."""
     if count(f"guesses of user {user.id}", 3600) == TELLING_GUESSES:
         log.warning("many wrong passwords for one account", user=user.id)
         session().add(
@@ -175,7 +176,7 @@ class EmailForm(Form):
 
 
 def normal_email(typed: str) -> str:
-    """The address as it is stored. Raises ValidationError when it is none."""
+    """The address as stored. Raises ValidationError if it is invalid."""
     try:
         return validate_email(typed, check_deliverability=False).normalized
     except EmailNotValidError as problem:
@@ -219,14 +220,14 @@ def change_name() -> ResponseReturnValue:
 @fresh_required
 @limiter.limit(LETTERS)
 def change_email() -> ResponseReturnValue:
-    """The new address counts once somebody who reads it has opened the link."""
+    """The new address takes effect when someone who can read it opens the link."""
     form, config, user = EmailForm(request.form), dunahub().config, person()
     if not mail.is_possible(config):
         abort(404)
     if not form.validate():
         return _account(email=form), 422
     email = form.email.data or ""
-    if find_person(email) is None:  # whether somebody has it is nobody else's business
+    if find_person(email) is None:  # don't reveal whether the address has an account
         secret = new_link(session(), user, LinkPurpose.EMAIL, email)
         note("account.email_change_asked", organization_id=user.organization_id, email=email)
         session().commit()
@@ -256,7 +257,7 @@ def change_password() -> ResponseReturnValue:
     end_links(session(), user)
     note("account.password_changed", organization_id=user.organization_id)
     session().commit()
-    sign_in(user)  # here, and nowhere else
+    sign_in(user)  # this browser stays signed in, all others are signed out
     mail.send_later(dunahub().config, password_changed_letter(user))
     flash(_("Your password is changed. You are signed out everywhere else."), "good")
     return redirect(url_for("accounts.show_account"), 303)
@@ -285,7 +286,7 @@ def show_confirm() -> ResponseReturnValue:
 @accounts.post("/confirm")
 @limiter.limit(SIGN_INS)
 def confirm() -> ResponseReturnValue:
-    """It is still the same person at the browser: for what an old session may not do."""
+    """Asks for the password again, before actions that an old session may not do."""
     form = ConfirmForm(request.form)
     bound_guesses(person().email)
     if not _is_password_of(person(), form.password.data or ""):
@@ -301,7 +302,7 @@ def home() -> str:
 
 
 def find_person(email: str) -> User | None:
-    """Who signs in with this address."""
+    """The person who signs in with this address."""
     text = email.replace("\x00", "").strip().lower()[:320]
     known = select(User).where(func.lower(User.email) == text, User.removed_at.is_(None))
     return session().scalars(known).one_or_none()
@@ -367,7 +368,7 @@ def _new_owner(form: SignUpForm) -> User | None:
     session().add(user)
     try:
         session().flush()
-    except IntegrityError as problem:  # someone took the address a moment ago
+    except IntegrityError as problem:  # another sign-up took the address a moment ago
         if not breaks(problem, "uq_users_email"):
             raise
         session().rollback()
@@ -411,7 +412,7 @@ def join(secret: str) -> ResponseReturnValue:
 
 
 def _invitation(secret: str) -> Invitation:
-    """One that still works. All others answer alike: 404."""
+    """A valid invitation. All others get 404."""
     invited = select(Invitation).where(
         Invitation.digest == Invitation.digest_of(secret), Invitation.is_open()
     )
@@ -431,7 +432,7 @@ def _new_colleague(form: JoinForm, invitation: Invitation) -> User | None:
     session().add(user)
     try:
         session().flush()
-    except IntegrityError as problem:  # they signed up by themselves meanwhile
+    except IntegrityError as problem:  # they signed up themselves meanwhile
         if not breaks(problem, "uq_users_email"):
             raise
         session().rollback()
@@ -440,5 +441,5 @@ def _new_colleague(form: JoinForm, invitation: Invitation) -> User | None:
         AuditEvent(organization_id=user.organization_id, user_id=user.id, action="account.joined")
     )
     session().flush()
-    session().refresh(user)  # with the organization
+    session().refresh(user)  # loads the organization, too
     return user

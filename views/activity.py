@@ -1,4 +1,4 @@
-"""Activity: everything that was sent or is to be, searched, filtered, and taken away as a file."""
+"""Activity: everything sent or to be sent, with search, filters and download."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for. Whatever makes no sense is not asked."""
+    """The requested filters. Invalid values are ignored."""
 
     text: str
     state: str
@@ -109,7 +109,7 @@ def _midnight(day: date) -> datetime:
 
 
 def _about(words: str) -> ColumnElement[bool]:
-    """Named so, of that number, or of a customer who is called so."""
+    """Entries with this name or number, or of a customer with this name."""
     payload = Entry.payload
     named = [payload[key].astext for key in ("title", "lead_name", "invoice_number")]
     customers = select(Lead.id).where(
@@ -137,7 +137,7 @@ def activity() -> ResponseReturnValue:
 @quickbooks.get("/activity.csv")
 @fresh_required
 def download_activity() -> ResponseReturnValue:
-    """The same as a file, whatever its length: written while it is sent, a part at a time."""
+    """The list as a file of any length, streamed in parts."""
     wanted, name = _asked(), f"quickbooks-activity-{datetime.now(firm().zone):%Y-%m-%d}.csv"
     note("quickbooks.activity_downloaded", organization_id=firm().id, filters=query())
     session().commit()
@@ -145,7 +145,7 @@ def download_activity() -> ResponseReturnValue:
 
 
 def lines_of(entries: Select[Entry]) -> Iterator[Sequence[object]]:
-    """These entries as lines of a file, under a head."""
+    """These entries as rows of a file, with a header."""
     yield [_(column) for column in COLUMNS]
     yield from map(_line, all_rows(entries))
 
@@ -165,5 +165,5 @@ def _line(row: Row) -> Sequence[object]:
 
 
 def _local(moment: datetime | None, row: Row) -> str:
-    """As spreadsheets read times: in the organization's zone, to the second."""
+    """A time for spreadsheets: in the organization's zone, to the second."""
     return f"{moment.astimezone(row.organization.zone):%Y-%m-%d %H:%M:%S}" if moment else ""

@@ -1,6 +1,6 @@
-"""DunaHub's own pages: the outbox of all organizations, their region, and who did what.
+"""Pages for DunaHub's staff: the outbox of all organizations, their region, the audit log.
 
-The one place where queries span organizations (rule 18). Acts ask for a reason and are audited.
+Only here do queries span organizations (rule 18). Acts ask for a reason and are audited.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,13 +36,13 @@ from web.paging import asked, containing, page_of, query
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 admin.before_request(admins_only)
 
-AT_ONCE = 100  # rows acted on while the admin waits; of more the engine takes care, in pieces
-# Seconds before the health line is read again, by how often it was; then it rests.
+AT_ONCE = 100  # rows processed within the request; more are left to the engine, in batches
+# (reads, seconds between them) of the health line; then it stops.
 HEALTH_PAUSES = ((24, 5), (100, 15), (300, 60))
 LONGEST_REASON = 500
-NAMED = 200  # rows listed before the admin says yes
+NAMED = 200  # rows listed on the confirmation page
 OPEN = [State.PENDING, State.FAILED]
-NAMES_AMONG = 5_000  # of the newest rows; and among what is open, or one organization's
+NAMES_AMONG = 5_000  # newest rows searched by name; besides open ones, or those of one organization
 AGES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "3d": timedelta(days=3)}
 ACTS = {
     "requeue": N_("%(done)s of %(all)s rows: requeued."),
@@ -95,7 +95,7 @@ def _fitting() -> Select[Entry]:
 @admin.get("/outbox.csv")
 @fresh_required
 def download_outbox() -> ResponseReturnValue:
-    """The rows that fit as a file, whatever their number: written while it is sent."""
+    """The matching rows as a streamed file."""
     asked_for, fitting = query(), _fitting()
     key = _asked_key("organization")
     known = select(Organization.id).where(Organization.id == key)
@@ -110,7 +110,7 @@ def _lines(fitting: Select[Entry]) -> Iterator[Sequence[object]]:
 
 
 def _line(row: Row) -> Sequence[object]:
-    """Times of all organizations in one zone, so that they can be sorted."""
+    """Times of all organizations are in one zone, so that they can be sorted."""
     entry = row.entry
     return [
         entry.id,
@@ -133,7 +133,7 @@ def _utc(moment: datetime | None) -> str:
 
 @admin.get("/outbox/health")
 def outbox_health() -> ResponseReturnValue:
-    """The health line alone, for the page that asks again."""
+    """Only the health line, for polling."""
     return render_template("admin/_health.html", **_health_line())
 
 
@@ -172,9 +172,10 @@ def _asked_filters() -> list[ColumnElement[bool]]:
 
 
 def _fits(wanted: str) -> ColumnElement[bool]:
-    """By whatever a row shows (its number, organization, record, cause), or a trace id.
+    """Searches by what a row shows (number, organization, record, cause), or by trace id.
 
-    No index leads to a part of a name: names are looked for where few rows or the right ones are.
+    No index supports searching for part of a name, so names are only searched in a limited set of
+    rows.
     """
     row = aliased(Entry)
     by_trace = (
@@ -203,7 +204,7 @@ def _fits(wanted: str) -> ColumnElement[bool]:
 
 
 def _shown(rows: Subquery) -> ColumnElement[str]:
-    """What the list calls a record (`presenters.rows.title_of`), in SQL."""
+    """The record's title in the list (`presenters.rows.title_of`), in SQL."""
     told = rows.c.payload
 
     def part(key: str) -> ColumnElement[str]:
@@ -230,7 +231,7 @@ def _organizations() -> Sequence[Organization]:
 
 @admin.get("/outbox/figures")
 def outbox_figures() -> ResponseReturnValue:
-    """How much arrives and how fast, and what stands in the way."""
+    """Charts: how much arrives, how fast, and what stops the rest."""
     return render_template(
         "admin/figures.html",
         health=health(),
@@ -276,7 +277,7 @@ def _awaited(entry: Entry) -> Entry | None:
 
 @admin.post("/outbox/acts")
 def outbox_act() -> ResponseReturnValue:
-    """Requeue, skip or undo of the chosen rows, or of all that fit the filters of the address.
+    """Requeues, skips or undoes the chosen rows, or all that match the filters.
 
     Asks for the reason first, then acts and audits.
     """
@@ -303,7 +304,7 @@ def outbox_act() -> ResponseReturnValue:
 
 
 def _chosen_ids() -> list[int]:
-    """The rows whose boxes are checked; else all that fit and were there when they were counted."""
+    """The checked rows, or all that match and existed when they were counted."""
     if request.form.get("scope") == "all":
         newest = request.form.get("newest", "")
         if not (newest.isascii() and newest.isdigit() and len(newest) < 19):
@@ -321,7 +322,7 @@ def _reason() -> str:
 
 
 def _summary(ids: Sequence[int]) -> dict[str, object]:
-    """What the chosen rows are, by organization, and how many others a skip leaves waiting."""
+    """The chosen rows per organization, and how many other entries a skip leaves waiting."""
     counts = session().execute(
         select(Organization.name, func.count())
         .join(Entry, Entry.organization_id == Organization.id)
@@ -348,7 +349,7 @@ def _summary(ids: Sequence[int]) -> dict[str, object]:
 
 @admin.get("/outbox/acts/<key:bulk_id>")
 def outbox_bulk(bulk_id: int) -> ResponseReturnValue:
-    """How far a decision about many rows is. Asks again by itself for that part only."""
+    """The progress of a bulk act. Only this part of the page polls."""
     found = session().get(BulkAct, bulk_id) or abort(404)
     passed = (datetime.now(UTC) - found.created_at).total_seconds()
     total = len(found.entries)
@@ -398,7 +399,7 @@ def organization(organization_id: int) -> ResponseReturnValue:
 
 
 def _connections(organization: Organization) -> Sequence[Connection]:
-    """The live one first, then those it had."""
+    """The live connection first, then earlier ones."""
     return (
         session()
         .scalars(
@@ -425,9 +426,10 @@ def _open_counts(organization: Organization) -> dict[str, int]:
 
 @admin.post("/organizations/<key:organization_id>/region")
 def change_region(organization_id: int) -> ResponseReturnValue:
-    """US to BR ends the connection and hides everything of it; back to US it is Not connected.
+    """Changing US to BR ends the connection and hides QuickBooks; changing back gives Not
+    connected.
 
-    Asked twice: the page before says where it may lead, the one after how many records it concerns.
+    Confirmed twice: the first page explains it, the second shows how many records are affected.
     """
     found = session().get(Organization, organization_id) or abort(404)
     asked_region, reason = request.form.get("region", ""), _reason()
@@ -462,7 +464,7 @@ def change_region(organization_id: int) -> ResponseReturnValue:
 
 
 def _stakes(organization: Organization) -> dict[str, object]:
-    """What a change of region concerns: the company that is connected, and what waits for it."""
+    """What a change of region affects: the connected company, and what waits for it."""
     connection = organization.connection
     waiting = session().scalar(
         select(func.count()).where(

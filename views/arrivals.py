@@ -1,4 +1,5 @@
-"""How records arrive in QuickBooks, as an owner chooses it, and what over there causes trouble."""
+"""The owner's choices of how records are created in QuickBooks, and
+settings there that cause problems."""
 
 from collections.abc import Mapping
 
@@ -30,7 +31,7 @@ TAXES = {
     "as_company": N_("As it is set in QuickBooks"),
     "line": N_("As a line of its own on the invoice"),
 }
-# What a choice here may cure: sent again by itself when it is saved.
+# Faults that a choice here may fix: their entries are sent again when it is saved.
 CURED = (
     "no_income_account",
     "no_fallback_item",
@@ -60,7 +61,8 @@ class ArrivalsForm(Form):
 
     @classmethod
     def of(cls, connection: Connection, told: Mapping[str, str] | None = None) -> "ArrivalsForm":
-        """With the company's own lists to choose from; as it is now, unless a browser says."""
+        """The form with the company's own lists to choose from, filled
+        with the current settings."""
         chosen, known = connection.settings, connection.facts
         deposits, tax = chosen.get("deposit_accounts") or {}, chosen.get("tax") or {}
         methods = chosen.get("payment_methods") or {}
@@ -104,7 +106,7 @@ class ArrivalsForm(Form):
         }
 
     def choices(self, before: Json) -> Json:
-        """The settings as they are stored, with what this form does not show left as it was."""
+        """The settings to store. Settings that this form doesn't show are kept."""
         return {
             "income_account_id": self.income_account.data or None,
             "fallback_item_id": self.fallback_item.data or None,
@@ -129,7 +131,7 @@ def _named(known: Json, list_: str, otherwise: str) -> dict[str, str]:
 
 @arrivals.get("")
 def show() -> ResponseReturnValue:
-    """A form for whoever keeps the books; for others, what is chosen."""
+    """A form for owners and bookkeepers; others see the current choice."""
     connection = firm().connection
     if connection is None:
         return _nothing_to_choose()

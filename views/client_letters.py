@@ -1,4 +1,4 @@
-"""Send to client: an e-mail with the document as a PDF and the link to its page."""
+"""Send to client: an e-mail with the document as PDF and the link to its page."""
 
 from email_validator import EmailNotValidError, validate_email
 from flask import Blueprint, flash, redirect, render_template, request
@@ -88,7 +88,7 @@ def _page(document: Invoice | Proposal, form: LetterForm) -> str:
 
 
 def _send(document: Invoice | Proposal) -> ResponseReturnValue:
-    """Stored with the request; a job hands it to the mail server, again and again if need be."""
+    """Stores the letter with the request; a job sends it, and retries if needed."""
     form = LetterForm(request.form)
     if not mail.is_possible(dunahub().config) or not form.validate():
         return _page(document, form), 422

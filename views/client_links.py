@@ -1,4 +1,4 @@
-"""What a firm does with the secret address of a document: makes it, hands it out, takes it back."""
+"""Creates, shows and revokes the secret address of a document."""
 
 from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue

@@ -1,6 +1,6 @@
-"""The secret address of an invoice or a proposal: what a client sees, pays, accepts or declines.
+"""The secret address of an invoice or proposal, where a client sees, pays, accepts or declines it.
 
-No sign-in: the token is the right to see this one document, and nothing else.
+No sign-in: the token gives access to this one document and nothing else.
 """
 
 import re
@@ -41,7 +41,7 @@ from web.security import limiter
 
 client_pages = Blueprint("client_pages", __name__, url_prefix="/i")
 
-VIEWS = "120 per minute"  # per address: a firm of many people behind one may open many links
+VIEWS = "120 per minute"  # per address: many people behind one address may open many links
 ACTS = "20 per minute"
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{27,64}", re.ASCII)
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 @client_pages.after_request
 def keep_private(response: Response) -> Response:
-    """No search engine lists it. That no other site learns of it, every page of ours says."""
+    """Keeps the page out of search engines. All pages of ours already send no referrer."""
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     return response
 
@@ -115,7 +115,7 @@ def show_logo(token: str) -> Response:
 @public
 @limiter.limit(ACTS)
 def pay(token: str) -> ResponseReturnValue:
-    """To the processor's page. The answer of two tabs is one page, which is paid once."""
+    """Redirects to the processor's page. Two tabs get the same page, which can be paid once."""
     link, processor = _open_link(token), dunahub().processor
     account = _account(link)
     method = request.form.get("method")
@@ -154,7 +154,8 @@ def pay(token: str) -> ResponseReturnValue:
 
 
 def _first_address(text: str) -> str:
-    """Of a lead's e-mail field, which may hold several. Stripe refuses what is no address."""
+    """The first address of a lead's e-mail field, which may hold
+    several. Stripe refuses invalid ones."""
     first = text.replace(";", ",").split(",")[0].strip()
     name, at, host = first.rpartition("@")
     is_address = name and at and "." in host and not any(sign.isspace() for sign in first)
@@ -168,7 +169,7 @@ def _first_address(text: str) -> str:
 @public
 @limiter.limit(ACTS)
 def answer(token: str) -> ResponseReturnValue:
-    """Once: what a client said is changed by the firm alone."""
+    """A client answers once; after that only the firm can change it."""
     link = _open_link(token)
     answers = {"accept": ProposalStatus.ACCEPTED, "decline": ProposalStatus.DECLINED}
     said = answers.get(request.form.get("answer", ""))
@@ -220,7 +221,8 @@ def _open_link(token: str) -> ClientLink:
 
 
 def _language(link: ClientLink) -> str:
-    """What the client chose on the page, else what the firm chose, else the browser's."""
+    """The language that the client chose on the page, or the firm
+    chose, or the browser asks for."""
     wanted = request.values.get("language", "")
     return wanted if wanted in LANGUAGES else link.language or language() or ENGLISH
 
@@ -228,13 +230,13 @@ def _language(link: ClientLink) -> str:
 def _account(link: ClientLink) -> ProcessorAccount | None:
     processor = dunahub().processor
     organization = session().get_one(Organization, link.organization_id)
-    if processor is None or not organization.has_quickbooks:  # Stripe's banks are American
+    if processor is None or not organization.has_quickbooks:  # we only use Stripe's US accounts
         return None
     return paying.account_of(session(), organization.id, is_live=processor.is_live)
 
 
 def _note_opened(link: ClientLink) -> None:
-    """By the link of a letter of ours: when the client first looked."""
+    """Records when the client first followed the link of a letter."""
     letter = request.args.get("letter", "")
     if not (letter.isascii() and letter.isdigit() and len(letter) < 19):
         return

@@ -10,7 +10,7 @@ from models.passwords import hash_password, is_guessable
 from web import account_links
 from web.access import dunahub
 
-SHORTEST_PASSWORD = 12  # for someone who sees every organization
+SHORTEST_PASSWORD = 12  # for a person who sees every organization
 
 group = AppGroup("admin", help="DunaHub's own staff.")
 
@@ -52,7 +52,7 @@ WHOSE = click.option("--email", prompt="E-mail", help="What they sign in with.")
 @WHOSE
 @click.option("--second-factor", is_flag=True, help="Also take away their second factor.")
 def reset(email: str, second_factor: bool) -> None:
-    """Sign somebody out everywhere and print a link to a new password."""
+    """Sign a person out everywhere and print a link to set a new password."""
     with dunahub().sessions.begin() as session:
         user = _person(session, email)
         user.session_version += 1
@@ -69,7 +69,7 @@ def reset(email: str, second_factor: bool) -> None:
 @people.command("sign-out")
 @WHOSE
 def sign_out(email: str) -> None:
-    """End all sessions of somebody."""
+    """End all sessions of a person."""
     with dunahub().sessions.begin() as session:
         user = _person(session, email)
         user.session_version += 1
@@ -80,7 +80,7 @@ def sign_out(email: str) -> None:
 @people.command("remove")
 @WHOSE
 def remove(email: str) -> None:
-    """End all sessions of somebody, who can't sign in any more. What they did stays."""
+    """Remove a person: end their sessions and refuse sign-in. What they did stays in the log."""
     with dunahub().sessions.begin() as session:
         user = _person(session, email)
         user.session_version += 1

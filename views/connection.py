@@ -1,6 +1,6 @@
-"""Settings → QuickBooks → connect, come back from Intuit, disconnect. For owners only.
+"""Settings → QuickBooks: connect, return from Intuit, disconnect. For owners only.
 
-No transaction of ours is open while Intuit is asked: `step_out` ends the request's own first.
+`step_out` ends the request's transaction before each call to Intuit.
 """
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
@@ -49,7 +49,7 @@ connection.before_request(quickbooks_only)
 @owner_required
 @fresh_required
 def connect() -> ResponseReturnValue:
-    """Leads to Intuit's consent page. While connected there is nothing to connect."""
+    """Redirects to Intuit's consent page, unless already connected."""
     now = standing()
     if now.status is ConnectionStatus.CONNECTED and now.days_left is None:
         flash(_("QuickBooks is connected already."))
@@ -62,7 +62,7 @@ def connect() -> ResponseReturnValue:
 @owner_required
 @fresh_required
 def connect_other_company() -> ResponseReturnValue:
-    """The owner agreed to another company than before: it is chosen at Intuit once more."""
+    """The owner agreed to a different company, which is chosen at Intuit again."""
     realm_id = request.form.get("realm_id", "")
     allowed = realm_id if realm_id.isascii() and realm_id.isdigit() else None
     return _to_intuit(Purpose.CONNECT, allowed_realm_id=allowed)
@@ -83,7 +83,7 @@ def _to_intuit(purpose: Purpose, *, allowed_realm_id: str | None) -> ResponseRet
 
 @connection.get("/callback")
 def callback() -> ResponseReturnValue:
-    """Where Intuit sends the browser back to."""
+    """Where Intuit redirects after consent."""
     user = person()
     step_out()
     try:
@@ -139,7 +139,7 @@ def _success(connected: Connected) -> str:
 @connection.get("/company")
 @owner_required
 def show_company() -> ResponseReturnValue:
-    """What we read of the chosen company, so that its owner knows whether it is theirs."""
+    """Facts of the chosen company, so that the owner can tell whether it is theirs."""
     company = unconfirmed.of(session(), dunahub().config, firm().id)
     if company is None:
         return redirect(url_for("quickbooks.show"))
@@ -156,7 +156,7 @@ def show_company() -> ResponseReturnValue:
 @connection.get("/test-drive")
 @books_required
 def show_trial() -> ResponseReturnValue:
-    """What would happen to the newest records. Reads only what we know of the company already."""
+    """What would happen to the newest records. Reads only what we already know of the company."""
     now = standing()
     if now.connection is None or not now.connection.is_live:
         return redirect(url_for("quickbooks.show"))
@@ -169,7 +169,7 @@ def show_trial() -> ResponseReturnValue:
 @owner_required
 @fresh_required
 def start() -> ResponseReturnValue:
-    """From now on records go there."""
+    """From now on records are sent to this company."""
     user = person()
     step_out()
     realm_id = request.form.get("realm_id", "")
@@ -180,7 +180,7 @@ def start() -> ResponseReturnValue:
 @owner_required
 @fresh_required
 def choose_another() -> ResponseReturnValue:
-    """It was the wrong one: we give up our access to it, and Intuit asks again."""
+    """It was the wrong company: revokes our access to it and returns to Intuit."""
     user = person()
     step_out()
     realm_id = request.form.get("realm_id", "")
@@ -192,8 +192,8 @@ def choose_another() -> ResponseReturnValue:
 
 @connection.get("/disconnected")
 def show_disconnected() -> ResponseReturnValue:
-    """Where Intuit leads someone who ended our access in QuickBooks. Believed when Intuit says so:
-    anyone can make a browser come here."""
+    """Where Intuit redirects a person who ended our access inside QuickBooks. Checked with Intuit,
+    because anyone can make a browser open this page."""
     user, organization_id = person(), firm().id
     if user.is_owner:
         realm_id = request.args.get("realmId", "")
@@ -213,7 +213,7 @@ def show_disconnected() -> ResponseReturnValue:
 @connection.get("/connection/disconnect")
 @owner_required
 def show_disconnect() -> ResponseReturnValue:
-    """Asks how; with `first=send` shows how far that is. Asks again by itself for the form only."""
+    """Asks how to disconnect; with `first=send`, shows the progress. Only the form polls."""
     now, is_part = standing(), "HX-Request" in request.headers
     if now.connection is None or not now.connection.is_live:
         return _to_settings(is_part)
@@ -234,7 +234,7 @@ def show_disconnect() -> ResponseReturnValue:
 
 
 def _to_settings(is_part: bool) -> ResponseReturnValue:
-    """What was to be sent first is sent, and it is disconnected: the whole page is another one."""
+    """Sending has finished and it is disconnected, so the whole page has changed."""
     address = url_for("quickbooks.show")
     return Response(headers={"HX-Redirect": address}) if is_part else redirect(address)
 

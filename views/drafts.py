@@ -1,4 +1,5 @@
-"""A form that was sent while its session had ended, for whoever is signed in again."""
+"""Shows a form again that was submitted after the session had
+ended, once the person has signed in."""
 
 from flask import Blueprint, abort, render_template
 from flask.typing import ResponseReturnValue

@@ -1,6 +1,6 @@
-"""What a person decides about a record that needs attention: one choice, and it is sent again.
+"""A person's decision about a record that needs attention. One choice, and it is sent again.
 
-A choice about something that several records use (a customer, an item) clears all of them.
+A choice about something shared (a customer, an item) fixes all records that use it.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ from web.paging import asked
 fixes = Blueprint("fixes", __name__, url_prefix="/quickbooks/fixes")
 fixes.before_request(quickbooks_only)
 
-MOST_CHOICES = 50  # customers to choose from; a search finds the others
-ASKS = ("choose_customer", "other_item", "accountant_note")  # what needs a page of its own
+MOST_CHOICES = 50  # customers to choose from; others are found by search
+ASKS = ("choose_customer", "other_item", "accountant_note")  # these have their own page
 
 
 @fixes.get("/<key:entry_id>/<choice>")
@@ -105,7 +105,8 @@ def _connection(entry: Entry) -> Connection:
 
 
 def _connection_locked(entry: Entry) -> Connection:
-    """For who writes it after the lane was locked: the order everywhere is the other way round."""
+    """Locks the connection, for writing after the lane. Everywhere
+    else the order is the reverse."""
     return (
         session()
         .scalars(
@@ -119,7 +120,7 @@ def _connection_locked(entry: Entry) -> Connection:
 
 
 def _customers(entry: Entry, connection: Connection) -> list[Json]:
-    """Those it could be, as far as we know them; else what the search finds in the directory."""
+    """Customers that it could be, as far as we know; otherwise the search results."""
     wanted = asked("q").casefold()
     candidates: list[Json] = entry.fault_about.get("candidates") or []
     if candidates and not wanted:
@@ -154,7 +155,7 @@ def _use_existing(entry: Entry) -> Acted | None:
 
 
 def _send_as(entry: Entry) -> Acted | None:
-    """The record's own name stays; QuickBooks gets another one. Saving it sends it."""
+    """The record keeps its name, but QuickBooks gets another. Saving sends it."""
     is_product = entry.record_type == RecordType.PRODUCT
     record = own(Product, entry.record_id) if is_product else own(Lead, entry.record_id)
     record.quickbooks_name = str(entry.fault_about["suggestion"])
@@ -209,7 +210,7 @@ def _fallback(entry: Entry) -> Acted | None:
 
 
 def _book_on(entry: Entry, connection: Connection, item_id: str) -> Acted:
-    """Every product here that was the item which is gone is another one from now on."""
+    """Changes all products that used the missing item to another one."""
     lane_id, gone = entry.lane_id, str(entry.fault_about["item_id"])
     sent = decisions.send_alike(session(), entry)
     linked = select(Counterpart.record_id).where(
@@ -225,7 +226,7 @@ def _book_on(entry: Entry, connection: Connection, item_id: str) -> Acted:
 
 
 def _with_its_customer(entry: Entry, decide_: Callable[[Entry], Acted]) -> Acted | None:
-    """The decision is about a lead: its own entry first, then all that waited for it."""
+    """For a decision about a lead: sends its own entry first, then all that waited for it."""
     if entry.record_type == RecordType.LEAD:
         return decide_(entry)
     if entry.fault_code != "its_customer_inactive":

@@ -1,7 +1,7 @@
-"""A new password, or another e-mail address, by a link that was mailed. For people not signed in.
+"""Setting a new password, or a new e-mail address, with a mailed link, without being signed in.
 
-Whoever asks gets the same answer whether or not the address belongs to somebody, and as fast: the
-letter is written after the answer.
+The response is the same, and as fast, whether or not the address has an account: the letter is sent
+afterwards.
 """
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -26,8 +26,8 @@ from web.tallies import count
 
 forgotten = Blueprint("forgotten", __name__)
 
-ASKED = "10 per hour"  # per address: nobody writes to the world through us
-LETTERS, LETTERS_WITHIN = 3, 3600  # to one account, however many addresses ask
+ASKED = "10 per hour"  # per address, so that nobody can send mass mail through us
+LETTERS, LETTERS_WITHIN = 3, 3600  # to one account, from any number of addresses
 
 
 class ForgottenForm(Form):
@@ -129,7 +129,7 @@ def confirm_email(secret: str) -> ResponseReturnValue:
     except IntegrityError as problem:
         if not breaks(problem, "uq_users_email"):
             raise
-        session().rollback()  # someone signed up with it meanwhile
+        session().rollback()  # another sign-up took it meanwhile
         abort(404)
     end_links(session(), user)
     session().add(
@@ -147,7 +147,7 @@ def confirm_email(secret: str) -> ResponseReturnValue:
 
 
 def _link(secret: str, purpose: LinkPurpose, *, locked: bool = False) -> AccountLink:
-    """One that still works. All others answer alike: 404."""
+    """A link that still works. All others get 404."""
     query = select(AccountLink).where(*good_link(secret, purpose))
     if locked:
         query = query.with_for_update(of=AccountLink)

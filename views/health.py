@@ -1,4 +1,4 @@
-"""For machines that look after us: alive, ready, and how it goes. Nothing of any customer."""
+"""Endpoints for monitoring: alive, ready, metrics. They show no customer data."""
 
 import os
 import secrets
@@ -32,8 +32,8 @@ from web.access import dunahub, public
 health = Blueprint("health", __name__)
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
-PATIENCE = "3s"  # for the database; whoever asks gives up soon after
-LOOK_TIMEOUT = 30.0  # seconds without a look of the poller: it looks every second
+PATIENCE = "3s"  # for the database; monitoring times out soon after
+LOOK_TIMEOUT = 30.0  # seconds without a poll; the poller runs every second
 
 log = structlog.get_logger()
 
@@ -41,9 +41,9 @@ log = structlog.get_logger()
 @health.get("/healthz")
 @public
 def healthz() -> Response:
-    """Alive: this process answers, or 503: it cannot heal itself, and is to be started anew.
+    """200 if this process can answer; 503 if it cannot recover and must be restarted.
 
-    Asks nothing of anyone, so a broken database restarts nobody.
+    Doesn't depend on anything else, so that a database failure doesn't restart processes.
     """
     engine = scheduler.current()
     if engine is not None and engine.cannot_heal:
@@ -54,7 +54,7 @@ def healthz() -> Response:
 @health.get("/readyz")
 @public
 def readyz() -> Response:
-    """Whether this process can do its work. Why not, and the figures, only for who may see them."""
+    """Whether this process can work. Details only for those allowed to see metrics."""
     problems: list[str] = []
     answer: dict[str, object] = {}
     try:
@@ -75,14 +75,14 @@ def readyz() -> Response:
     return _json({"status": "not ready" if problems else "ready", **told}, 503 if problems else 200)
 
 
-# A new file of one page, gone with the transaction: what a full disk refuses first.
+# A new one-page file, removed with the transaction: a full disk refuses this first.
 _TRY_TO_WRITE = text(
     "CREATE TEMPORARY TABLE dunahub_write_test ON COMMIT DROP AS SELECT repeat('x', 4000) AS page"
 )
 
 
 def _takes_writes(session: Session, problems: list[str]) -> str:
-    """A full disk still reads well, and so does a standby."""
+    """A full disk or a standby can still read, but not write."""
     try:
         with session.begin_nested():
             session.execute(_TRY_TO_WRITE)
@@ -95,7 +95,8 @@ def _takes_writes(session: Session, problems: list[str]) -> str:
 
 
 def _migrations(session: Session, problems: list[str]) -> str:
-    """Behind is not ready. Ahead is: the next release migrates while this one still serves."""
+    """Migrations behind this release: not ready. Ahead: ready, because the next release migrates
+    while this one still serves."""
     if not session.scalar(text("SELECT to_regclass('alembic_version')")):
         problems.append("The database has no schema yet: run alembic upgrade head.")
         return "none"
@@ -108,12 +109,12 @@ def _migrations(session: Session, problems: list[str]) -> str:
 
 @cache
 def _known() -> tuple[str, ...]:
-    """The schema versions of this release, newest first."""
+    """Schema versions of this release, newest first."""
     return tuple(one.revision for one in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
 
 
 def _last_look(problems: list[str]) -> float | None:
-    """None where pages are served and nothing is drained, as in a shell."""
+    """None where pages are served but nothing is drained, as in a shell."""
     engine = scheduler.current()
     if engine is None:
         return None
@@ -123,7 +124,7 @@ def _last_look(problems: list[str]) -> float | None:
 
 
 def _drainers(problems: list[str]) -> int | None:
-    """How many threads send. One that died is replaced within seconds."""
+    """Number of drainer threads. One that died is replaced within seconds."""
     engine = scheduler.current()
     if engine is None:
         return None
@@ -144,7 +145,7 @@ def _json(answer: dict[str, object], status: int) -> Response:
 @health.get("/metrics")
 @public
 def figures() -> Response:
-    """For Prometheus: with the token, or without one from this machine."""
+    """Metrics for Prometheus: with the token, or without one from this machine."""
     if not _may_see_figures():
         abort(404)
     text_ = generate_latest(_counters()) + generate_latest(_gauges())
@@ -156,12 +157,12 @@ def _may_see_figures() -> bool:
     if token:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return secrets.compare_digest(given.encode(), token.encode())
-    # Whoever came through a proxy on this machine is not from this machine.
+    # A request through a proxy on this machine doesn't come from this machine.
     came_through = {"X-Forwarded-For", "X-Real-Ip", "Forwarded"} & set(request.headers.keys())
     try:
         return not came_through and ip_address(request.remote_addr or "").is_loopback
     except ValueError:
-        return False  # a Unix socket: whoever it is, it is a proxy
+        return False  # a Unix socket: the client is a proxy
 
 
 def _counters() -> CollectorRegistry:
@@ -179,7 +180,8 @@ def _gauges() -> CollectorRegistry:
 
 
 class _FromDatabase(Collector):
-    """Asked anew at each scrape. Without a database the counters are told all the same."""
+    """Computed at each scrape. If the database is down, the process's
+    own counters are still shown."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The first page: what is due, what needs somebody, and what is still to be set up."""
+"""The first page: unpaid money, what needs a person, and setup steps."""
 
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
@@ -32,7 +32,7 @@ def show() -> ResponseReturnValue:
 @home.post("/first-steps/hide")
 @owner_required
 def hide_steps() -> ResponseReturnValue:
-    """For a firm that needs some of them never, like a tax rate where nothing is taxed."""
+    """Hides the setup steps, for firms that don't need some of them."""
     firms_only()
     firm().steps_hidden_at = func.clock_timestamp()
     note("organization.first_steps_hidden", organization_id=firm().id)

@@ -1,4 +1,4 @@
-"""Leads → Import: customers from a file, or from the connected company; looked at before saved."""
+"""Leads → Import: customers from a file or the connected company, with a preview before saving."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from web.languages import _, ngettext
 imports = Blueprint("imports", __name__, url_prefix="/leads/imports")
 imports.before_request(firms_only)
 
-SHOWN = 100  # rows of a preview
+SHOWN = 100  # rows of the preview
 REASONS = {
     "no_table": N_("This is no table with a first row of headings. Save it as CSV and try again."),
     "no_name": N_(
@@ -39,10 +39,10 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Preview:
-    """What would be saved, and what is here already."""
+    """What would be saved, and what already exists."""
 
     new: Sequence[Row]
-    doubles: Sequence[tuple[Row, str]]  # and the name of the lead, or row, that it repeats
+    doubles: Sequence[tuple[Row, str]]  # with the name of the lead or row that it repeats
 
 
 @imports.get("/new")
@@ -69,7 +69,7 @@ def read_file() -> ResponseReturnValue:
 @imports.post("/quickbooks")
 @books_required
 def read_customers() -> ResponseReturnValue:
-    """The active customers of the connected company, as we read them last. Asks nothing there."""
+    """The company's active customers as last read. Sends no request."""
     connection = firm().connection if firm().has_quickbooks else None
     if connection is None:
         raise NotFound
@@ -109,7 +109,7 @@ def show(import_id: int) -> ResponseReturnValue:
 
 
 def _preview(rows: Sequence[Row]) -> Preview:
-    """A customer is here already by their e-mail address, or by their name."""
+    """Customers already exist if a lead has their e-mail address or their name."""
     here = session().execute(
         select(Lead.name, Lead.email).where(
             Lead.organization_id == firm().id, Lead.deleted_at.is_(None)
@@ -138,7 +138,7 @@ def _marks(name: str, email: str) -> list[str]:
 
 @imports.post("/<key:import_id>/save")
 def save(import_id: int) -> ResponseReturnValue:
-    """Saves what is new as leads. Pressed twice, it is saved once."""
+    """Saves new rows as leads. Pressing it twice saves once."""
     kept = own(LeadImport, import_id, locked=True)
     address = url_for("imports.show", import_id=kept.id)
     if kept.saved_at:
@@ -160,7 +160,7 @@ def save(import_id: int) -> ResponseReturnValue:
 
 @imports.post("/<key:import_id>/undo")
 def undo(import_id: int) -> ResponseReturnValue:
-    """Deletes the leads that came of it, but for those that work has begun for."""
+    """Deletes the imported leads, except those already in use."""
     kept = own(LeadImport, import_id, locked=True)
     if kept.saved_at and not kept.undone_at:
         busy = [

@@ -35,7 +35,7 @@ from web.paging import Sort, asked, containing, page_of
 invoices = Blueprint("invoices", __name__, url_prefix="/invoices")
 invoices.before_request(firms_only)
 
-TERMS = (0, 7, 15, 30, 60)  # days, offered beside those of the firm and of the invoice
+TERMS = (0, 7, 15, 30, 60)  # days, offered in addition to the firm's and the invoice's own
 LONGEST_TERMS = 365
 
 
@@ -45,8 +45,8 @@ class InvoiceForm(LinesForm):
     due_on = DayField(N_("Due"), required=N_("When is it due?"))
     tax_rate = tax_rate_field()
     memo = area(N_("Message to the customer"))
-    due_in = StringField()  # days; empty: on the day that was typed
-    due_shown = HiddenField()  # the day it was due when the form was shown
+    due_in = StringField()  # days; empty: use the day in the form
+    due_shown = HiddenField()  # the due date when the form was shown
     confirms_below_paid = BooleanField(N_("Save it with the lower total"))
     confirms_again = BooleanField(N_("Make another invoice"))
 
@@ -71,18 +71,18 @@ class InvoiceForm(LinesForm):
         return super().is_to_be_saved(record)
 
     def _work_out_due(self) -> None:
-        """A day that somebody typed counts; otherwise the day follows from the terms."""
+        """A day that was typed wins; otherwise the due date follows from the terms."""
         issued_on, days = self.issued_on.data, self.due_in.data or ""
         due_on = self.due_on.data
         is_typed = due_on and due_on.isoformat() != self.due_shown.data
         if issued_on and re.fullmatch(r"[0-9]{1,3}", days) and not is_typed:
             self.due_on.data = issued_on + timedelta(days=min(int(days), LONGEST_TERMS))
-            self.due_on.raw_data = None  # or the page would show what was sent
+            self.due_on.raw_data = None  # otherwise the page would show what was sent
             self.due_on.process_errors = []
 
     @property
     def terms(self) -> int | None:
-        """The days from one to the other; None when there is no telling."""
+        """Days between both dates; None if one is missing."""
         if not (self.issued_on.data and self.due_on.data):
             return None
         days = (self.due_on.data - self.issued_on.data).days
@@ -118,7 +118,7 @@ class InvoiceForm(LinesForm):
             self.asked.append((self.confirms_again, _("Invoiced already: %(told)s.", told=told)))
 
 
-OVERDUE = "overdue"  # a filter; what is overdue has the status open or partly paid
+OVERDUE = "overdue"  # a filter, not a status: overdue invoices are open or partly paid
 SORTS = {
     "": (N_("Newest first"), None),
     "due": (N_("Due first"), Sort(Invoice.due_on, ascending=True)),
@@ -159,9 +159,10 @@ class Sums:
 
 
 def _sums(fitting: Sequence[ColumnElement[bool]], *, with_leads: bool = False) -> Sums:
-    """Of all that fits, not of the page. Void counts as nothing, and credit makes nothing due.
+    """Totals of all matches, not only of this page. Void invoices count as zero, and credits are
+    not subtracted.
 
-    Leads are read only where what fits asks about them: a firm may have many thousands.
+    Joins leads only if the filter needs them: a firm may have many thousands.
     """
     alive = Invoice.voided_at.is_(None)
     owed = func.greatest(Invoice.total - Invoice.paid_amount, 0)
@@ -176,7 +177,7 @@ def _sums(fitting: Sequence[ColumnElement[bool]], *, with_leads: bool = False) -
 
 
 def _in_state(state: str) -> list[ColumnElement[bool]]:
-    """What `Invoice.status` says, in SQL. Of what is open, a part may be paid."""
+    """`Invoice.status` in SQL."""
     alive = Invoice.voided_at.is_(None)
     owed = and_(Invoice.total > 0, Invoice.total > Invoice.paid_amount)
     match state:
@@ -222,7 +223,7 @@ def create() -> ResponseReturnValue:
     invoice.number = next_invoice_number()
     form.save_lines(invoice.lines, InvoiceLine)
     if origin.proposal:
-        origin.proposal.status = ProposalStatus.ACCEPTED  # nobody bills what was not agreed
+        origin.proposal.status = ProposalStatus.ACCEPTED  # billed, so it must have been agreed
     session().add(invoice)
     session().flush()
     once.remember(url_for("invoices.show", invoice_id=invoice.id))
@@ -308,7 +309,7 @@ def void(invoice_id: int) -> ResponseReturnValue:
 
 
 def today() -> date:
-    """The organization's day, not the server's."""
+    """Today in the organization's time zone."""
     return firm().day_at(datetime.now(UTC))
 
 
@@ -326,7 +327,8 @@ def _form_for(origin: Origin) -> InvoiceForm:
 
 
 def _invoiced_before(origin: Origin) -> Sequence[Invoice]:
-    """Invoices from the same job or proposal. Locks it, so that two people don't both make one."""
+    """Invoices from the same job or proposal. Locks it, so that two
+    people don't both create one."""
     source = origin.proposal or origin.job
     if source is None:
         return ()
@@ -337,7 +339,7 @@ def _invoiced_before(origin: Origin) -> Sequence[Invoice]:
 
 
 def _write(invoice: Invoice, form: InvoiceForm) -> bool:
-    """Whether the number was free. The unique index decides, not a look before."""
+    """Whether the number was free, as decided by the unique index."""
     try:
         with session().begin_nested(), session().no_autoflush:
             form.apply_to(invoice)

@@ -1,4 +1,4 @@
-"""Jobs: work agreed with a lead, on a day, line by line."""
+"""Jobs: work agreed with a lead for a day, with lines."""
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue

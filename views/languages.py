@@ -15,7 +15,7 @@ languages = Blueprint("languages", __name__)
 @languages.post("/language")
 @public
 def choose() -> ResponseReturnValue:
-    """Kept on the account; a stranger's choice in the browser."""
+    """Stored in the account; for visitors in the browser."""
     chosen = request.form.get("language", "")
     if chosen not in LANGUAGES:
         abort(400)

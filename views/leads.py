@@ -1,4 +1,4 @@
-"""Leads: the people and firms that work is done for."""
+"""Leads: people and firms that work is done for."""
 
 import re
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ leads.before_request(firms_only)
 
 Document = TypeVar("Document", Job, Proposal, Invoice)
 
-LONGEST_NAME_PART = 100  # of a contact
+LONGEST_NAME_PART = 100  # of a contact name
 NEW_DOCUMENTS = {"invoices.show_new", "proposals.show_new", "jobs.show_new"}
-FEW = 20  # of each kind of document on a lead's page
+FEW = 20  # of each document type on a lead's page
 
 
 class LeadForm(EditForm):
@@ -47,7 +47,7 @@ class LeadForm(EditForm):
 
     def __init__(self, *told: Any, **named: Any) -> None:
         super().__init__(*told, **named)
-        if not firm().has_quickbooks:  # in Brazil
+        if not firm().has_quickbooks:  # Brazil
             self.state.label.text = _("State (UF)")
             self.postal_code.label.text = _("Postal code (CEP)")
 
@@ -159,7 +159,7 @@ def delete(lead_id: int) -> ResponseReturnValue:
 
 
 def _wanted_document() -> str | None:
-    """The new document that somebody was about to make when its lead was missing."""
+    """The new document that the person was creating when the lead was missing."""
     wanted = request.args.get("next")
     return wanted if wanted in NEW_DOCUMENTS else None
 

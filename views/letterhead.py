@@ -1,4 +1,4 @@
-"""Settings → Letterhead: what stands on top of the firm's invoices and proposals."""
+"""Settings → Letterhead: the head of the firm's invoices and proposals."""
 
 from decimal import Decimal
 from io import BytesIO
@@ -81,7 +81,7 @@ def show_logo() -> Response:
 
 
 def logo_of(organization_id: int) -> Response:
-    """The firm's logo, for whoever may see its documents."""
+    """The firm's logo, for everyone who may see its documents."""
     found = select(Letterhead).where(Letterhead.organization_id == organization_id)
     head = session().scalar(found.options(undefer(Letterhead.logo)))
     if head is None or head.logo is None:
@@ -90,7 +90,7 @@ def logo_of(organization_id: int) -> Response:
 
 
 def letterhead() -> Letterhead:
-    """The firm's, or an empty one that isn't stored yet."""
+    """The firm's letterhead, or a new empty one."""
     head = session().get(Letterhead, firm().id)
     return head or Letterhead(
         organization_id=firm().id,
@@ -104,7 +104,7 @@ def letterhead() -> Letterhead:
 
 
 def _keep_logo(head: Letterhead, form: LetterheadForm) -> str:
-    """Takes the uploaded logo. A sentence when it can't be used, else ""."""
+    """Stores the uploaded logo. Returns an error message, or ""."""
     if form.removes_logo.data:
         head.logo = head.logo_digest = None
     upload = request.files.get("logo")

@@ -1,8 +1,8 @@
-"""Badges that refresh themselves: one small request for all of a page, fewer as time goes by.
+"""Badges that refresh themselves: one small request per page, less often over time.
 
-A page carries one element that asks `GET /quickbooks/badges` for what can still change by itself.
-The answer replaces that element (and with it the next question), the badges that changed, and the
-panel. When everything is final there is nothing more to ask.
+A page has one element that polls `GET /quickbooks/badges` for everything that can still change by
+itself. The response replaces that element (with the next poll), the changed badges, and the panel.
+When everything is final, polling ends.
 """
 
 from flask import Blueprint, abort, render_template, request
@@ -61,7 +61,7 @@ def _parsed(text: str) -> tuple[tuple[RecordType, int], str]:
 
 
 def _ours(kind: RecordType, ids: list[int]) -> list[int]:
-    """The keys that are records of this firm (rule 18)."""
+    """The keys that belong to this firm (rule 18)."""
     if not ids:
         return []
     model = MODELS[kind]

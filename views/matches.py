@@ -1,4 +1,4 @@
-"""Settings → QuickBooks → Does it match? A month's books here beside those in QuickBooks."""
+"""Settings → QuickBooks → Does it match? A month of our books compared with QuickBooks."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -45,17 +45,17 @@ from web.paging import asked
 matches = Blueprint("matches", __name__, url_prefix="/settings/quickbooks/matches")
 matches.before_request(quickbooks_only)
 
-LATEST_MONTHS = 12  # of the list, compared or not; older ones when they were compared
+LATEST_MONTHS = 12  # in the list, compared or not; older ones only if they were compared
 MOST_MONTHS = 120
-SHOWN_OF_A_KIND = 20  # on the month's page; the list of a kind has them all
+SHOWN_OF_A_KIND = 20  # on the month's page; the list of a kind shows all
 PRINTED = 1000
 EXPORTED_AT_ONCE = 500
-ASKS_A_DAY = 30  # by hand, of one organization: each costs a few metered questions
+ASKS_A_DAY = 30  # by hand, per organization: each costs a few metered reads
 ASKED = "quickbooks.comparison_asked"
 
 
 def _asks_left() -> int:
-    """How often the organization may still ask today. What it asked is in the audit record."""
+    """Comparisons that the organization may still request today, counted in the audit log."""
     asked_today = session().scalar(
         select(func.count()).where(
             AuditEvent.organization_id == firm().id,
@@ -70,7 +70,7 @@ def _asks_left() -> int:
 
 
 def month_of(text: str) -> Month:
-    """The month of an address; what has not begun, or never was, does not exist."""
+    """The month in the URL; 404 if it is in the future or not a month."""
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
         abort(404)
     month = Month(date(int(text[:4]), int(text[5:]), 1))
@@ -90,7 +90,7 @@ def index() -> ResponseReturnValue:
 
 
 def lines_of_months() -> list[Line]:
-    """The months of the last year, and older ones that were compared; the newest first."""
+    """The last year's months, and older ones that were compared, newest first."""
     stored = {
         Month(one.month): one
         for one in session().scalars(
@@ -140,7 +140,7 @@ def show(month: str) -> ResponseReturnValue:
 @matches.post("/<month>")
 @books_required
 def compare(month: str) -> ResponseReturnValue:
-    """Asks for the comparison; a job makes it. Asked twice, it is made once."""
+    """Requests a comparison, which a job makes. Requested twice, it is made once."""
     wanted = month_of(month)
     address = url_for("matches.show", month=month)
     if refusal := refusal_of(standing()):
@@ -161,7 +161,7 @@ def compare(month: str) -> ResponseReturnValue:
 
 @matches.get("/<month>/progress")
 def progress(month: str) -> ResponseReturnValue:
-    """How far it is, in one small answer; when it is over, the page is shown anew."""
+    """The progress, as a small response; when it has finished, the page reloads."""
     wanted = month_of(month)
     how_far = progress_of(comparison_of(wanted))
     if how_far is None and request.headers.get("HX-Request"):
@@ -173,7 +173,7 @@ def progress(month: str) -> ResponseReturnValue:
 
 @matches.get("/<month>/print")
 def show_print(month: str) -> ResponseReturnValue:
-    """On paper, for the accountant."""
+    """A version to print, for the accountant."""
     wanted = month_of(month)
     comparison = comparison_of(wanted)
     answer = answer_of(comparison) if comparison else None
@@ -198,8 +198,8 @@ def export(month: str) -> ResponseReturnValue:
 
 
 def table_of(comparison: Comparison) -> Iterator[Sequence[object]]:
-    """All differences, as rows of a file. Batch by batch, each in a transaction of its own: a slow
-    reader holds nothing up."""
+    """All differences as rows of a file. Each batch is read in its
+    own transaction, so that a slow download blocks nothing."""
     yield [
         _("Difference"),
         _("Kind"),

@@ -1,4 +1,4 @@
-"""Settings → Payments: the firm's own account at Stripe, by which its clients pay online."""
+"""Settings → Payments: the firm's own Stripe account, for online payments by its clients."""
 
 import structlog
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 @online_payments.before_request
 def us_only() -> None:
-    """Stripe's American account is for firms in the US."""
+    """For firms in the US, because we only use Stripe's US accounts."""
     if not firm().has_quickbooks:
         abort(404)
 
@@ -47,7 +47,7 @@ def show() -> ResponseReturnValue:
 @owner_required
 @fresh_required
 def connect() -> ResponseReturnValue:
-    """To Stripe's own pages, where the firm tells about itself. Also to go on with it later."""
+    """Redirects to Stripe's pages, where the firm enters its details, now or later."""
     processor, account = _processor(), account_of_firm()
     organization, owner_id, email = firm(), person().id, person().email
     address = dunahub().config.base_url.rstrip("/") + url_for("online_payments.come_back")
@@ -69,7 +69,8 @@ def connect() -> ResponseReturnValue:
 def _open_account(
     processor: Processor, organization: Organization, owner_id: int, email: str
 ) -> ProcessorAccount:
-    """Opened under a key of the firm's: asked twice, or after a crash, it is the same account."""
+    """Uses the firm's idempotency key: requested twice, or after a
+    crash, it is the same account."""
     key = f"account-{organization.id}-{organization.created_at:%Y%m%d%H%M%S%f}"
     account_id = processor.open_account(email=email, name=organization.name, key=key)
     account = ProcessorAccount(
@@ -87,7 +88,7 @@ def _open_account(
 @online_payments.get("/return")
 @owner_required
 def come_back() -> ResponseReturnValue:
-    """From Stripe. Coming back doesn't mean that it is done, so Stripe is asked."""
+    """Returning from Stripe doesn't mean that the setup is complete, so we ask Stripe."""
     processor, account = dunahub().processor, account_of_firm()
     if processor is None or account is None:
         return redirect(url_for("online_payments.show"))

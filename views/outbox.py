@@ -1,4 +1,4 @@
-"""What an owner does with single records: send again, skip, undo."""
+"""Owner's actions on single records: send again, skip, undo."""
 
 from collections.abc import Callable
 

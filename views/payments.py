@@ -1,4 +1,4 @@
-"""Payments by card or ACH, recorded on an invoice, whole or in part."""
+"""Payments recorded on an invoice, in full or in part."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -48,7 +48,7 @@ class PaymentForm(Form):
     confirms_above = BooleanField(N_("Keep the rest as the customer's credit"))
 
     def above(self, invoice: Invoice) -> Decimal:
-        """How much more it is than is due."""
+        """The amount beyond what is due."""
         return max((self.amount.data or Decimal(0)) - max(invoice.balance, Decimal(0)), Decimal(0))
 
     def __init__(self, *told: Any, **named: Any) -> None:
@@ -144,7 +144,7 @@ class RefundForm(Form):
         least=Decimal("0.01"),
         required=N_("How much was paid back?"),
     )
-    left: Decimal  # of the payment, not yet paid back
+    left: Decimal  # of the payment, not yet refunded
 
     @classmethod
     def of(cls, payment: Payment) -> "RefundForm":
@@ -205,12 +205,12 @@ def refund(payment_id: int) -> ResponseReturnValue:
 
 
 def _charge(payment: Payment) -> Charge | None:
-    """What came through the processor goes back through it, as long as we can reach it."""
+    """The processor's charge of this payment, if we can still refund it there."""
     return session().get(Charge, payment.id) if dunahub().processor else None
 
 
 def _refund_online(payment: Payment, charge: Charge, amount: Decimal) -> ResponseReturnValue:
-    """Stored first, asked then: whatever happens to us in between, it is paid back once."""
+    """Stores the refund before asking the processor, so that it is paid once even after a crash."""
     if charge.is_disputed:
         flash(_("The client's bank decides about this payment. Answer it at Stripe."), "warn")
         return redirect(url_for("payments.show", payment_id=payment.id), 303)

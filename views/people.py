@@ -1,4 +1,4 @@
-"""Settings → People: who works here, and who is asked to."""
+"""Settings → People: members and invitations."""
 
 import hmac
 import secrets
@@ -40,13 +40,13 @@ from web.security import limiter
 people = Blueprint("people", __name__, url_prefix="/settings/people")
 people.before_request(firms_only)
 
-INVITATIONS = "30 per hour"  # per address: nobody writes to the world through us
+INVITATIONS = "30 per hour"  # per address, so that nobody can send mass mail through us
 MAY = {
     Role.MEMBER.value: N_("work with leads, invoices and payments"),
     Role.BOOKKEEPER.value: N_("also decide what goes to QuickBooks, and compare the books"),
     Role.OWNER.value: N_("do everything, also connect QuickBooks"),
 }
-MARK = "inv_"  # logs know an invitation's link by it, and hide it
+MARK = "inv_"  # lets the log recognize and hide invitation links
 
 
 class InvitationForm(Form):
@@ -81,7 +81,7 @@ class RoleForm(Form):
 
 
 def _fit_region(field: ChoiceField) -> None:
-    """Where nothing is to be read of QuickBooks, the roles say nothing of it (rule 19)."""
+    """Without QuickBooks, the descriptions of roles don't mention it (rule 19)."""
     if not firm().has_quickbooks:
         field.options[Role.OWNER.value] = _("do everything")
         field.options.pop(Role.BOOKKEEPER.value, None)
@@ -128,7 +128,7 @@ def _roles() -> dict[str, str]:
 @fresh_required
 @limiter.limit(INVITATIONS)
 def invite() -> ResponseReturnValue:
-    """The link goes by e-mail; where that fails the owner gets it, to pass on."""
+    """Sends the link by e-mail, or shows it to the owner if that fails."""
     if saved := once.saved_before():
         return _link_again() or saved
     form = InvitationForm(request.form)
@@ -156,7 +156,7 @@ def invite() -> ResponseReturnValue:
 
 
 def _secret() -> str:
-    """The same for the same form, so that a second press can show the link again."""
+    """The same secret for the same form, so that submitting it again can show the link again."""
     key = dunahub().config.secret_key.encode()
     about = f"invitation {firm().id} {once.sent_key()}".encode()
     return MARK + urlsafe_b64encode(hmac.digest(key, about, "sha256")).decode().rstrip("=")
@@ -168,8 +168,8 @@ def _link(secret: str) -> str:
 
 
 def _link_again() -> str | None:
-    """Where we can't mail, the page of a second press shows the link too: there is no other way
-    to learn it."""
+    """If mail is not available, submitting again shows the link, too,
+    because nothing else would."""
     secret = _secret()
     invited = select(Invitation.id).where(
         Invitation.digest == Invitation.digest_of(secret), Invitation.is_open()
@@ -180,7 +180,7 @@ def _link_again() -> str | None:
 
 
 def _store(email: str, role: str, secret: str) -> bool:
-    """The newest invitation of an address is the one that counts."""
+    """A new invitation replaces earlier ones to the same address."""
     session().execute(
         update(Invitation)
         .where(
@@ -202,7 +202,7 @@ def _store(email: str, role: str, secret: str) -> bool:
     )
     try:
         session().flush()
-    except IntegrityError as problem:  # a second browser did the same a moment ago
+    except IntegrityError as problem:  # another request invited them a moment ago
         if not breaks(problem, "uq_invitations_open"):
             raise
         session().rollback()
@@ -283,7 +283,7 @@ def change_role(user_id: int) -> ResponseReturnValue:
 @owner_required
 @fresh_required
 def sign_out(user_id: int) -> ResponseReturnValue:
-    """Ends every session of a colleague: their phone is lost, or someone else has their browser."""
+    """Ends all sessions of a colleague, for a lost phone or a browser used by someone else."""
     colleague = _colleague(user_id, locked=True)
     colleague.session_version += 1
     note("account.signed_out_by_owner", organization_id=firm().id, email=colleague.email)
@@ -296,7 +296,7 @@ def sign_out(user_id: int) -> ResponseReturnValue:
 @owner_required
 @fresh_required
 def remove(user_id: int) -> ResponseReturnValue:
-    """They can't come in any more, and their open invitations end. What they did stays."""
+    """Ends a person's access and their open invitations. What they did stays in the log."""
     colleague = _colleague(user_id, locked=True)
     colleague.removed_at = func.clock_timestamp()
     colleague.session_version += 1
@@ -312,10 +312,11 @@ def remove(user_id: int) -> ResponseReturnValue:
 
 
 def _colleague(user_id: int, *, locked: bool = False) -> User:
-    """Someone else of the firm. Nobody changes themselves here, so one owner always remains.
+    """Another person of the firm. People cannot change themselves here, so one owner always
+    remains.
 
-    `locked`: two owners who remove each other at once take turns, and the second one is no owner
-    any more.
+    With `locked`, two owners who remove each other at the same time are serialized; the second is
+    no longer an owner.
     """
     query = select(User).where(
         User.id == user_id,

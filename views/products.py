@@ -1,4 +1,4 @@
-"""Products and services: what lines of proposals and invoices are made of."""
+"""Products and services used in lines of proposals and invoices."""
 
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ from web.paging import asked, containing, page_of
 products = Blueprint("products", __name__, url_prefix="/products")
 products.before_request(firms_only)
 
-LONGEST_NAME = 200  # unique names are indexed, and an index entry has room for this much
+LONGEST_NAME = 200  # names have a unique index, and an index entry has a size limit
 
 
 class ProductForm(EditForm):
@@ -102,7 +102,7 @@ def update(product_id: int) -> ResponseReturnValue:
 
 
 def _write(product: Product, form: ProductForm) -> bool:
-    """Whether the name was free. The unique index decides, not a look before."""
+    """Whether the name was free, as decided by the unique index."""
     try:
         with session().begin_nested():
             form.apply_to(product)

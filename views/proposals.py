@@ -1,4 +1,4 @@
-"""Proposals: what a job would cost, line by line."""
+"""Proposals: what work would cost, with lines."""
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue

@@ -1,4 +1,4 @@
-"""A second factor: codes of an authenticator app (TOTP, RFC 6238), and recovery codes."""
+"""Second factor: codes of an authenticator app (TOTP, RFC 6238), and recovery codes."""
 
 import time
 from hmac import compare_digest
@@ -37,10 +37,11 @@ from web.tallies import count
 
 second_factor = Blueprint("second_factor", __name__)
 
-STEP = 30  # seconds that a code lasts (RFC 6238); the one before and after are taken too
-GUESSES, GUESSES_WITHIN = 10, 15 * 60  # of one account's codes, from wherever
+STEP = 30  # seconds per code (RFC 6238); the previous and next are accepted, too
+GUESSES, GUESSES_WITHIN = 10, 15 * 60  # of one account's codes, from any address
 ISSUER = "DunaHub"
-PENDING = "new_second_factor"  # in the cookie, until the first code proves that the app has it
+# in the cookie, until a first code proves that the app has the secret
+PENDING = "new_second_factor"
 
 
 class CodeForm(Form):
@@ -79,12 +80,12 @@ def enter() -> ResponseReturnValue:
 
 
 def _takes(user: User, code: str) -> bool:
-    """Whether it is a code of now that was not used before. The statement decides: of two sign-ins
-    with one code, one gets in."""
+    """Whether it is a valid, unused code. The UPDATE ensures that of
+    two sign-ins with one code, only one succeeds."""
     try:
         secret = tokens.decrypt(dunahub().config, user.totp_secret or "")
     except tokens.TokensUnavailable:
-        return False  # a key was lost: recovery codes still work
+        return False  # the encryption key was lost; recovery codes still work
     step = _step_of(secret, code)
     if step is None:
         return False
@@ -98,7 +99,8 @@ def _takes(user: User, code: str) -> bool:
 
 
 def _step_of(secret: str, code: str) -> int | None:
-    """The half minute whose code this is: now, or the one before or after, as phones' clocks go."""
+    """The time step of this code: the current, previous or next one,
+    since phones' clocks differ."""
     totp, typed, now = TOTP(secret), "".join(code.split()), int(time.time()) // STEP
     steps = (now, now - 1, now + 1)
     return next(
@@ -149,7 +151,7 @@ def _overview(codes: list[str] | None = None) -> str:
 @second_factor.get("/account/second-factor/new")
 @fresh_required
 def start() -> ResponseReturnValue:
-    """Shows the key to the app. It counts once a code of it was typed."""
+    """Shows the secret for the app. It takes effect once a code was entered."""
     if person().totp_secret:
         return redirect(url_for("second_factor.show"))
     cookie[PENDING] = random_base32()
@@ -185,7 +187,7 @@ def turn_on() -> ResponseReturnValue:
         form.code.errors = [_("This code isn't right. Check the time of your phone.")]
         return _setup(form), 422
     user.totp_secret = tokens.encrypt(dunahub().config, secret)
-    user.totp_step = step  # this code is used up
+    user.totp_step = step  # this code is used
     codes = _replace_codes(user)
     note("account.second_factor_on", organization_id=user.organization_id)
     session().commit()
@@ -196,7 +198,7 @@ def turn_on() -> ResponseReturnValue:
 @second_factor.post("/account/second-factor/codes")
 @fresh_required
 def renew_codes() -> ResponseReturnValue:
-    """New recovery codes; the old ones no longer work."""
+    """Creates new recovery codes; the old ones stop working."""
     if person().totp_secret is None:
         abort(404)
     codes = _replace_codes(person())

@@ -1,4 +1,4 @@
-"""Sending by hand what was saved without QuickBooks: one invoice or all, looked at first."""
+"""Sending records that were saved without QuickBooks, one invoice or all, after a preview."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ sending.before_request(quickbooks_only)
 @sending.get("/invoices/<key:invoice_id>")
 @books_required
 def show(invoice_id: int) -> ResponseReturnValue:
-    """What would arrive in QuickBooks, and that it might be there already."""
+    """Shows what would be sent, and warns that it may already be in QuickBooks."""
     invoice = own(Invoice, invoice_id)
     connection = firm().connection
     if connection is None or invoice.voided_at or _is_known(invoice, connection.lane_id):
@@ -80,9 +80,9 @@ def send(invoice_id: int) -> ResponseReturnValue:
 ALL_OF: dict[str, type[Invoice] | type[Lead]] = {
     "invoice": Invoice,
     "lead": Lead,
-}  # an invoice takes its payments along
-MOST_AT_ONCE = 500  # in one transaction; the page says how many are left
-NAMED = 20  # of the preview
+}  # an invoice includes its payments
+MOST_AT_ONCE = 500  # in one transaction; the page shows how many are left
+NAMED = 20  # in the preview
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Unsent:
     kind: RecordType
     records: Sequence[Invoice | Lead]
     payments: Sequence[Payment]
-    left: int  # beyond what goes at once
+    left: int  # beyond this batch
 
     @property
     def total(self) -> Decimal:
@@ -106,7 +106,7 @@ class Unsent:
 @sending.get("/all/<kind>")
 @books_required
 def show_all(kind: str) -> ResponseReturnValue:
-    """What would arrive in QuickBooks, and that it might be there already."""
+    """Shows what would be sent, and warns that it may already be in QuickBooks."""
     unsent, connection = _unsent(kind), firm().connection
     if connection is None or not unsent.records:
         return _none_to_send(kind)
@@ -122,7 +122,7 @@ def show_all(kind: str) -> ResponseReturnValue:
 @sending.post("/all/<kind>")
 @books_required
 def send_all(kind: str) -> ResponseReturnValue:
-    """Sends what was shown and is still not sent."""
+    """Sends what was shown and is still unsent."""
     newest = request.form.get("newest", "")
     if request.form.get("agrees") != "y" or not _is_key(newest):
         flash(_("Nothing was sent. Confirm first that it is not in QuickBooks yet."), "warn")
@@ -201,5 +201,5 @@ def _is_linked(lane_id: int, lead_id: int) -> bool:
 
 
 def _unsent_payments(invoice: Invoice) -> Sequence[Payment]:
-    """Those that may go with it. What was paid back stays here."""
+    """Payments that may be sent with it. Refunded ones are not sent."""
     return [one for one in invoice.payments if one.refunded_amount < one.amount]

@@ -1,4 +1,4 @@
-"""Settings → Organization, and Settings → QuickBooks without the sign-in at Intuit."""
+"""Settings → Organization, and Settings → QuickBooks except the sign-in at Intuit."""
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -63,8 +63,8 @@ settings.before_request(firms_only)
 quickbooks = Blueprint("quickbooks", __name__, url_prefix="/settings/quickbooks")
 quickbooks.before_request(quickbooks_only)
 
-MOST_COUNTED = 1_000  # failed records that a page looks through for what can be sent again
-CHECKS_AN_HOUR = 20  # by hand, of one company: each is two metered reads
+MOST_COUNTED = 1_000  # failed records that a page checks for what can be sent again
+CHECKS_AN_HOUR = 20  # by hand, per company: each is two metered reads
 
 
 # --- The organization -----------------------------------------------------------------------------
@@ -107,13 +107,13 @@ def update_organization() -> ResponseReturnValue:
 @settings.get("/record")
 @owner_required
 def record() -> ResponseReturnValue:
-    """Who did what in this organization, DunaHub's staff included. For its owners."""
+    """The organization's audit log, including acts of DunaHub's staff. For owners."""
     query = (
         select(AuditEvent)
         .where(AuditEvent.organization_id == firm().id)
         .options(joinedload(AuditEvent.user))
     )
-    if not firm().has_quickbooks:  # what happened before the region changed is gone from sight too
+    if not firm().has_quickbooks:  # hides QuickBooks acts from before the region changed
         hidden = [AuditEvent.action.startswith(group) for group in ("quickbooks.", "outbox.")]
         query = query.where(not_(or_(*hidden)))
     page = page_of(query, AuditEvent.id)
@@ -144,7 +144,7 @@ def show() -> ResponseReturnValue:
 
 
 def _status(now: Standing) -> dict[str, object]:
-    """The status card: what of the page changes by itself."""
+    """The status card, which changes by itself."""
     connection, delay = now.connection, delay_of(now)
     return {
         "standing": now,
@@ -160,7 +160,7 @@ def _status(now: Standing) -> dict[str, object]:
 
 @quickbooks.get("/progress")
 def show_progress() -> ResponseReturnValue:
-    """The part of the settings page that moves by itself, for the page that asks again."""
+    """The part of the settings page that polls."""
     shown = _status(standing())
     moving = shown["moving"]
     progress = moving.progress if isinstance(moving, Moving) else None
@@ -173,7 +173,7 @@ def show_progress() -> ResponseReturnValue:
 
 @quickbooks.get("/check")
 def show_check() -> ResponseReturnValue:
-    """The company's settings that decide whether records arrive as they are here."""
+    """The company settings that affect how records are stored."""
     connection = standing().connection
     if connection is None or not connection.is_live:
         flash(_("Connect QuickBooks first: then there is something to check."))
@@ -185,7 +185,8 @@ def show_check() -> ResponseReturnValue:
 
 @quickbooks.post("/check")
 def check() -> ResponseReturnValue:
-    """Asks QuickBooks whether it answers and lets us in. By hand, or when a page is opened."""
+    """Asks QuickBooks whether it answers and accepts our access.
+    Started by hand, or by opening a page."""
     connection, by_itself = standing().connection, "HX-Request" in request.headers
     if connection is None or connection.status != ConnectionStatus.CONNECTED:
         return "" if by_itself else redirect(url_for("quickbooks.show"), 303)
@@ -229,7 +230,7 @@ def _tell_check(found: Checked) -> None:
 
 @quickbooks.get("/not-sent")
 def not_sent() -> ResponseReturnValue:
-    """Records of a time without QuickBooks, one kind at a time."""
+    """Records saved without QuickBooks, one type at a time."""
     kind = asked("type")
     model = NEVER_SENT.get(kind, Invoice)
     query = select(model).where(*never_sent(model))
@@ -253,7 +254,7 @@ def not_sent() -> ResponseReturnValue:
 @quickbooks.post("/failed/requeue")
 @books_required
 def requeue_failed() -> ResponseReturnValue:
-    """Sends again what needs attention and can be sent: all of it, or all with one cause."""
+    """Sends again what needs attention and can be sent: everything, or one cause."""
     code = _told("code")
     ids = sendable(firm(), with_cause(code, _told("thing")) if code else ())
     if len(ids) > bulk.PIECE:
@@ -277,7 +278,7 @@ def requeue_failed() -> ResponseReturnValue:
 
 
 def _told(name: str) -> str:
-    """A word of the form, without what the database could not take."""
+    """A form value without characters that the database rejects."""
     return request.form.get(name, "").replace("\x00", "")
 
 

@@ -1,4 +1,4 @@
-"""An invoice or a proposal on paper, as the firm prints or saves it."""
+"""Printing and downloading an invoice or proposal."""
 
 from io import BytesIO
 from typing import Any
@@ -19,7 +19,7 @@ from web.paging import asked
 
 
 def show_sheet(document: Invoice | Proposal, kind: str) -> str:
-    """The page to print, in the language that is asked for: the client may read another one."""
+    """The page to print, in the requested language, which may differ from the person's own."""
     key: dict[str, Any] = {f"{kind}_id": document.id}
     with speaking(asked("language")):
         paper = paper_of(session(), document, reader())
@@ -39,7 +39,7 @@ def show_sheet(document: Invoice | Proposal, kind: str) -> str:
 
 
 def send_pdf(document: Invoice | Proposal, wanted_language: str) -> Response:
-    """The sheet as a file."""
+    """The PDF."""
     chosen = wanted_language if wanted_language in LANGUAGES else language()
     name, content = pdf_of(document, chosen)
     return send_file(
@@ -48,7 +48,7 @@ def send_pdf(document: Invoice | Proposal, wanted_language: str) -> Response:
 
 
 def pdf_of(document: Invoice | Proposal, language_: str) -> tuple[str, bytes]:
-    """Name and content of the file."""
+    """File name and content."""
     link = link_of(session(), document)
     return pdf.file_of(session(), document, language_, address_of(link) if link else "")
 
@@ -58,7 +58,7 @@ def address_of(link: ClientLink) -> str:
 
 
 def code_of(address: str) -> Markup:
-    """The address as a QR code, for a camera."""
+    """The address as a QR code."""
     drawn = segno.make(address, error="m", micro=False).svg_inline(
         scale=3, border=1, svgclass="code", lineclass=None, omitsize=False
     )

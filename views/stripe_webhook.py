@@ -1,7 +1,7 @@
-"""What Stripe tells us: signed by the library's rules, each event once, answered fast.
+"""Stripe's webhook: verified by its library, each event processed once, answered fast.
 
-Stripe holds the client's browser until we answered, so nothing here waits for the network. What
-can't be carried out answers 500, and Stripe tells it again for days.
+Stripe keeps the client's browser waiting for our answer, so nothing here uses the network. Failures
+answer 500; Stripe then retries for days.
 """
 
 import structlog

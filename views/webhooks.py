@@ -1,7 +1,7 @@
-"""What the payment processor tells us: signed, fresh, and each event once.
+"""The payment processor's webhook: signed, recent, each event processed once.
 
-Who knows the secret may record payments, so nothing else is asked: no sign-in, no form's token.
-docs/webhooks.md is for those who send.
+The secret authorizes the sender, so there is no sign-in or CSRF token. docs/webhooks.md describes
+the protocol for senders.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from web.security import csrf
 webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 csrf.exempt(webhooks)
 
-WINDOW = 5 * 60  # seconds, either way: longer than clocks differ, too short to replay at leisure
+WINDOW = 5 * 60  # seconds, either way: more than clocks differ, too little for a replay
 LARGEST = 64 * 1024
 LONGEST_EVENT_ID = 200
 LONGEST_NUMBER = 21
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 class Refused(Exception):
-    """Answered with a status and a sentence that tells the sender what to mend."""
+    """Answered with a status and a message that tells the sender what to fix."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -53,7 +53,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """A payment as the processor tells of it."""
+    """A payment as reported by the processor."""
 
     id: str
     organization_id: int
@@ -185,7 +185,7 @@ def _amount(fields: Mapping[str, object]) -> Decimal:
 
 
 def _method(fields: Mapping[str, object]) -> PaymentMethod:
-    for method in (PaymentMethod.CARD, PaymentMethod.ACH):  # no processor takes cash
+    for method in (PaymentMethod.CARD, PaymentMethod.ACH):  # processors accept no cash
         if fields.get("method") == method.value:
             return method
     raise Refused(422, 'method must be "card" or "ach".')
@@ -208,7 +208,8 @@ def _day(fields: Mapping[str, object], name: str) -> date | None:
 
 
 def _locked_invoice(event: Event) -> Invoice:
-    """Locked, so that an event told twice at once is judged one after the other."""
+    """Locks the invoice, so that concurrent copies of an event are
+    processed one after the other."""
     named = (
         Invoice.number == event.invoice_number
         if event.invoice_id is None
@@ -226,14 +227,14 @@ def _locked_invoice(event: Event) -> Invoice:
 
 
 def _judge_currency(event: Event) -> None:
-    """An amount in another currency would be recorded as so many dollars."""
+    """Refuses other currencies, whose amounts would be recorded as dollars."""
     ours = session().get_one(Organization, event.organization_id).currency
     if event.currency is not None and event.currency.upper() != ours:
         raise Refused(422, f"currency must be {ours}: the organization's books have no other.")
 
 
 def _recorded(event: Event, invoice: Invoice) -> Payment | None:
-    """The payment that this event made before."""
+    """The payment that this event created before, if any."""
     payment = session().scalar(select(Payment).where(Payment.event_id == event.id))
     if payment and not (payment.invoice_id == invoice.id and event.tells_of(payment)):
         raise Refused(409, "An event with this id told of another payment.")
@@ -256,7 +257,7 @@ def _record(event: Event, invoice: Invoice) -> Payment:
     session().add(payment)
     try:
         session().flush()
-    except IntegrityError as problem:  # at this moment, by an event for another invoice
+    except IntegrityError as problem:  # a concurrent event for another invoice
         if not breaks(problem, "uq_payments_event_id"):
             raise
         raise Refused(409, "An event with this id told of another payment.") from problem
