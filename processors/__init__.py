@@ -1,5 +1,5 @@
-"""Who takes the clients' money. One interface (`processor`), and Stripe behind it.
+"""Online payments: one interface (`processor`), implemented for Stripe.
 
 Card and bank data never reach us: clients pay on the processor's own page. A payment is recorded
-when the money is certain, in the transaction that marks the event as carried out.
+once the money is certain, in the transaction that marks the event as processed.
 """

@@ -1,7 +1,7 @@
-"""Opening the processor's page for a client: one open checkout an invoice, whatever happens.
+"""Opens the processor's page for a client, with at most one open checkout per invoice.
 
-Stored before it is asked for, with a mark by which the same order opens the same page. Two tabs
-get one page; a page for another sum or another way to pay is closed first.
+The checkout is stored before the processor is asked, with a mark that makes repeated requests
+return the same page. Two tabs get one page; a page for another amount or method is closed first.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from processors.processor import (
 )
 
 OPEN_FOR = timedelta(hours=1)  # Stripe allows thirty minutes to a day
-REUSED_UNTIL = timedelta(minutes=5)  # before its end: a client needs a moment to type
+REUSED_UNTIL = timedelta(minutes=5)  # before it expires: the client needs time to type
 TRIES = 3  # each closes one page that doesn't fit
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ def account_of(
 
 
 def on_its_way(database: Database, invoice_id: int) -> Decimal:
-    """What bank transfers bring that take their days."""
+    """The sum of bank transfers in progress."""
     return database.scalar(
         select(func.coalesce(func.sum(Checkout.amount), 0)).where(
             Checkout.invoice_id == invoice_id, Checkout.state == CheckoutState.ON_ITS_WAY
@@ -68,13 +68,13 @@ def on_its_way(database: Database, invoice_id: int) -> Decimal:
 
 
 def payable(database: Database, invoice: Invoice) -> Decimal:
-    """What is left to pay online now; 0 when there is nothing, or no sum that can be paid so."""
+    """The amount that can be paid online now; 0 if nothing is due, or not by this means."""
     left = invoice.balance - on_its_way(database, invoice.id)
     return left if LEAST <= left <= MOST else Decimal(0)
 
 
 def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | None:
-    """The address where the client pays; None when there is nothing (any more) to pay.
+    """The address of the payment page; None if there is nothing to pay.
 
     Raises Unreachable, Refused, AccessEnded.
     """
@@ -100,9 +100,11 @@ def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | Non
 
 
 def _open(sessions: Sessions, processor: Processor, checkout: Checkout) -> Session:
-    """An order without an answer is given up: Stripe would repeat its error for a day.
+    """Opens the page. After a missing answer the checkout is abandoned, because Stripe repeats an
+    error for a day.
 
-    If it did open a page, nobody has its address; and were it paid, its mark would tell us.
+    If Stripe did open a page, nobody has its address; if it were paid anyway, its mark would
+    identify it.
     """
     try:
         return processor.open_checkout(_order(checkout))
@@ -117,7 +119,7 @@ def _open(sessions: Sessions, processor: Processor, checkout: Checkout) -> Sessi
 
 
 def _checkout(database: Database, wish: Wish) -> Checkout | None:
-    """The open checkout, whether it fits or not; else a new one. None: nothing to pay."""
+    """The open checkout, whether or not it fits, or a new one. None: nothing to pay."""
     invoice = recording.lock_invoice(database, wish.invoice_id)
     amount = payable(database, invoice)
     found = database.scalar(
@@ -127,10 +129,11 @@ def _checkout(database: Database, wish: Wish) -> Checkout | None:
     )
     if found is not None and found.expires_at - REUSED_UNTIL <= datetime.now(UTC):
         found.state, found.settled_at = CheckoutState.EXPIRED, datetime.now(UTC)
-        database.flush()  # it ends by itself there; paid in its last minutes, it is recorded still
+        # it expires at Stripe by itself; a payment in its last minutes is still recorded
+        database.flush()
         found = None
     if found is not None and found.amount != amount and found.state == CheckoutState.OPEN:
-        found.url = None  # fits nobody any more
+        found.url = None  # fits no request any more
     if found is not None or not amount:
         return found if amount else None
     checkout = Checkout(
@@ -176,7 +179,7 @@ def _order(checkout: Checkout) -> Order:
 
 
 def catch_up(sessions: Sessions, processor: Processor, checkout: Checkout) -> Session:
-    """Asks how a checkout is, and records what it says. For what no event told."""
+    """Reads a checkout's state from the processor and records it, for when no event reported it."""
     assert checkout.session_id
     session = processor.session(checkout.account_id, checkout.session_id)
     failed, failure = False, None

@@ -1,6 +1,6 @@
-"""What we need of a payment processor, in our own words. Amounts are dollars as Decimal.
+"""The interface of a payment processor. Amounts are dollars as Decimal.
 
-`processors.stripe` is the one there is. Calls wait for the network: never with an open transaction.
+Implemented by `processors.stripe`. Calls use the network: never with an open transaction.
 """
 
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-LEAST = Decimal("0.50")  # Stripe takes no less
-MOST = Decimal("999999.99")  # and no more: eight digits of cents
+LEAST = Decimal("0.50")  # Stripe's minimum
+MOST = Decimal("999999.99")  # Stripe's maximum: eight digits of cents
 
 
 class Unreachable(Exception):
-    """No answer, or not now: whether it was done is unknown. Ask again with the same key."""
+    """No answer, or not now: the outcome is unknown. Ask again with the same key."""
 
 
 class Refused(Exception):
-    """A definite no. Carries the processor's code and words."""
+    """A definite refusal, with the processor's code and message."""
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(f"{code}: {sentence}")
@@ -26,16 +26,16 @@ class Refused(Exception):
 
 
 class AccessEnded(Exception):
-    """The firm took our access to its account away, or the account is not ours."""
+    """The firm revoked our access to its account, or the account is not ours."""
 
 
 class BadSignature(Exception):
-    """The event is not the processor's, or it is older than the tolerance."""
+    """The event was not sent by the processor, or is older than the tolerance."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What a firm's account may do, and what the processor still wants to know."""
+    """What a firm's account may do, and what the processor still needs to know."""
 
     account_id: str
     takes_cards: bool
@@ -49,10 +49,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class Order:
-    """What a client is to pay, and where the browser goes afterwards."""
+    """What a client is to pay, and where the browser returns to."""
 
     account_id: str
-    mark: str  # the same for the same order, however often it is sent
+    mark: str  # idempotency: the same for repeated requests
     invoice_id: int
     organization_id: int
     method: str  # card or ach
@@ -66,7 +66,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Session:
-    """A checkout as the processor has it. `state` as of `models.processors.CheckoutState`."""
+    """A checkout as the processor has it. `state` is a `models.processors.CheckoutState`."""
 
     id: str
     account_id: str
@@ -74,12 +74,12 @@ class Session:
     amount: Decimal
     url: str | None
     payment_intent_id: str | None
-    mark: str  # as of the order; "" of what we did not open
+    mark: str  # as in the order; "" if we did not open it
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of the money of one payment."""
+    """The state of one payment's money."""
 
     payment_intent_id: str
     state: str  # paid, on_its_way, failed
@@ -97,7 +97,7 @@ class RefundSeen:
     amount: Decimal
     is_failed: bool
     failure: str | None
-    mark: str  # as we told it; "" of what was made at the processor
+    mark: str  # as in our request; "" if made at the processor
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class DisputeSeen:
     id: str
     payment_intent_id: str
     amount: Decimal
-    state: str  # the processor's word
+    state: str  # the processor's own state
     reason: str
 
 
 @dataclass(frozen=True)
 class TransferFailed:
-    """A bank transfer that was on its way came to nothing."""
+    """A bank transfer in progress has failed."""
 
     session: Session
 
@@ -145,7 +145,7 @@ Told = (
 
 @dataclass(frozen=True)
 class Event:
-    """One event, verified. `told` is None for a type that we don't act on."""
+    """A verified event. `told` is None for types that we ignore."""
 
     id: str
     type: str
@@ -158,11 +158,11 @@ class Processor(Protocol):
     def is_live(self) -> bool: ...
 
     def open_account(self, *, email: str, name: str, key: str) -> str:
-        """The id of a new account for a firm. Raises Unreachable, Refused."""
+        """Creates an account for a firm and returns its id. Raises Unreachable, Refused."""
         ...
 
     def onboarding_url(self, account_id: str, *, return_url: str, refresh_url: str) -> str:
-        """A page where the firm tells the processor about itself. Good once, for minutes."""
+        """A page where the firm enters its details. It works once, for some minutes."""
         ...
 
     def standing(self, account_id: str) -> Standing:
@@ -170,13 +170,14 @@ class Processor(Protocol):
         ...
 
     def open_checkout(self, order: Order) -> Session:
-        """Opens it, or gives the one that the same order opened. Raises as `standing`."""
+        """Opens a checkout, or returns the one already opened for this
+        order. Raises like `standing`."""
         ...
 
     def session(self, account_id: str, session_id: str) -> Session: ...
 
     def close_checkout(self, account_id: str, session_id: str) -> Session:
-        """Closes it if it is still open; says how it is now."""
+        """Closes the checkout if it is still open; returns its state."""
         ...
 
     def receipt(self, account_id: str, payment_intent_id: str) -> Receipt: ...
@@ -184,7 +185,7 @@ class Processor(Protocol):
     def refund(
         self, account_id: str, payment_intent_id: str, *, amount: Decimal, mark: str
     ) -> RefundSeen:
-        """Pays back, once for each `mark`, however often it is asked."""
+        """Refunds once per `mark`, however often it is called."""
         ...
 
     def refunds(self, account_id: str, payment_intent_id: str) -> Iterator[RefundSeen]: ...
@@ -196,5 +197,5 @@ class Processor(Protocol):
     def disputes_since(self, account_id: str, since: datetime) -> Iterator[DisputeSeen]: ...
 
     def event(self, body: bytes, signature: str) -> Event:
-        """Raises BadSignature, and ValueError for what is no event."""
+        """Parses and verifies an event. Raises BadSignature, and ValueError for anything else."""
         ...

@@ -1,7 +1,8 @@
-"""What becomes of what the processor tells us. Nothing here waits for the network or commits.
+"""Records what the processor reports. Nothing here uses the network or commits.
 
-Events come late, twice and out of order, and the same news comes by other ways too. So everything
-is judged by what is stored, under the invoice's lock: invoice → checkout, payment → refund.
+Events arrive late, twice and out of order, and the same news also arrives in other ways. So
+everything is decided from stored state, under the invoice's lock. Lock order: invoice → checkout,
+payment → refund.
 """
 
 from datetime import UTC, datetime
@@ -44,7 +45,7 @@ log = structlog.get_logger()
 
 
 def carry_out(database: Database, event: Event) -> bool:
-    """Does what the event asks for, unless it was done before; False then."""
+    """Processes an event; False if it was processed before."""
     noted = database.execute(
         insert(ProcessorEvent)
         .values(id=event.id, type=event.type, account_id=event.account_id)
@@ -81,7 +82,7 @@ def carry_out(database: Database, event: Event) -> bool:
 def note_session(
     database: Database, session: Session, *, has_failed: bool = False, failure: str | None = None
 ) -> Checkout | None:
-    """The checkout that the processor tells of, brought up to date; None when it isn't ours."""
+    """Updates the checkout of this session; None if it isn't ours."""
     checkout = _locked_checkout(database, session)
     if checkout is None:
         return None
@@ -92,7 +93,7 @@ def note_session(
         checkout.state = CheckoutState.PAID
         checkout.settled_at = checkout.settled_at or datetime.now(UTC)
     elif checkout.state == CheckoutState.PAID:
-        pass  # older news
+        pass  # an outdated event
     elif has_failed:
         checkout.state, checkout.failure = CheckoutState.FAILED, failure
         checkout.settled_at = datetime.now(UTC)
@@ -106,7 +107,7 @@ def note_session(
 
 
 def _locked_checkout(database: Database, session: Session) -> Checkout | None:
-    """Found by our mark, on the account that it was opened for."""
+    """The checkout with our mark, on the account it was opened for."""
     same = Checkout.mark == session.mark if session.mark else Checkout.session_id == session.id
     found = database.execute(
         select(Checkout.id, Checkout.invoice_id).where(
@@ -126,13 +127,13 @@ def lock_invoice(database: Database, invoice_id: int) -> Invoice:
 
 
 def _record_payment(database: Database, checkout: Checkout, amount: Decimal) -> None:
-    """Once for each payment of the processor's; whoever comes second finds it there.
+    """Records the payment once per payment intent; a concurrent caller finds it.
 
-    Money that came for a void invoice, or came twice, is there all the same: it is recorded, and
-    the invoice's page says so.
+    Money for a void invoice, or paid twice, has arrived all the same: it is recorded, and the
+    invoice's page says so.
     """
     intent = checkout.payment_intent_id
-    if intent is None:  # Stripe names it with everything that is paid
+    if intent is None:  # Stripe always sets it on what is paid
         raise ValueError(f"checkout {checkout.id} is paid without a payment")
     if database.scalar(select(Charge.payment_id).where(Charge.payment_intent_id == intent)):
         return
@@ -160,7 +161,7 @@ def _record_payment(database: Database, checkout: Checkout, amount: Decimal) -> 
 
 
 def note_receipt(database: Database, charge: Charge, receipt: Receipt) -> None:
-    """Keeps how it was paid, and the processor's fee once it is known."""
+    """Stores the payment method, and the processor's fee once it is known."""
     charge.charge_id = receipt.charge_id or charge.charge_id
     charge.label = receipt.label or charge.label
     charge.balance_transaction_id = receipt.balance_transaction_id
@@ -172,7 +173,7 @@ def note_receipt(database: Database, charge: Charge, receipt: Receipt) -> None:
 
 
 def note_refund(database: Database, seen: RefundSeen, account_id: str | None) -> None:
-    """A refund that we asked for, or that somebody made at the processor."""
+    """A refund that we requested, or that was made at the processor."""
     payment = _locked_payment(database, seen.payment_intent_id, account_id)
     if payment is None:
         return
@@ -205,25 +206,26 @@ def _refund(database: Database, payment: Payment, seen: RefundSeen) -> Refund:
 def settle(
     database: Database, payment: Payment, refund: Refund, *, failure: str | None = None
 ) -> None:
-    """Counts the refund on its payment, or takes it off again. The payment is locked."""
+    """Adds the refund to its payment, or removes it again. The payment is locked."""
     if failure is not None:
         payment.refunded_amount -= refund.booked
         refund.booked = Decimal(0)
         refund.state, refund.failure = RefundState.FAILED, failure
     elif refund.state == RefundState.ASKED:
-        # A refund and a dispute may pay a client twice; more than came can't be taken off.
+        # A refund and a dispute together may exceed the payment; never subtract more than was paid.
         refund.booked = min(refund.amount, payment.amount - payment.refunded_amount)
         refund.state = RefundState.DONE
         payment.refunded_amount += refund.booked
         payment.refunded_at = datetime.now(UTC)
         _audit(database, "payment.refunded", payment, refund.amount, refund.asked_by_id)
     else:
-        return  # a refund that is done stays so until it fails, and one that failed is over
+        return  # a finished refund only changes if it fails, and a failed one is final
     refund.settled_at = datetime.now(UTC)
 
 
 def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) -> None:
-    """The client's bank asks for the money back. Taken off when it is lost, put back when won."""
+    """The client's bank reclaims the money: subtracted when the
+    dispute is lost, added back when won."""
     payment = _locked_payment(database, seen.payment_intent_id, account_id)
     if payment is None:
         return
@@ -273,7 +275,7 @@ def _locked_payment(
 
 
 def lock_payment(database: Database, payment_id: int, invoice_id: int) -> Payment:
-    """Two who pay back at once would pay back twice."""
+    """Locks the payment, so that concurrent refunds don't pay twice."""
     lock_invoice(database, invoice_id)
     return database.get_one(Payment, payment_id, with_for_update=True, populate_existing=True)
 
@@ -312,7 +314,7 @@ def note_standing(database: Database, standing: Standing) -> None:
 
 
 def end_account(database: Database, account_id: str) -> None:
-    """The firm took our access away at the processor."""
+    """The firm revoked our access at the processor."""
     database.execute(
         update(ProcessorAccount)
         .where(ProcessorAccount.account_id == account_id)

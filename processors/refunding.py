@@ -1,7 +1,7 @@
-"""Paying back through the processor: stored, asked, settled. A crash between any two costs nothing.
+"""Refunds through the processor: stored, requested, settled. A crash between any two is harmless.
 
-What was asked and not settled is looked for at the processor before it is asked again, and asked
-again under the same key: one refund, however often we die.
+A request that was not settled is first looked up at the processor, then repeated with the same key:
+one refund, however often we crash.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -17,14 +17,14 @@ from models.sales import Payment
 from processors import recording
 from processors.processor import AccessEnded, Processor, RefundSeen, Refused, Unreachable
 
-AGAIN = timedelta(seconds=30)  # longer than one request for a refund may take; doubles
+AGAIN = timedelta(seconds=30)  # longer than one refund request may take; doubles
 SELDOM = timedelta(hours=1)
 
 log = structlog.get_logger()
 
 
 def left_of(database: Database, payment: Payment) -> Decimal:
-    """What can still be paid back, counting what was asked for and not answered."""
+    """What can still be refunded, minus requests without an answer."""
     asked = database.scalar(
         select(func.coalesce(func.sum(Refund.amount), 0)).where(
             Refund.payment_id == payment.id, Refund.state == RefundState.ASKED
@@ -34,7 +34,7 @@ def left_of(database: Database, payment: Payment) -> Decimal:
 
 
 def ask(database: Database, payment: Payment, amount: Decimal, user_id: int) -> Refund:
-    """Stores that so much is to be paid back. The payment is locked and has that much left."""
+    """Stores a refund request. The payment must be locked and have that much left."""
     refund = Refund(
         organization_id=payment.organization_id,
         payment_id=payment.id,
@@ -43,7 +43,7 @@ def ask(database: Database, payment: Payment, amount: Decimal, user_id: int) -> 
         state=RefundState.ASKED,
         booked=Decimal(0),
         asked_by_id=user_id,
-        available_at=datetime.now(UTC) + AGAIN,  # until then it is ours to carry out
+        available_at=datetime.now(UTC) + AGAIN,  # until then this process carries it out
         attempts=1,
     )
     database.add(refund)
@@ -52,7 +52,7 @@ def ask(database: Database, payment: Payment, amount: Decimal, user_id: int) -> 
 
 
 def finish_due(sessions: Sessions, processor: Processor) -> int:
-    """Carries out what was asked for and left behind. Returns how many are settled."""
+    """Carries out requests that were left unfinished. Returns how many were settled."""
     with sessions() as database:
         due = database.scalars(
             select(Refund.id).where(
@@ -66,7 +66,7 @@ def finish_due(sessions: Sessions, processor: Processor) -> int:
 
 
 def _claim(sessions: Sessions, refund_id: int) -> bool:
-    """By pushing its next time away, so that one process does it."""
+    """Claims the refund by moving its next attempt into the future, so that one process does it."""
     with sessions.begin() as database:
         claimed = database.execute(
             update(Refund)
@@ -86,7 +86,7 @@ def _claim(sessions: Sessions, refund_id: int) -> bool:
 
 
 def carry_out(sessions: Sessions, processor: Processor, refund_id: int) -> bool:
-    """Asks the processor and settles its answer; False when it is still unknown."""
+    """Asks the processor and settles its answer; False if the outcome is still unknown."""
     with sessions() as database:
         refund = database.get_one(Refund, refund_id)
         charge = database.get_one(Charge, refund.payment_id)
@@ -114,7 +114,7 @@ def carry_out(sessions: Sessions, processor: Processor, refund_id: int) -> bool:
 
 
 def _found(processor: Processor, charge: Charge, refund: Refund) -> RefundSeen | None:
-    """What an earlier try already made. The first one has nothing to look for."""
+    """A refund made by an earlier attempt. A first attempt has nothing to look up."""
     if refund.attempts <= 1:
         return None
     made = processor.refunds(charge.account_id, charge.payment_intent_id)

@@ -1,7 +1,7 @@
-"""Stripe, by its official library: Checkout on Stripe's page, one account per firm (Connect).
+"""Stripe, through its official library: Checkout on Stripe's page, one account per firm (Connect).
 
-Every call for a firm carries its account, so that the money is the firm's from the beginning
-(direct charges). Amounts go as whole cents. What Stripe's objects look like is known here alone.
+Every call for a firm names its account, so that the money belongs to the firm from the start
+(direct charges). Amounts are whole cents. Only this module knows Stripe's objects.
 """
 
 import json
@@ -36,11 +36,11 @@ from processors.processor import (
     Unreachable,
 )
 
-TIMEOUT = (3.0, 15.0)  # seconds to connect, and to wait for an answer; the library's own is 80
-RETRIES = 2  # a StripeClient doesn't retry by itself
-TOLERANCE = 300  # seconds that an event's signature is good for
-PAGE = 100  # the most that Stripe lists at once
-MARK = "dunahub"  # of our metadata
+TIMEOUT = (3.0, 15.0)  # seconds to connect, and to wait for an answer; the library's default is 80
+RETRIES = 2  # a StripeClient doesn't retry by default
+TOLERANCE = 300  # seconds that an event's signature is valid
+PAGE = 100  # Stripe's maximum page size
+MARK = "dunahub"  # in our metadata
 LOCALES: Mapping[str, Literal["en", "pt-BR"]] = {"en": "en", "pt_BR": "pt-BR"}
 KINDS: Mapping[str, Literal["card", "us_bank_account"]] = {
     "card": "card",
@@ -54,10 +54,10 @@ Fields = Mapping[str, Any]  # a JSON object of Stripe's
 
 
 class Stripe:
-    """`processors.processor.Processor` by Stripe."""
+    """Implements `processors.processor.Processor`."""
 
     def __init__(self, config: Config) -> None:
-        stripe.enable_telemetry = False  # it would write into the home folder
+        stripe.enable_telemetry = False  # it would write to the home directory
         self._accounts_version = config.stripe_accounts
         self._secrets = config.stripe_webhook_secrets
         self.is_live = config.stripe_is_live
@@ -151,7 +151,7 @@ class Stripe:
             )
 
     def standing(self, account_id: str) -> Standing:
-        with _translated():  # the v1 address knows accounts of both versions
+        with _translated():  # the v1 endpoint knows accounts of both versions
             return standing_of(_plain(self._client.v1.accounts.retrieve(account_id)))
 
     # --- Paying -----------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class Stripe:
                     session_id, options={"stripe_account": account_id}
                 )
                 return session_of(_plain(closed), account_id)
-        except Refused:  # no longer open: it may just have been paid
+        except Refused:  # not open any more: it may just have been paid
             return self.session(account_id, session_id)
 
     def receipt(self, account_id: str, payment_intent_id: str) -> Receipt:
@@ -276,7 +276,7 @@ class Stripe:
     # --- Events -----------------------------------------------------------------------------------
 
     def event(self, body: bytes, signature: str) -> Event:
-        """Signed by any of our endpoints' secrets: the platform's and the connected accounts'."""
+        """Accepts the secrets of all our endpoints: the platform's and the connected accounts'."""
         for secret in self._secrets:
             try:
                 stripe.WebhookSignature.verify_header(
@@ -284,7 +284,7 @@ class Stripe:
                 )
             except stripe.SignatureVerificationError:
                 continue
-            except ValueError as problem:  # bytes that are no text
+            except ValueError as problem:  # not valid UTF-8
                 raise BadSignature("The body is not text.") from problem
             return event_of(json.loads(body))
         raise BadSignature("The signature fits none of the secrets, or it is too old.")
@@ -292,13 +292,13 @@ class Stripe:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Stripe's errors in our words, by what we do about them."""
+    """Translates Stripe's errors into ours, by what we do about them."""
     try:
         yield
     except stripe.PermissionError as problem:
         raise AccessEnded(str(problem.code or "permission")) from problem
     except (stripe.CardError, stripe.InvalidRequestError, stripe.AuthenticationError) as problem:
-        if problem.http_status == 409:  # the first request with this key is still at work
+        if problem.http_status == 409:  # the first request with this key is still in progress
             raise Unreachable(str(problem.code)) from problem
         raise Refused(str(problem.code or ""), problem.user_message or str(problem)) from problem
     except stripe.IdempotencyError as problem:
@@ -313,7 +313,7 @@ def _translated() -> Iterator[None]:
 
 
 def cents(amount: Decimal) -> int:
-    """1234.50 is 123450. Raises ValueError for what is no whole number of cents."""
+    """1234.50 is 123450. Raises ValueError for fractions of a cent."""
     scaled = amount * 100
     if scaled != scaled.to_integral_value():
         raise ValueError(f"{amount} is no whole number of cents")
@@ -417,7 +417,7 @@ def dispute_of(dispute: Fields) -> DisputeSeen:
 
 
 def event_of(event: object) -> Event:
-    """Raises ValueError for what is no event of Stripe's."""
+    """Parses an event. Raises ValueError if it is none of Stripe's."""
     if not isinstance(event, dict):
         raise ValueError("not an event")
     key, kind = _key(event.get("id")), _key(event.get("type"))
@@ -444,7 +444,7 @@ def _told(kind: str, thing: Fields, account_id: str | None) -> Told | None:
         case "charge.updated" | "charge.succeeded":
             intent = _id_of(thing.get("payment_intent"))
             return FeeKnown(intent) if intent else None
-        case "charge.refunded":  # its list of refunds is left out
+        case "charge.refunded":  # refunds are not included in the event
             intent = _id_of(thing.get("payment_intent"))
             return RefundsChanged(intent) if intent else None
         case "account.updated":
@@ -456,14 +456,14 @@ def _told(kind: str, thing: Fields, account_id: str | None) -> Told | None:
 
 
 def _id_of(thing: object) -> str | None:
-    """Of a reference: the id, or the object itself when it was expanded."""
+    """The id of a reference, which may be expanded to an object."""
     if isinstance(thing, dict):
         return _key(thing["id"])
     return _key(thing) if thing else None
 
 
 def _key(value: object) -> str:
-    """An id or a type, as Stripe writes them. Raises ValueError."""
+    """An id or type in Stripe's format. Raises ValueError."""
     if not isinstance(value, str) or not _KEY.fullmatch(value):
         raise ValueError("not an id of Stripe's")
     return value

@@ -1,6 +1,6 @@
-"""What is looked after by itself: fees, open checkouts, and what no event told us of.
+"""Background jobs: fees, open checkouts, and news that no event reported.
 
-Each process runs these; rows are claimed by when they were last asked about.
+All processes run them; a row is claimed by the time it was last checked.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,14 @@ from models.sales import Invoice
 from processors import paying, recording
 from processors.processor import AccessEnded, Processor, Refused, Unreachable
 
-FEE_AGAIN = timedelta(minutes=2)  # Stripe tells the fee within an hour, mostly within seconds
-OPEN_AGAIN = timedelta(minutes=10)  # events come within seconds: this is for the lost ones
+FEE_AGAIN = timedelta(minutes=2)  # Stripe knows the fee within an hour, usually within seconds
+OPEN_AGAIN = timedelta(minutes=10)  # events arrive within seconds; this is for lost ones
 ON_ITS_WAY_AGAIN = timedelta(hours=6)  # a bank transfer takes days
 COMPARED_EVERY = timedelta(days=1)
-LOOK_BACK = timedelta(days=10)  # longer than a bank transfer takes, or a weekend of ours
+# longer than a bank transfer takes, or an outage of ours over a weekend
+LOOK_BACK = timedelta(days=10)
 STANDING_EVERY = timedelta(hours=12)
-EVENTS_KEPT = timedelta(days=40)  # Stripe tells an event again for three days, and lists thirty
+EVENTS_KEPT = timedelta(days=40)  # Stripe retries an event for three days and lists it for thirty
 AT_ONCE = 50
 
 P = ParamSpec("P")
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 
 
 def read_fees(sessions: Sessions, processor: Processor) -> int:
-    """Reads what each payment cost and how it was paid. Returns how many fees came in."""
+    """Reads each payment's fee and method. Returns how many fees were found."""
     came = 0
     for payment_id in _claim(
         sessions, Charge, Charge.payment_id, Charge.fee_asked_at, FEE_AGAIN, Charge.fee.is_(None)
@@ -57,7 +58,7 @@ def read_fees(sessions: Sessions, processor: Processor) -> int:
 
 
 def read_refunds(sessions: Sessions, processor: Processor) -> int:
-    """Reads what was paid back at the processor, where an event said that something was."""
+    """Reads refunds made at the processor, after an event mentioned one."""
     with sessions() as database:
         due = database.scalars(
             select(Charge).where(Charge.refunds_due_at.is_not(None)).limit(AT_ONCE)
@@ -83,7 +84,7 @@ def read_refunds(sessions: Sessions, processor: Processor) -> int:
 
 
 def tend_checkouts(sessions: Sessions, processor: Processor) -> int:
-    """Closes pages that ask for what is no longer due, and asks about those that went quiet."""
+    """Closes pages whose amount is outdated, and checks on those without news."""
     closed = sum(_close(sessions, processor, key) for key in _outdated(sessions))
     quiet = [
         *_claim(
@@ -115,7 +116,7 @@ def tend_checkouts(sessions: Sessions, processor: Processor) -> int:
 
 
 def _outdated(sessions: Sessions) -> list[int]:
-    """Open pages whose sum is not what the invoice has left: it was paid, changed or voided."""
+    """Open pages whose amount is not what the invoice has left: it was paid, changed or voided."""
     with sessions() as database:
         found = database.scalars(
             select(Checkout.id)
@@ -152,7 +153,7 @@ def _close(sessions: Sessions, processor: Processor, key: int) -> bool:
 
 
 def _end_abandoned(sessions: Sessions) -> None:
-    """Orders whose answer never came back to us: they end there by themselves."""
+    """Abandons checkouts whose answer never reached us; they expire at Stripe by themselves."""
     with sessions.begin() as database:
         database.execute(
             update(Checkout)
@@ -165,7 +166,7 @@ def _end_abandoned(sessions: Sessions) -> None:
 
 
 def read_standings(sessions: Sessions, processor: Processor) -> int:
-    """Reads what accounts may do, for changes that no event told."""
+    """Reads what accounts may do, for changes that no event reported."""
     keys = _claim(
         sessions,
         ProcessorAccount,
@@ -186,9 +187,9 @@ def read_standings(sessions: Sessions, processor: Processor) -> int:
 
 
 def compare(sessions: Sessions, processor: Processor) -> int:
-    """Once a day: asks for the last days' payments, refunds and disputes, records what is missing.
+    """Once a day: lists recent payments, refunds and disputes, and records what is missing.
 
-    Returns how many accounts were compared. One that can't be read is tried again after an hour.
+    Returns how many accounts were compared. An account that can't be read is retried after an hour.
     """
     keys = _claim(
         sessions,
@@ -234,7 +235,7 @@ def _compare(sessions: Sessions, processor: Processor, key: int) -> bool:
 def _look_at_transfer(
     sessions: Sessions, processor: Processor, account_id: str, session_id: str
 ) -> None:
-    """A bank transfer: complete, and not paid. It is on its way, or it failed."""
+    """A bank transfer whose checkout is complete but not paid: it is in progress, or has failed."""
     with sessions() as database:
         checkout = database.scalar(
             select(Checkout).where(
@@ -268,7 +269,7 @@ def _claim(
     every: timedelta,
     *conditions: ColumnElement[bool],
 ) -> list[int]:
-    """Rows whose turn it is; they are ours until `every` has passed again."""
+    """Claims the rows that are due; they are ours until `every` has passed again."""
     is_due = or_(asked_at.is_(None), asked_at < func.clock_timestamp() - every)
     due = select(key).where(is_due, *conditions).limit(AT_ONCE).with_for_update(skip_locked=True)
     with sessions.begin() as database:
@@ -283,7 +284,7 @@ def _claim(
 
 
 def _asked(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """The answer, or None: the row comes again when its time has passed."""
+    """The answer, or None if there was none; the row will be due again."""
     try:
         return ask(*args, **kwargs)
     except (Unreachable, Refused, AccessEnded) as problem:
