@@ -1,4 +1,4 @@
-"""What goes back over the wire: JSON or XML, faults and gateway errors, Intuit's headers."""
+"""Responses: JSON or XML bodies, faults, gateway errors, and Intuit's headers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Answer:
     body: bytes
     content_type: str = JSON_SUCCESS
     headers: dict[str, str] = field(default_factory=dict)
-    cut: int | None = None  # only so many bytes go out before the connection ends
+    cut: int | None = None  # the connection ends after this many bytes
 
 
 def new_tid(epoch: float, chance: Chance) -> str:
@@ -53,7 +53,7 @@ def wire_headers(answer: Answer, tid: str, milliseconds: int) -> dict[str, str]:
 
 
 def success(content: Document, now: float, as_xml: bool = False) -> Answer:
-    """`content` in its envelope: {"Invoice": {…}} and the time."""
+    """Wraps `content` in its envelope: {"Invoice": {…}} and the time."""
     if as_xml:
         return Answer(200, to_xml(content, now), XML)
     return Answer(200, dump_json({**content, "time": envelope_time(now)}))
@@ -70,7 +70,7 @@ def fault(faults: tuple[Fault, ...], language: str, now: float, as_xml: bool = F
 def gateway(
     status: int, code: str, name: str, detail: str | None, kind: str, now: float, as_xml: bool
 ) -> Answer:
-    """401, 403 and 429 come from the gateway, with bodies of its own shape."""
+    """401, 403 and 429 come from the gateway, whose bodies have another shape."""
     message = f"message={name}; errorCode={int(code):06d}; statusCode={status}"
     headers: dict[str, str] = {}
     if status == 401:

@@ -38,15 +38,15 @@ XML_BODY_TYPES = ("application/xml", "text/xml")
 
 @dataclass(slots=True)
 class Visit(Exchange):
-    """One request to the API on its way through."""
+    """One API request while it is processed."""
 
     realm: str = ""
-    parts: list[str] = field(default_factory=list)  # of the path, behind the realm
+    parts: list[str] = field(default_factory=list)  # path segments after the realm
     grant: Grant | None = None
 
     @property
     def operation(self) -> str:
-        """As a fault rule names it."""
+        """The operation, as fault rules name it."""
         if not self.parts:
             return ""
         head, *rest = self.parts
@@ -96,7 +96,7 @@ class Api:
         return visit
 
     def works_on(self, visit: Visit) -> float:
-        """Seconds that work goes on after the client has hung up."""
+        """Seconds that work continues after the client has disconnected."""
         company = self.simulator.world.companies.get(visit.realm)
         return company.switches.works_on_after_hangup if company else 0.0
 
@@ -117,7 +117,7 @@ class Api:
         return (yield from self._answer_once(visit, company, request_id))
 
     def _answer_once(self, visit: Visit, company: Company, request_id: str) -> Steps:
-        """Under a requestid the first answer is the only one."""
+        """Repeats the first answer given under a requestid."""
         is_batch = visit.operation == "batch"
         if len(request_id) > (LONGEST_BATCH_REQUEST_ID if is_batch else LONGEST_REQUEST_ID):
             return self._refuse(visit, company, refusals.malformed_request_id())
@@ -212,7 +212,7 @@ class Api:
         return answers.throttled(now, as_xml, switches.retry_after)
 
     def _check_reads(self, visit: Visit, company: Company) -> Answer | None:
-        """Reads have an allowance of their own; writes go on when it is used up."""
+        """Reads have a monthly allowance; writes go on when it is used up."""
         is_read = visit.operation in ("read", "query", "cdc", "pdf")
         if not is_read or self._may_read(company):
             return None
@@ -220,7 +220,7 @@ class Api:
         return answers.throttled(self.simulator.clock.now(), as_xml, company.switches.retry_after)
 
     def _may_read(self, company: Company) -> bool:
-        """Counts the read, unless this month's are used up."""
+        """Counts the read, unless this month's allowance is used up."""
         allowed = company.switches.reads_a_month
         if allowed is None:
             return True
@@ -233,14 +233,14 @@ class Api:
     # Work -------------------------------------------------------------------------------------
 
     def _work(self, visit: Visit, company: Company) -> Answer:
-        """The operation itself, without a pause; what it changed is in the log afterwards."""
+        """The operation itself, without a pause. Its changes are in the log when this returns."""
         includes = visit.request.query.get("include", "").lower()
         books = Books(self.simulator.world, company, frozenset(includes.split(",")))
         try:
             answer = self._dispatch(visit, books)
         except Refusal as refusal:
             answer = self._refuse(visit, company, *refusal.faults)
-        except Exception:  # a bug of ours: loud here, and to the client as Intuit's own would be
+        except Exception:  # a bug of ours: logged here, and a 500 for the client as from Intuit
             if self.simulator.is_loud:
                 raise
             traceback.print_exc()
@@ -262,7 +262,7 @@ class Api:
         return self._act(visit, books)
 
     def _answer_of_another(self, visit: Visit, books: Books) -> Answer:
-        """The work is done, but the answer is about somebody else's object."""
+        """The work is done, but the answer shows another object."""
         answer = self._act(visit, books)
         other = books.company.get(visit.entity, str(visit.do["answer_of"]))
         return self._success(visit, {visit.entity: other}) if other else answer
@@ -423,7 +423,7 @@ class Api:
         return Answer(200, answer)
 
     def _item(self, books: Books, item: Document) -> Document:
-        """One BatchItemResponse without its bId."""
+        """One BatchItemResponse, without its bId."""
         if "Query" in item and not self._may_read(books.company):
             return batch.refused(books, Refusal(refusals.throttled()))
         return batch.run_item(books, item, self.simulator.clock.now())
@@ -455,7 +455,7 @@ def _time_taken(visit: Visit, company: Company) -> float:
 
 
 def _batch_items(visit: Visit) -> int:
-    """How many there seem to be, before the body is read; 0 for a request that is no batch."""
+    """The apparent number of items before the body is parsed; 0 if it is no batch."""
     body = visit.request.body
     return body.count(b'"bId"') or body.count(b"bId=") if visit.operation == "batch" else 0
 

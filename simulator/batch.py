@@ -1,4 +1,4 @@
-"""Thirty operations in one request: each with its own fault, each remembered by its bId."""
+"""Batches: up to thirty operations in one request, each with its own fault, remembered by bId."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from simulator.query import parse, run
 from simulator.refusals import Refusal, fault_body
 from simulator.schema import Entity, entity_named
 
-LONGEST_BID = 10  # when a requestid is given
+LONGEST_BID = 10  # if a requestid is given
 
 
 def items_of(body: Json, limit: int, has_request_id: bool) -> list[Document]:
-    """The items, after the checks that refuse the batch as a whole."""
+    """The items, after the checks that refuse the whole batch."""
     items = body.get("BatchItemRequest") if isinstance(body, dict) else None
     if not isinstance(items, list) or not items:
         raise Refusal(refusals.required_missing("BatchItemRequest"))
@@ -28,7 +28,7 @@ def items_of(body: Json, limit: int, has_request_id: bool) -> list[Document]:
     for item in checked:
         bid = bid_of(item)
         if not bid:
-            continue  # Intuit's schema lets it be left out; such an item is not remembered
+            continue  # Intuit's schema allows leaving it out; such an item is not remembered
         if has_request_id and len(bid) > LONGEST_BID:
             raise Refusal(refusals.malformed_request_id())
         if bid in seen:
@@ -47,7 +47,7 @@ def reads_in(items: list[Document]) -> int:
 
 
 def run_item(books: Books, item: Document, now: float) -> Document:
-    """One BatchItemResponse without its bId."""
+    """One BatchItemResponse, without its bId."""
     try:
         return _run(books, item, now)
     except Refusal as refusal:

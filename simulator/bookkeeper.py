@@ -1,7 +1,7 @@
-"""What people do inside QuickBooks while an app is connected: edit, move, merge, void, close.
+"""Acts of people inside QuickBooks while an app is connected: edit, move, merge, void, close.
 
-The ordinary rules hold, so an act can be refused (`Refusal`). Every act is in the log when it
-returns. Objects come back as they are afterwards.
+QuickBooks' rules apply, so an act can be refused (`Refusal`). Every act is in the log when it
+returns. Acts return objects as they are afterwards.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Bookkeeper:
         return self._save(entity, dict(values))
 
     def edit(self, entity: str, object_id: str, **values: object) -> Document:
-        """Changes these properties and nothing else; without any, only the version moves."""
+        """Changes only these properties; without any, only the version changes."""
         before = self._current(entity, object_id)
         if not values:
             operations.touch(self._books, entity, object_id)
@@ -50,7 +50,8 @@ class Bookkeeper:
         return self._save(entity, {**values, **version, "sparse": True})
 
     def move(self, entity: str, object_id: str, customer_id: str) -> Document:
-        """To another customer. Payments stay with the one who paid: they are taken off first."""
+        """Moves it to another customer. Payments stay with their
+        customer and are unapplied first."""
         self._current(entity, object_id)
         if entity in sales.OWED:
             payments.release(self._books, entity, object_id, ZERO)
@@ -65,7 +66,8 @@ class Bookkeeper:
         return voided
 
     def delete(self, entity: str, object_id: str) -> None:
-        """A transaction; the payments of an invoice are taken off first, as its screen does."""
+        """Deletes a transaction. Payments of an invoice are unapplied
+        first, as on QuickBooks' screen."""
         if entity in sales.OWED:
             payments.release(self._books, entity, object_id, ZERO)
         operations.delete(self._books, SCHEMAS[entity], self._version(entity, object_id))
@@ -82,7 +84,7 @@ class Bookkeeper:
     def apply(
         self, payment_id: str, invoice_id: str, amount: Decimal | int | None = None
     ) -> Document:
-        """Unapplied money pays an invoice: as much as both allow, unless told how much."""
+        """Applies unapplied money to an invoice: `amount`, or as much as possible."""
         payment = self._current("Payment", payment_id)
         invoice = self._current("Invoice", invoice_id)
         most = min(number_of(payment, "UnappliedAmt"), number_of(invoice, "Balance"))
@@ -91,7 +93,7 @@ class Bookkeeper:
         return self.edit("Payment", payment_id, Line=lines)
 
     def unapply(self, payment_id: str, invoice_id: str) -> Document:
-        """Takes the payment off the invoice; the money stays as the customer's credit."""
+        """Unapplies the payment; the money becomes the customer's credit."""
         payment = self._current("Payment", payment_id)
         lines = [
             _plain_line(line)
@@ -103,7 +105,7 @@ class Bookkeeper:
     def apply_credit(
         self, credit_memo_id: str, invoice_id: str, amount: Decimal | int | None = None
     ) -> Document:
-        """A credit memo pays an invoice, by a payment of nothing that links the two."""
+        """Applies a credit memo to an invoice, through a zero payment that links the two."""
         credit = self._current("CreditMemo", credit_memo_id)
         invoice = self._current("Invoice", invoice_id)
         most = min(number_of(credit, "Balance"), number_of(invoice, "Balance"))
@@ -119,7 +121,7 @@ class Bookkeeper:
         )
 
     def deposit(self, payment_id: str, account_id: str = "35") -> Document:
-        """To the bank. From then on the payment cannot be changed (6540)."""
+        """Deposits it to the bank. After that the payment cannot be changed (6540)."""
         line = {
             "Amount": number_of(self._current("Payment", payment_id), "TotalAmt"),
             "LinkedTxn": [{"TxnId": payment_id, "TxnType": "Payment", "TxnLineId": "0"}],
@@ -129,9 +131,9 @@ class Bookkeeper:
     # Names ------------------------------------------------------------------------------------
 
     def merge_customers(self, from_id: str, into_id: str) -> None:
-        """All that the first has becomes the second's; the first is gone.
+        """Merges the first customer into the second.
 
-        QuickBooks keeps a merged name as an inactive one; with `merged_customers` "gone" it
+        QuickBooks keeps the merged customer as an inactive one; with `merged_customers` "gone" it
         answers 610.
         """
         merged = self._current("Customer", from_id)

@@ -1,4 +1,4 @@
-"""A company's books as operations see them: the ledger, ids, times and the reference check."""
+"""A company's books for operations: the ledger, ids, times and the reference check."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from simulator.refusals import Fault, Refusal
 from simulator.schema import Kind, Many, Part, Ref
 from simulator.store import Company, World
 
-# Line items of QuickBooks' own that are no objects.
+# QuickBooks' own line items, which are no objects.
 SPECIAL_ITEMS = frozenset({"SHIPPING_ITEM_ID", "GRATUITY_ITEM_ID"})
 
 
@@ -30,7 +30,7 @@ SPECIAL_ITEMS = frozenset({"SHIPPING_ITEM_ID", "GRATUITY_ITEM_ID"})
 class Books:
     world: World
     company: Company
-    includes: frozenset[str] = frozenset()  # of the `include` query parameter
+    includes: frozenset[str] = frozenset()  # from the `include` query parameter
 
     # Writing ----------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ class Books:
         return self.world.clock.today().isoformat()
 
     def changed(self, before: Document, **values: Json) -> Document:
-        """`before` with new values, a new version and a new time."""
+        """`before` with new values, version and time."""
         return {**before, **values, **self._next_version(before)}
 
     def _next_version(self, before: Document) -> Document:
@@ -63,7 +63,7 @@ class Books:
         return {"domain": "QBO", "sparse": False, "Id": object_id, **version}
 
     def move_balance(self, customer_id: str, amount: Decimal) -> None:
-        """A customer's balance changes with the transactions; its SyncToken does not."""
+        """Transactions change a customer's balance, but not its SyncToken."""
         customer = self.company.get("Customer", customer_id)
         if not amount or customer is None:
             return
@@ -129,7 +129,7 @@ class Books:
         return {"value": code, "name": CURRENCIES.get(code, code)}
 
     def with_names(self, document: Document, fields: Mapping[str, Kind]) -> Document:
-        """Every reference with the name QuickBooks shows beside its id."""
+        """Adds the name to every reference, as QuickBooks shows it."""
         named: Document = {}
         for key, value in document.items():
             kind = fields.get(key)
@@ -145,7 +145,7 @@ class Books:
         return named
 
     def addressed(self, document: Document, before: Document | None, *keys: str) -> Document:
-        """Addresses get an id of their own, and say that they could not be geocoded."""
+        """Gives addresses an id and the note that they could not be geocoded."""
         for key in keys:
             address = part_of(document, key)
             if not address:

@@ -1,4 +1,4 @@
-"""Where chance comes from: the operating system, or a seed that makes every run the same."""
+"""Random numbers, from the operating system or from a seed that makes runs repeatable."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The simulator's own time: its source's (the machine's clock, unless told otherwise) plus an
-offset that tests may push forward."""
+"""The simulator's time: the machine's clock, or another source,
+plus an offset that tests can increase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-PACIFIC = ZoneInfo("America/Los_Angeles")  # QuickBooks writes its server's time
+PACIFIC = ZoneInfo("America/Los_Angeles")  # the time zone of QuickBooks' servers
 
 
 class Clock:
@@ -30,24 +30,24 @@ def _to_the_second(epoch: int) -> str:
 
 
 def timestamp(epoch: float) -> str:
-    """`2020-09-29T05:58:16-07:00`, as in MetaData."""
+    """The format in MetaData: `2020-09-29T05:58:16-07:00`."""
     return _to_the_second(int(epoch))
 
 
 def envelope_time(epoch: float) -> str:
-    """`2020-09-29T05:58:16.187-07:00`, as around an answer."""
+    """The format in envelopes: `2020-09-29T05:58:16.187-07:00`."""
     stamp = _to_the_second(int(epoch))
     return f"{stamp[:19]}.{int(epoch % 1 * 1000):03d}{stamp[19:]}"
 
 
 def parse_moment(text: str) -> datetime:
-    """A date or date-time of a client; without an offset it is Pacific. Raises ValueError."""
+    """A client's date or date-time; without an offset it is Pacific time. Raises ValueError."""
     moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
     return moment if moment.tzinfo else moment.replace(tzinfo=PACIFIC)
 
 
 def parse_day(text: str) -> date:
-    """`2026-01-31`, also with a time or offset behind it, which QuickBooks ignores."""
+    """`2026-01-31`. A time or offset after it is ignored, as in QuickBooks."""
     return date.fromisoformat(text[:10])
 
 

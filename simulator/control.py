@@ -1,4 +1,4 @@
-"""The control interface, for tests and demos: JSON, from this machine only."""
+"""The control interface for tests and demos: JSON, only from this machine."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Control:
     # OAuth ------------------------------------------------------------------------------------
 
     async def grant(self, request: web.Request) -> object:
-        """A connected grant without a browser."""
+        """Creates a grant without a browser."""
         body = await _body(request)
         realm = text_of(body, "realm_id") or RIVERA
         client_id = text_of(body, "client_id") or DEFAULT_CLIENT
@@ -155,7 +155,7 @@ class Control:
         return {name: list(objects.values()) for name, objects in company.objects.items()}
 
     async def act(self, request: web.Request) -> object:
-        """Somebody works inside QuickBooks: an act of the bookkeeper, with its arguments."""
+        """An act of a person inside QuickBooks, see `bookkeeper`."""
         company = self._company(request.match_info["realm"])
         body = await _body(request)
         name = text_of(body, "act")

@@ -1,4 +1,4 @@
-"""JSON documents as QuickBooks writes them: exact numbers, money to the cent, `0` for zero."""
+"""JSON documents in QuickBooks' format: exact numbers, money to the cent, `0` for zero."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Document: TypeAlias = dict[str, Json]
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
-LONGEST_NUMBER = 300  # digits; beyond, Java's doubles end as well
+LONGEST_NUMBER = 300  # digits; more than that exceeds a Java double, too
 DIGITS_OF_INT64 = 18
 
 
 class Malformed(ValueError):
-    """The text is not JSON; the message is a parser's own words."""
+    """The text is not JSON; the message is the parser's."""
 
 
 def parse_json(text: bytes) -> Json:
@@ -31,7 +31,7 @@ def parse_json(text: bytes) -> Json:
             parse_constant=_refuse_constant,
         )
         if b"\\u" in text:
-            dump_json(parsed)  # half a surrogate pair could be read, but never be written again
+            dump_json(parsed)  # a lone surrogate can be parsed, but not encoded again
     except UnicodeDecodeError as error:
         offending = text[error.start]
         raise Malformed(f"Invalid UTF-8 middle byte {offending:#x}") from error
@@ -66,7 +66,7 @@ def _write_exactly(value: object) -> object:
 
 
 def money(value: Decimal | int) -> Decimal:
-    """Rounded half up to the cent, the way QuickBooks rounds."""
+    """Rounded half up to the cent, like QuickBooks."""
     return Decimal(value).quantize(CENT, ROUND_HALF_UP)
 
 
@@ -105,7 +105,7 @@ def ref_of(document: Document, key: str) -> str:
 
 
 def in_order(document: Document, keys: Iterable[str]) -> Document:
-    """The document with the listed keys first, in their order; the rest keep theirs, behind."""
+    """The document with the listed keys first, in this order, then the others."""
     ordered = {key: document[key] for key in keys if key in document}
     if len(ordered) < len(document):
         ordered.update(document)

@@ -1,7 +1,7 @@
-"""Names, types and order of the elements of QuickBooks' documents, as Intuit's schema has them.
+"""Names, types and order of the elements of QuickBooks' documents, from Intuit's schema.
 
-`facts/elements.json` holds the facts: by type, each child's name, type and whether it repeats, in
-the order in which XML has to have them (Intuit's published XSD, namespace finance/v3).
+`facts/elements.json` has for each type its children's names and types, and whether they repeat, in
+the order that XML requires (Intuit's published XSD, namespace finance/v3).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One request and its answer, well or badly: delays, lost answers, cuts, errors on demand.
+"""One request and its answer, with delays, lost answers, cut connections and errors on demand.
 
-Nothing here knows HTTP. What takes a request through is a generator: it yields what it waits for
-and returns what goes out, so that a web server can serve it (`web`) and a test can run it without
-one (`local`).
+Independent of HTTP. The code that processes a request is a generator: it yields what it waits for
+and returns the answer, so that a web server (`web`) and an in-process test (`local`) can both run
+it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Request:
     headers: Mapping[str, str]  # by lower-case name
     body: bytes
     base: str  # http://127.0.0.1:5001
-    grant: str = ""  # stands for the token of a caller inside the process
+    grant: str = ""  # replaces the token of an in-process caller
 
     def header(self, name: str) -> str:
         return self.headers.get(name, "")
@@ -43,7 +43,7 @@ class Pause:
 
 @dataclass(slots=True)
 class Running:
-    """A request that is at work; others under the same request id wait until it is over."""
+    """A request in progress; others with the same request id wait until it is done."""
 
     when_over: list[Callable[[], object]] = field(default_factory=list)
 
@@ -54,7 +54,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """No answer goes out: the connection breaks, or stays silent until the client gives up."""
+    """No answer is sent: the connection breaks, or stays silent until the client gives up."""
 
     how: Literal["reset", "timeout"]
 
@@ -68,11 +68,11 @@ class Exchange:
     simulator: Simulator
     request: Request
     entry: Entry
-    do: Document = field(default_factory=dict)  # what a fault rule wants
+    do: Document = field(default_factory=dict)  # actions of the matching fault rule
 
     @property
     def as_xml(self) -> bool:
-        """XML is Intuit's default; JSON has to be asked for."""
+        """XML is Intuit's default; JSON must be requested."""
         if self.request.query.get("format", "").lower() == "json":
             return False
         accept = self.request.header("accept")
@@ -83,7 +83,7 @@ class Exchange:
         self.entry.fault = ", ".join(self.do)
 
     def headers(self, answer: Answer) -> dict[str, str]:
-        """The headers to send; from then on the journal shows the request as answered."""
+        """The headers to send. From then on the journal shows the request as answered."""
         now = self.simulator.clock.source()
         self.entry.answered(answer.status, now)
         took = int((now - self.entry.arrived_at) * 1000)
@@ -136,7 +136,7 @@ class Exchange:
         return Answer(answer.status, answer.body, answer.content_type, headers)
 
     def _canned_body(self) -> Answer:
-        """The body that this status usually comes with, unless the rule brings its own."""
+        """The usual body of this status, unless the rule has its own."""
         told = self.do["status"]
         status = told if isinstance(told, int) else 500
         wanted = text_of(self.do, "format")
@@ -145,7 +145,7 @@ class Exchange:
         if "body" in self.do:
             return _told_body(status, self.do["body"], wanted)
         if "code" in self.do:
-            # Seen in an outage: a 500 that says «not authorized» in its body (3100).
+            # Seen in an outage: a 500 whose body says «not authorized» (3100).
             code, name = str(self.do["code"]), HTTPStatus(status).phrase.replace(" ", "")
             return answers.gateway(status, code, name, None, "SERVICE", now, as_xml)
         if wanted != "html" and status == 429:
@@ -163,7 +163,7 @@ class Exchange:
 
 
 def fault_from(told: Document) -> Fault:
-    """A fault in a rule's own words."""
+    """A fault as described in a rule."""
     code = str(told.get("code", "6000"))
     usual = refusals.usual(code)
     status = told.get("status", 400)

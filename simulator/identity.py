@@ -1,4 +1,4 @@
-"""Who the user is: the id_token of the `openid` scope, and the key that proves it."""
+"""The user's identity: the id_token of the `openid` scope, and its signing key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY_ID = "simulator-1"
 
 @cache
 def _key() -> rsa.RSAPrivateKey:
-    """Made when it is first needed; nobody keeps id_tokens over a restart."""
+    """Created when first needed; id_tokens are not kept over a restart."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 

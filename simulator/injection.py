@@ -1,4 +1,4 @@
-"""Faults on demand: rules that match calls and say what goes wrong with them."""
+"""Faults on demand: rules that match calls and say what goes wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simulator.documents import Document, Json, part_of, text_of
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a rule can look at."""
+    """The properties of a call that rules can match."""
 
     method: str
     path: str
@@ -25,12 +25,12 @@ class Rule:
     match: Document
     do: Document
     nth: int | None = None  # only the nth matching call, counted from 1
-    times: int | None = None  # at most so many calls, from the first (or the nth) on
+    times: int | None = None  # maximum number of calls, from the first (or the nth) on
     seen: int = 0
     used: int = 0
 
     def takes(self, call: Call) -> bool:
-        """Whether this call is one of the rule's; counts it when it matches."""
+        """Whether the rule applies to this call; counts the call if it matches."""
         if not self._matches(call):
             return False
         self.seen += 1
@@ -61,12 +61,12 @@ class Rule:
 
 @dataclass(slots=True)
 class Injection:
-    """The rules in force. The first that takes a call decides what happens to it."""
+    """The active rules. The first that applies to a call wins."""
 
     rules: list[Rule] = field(default_factory=list)
 
     def add(self, values: Document) -> Rule:
-        """Raises ValueError for a rule that could never do anything."""
+        """Adds a rule. Raises ValueError for one that could never have an effect."""
         match, do = part_of(values, "match"), part_of(values, "do")
         if not do:
             raise ValueError("a fault rule needs «do»")
@@ -96,20 +96,20 @@ ACTIONS = {
     "delay_after",  # seconds between the commit and the answer
     "timeout",  # "before" | "after" the commit: no answer until the client gives up
     "reset",  # "before" | "after" the commit: the connection breaks
-    "truncate",  # the answer stops half way (true) or after so many bytes
-    "status",  # this status, with a body that fits it, instead of the real answer
-    "after_commit",  # with status or fault: the work is done nevertheless
-    "answer_has",  # with status, fault, truncate: only when the real answer has this text in it
-    "answer_of",  # the answer shows the object with this id instead of the one that was asked for
+    "truncate",  # the answer ends halfway (true) or after this many bytes
+    "status",  # this status with a suitable body, instead of the real answer
+    "after_commit",  # with status or fault: the work is done anyway
+    "answer_has",  # with status, fault, truncate: only if the real answer contains this text
+    "answer_of",  # the answer shows the object with this id instead of the requested one
     "code",  # with status: a gateway's body with this code
     "body",  # with status: this body, text or JSON
-    "headers",  # with status: these headers too
+    "headers",  # with status: additional headers
     "format",  # with status: json | xml | html
     "retry_after",  # with status 429: the header
-    "fault",  # {"code", "message"?, "detail"?, "element"?, "type"?, "status"?}: of the API
-    "missing_bids",  # batch: leave these bIds, or so many, out of the answer (they were done)
+    "fault",  # {"code", "message"?, "detail"?, "element"?, "type"?, "status"?}: an API fault
+    "missing_bids",  # batch: omit these bIds, or this many, from the answer (they were executed)
     "item_fault",  # batch: {"bId"? or "index"?, "code", "after_commit"?, …}: that item, or each
-    "bump_sync_token",  # somebody else edits the object just before
+    "bump_sync_token",  # another user edits the object just before
 }
 
 

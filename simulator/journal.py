@@ -1,11 +1,11 @@
-"""Every request since the start, for tests that ask what a client really sent."""
+"""All requests since the start, for tests that check what a client sent."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
 
-MOST_ENTRIES = 200_000  # so that a long load run does not eat the machine
+MOST_ENTRIES = 200_000  # so that a long load run doesn't exhaust memory
 
 
 @dataclass(slots=True)
@@ -19,10 +19,10 @@ class Entry:
     requestid: str
     arrived_at: float
     answered_at: float | None = None
-    status: int | None = None  # None: no answer has gone out (yet)
-    reads: int = 0  # how many metered reads it was
+    status: int | None = None  # None: no answer was sent (yet)
+    reads: int = 0  # number of metered reads
     replayed: bool = False
-    fault: str = ""  # what was done to it on demand
+    fault: str = ""  # the fault applied by a rule
 
     def answered(self, status: int, at: float) -> None:
         self.status = status

@@ -1,20 +1,21 @@
-"""Intuit's throttle: requests a minute and a second, batches a minute; by the simulator's clock."""
+"""Intuit's rate limits: requests per minute and second, batches per
+minute. Uses the simulator's clock."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-PER_MINUTE = 500  # requests of a company
-PER_SECOND = 10  # requests of a company and app
-BATCHES_PER_MINUTE = 40  # of a company and app
-BATCHES_OF_ALL_APPS = 120  # of a company
+PER_MINUTE = 500  # requests per company
+PER_SECOND = 10  # requests per company and app
+BATCHES_PER_MINUTE = 40  # per company and app
+BATCHES_OF_ALL_APPS = 120  # per company
 MINUTE = 60.0
 
 
 @dataclass(slots=True)
 class Window:
-    """How much happened within the last so many seconds."""
+    """Counts events within the last seconds."""
 
     seconds: float
     taken: deque[tuple[float, int]] = field(default_factory=deque)
@@ -37,7 +38,7 @@ class Throttle:
         self._batches = defaultdict[tuple[str, str], Window](lambda: Window(MINUTE))
 
     def admits(self, now: float, realm: str, app: str, batch_items: int, weight: int) -> bool:
-        """Counts the request and admits it, unless one of the limits is used up."""
+        """Counts and admits the request, unless a limit is used up."""
         wanted = [
             (self._minute[realm], PER_MINUTE, weight),
             (self._second[realm, app], PER_SECOND, 1),

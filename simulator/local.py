@@ -76,7 +76,7 @@ class Reply(NamedTuple):
 
 
 class AnswerLost(Exception):
-    """No answer, or a part of one, came back."""
+    """No answer, or only a part of one, was received."""
 
     def __init__(self, how: Literal["reset", "timeout", "cut"], part: bytes = b"") -> None:
         super().__init__(how)
@@ -115,10 +115,10 @@ class LocalCompany:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Does the request from its arrival to its answer. Raises AnswerLost."""
+        """Runs the request to its answer. Raises AnswerLost."""
         pending = self.begin(method, path, query, body, headers)
         while not pending.go():
-            if not pending.seconds:  # behind a request that somebody else holds: it cannot end
+            if not pending.seconds:  # waits for another request that holds the id, so it cannot end
                 raise AnswerLost("timeout")
             if self._sleep:
                 self._sleep(pending.seconds)
@@ -132,7 +132,7 @@ class LocalCompany:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Pending:
-        """The request has arrived; nothing has been done yet."""
+        """Starts the request; nothing has been executed yet."""
         told = {key: str(value) for key, value in (query or {}).items()}
         lowered = {key.lower(): value for key, value in (headers or {}).items()}
         request = Request(
@@ -157,7 +157,7 @@ class LocalCompany:
         return list(self.company.all(entity).values())
 
     def find(self, entity: str, **values: Json) -> list[Document]:
-        """The objects with these values; a text is also compared with a reference's id."""
+        """The objects with these values; a text also matches a reference's id."""
         return [
             document
             for document in self.company.all(entity).values()
@@ -187,7 +187,7 @@ class LocalCompany:
         return switches_of(self.company)
 
     def advance(self, seconds: float) -> None:
-        """Puts this company's time so much ahead of the clock it was given."""
+        """Moves this company's time ahead of its clock by so many seconds."""
         self._simulator.advance(seconds)
 
     def revoke(self) -> None:
@@ -195,14 +195,14 @@ class LocalCompany:
         self._simulator.oauth.disconnect(self.company.realm)
 
     def connect(self) -> Document:
-        """A new sign-in, as after the user's consent: both tokens."""
+        """A new sign-in, as after consent: both tokens."""
         oauth = self._simulator.oauth
         self._grant = oauth.grant(DEFAULT_CLIENT, self.company.realm, ACCOUNTING)
         return oauth.token_answer(self._grant, with_hard_expiry=True)
 
     @property
     def basic_authorization(self) -> str:
-        """The header with which this company's app asks for tokens."""
+        """The header that this company's app uses to request tokens."""
         client = self._simulator.oauth.clients[DEFAULT_CLIENT]
         pair = f"{client.client_id}:{client.secret}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
@@ -214,7 +214,8 @@ class LocalCompany:
     # ------------------------------------------------------------------------------------------
 
     def copy(self, now: Callable[[], float] | None = None, seed: int | str = 0) -> LocalCompany:
-        """Books, switches, request ids; not the journal, the fault rules or other sign-ins."""
+        """Copies books, switches and request ids, but not the journal,
+        fault rules or other sign-ins."""
         other = object.__new__(LocalCompany)
         clock = Clock(now or self._simulator.clock.source)
         clock.offset = self._simulator.clock.offset
@@ -228,17 +229,17 @@ class LocalCompany:
 
 
 class Pending:
-    """A request on its way."""
+    """A request in progress."""
 
     def __init__(self, exchange: Exchange, steps: Steps) -> None:
         self._exchange = exchange
         self._steps = steps
         self._outcome: Answer | Lost | None = None
         self._behind: Running | None = None
-        self.seconds = 0.0  # what it waits for now; 0 behind another request
+        self.seconds = 0.0  # seconds it waits for now; 0 if it waits for another request
 
     def go(self) -> bool:
-        """Runs it up to its next delay; True when it is over."""
+        """Runs it to its next delay; True when it is done."""
         if self._behind or self._outcome:
             return self._outcome is not None
         try:
@@ -256,11 +257,11 @@ class Pending:
         self._behind = None
 
     def abandon(self) -> None:
-        """The server drops it: what has not been done yet never will be."""
+        """The server drops it: work not done yet is never done."""
         self._steps.close()
 
     def answer(self) -> Reply:
-        """Raises AnswerLost, also for a request that is not over."""
+        """Raises AnswerLost, also if the request is not done."""
         outcome = self._outcome
         if outcome is None:
             raise AnswerLost("timeout")

@@ -1,8 +1,8 @@
-"""The append-only log under `--data DIR`: every change is in the file before its answer goes out.
+"""The append-only log in `--data DIR`: changes are in the file before the answer is sent.
 
-A line is one JSON array of changes that belong together, so a line cut off by a crash loses the
-whole request, whose answer nobody has seen, and never half of it. `os.write` hands the line to the
-operating system, which keeps it through a `kill -9` (not through a power cut; this is a simulator).
+A line is a JSON array of changes that belong together. A line cut off by a crash loses a whole
+request, whose answer nobody received, never half of one. `os.write` passes the line to the
+operating system, where it survives a `kill -9` (not a power cut; this is a simulator).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Change = list[object]
 
 
 class Log:
-    """Without a directory it forgets everything, and costs nothing."""
+    """The log. Without a directory it stores nothing."""
 
     def __init__(self, directory: Path | None) -> None:
         self._path = directory / "simulator.log" if directory else None
@@ -41,12 +41,12 @@ class Log:
         with self._path.open("rb") as lines:
             for line in lines:
                 if not line.endswith(b"\n"):
-                    return  # the crash came in the middle of this one
+                    return  # the crash interrupted this line
                 changes: list[list[Json]] = json.loads(line, parse_float=Decimal)
                 yield from changes
 
     def start_over(self, changes: Iterable[Change]) -> None:
-        """Replaces the log by one that leads to the same state in fewer words."""
+        """Replaces the log by a shorter one with the same result."""
         self._pending.clear()
         if self._path is None:
             return
@@ -76,5 +76,5 @@ class Log:
 
 
 def as_fragment(body: bytes) -> orjson.Fragment:
-    """JSON that is already text goes into the log as it is."""
+    """Logs text that is already JSON without encoding it again."""
     return orjson.Fragment(body)

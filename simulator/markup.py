@@ -1,7 +1,7 @@
-"""Intuit's XML: our documents written as it, in the schema's order, and a client's XML read.
+"""Intuit's XML: writes our documents in the schema's order, and parses a client's XML.
 
-JSON and XML hold the same: a reference is an element with its id as text and its name as an
-attribute, a list is a repeated element, `domain`, `sparse` and `status` are attributes.
+JSON and XML have the same content: a reference is an element with the id as text and the name as
+attribute, a list is a repeated element; `domain`, `sparse` and `status` are attributes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from simulator.elements import ATTRIBUTES, NUMBERS, REFERENCES, TYPES, Element
 
 NAMESPACE = "http://schema.intuit.com/finance/v3"
 HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
-# What the envelopes around documents tell as attributes.
+# Envelope properties that XML writes as attributes.
 _ENVELOPE = ("bId", "operation", "optionsData", "startPosition", "maxResults", "totalCount")
 _WRITTEN_AS_ATTRIBUTES = frozenset((*ATTRIBUTES, *_ENVELOPE))
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-# For entities that the facts leave out (Vendor, Bill, …): what a name stands for elsewhere.
+# For entities not in the schema facts (Vendor, Bill, …): what the name means in other entities.
 _BY_NAME: dict[str, Element] = {}
 for _children in TYPES.values():
     for _name, _element in _children.items():
@@ -31,7 +31,7 @@ for _children in TYPES.values():
 
 
 def _known(kind: str, name: str) -> Element | None:
-    """What a child of a type is."""
+    """The element for a child of a type."""
     children = TYPES.get(kind)
     if children is not None:
         return children.get(name)
@@ -82,7 +82,7 @@ def _written(name: str, value: Json, kind: str) -> str:
 
 
 def _in_order(value: Document, kind: str) -> Iterable[str]:
-    """The schema's order; what it does not know comes last."""
+    """In the schema's order; unknown elements come last."""
     ordered = [name for name in TYPES.get(kind, ()) if name in value]
     ordered += [name for name in value if name not in ordered]
     return (name for name in ordered if name not in _WRITTEN_AS_ATTRIBUTES)
@@ -94,7 +94,7 @@ def _reference(name: str, value: Document) -> str:
 
 
 def _any(values: Json) -> str:
-    """JSON shows how Java holds these; XML has just the elements."""
+    """JSON shows Java's wrapper around these; XML has only the elements."""
     told = ""
     for each in values if isinstance(values, list) else ():
         if isinstance(each, dict):
@@ -196,7 +196,8 @@ def _value(element: ElementTree.Element, known: Element | None) -> Json:
 
 
 def _leaf(text: str, kind: str) -> Json:
-    """Text in the type that JSON would have; what does not fit stays text, and is refused later."""
+    """The text as the type that JSON would have. What doesn't fit
+    stays text and is refused later."""
     if kind == "boolean" and text.strip().lower() in ("true", "false"):
         return text.strip().lower() == "true"
     if kind in NUMBERS and text.strip():

@@ -1,4 +1,4 @@
-"""Customers, vendors and employees: one namespace, one id sequence; items and accounts beside."""
+"""Customers, vendors and employees, which share one namespace and id sequence; items; accounts."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _check_currency(books: Books, draft: Document, before: Document | None) -> N
     if before:
         fixed = before.get("CurrencyRef")
         if fixed is not None:
-            draft["CurrencyRef"] = fixed  # set at creation, for good
+            draft["CurrencyRef"] = fixed  # fixed at creation
         return
     if code and code not in CURRENCIES:
         raise Refusal(refusals.unknown_currency(code))
@@ -147,7 +147,7 @@ def _complete_customer(
 
 
 def settle_customer(books: Books, before: Document | None, after: Document) -> None:
-    """Renames travel down to the sub-customers; an opening balance goes up to the parents."""
+    """Renames also change sub-customers; an opening balance is added to the parents."""
     own_id = text_of(after, "Id")
     if before and before.get("FullyQualifiedName") != after.get("FullyQualifiedName"):
         _rename_children(books, "Customer", own_id, "DisplayName")
@@ -177,7 +177,7 @@ def _parent(books: Books, entity: str, draft: Document, before: Document | None)
         return None
     parent = books.company.get(entity, parent_id)
     if parent is None:
-        return None  # the reference check has spoken
+        return None  # the reference check has reported it
     own_id = text_of(before, "Id") if before else None
     above: Document | None = parent
     while above is not None:

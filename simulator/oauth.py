@@ -1,4 +1,4 @@
-"""Intuit's OAuth2 server: clients, codes, grants and the life of their tokens."""
+"""Intuit's OAuth2 server: clients, codes, grants, and token lifetimes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from simulator.log import Change
 from simulator.store import Company, World
 
 ACCESS_LIFE = 3600.0
-REFRESH_LIFE = 8726400.0  # told as 101 days, documented as 100
+REFRESH_LIFE = 8726400.0  # stated as 101 days in answers, as 100 in the documentation
 HARD_LIFE = 5 * 365.25 * 86400.0
 CODE_LIFE = 600.0
 
 DEFAULT_CLIENT = "dunahub-development"
 DEFAULT_SECRET = "dunahub-development-secret"
-# The default client may come back to its page on any port of this machine, the open client to any
+# The default client may redirect to its page on any port of this machine, the open client to any
 # page; others register theirs.
 OPEN_CLIENT = "quickbooks-simulator"
 OPEN_SECRET = "quickbooks-simulator-secret"
@@ -35,7 +35,7 @@ SCOPES = frozenset({"openid", "email", "profile", "address", "phone", "intuit_na
 
 
 class OAuthError(Exception):
-    """What the token endpoint answers with instead of tokens."""
+    """An error response of the token endpoint."""
 
     def __init__(self, error: str, description: str | None = None, status: int = 400) -> None:
         super().__init__(error)
@@ -46,7 +46,7 @@ class OAuthError(Exception):
 
 
 class BadAuthorization(Exception):
-    """An authorization request that gets a page of refusal, not a redirect."""
+    """An authorization request answered with an error page instead of a redirect."""
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Code:
     redirect_uri: str
     scope: str
     expires_at: float
-    grant: str = ""  # the grant it was exchanged for
+    grant: str = ""  # the grant created from it
 
 
 @dataclass(slots=True)
@@ -79,8 +79,8 @@ class Grant:
     realm: str
     scope: str
     refresh_token: str
-    refresh_issued_at: float  # when this value was made
-    refresh_expires_at: float  # rolls forward with every refresh
+    refresh_issued_at: float  # when this value was created
+    refresh_expires_at: float  # extended with every refresh
     hard_expires_at: float
     refreshed_at: float = 0.0
     previous_token: str = ""
@@ -101,7 +101,7 @@ class OAuthServer:
         self.codes: dict[str, Code] = {}
         self.grants: dict[str, Grant] = {}
         self.access: dict[str, Access] = {}
-        self.refresh: dict[str, str] = {}  # any refresh value ever issued: its grant
+        self.refresh: dict[str, str] = {}  # every refresh value ever issued → its grant
 
     # Clients ----------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class OAuthServer:
         return client
 
     def authenticate(self, header: str, form: dict[str, str]) -> Client:
-        """By Basic header or by form fields; raises OAuthError."""
+        """By Basic header or form fields. Raises OAuthError."""
         client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
         scheme, _, value = header.partition(" ")
         if scheme.lower() == "basic":
@@ -212,7 +212,7 @@ class OAuthServer:
         return grant
 
     def _roll(self, grant: Grant, company: Company, now: float, is_current: bool) -> None:
-        """Every refresh restarts the rolling window; the value changes about daily."""
+        """Every refresh restarts the rolling window; the value changes about once a day."""
         aged = now - grant.refresh_issued_at >= company.switches.refresh_rotates_after
         if aged and is_current:
             grant.previous_token = grant.refresh_token
@@ -253,7 +253,7 @@ class OAuthServer:
     # Ends -------------------------------------------------------------------------------------
 
     def revoke(self, client: Client, token: str) -> bool:
-        """Ends the whole connection of this app and company; False for an unknown token."""
+        """Ends the app's connection with this company; False for an unknown token."""
         access = self.access.get(token)
         grant_id = access.grant_id if access else self.refresh.get(token, "")
         grant = self.grants.get(grant_id)
@@ -265,7 +265,7 @@ class OAuthServer:
         return True
 
     def disconnect(self, realm: str) -> int:
-        """The user removes the app inside QuickBooks. How many grants ended."""
+        """The user removes the app inside QuickBooks. Returns the number of grants ended."""
         alive = [g for g in self.grants.values() if g.realm == realm and not g.is_over]
         for grant in alive:
             self._end(grant)

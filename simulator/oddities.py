@@ -1,4 +1,4 @@
-"""What has a shape of its own: recurring transactions, exchange rates, tax service, uploads."""
+"""Entities with a special shape: recurring transactions, exchange rates, tax service, uploads."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _current_recurring(books: Books, object_id: str, inner: Document) -> Documen
 
 
 def save_exchange_rate(books: Books, body: Json) -> Document:
-    """Known by its source currency; it has no id on the wire."""
+    """Identified by its source currency; it has no id in answers."""
     sent = Reader().read_generic(body) if isinstance(body, dict) else {}
     code = text_of(sent, "SourceCurrencyCode")
     if not code:
@@ -92,7 +92,7 @@ def save_exchange_rate(books: Books, body: Json) -> Document:
 
 
 def create_tax_code(books: Books, body: Json) -> Document:
-    """Makes a tax code with new or known rates."""
+    """Creates a tax code with new or existing rates."""
     name = text_of(body, "TaxCode") if isinstance(body, dict) else ""
     details = parts_of(body, "TaxRateDetails") if isinstance(body, dict) else []
     if not name or not details:
@@ -167,7 +167,7 @@ _CONTENT = re.compile(rb'name="file_content_\w+".*?\r?\n\s*\r?\n(.*?)\r?\n\s*--'
 
 
 def upload(books: Books, raw: bytes) -> Document:
-    """Files are counted and described, not kept. A refused one is told inside a 200."""
+    """Files are counted and described, not stored. A refused file is reported inside a 200."""
     contents = [match.group(1) for match in _CONTENT.finditer(raw)]
     sizes = [len(content) for content in contents]
     responses: list[Json] = []

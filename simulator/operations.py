@@ -1,4 +1,4 @@
-"""Create, update, delete, void, send: one call on one object, checked in QuickBooks' order."""
+"""Create, update, delete, void, send: one call on one object, with QuickBooks' order of checks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read(books: Books, entity: Entity, object_id: str) -> Document:
 
 
 def save(books: Books, entity: Entity, body: Json) -> Document:
-    """Creates the object, or updates it when the body has an Id."""
+    """Creates the object, or updates it if the body has an Id."""
     if entity.name in _OWN_SHAPE:
         return _OWN_SHAPE[entity.name](books, body)
     reader = Reader()
@@ -99,7 +99,7 @@ def _current(books: Books, entity: Entity, object_id: str, sync_token: str) -> D
 
 
 def _draft(entity: Entity, sent: Document, before: Document | None, sparse: bool) -> Document:
-    """What the client wants the object to be, without what QuickBooks sets itself."""
+    """The object as the client wants it, before QuickBooks sets its own properties."""
     wanted = {key: value for key, value in sent.items() if not is_blank(value)}
     for key in ("Id", "SyncToken", "sparse"):
         wanted.pop(key, None)
@@ -120,7 +120,7 @@ COMMON_SET = frozenset(COMMON) - {"CustomField"}
 
 
 def _is_already_inactive(entity: Entity, sent: Document, before: Document) -> bool:
-    """Deactivating what is inactive changes nothing, not even the version."""
+    """Deactivating an inactive object changes nothing, not even the version."""
     return entity.is_list and sent.get("Active") is False and before.get("Active") is False
 
 
@@ -179,7 +179,8 @@ def _complete_generic(
     return draft
 
 
-_OPEN = {"Bill", "VendorCredit"}  # nothing pays them yet: what is open is the whole
+# payments of these are not simulated: the open amount is the total
+_OPEN = {"Bill", "VendorCredit"}
 _TOTALLED = {"Bill", "Deposit", "Purchase", "PurchaseOrder", "VendorCredit"}
 
 
@@ -264,7 +265,7 @@ def _settle_owed(books: Books, name: str, before: Document | None, after: Docume
 
 
 def _named(books: Books, entity: Entity, body: Json) -> Document:
-    """The object a delete or void is about, after its Id and SyncToken were checked."""
+    """The object to delete or void, after its Id and SyncToken were checked."""
     if not isinstance(body, dict):
         raise Refusal(refusals.wrong_type(entity.name, entity.name))
     reader = Reader()
@@ -340,7 +341,7 @@ def _voided_generic(books: Books, before: Document) -> Document:
 
 
 def send(books: Books, entity: Entity, object_id: str, address: str) -> Document:
-    """E-mails nothing; the document remembers that it was sent."""
+    """Sends no e-mail; the document records that it was sent."""
     document = read(books, entity, object_id)
     books.check_subscription()
     known = document.get("BillEmail")
@@ -358,7 +359,7 @@ def send(books: Books, entity: Entity, object_id: str, address: str) -> Document
 
 
 def touch(books: Books, entity: str, object_id: str) -> None:
-    """Somebody edits the object inside QuickBooks: a new version, nothing else."""
+    """A user edits the object inside QuickBooks: only the version changes."""
     document = books.company.get(entity, object_id)
     if document:
         books.world.put(books.company, entity, books.changed(document))

@@ -1,4 +1,4 @@
-"""Payments: what they are applied to, both ways, and what stays unapplied."""
+"""Payments: what they are applied to, in both directions, and what stays unapplied."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from simulator.validation import Reader
 
 UNDEPOSITED_FUNDS = "4"
 DEPOSIT_ACCOUNT_TYPES = {"Bank", "Other Current Asset"}
-SETTLES = ("Invoice", "CreditMemo")  # what a payment's line may change the balance of
+SETTLES = ("Invoice", "CreditMemo")  # transactions whose balance a payment line may change
 
 ORDER = tuple(
     "CustomerRef DepositToAccountRef PaymentMethodRef PaymentRefNum TotalAmt UnappliedAmt "
@@ -166,7 +166,7 @@ def _check_lines(books: Books, draft: Document, before: Document | None) -> Appl
 
 
 def _may_pay(books: Books, payer: str, owner: str) -> bool:
-    """A customer pays its own transactions and those of its sub-customers."""
+    """A customer can pay its own transactions and those of its sub-customers."""
     while owner:
         if owner == payer:
             return True
@@ -185,7 +185,7 @@ def applied_by(payment: Document | None) -> Applied:
 
 
 def _net(applied: Applied) -> Decimal:
-    """Credits applied beside the money make the money go further."""
+    """Credits applied in the same payment add to the money."""
     return sum(
         (-amount if entity == "CreditMemo" else amount for (entity, _), amount in applied.items()),
         ZERO,
@@ -233,7 +233,8 @@ def _line_ex(txn_id: str, open_balance: Decimal, number: str) -> Document:
 
 
 def settle(books: Books, before: Document | None, after: Document | None) -> None:
-    """Balances and links of everything that the payment touches, before and after the change."""
+    """Updates balances and links of everything that the payment
+    touches, before and after the change."""
     payment = after or before or {}
     was, now = applied_by(before), applied_by(after)
     for key in {**was, **now}:
@@ -291,7 +292,7 @@ def voided(books: Books, payment: Document) -> Document:
 
 
 def release(books: Books, entity: str, txn_id: str, down_to: Decimal) -> None:
-    """Takes payments off a transaction until no more than `down_to` is applied to it."""
+    """Unapplies payments from a transaction until at most `down_to` is applied to it."""
     key = (entity, txn_id)
     txn = books.company.get(entity, txn_id) or {}
     linked = [link for link in parts_of(txn, "LinkedTxn") if link.get("TxnType") == "Payment"]
@@ -305,7 +306,7 @@ def release(books: Books, entity: str, txn_id: str, down_to: Decimal) -> None:
         shortened = _shorten(payment, key, taken)
         after = books.changed(payment, Line=list(shortened))
         after["UnappliedAmt"] = money(number_of(after, "TotalAmt") - _net(applied_by(after)))
-        if number_of(after, "UnappliedAmt") < 0:  # a credit freed from its invoice
+        if number_of(after, "UnappliedAmt") < 0:  # a credit removed from its invoice
             after["UnappliedAmt"] = ZERO
         settle(books, payment, after)
         books.world.put(books.company, "Payment", after)
@@ -330,7 +331,7 @@ def _shorten(payment: Document, key: tuple[str, str], by: Decimal) -> list[Docum
 
 
 def apply_open_credit(books: Books, invoice_id: str) -> None:
-    """With AutoApplyCredit, a new invoice takes what its customer has paid ahead, or is owed."""
+    """With AutoApplyCredit, a new invoice uses its customer's prepayments and credits."""
     if not _applies(books, "AutoApplyCredit"):
         return
     invoice = books.company.get("Invoice", invoice_id) or {}
@@ -345,7 +346,7 @@ def apply_open_credit(books: Books, invoice_id: str) -> None:
 
 
 def apply_new_credit(books: Books, credit_memo_id: str) -> None:
-    """With AutoApplyCredit, a new credit memo pays the oldest invoices."""
+    """With AutoApplyCredit, a new credit memo is applied to the oldest invoices."""
     if not _applies(books, "AutoApplyCredit"):
         return
     credit = books.company.get("CreditMemo", credit_memo_id) or {}
@@ -355,7 +356,7 @@ def apply_new_credit(books: Books, credit_memo_id: str) -> None:
 
 
 def _credit(books: Books, customer_id: str, invoice_id: str, credit_memo_id: str) -> None:
-    """Links the two by a payment of nothing, as QuickBooks does."""
+    """Links the two by a zero payment, like QuickBooks."""
     invoice = books.company.get("Invoice", invoice_id) or {}
     credit = books.company.get("CreditMemo", credit_memo_id) or {}
     amount = money(min(number_of(invoice, "Balance"), number_of(credit, "Balance")))
@@ -388,7 +389,7 @@ def _oldest_first(books: Books, customer_id: str) -> list[Document]:
 
 
 def apply_to_open_invoices(books: Books, payment_id: str) -> None:
-    """With AutoApplyPayments, money without a purpose pays the oldest invoices."""
+    """With AutoApplyPayments, unapplied money pays the oldest invoices."""
     if not _applies(books, "AutoApplyPayments"):
         return
     payment = books.company.get("Payment", payment_id) or {}

@@ -24,7 +24,7 @@ from simulator.testing import SimulatorHandle, running_simulator
 
 @pytest.fixture(scope="session")
 def quickbooks_process() -> Iterator[SimulatorHandle]:
-    """One process for the whole run; take `quickbooks` instead, which is fresh for each test."""
+    """One process for the whole run. Use `quickbooks` instead, which resets it for each test."""
     with running_simulator() as handle:
         yield handle
 

@@ -1,6 +1,6 @@
 """The query language: SELECT … FROM … WHERE … ORDERBY … STARTPOSITION … MAXRESULTS.
 
-Tokens carry their column, because QuickBooks' parser errors name it.
+Tokens keep their column, because QuickBooks' parser errors mention it.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ def _check_property(entity: Entity, name: str, words: str) -> str:
 
 
 def _check_filter(entity: Entity, name: str) -> str:
-    """The property in its own spelling; only some may be filtered or sorted by."""
+    """The property with its correct spelling. Only some can be filtered or sorted by."""
     if name.lower().startswith("metadata."):
         rest = name[9:].lower()
         spelled = {"createtime": "CreateTime", "lastupdatedtime": "LastUpdatedTime"}.get(rest)
@@ -285,7 +285,7 @@ def _check_filter(entity: Entity, name: str) -> str:
 
 
 def run(company: Company, query: Query, now: float) -> Document:
-    """The inside of a QueryResponse."""
+    """The content of a QueryResponse."""
     rows = [row for row in _candidates(company, query, now) if _matches(row, query)]
     if query.counts:
         return {"totalCount": len(rows)}
@@ -300,9 +300,10 @@ def run(company: Company, query: Query, now: float) -> Document:
 
 
 def _page(rows: list[Document], query: Query) -> list[Document]:
-    """Pseudo tax codes (TAX, NON, CustomSalesTax) come along and are not counted: Intuit's bug.
+    """Adds the pseudo tax codes (TAX, NON, CustomSalesTax) without counting them, like Intuit's
+    bug.
 
-    With the last page they end, so that a client that reads page by page stops.
+    They end with the last page, so that a client that reads page by page stops.
     """
     first = query.start - 1
     if query.entity.name != "TaxCode":
@@ -324,7 +325,7 @@ SHOWN_OTHERWISE: dict[str, Callable[[Document], Document]] = {
 
 
 def _candidates(company: Company, query: Query, now: float) -> Iterable[Document]:
-    """By id or index when a condition allows it, else every object."""
+    """By id or index if a condition allows it, otherwise all objects."""
     entity = query.entity.name
     objects = company.listed(entity, now)
     is_current = objects is company.all(entity)
@@ -400,7 +401,7 @@ def _as_text(value: Json) -> str:
 
 
 def _compare(value: Json, told: str) -> int | None:
-    """-1, 0 or 1; None when the two cannot be compared. Texts ignore case."""
+    """-1, 0 or 1; None if the two cannot be compared. Texts ignore case."""
     if value is None:
         return None
     if isinstance(value, bool):
@@ -443,7 +444,7 @@ def _order(left: object, right: object) -> int:
 
 
 def _sorted(rows: list[Document], query: Query) -> list[Document]:
-    """Without ORDERBY: lists by name, transactions by their last change, newest first."""
+    """Without ORDERBY: lists by name, transactions by last change, newest first."""
     rows = sorted(rows, key=_id_key)
     if not query.orders:
         if query.entity.is_list:

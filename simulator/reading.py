@@ -1,4 +1,4 @@
-"""Change data capture and PDF: the reads that are no query and no report."""
+"""Change data capture and PDF: reads that are neither query nor report."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _changed(books: Books, entity: Entity) -> Iterator[tuple[str, Document]]:
 
 
 def pdf(books: Books, entity: Entity, document: Document) -> bytes:
-    """One page that says which document it is."""
+    """One page that names the document."""
     customer = text_of(part_of(document, "CustomerRef"), "name")
     lines = [
         books.company.name,

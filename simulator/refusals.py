@@ -34,7 +34,7 @@ class Stage(IntEnum):
 
 
 class Refusal(Exception):
-    """A request refused with a fault; `more` holds others of the same stage."""
+    """A refused request; `more` holds other faults of the same stage."""
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__(faults[0].detail)
@@ -65,7 +65,7 @@ class Fault:
 
 
 class Row(NamedTuple):
-    """`{0}` and so on stand for what it is called with; an element of None is left out."""
+    """`{0}` and so on are replaced by the arguments; an element of None is omitted."""
 
     code: str
     message: str
@@ -173,7 +173,7 @@ throttled = ROWS["throttled"]
 
 # Rows that need a word or two worked out -------------------------------------------------------
 
-KNOWN_PROPERTIES_TOLD = 54  # Intuit's own text breaks off about there
+KNOWN_PROPERTIES_TOLD = 54  # Intuit's own text is cut off about there
 
 
 def unknown_property(name: str, class_name: str, known: list[str]) -> Fault:
@@ -215,7 +215,7 @@ def duplicate_number(number: str, txn_type: str, txn_id: str) -> Fault:
 
 
 def duplicate_name(holder: str, detail: str) -> Fault:
-    """`detail` is the wording of an era: `id` (today), `null` (2020) or `words` (2014-2019)."""
+    """`detail` is the wording of a period: `id` (today), `null` (2020) or `words` (2014-2019)."""
     tail = {
         "id": f"Id={holder}",
         "null": "null",
@@ -227,14 +227,14 @@ def duplicate_name(holder: str, detail: str) -> Fault:
 
 
 def usual(code: str) -> Fault:
-    """How QuickBooks words a code when a fault rule tells no more than that."""
+    """QuickBooks' wording of a code, for fault rules that give only the code."""
     row = BY_CODE.get(code)
     if row is None:
         return replace(business_rule(f"{code} on demand"), code=code)
     return row(*_USUAL_VALUES.get(code, ("something",) * MOST_VALUES))
 
 
-MOST_VALUES = 4  # that a row has placeholders for
+MOST_VALUES = 4  # placeholders in a row
 _USUAL_VALUES: dict[str, tuple[str, ...]] = {
     "2010": ('Unrecognized field "BadJson"',),
     "2050": ("DocNumber", "45", "0", "21"),
@@ -258,7 +258,7 @@ def fault_body(faults: tuple[Fault, ...], language: str) -> Document:
 
 
 def gateway_body(message: str, detail: str | None, code: str, kind: str, epoch: float) -> Document:
-    """What answers before the accounting service is reached: everything in lower case."""
+    """Bodies of the gateway, before the accounting service is reached, are in lower case."""
     error: Document = {"message": message, "detail": detail, "code": code, "element": None}
     return {
         "warnings": None,

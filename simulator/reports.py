@@ -1,7 +1,7 @@
-"""Reports: the rows that a reader expects, from what the transactions post to the accounts.
+"""Reports, computed from what transactions post to accounts.
 
-Known reports are computed; any other has its header and says that there are no data. Of the
-parameters the dates count, and for profit and loss `summarize_column_by`.
+Other reports than the known ones have only a header and say that there are no data. Parameters that
+matter are the dates, and `summarize_column_by` for profit and loss.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from simulator.documents import (
 )
 from simulator.schema import SALES_FORMS
 
-MOST_COLUMNS = 1000  # days that a report is broken down to
+MOST_COLUMNS = 1000  # days that a report is split into
 RECEIVABLE, PAYABLE, TAX_PAYABLE, UNDEPOSITED, DISCOUNTS = "84", "33", "90", "4", "86"
-ITEM_INCOME = "1"  # of a line without an item
-NATURAL_CREDIT = {"Liability", "Equity", "Revenue"}  # shown with the sign turned
+ITEM_INCOME = "1"  # for a line without an item
+NATURAL_CREDIT = {"Liability", "Equity", "Revenue"}  # shown with the opposite sign
 ASSETS = ("Bank", "Accounts Receivable", "Other Current Asset", "Fixed Asset", "Other Asset")
 LIABILITIES = (
     "Accounts Payable",
@@ -43,7 +43,7 @@ AGES = (("Current", -(10**6), 0), ("1 - 30", 1, 30), ("31 - 60", 31, 60), ("61 -
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """What one transaction does to one account: a debit is positive."""
+    """What one transaction posts to one account; debits are positive."""
 
     date: str
     entity: str
@@ -58,7 +58,7 @@ class Asked:
     name: str
     start: str
     end: str
-    periods: list[tuple[str, str]]  # what the columns before the total are about
+    periods: list[tuple[str, str]]  # periods of the columns before the total
     postings: list[Posting]
 
     def within(self, start: str, end: str) -> Iterable[Posting]:
@@ -69,8 +69,8 @@ class Asked:
 
 
 def report(books: Books, name: str, query: dict[str, str]) -> Document:
-    """`query` as in the address: start_date, end_date, report_date. Raises ValueError for a date
-    that is none."""
+    """`query` is from the URL: start_date, end_date, report_date.
+    Raises ValueError for an invalid date."""
     today = books.today()
     end = parse_day(query.get("end_date") or query.get("report_date") or today).isoformat()
     start = parse_day(query.get("start_date") or f"{end[:4]}-01-01").isoformat()
@@ -100,7 +100,7 @@ def report(books: Books, name: str, query: dict[str, str]) -> Document:
     }
 
 
-Column = tuple[str, str, str, *tuple[tuple[str, str], ...]]  # title, type, key, more metadata
+Column = tuple[str, str, str, *tuple[tuple[str, str], ...]]  # title, type, key, further metadata
 Table = tuple[tuple[Column, ...], list[Document]]
 
 
@@ -110,8 +110,9 @@ def _column(title: str, kind: str, key: str, *more: tuple[str, str]) -> Document
 
 
 def _periods(start: str, end: str, by: str) -> Iterable[tuple[str, str]]:
-    """Days, or the parts of months or years that lie between the dates; none for a total."""
-    length = {"Days": 10, "Month": 7, "Year": 4}.get(by)  # of what dates of a period share
+    """Days, or the parts of months or years between the dates; none for a total only."""
+    # length of the common prefix of dates in a period
+    length = {"Days": 10, "Month": 7, "Year": 4}.get(by)
     if length is None:
         return
     first = day = parse_day(start)
@@ -138,7 +139,7 @@ def _postings(books: Books) -> Iterable[Posting]:
 
 
 def _accounts(books: Books, entity: str, txn: Document) -> Iterable[tuple[str, Decimal]]:
-    """The accounts it posts to, debits positive; they add up to nothing."""
+    """The accounts it posts to, debits positive; the sum is zero."""
     total = number_of(txn, "TotalAmt")
     match entity:
         case "Invoice":
@@ -221,7 +222,7 @@ def _summary(title: str, amounts: list[Decimal], group: str) -> Document:
 
 
 def _balances(books: Books, postings: Iterable[Posting]) -> dict[str, Decimal]:
-    """By account, as a report shows them: income and debts are positive."""
+    """By account, as shown in reports: income and debts are positive."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for each in postings:
         sums[each.account] += each.amount
@@ -239,7 +240,7 @@ def _classification(books: Books, account: str) -> str:
 def _account_rows(
     books: Books, columns: list[dict[str, Decimal]], kind: str
 ) -> tuple[list[Document], list[Decimal]]:
-    """A row for each account of the kind, a cell for each column; and the sums of the columns."""
+    """A row per account of this type, a cell per column; and the sums of the columns."""
     rows: list[Document] = []
     totals = [ZERO] * len(columns)
     used = sorted(
@@ -373,7 +374,7 @@ def _txn_row(books: Books, posting: Posting, amount: Decimal) -> Document:
 
 
 def _transaction_list(asked: Asked) -> Table:
-    """Each transaction once, by the account it is mainly about."""
+    """Each transaction once, under its main account."""
     seen: set[str] = set()
     rows: list[Document] = []
     for each in sorted(asked.within(asked.start, asked.end), key=_by_date):
@@ -447,7 +448,7 @@ def _aged_cells(amounts: list[Decimal]) -> list[str]:
 
 
 def _open_forms(asked: Asked, forms: tuple[str, ...]) -> Iterable[tuple[Document, Decimal]]:
-    """What is open, by form; credit counts against it."""
+    """Open amounts by form; credits are subtracted."""
     for entity in forms:
         for txn in asked.books.company.all(entity).values():
             is_payment = entity == "Payment"

@@ -1,4 +1,4 @@
-"""Invoices and their kin: lines, totals, tax, numbering, and what they do to balances."""
+"""Invoices and related forms: lines, totals, tax, numbers, and their effect on balances."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from simulator.refusals import Refusal
 from simulator.tax import tax_of
 from simulator.validation import Reader
 
-DUE_AFTER = 30  # days, when there are no terms
+DUE_AFTER = 30  # days, without payment terms
 AUTO_NUMBER = "AUTO_GENERATE"
 FIRST_NUMBER = 1001
-OWED = {"Invoice", "CreditMemo"}  # what stays open until something is applied
+OWED = {"Invoice", "CreditMemo"}  # open until something is applied
 
 ORDER = tuple(
     "Deposit AllowIPNPayment AllowOnlinePayment AllowOnlineCreditCardPayment "
@@ -41,7 +41,7 @@ ORDER = tuple(
 )
 LINE_ORDER = ("Id", "LineNum", "Description", "Amount", "LinkedTxn", "DetailType")
 VOIDED = "Voided"
-CUSTOM_FIELDS = 3  # what a sales form can have
+CUSTOM_FIELDS = 3  # per sales form
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _complete_lines(books: Books, draft: Document, before: Document | None) -> l
     for line in parts_of(draft, "Line"):
         kind = _detail_type(line)
         if kind == "SubTotalLineDetail":
-            continue  # QuickBooks adds its own
+            continue  # QuickBooks adds its own subtotal line
         line = {**line, "DetailType": kind}
         if kind == "SalesItemLineDetail":
             line[kind] = _complete_item_detail(books, line)
@@ -213,7 +213,7 @@ def _complete_discount(books: Books, line: Document) -> Document:
 
 
 def _sums(lines: list[Document]) -> tuple[Decimal, Decimal]:
-    """The subtotal and the discount; a percentage discount gets its amount here."""
+    """The subtotal and the discount; a percentage discount's amount is computed here."""
     subtotal = sum(
         (
             number_of(line, "Amount")
@@ -233,7 +233,7 @@ def _sums(lines: list[Document]) -> tuple[Decimal, Decimal]:
 
 
 def _with_subtotal(lines: list[Document], subtotal: Decimal) -> list[Document]:
-    """The subtotal stands behind the items and before a discount; it has no id."""
+    """The subtotal line comes after the items and before a discount; it has no id."""
     closing: Document = {
         "Amount": money(subtotal),
         "DetailType": "SubTotalLineDetail",
@@ -262,7 +262,7 @@ def _complete_number(books: Books, entity: str, draft: Document, before: Documen
         books.world.skip_ids(company, _sequence(entity), highest + 1)
         return
     if not number and before and not custom:
-        number = text_of(before, "DocNumber")  # kept, even when a full update leaves it out
+        number = text_of(before, "DocNumber")  # kept, even if a full update omits it
         if number:
             draft["DocNumber"] = number
         return
@@ -287,7 +287,7 @@ def _check_number(books: Books, entity: str, number: str, own_id: str) -> None:
 
 
 def _complete_links(entity: str, draft: Document, before: Document | None) -> None:
-    """Links to payments are made from the payment's side; a client's are left alone."""
+    """Links to payments are created by the payment; links in the client's document are ignored."""
     kept = (
         [link for link in parts_of(before, "LinkedTxn") if text_of(link, "TxnType") == "Payment"]
         if before
@@ -356,7 +356,7 @@ def _due_date(books: Books, draft: Document, customer: Document) -> str:
 
 
 def _complete_custom_fields(books: Books, draft: Document) -> None:
-    """Every field the company has defined, with a value where one was sent; others are dropped."""
+    """All fields that the company has defined, with values where sent; others are dropped."""
     sent = {text_of(each, "DefinitionId"): each for each in parts_of(draft, "CustomField")}
     draft.pop("CustomField", None)
     completed: list[Document] = []
@@ -402,7 +402,7 @@ def _complete_balance(books: Books, entity: str, draft: Document, before: Docume
 
 
 def owed(entity: str, document: Document | None) -> Decimal:
-    """What this form adds to its customer's balance."""
+    """The amount that this form adds to its customer's balance."""
     if document is None:
         return ZERO
     if entity == "Invoice":
@@ -411,7 +411,7 @@ def owed(entity: str, document: Document | None) -> Decimal:
 
 
 def voided(books: Books, document: Document) -> Document:
-    """All amounts zero, the note says so, the number stays."""
+    """All amounts are zero, the note says so, the number stays."""
     note = text_of(document, "PrivateNote")
     lines: list[Document] = []
     for line in parts_of(document, "Line"):

@@ -117,7 +117,7 @@ def _seed_customer(seeds: Seeds, row: dict[str, str]) -> None:
 
 
 def _seed_transactions(world: World, company: Company) -> None:
-    """Through the ordinary operations, in the order of their ids, on a clock put back."""
+    """Through the normal operations, in the order of their ids, with the clock set back."""
     offset = world.clock.offset
     books = Books(world, company)
     told = [*rows("craig-transactions"), *rows("craig-bills")]
@@ -181,7 +181,7 @@ def _owe(world: World, company: Company, row: dict[str, str]) -> None:
 
 
 def _link_estimate(world: World, company: Company) -> None:
-    """An estimate that was accepted and billed: each names the other."""
+    """An estimate that was accepted and billed; both documents refer to each other."""
     estimate, invoice = company.all("Estimate")["100"], company.all("Invoice")["130"]
     link: Document = {"TxnId": "130", "TxnType": "Invoice"}
     back: Document = {"TxnId": "100", "TxnType": "Estimate"}

@@ -1,6 +1,6 @@
-"""What each QuickBooks entity may hold: fields, lengths, references, what may be queried.
+"""The schema of each QuickBooks entity: fields, lengths, references, and what can be queried.
 
-Entities outside `SCHEMAS` are still served, by the generic rule: any property is stored as sent.
+Entities not in `SCHEMAS` are supported generically: any property is stored as sent.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """`money` is kept with two decimals; other numbers as they were sent."""
+    """`money` is stored with two decimals; other numbers as sent."""
 
     money: bool = False
 
@@ -45,7 +45,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A reference by id. `family` is the word QuickBooks uses for its kind in a 2500."""
+    """A reference by id. `family` is QuickBooks' word for the type in fault 2500."""
 
     entity: str | None
     family: str = ""
@@ -64,12 +64,12 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """QuickBooks sets it; whatever a client sends is dropped without a word."""
+    """Set by QuickBooks; values sent by clients are silently dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsSent:
-    """Stored without a look."""
+    """Stored without checks."""
 
 
 Kind: TypeAlias = "Text | Flag | Number | Day | OneOf | Ref | Part | Many | Computed | AsSent"
@@ -84,7 +84,7 @@ CLASS_REF = Ref("Class", "Klasses")
 DEPARTMENT_REF = Ref("Department", "Depts")
 TERM_REF = Ref("Term", "Terms")
 PAYMENT_METHOD_REF = Ref("PaymentMethod", "PaymentMethods")
-TAX_CODE_REF = Ref(None)  # judged by the tax rules, not by the reference check
+TAX_CODE_REF = Ref(None)  # checked by the tax rules, not by the reference check
 CURRENCY_REF = Ref(None)
 LOOSE_REF = Ref(None)
 
@@ -153,7 +153,7 @@ CUSTOM_FIELD = Part(
 )
 MEMO = Part("MemoRef", {"value": Text(1000), "name": TEXT})
 
-# Every object has these.
+# Properties of every object.
 COMMON: Mapping[str, Kind] = {
     "Id": TEXT,
     "SyncToken": TEXT,
@@ -710,14 +710,14 @@ SALES_FILTERS = (
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One kind of QuickBooks object. `fields` is empty for the generic rule."""
+    """One entity. `fields` is empty if it is handled generically."""
 
     name: str
     fields: Mapping[str, Kind] = field(default_factory=dict)
-    filters: frozenset[str] = frozenset()  # empty: every property may be filtered
+    filters: frozenset[str] = frozenset()  # empty: all properties can be filtered
     is_list: bool = False  # deactivated, never deleted
     name_property: str | None = None
-    sequence: str = ""  # which id sequence it draws from; its own when empty
+    sequence: str = ""  # the id sequence it uses; empty: its own
     required: tuple[str, ...] = ()
     is_singleton: bool = False
 
@@ -845,7 +845,7 @@ for _name in _GENERIC_TRANSACTIONS.split():
 for _name in ("Attachable", "Budget", "ExchangeRate", "Entitlements", "EmployeeType"):
     SCHEMAS[_name] = Entity(_name)
 
-# What Intuit's schema knows and the tables above don't is accepted too.
+# Properties in Intuit's schema that the tables above lack are accepted, too.
 _READ_ONLY = frozenset(
     "TotalCostAmount HomeTotalCostAmount RecurDataRef RecurringInfo InvoiceLinkExpiryDate "
     "InvoiceLinkSecurityCode AutoPayEligible SchedulePayEligible ScheduledPaymentId LessCIS "

@@ -1,4 +1,4 @@
-"""The companies that are there from the start, and what a new company begins with."""
+"""The default companies, and what a new company starts with."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def seed_defaults(world: World) -> None:
 
 
 def seed_company(world: World, company: Company, items: str = "firm-items") -> None:
-    """The chart of accounts, tax, methods, terms and preferences that every company has."""
+    """Accounts, tax, payment methods, terms and preferences that every company has."""
     seeds = CompanySeeds(world, company)
     if company.country == "CA":
         world.set_switches(company, language="fr")
@@ -107,7 +107,7 @@ def seed_company(world: World, company: Company, items: str = "firm-items") -> N
 
 
 class CompanySeeds(Seeds):
-    """What every company begins with."""
+    """What every company starts with."""
 
     def account(self, row: dict[str, str]) -> None:
         above = self.company.get("Account", row["parent"])
@@ -193,7 +193,7 @@ class CompanySeeds(Seeds):
             self.put("TaxCode", object_id, code)
 
     def currencies(self) -> None:
-        """What the currency list would hold once several currencies are turned on."""
+        """The currency list after multiple currencies are turned on."""
         home = self.company.home_currency
         others = [code for code in CURRENCIES if code != home]
         for number, code in enumerate(others, 1):

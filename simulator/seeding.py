@@ -1,4 +1,4 @@
-"""How seeds are read from `seeds/` and written into a company's books."""
+"""Reads seeds from `seeds/` and writes them into a company's books."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rows(name: str) -> Iterator[dict[str, str]]:
 
 
 class Seeds:
-    """Writes objects as if they had been there since the company was founded."""
+    """Writes objects as if they existed since the company was founded."""
 
     def __init__(self, world: World, company: Company) -> None:
         self.world = world
@@ -50,6 +50,6 @@ class Seeds:
 
 
 def custom_flag(number: int, is_used: bool) -> Document:
-    """One of the three switches for custom fields in a company's preferences."""
+    """One of the three custom field switches in a company's preferences."""
     name = f"SalesFormsPrefs.UseSalesCustom{number}"
     return {"Name": name, "Type": "BooleanType", "BooleanValue": is_used}

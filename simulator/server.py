@@ -1,4 +1,4 @@
-"""The HTTP server: every path of the simulator on one port."""
+"""The HTTP server: all paths of the simulator on one port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def application(simulator: Simulator) -> web.Application:
 
 
 async def serve(host: str, port: int, directory: Path | None) -> None:
-    """Runs until SIGTERM or SIGINT; says where on its first line."""
+    """Runs until SIGTERM or SIGINT; prints its address on the first line."""
     simulator = Simulator(directory)
     runner = web.AppRunner(
         application(simulator), access_log=None, handle_signals=False, shutdown_timeout=0.2
@@ -39,7 +39,7 @@ async def serve(host: str, port: int, directory: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)  # before anybody can know that we serve
+        loop.add_signal_handler(number, stop.set)  # before anyone can know that we are serving
     addresses = runner.addresses
     told = f"[{host}]" if ":" in host else host
     print(f"QuickBooks simulator listening on http://{told}:{addresses[0][1]}", flush=True)

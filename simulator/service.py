@@ -1,4 +1,4 @@
-"""Every request that is answered by a rule and not by a page: the API and the token endpoints."""
+"""Requests that are answered by rules rather than pages: the API and the token endpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Service:
         return path.startswith(API) or (method, path) in PATHS
 
     def begin(self, request: Request) -> Exchange:
-        """Notes the request in the journal and chooses the fault rule that it falls under."""
+        """Logs the request in the journal and finds the fault rule that applies."""
         if request.path.startswith(API):
             return self.api.begin(request)
         return self.tokens.begin(request)
@@ -32,5 +32,5 @@ class Service:
         return exchange.steps(lambda: self.tokens.answer(exchange))
 
     def works_on(self, exchange: Exchange) -> float:
-        """Seconds that work goes on after the client has hung up."""
+        """Seconds that work continues after the client has disconnected."""
         return self.api.works_on(exchange) if isinstance(exchange, Visit) else SERVER_TIMEOUT

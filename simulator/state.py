@@ -1,4 +1,4 @@
-"""Everything the simulator knows, put together, and how it comes back after a restart."""
+"""The simulator's whole state, and its recovery after a restart."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from simulator.store import Company, World
 
 
 class Simulator:
-    """One QuickBooks with its companies. Nothing is shared between two of them.
+    """A QuickBooks with its companies. Two instances share nothing.
 
-    `clock` and `seed` make it deterministic; `is_empty` leaves the default companies out;
-    `is_loud` raises bugs of the simulator instead of answering as Intuit's server would.
+    `clock` and `seed` make it deterministic; `is_empty` omits the default companies; `is_loud`
+    raises bugs of the simulator instead of answering like Intuit's server.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Simulator:
         self.oauth.register(OPEN_CLIENT, OPEN_SECRET, [])
 
     def reset(self) -> None:
-        """As on the first start: default companies, no grants, no rules, real time."""
+        """As at the first start: default companies, no grants, no rules, real time."""
         self.clock.offset = 0.0
         self.world.companies.clear()
         self.oauth = OAuthServer(self.world)

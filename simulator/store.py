@@ -1,7 +1,7 @@
-"""Companies and their books, in memory; each change also goes to the log.
+"""Companies and their books in memory; each change is also written to the log.
 
-An object, once stored, is never changed in place: a change stores a new one. So whatever was read
-stays true while an answer is being written, and nothing is ever copied.
+Stored objects are never changed in place: a change stores a new object. So an answer being written
+stays consistent, and nothing needs to be copied.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from simulator.schema import NAME_ENTITIES, Entity
 
 DELETED_SUFFIX = " (deleted)"
 
-# Properties looked up so often that they have an index: exact, folded to lower case.
+# Properties with an index: exact match, in lower case.
 INDEXED: dict[str, tuple[str, ...]] = {
     "Customer": ("DisplayName", "ParentRef"),
     "Vendor": ("DisplayName",),
@@ -37,15 +37,15 @@ INDEXED: dict[str, tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class Switches:
-    """How a company behaves where Intuit's behaviour is unknown, or differs between companies.
+    """A company's behaviour where Intuit's is unknown, or differs between companies.
 
-    What a real company keeps in its Preferences or CompanyInfo is kept there; `control` maps the
+    What a real company has in its Preferences or CompanyInfo is stored there; `control` maps the
     names of those switches.
     """
 
     language: str = "en"
     warn_duplicate_numbers: bool = True  # «warn if duplicate number is used»: not visible by API
-    duplicate_name_detail: str = "id"  # id | null | words: the wording of an era
+    duplicate_name_detail: str = "id"  # id | null | words: the wording of a period
     inactive_names_reserved: bool = True
     inactive_ref_code: str = "2500"  # 2500 | 610: Intuit documents both
     book_close_password: bool = False  # closed books answer 6210 instead of 6200
@@ -56,16 +56,16 @@ class Switches:
     # requestid
     replay_faults: bool = True
     requestid_while_running: str = "wait"  # wait | duplicate | 600
-    requestid_ttl: float | None = None  # seconds; None remembers for ever
-    requestid_mismatch: str = "replay"  # replay | 600: same id, other body
+    requestid_ttl: float | None = None  # seconds; None: never forgotten
+    requestid_mismatch: str = "replay"  # replay | 600: same id, different body
     # reads
-    reads_a_month: int | None = None  # more are answered with 429; writes go on
+    reads_a_month: int | None = None  # beyond it, reads get 429; writes go on
     list_delay: float = 0.0  # seconds by which queries and change data lag behind
-    list_hides_new: bool = False  # … for objects made meanwhile, too
+    list_hides_new: bool = False  # … also for objects created meanwhile
     # money
     tax_override_kept: bool = True  # automated sales tax keeps a code and TotalTax that were sent
     fine_tax_rates: bool = True  # False: 6000 for a rate with more than two decimals
-    closed_period_code: str = ""  # 5010: what some companies answer instead of 6200 and 6210
+    closed_period_code: str = ""  # 5010: some companies answer this instead of 6200 and 6210
     # time
     latency: float = 0.0
     latency_per_item: float = 0.0
@@ -87,11 +87,11 @@ class Switches:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What was answered under a requestid, to be answered again."""
+    """The answer given under a requestid, to be repeated."""
 
     status: int
     body: bytes
-    request: str  # method, path and body: what the id stood for
+    request: str  # method, path and body that the id was used for
     at: float
 
 
@@ -103,10 +103,10 @@ class Company:
     switches: Switches = field(default_factory=Switches)
     objects: dict[str, dict[str, Document]] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)
-    deleted: dict[str, dict[str, str]] = field(default_factory=dict)  # entity: id: when
+    deleted: dict[str, dict[str, str]] = field(default_factory=dict)  # entity → id → when
     replays: dict[str, Replay] = field(default_factory=dict)
-    reads: dict[str, int] = field(default_factory=dict)  # by month, while they are counted
-    # What was there before, by entity and id: (until when, document or nothing), oldest first.
+    reads: dict[str, int] = field(default_factory=dict)  # per month, if they are counted
+    # Earlier versions by entity and id: (until when, document or nothing), oldest first.
     past: dict[str, dict[str, list[tuple[float, Document | None]]]] = field(default_factory=dict)
     # derived
     index: dict[tuple[str, str], dict[str, dict[str, None]]] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class Company:
         return objects.get(object_id) if objects else None
 
     def listed(self, entity: str, now: float) -> dict[str, Document]:
-        """What a query finds: the books as they are, or as they were `list_delay` ago."""
+        """What a query finds: the books as they are now, or as they were `list_delay` ago."""
         past = self.past.get(entity)
         if not past or not self.switches.list_delay:
             return self.all(entity)
@@ -154,7 +154,7 @@ class Company:
         versions.append((now, self.get(entity, object_id)))
 
     def with_value(self, entity: str, name: str, value: str) -> Iterator[Document]:
-        """Objects whose indexed property has this value, in whatever case."""
+        """Objects whose indexed property has this value, ignoring case."""
         ids = self.index.get((entity, name), {}).get(value.casefold(), {})
         objects = self.all(entity)
         return (objects[object_id] for object_id in ids)
@@ -164,7 +164,7 @@ class Company:
         return part_of(preferences, group) if preferences else {}
 
     def copy(self) -> Company:
-        """Documents are never changed in place, so both share them."""
+        """Documents are never changed in place, so both copies share them."""
         return Company(
             realm=self.realm,
             name=self.name,
@@ -191,12 +191,12 @@ class Company:
 
 
 def folded_name(name: str) -> str:
-    """As names are compared: case and stray white space do not make another name."""
+    """For comparing names: ignores case and extra white space."""
     return " ".join(name.removesuffix(DELETED_SUFFIX).split()).casefold()
 
 
 class World:
-    """All companies, the clock, chance, and the log that makes them last."""
+    """All companies, the clock, random numbers, and the log that makes them persistent."""
 
     def __init__(self, log: Log, clock: Clock, chance: Chance) -> None:
         self.log = log
@@ -298,7 +298,7 @@ class World:
     # The log ----------------------------------------------------------------------------------
 
     def apply(self, change: list[Json]) -> bool:
-        """Does again what a line of the log says; False when it is not about companies."""
+        """Replays a line of the log; False if it is not about companies."""
         match change:
             case ["put", str(realm), str(entity), dict(document)]:
                 self._put(self.companies[realm], entity, document)

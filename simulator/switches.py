@@ -1,4 +1,4 @@
-"""Setting how a company behaves: its switches, and the preferences that act as such."""
+"""Changes a company's behaviour: its switches, and preferences that act as switches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from simulator.documents import Document, Json, part_of
 from simulator.store import Company, Switches, World
 
-# Switches that a real company keeps in its preferences: name here → group there.
+# Switches that a real company has in its preferences: name here → group there.
 PREFERENCES = {
     "CustomTxnNumbers": "SalesFormsPrefs",
     "AutoApplyCredit": "SalesFormsPrefs",
@@ -34,7 +34,7 @@ _NAMES = {each.name for each in fields(Switches)}
 
 
 class BadSwitch(ValueError):
-    """There is no such switch, or it cannot have this value."""
+    """The switch doesn't exist, or cannot have this value."""
 
 
 def set_switch(world: World, company: Company, name: str, value: Json | float) -> None:
@@ -98,7 +98,7 @@ def _set_subscription(world: World, company: Company, lapsed: bool) -> None:
 
 
 def _as_switch(name: str, value: Json | float) -> object:
-    """The value in the type of the switch's default; a switch without default is a number."""
+    """The value as the type of the switch's default; a switch without default is a number."""
     default = getattr(Switches(), name)
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     if isinstance(default, bool):

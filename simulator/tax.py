@@ -1,4 +1,4 @@
-"""Sales tax: the old manual kind, Intuit's automated kind, and Canada's per-line codes."""
+"""Sales tax: manual, automated (Intuit's), and Canada's codes per line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from simulator.documents import (
 )
 from simulator.refusals import Refusal
 
-# Automated sales tax works by the address shipped to; these states' codes are in the books.
+# Automated sales tax uses the shipping address; codes of these states are in the books.
 AUTOMATED_CODES = {"CA": "2", "AZ": "3", "NY": "4", "TX": "5", "FL": "6", "WA": "7"}
 NO_NEXUS_CODE = "8"
 
@@ -31,7 +31,7 @@ def tax_of(
     subtotal: Decimal,
     discount: Decimal,
 ) -> tuple[Document, Decimal]:
-    """The TxnTaxDetail to store, and the tax that the total takes on."""
+    """The TxnTaxDetail to store, and the tax included in the total."""
     preferences = books.company.preference("TaxPrefs")
     if preferences.get("UsingSalesTax") is False:
         return {}, ZERO
@@ -60,7 +60,7 @@ def _taxable(
 
 
 def _manual_tax(books: Books, sent: Document, taxable: Decimal) -> tuple[Document, Decimal]:
-    """By the code that was sent; lines of tax sent with it win over our own arithmetic."""
+    """By the code that was sent. Tax lines sent with it override our computation."""
     code = ref_of(sent, "TxnTaxCodeRef")
     if code in ("", "TAX", "NON"):
         total = number_of(sent, "TotalTax")
@@ -92,7 +92,7 @@ def _automated_tax(
 
 
 def _overridden(detail: Document, total: Decimal, told: Decimal) -> tuple[Document, Decimal]:
-    """The tax that was told; its lines share it as they shared the computed one."""
+    """The tax that was sent, divided among its lines in the computed proportions."""
     lines = parts_of(detail, "TaxLine")
     left = told
     shared: list[Document] = []
@@ -141,7 +141,7 @@ def _tax_line(books: Books, rate_id: str, taxable: Decimal) -> Document:
 
 
 def _tax_by_line(books: Books, draft: Document, lines: list[Document]) -> tuple[Document, Decimal]:
-    """Outside the US every line names its code, and the form says how amounts include tax."""
+    """Outside the US every line has its own code, and the form says whether amounts include tax."""
     mode = text_of(draft, "GlobalTaxCalculation") or "TaxExcluded"
     draft["GlobalTaxCalculation"] = mode
     items = [line for line in lines if line["DetailType"] == "SalesItemLineDetail"]
@@ -174,5 +174,5 @@ def _tax_by_line(books: Books, draft: Document, lines: list[Document]) -> tuple[
             detail, tax = _tax_by_code(books, code, money(amount * 100 / (100 + percent)))
         tax_lines.extend(parts_of(detail, "TaxLine"))
         total += tax
-    contained = mode == "TaxInclusive"  # amounts keep the tax they were sent with
+    contained = mode == "TaxInclusive"  # amounts stay as sent, including tax
     return {"TotalTax": total, "TaxLine": list(tax_lines)}, ZERO if contained else total

@@ -9,7 +9,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 _FOLDER = Path(__file__).parent / "pages"
-# Nothing on these pages runs, loads from elsewhere, or may be framed.
+# These pages run no scripts, load nothing from elsewhere, and cannot be framed.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; frame-ancestors 'none'"

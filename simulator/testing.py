@@ -1,4 +1,4 @@
-"""A simulator of one's own for a test: a real process on a free port, with typed controls."""
+"""Runs a simulator for a test: a real process on a free port, with typed controls."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class ApiAnswer:
         return parsed
 
     def object(self, name: str) -> Document:
-        """`answer.object("Invoice")`: what a success is about; fails loudly on a fault."""
+        """`answer.object("Invoice")`: the object in a successful answer; raises on a fault."""
         found = self.body.get(name)
         assert isinstance(found, dict), self.text
         return found
 
     @property
     def error(self) -> Document:
-        """The first error, in lower-case keys whichever shape it came in."""
+        """The first error, with keys in lower case."""
         fault = self.body.get("Fault") or self.body.get("fault")
         assert isinstance(fault, dict), self.text
         errors = fault.get("Error") or fault.get("error")
@@ -91,7 +91,7 @@ class ApiAnswer:
 
 
 class ApiClient:
-    """The accounting API of one company, with a grant of its own; one connection, kept open."""
+    """The accounting API of one company, with its own grant and one persistent connection."""
 
     def __init__(self, port: int, realm: str, token: str) -> None:
         self.realm = realm
@@ -113,7 +113,7 @@ class ApiClient:
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body as they came over the wire."""
+        """Status, headers and body as received."""
         told = urlencode({"minorversion": 75, **(query or {})})
         data = body if isinstance(body, bytes) or body is None else dump_json(body)
         url = f"/v3/company/{self.realm}/{path}?{told}"
@@ -144,7 +144,7 @@ class ApiClient:
         return self.call("GET", path, None, query)
 
     def query(self, statement: str) -> Document:
-        """The inside of a QueryResponse."""
+        """The content of a QueryResponse."""
         return self.get("query", query=statement).object("QueryResponse")
 
     def batch(self, *items: Document, **query: object) -> list[Document]:
@@ -155,7 +155,7 @@ class ApiClient:
 
 
 class SimulatorHandle:
-    """Starts and stops the process, and speaks its control interface."""
+    """Starts and stops the process, and calls its control interface."""
 
     def __init__(self, data: Path | None = None, port: int = 0) -> None:
         self.data = data
@@ -175,7 +175,7 @@ class SimulatorHandle:
     # The process ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """On the same port as before; with a data folder the books are still there."""
+        """On the same port as before; with a data folder, the books are still there."""
         command = [sys.executable, "-m", "simulator", "--port", str(self.port)]
         if self.data is not None:
             command += ["--data", str(self.data)]
@@ -209,7 +209,7 @@ class SimulatorHandle:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """As a crash would."""
+        """Kills the process, like a crash."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
@@ -229,7 +229,7 @@ class SimulatorHandle:
     # The control interface --------------------------------------------------------------------
 
     def books(self, realm: str) -> Books:
-        """Every object of the company, by entity; money as Decimal."""
+        """All objects of the company by entity; money as Decimal."""
         found = self._call("GET", f"/_simulator/books/{realm}")
         assert isinstance(found, dict)
         return {
@@ -256,16 +256,16 @@ class SimulatorHandle:
         self._call("POST", "/_simulator/clock", {"advance": seconds})
 
     def company(self, realm: str, **switches: object) -> Document:
-        """Sets switches; answers with all of them."""
+        """Sets switches; returns all of them."""
         method = "PATCH" if switches else "GET"
         found = self._call(method, f"/_simulator/company/{realm}", switches or None)
         assert isinstance(found, dict)
         return found
 
     def act(self, realm: str, act: str, **values: object) -> Document:
-        """Somebody works inside QuickBooks: `act(realm, "void", entity="Invoice", object_id="7")`.
+        """A person's act inside QuickBooks: `act(realm, "void", entity="Invoice", object_id="7")`.
 
-        What the acts are, and what they take, is in `simulator/bookkeeper.py`.
+        `simulator/bookkeeper.py` lists the acts and their arguments.
         """
         found = self._call("POST", f"/_simulator/acts/{realm}", {"act": act, **values})
         assert isinstance(found, dict)

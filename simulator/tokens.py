@@ -1,4 +1,4 @@
-"""Intuit's token, revoke and userinfo endpoints, without the HTTP around them."""
+"""Intuit's token, revoke and userinfo endpoints, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Tokens:
 
 
 def _person(grant: Grant) -> Document:
-    """The scopes decide what is told of the user; without `openid` it is still who they are."""
+    """What the scopes reveal about the user; without `openid` only the id."""
     scopes = grant.scope.split()
     person: Document = {"sub": user_of(grant.realm)}
     if "email" in scopes or "openid" not in scopes:
@@ -132,7 +132,7 @@ def _person(grant: Grant) -> Document:
 
 
 def _form(request: Request) -> dict[str, str]:
-    """The body's fields, sent as a form or as JSON."""
+    """The body's fields, sent as form or JSON."""
     if "json" in request.header("content-type"):
         try:
             body = parse_json(request.body)
@@ -147,7 +147,7 @@ SECRETS = {"client_secret", "code", "refresh_token", "token"}
 
 
 def _without_secrets(form: dict[str, str]) -> bytes:
-    """The journal shows how a token begins, so that a test can tell two apart, and no more."""
+    """The journal shows only how a token begins, so that tests can distinguish tokens."""
     told = {key: f"{value[:12]}…" if key in SECRETS else value for key, value in form.items()}
     return urlencode(told, safe="…/:").encode()
 

@@ -1,7 +1,7 @@
-"""Reads a client's document against the schema, in QuickBooks' order of checks.
+"""Checks a client's document against the schema, in QuickBooks' order of checks.
 
-One pass collects everything wrong with it; of that, the earliest stage is told (see `Stage`).
-What comes back holds only known, writable properties with values of the right type.
+One pass collects all errors; those of the earliest stage are reported (see `Stage`). The result
+holds only known, writable properties with values of the right type.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from simulator.schema import (
     Text,
 )
 
-LARGEST = Decimal("99999999999")  # what QuickBooks takes as an amount, price or quantity
+LARGEST = Decimal("99999999999")  # QuickBooks' limit for amounts, prices and quantities
 ADDRESS_LONGEST = 2000  # Line1 to Line5 together
-# What decides between a date written wrongly (2060) and one that does not exist (2070).
+# Distinguishes a malformed date (2060) from one that does not exist (2070).
 _DATE_SHAPE = re.compile(r"\d{4}-\d{2}-\d{2}([T+Z-].*)?$")
 _EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]+\S*$")
@@ -48,7 +48,7 @@ class Reader:
         self.faults.append(fault)
 
     def raise_first(self, several: bool = False) -> None:
-        """Raises the earliest fault, or every one of its stage when `several` are wanted."""
+        """Raises the earliest fault, or with `several` all faults of its stage."""
         if not self.faults:
             return
         first = min(self.faults, key=lambda fault: fault.stage)
@@ -81,7 +81,7 @@ class Reader:
             if kind is None:
                 self.refuse(refusals.unknown_property(name, class_name, list(fields)))
                 continue
-            if value is None:  # QuickBooks takes null for «not sent»
+            if value is None:  # QuickBooks treats null as «not sent»
                 continue
             element = f"{path}.{name}" if path else name
             read = self._read_value(value, kind, element)
@@ -131,7 +131,7 @@ class Reader:
         return [each for each in read if each is not None]
 
     def _as_text(self, value: Json, element: str) -> str | None:
-        """Strings as they are; bare numbers and booleans become text, as Intuit's reader does."""
+        """Strings as they are; bare numbers and booleans become text, as in Intuit's parser."""
         if isinstance(value, str):
             return value
         if isinstance(value, bool):
@@ -181,7 +181,7 @@ class Reader:
 
     def _read_ref(self, value: Json, element: str) -> Document | None:
         if isinstance(value, str | int) and not isinstance(value, bool):
-            return {"value": str(value)}  # QuickBooks' reader takes a bare value too
+            return {"value": str(value)}  # QuickBooks accepts a bare value, too
         if not isinstance(value, dict):
             self.refuse(refusals.wrong_type(element, "ReferenceType"))
             return None
@@ -235,7 +235,7 @@ class Reader:
 
 
 def _is_email_list(text: str) -> bool:
-    """One address, or several with commas, as QuickBooks takes them."""
+    """One address, or several separated by commas, as QuickBooks accepts them."""
     return all(_EMAIL.match(address.strip()) for address in text.split(","))
 
 

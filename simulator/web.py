@@ -1,4 +1,4 @@
-"""The service over HTTP: real waiting, real broken connections, and clients that hang up."""
+"""Serves the simulator over HTTP: real delays, broken connections, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from simulator.exchange import Exchange, Lost, Pause, Request
 from simulator.service import SERVER_TIMEOUT, Service
 from simulator.tokens import REVOKE, TOKENS, USERINFO
 
-GZIP_LEVEL = 1  # quick rather than small
-WATCH_EVERY = 0.02  # seconds between looks whether the client is still there
+GZIP_LEVEL = 1  # fast rather than small
+WATCH_EVERY = 0.02  # seconds between checks whether the client is still connected
 
 
 class Web:
@@ -59,7 +59,7 @@ class Web:
 
 
 class Client:
-    """The other end of the connection."""
+    """The client's end of the connection."""
 
     def __init__(self, request: web.Request, works_on: float) -> None:
         self.request = request
@@ -71,7 +71,8 @@ class Client:
         return transport is not None and not transport.is_closing()
 
     async def waits(self, seconds: float) -> bool:
-        """Takes so long, client or no client; False `works_on` seconds after it hung up."""
+        """Waits this long, with or without the client; False `works_on`
+        seconds after it disconnected."""
         ends_at = time.monotonic() + seconds
         while (left := ends_at - time.monotonic()) > 0:
             await asyncio.sleep(min(left, WATCH_EVERY))
@@ -99,7 +100,7 @@ class Client:
         return web.Response(status=outcome.status, body=body, headers=headers)
 
     async def _hear_nothing(self) -> None:
-        """Until the client gives up, or Intuit's own time is over."""
+        """Waits until the client gives up, or Intuit's own timeout."""
         ends_at = time.monotonic() + SERVER_TIMEOUT
         while self.is_there() and time.monotonic() < ends_at:
             await asyncio.sleep(WATCH_EVERY)

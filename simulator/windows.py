@@ -1,7 +1,7 @@
-"""The simulator's own pages: a company's books for people, and where deep links land.
+"""The simulator's web pages: a company's books, and the targets of deep links.
 
-Links into QuickBooks name no company: they open in the one the browser is signed in to. Here that
-is the company looked at last (a cookie); `realm=` in the address chooses another.
+Links into QuickBooks name no company: they open the one the browser is signed in to. Here that is
+the company viewed last (a cookie), or the one in `realm=`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from simulator.store import Company
 from simulator.templates import page
 
 COOKIE = "simulator_company"
-ROWS = 50  # on a page
-LATEST = 8  # transactions on the overview
+ROWS = 50  # per page
+LATEST = 8  # transactions on the overview page
 REQUESTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One of a company's lists: what it is called, what it holds, how it is ordered."""
+    """One of a company's lists: its title, content and order."""
 
     title: str
     entity: str
@@ -91,7 +91,8 @@ class Windows:
         return page("companies.html", companies=told)
 
     def _company(self, request: web.Request, has: tuple[str, str] | None = None) -> Company | None:
-        """The company meant: named, else looked at last, else the only one that has it."""
+        """The company: the one named, else the one viewed last, else
+        the only one that has the object."""
         companies = self.simulator.world.companies
         named = companies.get(request.query.get("realm", ""))
         if named:

@@ -1,4 +1,5 @@
-"""A local Stripe: what DunaHub uses of it, strict where the real one is, with trouble on demand.
+"""A local Stripe with the parts that DunaHub uses, as strict as the real one, with faults on
+demand.
 
-The official library is content with it; only its API base address is set. Imports nothing of ours.
+Works with the official library; only the API base address is changed. Imports none of our code.
 """

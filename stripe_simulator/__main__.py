@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--ach-seconds", type=float, default=20, help="a bank transfer takes")
     asked = parser.parse_args()
     secrets = os.environ.get("STRIPE_WEBHOOK_SECRET", "").split(",")
-    # The first is the platform's endpoint, the last the one for connected accounts.
+    # The first is the platform's endpoint, the last is for connected accounts.
     endpoints = (
         [
             Endpoint(asked.webhook, secrets[0], is_connect=False),

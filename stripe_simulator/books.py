@@ -1,4 +1,4 @@
-"""What the simulated Stripe knows, and what happens to money in it. No HTTP, an explicit clock."""
+"""The simulated Stripe's data, and what happens to money. No HTTP, with an explicit clock."""
 
 import secrets
 import time
@@ -9,8 +9,8 @@ from typing import Any
 from stripe_simulator.wire import Fields, Problem, missing
 
 API_VERSION = "2026-10-28.endive"
-FEE_KNOWN_AFTER = 2  # seconds: Stripe captures first and tells the fee later
-CARDS = {  # number: what becomes of a payment with it
+FEE_KNOWN_AFTER = 2  # seconds: Stripe captures first and reports the fee later
+CARDS = {  # card number → result of a payment with it
     "4242424242424242": "paid",
     "5555555555554444": "paid",
     "4000000000000002": "card_declined",
@@ -25,7 +25,7 @@ CARDS = {  # number: what becomes of a payment with it
     "4000000000002685": "disputed",
     "4000000000005126": "refund_fails",
 }
-ACCOUNTS = {  # bank account number: what becomes of a transfer from it
+ACCOUNTS = {  # bank account number → result of a transfer from it
     "000123456789": "paid",
     "000111111113": "account_closed",
     "000111111116": "no_account",
@@ -39,12 +39,12 @@ ROUTING = "110000000"
 
 @dataclass
 class Books:
-    """Every object by account ("": the platform's own) and id. Saved as it stands."""
+    """All objects by account ("": the platform's own) and id. Saved as they are."""
 
     objects: dict[str, dict[str, Fields]] = field(default_factory=dict)
-    due: list[tuple[float, str, str, str]] = field(default_factory=list)  # at, act, account, id
+    due: list[tuple[float, str, str, str]] = field(default_factory=list)  # time, act, account, id
     answers: dict[str, tuple[str, int, str]] = field(default_factory=dict)  # by idempotency key
-    ahead: float = 0  # seconds that the clock was moved
+    ahead: float = 0  # seconds that the clock was moved ahead
     ach_seconds: float = 20
     dispute_seconds: float = 10
     onward: Callable[[Fields, str], None] = lambda _event, _account: None
@@ -75,7 +75,7 @@ class Books:
         self.due.append((time.time() + self.ahead + seconds, act, account, key))
 
     def run_due(self) -> None:
-        """What has come of age since."""
+        """Runs the acts that are due."""
         now = time.time() + self.ahead
         ripe = sorted(one for one in self.due if one[0] <= now)
         self.due = [one for one in self.due if one[0] > now]
@@ -126,7 +126,7 @@ class Books:
         return account
 
     def onboard(self, key: str, *, leave_out: str = "") -> Fields:
-        """The firm told about itself; all of it, or all but one thing."""
+        """The firm enters its details; all of them, or all but one."""
         account = self.find("", "account", key)
         account["details_submitted"] = True
         account["charges_enabled"] = not leave_out
@@ -144,7 +144,7 @@ class Books:
         self.tell(key, "account.updated", account, previous_attributes={})
 
     def let_go(self, key: str) -> None:
-        """The firm takes the platform's access away."""
+        """The firm revokes the platform's access."""
         self.find("", "account", key)["gone"] = True
         application = {"id": "ca_simulated", "object": "application", "name": "DunaHub"}
         self.tell(key, "account.application.deauthorized", application)
@@ -152,7 +152,7 @@ class Books:
     # --- Paying -----------------------------------------------------------------------------------
 
     def pay(self, account: str, session: Fields, outcome: str, details: Fields) -> str:
-        """What the client did on the page. Returns paid, on_its_way, or why not."""
+        """The client's action on the page. Returns paid, on_its_way, or the reason for failure."""
         if session["status"] != "open":
             return "closed"
         intent = self._intent(account, session)
@@ -169,7 +169,7 @@ class Books:
         )
         self.tell(account, "charge.succeeded", charge)
         self.tell(account, "payment_intent.succeeded", intent)
-        self.tell(account, "payment_intent.created", intent)  # late, as seen on the real one
+        self.tell(account, "payment_intent.created", intent)  # sent late, like the real one
         self.tell(account, "checkout.session.completed", session)
         self.later(FEE_KNOWN_AFTER, "tell_fee", account, charge["id"])
         if outcome == "disputed":
@@ -356,11 +356,11 @@ class Books:
         self.tell(account, "refund.failed", refund)
 
     def dispute(self, account: str, key: str) -> None:
-        """A card's holder asks for the money back; the bank decides later."""
+        """A cardholder reclaims the money; the bank decides later."""
         self._open_dispute(account, key, "fraudulent", "needs_response")
 
     def return_transfer(self, account: str, key: str) -> None:
-        """A bank takes a settled transfer back: lost at once."""
+        """A bank returns a settled transfer; the dispute is lost at once."""
         dispute = self._open_dispute(account, key, "debit_not_authorized", "lost")
         self.tell(account, "charge.dispute.closed", dispute)
 
@@ -384,7 +384,7 @@ class Books:
         return dispute
 
     def decide(self, account: str, key: str, status: str) -> None:
-        """won or lost, of an open dispute."""
+        """Ends an open dispute as won or lost."""
         dispute = self.find(account, "dispute", key)
         dispute["status"] = status
         self.tell(account, "charge.dispute.closed", dispute)

@@ -1,4 +1,4 @@
-"""Webhooks: signed anew with each try, repeated until they are taken; lost or doubled on demand."""
+"""Webhooks: signed for each attempt and repeated until accepted; lost or duplicated on demand."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ import aiohttp
 from stripe_simulator.wire import Fields
 
 TRIES = 12
-FIRST_PAUSE = 0.5  # seconds, doubling: the real one waits longer, for days
+FIRST_PAUSE = 0.5  # seconds, doubling; the real one waits longer, for days
 LONGEST_PAUSE = 30.0
 PATIENCE = aiohttp.ClientTimeout(total=30)
 
@@ -23,7 +23,7 @@ PATIENCE = aiohttp.ClientTimeout(total=30)
 class Endpoint:
     url: str
     secret: str
-    is_connect: bool  # hears of connected accounts; else of the platform
+    is_connect: bool  # receives events of connected accounts, otherwise of the platform
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Delivery:
     mode: str = "normal"  # lost, doubled, doubled_ids, held
     held: list[tuple[Fields, str]] = field(default_factory=list)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
-    log: list[Fields] = field(default_factory=list)  # what was answered
+    log: list[Fields] = field(default_factory=list)  # the answers received
 
     def take(self, event: Fields, account: str) -> None:
         match self.mode:
@@ -50,7 +50,7 @@ class Delivery:
                 self._start(event, account)
 
     def let_go(self, *, is_reversed: bool) -> int:
-        """Delivers what was held, one after the other."""
+        """Delivers the held events in order."""
         held, self.held = self.held, []
         self._begin(self._in_turn(list(reversed(held)) if is_reversed else held))
         return len(held)

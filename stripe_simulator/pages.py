@@ -1,4 +1,4 @@
-"""The pages that Stripe hosts: paying, and a firm's answers about itself. Plain HTML."""
+"""Stripe's hosted pages: payment, and onboarding of a firm. Plain HTML."""
 
 from html import escape
 from typing import Any
@@ -95,7 +95,7 @@ def _link(request: web.Request, books: Books) -> Fields:
 
 
 def _judge(session: Fields, form: dict[str, Any]) -> tuple[str, Fields, str]:
-    """What becomes of it, what Stripe keeps of it, and a sentence when it is refused at once."""
+    """The outcome, the details Stripe keeps, and a message if it is refused at once."""
     if "us_bank_account" in session["payment_method_types"] and form.get("account"):
         number = str(form["account"]).replace(" ", "")
         if number not in ACCOUNTS or str(form.get("routing")) != ROUTING:

@@ -1,4 +1,4 @@
-"""Stripe's paths for what we use, its hosted pages, and a control interface under /_simulator."""
+"""Stripe's API paths that we use, its hosted pages, and a control interface at /_simulator."""
 
 import asyncio
 import contextlib
@@ -17,11 +17,11 @@ from stripe_simulator.books import Books
 from stripe_simulator.delivery import Delivery, Endpoint
 from stripe_simulator.wire import Fields, Problem, missing, nested, only, required, whole
 
-TICK = 0.1  # seconds between looks for what has come of age
+TICK = 0.1  # seconds between checks for due acts
 BOOKS = web.AppKey("books", Books)
 DELIVERY = web.AppKey("delivery", Delivery)
 FAULTS = web.AppKey("faults", list[Fields])
-DATA = web.AppKey("data", list[Path])  # where everything is kept, if anywhere
+DATA = web.AppKey("data", list[Path])  # where data is stored, if anywhere
 
 LEAST, LONGEST, SHORTEST = 50, 24 * 3600, 30 * 60 - 60
 SESSION = """mode line_items allowed_payment_method_types excluded_payment_method_types metadata
@@ -83,7 +83,7 @@ async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
 
 @web.middleware
 async def _idempotent(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Faults that were asked for, and one answer for one key."""
+    """Applies requested faults, and gives one answer per idempotency key."""
     if not request.path.startswith(("/v1/", "/v2/")):
         done: web.StreamResponse = await handler(request)
         _save(request.app)
@@ -121,10 +121,10 @@ async def _once(
     try:
         answer = await handler(request)
     except Problem as problem:
-        if problem.status != 400:  # what was never begun is not kept
+        if problem.status != 400:  # answers of requests that were never executed are not kept
             raise
         answer = web.json_response(problem.body, status=problem.status)
-    if is_broken:  # the work is done; Stripe keeps this answer, too
+    if is_broken:  # the work is done, and Stripe keeps this answer
         body_ = {"error": {"type": "api_error", "message": "An error occurred."}}
         answer = web.json_response(body_, status=500)
     answers[scoped] = (asked, answer.status, answer.text or "")
@@ -132,7 +132,7 @@ async def _once(
 
 
 def _fault(request: web.Request) -> str:
-    """The next fault that was asked for this path, used up."""
+    """The next fault requested for this path; each is used once."""
     for fault in request.app[FAULTS]:
         if fault["path"] in request.path and fault.get("method", request.method) == request.method:
             fault["times"] -= 1
@@ -238,7 +238,7 @@ def _listed(request: web.Request, kind: str) -> web.Response:
 
 
 def _shown(thing: Fields) -> Fields:
-    """Without what only the simulator knows of it."""
+    """Without fields that only the simulator has."""
     hidden = {"session", "payment_intent_data", "will_fail", "refund_fails", "gone"}
     return {name: value for name, value in thing.items() if name not in hidden}
 
@@ -342,7 +342,7 @@ async def open_session(request: web.Request) -> web.Response:
         raise Problem(400, "amount_too_small", text)
     if total > 99_999_999:
         raise Problem(400, "amount_too_large", "Amount must be no more than $999,999.99")
-    now = int(time.time())  # the caller's clock is not the one that tests move
+    now = int(time.time())  # the caller's clock, not the one that tests move
     expires = whole(form, "expires_at") if "expires_at" in form else now + LONGEST
     if not SHORTEST <= expires - now <= LONGEST + 60:
         text = "The `expires_at` timestamp must be between 30 minutes and 24 hours from creation."
@@ -518,7 +518,7 @@ async def control(request: web.Request) -> web.Response:
             books.restrict(asked["account"], asked.get("reason", "requirements.past_due"))
         case "let_go":
             books.let_go(asked["account"])
-        case "refund":  # as somebody in Stripe's own dashboard would
+        case "refund":  # like someone in Stripe's dashboard
             charge = books.find(asked["account"], "charge", asked["charge"])
             done = books.refund(asked["account"], charge, asked["amount"], {})
         case "dispute":

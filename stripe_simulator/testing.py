@@ -1,4 +1,4 @@
-"""The simulator as a process for tests, and a client's hands on its pages."""
+"""Runs the simulator as a process for tests, and fills in its pages."""
 
 import os
 import socket
@@ -40,7 +40,7 @@ class StripeHandle:
         return self.all(account, "event")
 
     def pay(self, page: str, **fields: str) -> requests.Response:
-        """Fills in the hosted page. The answer isn't followed back to us."""
+        """Fills in the hosted page, without following the redirect back to us."""
         return requests.post(
             page, data={"card": "4242424242424242", **fields}, timeout=10, allow_redirects=False
         )
@@ -50,7 +50,7 @@ class StripeHandle:
         return requests.post(page, data=fields, timeout=10, allow_redirects=False)
 
     def await_quiet(self) -> None:
-        """Until every event was delivered."""
+        """Waits until all events are delivered."""
         deadline = time.monotonic() + PATIENCE
         while self.everything()["delivering"]:
             assert time.monotonic() < deadline, "events are still under way"
@@ -59,7 +59,7 @@ class StripeHandle:
 
 @contextmanager
 def running_stripe(environ: Mapping[str, str] = os.environ) -> Iterator[StripeHandle]:
-    """A simulator on a free port. Tells nobody of its events until it is told whom."""
+    """A simulator on a free port. Sends no events until it is given an endpoint."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

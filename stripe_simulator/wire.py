@@ -1,4 +1,4 @@
-"""How Stripe's API speaks: nested forms in, JSON out, errors with type and code."""
+"""Stripe's wire format: nested forms in, JSON out, errors with type and code."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ _PART = re.compile(r"\[([^\]]*)\]")
 
 
 class Problem(Exception):
-    """An answer that is an error."""
+    """An error response."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Problem(Exception):
 
 
 def nested(pairs: Iterable[tuple[str, str]]) -> Fields:
-    """`a[b][0]=x` and `a[]=x` as objects and lists."""
+    """Parses `a[b][0]=x` and `a[]=x` into objects and lists."""
     root: Fields = {}
     for name, value in pairs:
         head, _, _rest = name.partition("[")
@@ -55,7 +55,7 @@ def _with_lists(value: Any) -> Any:
 
 
 def only(fields: Fields, known: str, within: str = "") -> None:
-    """Refuses parameters that nobody knows, as Stripe does."""
+    """Refuses unknown parameters, like Stripe."""
     for name in fields:
         if name not in known.split():
             full = f"{within}[{name}]" if within else name
