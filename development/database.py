@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema, and tells whether it is ours to touch."""
+"""Migrates a database to the newest schema, and checks that it is ours."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ VERSION_TABLE = "alembic_version"
 
 
 class NotOurs(Exception):
-    """The database holds tables of someone else."""
+    """The database holds tables of another program."""
 
 
 def migrate(url: str) -> None:
@@ -27,7 +27,7 @@ def migrate(url: str) -> None:
 
 
 def refuse_foreign(url: str) -> None:
-    """Raises NotOurs when somebody else's tables are there: we would mix ours into them."""
+    """Raises NotOurs if the database holds other tables, so that ours are not mixed with them."""
     engine = make_engine(url, pool_size=1)
     tables = set(inspect(engine).get_table_names())
     engine.dispose()

@@ -1,7 +1,7 @@
-"""bin/demo: the main job from a fresh start, as a browser would do it, checked in the books.
+"""bin/demo: the main job from a fresh start, done through pages and checked in the books.
 
-Signs in, connects QuickBooks, writes a lead, a proposal and its invoice with three lines and tax,
-records two payments. A client pays two more invoices by Stripe. Then it looks into the simulated
+Signs in, connects QuickBooks, creates a lead, a proposal and its invoice with three lines and tax,
+records two payments. A client pays two more invoices through Stripe. Then it checks the simulated
 company's books.
 """
 
@@ -25,7 +25,7 @@ from development.browser import Browser, Unexpected
 from development.stack import CannotStart, Stack, free_port, running_stack
 from models.passwords import DEMO_PASSWORD
 
-PATIENCE = 30.0  # seconds until everything must have arrived
+PATIENCE = 30.0  # seconds for everything to arrive
 CUSTOMER = "Rosa Delgado"
 TAX_RATE = Decimal("8.625")
 LINES = (  # description, quantity, price, taxable, amount
@@ -39,7 +39,7 @@ PAYMENTS = (("card", Decimal("1000.00")), ("ach", Decimal("764.98")))
 ONLINE_SUM = "120.00"
 ONLINE = (("Pay by card", ""), ("Pay from your bank account", "000123456789"))
 
-Books = dict[str, list[dict[str, Any]]]  # as the simulator's control interface gives them
+Books = dict[str, list[dict[str, Any]]]  # as the simulator's control interface returns them
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def main() -> int:
 
 
 def environ() -> dict[str, str]:
-    """Ours, without what would point the demo at somebody's database or company."""
+    """Our environment, without variables that would point the demo at
+    a real database or company."""
     theirs = ("DATABASE_URL", "DATA_DIR", "BASE_URL", "SIMULATOR_URL", "QUICKBOOKS_", "STRIPE_")
     return {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
 
@@ -118,10 +119,10 @@ def sign_in(browser: Browser, email: str) -> None:
 
 
 def connect(browser: Browser, realm_id: str = "") -> str:
-    """Goes through the consent page, for this company or the one offered first. Returns its id."""
+    """Goes through the consent page for this company, or the first one offered. Returns its id."""
     browser.open("/settings/quickbooks")
     browser.submit(press="Connect")
-    browser.submit({"realm_id": realm_id}, press="Connect")  # on QuickBooks' own page
+    browser.submit({"realm_id": realm_id}, press="Connect")  # on QuickBooks' page
     came_by = browser.visited
     browser.submit(press="Yes, start")
     for address in came_by:
@@ -131,7 +132,7 @@ def connect(browser: Browser, realm_id: str = "") -> str:
 
 
 def work(browser: Browser) -> tuple[list[str], float]:
-    """What Ana does on a day. Returns the records' pages, and when she pressed the last button."""
+    """What the owner does. Returns the records' pages, and when the last button was pressed."""
     browser.open("/leads/new")
     browser.submit(
         {"name": CUSTOMER, "email": "rosa@delgado.example", "phone": "(415) 555-0177"}, press="Save"
@@ -152,10 +153,10 @@ def work(browser: Browser) -> tuple[list[str], float]:
 
 
 def pay_online(stack: Stack, browser: Browser, lead_id: int) -> list[Check]:
-    """What a client does at the link of an invoice: once by card, once by bank transfer."""
+    """A client pays invoices through their links: one by card, one by bank transfer."""
     browser.open("/settings/payments")
     browser.submit(press="Connect Stripe")
-    browser.submit(press="Agree and submit")  # on Stripe's own page
+    browser.submit(press="Agree and submit")  # on Stripe's page
     checks = []
     for button, account in ONLINE:
         browser.open(f"/invoices/new?lead={lead_id}")
@@ -180,7 +181,7 @@ def _pay_as_client(stack: Stack, link: str, button: str, account: str) -> str:
         client.open(link)
         client.submit(press=button)
         client.submit({"account": account} if account else {}, press="Pay $")  # on Stripe's page
-        if account:  # days, which nobody waits for here
+        if account:  # takes days; the demo doesn't wait for it
             days = {"seconds": 5 * 24 * 3600}
             requests.post(f"{stack.stripe_url}/_simulator/advance", json=days, timeout=10)
         deadline = time.monotonic() + PATIENCE
@@ -230,7 +231,7 @@ def _books(stack: Stack, realm_id: str) -> Books:
 
 
 def _await_arrival(stack: Stack, realm_id: str, before: Books) -> Books:
-    """What came into the books since `before`, once the last payment is there."""
+    """What was added to the books since `before`, once the last payment has arrived."""
     deadline = time.monotonic() + PATIENCE
     while True:
         books = _books(stack, realm_id)

@@ -44,7 +44,7 @@ def main() -> int:
 
 def _interrupt(*_: object) -> None:
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # once is enough: stopping takes its seconds
+        signal.signal(number, signal.SIG_IGN)  # once is enough; stopping takes some seconds
     raise KeyboardInterrupt
 
 

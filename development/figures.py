@@ -1,6 +1,6 @@
-"""The size of what a reader carries, in figures: `python -m development.figures [COMMIT …]`.
+"""Metrics of the code's size and style: `python -m development.figures [COMMIT …]`.
 
-Counts in the files of a commit, the work tree's where none is named.
+Reads the files of a commit, or of the work tree if none is given.
 """
 
 import ast
@@ -77,7 +77,7 @@ def _count(facts: Iterator[bool]) -> str:
 
 
 def complexities_of(source: str) -> Iterator[int]:
-    """One more than the branches of each function, without those of functions inside it."""
+    """Cyclomatic complexity of each function, without functions nested in it."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield 1 + sum(_branches(inner) for inner in _own_nodes(node))

@@ -1,7 +1,7 @@
-"""Fills the showcase: firms and records in every state, made as people and QuickBooks make them.
+"""Fills the showcase with firms and records in every state, created as in real use.
 
-Records are written with capture attached and delivered by the real delivery to the simulator. Only
-time is set back, so that the month has a past, and a call is left under way.
+Records are captured and delivered to the simulator by the real code. Only times are moved back, to
+give the last month a history, and one call is left in progress.
 """
 
 import secrets
@@ -47,7 +47,7 @@ from quickbooks.consenting import Connected
 from quickbooks.delivery import QuickBooks
 from simulator.testing import ApiClient, SimulatorHandle
 
-PAST = timedelta(days=29)  # over which what was sent is spread
+PAST = timedelta(days=29)  # records sent so far are spread over this time
 A_YEAR = timedelta(days=365)
 CUSTOMERS = (
     """
@@ -59,7 +59,7 @@ Grace Lindqvist, The Corner Bookshop
     .split(", ")
 )
 
-OTHERS = {  # beside those of the seed: a firm for each thing that the settings page may say
+OTHERS = {  # besides those of the seed: one firm for each message of the settings page
     "Nova Painting": ("nina@nova.example", "Nina Novak"),
     "Hill Electric": ("hugo@hill.example", "Hugo Hill"),
     "Delta Gardens": ("dora@delta.example", "Dora Delgado"),
@@ -79,7 +79,7 @@ OTHERS = {  # beside those of the seed: a firm for each thing that the settings 
 def fill(
     sessions: Sessions, config: Config, simulator: SimulatorHandle, *, invoices: int
 ) -> dict[str, str]:
-    """The keys of what there is to see, by name."""
+    """Fills it. Returns the keys of its records by name."""
     with sessions() as session:
         _add_others(session)
         _add_paula(session)
@@ -90,8 +90,8 @@ def fill(
             owner = session.scalars(select(User).where(User.email == email)).one()
             yield Desk(sessions, config, simulator, session, owner)
 
-    # Whose rows are told the most of comes late, to be on the first page of the outbox; a month or
-    # a read that nobody carries out comes after it, for there it would be.
+    # Firms with the most to show come last, to be on the outbox's first page. Unfinished
+    # comparisons and reads come after the last drain, which would carry them out.
     keys: dict[str, str] = {}
     with desk("dora@delta.example") as delta:
         _expire(delta)
@@ -142,7 +142,7 @@ def _add_others(session: Session) -> None:
 
 
 def _add_paula(session: Session) -> None:
-    """Another owner at the firm where everything happens, who reads Portuguese."""
+    """A second owner of the main firm, who reads Portuguese."""
     ana = session.scalars(select(User).where(User.email == "ana@rivera.example")).one()
     session.add(
         User(
@@ -159,7 +159,7 @@ def _add_paula(session: Session) -> None:
 
 @dataclass
 class Desk:
-    """Where a firm's owner sits: writes records, connects; and the poller drains when asked to."""
+    """Acts as a firm's owner: writes records, connects, drains."""
 
     sessions: Sessions
     config: Config
@@ -193,7 +193,7 @@ class Desk:
     def invoice(
         self, lead: Lead, *lines: tuple[Product | str, str, str], memo: str = ""
     ) -> Invoice:
-        """`lines`: product or words, quantity, price."""
+        """`lines`: product or text, quantity, price."""
         self.firm.last_invoice_number += 1
         today = self.session.scalars(select(func.current_date())).one()
         made = Invoice(
@@ -245,7 +245,7 @@ class Desk:
     # --- QuickBooks ---------------------------------------------------------------------------
 
     def connect(self, realm: str = "") -> Connection:
-        """Through Intuit's page, to a company of the firm's own name."""
+        """Connects through Intuit's page to a company with the firm's name."""
         self.realm = realm or self.simulator.add_company(self.firm.name)
         self.session.commit()
         address = urlsplit(
@@ -269,13 +269,13 @@ class Desk:
 
     @contextmanager
     def bookkeeper(self) -> Iterator[ApiClient]:
-        """Someone who works in QuickBooks itself."""
+        """A person working inside QuickBooks."""
         client = self.simulator.client(self.realm)
         yield client
         client.close()
 
     def drain(self) -> None:
-        """As the poller would, without waiting out QuickBooks' limits."""
+        """Like the poller, but without waiting for QuickBooks' limits."""
         self.session.commit()
         company = QuickBooks(self.sessions, self.config)
         while due := due_lanes(self.session):
@@ -294,7 +294,7 @@ class Desk:
 
 
 def _fill_rivera(desk: Desk, invoices: int) -> dict[str, str]:
-    """Every word a record can say, and every cause that needs a person's decision."""
+    """Every status of a record, and every cause that needs a person."""
     gap = _gap(desk)
     realm = desk.simulator.add_company(desk.firm.name)
     desk.simulator.company(realm, CustomTxnNumbers=True, AutoApplyCredit=True)
@@ -313,7 +313,7 @@ def _fill_rivera(desk: Desk, invoices: int) -> dict[str, str]:
 
 
 def _clients(desk: Desk, keys: dict[str, str]) -> dict[str, str]:
-    """What clients see at their links, and a Stripe account to pay by."""
+    """Clients' pages, and a Stripe account for payments."""
     session, firm = desk.session, desk.firm.id
     account = ProcessorAccount(
         organization_id=firm,
@@ -368,7 +368,7 @@ def _clients(desk: Desk, keys: dict[str, str]) -> dict[str, str]:
 
 
 def _gap(desk: Desk) -> dict[str, str]:
-    """Saved before QuickBooks was connected: never sent by itself."""
+    """Saved before QuickBooks was connected: never sent automatically."""
     lead = desk.lead("Old Mill Brewery", email="taps@oldmill.example")
     invoice = desk.invoice(lead, ("Winterize the lines", "1", "340"))
     payment = desk.pay(invoice, "340", "ach")
@@ -381,7 +381,7 @@ def _gap(desk: Desk) -> dict[str, str]:
 
 
 def _month(desk: Desk, invoices: int) -> dict[str, str]:
-    """What went well: leads, invoices, most of them paid; spread over the last month."""
+    """Successful records of the last month: leads and invoices, most of them paid."""
     products = [
         (desk.product("Water heater, 50 gal", "1249", taxable=True), "1", "1249"),
         (desk.product("Labor", "96.50"), "2.5", "96.50"),
@@ -447,7 +447,7 @@ def _month(desk: Desk, invoices: int) -> dict[str, str]:
 
 
 def _set_back(desk: Desk) -> None:
-    """Gives what was sent so far a past, in the order of its numbers, in working hours."""
+    """Moves what was sent so far into the past, in order, during working hours."""
     desk.session.execute(
         text(
             """
@@ -467,7 +467,7 @@ def _set_back(desk: Desk) -> None:
 
 
 def _troubles(desk: Desk) -> dict[str, str]:
-    """What only a person can solve, each cause once or more."""
+    """Records that need a person, each cause at least once."""
     drain_cleaning = desk.product("Drain cleaning", "185")
     with desk.bookkeeper() as books:
         books.post("vendor", {"DisplayName": "Green Lawn Co"})
@@ -539,7 +539,7 @@ def _troubles(desk: Desk) -> dict[str, str]:
 
 
 def _moving(desk: Desk) -> dict[str, str]:
-    """On its way: saved a moment ago, in a call, tried again later."""
+    """Records in progress: just saved, in a call, waiting for a retry."""
     saved = desk.lead("Ivy Court", email="desk@ivycourt.example")
     later = desk.lead("Mesa Fitness", email="team@mesafitness.example")
     calling = desk.lead("Quarry Lofts", email="rent@quarrylofts.example")
@@ -575,7 +575,7 @@ def _moving(desk: Desk) -> dict[str, str]:
 
 
 def _unsold(desk: Desk) -> dict[str, str]:
-    """What never flows: jobs and proposals."""
+    """Jobs and proposals, which are never sent."""
     lead = desk.session.scalars(
         select(Lead).where(
             Lead.organization_id == desk.firm.id, Lead.name == "Rose Garden Apartments"
@@ -624,7 +624,7 @@ def _unsold(desk: Desk) -> dict[str, str]:
 
 
 def _compare(desk: Desk) -> str:
-    """This month with QuickBooks'."""
+    """Compares this month with QuickBooks."""
     month = ask_for_month(desk)
     desk.commit()
     months.compare_due(desk.sessions, desk.config)
@@ -639,7 +639,7 @@ def ask_for_month(desk: Desk) -> str:
 
 
 def _decide(desk: Desk) -> str:
-    """A decision of DunaHub's staff about many rows, that nobody carries out."""
+    """A bulk act of DunaHub's staff that is not carried out."""
     staff = desk.session.scalars(select(User).where(User.role == Role.ADMIN)).one()
     failed = select(Entry.id).where(Entry.state == State.FAILED).order_by(Entry.id)
     entries = desk.session.scalars(failed).all()
@@ -667,14 +667,14 @@ def _invite(desk: Desk) -> str:
 
 
 def _week(desk: Desk) -> list[Invoice]:
-    """Three customers, an invoice each: enough to see what waits."""
+    """Three customers with an invoice each, enough to see what waits."""
     made = [desk.invoice(desk.lead(name), ("Day's work", "1", "480")) for name in CUSTOMERS[:3]]
     desk.commit()
     return made
 
 
 def _expire(desk: Desk) -> None:
-    """Access removed inside QuickBooks, and noticed at the next refresh."""
+    """Access was removed inside QuickBooks and noticed at the next refresh."""
     desk.connect()
     desk.simulator.revoke(desk.realm)
     desk.session.execute(
@@ -687,7 +687,7 @@ def _expire(desk: Desk) -> None:
 
 
 def _disconnect(desk: Desk) -> dict[str, str]:
-    """Disconnected while three invoices and their customers waited; and one saved since."""
+    """Disconnected while three invoices and their customers waited; one was saved afterwards."""
     desk.connect()
     waiting = _week(desk)
     assert disconnecting.disconnect(desk.sessions, desk.config, desk.firm.id, desk.owner)
@@ -706,7 +706,7 @@ def _hold(desk: Desk, reason: str) -> str:
 
 
 def _read_customers(desk: Desk, since: timedelta = timedelta()) -> str:
-    """Connected so long ago: which customers the company has is not known yet."""
+    """Connected some time ago, but the company's customers have not been read yet."""
     connection = desk.connect()
     connection.connected_at -= since
     connection.customers_read_at = None

@@ -1,4 +1,4 @@
-"""What the demo firms did in the last month, so that whoever tries DunaHub sees a firm at work."""
+"""Last month's records of the demo firms, so that DunaHub can be seen in use."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -35,7 +35,7 @@ CLIENTS = (  # name, company, e-mail, phone, city
     ("Dee Castillo", "Corner Bookshop", "dee@corner.example", "(510) 555-0111", "Berkeley"),
     ("Yuki Tanabe", "", "yuki.tanabe@example.com", "(415) 555-0112", "San Francisco"),
 )
-WORK = (  # days ago, client, quantity of the first product, of the second, share paid in percent
+WORK = (  # days ago, client, quantity of first and second product, percent paid
     (29, 0, "1", "2", 100),
     (27, 2, "2", "0", 100),
     (26, 4, "1", "3.5", 100),
@@ -60,7 +60,8 @@ WORK = (  # days ago, client, quantity of the first product, of the second, shar
 
 
 def add(session: Session) -> None:
-    """To each demo firm with products. Nothing of it was sent: QuickBooks isn't connected yet."""
+    """Adds them to each demo firm with products. Nothing is sent:
+    QuickBooks isn't connected yet."""
     session.flush()
     for organization in session.scalars(select(Organization).order_by(Organization.id)).all():
         products = session.scalars(
@@ -100,7 +101,7 @@ def _add_month(
         )
         session.add(invoice)
         session.flush()
-        session.refresh(invoice)  # its sums are computed by the database
+        session.refresh(invoice)  # the database computes its sums
         if paid:
             session.add(_payment(organization, invoice, paid, min(issued + timedelta(4), today)))
     session.add_all(_jobs(organization, leads, first, today))

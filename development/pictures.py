@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--all", type=Path, metavar="FOLDER")
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT")
     asked = parser.parse_args()
-    logging.disable(logging.WARNING)  # what the app tells of each request is not for here
+    logging.disable(logging.WARNING)  # request logs are not useful here
     with _stage(A_GOOD_MONTH) as stage:
         if asked.all:
             _take_all(stage, asked.all, asked.only)

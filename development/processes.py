@@ -1,7 +1,7 @@
-"""Child processes that never outlive us, however we end.
+"""Child processes that always end with us, even if we are killed.
 
-Between us and the child stands a shell that holds the other end of a pipe, which the kernel closes
-even after `kill -9`; the shell then stops the child in order.
+A shell between us and the child holds the other end of a pipe, which the kernel closes even after
+`kill -9`. The shell then stops the child.
 """
 
 import os
@@ -29,7 +29,7 @@ exit "$code"
 
 @dataclass(frozen=True)
 class Tethered:
-    """A running child. Stop it with `stop`; it also stops when this process is gone."""
+    """A running child. Stop it with `stop`; it also stops when this process ends."""
 
     name: str
     shell: "subprocess.Popen[bytes]"
@@ -43,7 +43,7 @@ class Tethered:
         return self.shell.poll()
 
     def stop(self, patience: float) -> None:
-        """Asks it to stop; after `patience` seconds ends it and all that it started, by force."""
+        """Asks it to stop; after `patience` seconds kills it with all its children."""
         family = _descendants(self.shell.pid)
         try:
             self.shell.communicate(timeout=patience)
@@ -52,7 +52,7 @@ class Tethered:
             self.shell.wait()
         for process in family:
             with suppress(psutil.NoSuchProcess):
-                process.kill()  # left behind by a child that did not look after its own
+                process.kill()  # left by a child that did not stop its own children
 
 
 def start(
@@ -73,13 +73,13 @@ def start(
         cwd=folder,
         env=environ,
         user=account,
-        start_new_session=True,  # Ctrl-C is for us; we stop the children in their order
+        start_new_session=True,  # Ctrl-C reaches only us; we stop the children in order
     )
     return Tethered(name, shell)
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether it still does anything. One that ended may wait long for someone to notice."""
+    """Whether it is still running, and not just a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

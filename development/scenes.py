@@ -1,7 +1,8 @@
-"""Every page in every state, and how one gets there: looked at as pictures, checked by tests.
+"""Every page in every state, and how to reach it, for pictures and tests.
 
-Paths name records by the keys of the showcase. A scene that changes what is stored would change
-the others: an act ends before the button that saves, but for one payment that no other shows.
+Paths name records by their keys in the showcase. Scenes share one database, so they must not change
+it: an act ends before the button that saves. The one exception is a payment that no other scene
+shows.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,25 +24,25 @@ Theme = Literal["light", "dark"]
 Act = Callable[[Page], object]
 
 EMAILS = {
-    "ana": "ana@rivera.example",  # owner of the firm where everything happens
+    "ana": "ana@rivera.example",  # owner of the main firm
     "paula": "paula@rivera.example",  # another owner there, who reads Portuguese
     "tom": "tom@rivera.example",  # their colleague
-    "nina": "nina@nova.example",  # has nothing yet, QuickBooks included
-    "hugo": "hugo@hill.example",  # connected a moment ago
+    "nina": "nina@nova.example",  # has nothing yet, not even QuickBooks
+    "hugo": "hugo@hill.example",  # just connected
     "dora": "dora@delta.example",  # her sign-in has expired
     "bea": "bea@bay.example",  # disconnected while records waited
-    "pia": "pia@pine.example",  # reconnected since, and has to decide about them
-    "ceda": "ceda@cedar.example",  # has not paid QuickBooks
+    "pia": "pia@pine.example",  # reconnected, and has to decide about those records
+    "ceda": "ceda@cedar.example",  # her QuickBooks plan has lapsed
     "eva": "eva@echo.example",  # QuickBooks is down
     "finn": "finn@fox.example",  # the sign-in ends within days
-    "gina": "gina@gable.example",  # connected, and her customers there are still being read
+    "gina": "gina@gable.example",  # connected, and her customers in QuickBooks are still being read
     "ivan": "ivan@iron.example",  # lost access to his company
-    "jana": "jana@jade.example",  # emptied hers and set it up anew
-    "kim": "kim@kite.example",  # connected, and for hours QuickBooks has not told the customers
-    "lia": "lia@buckeye.example",  # chose a company, and is asked whether it is hers
+    "jana": "jana@jade.example",  # emptied her company and set it up again
+    "kim": "kim@kite.example",  # connected, but for hours the customers could not be read
+    "lia": "lia@buckeye.example",  # chose a company, and must confirm that it is hers
     "bruno": "bruno@silva.example",  # in Brazil
     "dana": "admin@dunahub.example",  # DunaHub's staff
-    "": "",  # nobody signed in
+    "": "",  # not signed in
 }
 
 
@@ -51,7 +52,7 @@ class Scene:
     who: str
     path: str
     act: Act | None = None
-    status: int = 200  # of the page; an act may lead to another
+    status: int = 200  # of the page; an act may lead to another one
 
 
 def press(button: str) -> Act:
@@ -64,13 +65,13 @@ def open_details(page: Page) -> None:
 
 
 def show_tables(page: Page) -> None:
-    """Of the charts."""
+    """Opens the charts' tables."""
     for button in page.locator("[data-turns-chart]").all():
         button.click()
 
 
 def to_intuit(company: str) -> Act:
-    """Connects, and chooses a company that we will not take."""
+    """Connects, and chooses a company that we will refuse."""
 
     def act(page: Page) -> None:
         page.get_by_role("main").get_by_role("button", name="onnect").first.click()
@@ -86,7 +87,7 @@ def make_link(page: Page) -> None:
 
 
 def open_books(page: Page) -> None:
-    """What the accountant sees by a new link."""
+    """What the accountant sees with a new link."""
     make_link(page)
     page.goto(page.locator("main code").inner_text())
 
@@ -100,14 +101,14 @@ def choose_all(button: str) -> Act:
 
 
 def move_to_brazil(page: Page) -> None:
-    """As far as the page that asks whether one means it."""
+    """Up to the page that asks for confirmation."""
     page.get_by_label("Region").select_option("BR")
     page.get_by_label("Reason").fill("They moved.")
     press("Change region")(page)
 
 
 def empty_and(button: str) -> Act:
-    """Sends a form with nothing in it."""
+    """Submits an empty form."""
 
     def act(page: Page) -> None:
         for field in (
@@ -134,7 +135,7 @@ def search_a_product(page: Page) -> None:
 
 
 def open_menu(page: Page) -> None:
-    """On a phone; elsewhere the menu is in sight."""
+    """On a phone; on wide screens the menu is always visible."""
     if page.locator(".phone-menu").is_visible():
         page.locator(".phone-menu > summary").click()
 
@@ -145,7 +146,8 @@ def pay_too_much(page: Page) -> None:
 
 
 def pay_back_a_cent(page: Page) -> None:
-    """Of a payment nobody else looks at, which has cents enough for every picture."""
+    """Refunds a cent of a payment that no other scene shows, with
+    enough cents for every picture."""
     page.get_by_label("Paid back").fill("0.01")
     press("Record refund")(page)
 
@@ -157,7 +159,8 @@ def sign_in_wrongly(page: Page) -> None:
 
 
 def sign_in_too_often(page: Page) -> None:
-    elsewhere = {"X-Forwarded-For": "192.0.2.250"}  # others go on signing in
+    # separate address, so that others are not rate-limited
+    elsewhere = {"X-Forwarded-For": "192.0.2.250"}
     page.set_extra_http_headers(elsewhere)
     token = page.locator("main [name=csrf_token]").input_value()
     for _ in range(20):
@@ -386,7 +389,7 @@ _visitors = count(1)
 
 
 class Stage:
-    """Opens scenes in a browser, everyone signed in once."""
+    """Opens scenes in a browser; every person signs in once."""
 
     def __init__(self, browser: Browser, showcase: Showcase) -> None:
         self._browser, self._showcase = browser, showcase
@@ -399,7 +402,7 @@ class Stage:
     def page_for(
         self, who: str, viewport: ViewportSize = WIDE, theme: Theme = "light"
     ) -> Iterator[Page]:
-        """A page in a browser of its own, nothing cached, not yet anywhere."""
+        """A page in a separate browser context, with an empty cache."""
         context = self._browser.new_context(
             base_url=self._showcase.url,
             viewport=viewport,
@@ -435,7 +438,7 @@ class Stage:
         return self._signed_in[who]
 
     def _sign_in(self, email: str) -> StorageState:
-        """Beside the browser, which would take its time; from an address of one's own."""
+        """Signs in without the browser, which is slower, and from a separate address."""
         context = self._browser.new_context(base_url=self._showcase.url, java_script_enabled=False)
         visitor = context.request
         headers = {"X-Forwarded-For": f"192.0.2.{next(_visitors)}"}

@@ -1,4 +1,4 @@
-"""Organizations to try things out with, put once into an empty database."""
+"""Demo organizations, put once into an empty database."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -16,9 +16,9 @@ from outbox.capture import attach
 
 
 def seed_once(database_url: str, *, with_a_month: bool = False) -> None:
-    """Seeds a database that holds no user yet; any other it leaves alone.
+    """Seeds a database that has no users; leaves any other alone.
 
-    `with_a_month`: each firm comes with what it did in the last month.
+    `with_a_month`: adds last month's records to each firm.
     """
     engine = make_engine(database_url, pool_size=1)
     sessions = make_sessions(engine)

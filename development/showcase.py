@@ -1,6 +1,6 @@
-"""DunaHub with a firm in every state a page can be in: to look at, and for browsers that check.
+"""DunaHub with firms in every state that a page can show, for pictures and browser tests.
 
-Served from this process and without an engine, so that every state stays as it is.
+Served from this process without the engine, so that every state stays as it is.
 """
 
 import secrets
@@ -20,12 +20,12 @@ from development.seed import seed_once
 from development.stack import free_port
 from simulator.testing import SimulatorHandle
 
-ALL_DAY = 80_000  # seconds: a call that "is under way" stays so for as long as anyone looks
+ALL_DAY = 80_000  # seconds: a call "in progress" stays so for as long as anyone looks
 
 
 @dataclass(frozen=True)
 class Showcase:
-    """The address of the app, and the keys of what there is to see, by the names scenes use."""
+    """The app's address, and record keys by the names that scenes use."""
 
     url: str
     keys: dict[str, str]
@@ -35,7 +35,7 @@ class Showcase:
 def running_showcase(
     database_url: str, simulator: SimulatorHandle, *, invoices: int = 8
 ) -> Iterator[Showcase]:
-    """On an empty database and fresh books. `invoices`: how many went out in the last month."""
+    """Needs an empty database and fresh books. `invoices`: how many were sent last month."""
     port = free_port()
     config = Config.from_environ(
         {
@@ -45,13 +45,13 @@ def running_showcase(
             "QUICKBOOKS_ENVIRONMENT": "simulator",
             "SIMULATOR_URL": simulator.url,
             "BASE_URL": f"http://127.0.0.1:{port}",
-            # A page that shows buttons only needs to know that there is a Stripe.
+            # Pages with payment buttons only need to know that Stripe is configured.
             "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_urlsafe(24)}",
             "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_urlsafe(24)}",
             "STRIPE_API_BASE": "http://127.0.0.1:9",
             "LEASE": str(ALL_DAY),
             "RESEND_AFTER": str(ALL_DAY + 1),
-            "PROXIES": "1",  # a scene may come from an address of its own
+            "PROXIES": "1",  # a scene may use its own client address
         }
     )
     seed_once(database_url)
@@ -72,7 +72,7 @@ def running_showcase(
 
 
 class _Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections stay open, as production keeps them
+    protocol_version = "HTTP/1.1"  # keep-alive, as in production
 
     def log(self, type: str, message: str, *args: Any) -> None: ...
 

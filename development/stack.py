@@ -1,4 +1,4 @@
-"""DunaHub as a whole on one machine: database, simulated QuickBooks, app."""
+"""DunaHub on one machine: database, simulated QuickBooks, app."""
 
 import fcntl
 import json
@@ -23,12 +23,12 @@ from development.processes import Tethered
 from development.seed import seed_once
 
 ROOT = Path(__file__).parent.parent
-START_DEADLINE = 60.0  # seconds, on a machine busy with other things
+START_DEADLINE = 60.0  # seconds, on a busy machine
 STOP_DEADLINE = 35.0  # longer than gunicorn gives its workers
 
 
 class CannotStart(Exception):
-    """Says in one sentence what is in the way, and which variable moves it."""
+    """Says in one sentence what prevents the start, and which variable changes it."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Child:
 @dataclass(frozen=True)
 class Stack:
     port: int
-    simulator_port: int | None  # None: Intuit's own QuickBooks is configured
-    stripe_port: int | None  # None: Stripe itself, or nothing
+    simulator_port: int | None  # None: Intuit's QuickBooks is configured
+    stripe_port: int | None  # None: Stripe itself, or no payments
     children: tuple[Child, ...]
 
     @property
@@ -75,12 +75,12 @@ def running_stack(
     stripe_port: int,
     environ: Mapping[str, str] = os.environ,
 ) -> Iterator[Stack]:
-    """Starts what is needed on `data`, ready to serve; stops it all, the app first."""
+    """Starts everything needed with its data in `data`; at the end stops it all, the app first."""
     simulated = (environ.get("QUICKBOOKS_ENVIRONMENT") or "simulator") == "simulator"
     _refuse_busy_port("PORT", port)
     if simulated:
         _refuse_busy_port("SIMULATOR_PORT", simulator_port)
-    # With a key of theirs it is Stripe itself; else one on this machine, beside QuickBooks'.
+    # With the person's own key it is Stripe itself, otherwise a simulator on this machine.
     simulates_stripe = simulated and not environ.get("STRIPE_SECRET_KEY")
     if simulates_stripe:
         _refuse_busy_port("STRIPE_PORT", stripe_port)
@@ -94,7 +94,7 @@ def running_stack(
         settings = _settings(data, port, simulator_port, database_url, environ)
         if simulates_stripe:
             settings |= _stripe_settings(data, stripe_port)
-        Config.from_environ(settings)  # a bad value is told here, not by a dying child
+        Config.from_environ(settings)  # reports a bad value here, instead of in a child that dies
         migrate(database_url)
         children = []
         if simulated:
@@ -125,12 +125,12 @@ def running_stack(
 def _settings(
     data: Path, port: int, simulator_port: int, database_url: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """What the app and the simulator get to see: what the person set, and the rest for them."""
+    """Environment of the app and the simulator: what the person set, and defaults for the rest."""
     environment = environ.get("QUICKBOOKS_ENVIRONMENT") or "simulator"
     simulated = environment == "simulator"
     return {
         **_secrets(data / "secrets.json"),
-        # Intuit lets a test app return to plain http by the name of localhost only.
+        # Intuit only allows a test app to return to plain http under the name localhost.
         "BASE_URL": f"http://{'127.0.0.1' if simulated else 'localhost'}:{port}",
         "SIMULATOR_URL": f"http://127.0.0.1:{simulator_port}",
         "PYTHONUNBUFFERED": "1",
@@ -145,7 +145,7 @@ def _stripe_settings(data: Path, port: int) -> dict[str, str]:
     if not path.exists():
         fresh = {
             "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_urlsafe(24)}",
-            # Of the platform's endpoint, and of the one for connected accounts.
+            # Secrets of the platform's endpoint, and of the one for connected accounts.
             "STRIPE_WEBHOOK_SECRET": ",".join(
                 f"whsec_{secrets.token_urlsafe(24)}" for _ in range(2)
             ),
@@ -179,7 +179,7 @@ def free_port() -> int:
 
 def _refuse_busy_port(name: str, port: int) -> None:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the servers
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as problem:
@@ -194,7 +194,8 @@ def _sole_use_of(data: Path) -> Iterator[None]:
     data.mkdir(parents=True, exist_ok=True)
     with (data / ".in-use").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the kernel, however we end
+            # released by the kernel, however we end
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as problem:
             raise CannotStart(
                 f"Another copy is running on {data}. Give this one its own folder: "
@@ -204,7 +205,7 @@ def _sole_use_of(data: Path) -> Iterator[None]:
 
 
 def _secrets(path: Path) -> dict[str, str]:
-    """Keys for this machine only, drawn once: signing in and tokens survive a restart."""
+    """Random keys for this machine, created once, so that sessions and tokens survive a restart."""
     if not path.exists():
         fresh = {
             "SECRET_KEY": secrets.token_urlsafe(48),

@@ -1,7 +1,7 @@
-"""bin/words: brings the words of every language up to date with those marked in the code.
+"""bin/words: updates the translation file of every language with the texts marked in the code.
 
-New words are added without a translation and told; words that are gone are dropped. Translations
-are never guessed from similar words.
+New texts are added without a translation and printed; unused ones are removed. Translations are
+never guessed from similar texts.
 """
 
 import sys
@@ -46,11 +46,11 @@ MARKS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
     "pgettext": ((1, "c"), 2),
 }
 WIDTH = 100
-FORMS = 2  # of a number, in each of our languages
+FORMS = 2  # plural forms in each of our languages
 
 
 def marked() -> Catalog:
-    """Every word that is marked in the product, in English."""
+    """All texts marked in the product, in English."""
     catalog = Catalog()
     for folder in SAID_IN:
         found = extract_from_dir(ROOT / folder, _methods(folder), _options(folder), MARKS)
@@ -68,7 +68,7 @@ def _options(folder: str) -> dict[str, dict[str, str]]:
 
 
 def _within(folder: str, pattern: str) -> str:
-    """Patterns are compared with paths below the folder that is searched."""
+    """Patterns are matched against paths relative to the searched folder."""
     return pattern.removeprefix(f"{folder}/")
 
 
@@ -84,7 +84,7 @@ def updated(catalog: Catalog) -> Catalog:
 
 
 def written(catalog: Catalog) -> bytes:
-    """Sorted and without places, so that two people who add words seldom meet in one line."""
+    """Sorted and without source locations, so that concurrent additions seldom conflict."""
     catalog.header_comment = ""
     file = BytesIO()
     write_po(file, catalog, width=WIDTH, no_location=True, omit_header=True, sort_output=True)
@@ -109,7 +109,7 @@ def untranslated(catalog: Catalog) -> list[str]:
 def forms_of(message: Message) -> Sequence[object]:
     """The translation, or each of its plural forms."""
     forms = message.string if isinstance(message.string, list | tuple) else [message.string]
-    lacking = FORMS - len(forms) if message.pluralizable else 0  # of what had no plural before
+    lacking = FORMS - len(forms) if message.pluralizable else 0  # the text had no plural before
     return [*forms, *[""] * lacking]
 
 
