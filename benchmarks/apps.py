@@ -1,4 +1,4 @@
-"""The whole app inside a benchmark's own process."""
+"""Runs the whole app inside a benchmark's process."""
 
 import io
 import logging
@@ -13,7 +13,7 @@ from config import Config
 
 
 class Nowhere(io.TextIOBase):
-    """Where log lines go: they are made, as in production, and are not among the figures."""
+    """Discards log lines: they are rendered, as in production, but not written."""
 
     def write(self, text: str, /) -> int:
         return len(text)
@@ -21,12 +21,12 @@ class Nowhere(io.TextIOBase):
 
 @contextmanager
 def quiet_app(config: Config) -> Iterator[Flask]:
-    """The app, serving nobody but this process."""
-    logging.getLogger().handlers.clear()  # of an app made before: one line, one handler
+    """The app, for use by this process only."""
+    logging.getLogger().handlers.clear()  # from an app created before: each line is handled once
     with redirect_stdout(Nowhere()):
         app = create_app(config)
-    sys.excepthook = sys.__excepthook__  # a benchmark that breaks says so
-    app.testing = True  # … and so does a page
+    sys.excepthook = sys.__excepthook__  # a failing benchmark prints its traceback
+    app.testing = True  # … and so does a failing page
     try:
         yield app
     finally:

@@ -1,4 +1,4 @@
-"""What capture costs whoever saves: `python -m benchmarks.capture [--quick] [--json]`."""
+"""What capture adds to the time of a save: `python -m benchmarks.capture [--quick] [--json]`."""
 
 import itertools
 import os
@@ -27,7 +27,7 @@ from tests.support.firm import new_firm_with_lane
 from tests.support.visitor import Visitor, new_person
 
 LINES = 6
-LATENCY = 0.15  # seconds: what Intuit's own answers take on a good day
+LATENCY = 0.15  # seconds: Intuit's own latency on a good day
 AT_MOST = 1.25
 
 METHOD = f"""
@@ -49,7 +49,7 @@ Save = Callable[[], None]
 
 @dataclass(frozen=True)
 class Way:
-    path: str  # how the invoice comes in: "by the ORM" | "by the form"
+    path: str  # how the invoice is saved: "by the ORM" | "by the form"
     what: str  # with | without | direct
     save: Save
     engine: Engine
@@ -67,7 +67,7 @@ def main() -> None:
         took: dict[tuple[str, str], list[float]] = {(way.path, way.what): [] for way in ways}
         for way in turns(ways, rounds):
             if way.what == "direct" and len(took[way.path, way.what]) >= rounds / 4:
-                continue  # it spends its time waiting, and varies little
+                continue  # it mostly waits, and varies little
             began = time.perf_counter()
             way.save()
             took[way.path, way.what].append((time.perf_counter() - began) * 1000)
@@ -136,7 +136,7 @@ def _ways(life: ExitStack, url: str, simulator: SimulatorHandle) -> list[Way]:
 
 @contextmanager
 def _app_without_capture(config: Config, tell: Save | None = None) -> Iterator[Flask]:
-    """The app had QuickBooks never been built; `tell` is what its saves do before they answer."""
+    """The app without any QuickBooks code; `tell` runs in its saves before they answer."""
     with quiet_app(config) as app:
         engine = make_engine(config.database_url)
         app.extensions["dunahub"] = replace(
@@ -146,12 +146,12 @@ def _app_without_capture(config: Config, tell: Save | None = None) -> Iterator[F
 
 
 def _plain_sessions(engine: Engine, tell: Save | None) -> Sessions:
-    """Sessions that do for an invoice what the app would do anyway, and nothing for QuickBooks."""
+    """Sessions that do everything for an invoice except what QuickBooks needs."""
     sessions = make_sessions(engine)
 
     @event.listens_for(engine, "begin")
     def open_the_door(connection: Connection) -> None:
-        connection.info[capture.ALLOWED] = True  # the guards look no further
+        connection.info[capture.ALLOWED] = True  # the guards check nothing else
         connection.exec_driver_sql("SET LOCAL dunahub.captured = 'on'")
 
     @event.listens_for(sessions, "before_flush")
@@ -174,7 +174,7 @@ def _plain_sessions(engine: Engine, tell: Save | None) -> Sessions:
 
 @contextmanager
 def _bookkeeping(simulator: SimulatorHandle) -> Iterator[Save]:
-    """A call that books such an invoice over there."""
+    """A call that creates such an invoice in QuickBooks."""
     realm = simulator.grant()["realm_id"]
     api = simulator.client(realm)
     customer = api.post("customer", {"DisplayName": "Green Lawn Co"}).object("Customer")["Id"]
@@ -247,7 +247,7 @@ def _save_by_form(visitor: Visitor, fields: dict[str, str]) -> None:
 
 
 def _statements(way: Way) -> int:
-    """How many statements one save sends, the second time: what is asked once is asked by then."""
+    """Statements per save, counted at the second save, when caches are filled."""
     way.save()
     count = 0
 

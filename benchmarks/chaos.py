@@ -59,12 +59,13 @@ from tests.support.connected import consent, finish, new_owner
 from tests.support.firm import new_firm
 
 TIMES = {"CALL_DEADLINE": "2", "LEASE": "3", "RESEND_AFTER": "6", "POLL_INTERVAL": "0.5"}
-WORKS_ON = 2.5  # QuickBooks ends before a request is repeated, as Intuit does with 120 s and 125 s
-QUIET_WITHIN = 240.0  # seconds for everything to arrive after the last blow
+WORKS_ON = 2.5  # a request ends before it is repeated, as at Intuit with 120 s and 125 s
+QUIET_WITHIN = 240.0  # seconds for everything to arrive after the last failure
 WRITES_PER_SECOND = 20.0
 WRITERS = 5
-CALM_EVERY = 25  # blows, after which the faults not yet met are taken back
-STALE_TWICE = "5010"  # somebody edits the same thing over there again and again: a person's matter
+CALM_EVERY = 25  # failures, after which faults that were not triggered are removed
+# another user keeps editing the same object in QuickBooks: a person must decide
+STALE_TWICE = "5010"
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Firm:
 
 @dataclass
 class World:
-    """What the run consists of, and what was done to it."""
+    """The parts of a run, and what was done to them."""
 
     chance: random.Random
     environ: dict[str, str]
@@ -202,7 +203,7 @@ def _storm(
 
 
 class Database:
-    """A PostgreSQL that can be restarted on its folder, with the same address."""
+    """A PostgreSQL that can be restarted on the same folder and address."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -213,7 +214,7 @@ class Database:
         self._server = self._life.enter_context(running_postgres(self.folder, throwaway=True))
         engine = make_engine(self.url, pool_size=1)
         with engine.begin() as connection:
-            # What was committed must outlive the death of any process, though not of the machine.
+            # Commits must survive the death of any process, though not of the machine.
             connection.execute(text("ALTER DATABASE postgres SET synchronous_commit = on"))
         engine.dispose()
 
@@ -241,7 +242,7 @@ def _database(folder: Path) -> Iterator[Database]:
 
 
 class Serving:
-    """`gunicorn app:app`, started again whenever it is gone."""
+    """`gunicorn app:app`, restarted whenever it has ended."""
 
     def __init__(self, world: World, folder: Path, options: tuple[str, ...]) -> None:
         self.world = world
@@ -359,7 +360,7 @@ def _cut_connections(world: World) -> None:
 
 
 def _kill_backend(world: World) -> None:
-    """PostgreSQL answers the death of one of its processes by a restart with recovery."""
+    """PostgreSQL reacts to the death of one of its processes with a restart and recovery."""
     with world.sessions() as session:
         pids = session.execute(
             text(
@@ -438,7 +439,7 @@ def _renew_expired(world: World) -> None:
 
 
 def _stubbornly(act: Callable[[], object]) -> None:
-    """Until it works: databases restart, QuickBooks does not answer."""
+    """Repeats until it works: databases restart, and QuickBooks may not answer."""
     deadline = time.monotonic() + 90
     while True:
         try:
@@ -456,7 +457,7 @@ def _stubbornly(act: Callable[[], object]) -> None:
 
 
 def _write(world: World, number: int) -> None:
-    """One person of several firms, who writes one thing after another."""
+    """One person of several firms, who saves one record after another."""
     chance = random.Random(f"{world.chance.random()} {number}")
     firms = world.firms[number::WRITERS]
     while not world.ending.is_set():
@@ -472,7 +473,8 @@ def _write(world: World, number: int) -> None:
 def _save(
     world: World, write: Callable[[Session], None], is_there: Callable[[Session], bool]
 ) -> Saved:
-    """Saves until it is surely saved; a commit without an answer is looked for."""
+    """Saves until the record is certainly stored; after a commit
+    without an answer, looks for it."""
     begin = time.monotonic()
     while True:
         try:
@@ -634,7 +636,7 @@ def _void_invoice(world: World, firm: Firm, chance: random.Random) -> None:
 
 
 def _wait_for_quiet(world: World) -> float:
-    """Owners come back, and everything arrives. Says how long that took."""
+    """Owners reconnect, and everything arrives. Returns how long that took."""
     began = time.monotonic()
     for firm in world.firms:
         while firm.log.phases.now is Phase.MAYBE and time.monotonic() - began < 60:
@@ -656,7 +658,7 @@ def _wait_for_quiet(world: World) -> float:
 
 
 def _ask_a_person(session: Session) -> None:
-    """Sends again what somebody's edits over there stopped: that is what the button is for."""
+    """Sends again what failed because another user edited it in QuickBooks, as a person would."""
     stopped = session.scalars(
         select(Entry.id).where(Entry.state == "failed", Entry.fault_code == STALE_TWICE)
     ).all()

@@ -1,7 +1,7 @@
-"""What the writers of a chaos run remember, and how the books are judged by it.
+"""The writers' own log of a chaos run, and how the books are checked against it.
 
-The log knows nothing of the outbox: which record, when it was surely saved, and whether the firm
-was connected then. What was saved while a connect or disconnect was under way may go either way.
+Independent of the outbox: which record, when it was certainly saved, and whether the firm was
+connected. Records saved while a connect or disconnect was in progress may be sent or not.
 """
 
 import json
@@ -21,7 +21,7 @@ from simulator.testing import Books, JournalEntry
 class Phase(StrEnum):
     ON = "on"
     OFF = "off"
-    MAYBE = "maybe"  # a connect or disconnect was under way
+    MAYBE = "maybe"  # a connect or disconnect was in progress
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Phases:
 
 @dataclass(frozen=True)
 class Saved:
-    """One save of a record that surely happened, within this time."""
+    """One certain save of a record, within this time."""
 
     version: int
     begin: float
@@ -89,7 +89,7 @@ class Invoice:
 
 @dataclass
 class FirmLog:
-    """All that was written for one firm. Each is written by one thread only."""
+    """Everything written for one firm, by one thread."""
 
     realm: str
     phases: Phases = field(default_factory=Phases)
@@ -109,8 +109,8 @@ class Verdict:
     duplicates: int = 0
     out_of_order: int = 0
     wrong_totals: int = 0
-    unwanted: int = 0  # there, though nobody could have sent it
-    undecided: int = 0  # saved while a connect or disconnect was under way
+    unwanted: int = 0  # in the books, though it must not have been sent
+    undecided: int = 0  # saved while a connect or disconnect was in progress
     details: list[str] = field(default_factory=list)
 
     def note(self, kind: str, words: str) -> None:
@@ -119,12 +119,12 @@ class Verdict:
 
 
 def judge(log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: Verdict) -> None:
-    """Compares a company's books with the log, record by record."""
+    """Checks a company's books against the log, record by record."""
     verdict.records += log.records
     customers = _by(books.get("Customer", []), lambda one: str(one.get("DisplayName", "")))
     invoices = _by(books.get("Invoice", []), lambda one: str(one.get("DocNumber", "")))
     payments = _by(books.get("Payment", []), lambda one: str(one.get("PaymentRefNum", "")))
-    # One that was voided may never have gone, and then it took nobody along.
+    # A voided invoice may never have been sent, and then its customer wasn't either.
     sure = [one for one in log.invoices if not one.voided and _fate(log, one.saves[:1]) == "on"]
     needed = {id(invoice.lead) for invoice in sure}
     may_be_needed = {id(invoice.lead) for invoice in log.invoices}
@@ -169,15 +169,15 @@ def _presence(verdict: Verdict, name: str, fate: str, found: Sequence[Document])
 def _judge_content(
     log: FirmLog, verdict: Verdict, name: str, saves: Sequence[Saved], arrived: int | None
 ) -> None:
-    """The newest version surely sent must be there, or a newer one that perhaps was: what changed
-    while the firm was disconnected is sent once its owner says so."""
+    """The newest version certainly sent must be in the books, or a newer one that perhaps was:
+    changes made while disconnected are sent once the owner decides."""
     surely = [one.version for one in saves if _fate(log, [one]) == "on"]
     perhaps = [one.version for one in saves if _fate(log, [one]) != "on"]
     least = max(surely, default=0)
     if arrived is None or arrived < least:
         verdict.note("out_of_order", f"{name}: version {arrived}, {least} was saved")
     elif surely and arrived > least and arrived not in perhaps:
-        later = [one for one in perhaps if one > arrived]  # it may have gone along with that one
+        later = [one for one in perhaps if one > arrived]  # it may have been sent with that one
         if not later:
             verdict.note("unwanted", f"{name}: version {arrived}, {least} was the last to go")
 
@@ -204,7 +204,7 @@ def _judge_invoice(
     for payment in invoice.payments:
         its = fate if fate != "on" else _fate(log, [payment.saved])
         if fate == "on" and its == "off":
-            its = "maybe"  # its invoice is there: the owner is asked
+            its = "maybe"  # its invoice is in the books: the owner is asked
         found = _presence(
             verdict, f"payment {payment.mark} of {name}", its, payments.get(payment.mark, [])
         )
@@ -247,7 +247,7 @@ def _version_of(words: str) -> int | None:
 def _judge_order(
     log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: Verdict
 ) -> None:
-    """Whatever was sent of a record, no older version ever went after a newer one."""
+    """No older version of a record may be sent after a newer one."""
     newest: Counter[str] = Counter()
     names = {str(one["Id"]): str(one.get("DisplayName")) for one in books.get("Customer", [])}
     numbers = {str(one["Id"]): str(one.get("DocNumber")) for one in books.get("Invoice", [])}

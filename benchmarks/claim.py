@@ -1,4 +1,4 @@
-"""What finding and taking work costs as the tables grow: `python -m benchmarks.claim`."""
+"""The cost of finding and claiming work as the tables grow: `python -m benchmarks.claim`."""
 
 import time
 from contextlib import ExitStack
@@ -50,7 +50,7 @@ fast as QuickBooks takes them; none of what they leave behind can be cleaned up.
 
 @dataclass
 class Place:
-    """A database, and what its claims took."""
+    """A database, and the times of its claims."""
 
     name: str
     database: str
@@ -100,7 +100,7 @@ def main() -> None:
         databases = life.enter_context(own_postgres(quick=asked.quick))
         places = _places(life, databases, asked, rounds)
         for place in turns(places, 2):
-            place.claim()  # everybody's caches are warm
+            place.claim()  # warms all caches
         for place in places:
             place.took = {name: [] for name in place.took}
         for place in turns(places, rounds):
@@ -158,7 +158,7 @@ def _places(life: ExitStack, databases: Databases, asked: Asked, rounds: int) ->
     life.enter_context(onlooker.connect()).execute(text("SELECT count(*) FROM organizations"))
     filled.churned(old.url, WORKING, many // len(WORKING))
     places += [held, idle, old]
-    each = (rounds // len(WORKING) + 3) * WAVE  # that no lane runs dry
+    each = (rounds // len(WORKING) + 3) * WAVE  # so that no lane runs empty
     for place in places:
         with filled.filling(place.url) as cursor:
             filled.pending(cursor, WORKING, each)

@@ -31,9 +31,9 @@ from simulator.testing import SimulatorHandle, running_simulator
 
 FIRMS, RECORDS = 200, 50
 QUICK_FIRMS = 6
-LATENCY = 0.05  # seconds each call takes
+LATENCY = 0.05  # seconds per call
 ROUNDS = 3
-MUST_BE_AHEAD = 10.0  # times the better peer, one by one
+MUST_BE_AHEAD = 10.0  # times the faster peer without batches
 
 METHOD = """
 200 firms saved 50 customers each. Every contestant is one process that sends these 10,000 customers
@@ -61,7 +61,7 @@ connections kept open; neither stores what it sends, nor what came back.
 class Contestant:
     name: str
     database: str
-    left: str  # SQL: how many records, or jobs, are not done
+    left: str  # SQL: number of unfinished records or jobs
     command: tuple[str, ...]
 
 
@@ -85,7 +85,7 @@ QUICK_CONTESTANTS = (OURS, ONE_BY_ONE[0], IN_BATCHES[1])  # each program once
 
 @dataclass(frozen=True)
 class Stage:
-    """What is made once, and copied for each turn."""
+    """What is prepared once and copied for each turn."""
 
     databases: Databases
     folder: Path
@@ -119,7 +119,7 @@ def main() -> None:
 
 @contextmanager
 def prepared(databases: Databases, count: int) -> Iterator[Stage]:
-    """Firms whose customers wait, the same documents as jobs of the peers, and empty books."""
+    """Firms with waiting customers, the same documents as jobs of the peers, and empty books."""
     folder = Path(tempfile.mkdtemp(prefix="dunahub-benchmark-"))
     try:
         url = databases.create("singles")
@@ -141,7 +141,7 @@ def prepared(databases: Databases, count: int) -> Iterator[Stage]:
 
 
 def _prepare(simulator: SimulatorHandle, firms: Sequence[Firm], tokens: Path) -> None:
-    """Calls take their time from now on; and the peers get access to the same companies."""
+    """Sets the latency of calls, and gives the peers access to the same companies."""
     granted = {firm.realm: simulator.grant(firm.realm)["access_token"] for firm in firms}
     tokens.write_text(json.dumps(granted))
     for firm in firms:
@@ -149,7 +149,7 @@ def _prepare(simulator: SimulatorHandle, firms: Sequence[Firm], tokens: Path) ->
 
 
 def _documents(sessions: Sessions, config: Config, firm: Firm) -> list[Json]:
-    """What QuickBooks is to be sent for each record, as our own composer makes it."""
+    """The document for each record, made by our own composer."""
     company = QuickBooks(sessions, config)
     with sessions() as session:
         entries = session.scalars(
@@ -189,7 +189,7 @@ def _fill_peers(
 
 @contextmanager
 def restored(stage: Stage, database: str) -> Iterator[tuple[str, SimulatorHandle]]:
-    """A fresh copy of a database, its URL, and of the books, behind a simulator."""
+    """A fresh copy of a database (its URL) and of the books, with a simulator."""
     books = stage.folder / "copy"
     shutil.copytree(stage.books, books)
     try:
@@ -215,7 +215,7 @@ def _turn(stage: Stage, one: Contestant, *, quick: bool) -> Drained:
 
 
 def assert_arrived(simulator: SimulatorHandle, seen: Drained) -> None:
-    """What a contestant calls done must be in the books."""
+    """What a contestant counts as done must be in the books."""
     arrived = sum(records_in(entry) for entry in simulator.journal())
     assert arrived >= seen.done, f"{seen.done} done, {arrived} arrived"
 

@@ -23,8 +23,8 @@ CUSTOMERS, INVOICES, PAYMENTS = 1500, 1500, 1500  # whole batches of each kind
 BATCH = 30
 BATCHES_PER_MINUTE, CALLS_PER_MINUTE = 40, 500
 MINUTE = 60.0  # seconds
-FIRST_MINUTE = MINUTE  # left out: a perfect client too spends a fresh allowance at once
-LONGEST = 210.0  # seconds; then the rate is that of what was sent until then
+FIRST_MINUTE = MINUTE  # excluded: even a perfect client uses up a fresh allowance at once
+LONGEST = 210.0  # seconds; after that, the rate is computed from what was sent
 THROTTLED_AT_MOST = 1
 
 METHOD = """
@@ -50,7 +50,7 @@ less than a tenth of a core.
 class Scenario:
     name: str
     per_item: float  # seconds
-    counts_items: bool  # every item of a batch is a request to the limiter
+    counts_items: bool  # the limiter counts every item of a batch
     ceiling: int  # records a minute
 
     @property
@@ -72,14 +72,14 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Seen:
-    """What the simulator saw of one scenario."""
+    """What the simulator recorded in one scenario."""
 
     sent: int
     seconds: float
     by_batch: float  # records a minute
     by_single: float
     throttled: int
-    arrivals: list[float]  # seconds since the first, one for each record, for the plot
+    arrivals: list[float]  # seconds since the first, one per record, for the plot
 
 
 def main() -> None:
@@ -117,7 +117,7 @@ def _run(databases: Databases, number: int, scenario: Scenario, *, quick: bool) 
 
 
 def _waiting(url: str, environ: dict[str, str], simulator: SimulatorHandle, *, scale: int) -> Firm:
-    """A connected firm whose records wait; nothing drains them yet."""
+    """A connected firm with waiting records, which are not drained yet."""
     with ours.capturing_sessions(url) as sessions:
         [firm] = new_firms(sessions, Config.from_environ(environ), simulator, 1)
         with sessions() as session:
@@ -126,7 +126,7 @@ def _waiting(url: str, environ: dict[str, str], simulator: SimulatorHandle, *, s
 
 
 def _wait(url: str, worker: Worker) -> None:
-    """Until nothing waits, or long enough."""
+    """Until nothing waits, or for long enough."""
     ends_at = time.monotonic() + LONGEST
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -138,7 +138,7 @@ def _wait(url: str, worker: Worker) -> None:
 
 
 def seen_in(journal: Sequence[JournalEntry], *, first_minute: float) -> Seen:
-    """Counts what arrived; rates leave the first minute out."""
+    """Counts arrivals; rates exclude the first minute."""
     writes = [entry for entry in journal if records_in(entry)]
     began = writes[0]["arrived_at"]
     sizes = [(entry["arrived_at"] - began, records_in(entry)) for entry in writes]
@@ -154,7 +154,7 @@ def seen_in(journal: Sequence[JournalEntry], *, first_minute: float) -> Seen:
 
 
 def _per_minute(sizes: Sequence[tuple[float, int]], begin: float, end: float) -> float:
-    """The mean of every minute that begins a whole second after `begin` and is over by `end`."""
+    """Mean over all minutes that begin a whole second after `begin` and end by `end`."""
     minutes = [
         sum(records for at, records in sizes if start <= at < start + MINUTE)
         for start in range(int(begin), int(end - MINUTE) + 1)
@@ -163,7 +163,7 @@ def _per_minute(sizes: Sequence[tuple[float, int]], begin: float, end: float) ->
 
 
 def records_in(entry: JournalEntry) -> int:
-    """How many records a request of the journal carried and QuickBooks took."""
+    """Number of records in a logged request that QuickBooks accepted."""
     if entry["method"] != "POST" or entry["status"] != 200:
         return 0
     return entry["body"].count('"bId"') if entry["path"].endswith("/batch") else 1

@@ -1,4 +1,4 @@
-"""How fast, and at what cost, workers empty a database's queue."""
+"""How fast workers empty a database's queue, and how much CPU they use."""
 
 import time
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sqlalchemy.pool import NullPool
 from benchmarks.harness import Databases, Row, cpu_seconds, median
 from benchmarks.workers import Worker
 
-LONGEST, QUICK_LONGEST = 15.0, 5.0  # seconds; then the rate is that of what was done until then
+LONGEST, QUICK_LONGEST = 15.0, 5.0  # seconds; after that, the rate is computed from what was done
 LOOK_EVERY = 0.05  # seconds
 
 
@@ -17,7 +17,7 @@ LOOK_EVERY = 0.05  # seconds
 class Drained:
     done: int
     seconds: float
-    worker_cpu: float  # seconds of processor time
+    worker_cpu: float  # CPU seconds
     database_cpu: float
 
     @property
@@ -28,7 +28,7 @@ class Drained:
 def drained(
     databases: Databases, url: str, left: str, records: int, *workers: Worker, quick: bool
 ) -> Drained:
-    """Tells the workers to begin and waits until `left`, a SELECT, counts nothing any more."""
+    """Starts the workers and waits until `left`, a SELECT, counts 0."""
     longest = QUICK_LONGEST if quick else LONGEST
     pids = [worker.pid for worker in workers]
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
@@ -53,9 +53,9 @@ def drained(
 
 
 def rows_of(drains: dict[str, list[Drained]], beside: str) -> list[Row]:
-    """The table of a race: each contestant's medians, and what part of another's rate that is.
+    """The table of a race: each contestant's medians, and its rate relative to another's.
 
-    Processor time is in milliseconds a record.
+    CPU time is in milliseconds per record.
     """
     rates = rates_of(drains)
     return [

@@ -1,4 +1,4 @@
-"""The engine alone: how fast it drains 20,000 entries when the delivery does nothing.
+"""The engine alone: how fast it drains 20,000 entries if delivery does nothing.
 
 python -m benchmarks.engine [--quick] [--json]
 """
@@ -46,8 +46,8 @@ commit, from four threads.
 class Contestant:
     name: str
     database: str
-    left: str  # SQL: how many jobs are not finished
-    start: Callable[[str], AbstractContextManager[Worker]]  # on this database
+    left: str  # SQL: number of unfinished jobs
+    start: Callable[[str], AbstractContextManager[Worker]]  # starts a worker on this database
 
 
 def _ours(url: str) -> AbstractContextManager[Worker]:
@@ -100,7 +100,7 @@ def _fill(databases: Databases, entries: int) -> None:
 
 
 def _capture(url: str, *, companies: int, entries: int) -> list[Json]:
-    """Saves customers as the app does; the snapshots of their entries."""
+    """Saves customers like the app; returns the snapshots of their entries."""
     with ours.capturing_sessions(url) as sessions, sessions() as session:
         firms = [new_firm_with_lane(session, name=f"Firm {n}")[0] for n in range(companies)]
         for first in range(0, entries, 1000):

@@ -1,8 +1,8 @@
-"""Databases as they are after years: filled by SQL, a million rows at a time.
+"""Databases as after years of use, filled by SQL, a million rows at a time.
 
-What is stored is what the app and the engine would have left behind, in the proportions of a small
-service firm: of twenty records five are leads, eight invoices and seven payments, each of them with
-one entry, one link, and a place in a request of up to twenty.
+Rows are what the app and the engine would have left, in the proportions of a small service firm: of
+twenty records, five are leads, eight invoices and seven payments, each with one entry, one link,
+and a place in a request of up to twenty.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,12 @@ from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
 
 BLOCK = 20  # records of a firm that belong together: 5 leads, 8 invoices, 7 payments
-YEARS = "interval '730 days'"  # over which the settled rows are spread
+YEARS = "interval '730 days'"  # settled rows are spread over this time
 
 
 @contextmanager
 def filling(url: str) -> Iterator[DBAPICursor]:
-    """A cursor for bulk work, committed in the end. Foreign keys are ours to get right."""
+    """A cursor for bulk work, committed at the end. Foreign keys are not checked."""
     engine = make_engine(url, pool_size=1)
     connection = engine.raw_connection()
     try:
@@ -38,7 +38,7 @@ def filling(url: str) -> Iterator[DBAPICursor]:
 
 @contextmanager
 def without_indexes(cursor: DBAPICursor, *tables: str) -> Iterator[None]:
-    """Indexes are made after the rows, which takes a third of the time."""
+    """Creates indexes after the rows, which takes a third of the time."""
     cursor.execute(
         """
         SELECT index.indexrelid::regclass::text, pg_get_indexdef(index.indexrelid)
@@ -57,7 +57,7 @@ def without_indexes(cursor: DBAPICursor, *tables: str) -> Iterator[None]:
 
 
 def firms(cursor: DBAPICursor, count: int) -> None:
-    """Organizations 1 to `count`, each with the lane of its own number."""
+    """Organizations 1 to `count`, each with the lane of the same number."""
     cursor.execute(
         f"""
         INSERT INTO organizations (name, region, time_zone)
@@ -88,7 +88,7 @@ def settled(cursor: DBAPICursor, rows: int, firms: int) -> None:
 
 
 def pending(cursor: DBAPICursor, lanes: Sequence[int], each: int) -> None:
-    """Leads that wait to be sent, in these lanes."""
+    """Leads waiting to be sent, in these lanes."""
     cursor.execute(
         f"""
         INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id, operation,
@@ -103,7 +103,7 @@ def pending(cursor: DBAPICursor, lanes: Sequence[int], each: int) -> None:
 
 
 def customers(cursor: DBAPICursor, firms: Sequence[int], each: int) -> None:
-    """Leads that wait to be sent, with the snapshots that capture takes."""
+    """Leads waiting to be sent, with the snapshots that capture takes."""
     cursor.execute(
         f"""
         SET dunahub.captured = 'on';
@@ -124,9 +124,10 @@ def customers(cursor: DBAPICursor, firms: Sequence[int], each: int) -> None:
 
 
 def churned(url: str, lanes: Sequence[int], each: int) -> None:
-    """Entries that came, went out and arrived; the statements leave behind what the engine's do.
+    """Entries that were created, sent and settled, with the dead rows that the engine's statements
+    leave.
 
-    The times are those of a company at QuickBooks' own limit; each step is committed.
+    Timed as for a company at QuickBooks' own limit; each step is committed.
     """
     for statement in (_COME, _GO_OUT, _ARRIVE):
         with filling(url) as cursor:
@@ -163,9 +164,9 @@ LINES = 2  # of an invoice
 def histories(cursor: DBAPICursor, rows: int, firms: int, one_in: int) -> None:
     """`rows` entries with their records, links and requests, over two years.
 
-    Firm 1, whose pages are looked at, has one block of records in `one_in`; the other firms share
-    the rest. Of firm 1 some records wait, some need attention, some were never sent: as many of
-    each, whatever `rows`, so that pages show the same.
+    Firm 1, whose pages are measured, has one block of records in `one_in`; the other firms share
+    the rest. Firm 1 has fixed numbers of waiting, failed and unsent records, whatever `rows` is, so
+    that pages show the same.
     """
     numbers = {"blocks": rows // BLOCK, "firms": firms, "one_in": one_in}
     for tables in (_RECORDS, _WHAT_BECAME_OF_THEM):
@@ -291,7 +292,7 @@ _WHAT_BECAME_OF_THEM = {
 
 
 def connected(cursor: DBAPICursor, firms: int) -> None:
-    """Each firm's lane belongs to a connected company."""
+    """Makes each firm's lane belong to a connected company."""
     cursor.execute(
         f"""
         INSERT INTO quickbooks_connections (

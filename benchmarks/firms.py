@@ -1,4 +1,4 @@
-"""Firms with a QuickBooks company each, connected as an owner does it, and what they save."""
+"""Firms with a QuickBooks company each, connected as by an owner, and their records."""
 
 import os
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Firm:
 def new_firms(
     sessions: Sessions, config: Config, simulator: SimulatorHandle, count: int
 ) -> list[Firm]:
-    """Organizations with companies of their own, through Intuit's consent page."""
+    """Organizations with their own companies, connected through Intuit's consent page."""
     os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http
     return [_new_firm(sessions, config, simulator, number) for number in range(count)]
 

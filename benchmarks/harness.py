@@ -1,7 +1,7 @@
-"""What the benchmarks share: a PostgreSQL of their own, rounds, and how figures are told.
+"""Shared by the benchmarks: a PostgreSQL server, rounds, and reports.
 
-A benchmark compares within one run: contestants take turns, in another order each round, and the
-ratio is that of the medians. Figures of two runs, or of two machines, say nothing about each other.
+A benchmark compares within one run: contestants take turns, in a different order each round, and
+ratios are those of medians. Figures of different runs or machines are not comparable.
 """
 
 import argparse
@@ -27,15 +27,15 @@ from sqlalchemy.pool import NullPool
 from development.database import migrate
 from development.postgres import running_postgres
 
-# As a small server would be set up; everything else is PostgreSQL's own default, so that a commit
-# is on the disk when it returns.
+# Like a small server; everything else is PostgreSQL's default, so that a commit is on disk when it
+# returns.
 SETTINGS = {
     "shared_buffers": "256MB",
     "max_connections": "200",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "30min",
 }
-BLANK = "blank"  # the database with our schema that others are made from
+BLANK = "blank"  # the template database with our schema
 WIDTH = 100
 
 Cell = str | int | float | None
@@ -53,7 +53,7 @@ class Asked:
 
 
 def ask(name: str, about: str) -> Asked:
-    """Reads the command line that all benchmarks have."""
+    """Parses the options that all benchmarks have."""
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}",
         description=about,
@@ -72,7 +72,7 @@ def ask(name: str, about: str) -> Asked:
 
 @dataclass(frozen=True)
 class Databases:
-    """A PostgreSQL of the benchmark's own. Databases are filled once and copied for each round."""
+    """The benchmark's own PostgreSQL. Databases are filled once and copied for each round."""
 
     server_url: str
     server_pid: int
@@ -90,7 +90,7 @@ class Databases:
         migrate(self.url(BLANK))
 
     def seal(self, name: str) -> None:
-        """After the filling: every contestant finds the same statistics and no work left over."""
+        """After filling, so that all contestants find the same statistics and no pending vacuum."""
         self._execute("VACUUM (ANALYZE)", name)
         self._execute("CHECKPOINT")
 
@@ -118,7 +118,7 @@ class Databases:
 
 @contextmanager
 def own_postgres(*, quick: bool) -> Iterator[Databases]:
-    """A server for this run alone. A quick run, which times nothing, leaves out the disk."""
+    """A server for this run only. A quick run, which times nothing, doesn't sync to disk."""
     folder = Path(tempfile.mkdtemp(prefix="dunahub-benchmark-"))
     try:
         with running_postgres(folder / "data", throwaway=quick, settings=SETTINGS) as server:
@@ -130,9 +130,9 @@ def own_postgres(*, quick: bool) -> Iterator[Databases]:
 
 
 def cpu_seconds(*pids: int) -> float:
-    """Processor time of these processes and of all they started, ended ones too.
+    """CPU time of these processes and all their children, including ended ones.
 
-    What others do on the machine disturbs it far less than it disturbs the clock.
+    Other work on the machine disturbs it far less than it disturbs wall time.
     """
     seconds = 0.0
     for pid in pids:
@@ -147,7 +147,7 @@ def cpu_seconds(*pids: int) -> float:
 
 
 def turns(contestants: Sequence[Contestant], rounds: int) -> Iterator[Contestant]:
-    """Each contestant once a round, each round in another order: nobody always goes first."""
+    """Each contestant once per round, in a different order, so that none always goes first."""
     for number in range(rounds):
         start = number % len(contestants)
         yield from [*contestants[start:], *contestants[:start]]
@@ -158,19 +158,19 @@ def median(values: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` (0.95) of all do not exceed."""
+    """The smallest value that is not exceeded by `share` (0.95) of all values."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * round(share * 10_000) // 10_000) - 1)]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must reach, and whether it does."""
+    """A required value, and whether it is reached."""
 
     what: str
     measured: float
     bound: float
-    at_least: bool  # else: at most
+    at_least: bool  # otherwise: at most
 
     @property
     def met(self) -> bool:
@@ -179,7 +179,7 @@ class Target:
 
 @dataclass
 class Report:
-    """What a benchmark has to say: figures, ratios and targets, and how they came about."""
+    """A benchmark's results: figures, ratios and targets, and how they were measured."""
 
     name: str
     method: str
@@ -187,7 +187,7 @@ class Report:
     tables: dict[str, list[Row]] = field(default_factory=dict)
     ratios: dict[str, float] = field(default_factory=dict)
     targets: list[Target] = field(default_factory=list)
-    raw: dict[str, Sequence[float]] = field(default_factory=dict)  # for plots and for doubters
+    raw: dict[str, Sequence[float]] = field(default_factory=dict)  # for plots and for checking
 
     def at_least(self, what: str, measured: float, bound: float) -> None:
         self.targets.append(Target(what, measured, bound, at_least=True))
@@ -252,7 +252,7 @@ def _print_table(title: str, rows: Sequence[Row]) -> None:
 
 
 def shown(value: Cell) -> str:
-    """A cell as people read it."""
+    """A cell formatted for people."""
     match value:
         case None:
             return "–"

@@ -1,4 +1,4 @@
-"""How soon what was saved reaches QuickBooks: the first request, and *In QuickBooks*.
+"""How fast saved records reach QuickBooks: until the first request, and until *In QuickBooks*.
 
 python -m benchmarks.latency [--quick] [--json]
 """
@@ -27,13 +27,13 @@ from simulator.testing import SimulatorHandle, running_simulator
 
 FIRMS = 50
 ROUNDS = 3
-EVERY = 0.2  # seconds between two saves, on average, while all are idle
+EVERY = 0.2  # mean seconds between two saves without load
 TURN = 15.0  # seconds of such saves
-LATENCY = 0.15  # seconds each call takes, under load
-PER_MINUTE = 1000  # records saved, under load
-LOAD = 60.0  # seconds of it
-QUICK = 2.0  # seconds of either, for breakage only
-PATIENCE = 30.0  # seconds for the last to arrive
+LATENCY = 0.15  # seconds per call, under load
+PER_MINUTE = 1000  # records saved per minute, under load
+LOAD = 60.0  # seconds
+QUICK = 2.0  # seconds of either, to check that it runs
+PATIENCE = 30.0  # seconds for the last record to arrive
 MEDIAN_AT_MOST, P95_AT_MOST = 0.5, 2.0  # seconds, under load
 
 METHOD = """
@@ -94,7 +94,7 @@ def _stage(databases: Databases, simulator: SimulatorHandle, folder: Path, count
 
 
 def _idle(stage: Stage, name: str, seconds: float) -> list[float]:
-    """Seconds from the commit's return to the request's arrival, of each customer saved."""
+    """Seconds from the commit's return to the request's arrival, per saved customer."""
     stage.simulator.clear_journal()
     match name:
         case "ours":
@@ -117,12 +117,12 @@ def _written(stage: Stage, worker: Worker, **how: object) -> list[tuple[str, int
 
 
 async def _enqueued(stage: Stage, name: str, seconds: float) -> dict[str, float]:
-    """A peer's writer: customers' names, and when the commit of each returned."""
+    """A peer's writer: customers' names, and when each commit returned."""
     chance = random.Random(7)
     saved: dict[str, float] = {}
     peer = procrastinate if name == "procrastinate" else pgqueuer
     async with peer.deferring(stage.url) as defer:
-        await asyncio.sleep(1.0)  # until its worker listens
+        await asyncio.sleep(1.0)  # its worker is starting to listen
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
             customer = f"Customer {secrets.token_hex(6)}"
@@ -135,7 +135,7 @@ async def _enqueued(stage: Stage, name: str, seconds: float) -> dict[str, float]
 
 
 def _delays(stage: Stage, name: str, saved: Mapping[str, float]) -> list[float]:
-    """Matches what was saved with what arrived; waits for the last of it."""
+    """Matches saved and arrived customers; waits for the last one."""
     ends_at = time.monotonic() + PATIENCE
     while True:
         arrived = {
@@ -153,7 +153,7 @@ def _delays(stage: Stage, name: str, saved: Mapping[str, float]) -> list[float]:
 
 
 def customers_in(body: str) -> list[str]:
-    """The names in a request's body, be it a call for one or a batch."""
+    """The customers' names in a request's body, single or batch."""
     return re.findall(r'"DisplayName": ?"(Customer \w+)"', body)
 
 
@@ -166,7 +166,7 @@ _SETTLED = """
 
 
 def _under_load(stage: Stage, seconds: float) -> dict[str, list[float]]:
-    """Seconds from the commit's return to *In QuickBooks*, by kind of record."""
+    """Seconds from the commit's return to *In QuickBooks*, by record type."""
     for firm in stage.firms:
         stage.simulator.company(firm.realm, latency=LATENCY, limits=True)
     with running_worker("benchmarks.ours", "app", **stage.environ) as worker:
@@ -183,7 +183,7 @@ def _under_load(stage: Stage, seconds: float) -> dict[str, list[float]]:
 
 
 def _settled(stage: Stage, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], float]:
-    """When each of these was settled; waits for the last of them."""
+    """When each of these was settled; waits for the last one."""
     ends_at = time.monotonic() + PATIENCE
     engine = create_engine(stage.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

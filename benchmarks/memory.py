@@ -1,4 +1,4 @@
-"""Whether a serving process grows as it works: `python -m benchmarks.memory [--quick] [--json]`."""
+"""Whether a serving process's memory grows: `python -m benchmarks.memory [--quick] [--json]`."""
 
 import time
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from simulator.testing import SimulatorHandle, running_simulator
 
 FIRMS, QUICK_FIRMS = 100, 2
 RECORDS, QUICK_RECORDS = 100_000, 400
-WARM_UP = 5_000  # entries after which nothing may grow any more
+WARM_UP = 5_000  # entries; memory may not grow after these
 MOST_GROWTH = 1.1
 LOOK_EVERY = 0.5  # seconds
-LONGEST = 1800.0  # seconds; a drain that takes so long is stuck
+LONGEST = 1800.0  # seconds; a longer drain is stuck
 MB = 1 << 20
 
 METHOD = f"""

@@ -32,7 +32,7 @@ LEFT = "SELECT count(*) FROM outbox WHERE state = 'pending'"
 
 
 def environment(url: str, **others: str) -> dict[str, str]:
-    """What the app needs to know to run on this database."""
+    """The environment that the app needs to run on this database."""
     return {
         "DATABASE_URL": url,
         "SECRET_KEY": "only-for-a-benchmark-on-one-machine",
@@ -45,7 +45,7 @@ def environment(url: str, **others: str) -> dict[str, str]:
 
 @contextmanager
 def capturing_sessions(url: str) -> Iterator[Sessions]:
-    """Sessions that capture, as the app's own do; no connection is left behind."""
+    """Sessions with capture, like the app's; leave no connection open."""
     engine = make_engine(url, pool_size=2)
     sessions = make_sessions(engine)
     attach(sessions)
@@ -56,7 +56,7 @@ def capturing_sessions(url: str) -> Iterator[Sessions]:
 
 
 class Nothing:
-    """A company that takes whatever it is sent, at once: what is left is the engine."""
+    """A company that accepts everything at once, to measure the engine alone."""
 
     limits = UNLIMITED
 

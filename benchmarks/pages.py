@@ -1,4 +1,4 @@
-"""How fast pages open over an outbox of a million rows: `python -m benchmarks.pages`."""
+"""How fast pages open with an outbox of a million rows: `python -m benchmarks.pages`."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,9 +29,9 @@ from models.base import Json
 from tests.support.visitor import Visitor, new_person
 
 FIRMS = 200
-FEW = 4_000  # entries of an all but empty database: every list has its first page
-BIG_TABLE = 5_000  # rows; a smaller table may be read as a whole
-MOST_READ = 6_000  # rows one step of a statement may read: a firm's month, the newest for a name
+FEW = 4_000  # entries of an almost empty database: every list has its first page
+BIG_TABLE = 5_000  # rows; a smaller table may be read completely
+MOST_READ = 6_000  # rows that one step may read: a firm's month, or the newest for a search by name
 
 METHOD = f"""
 Pages of one firm and of DunaHub's staff are opened through the whole app, signed in, over a
@@ -46,7 +46,7 @@ One that reads a table of more than {BIG_TABLE:,} rows from end to end, or by an
 {MOST_READ:,} rows of it, is named.
 """
 
-Statement = tuple[str, Mapping[str, object]]  # and its parameters
+Statement = tuple[str, Mapping[str, object]]  # with its parameters
 
 FIRM_PAGES = {
     "settings": "/settings/quickbooks",
@@ -86,7 +86,7 @@ STAFF_PAGES = {
 
 @dataclass
 class Side:
-    """The app over one database, and what its pages took."""
+    """The app on one database, and the times of its pages."""
 
     name: str
     app: Flask
@@ -171,7 +171,7 @@ def _report(small: Side, large: Side, asked: Asked) -> Report:
 class HeavyRead:
     page: str
     table: str
-    by: str  # an index, or how else
+    by: str  # an index, or another access path
     rows: int
     statement: str
 
@@ -179,7 +179,7 @@ class HeavyRead:
 def heavy_reads(
     connection: Connection, statements: Mapping[str, Sequence[Statement]]
 ) -> Iterator[HeavyRead]:
-    """Steps that read a big table as a whole, or more of it than a page has any use for."""
+    """Steps that read a big table completely, or more of it than a page needs."""
     big = set(
         connection.execute(
             text("SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > :rows"),
@@ -213,7 +213,7 @@ def _nodes(plan: Json) -> Iterator[Json]:
 
 
 def note_statements(side: Side, pages: Sequence[str]) -> None:
-    """Opens each page twice; what is sent the second time is what a page sends."""
+    """Opens each page twice and records the statements of the second time."""
     for page in pages:
         side.open(page)
         sent: list[Statement] = []
@@ -253,9 +253,10 @@ def fill(url: str, rows: int, one_in: int) -> None:
 
 
 def side_of(name: str, app: Flask, rows: int, one_in: int) -> Side:
-    """The app over a filled database, with people signed in and the keys of what they look at."""
+    """The app on a filled database, with people signed in and the keys of the records they open."""
     dunahub: DunaHub = app.extensions["dunahub"]
-    block = rows // filled.BLOCK // one_in // 2 * one_in  # of firm 1, half-way through its time
+    # a block of firm 1 from the middle of its history
+    block = rows // filled.BLOCK // one_in // 2 * one_in
     with dunahub.sessions() as session:
         new_person(session, 1, "owner@example.com")
         new_person(session, None, "staff@example.com", Role.ADMIN)

@@ -1,4 +1,4 @@
-"""Draws docs/pictures/performance/*.svg from what the benchmarks said with --json.
+"""Draws docs/pictures/performance/*.svg from the benchmarks' JSON output.
 
 python -m benchmarks.engine --json > var/engine.json
 python -m benchmarks.plots var/*.json
@@ -26,7 +26,7 @@ Raw = Mapping[str, Sequence[float]]
 
 
 class Told(TypedDict):
-    """The part of a benchmark's JSON that is drawn."""
+    """The parts of a benchmark's JSON that are drawn."""
 
     benchmark: str
     quick: bool
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def draw(told: Told, folder: Path) -> Path:
-    """One picture of one benchmark; where it is."""
+    """Draws one picture of one benchmark; returns its path."""
     with rc_context(fname=STYLE):
         figure = Figure(figsize=(8, max(3.6, 0.27 * len(told["raw"]))), layout="constrained")
         PLOTS[told["benchmark"]](figure.subplots(), told["raw"])
@@ -61,7 +61,7 @@ def draw(told: Told, folder: Path) -> Path:
 
 
 def _bars(axes: Axes, raw: Raw, *, unit: str) -> None:
-    """Medians, and where eight of ten measurements lie: of a few rounds, all of them."""
+    """Medians, with the range of eight in ten measurements, or of all if there are few."""
     names = list(raw)[::-1]
     middle = [median(raw[name]) for name in names]
     spread = [
@@ -69,7 +69,7 @@ def _bars(axes: Axes, raw: Raw, *, unit: str) -> None:
         [percentile(raw[name], 0.9) - value for name, value in zip(names, middle, strict=True)],
     ]
     colors = [OURS if name.startswith("ours") else OTHERS for name in names]
-    if OURS not in colors:  # no race, but one thing in several sizes
+    if OURS not in colors:  # not a race, but one thing in several sizes
         colors = [OURS] * len(names)
     bars = axes.barh(names, middle, xerr=spread, color=colors, ecolor="#40474f", height=0.65)
     axes.bar_label(bars, labels=[shown(value) for value in middle], padding=4)
@@ -79,7 +79,7 @@ def _bars(axes: Axes, raw: Raw, *, unit: str) -> None:
 
 
 def _company(axes: Axes, raw: Raw) -> None:
-    """Records sent in the course of time, beside what the limits would admit."""
+    """Records sent over time, with what the limits would allow."""
     for scenario, color in zip(SCENARIOS, LINES, strict=True):
         arrivals = raw[scenario.name]
         axes.plot(arrivals, range(1, len(arrivals) + 1), color=color, label=scenario.name)
@@ -95,7 +95,7 @@ def _company(axes: Axes, raw: Raw) -> None:
 
 
 def _latency(axes: Axes, raw: Raw) -> None:
-    """The share that had arrived so soon; what was measured idle, then under load."""
+    """The share that had arrived by then, without load and under load."""
     idle = ("ours", "procrastinate", "PgQueuer")
     for name, color in zip(idle, LINES, strict=True):
         _shares(axes, raw[name], color, f"request, idle: {name}")
@@ -111,14 +111,14 @@ def _shares(
     axes: Axes, delays: Sequence[float], color: str, label: str, linestyle: str = "-"
 ) -> None:
     shares = [number / len(delays) for number in range(1, len(delays) + 1)]
-    least = 0.0001  # a request may arrive before the commit's return is seen
+    least = 0.0001  # a request may arrive before we see the commit return
     axes.step(
         [max(delay, least) for delay in delays], shares, color=color, label=label, ls=linestyle
     )
 
 
 def _legend_above(axes: Axes) -> None:
-    """Where no line can run through it."""
+    """Puts the legend where no line can cross it."""
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 

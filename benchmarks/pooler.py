@@ -20,7 +20,7 @@ STOP_DEADLINE = 10.0
 
 @contextmanager
 def running_pooler(database_url: str, folder: Path) -> Iterator[str]:
-    """The address of a pooler in front of this database. Ends with the block."""
+    """Runs a pooler in front of this database; yields its address."""
     if PATH is None:
         raise FileNotFoundError("pgbouncer is not installed: apt-get install pgbouncer")
     folder.mkdir()
@@ -39,7 +39,8 @@ default_pool_size = 20
 max_client_conn = 500
 ignore_startup_parameters = options
 """)
-    # It refuses to run as root, and has to reach the server's socket: both are its owner's.
+    # It refuses to run as root, and must reach the server's socket, so it runs as that socket's
+    # owner.
     owner = Path(str(target.query["host"])).owner()
     account = owner if os.geteuid() == 0 else None
     with (folder / "log").open("wb") as log:

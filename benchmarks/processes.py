@@ -20,7 +20,7 @@ from benchmarks.harness import Report, ask, median, own_postgres, turns
 from benchmarks.workers import running_worker
 
 PROCESSES, QUICK_PROCESSES = (1, 2, 4), (1, 2)
-DRAINERS = 4  # threads of each: few, so that it is processes that are compared
+DRAINERS = 4  # threads per process: few, so that processes are compared
 ROUNDS = 3
 
 METHOD = """

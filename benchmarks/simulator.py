@@ -22,7 +22,7 @@ from pathlib import Path
 from simulator.testing import SimulatorHandle, running_simulator
 
 CONNECTIONS = 8
-LONG, SHORT = 10, 2  # seconds a run lasts
+LONG, SHORT = 10, 2  # seconds per run
 WORDS = {"read": "read a customer", "batch": "batches of 30 customers"}
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 

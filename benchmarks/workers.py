@@ -1,8 +1,8 @@
-"""Contestants run as processes of their own, one at a time, and speak with the benchmark in lines.
+"""Contestants run as separate processes, one at a time, and exchange lines with the benchmark.
 
-A worker says `ready` when it has imported and connected, begins when it is told something, and
-ends when its standard input does: it cannot outlive the benchmark. Its own output is kept, and
-shown when it fails.
+A worker prints `ready` when it has imported and connected, starts when it receives a line, and ends
+when its standard input closes, so it cannot outlive the benchmark. Its own output is kept and shown
+if it fails.
 """
 
 import json
@@ -18,16 +18,16 @@ from pathlib import Path
 from development.stack import ROOT
 from models.base import Json
 
-WORDS = "BENCHMARK_WORDS"  # the descriptor a worker speaks through, beside its own output
+WORDS = "BENCHMARK_WORDS"  # file descriptor for the worker's lines, separate from its output
 STOP_WITHIN = 20.0  # seconds
 
 
 class WorkerFailed(Exception):
-    """A contestant ended before it was told to."""
+    """A contestant ended too early."""
 
 
 class Worker:
-    """The benchmark's side."""
+    """The benchmark's side of a worker."""
 
     def __init__(self, command: tuple[str, ...], environ: dict[str, str], log: Path) -> None:
         self.name = " ".join(command)
@@ -56,7 +56,7 @@ class Worker:
         print(json.dumps(words), file=self._process.stdin, flush=True)
 
     def hear(self) -> Json:
-        """The worker's next words. Raises WorkerFailed when there are none to come."""
+        """The worker's next line. Raises WorkerFailed if it has ended."""
         line = self._words.readline()
         if not line:
             self._process.wait()
@@ -100,7 +100,7 @@ def say(**words: object) -> None:
 
 
 def told() -> Iterator[Json]:
-    """Says that we are ready; then what the benchmark says, until it is done with us."""
+    """Reports ready, then yields lines from the benchmark until it closes."""
     say(ready=True)
     for line in sys.stdin:
         words: Json = json.loads(line)
@@ -108,12 +108,12 @@ def told() -> Iterator[Json]:
 
 
 def ready_and_told() -> Json:
-    """Says that we are ready and waits for the word to begin."""
+    """Reports ready and waits for the start signal."""
     return next(told())
 
 
 def end_with_the_benchmark() -> None:
-    """For workers whose own loop never returns: they end, at once, when the benchmark is done."""
+    """For workers whose own loop never returns: ends them at once when the benchmark is done."""
 
     def wait() -> None:
         sys.stdin.read()

@@ -1,4 +1,5 @@
-"""People who save things in the serving process, as its web threads do, and when each was saved.
+"""Simulates people saving records, in the serving process's threads, and records when each was
+saved.
 
 Runs inside the worker `benchmarks.ours app`.
 """
@@ -17,13 +18,13 @@ from db import Sessions
 from models.sales import Invoice, Lead, Payment, RecordType
 
 WEB_THREADS = 4
-RECENT = 20  # an invoice is for one of a firm's newest customers
+RECENT = 20  # invoices are for one of the firm's newest customers
 
-Saved = tuple[str, int, str, float]  # kind, id, a customer's name, Unix time of the commit's return
+Saved = tuple[str, int, str, float]  # type, id, customer's name, Unix time when the commit returned
 
 
 class Desk:
-    """Where one firm's people work."""
+    """The people of one firm."""
 
     def __init__(self, firm: Firm) -> None:
         self.firm = firm
@@ -49,7 +50,7 @@ class Desk:
     def _new_record(
         self, session: Session, roll: float, chance: random.Random
     ) -> Lead | Invoice | Payment:
-        """Half of what is saved are customers, three in ten invoices, two in ten payments."""
+        """Half of the records are customers, three in ten invoices, two in ten payments."""
         if roll < 0.5 or not self.customers:
             return new_customer(self.firm, f"Customer {secrets.token_hex(6)}")
         if roll < 0.8 or not self.invoices:
@@ -61,7 +62,7 @@ class Desk:
 def write(
     sessions: Sessions, firms: Sequence[Firm], *, every: float, seconds: float, mixed: bool
 ) -> list[Saved]:
-    """Saves for `seconds`, on average once `every` so many, at chance moments as people do."""
+    """Saves for `seconds`, once every `every` seconds on average, at random moments."""
     chance = random.Random(7)
     desks = [Desk(firm) for firm in firms]
     next_at = time.monotonic()
