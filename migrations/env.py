@@ -7,7 +7,8 @@ from config import database_url
 from db import make_engine
 from models import Base
 
-ONE_AT_A_TIME = 7_301_546_821  # two releases that start together migrate one after the other
+# two releases that start at the same time migrate one after the other
+ONE_AT_A_TIME = 7_301_546_821
 
 
 def migrate(connection: Connection) -> None:
@@ -18,7 +19,7 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
-        # A migration that cannot have its lock soon must not stop the writers queueing behind it.
+        # A migration that doesn't get its lock quickly must not block the writers queued behind it.
         connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         context.run_migrations()
 

@@ -1,4 +1,4 @@
-"""Safe to run: an audit record that is only added to, invitations, bounded sign-ins, notices."""
+"""Safety: an append-only audit log, invitations, rate limits for sign-in, notices."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The customers of each company, as QuickBooks told: first sends are matched with them."""
+"""The customers of each company, as read from QuickBooks: first sends are matched against them."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Sessions that were signed out of, so that a copied cookie ends with them."""
+"""Ended sessions, so that a copied cookie ends with them."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Does it match? A month's books here beside those in QuickBooks, and what differs."""
+"""Comparisons of a month's books with QuickBooks, and the differences."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Everyone reads their own language; who was here before reads English, as until now."""
+"""A language per person; existing people keep English."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What an admin decides about many entries at once, so that it can be left and come back to."""
+"""Bulk acts of admins, which continue in the background."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""How often in a row an item's repeat ended in a crash: what kills its reader is set apart."""
+"""How often repeating an item crashed the process, so that such an item is set aside."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Indexes for lists that had to read everything: never sent, of one state, of one fault."""
+"""Indexes for lists that scanned whole tables: never sent, by state, by fault."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""How much slower than usual a company wants to be called, and since when it does."""
+"""How much a company's calls are slowed down after throttling, and since when."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What first became of an entry, a bookkeeper's role, and when a company was last checked."""
+"""The first outcome of an entry, the bookkeeper role, and when a company was last checked."""
 
 from alembic import op
 

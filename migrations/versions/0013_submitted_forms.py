@@ -1,4 +1,4 @@
-"""Which forms were saved, and where, so that sending one twice saves it once."""
+"""Submitted forms and what they created, so that submitting twice saves once."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""A company that was chosen at Intuit, until an owner confirms that it is theirs."""
+"""Companies chosen at Intuit that no owner has confirmed yet."""
 
 from alembic import op
 

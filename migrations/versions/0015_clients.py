@@ -1,4 +1,4 @@
-"""Letterheads, secret links to documents, and the e-mails that carry them to a firm's clients."""
+"""Letterheads, secret links to documents, and e-mails to a firm's clients."""
 
 from alembic import op
 

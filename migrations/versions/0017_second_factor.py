@@ -1,4 +1,4 @@
-"""Mailed links to passwords and addresses; second factors and their recovery codes."""
+"""Mailed links for passwords and addresses; second factors and recovery codes."""
 
 from alembic import op
 

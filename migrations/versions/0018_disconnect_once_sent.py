@@ -1,4 +1,4 @@
-"""The wish to disconnect once everything is sent, which outlives the page it was pressed on."""
+"""A requested disconnect that waits until everything is sent."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""A record that was looked up after a lost answer did not arrive at once."""
+"""A record looked up after a lost answer counts as retried."""
 
 from alembic import op
 

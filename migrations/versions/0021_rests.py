@@ -1,4 +1,5 @@
-"""Questions of a lane that rest by themselves; whose silence it was; holds that need proof."""
+"""Separate pauses for reads, the entry suspected of an unanswered
+call, and holds that need confirmation."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""An index of the invoices that customers owe, by the day they are due."""
+"""An index of unpaid invoices by due date."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Forms that were sent without a session, kept until their person is signed in again."""
+"""Forms submitted without a session, kept until the person has signed in again."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Links by which an accountant reads whether the books match."""
+"""Links with which an accountant reads the comparison."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The server that wrote last, so that a failover or a restore is noticed."""
+"""The server that last wrote, to detect a failover or a restore."""
 
 import sqlalchemy as sa
 from alembic import op

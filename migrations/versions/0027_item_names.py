@@ -1,4 +1,4 @@
-"""Another name for a product in QuickBooks, where its own is a category's."""
+"""Another name for a product in QuickBooks, if its own is taken by a category."""
 
 from alembic import op
 

@@ -1,7 +1,7 @@
-"""What QuickBooks has of a record is stored on its counterpart: what was sent, seen and decided.
+"""Stores what QuickBooks has of a record on its counterpart: what was sent, seen and decided.
 
-The values of the last synced entry are copied; how they were rendered then is not known any more,
-so every counterpart of before is read once before it is written.
+Copies the values of the last synced entry. The document rendered then is unknown, so every existing
+counterpart is read once before it is written.
 """
 
 from alembic import op
@@ -27,7 +27,7 @@ def upgrade() -> None:
         " ADD COLUMN doubts jsonb NOT NULL DEFAULT '[]',"
         " ADD COLUMN decision jsonb NOT NULL DEFAULT '{}'"
     )
-    # Two leads may share one customer. Whether they do is asked, not forbidden by an index.
+    # Two leads may share a customer; the app asks about it.
     op.execute("DROP INDEX uq_outbox_links_remote")
     op.execute(
         "CREATE INDEX ix_outbox_links_remote ON outbox_links (lane_id, aggregate_type, remote_id)"
@@ -40,7 +40,7 @@ def upgrade() -> None:
         " FROM quickbooks_connections AS connection"
         " WHERE connection.lane_id = lane.id AND lane.state = 'closed'"
     )
-    # What waits behind the line of an open lane is withheld; the due index leaves it out.
+    # Entries behind the line of an open lane are withheld; the due index excludes them.
     op.execute(
         "UPDATE outbox SET withheld = true FROM outbox_lanes AS lane"
         " WHERE lane.id = outbox.lane_id AND lane.state <> 'closed'"
@@ -69,7 +69,7 @@ def upgrade() -> None:
           AND sent.aggregate_id = link.aggregate_id
         """
     )
-    # What each invoice still takes there: its total, less the payments that are there.
+    # What can still be paid on each invoice in QuickBooks: its total minus the payments there.
     op.execute(
         """
         UPDATE outbox_links AS link

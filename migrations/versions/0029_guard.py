@@ -1,6 +1,6 @@
-"""The database refuses a write of a record that no entry is captured for.
+"""The database refuses writes to a record for which no entry is captured.
 
-A later migration that writes one of these tables begins with SET LOCAL dunahub.captured = 'on'.
+A later migration that writes one of these tables must first run SET LOCAL dunahub.captured = 'on'.
 """
 
 from alembic import op

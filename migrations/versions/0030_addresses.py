@@ -1,4 +1,4 @@
-"""A customer in QuickBooks may have several e-mail addresses in one field: each is looked for."""
+"""A customer's e-mail field in QuickBooks may hold several addresses; each is matched."""
 
 from alembic import op
 

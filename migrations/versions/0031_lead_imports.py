@@ -1,4 +1,4 @@
-"""Customers that a firm brings along."""
+"""Imported customers."""
 
 from alembic import op
 

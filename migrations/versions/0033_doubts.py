@@ -1,7 +1,7 @@
-"""Doubts and decisions of before are kept with the record's counterpart.
+"""Moves existing doubts and decisions to the record's counterpart.
 
-A request whose effect nobody could tell was known by its item alone, and a person's choice by the
-entry. Without them a record that may be there would be created a second time.
+Until now, a request with an unknown effect was only known by its item, and a person's choice by the
+entry. Without them a record that may exist in QuickBooks would be created a second time.
 """
 
 from alembic import op
@@ -67,4 +67,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    pass  # what it filled is left where it is
+    pass  # what it filled is kept
