@@ -64,7 +64,11 @@ class Nothing:
         return {}
 
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
         body = json.dumps([due.payload for due in entries])
         items = [Item(due.entry_id, "create") for due in entries]

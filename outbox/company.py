@@ -90,6 +90,7 @@ class Draft:
     body: str | None
     items: Sequence[Item]
     is_batch: bool = False
+    claims: frozenset[str] = frozenset()  # what it may change, so that no other does meanwhile
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Sent:
     is_repeat: bool = False  # it, or a look-up for it, went out before
     looks_up: bool = False  # asks what became of the items of dispatch `id`; is itself not stored
     sign_in: int = 0  # of how many the company had: a hold is about one of them
+    claims: frozenset[str] = frozenset()
+    goes_alone: bool = False  # nothing of the lane goes beside it
 
 
 class Problem(StrEnum):
@@ -287,11 +290,16 @@ class Company(Protocol):
         ...
 
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
         """Makes one request of some of these entries: one kind, one entry per record.
 
-        `links` holds the links of the entries' records and of all they need.
+        `links` holds the links of the entries' records and of all they need. `taken` holds the
+        claims of requests under way: an entry that meets one of them is left for later.
         """
         ...
 

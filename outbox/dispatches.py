@@ -41,6 +41,7 @@ from outbox.company import (
     Waiting,
 )
 from outbox.counterparts import counterparts_of, keep_doubts
+from outbox.in_flight import InFlight
 from outbox.lanes import (
     FAIL_AFTER,
     SOLO_AFTER,
@@ -59,6 +60,9 @@ ROUNDS = 20  # such looks in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
 SINGLE_FITS = timedelta(milliseconds=300)  # in the wait for the next batch: one entry by itself
 
+FEW_IN_FLIGHT = 2  # while the company wants fewer calls
+NOTHING = InFlight()  # for who sends one request after another
+
 log = structlog.get_logger()
 
 
@@ -70,42 +74,68 @@ class Rest:
     for_: timedelta
 
 
+@dataclass(frozen=True)
+class Blocked:
+    """All that could be sent meets a claim of a request under way."""
+
+
 def next_dispatch(
-    sessions: Sessions, claim: Claim, company: Company, config: Config
+    sessions: Sessions,
+    claim: Claim,
+    company: Company,
+    config: Config,
+    under_way: InFlight = NOTHING,
 ) -> Sent | Rest | None:
     """Stores the next request of this lane and renews the lease; None when there is none now.
 
-    None also means: lease lost, or lane closed, held or paused. Without a request the lane is
-    given back.
+    None also means: lease lost, or lane closed, held or paused; or what is due must wait until a
+    request under way has its answer. Without a request, and with none under way, the lane is given
+    back.
     """
     for _ in range(ROUNDS):
         with sessions.begin() as session:
             lane = renew(session, claim, config.lease)
             if lane is None:
-                release(session, claim)
+                _give_back(session, claim, under_way)
+                return None
+            if under_way.count and (lane.consecutive_outages or claim.takes_one):
+                return None  # what is tried must be alone
+            if lane.slowdown > 1 and under_way.count >= FEW_IN_FLIGHT:
                 return None
             limits = company.limits.slowed(lane.slowdown)
             if wait := limits.calls.wait(lane.next_call_at, lane.now):
-                return _rest(session, claim, wait)
+                return _rest(session, claim, wait, under_way)
+            if under_way.count and session.execute(_DUE_AGAIN, {"lane": claim.lane_id}).first():
+                return None  # it may go once nothing else is under way
             next_: Sent | Rest | None = None
             unanswered = _unanswered(session, claim, lane, config)
             if unanswered is None:
                 wave = choose_wave(session, claim, lane, limits.wave)
                 if wave is None:
-                    release(session, claim)
+                    _give_back(session, claim, under_way)
                     return None
-                next_ = _compose_and_store(session, claim, lane, wave, company, config)
+                stored = _compose_and_store(session, claim, lane, wave, company, config, under_way)
+                if isinstance(stored, Blocked):
+                    return None
+                next_ = stored
         if unanswered:
             next_ = _repeat(sessions, claim, unanswered, company, config)
         if next_:
             return next_
         # All of the wave was settled or told to wait; there may be more behind it.
     with sessions.begin() as session:
-        release(session, claim)
+        _give_back(session, claim, under_way)
     return Rest(timedelta(0))
 
 
-def _rest(session: Session, claim: Claim, wait: timedelta) -> Rest:
+def _give_back(session: Session, claim: Claim, under_way: InFlight) -> None:
+    if not under_way.count:
+        release(session, claim)
+
+
+def _rest(session: Session, claim: Claim, wait: timedelta, under_way: InFlight) -> Rest:
+    if under_way.count:
+        return Rest(wait)
     release(session, claim)
     session.execute(
         text(
@@ -283,6 +313,7 @@ def _repeat(
             sends=row.sends + 1,
             is_repeat=True,
             sign_in=lane.sign_in,
+            goes_alone=True,
         )
 
 
@@ -381,15 +412,18 @@ def _compose_and_store(
     wave: Wave,
     company: Company,
     config: Config,
-) -> Sent | Rest | None:
+    under_way: InFlight,
+) -> Sent | Rest | Blocked | None:
     due, links = wave.due, wave.links
     if not due:
         return None
     settings = company.settings(session, claim.lane_id, due)
-    composition = _compose(company, due, links, settings)
+    composition = _compose(company, due, links, settings, under_way.claims)
     settle_entries(session, claim.lane_id, composition.verdicts, {one.entry_id: one for one in due})
     draft = composition.draft
     if draft is None:
+        if not composition.verdicts and under_way.count:
+            return Blocked()
         if not composition.verdicts:
             raise RuntimeError("The company neither composed nor settled anything of a wave.")
         return None
@@ -403,9 +437,9 @@ def _compose_and_store(
         single = None
         if wait > SINGLE_FITS and lane.slowdown == 1 and not limits.counts_items:
             first = [one for one in due if one.entry_id == draft.items[0].entry_id]
-            single = _compose(company, first, links, settings).draft
+            single = _compose(company, first, links, settings, under_way.claims).draft
         if single is None or single.is_batch:
-            return _rest(session, claim, wait)
+            return _rest(session, claim, wait, under_way)
         draft = single
     budget = budget_after(lane, company.limits, items=len(draft.items), is_batch=draft.is_batch)
     return _store(session, claim, lane, draft, due, budget, config)
@@ -417,16 +451,20 @@ def _wait_for_batch(limits: Limits, lane: Renewed, draft: Draft) -> timedelta:
 
 
 def _compose(
-    company: Company, due: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+    company: Company,
+    due: Sequence[Due],
+    links: Mapping[Record, Remote],
+    settings: Json,
+    taken: frozenset[str] = frozenset(),
 ) -> Composition:
     """Composes; an exception in composing one entry is that entry's outcome, never the wave's."""
     try:
-        return company.compose(due, links, settings)
+        return company.compose(due, links, settings, taken)
     except Exception:
         if len(due) > 1:
             verdicts: dict[int, Outcome] = {}
             for one in due:
-                composition = _compose(company, [one], links, settings)
+                composition = _compose(company, [one], links, settings, taken)
                 if composition.draft is None:
                     verdicts |= composition.verdicts
             if verdicts:
@@ -477,4 +515,5 @@ def _store(
         items=draft.items,
         due={one.entry_id: one for one in due if one.entry_id in entries},
         sign_in=lane.sign_in,
+        claims=draft.claims,
     )

@@ -12,7 +12,9 @@ import random
 import threading
 import time
 from collections import deque
-from dataclasses import replace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -24,68 +26,119 @@ from config import Config
 from db import Sessions
 from outbox import metrics
 from outbox.company import Answer, Company, Fault, Reading, Rejected, Sent
-from outbox.dispatches import next_dispatch
+from outbox.dispatches import Rest, next_dispatch
+from outbox.in_flight import InFlight, Returned
 from outbox.lanes import Claim, hand_back, lease_lane, postpone, release, renew, slow_down
 from outbox.settle import settle
 
-QUANTUM = 10  # dispatches a lane may send before the others get their turn
+QUANTUM = 10  # requests a lane may send before the others get their turn
+# Requests of one lane under way at once. Intuit admits ten, and two are left for questions beside
+# the sending. A batch each 1.56 s that takes 12 s needs eight.
+IN_FLIGHT = 8
+SETTLING = timedelta(seconds=2)  # after the last answer, when the process is to stop
+LOOK_AGAIN = timedelta(seconds=1)  # for what fell due while requests are under way
 LATE = timedelta(milliseconds=400)  # for a call in the budget: the pace has a little more to spare
-STOP_WAIT = timedelta(seconds=8)  # how long a stop waits for calls in hand
 
 log = structlog.get_logger()
 calls = logging.getLogger("dunahub.calls")  # one line a call: nothing where logs aren't set up
 
 
 def drain_lane(
-    sessions: Sessions, company: Company, lane_id: int, config: Config, stopping: threading.Event
+    sessions: Sessions,
+    company: Company,
+    lane_id: int,
+    config: Config,
+    stopping: threading.Event,
+    under_way: InFlight | None = None,
+    others_wait: Callable[[], bool] = lambda: True,
 ) -> timedelta | None:
-    """Sends what is due in one lane, up to a quantum. Says when it wants another turn, if it does.
+    """Sends what is due in one lane. Returns when it wants another turn, or None.
 
-    The lease is released in the end, unless it was lost. After an exception it is handed back, or
-    runs out by itself; the next claim goes on where the database says we were.
+    The turn ends after a quantum of requests where `others_wait` for one. The lease is released in
+    the end, unless it was lost. After an exception it is handed back, or runs out by itself; the
+    next claim goes on where the database says we were.
     """
     claim = lease_lane(sessions, lane_id, config.lease)
     if claim is None:
         return None
+    lane = _Drained(sessions, company, claim, config, stopping, under_way or InFlight())
     try:
-        return _drain(sessions, company, claim, config, stopping)
+        return lane.drain(others_wait)
     except Exception as problem:
+        # Whoever claims the lane next must find nothing of ours under way.
+        lane.under_way.abandon(config.call_deadline.total_seconds())
         hand_back(sessions, claim, counts=not isinstance(problem, db.TROUBLE))
         raise
 
 
-def _drain(
-    sessions: Sessions, company: Company, claim: Claim, config: Config, stopping: threading.Event
-) -> timedelta | None:
-    spare = config.lease - config.call_deadline
-    for _ in range(QUANTUM):
-        if stopping.is_set():
-            break
-        leased_at = time.monotonic()
-        sent = next_dispatch(sessions, claim, company, config)
-        if not isinstance(sent, Sent):
-            return sent.for_ if sent else None
+@dataclass(frozen=True)
+class _Drained:
+    """A lane that this thread holds."""
+
+    sessions: Sessions
+    company: Company
+    claim: Claim
+    config: Config
+    stopping: threading.Event
+    under_way: InFlight
+
+    def drain(self, others_wait: Callable[[], bool]) -> timedelta | None:
+        stored = 0
+        while True:
+            is_over = self.stopping.is_set() or (stored >= QUANTUM and others_wait())
+            rest: Rest | None = None
+            if not is_over and self.under_way.has_room:
+                leased_at = time.monotonic()
+                next_ = next_dispatch(
+                    self.sessions, self.claim, self.company, self.config, self.under_way
+                )
+                if isinstance(next_, Sent):
+                    stored += 1
+                    self._start(next_, leased_at)
+                    continue
+                rest = next_
+                if not self.under_way.count:
+                    return rest.for_ if rest else None
+            if not self.under_way.count:
+                with self.sessions.begin() as session:
+                    release(session, self.claim)
+                return timedelta(0)
+            wait = min(LOOK_AGAIN, rest.for_) if rest else LOOK_AGAIN
+            returned = self.under_way.take(wait.total_seconds())
+            if returned and not self._settle(returned):
+                return None
+
+    def _start(self, sent: Sent, leased_at: float) -> None:
+        metrics.DISPATCHES.inc()
+        self.under_way.start(sent, lambda sent: self._send(sent, leased_at))
+
+    def _send(self, sent: Sent, leased_at: float) -> Answer | None:
+        """Sends it; None when that was too late. May run on any thread."""
+        spare = self.config.lease - self.config.call_deadline
         patience = min(LATE, spare)
         while time.monotonic() - leased_at > patience.total_seconds():
             # This process was stopped for a while: the call might outlive the lease, or come too
             # soon before the next ones. The second is reckoned with once: where the database takes
             # longer than `LATE`, nothing would ever go out.
             leased_at, patience = time.monotonic(), spare
-            if not _is_still_ours(sessions, claim, company, config, sent):
+            if not _is_still_ours(self.sessions, self.claim, self.company, self.config, sent):
                 log.warning("not sent: the lease was lost", dispatch=sent.id)
                 return None
-        metrics.DISPATCHES.inc()
-        called_at = time.monotonic()
-        answer = company.send(sent)  # no transaction is open here
-        _note_answer(sent, answer, time.monotonic() - called_at)
-        reading = _read(company, sent, answer)
-        if settle(sessions, claim, sent, answer, reading) is None:
-            return None
+        return self.company.send(sent)  # no transaction is open here
+
+    def _settle(self, returned: Returned) -> bool:
+        """False when the lease was lost."""
+        sent, answer = returned.sent, returned.answer
+        if answer is None:  # not sent: the next look finds out why
+            return True
+        _note_answer(sent, answer, returned.seconds)
+        reading = _read(self.company, sent, answer)
+        if settle(self.sessions, self.claim, sent, answer, reading) is None:
+            return False
         if reading.trouble and reading.trouble.reason == "throttled":
-            slow_down(sessions, claim, company.limits, is_batch=sent.path == "batch")
-    with sessions.begin() as session:
-        release(session, claim)
-    return timedelta(0)
+            limits, is_batch = self.company.limits, sent.path == "batch"
+            slow_down(self.sessions, self.claim, limits, is_batch=is_batch)
+        return True
 
 
 def _note_answer(sent: Sent, answer: Answer, seconds: float) -> None:
@@ -199,7 +252,7 @@ class Turns:
         self._queue: deque[int] = deque()
         self._later: list[tuple[float, int]] = []  # a heap: (monotonic time, lane)
         self._queued: set[int] = set()
-        self._running: set[int] = set()
+        self._running: dict[int, Callable[[], None]] = {}  # what ends a drainer's wait
         self._dirty: set[int] = set()
 
     def want(self, lane_id: int) -> None:
@@ -210,13 +263,22 @@ class Turns:
     def _want(self, lane_id: int) -> None:
         if lane_id in self._running:
             self._dirty.add(lane_id)
+            self._running[lane_id]()
         elif lane_id not in self._queued:
             self._queued.add(lane_id)
             self._queue.append(lane_id)
             self._changed.notify()
 
-    def take(self, timeout: float) -> int | None:
-        """The next lane in turn; None when none came up within `timeout` seconds."""
+    @property
+    def others_wait(self) -> bool:
+        """Whether a lane waits for a drainer."""
+        return bool(self._queue)
+
+    def take(self, timeout: float, wake: Callable[[], None] = lambda: None) -> int | None:
+        """The next lane in turn; None when none came up within `timeout` seconds.
+
+        `wake` is called whenever the lane is wanted during its turn.
+        """
         with self._changed:
             self._bring_up_later()
             if not self._queue:
@@ -228,13 +290,13 @@ class Turns:
                 return None
             lane_id = self._queue.popleft()
             self._queued.discard(lane_id)
-            self._running.add(lane_id)
+            self._running[lane_id] = wake
             return lane_id
 
     def done(self, lane_id: int, again_in: timedelta | None) -> None:
         """Ends a turn. The lane gets another after `again_in`, or at once if it was woken."""
         with self._changed:
-            self._running.discard(lane_id)
+            self._running.pop(lane_id, None)
             if again_in:
                 # Resting: a wake meanwhile could not be served either.
                 heapq.heappush(self._later, (time.monotonic() + again_in.total_seconds(), lane_id))
@@ -263,6 +325,7 @@ class Poller:
         self._turns = Turns()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._calls = ThreadPoolExecutor(config.drainers * IN_FLIGHT, "call")
         self.last_look_at = time.monotonic()
 
     def start(self) -> None:
@@ -309,23 +372,31 @@ class Poller:
         metrics.LAST_LOOK.set_to_current_time()
 
     def stop(self) -> bool:
-        """Starts no new call and waits for those in hand. False when one was still out."""
+        """Starts no new call and waits for those under way. False when one was still out."""
         self._stopping.set()
         self._turns.interrupt()
-        deadline = time.monotonic() + STOP_WAIT.total_seconds()
+        deadline = time.monotonic() + (self._config.call_deadline + SETTLING).total_seconds()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        self._calls.shutdown(wait=False, cancel_futures=True)
         return not any(thread.is_alive() for thread in self._threads)
 
     def _drain(self) -> None:
         while not self._stopping.is_set():
-            lane_id = self._turns.take(timeout=1.0)
+            under_way = InFlight(self._calls.submit, IN_FLIGHT)
+            lane_id = self._turns.take(timeout=1.0, wake=under_way.wake)
             if lane_id is None:
                 continue
             again_in: timedelta | None = None
             try:
                 again_in = drain_lane(
-                    self._sessions, self._company, lane_id, self._config, self._stopping
+                    self._sessions,
+                    self._company,
+                    lane_id,
+                    self._config,
+                    self._stopping,
+                    under_way,
+                    lambda: self._turns.others_wait,
                 )
             except Exception:
                 log.exception("draining failed", lane=lane_id)

@@ -97,7 +97,7 @@ class Engine:
         self._poller.wake(lane_id)
 
     def stop(self) -> bool:
-        """Ends cleanly, within about eight seconds. False when a call was still out."""
+        """Ends cleanly, once the calls under way have their answers. False when one had none."""
         self._stopping.set()
         # Not waiting: a wait holds the job store's lock, and a job that wants it would never end.
         self._scheduler.shutdown(wait=False)

@@ -20,13 +20,15 @@ from outbox.company import Hold, Pause, Reading, Sent
 from outbox.retry import after_outage, after_refused_questions, after_throttle
 
 PROOF_AFTER = timedelta(seconds=20)  # until the next write, alone, must say the same as the first
+REST_OF_OTHERS = timedelta(seconds=5)  # for a question that had no answer while others rest
 
 log = structlog.get_logger()
 
 # What `settle` reads of the lane while it locks it.
 FACTS = (
     "consecutive_outages, silent_entry_id, hold_suspected, sign_in, questions_unanswered,"
-    " silent_question_entry_id"
+    " silent_question_entry_id, coalesce(pause_until > clock_timestamp(), false) AS is_resting,"
+    " coalesce(questions_rest_until > clock_timestamp(), false) AS are_questions_resting"
 )
 
 _COUNT_SILENCE = text("UPDATE outbox_dispatches SET silences = silences + 1 WHERE id = :dispatch")
@@ -124,6 +126,8 @@ def settle_lane(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) 
 
 
 def _settle_write(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) -> None:
+    if lane.is_resting:
+        return  # it was sent before the rest began: one trouble, however many requests saw it
     outages = lane.consecutive_outages
     match reading.trouble:
         case Pause() if reading.is_silent and not outages:
@@ -196,6 +200,9 @@ def _settle_question(session: Session, sent: Sent, reading: Reading, lane: Row[A
         if lane.consecutive_outages:
             session.execute(_NOTHING_LEFT, {"lane": sent.lane_id})
         return
+    if lane.are_questions_resting:
+        _ask_later(session, sent, REST_OF_OTHERS)
+        return
     is_first = not lane.questions_unanswered
     is_own = (
         lane.questions_unanswered == 1
@@ -217,10 +224,14 @@ def _rest_questions(session: Session, sent: Sent, reading: Reading, before: int)
         _REST_QUESTIONS,
         {"lane": sent.lane_id, "delay": delay, "reason": reason, "entry": _first(sent)},
     )
-    if not sent.looks_up:
-        session.execute(_ASK_LATER, {"entries": sorted(sent.due), "delay": delay})
+    _ask_later(session, sent, delay)
     seconds = delay / timedelta(seconds=1)
     log.warning("questions of a lane rest", lane=sent.lane_id, reason=reason, seconds=seconds)
+
+
+def _ask_later(session: Session, sent: Sent, delay: timedelta) -> None:
+    if not sent.looks_up:
+        session.execute(_ASK_LATER, {"entries": sorted(sent.due), "delay": delay})
 
 
 def _chance() -> float:

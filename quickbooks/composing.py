@@ -85,14 +85,24 @@ class _Write:
 _Step = _Read | _Write | Outcome
 
 
-def compose(entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json) -> Composition:
-    """One request of one kind: reads before writes, since what they find decides the writes."""
+def compose(
+    entries: Sequence[Due],
+    links: Mapping[Record, Remote],
+    settings: Json,
+    taken: frozenset[str] = frozenset(),
+) -> Composition:
+    """One request of one kind: reads before writes, since what they find decides the writes.
+
+    `taken` holds the claims of requests under way. What meets one of them is left for later.
+    """
     reads: list[_Read] = []
     writes: list[_Write] = []
     verdicts: dict[int, Outcome] = {}
     for due in entries:
         step = _next_step(due, links, settings)
         match step:
+            case _Read() | _Write() if _meets(step, taken):
+                pass
             case _Read():
                 reads.append(step)
             case _Write():
@@ -859,12 +869,14 @@ def _writing_draft(writes: Sequence[_Write]) -> Draft | None:
         return None
     together = [writes[0]] if writes[0].goes_alone else list(_together(writes))
     items = [Item(one.due.entry_id, one.intent, _whole(one)) for one in together]
+    claims = frozenset[str]().union(*map(_claims, together))
     if len(together) > 1:
-        return Draft("POST", "batch", _MINOR, _batch_body(together), items, is_batch=True)
+        body = _batch_body(together)
+        return Draft("POST", "batch", _MINOR, body, items, is_batch=True, claims=claims)
     one = together[0]
     path = ENTITY[one.due.record.type].lower()
     operation = {"operation": "void"} if one.intent == "void" else {}
-    return Draft("POST", path, {**operation, **_MINOR}, dumps(one.body), items)
+    return Draft("POST", path, {**operation, **_MINOR}, dumps(one.body), items, claims=claims)
 
 
 def _whole(one: _Write) -> str | None:
@@ -875,7 +887,7 @@ def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
     """Those that cannot get into each other's way: one kind, one intent, no name, number or
     invoice twice, because QuickBooks may work on the items of a batch at once."""
     first = writes[0]
-    taken: set[str] = set()
+    taken: frozenset[str] = frozenset()
     count = 0
     for one in writes:
         alike = (one.due.record.type, one.intent) == (first.due.record.type, first.intent)
@@ -886,17 +898,36 @@ def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
             yield one
 
 
-def _claims(one: _Write) -> set[str]:
-    """What of a company's books this write touches beside its own object."""
+def _claims(one: _Write) -> frozenset[str]:
+    """What of a company's books this write may change, or must be the only one to use."""
     document = one.body
     claims = {
         f"{key} {str(document[key]).casefold()}"
         for key in ("DisplayName", "Name", "DocNumber")
         if key in document
     }
+    if one.due.record.type == RecordType.LEAD:
+        claims |= {f"e-mail {email}" for email in matching.emails_of(document)}
     for line in document.get("Line", ()):
-        claims |= {f"invoice {linked['TxnId']}" for linked in line.get("LinkedTxn", ())}
-    return claims
+        claims |= {f"invoice there {linked['TxnId']}" for linked in line.get("LinkedTxn", ())}
+    return _records_changed(one.due) | claims
+
+
+def _records_changed(due: Due) -> frozenset[str]:
+    """The entry's record; a payment changes the balance and the version of its invoice too."""
+    records = {due.record}
+    if due.record.type == RecordType.PAYMENT:
+        records.add(Record(RecordType.INVOICE, due.payload["invoice_id"]))
+    return frozenset(f"{record.type} {record.id}" for record in records)
+
+
+def _meets(step: _Step, taken: frozenset[str]) -> bool:
+    """Whether a request under way changes what this step would change, name or rely on."""
+    if not taken or not isinstance(step, _Read | _Write):
+        return False
+    claims = _claims(step) if isinstance(step, _Write) else _records_changed(step.due)
+    needs = {f"{need['type']} {need['id']}" for need in step.due.payload["needs"]}
+    return bool(taken & (claims | needs))
 
 
 def _batch_body(writes: Sequence[_Write]) -> str:

@@ -57,10 +57,14 @@ class QuickBooks:
         return {**settings, "customers": customers}
 
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
         """One request for some of these entries, and verdicts on those that need none. Pure."""
-        return compose(entries, links, settings)
+        return compose(entries, links, settings, taken)
 
     def send(self, sent: Sent) -> Answer:
         """Sends it and waits; after a 401 once more with a renewed token. Never raises."""

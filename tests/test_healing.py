@@ -61,7 +61,11 @@ class AskingLedger(Ledger):
     """Asks again what was not answered, and takes a company that does not answer for one down."""
 
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
         asking = [replace(due, looks_first="unseen" in due.knowledge) for due in entries]
         return super().compose(
@@ -79,7 +83,11 @@ class AskingLedger(Ledger):
 
 class Uncomposable(Ledger):
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
         raise ValueError("what it needs was taken away meanwhile")
 

@@ -65,9 +65,13 @@ class SimulatedQuickBooks:
         return {**self.settings_, "customers": []}
 
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
-        return composing.compose(entries, links, settings)
+        return composing.compose(entries, links, settings, taken)
 
     def send(self, sent: Sent) -> Answer:
         self.calls += 1

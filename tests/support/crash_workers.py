@@ -85,7 +85,11 @@ class Deadly(Ledger):
     """Something in this entry ends the process that composes it."""
 
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
         _die_of(entries)
         return super().compose(entries, links, settings)

@@ -68,7 +68,11 @@ class Ledger:
         return {}
 
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
         verdicts: dict[int, Outcome] = {}
         looks: list[Due] = []
@@ -179,7 +183,11 @@ class TalkingLedger(Ledger):
         return Reading(outcomes)
 
     def compose(
-        self, entries: Sequence[Due], links: Mapping[Record, Remote], settings: Json
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
     ) -> Composition:
         found = {
             due.entry_id: Synced(Remote(due.knowledge["found"], "0"))
