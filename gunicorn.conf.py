@@ -41,7 +41,7 @@ logger_class = OneLog
 worker_class = BufferedWorker
 worker_connections = 900  # per process; the usual limit of open files is 1,024
 threads = 8  # requests at once per process; with the drainers within the database pool's 20
-graceful_timeout = 30  # seconds after TERM; requests finish quickly, the engine within eight
+graceful_timeout = 75  # seconds after TERM; the engine waits for its calls, at most CALL_DEADLINE
 control_socket_disable = True  # its path would be the same for every copy on a machine
 
 

@@ -926,7 +926,7 @@ def _meets(step: _Step, taken: frozenset[str]) -> bool:
     if not taken or not isinstance(step, _Read | _Write):
         return False
     claims = _claims(step) if isinstance(step, _Write) else _records_changed(step.due)
-    needs = {f"{need['type']} {need['id']}" for need in step.due.payload["needs"]}
+    needs = {f"{need['type']} {need['id']}" for need in step.due.payload.get("needs", ())}
     return bool(taken & (claims | needs))
 
 

@@ -84,7 +84,7 @@ def test_the_first_tab_offers_to_skip_the_menu(stage: Stage) -> None:
         page.keyboard.press("Enter")
         expect(page.locator("main")).to_be_focused()
         page.keyboard.press("Tab")
-        expect(page.get_by_role("link", name="New lead")).to_be_focused()
+        expect(page.get_by_role("link", name="Import")).to_be_focused()
 
 
 @pytest.mark.parametrize(

@@ -444,4 +444,4 @@ def test_a_lead_without_changes_keeps_its_entry(at: Situation) -> None:
     waiting = at.session.scalars(select(Entry).where(Entry.withheld)).all()
     assert [entry.record.id for entry in waiting] == [lead]
     assert at.session.get_one(Lead, lead).name == "Green Lawn"
-    assert "waiting" in at.ana.open(SETTINGS).text
+    assert "Customer Green Lawn not in QuickBooks yet" in at.ana.open(SETTINGS).text

@@ -88,10 +88,11 @@ def test_one_company_whose_job_breaks_keeps_no_other_from_its_own() -> None:
     assert for_a_while([1, 2, 3, 4], read) == 2
 
 
-def test_every_job_that_talks_to_intuit_says_so(app: Flask) -> None:
+def test_every_job_that_waits_for_others_says_so(app: Flask) -> None:
     jobs = app.extensions["dunahub"]._jobs()
     assert {job.name for job in jobs if job.asks_others} == {
-        "revoke", "keep-alive", "facts", "customers", "directory", "compare",
+        "revoke", "disconnect", "keep-alive", "facts", "customers", "directory", "compare",
+        "contradictions", "letters",
     }  # fmt: skip
 
 

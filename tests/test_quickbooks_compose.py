@@ -132,6 +132,24 @@ def test_what_could_get_into_each_others_way_goes_one_after_the_other(
     assert [item.entry_id for item in draft_of(*entries, links=links).items] == [7]
 
 
+@pytest.mark.parametrize(
+    ("under_way", "due"),
+    [
+        ([lead(7, name="Green Lawn")], lead(8, name="GREEN lawn")),
+        ([bill(7)], paid(8)),  # the invoice that it pays
+        ([paid(7)], bill(8)),  # its payment
+        ([paid(7)], paid(8)),  # one invoice
+        ([lead(7, 1)], bill(8)),  # its customer
+    ],
+)
+def test_what_meets_a_request_under_way_is_left_for_later(under_way: list[Due], due: Due) -> None:
+    taken = draft_of(*under_way).claims
+    assert taken
+    composition = compose([due], ALL, SETTINGS, taken)
+    assert (composition.draft, composition.verdicts) == (None, {})
+    assert compose([due], ALL, SETTINGS, frozenset({"lead 99"})).draft
+
+
 def test_rule_11_what_is_missing_is_waited_for_by_name() -> None:
     assert verdict_on(bill(), {}) == Waiting(LEAD)
     assert verdict_on(paid(), {LEAD: CUSTOMER}) == Waiting(INVOICE)
