@@ -120,6 +120,11 @@ class Config:
         config._judge(environ)
         return config
 
+    @property
+    def is_for_this_machine(self) -> bool:
+        """Whether browsers on this machine alone reach us: a developer's."""
+        return _is_this_machine(urlsplit(self.base_url).hostname)
+
     def _judge(self, environ: Mapping[str, str]) -> None:
         """Refuses combinations of values that are wrong together."""
         self._judge_times()
@@ -160,7 +165,7 @@ class Config:
 
     def _judge_simulator(self) -> None:
         base = urlsplit(self.base_url)
-        if not _is_this_machine(base.hostname):
+        if not self.is_for_this_machine:
             raise BadConfig(
                 "QUICKBOOKS_ENVIRONMENT is simulator, which is for one's own machine, but"
                 f" BASE_URL is {self.base_url}. Set it to sandbox or production."

@@ -261,6 +261,17 @@ class AccountLink(Base):
     user: Mapped[User] = relationship()
 
 
+class SignUp(Base):
+    """Someone who wants an account: made once the reader of this address opens the mailed link."""
+
+    __tablename__ = "sign_ups"
+
+    id: Mapped[Key]
+    email: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)  # SHA-256: the link itself is a secret
+    created_at: Mapped[CreatedAt]
+
+
 class RecoveryCode(Base):
     """A one-time code that replaces a code of the authenticator app."""
 

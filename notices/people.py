@@ -9,23 +9,34 @@ from notices.wording import letter_words
 
 
 def new_password_letter(user: User, link: str) -> Letter:
-    return _letter("new_password", user, user.email, link=link)
+    return _letter("new_password", user.language, user.email, link=link)
 
 
 def password_changed_letter(user: User) -> Letter:
-    return _letter("password_changed", user, user.email)
+    return _letter("password_changed", user.language, user.email)
 
 
 def confirm_email_letter(user: User, email: str, link: str) -> Letter:
     """To the new address: whoever can read it there may confirm it."""
-    return _letter("confirm_email", user, email, link=link)
+    return _letter("confirm_email", user.language, email, link=link)
 
 
 def email_changed_letter(user: User, email: str) -> Letter:
     """To the old address."""
-    return _letter("email_changed", user, user.email, email=email)
+    return _letter("email_changed", user.language, user.email, email=email)
 
 
-def _letter(kind: str, user: User, to: str, **values: str) -> Letter:
-    subject, body = letter_words(kind, reader_of(user.language), **values)
+def sign_up_letter(email: str, language: str, link: str) -> Letter:
+    """To an address that someone wants to sign up with: only its reader can."""
+    return _letter("sign_up", language, email, link=link)
+
+
+def has_account_letter(user: User, address: str) -> Letter:
+    """Someone wanted to sign up with an address that has an account; they aren't told that."""
+    sign_in = f"{address.rstrip('/')}/sign-in"
+    return _letter("has_account", user.language, user.email, address=sign_in)
+
+
+def _letter(kind: str, language: str, to: str, **values: str) -> Letter:
+    subject, body = letter_words(kind, reader_of(language), **values)
     return Letter([to], subject, body + "\n\n— DunaHub\n", f"account-{secrets.token_hex(8)}")

@@ -104,8 +104,10 @@ PUBLIC = {
     "home.show",  # leads on to where one belongs
     "accounts.show_sign_in",
     "accounts.enter",
-    "accounts.show_sign_up",
-    "accounts.sign_up",
+    "signing_up.show",  # the same answer whoever asks
+    "signing_up.begin",
+    "signing_up.show_firm",  # by a secret of its own
+    "signing_up.finish",
     "accounts.show_invitation",  # by a secret of its own
     "accounts.join",
     "forgotten.show",  # the same answer whoever asks
@@ -465,7 +467,7 @@ def test_every_route_stands_behind_a_door_this_test_knows(app: Flask, world: Wor
         FIRM_BLUEPRINTS
         | QUICKBOOKS_BLUEPRINTS
         | {"admin", "accounts", "health", "languages", "webhooks", "client_pages"}
-        | {"home", "books", "forgotten", "second_factor"}
+        | {"home", "books", "forgotten", "second_factor", "signing_up"}
     )
     assert {door.blueprint for door in doors(app, world.keys)} <= known
 

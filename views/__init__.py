@@ -44,6 +44,7 @@ from views.proposals import proposals
 from views.second_factor import second_factor
 from views.sending import sending
 from views.settings import quickbooks, settings
+from views.sign_up import signing_up
 from views.webhooks import webhooks
 from web import access, errors, formats, security
 from web.access import current_organization, person
@@ -74,6 +75,7 @@ def register(app: Flask) -> None:
     for blueprint in (
         home,
         accounts,
+        signing_up,
         forgotten,
         second_factor,
         leads,

@@ -1,4 +1,4 @@
-"""Sign-in, sign-out, and sign-up of a new organization."""
+"""Sign-in, sign-out, one's own account, and how an invited colleague joins."""
 
 import structlog
 from email_validator import EmailNotValidError, validate_email
@@ -12,15 +12,7 @@ from wtforms.validators import ValidationError
 
 from db import breaks
 from languages import N_
-from models.accounts import (
-    AuditEvent,
-    Invitation,
-    LinkPurpose,
-    Organization,
-    Region,
-    Role,
-    User,
-)
+from models.accounts import AuditEvent, Invitation, LinkPurpose, User
 from models.passwords import (
     NOBODYS_HASH,
     check_password,
@@ -43,12 +35,11 @@ from web.access import (
     sign_out,
 )
 from web.account_links import address_of, end_links, new_link
-from web.forms import ChoiceField, Form, line
+from web.forms import Form, line
 from web.guesses import bound_guesses
 from web.languages import _, language
 from web.security import SIGN_INS, limiter
 from web.tallies import count
-from web.zones import ZONES, zone_groups
 
 log = structlog.get_logger()
 
@@ -58,7 +49,6 @@ LETTERS = "10 per hour"  # per address, so that nobody can send mass mail throug
 # wrong passwords for one account within an hour before we warn; nobody mistypes that often
 TELLING_GUESSES = 20
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 500
-REGIONS = {Region.US.value: N_("United States"), Region.BR.value: N_("Brazil")}
 
 
 # --- Sign-in --------------------------------------------------------------------------------------
@@ -308,78 +298,6 @@ def find_person(email: str) -> User | None:
     return session().scalars(known).one_or_none()
 
 
-# --- A new organization ---------------------------------------------------------------------------
-
-
-class SignUpForm(Form):
-    organization = line(N_("Company name"), required=N_("What is your company called?"), most=200)
-    region = ChoiceField(N_("Where does it work?"), REGIONS, default=Region.US.value)
-    time_zone = ChoiceField(N_("Time zone"), ZONES, default="America/New_York")
-    name = line(N_("Your name"), required=N_("What is your name?"), most=200)
-    email = line(N_("E-mail"), required=N_("Type your e-mail address."), most=254)
-    password = PasswordField(N_("Password"))
-
-    def validate_email(self, field: StringField) -> None:
-        field.data = normal_email(field.data or "")
-        if find_person(field.data):
-            raise ValidationError(_("Someone signed up with this address. Sign in instead."))
-
-    def validate_password(self, field: PasswordField) -> None:
-        judge_new_password(
-            field,
-            self.organization.data or "",
-            self.name.data or "",
-            *(self.email.data or "").split("@"),
-        )
-
-
-@accounts.get("/sign-up")
-@public
-def show_sign_up() -> ResponseReturnValue:
-    return render_template("accounts/sign_up.html", form=SignUpForm(), zones=zone_groups())
-
-
-@accounts.post("/sign-up")
-@public
-@limiter.limit(SIGN_INS)
-def sign_up() -> ResponseReturnValue:
-    form = SignUpForm(request.form)
-    user = _new_owner(form) if form.validate() else None
-    if user is None:
-        return render_template("accounts/sign_up.html", form=form, zones=zone_groups()), 422
-    session().commit()
-    sign_in(user)
-    flash(_("Welcome to DunaHub, %(name)s.", name=user.name), "good")
-    return redirect(home(), 303)
-
-
-def _new_owner(form: SignUpForm) -> User | None:
-    organization = Organization(
-        name=form.organization.data, region=form.region.data, time_zone=form.time_zone.data
-    )
-    user = User(
-        organization=organization,
-        email=form.email.data,
-        name=form.name.data,
-        password_hash=hash_password(form.password.data or ""),
-        role=Role.OWNER,
-        language=language(),
-    )
-    session().add(user)
-    try:
-        session().flush()
-    except IntegrityError as problem:  # another sign-up took the address a moment ago
-        if not breaks(problem, "uq_users_email"):
-            raise
-        session().rollback()
-        form.email.errors = [_("Someone signed up with this address. Sign in instead.")]
-        return None
-    session().add(
-        AuditEvent(organization_id=organization.id, user_id=user.id, action="account.signed_up")
-    )
-    return user
-
-
 # --- A colleague who was invited ------------------------------------------------------------------
 
 
@@ -394,7 +312,13 @@ class JoinForm(Form):
 @accounts.get("/invitations/<secret>")
 @public
 def show_invitation(secret: str) -> ResponseReturnValue:
-    return render_template("accounts/join.html", form=JoinForm(), invitation=_invitation(secret))
+    return _joining(JoinForm(), _invitation(secret))
+
+
+def _joining(form: JoinForm, invitation: Invitation) -> str:
+    """Whoever has the link may know that the address has an account: the link went there."""
+    taken = find_person(invitation.email) is not None
+    return render_template("accounts/join.html", form=form, invitation=invitation, taken=taken)
 
 
 @accounts.post("/invitations/<secret>")
@@ -404,7 +328,7 @@ def join(secret: str) -> ResponseReturnValue:
     form, invitation = JoinForm(request.form), _invitation(secret)
     user = _new_colleague(form, invitation) if form.validate() else None
     if user is None:
-        return render_template("accounts/join.html", form=form, invitation=invitation), 422
+        return _joining(form, _invitation(secret)), 422
     session().commit()
     sign_in(user)
     flash(_("Welcome to DunaHub, %(name)s.", name=user.name), "good")
@@ -432,11 +356,11 @@ def _new_colleague(form: JoinForm, invitation: Invitation) -> User | None:
     session().add(user)
     try:
         session().flush()
-    except IntegrityError as problem:  # they signed up themselves meanwhile
+    except IntegrityError as problem:  # the address has an account
         if not breaks(problem, "uq_users_email"):
             raise
         session().rollback()
-        abort(404)
+        return None
     session().add(
         AuditEvent(organization_id=user.organization_id, user_id=user.id, action="account.joined")
     )

@@ -66,6 +66,19 @@ def reset(email: str, second_factor: bool) -> None:
     click.echo(link)
 
 
+@people.command("sign-up")
+@click.option("--email", prompt="E-mail", help="What they will sign in with.")
+def sign_up(email: str) -> None:
+    """Print a link with which somebody signs up a company, where no e-mail is sent."""
+    email = email.strip()
+    if "@" not in email:
+        raise click.ClickException("An e-mail address is needed.")
+    with dunahub().sessions.begin() as session:
+        secret = account_links.new_sign_up(session, email)
+    click.echo(f"To sign up a company as {email}, within 24 hours:")
+    click.echo(account_links.address_of_sign_up(dunahub().config, secret))
+
+
 @people.command("sign-out")
 @WHOSE
 def sign_out(email: str) -> None:

@@ -64,12 +64,14 @@ class InvitationForm(Form):
             sentence = _("This isn't an e-mail address. Check it for typos.")
             raise ValidationError(sentence) from problem
         field.data = address
-        if session().scalar(
-            select(User.id).where(
-                func.lower(User.email) == address.lower(), User.removed_at.is_(None)
-            )
-        ):
-            raise ValidationError(_("Someone signed up with this address."))
+        # Whether another firm has them is not ours to tell: the link says so to its reader.
+        works_here = select(User.id).where(
+            User.organization_id == firm().id,
+            func.lower(User.email) == address.lower(),
+            User.removed_at.is_(None),
+        )
+        if session().scalar(works_here):
+            raise ValidationError(_("This person is on your team already."))
 
 
 class RoleForm(Form):

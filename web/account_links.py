@@ -1,17 +1,18 @@
-"""Links mailed to one person, to set a new password or confirm an e-mail address."""
+"""Links that are mailed to one person: to a new password, to confirm an address, to sign up."""
 
 import hashlib
 import secrets
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, func, update
+from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy.orm import Session
 
 from config import Config
-from models.accounts import AccountLink, LinkPurpose, User
+from models.accounts import AccountLink, LinkPurpose, SignUp, User
 
 MARK = "lnk_"  # lets the log recognize and hide such links
 LASTS = {LinkPurpose.PASSWORD: timedelta(minutes=30), LinkPurpose.EMAIL: timedelta(hours=24)}
+SIGN_UP_LASTS = timedelta(hours=24)
 _PATHS = {LinkPurpose.PASSWORD: "password", LinkPurpose.EMAIL: "email"}
 
 
@@ -49,6 +50,25 @@ def end_links(session: Session, user: User) -> None:
         .where(AccountLink.user_id == user.id, AccountLink.used_at.is_(None))
         .values(used_at=func.clock_timestamp())
     )
+
+
+def new_sign_up(session: Session, email: str) -> str:
+    """Stores that somebody wants to sign up with this address; returns the secret of the link."""
+    too_old = SignUp.created_at < func.clock_timestamp() - SIGN_UP_LASTS
+    session.execute(delete(SignUp).where(too_old))
+    secret = new_secret()
+    session.add(SignUp(email=email, digest=digest(secret)))
+    return secret
+
+
+def address_of_sign_up(config: Config, secret: str) -> str:
+    return f"{config.base_url.rstrip('/')}/sign-up/{secret}"
+
+
+def good_sign_up(secret: str) -> list[ColumnElement[bool]]:
+    """Conditions of a link that still works."""
+    in_time = SignUp.created_at > func.clock_timestamp() - SIGN_UP_LASTS
+    return [SignUp.digest == digest(secret), in_time]
 
 
 def digest(secret: str) -> str:
