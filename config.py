@@ -28,9 +28,9 @@ PLACEHOLDERS = ("change", "secret", "example", "password", "development", "postg
 # Intuit may work on a request for this long. Sending it again earlier could execute it twice.
 INTUIT_WORKS_FOR = timedelta(seconds=120)
 SLOW_ANSWER = timedelta(seconds=10)  # a full batch takes about as long on a slow day at Intuit
-LONGEST_POLL_INTERVAL = timedelta(seconds=20)  # /readyz fails when nothing polled for 30 s
+MAX_POLL_INTERVAL = timedelta(seconds=20)  # /readyz fails when nothing polled for 30 s
 LARGEST_SECRET_FILE = 64 * 1024
-SHORTEST_TOLD_APART = 8  # a shorter password may occur inside a longer secret by chance
+MIN_COMPARED_LENGTH = 8  # a shorter password may occur inside a longer secret by chance
 
 
 class BadConfig(Exception):
@@ -143,9 +143,9 @@ class Config:
                 "CALL_DEADLINE must be shorter than LEASE, and LEASE shorter than RESEND_AFTER"
                 f" (they are {self.call_deadline}, {self.lease} and {self.resend_after})."
             )
-        if self.poll_interval > LONGEST_POLL_INTERVAL:
+        if self.poll_interval > MAX_POLL_INTERVAL:
             raise BadConfig(
-                f"POLL_INTERVAL must be at most {LONGEST_POLL_INTERVAL.seconds} seconds:"
+                f"POLL_INTERVAL must be at most {MAX_POLL_INTERVAL.seconds} seconds:"
                 " /readyz reports a poller that does not look for work."
             )
 
@@ -254,7 +254,7 @@ class Config:
         named = [(name, value) for name, value in self._named_secrets() if value]
         for (one, left), (other, right) in combinations(named, 2):
             short, long = sorted((left, right), key=len)
-            if short == long or (len(short) >= SHORTEST_TOLD_APART and short in long):
+            if short == long or (len(short) >= MIN_COMPARED_LENGTH and short in long):
                 names = f"{one} and {other} hold" if one != other else f"{one} holds"
                 raise BadConfig(f"{names} the same secret. Make one for each purpose.")
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 Sessions = sessionmaker[Session]
 
 # Errors of the database itself: down, read-only, locked, out of connections, or timed out.
-TROUBLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
 # Bounds how long a connection survives a failover or a new address of the database.
 POOL_RECYCLE = timedelta(minutes=30)

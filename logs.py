@@ -19,7 +19,7 @@ from urllib.parse import quote
 import structlog
 
 HIDDEN = "[hidden]"
-SHORTEST_SECRET = 8  # for secrets hidden by value: a shorter one would hide ordinary words
+MIN_SECRET_LENGTH = 8  # for secrets hidden by value: a shorter one would hide ordinary words
 
 # Secrets by their shape or name. Each pattern keeps its first group and hides the rest. A name may
 # occur in JSON, in JSON inside JSON (\"), in a Python repr, or in a form. No pattern matches a
@@ -54,7 +54,7 @@ _known: set[str] = set()
 def hide(secrets: Iterable[str]) -> None:
     """Hides these values in all later log lines, wherever they occur."""
     for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET:
+        if len(secret) >= MIN_SECRET_LENGTH:
             _known.update({secret, quote(secret, safe=""), json.dumps(secret)[1:-1]})
 
 
@@ -121,8 +121,8 @@ def configure() -> None:
 
 # --- One line -------------------------------------------------------------------------------------
 
-DEEPEST = 20  # levels of nesting; anything deeper is a mistake
-LARGEST_NUMBER = 2**63  # log readers lose digits beyond this, or fail
+MAX_DEPTH = 20  # levels of nesting; anything deeper is a mistake
+MAX_NUMBER = 2**63  # log readers lose digits beyond this, or fail
 
 Plain = dict[str, Any] | list[Any] | str | int | float | bool | None
 
@@ -134,7 +134,7 @@ def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> s
 
 def _plain(value: object, above: tuple[int, ...] = ()) -> Plain:
     """The value as JSON types, redacted. Other types become their text."""
-    if id(value) in above or len(above) > DEEPEST:
+    if id(value) in above or len(above) > MAX_DEPTH:
         return "[…]"
     inside = (*above, id(value))
     if isinstance(value, Mapping):
@@ -143,7 +143,7 @@ def _plain(value: object, above: tuple[int, ...] = ()) -> Plain:
         return [_plain(each, inside) for each in list(value)]
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, (int, float)) and abs(value) < LARGEST_NUMBER:  # not true of NaN
+    if isinstance(value, (int, float)) and abs(value) < MAX_NUMBER:  # not true of NaN
         return value if _text(value) == repr(value) else HIDDEN
     return _text(value)
 

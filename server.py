@@ -20,13 +20,13 @@ from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 # bytes; the app already refuses 2 MiB, with a page that explains it
-LARGEST_REQUEST = 4 * 1024 * 1024
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
 REQUEST_DEADLINE = 60.0  # seconds for a whole request to arrive
-IDLE_FOR = 75.0  # seconds a connection may stay silent; proxies close theirs after 60
-LOOK = 1.0  # seconds between two checks of timeouts; also gunicorn's heartbeat
-LINGER = 0.2  # seconds on shutdown for a request about to arrive on an open connection
-HALF_REQUEST_LINGER = 2.0  # seconds on shutdown for the rest of a request
-ROOM = 0.9  # share of all connections; above it, those idle longest are closed
+MAX_IDLE = 75.0  # seconds a connection may stay silent; proxies close theirs after 60
+HEARTBEAT_INTERVAL = 1.0  # seconds between two checks of timeouts; also gunicorn's heartbeat
+IDLE_SHUTDOWN_WAIT = 0.2  # seconds on shutdown for a request about to arrive on an open connection
+HALF_REQUEST_SHUTDOWN_WAIT = 2.0  # seconds on shutdown for the rest of a request
+MAX_CONNECTION_SHARE = 0.9  # share of all connections; above it, those idle longest are closed
 
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # logs a line for each queued request
 
@@ -79,8 +79,8 @@ class BufferedWorker(Worker):  # type: ignore[misc]
         threads.set_thread_count(self.cfg.threads)
         self._servers = [self._server(each.sock, threads) for each in self.sockets]
         while self.alive and self.ppid == os.getppid():
-            self._turn(LOOK)
-            self._close_overdue(IDLE_FOR, REQUEST_DEADLINE)
+            self._turn(HEARTBEAT_INTERVAL)
+            self._close_overdue(MAX_IDLE, REQUEST_DEADLINE)
             self._make_room()
         self._finish()
         threads.shutdown(timeout=1)
@@ -96,8 +96,8 @@ class BufferedWorker(Worker):  # type: ignore[misc]
             adj=Adjustments(
                 sockets=[listening],
                 connection_limit=self.cfg.worker_connections,
-                max_request_body_size=LARGEST_REQUEST,
-                channel_timeout=2 * int(IDLE_FOR + REQUEST_DEADLINE),  # our own limits are shorter
+                max_request_body_size=MAX_REQUEST_BYTES,
+                channel_timeout=2 * int(MAX_IDLE + REQUEST_DEADLINE),  # our own limits are shorter
                 clear_untrusted_proxy_headers=False,  # PROXIES decides which headers the app trusts
                 ident=None,
             ),
@@ -124,7 +124,7 @@ class BufferedWorker(Worker):  # type: ignore[misc]
     def _make_room(self) -> None:
         """Closes the longest-idle connections, so that idle ones never keep new ones out."""
         channels = self._channels()
-        surplus = len(channels) - int(ROOM * self.cfg.worker_connections)
+        surplus = len(channels) - int(MAX_CONNECTION_SHARE * self.cfg.worker_connections)
         if surplus > 0:
             silent = (each for each in channels if not each.is_busy)
             for channel in sorted(silent, key=lambda each: each.waits_since)[:surplus]:
@@ -136,7 +136,7 @@ class BufferedWorker(Worker):  # type: ignore[misc]
             wasyncore.dispatcher.close(server)  # its trigger stays open: threads wake us through it
         began = time.monotonic()
         while self._channels() and time.monotonic() - began < self.cfg.graceful_timeout:
-            self._turn(LINGER)
+            self._turn(IDLE_SHUTDOWN_WAIT)
             waited = time.monotonic() - began
-            if waited > LINGER:
-                self._close_overdue(0, max(0.0, HALF_REQUEST_LINGER - waited))
+            if waited > IDLE_SHUTDOWN_WAIT:
+                self._close_overdue(0, max(0.0, HALF_REQUEST_SHUTDOWN_WAIT - waited))

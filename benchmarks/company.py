@@ -24,7 +24,7 @@ BATCH = 30
 BATCHES_PER_MINUTE, CALLS_PER_MINUTE = 40, 500
 MINUTE = 60.0  # seconds
 FIRST_MINUTE = MINUTE  # excluded: even a perfect client uses up a fresh allowance at once
-LONGEST = 210.0  # seconds; after that, the rate is computed from what was sent
+MAX_SECONDS = 210.0  # seconds; after that, the rate is computed from what was sent
 THROTTLED_AT_MOST = 1
 
 METHOD = """
@@ -127,7 +127,7 @@ def _waiting(url: str, environ: dict[str, str], simulator: SimulatorHandle, *, s
 
 def _wait(url: str, worker: Worker) -> None:
     """Until nothing waits, or for long enough."""
-    ends_at = time.monotonic() + LONGEST
+    ends_at = time.monotonic() + MAX_SECONDS
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         while time.monotonic() < ends_at:

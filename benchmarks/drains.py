@@ -9,7 +9,8 @@ from sqlalchemy.pool import NullPool
 from benchmarks.harness import Databases, Row, cpu_seconds, median
 from benchmarks.workers import Worker
 
-LONGEST, QUICK_LONGEST = 15.0, 5.0  # seconds; after that, the rate is computed from what was done
+# seconds; after that, the rate is computed from what was done
+MAX_SECONDS, QUICK_MAX_SECONDS = 15.0, 5.0
 LOOK_EVERY = 0.05  # seconds
 
 
@@ -29,7 +30,7 @@ def drained(
     databases: Databases, url: str, left: str, records: int, *workers: Worker, quick: bool
 ) -> Drained:
     """Starts the workers and waits until `left`, a SELECT, counts 0."""
-    longest = QUICK_LONGEST if quick else LONGEST
+    longest = QUICK_MAX_SECONDS if quick else MAX_SECONDS
     pids = [worker.pid for worker in workers]
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

@@ -27,12 +27,12 @@ from simulator.testing import SimulatorHandle, running_simulator
 
 FIRMS = 50
 ROUNDS = 3
-EVERY = 0.2  # mean seconds between two saves without load
-TURN = 15.0  # seconds of such saves
+SAVE_INTERVAL = 0.2  # mean seconds between two saves without load
+IDLE_SECONDS = 15.0  # seconds of such saves
 LATENCY = 0.15  # seconds per call, under load
 PER_MINUTE = 1000  # records saved per minute, under load
-LOAD = 60.0  # seconds
-QUICK = 2.0  # seconds of either, to check that it runs
+LOAD_SECONDS = 60.0  # seconds
+QUICK_SECONDS = 2.0  # seconds of either, to check that it runs
 PATIENCE = 30.0  # seconds for the last record to arrive
 MEDIAN_AT_MOST, P95_AT_MOST = 0.5, 2.0  # seconds, under load
 
@@ -71,8 +71,8 @@ def main() -> None:
     ):
         stage = _stage(databases, simulator, Path(folder), 5 if asked.quick else FIRMS)
         for name in turns(list(arrivals), 1 if asked.quick else ROUNDS):
-            arrivals[name] += _idle(stage, name, QUICK if asked.quick else TURN)
-        settled = _under_load(stage, QUICK if asked.quick else LOAD)
+            arrivals[name] += _idle(stage, name, QUICK_SECONDS if asked.quick else IDLE_SECONDS)
+        settled = _under_load(stage, QUICK_SECONDS if asked.quick else LOAD_SECONDS)
         _judge(report, arrivals, settled)
         report.tell(asked, databases.version())
 
@@ -100,7 +100,7 @@ def _idle(stage: Stage, name: str, seconds: float) -> list[float]:
         case "ours":
             with running_worker("benchmarks.ours", "app", **stage.environ) as worker:
                 worker.tell(do="drain")
-                saved = _written(stage, worker, every=EVERY, seconds=seconds, mixed=False)
+                saved = _written(stage, worker, every=SAVE_INTERVAL, seconds=seconds, mixed=False)
                 return _delays(stage, name, {called: at for _, _, called, at in saved})
         case "procrastinate":
             arguments = ["procrastinate", stage.url]
@@ -130,7 +130,7 @@ async def _enqueued(stage: Stage, name: str, seconds: float) -> dict[str, float]
             document = {"DisplayName": customer, "GivenName": "Ana", "FamilyName": "Rivera"}
             await defer({"realm": realm, "path": "customer", "document": document})
             saved[customer] = time.time()
-            await asyncio.sleep(chance.expovariate(1 / EVERY))
+            await asyncio.sleep(chance.expovariate(1 / SAVE_INTERVAL))
     return saved
 
 

@@ -19,9 +19,9 @@ from simulator.testing import SimulatorHandle, running_simulator
 FIRMS, QUICK_FIRMS = 100, 2
 RECORDS, QUICK_RECORDS = 100_000, 400
 WARM_UP = 5_000  # entries; memory may not grow after these
-MOST_GROWTH = 1.1
+MAX_GROWTH = 1.1
 LOOK_EVERY = 0.5  # seconds
-LONGEST = 1800.0  # seconds; a longer drain is stuck
+MAX_SECONDS = 1800.0  # seconds; a longer drain is stuck
 MB = 1 << 20
 
 METHOD = f"""
@@ -70,8 +70,8 @@ def _drain(worker: Worker, url: str, records: int) -> list[Reading]:
             left = connection.execute(text(LEFT)).scalar_one()
             seconds = time.monotonic() - began
             readings.append(Reading(records - left, process.memory_info().rss / MB, seconds))
-            if seconds > LONGEST:
-                raise SystemExit(f"{left:,} entries were left after {LONGEST:.0f} seconds.")
+            if seconds > MAX_SECONDS:
+                raise SystemExit(f"{left:,} entries were left after {MAX_SECONDS:.0f} seconds.")
             time.sleep(LOOK_EVERY)
     return readings
 
@@ -98,8 +98,8 @@ def _report(readings: Sequence[Reading], records: int, *, quick: bool) -> Report
             "highest": max(after),
         }
     ]
-    report.at_most("at the end, to after the first", median(last) / first, MOST_GROWTH)
-    report.at_most("highest, to after the first", max(after) / first, MOST_GROWTH)
+    report.at_most("at the end, to after the first", median(last) / first, MAX_GROWTH)
+    report.at_most("highest, to after the first", max(after) / first, MAX_GROWTH)
     report.raw["ours"] = [one.mb for one in readings]
     return report
 

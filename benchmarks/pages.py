@@ -29,21 +29,22 @@ from models.base import Json
 from tests.support.visitor import Visitor, new_person
 
 FIRMS = 200
-FEW = 4_000  # entries of an almost empty database: every list has its first page
+FEW_ENTRIES = 4_000  # entries of an almost empty database: every list has its first page
 BIG_TABLE = 5_000  # rows; a smaller table may be read completely
-MOST_READ = 6_000  # rows that one step may read: a firm's month, or the newest for a search by name
+# rows that one step may read: a firm's month, or the newest for a search by name
+MAX_ROWS_READ = 6_000
 
 METHOD = f"""
 Pages of one firm and of DunaHub's staff are opened through the whole app, signed in, over a
 database with a million outbox rows (their records, links, requests and items with them) and over
-one with {FEW:,}, which has a first page of everything but nothing behind it. Of the million one in
-twenty belongs to the firm that looks: two years of it, ahead of 199 others. Pages take turns, each
-over one database and then over the other, in one process. The ratio is that of the 95th
-percentiles; "queries" are statements sent for one page.
+one with {FEW_ENTRIES:,}, which has a first page of everything but nothing behind it. Of the
+million one in twenty belongs to the firm that looks: two years of it, ahead of 199 others. Pages
+take turns, each over one database and then over the other, in one process. The ratio is that of the
+95th percentiles; "queries" are statements sent for one page.
 
 Then every statement that these pages sent is run once more over the large database and explained.
 One that reads a table of more than {BIG_TABLE:,} rows from end to end, or by any index more than
-{MOST_READ:,} rows of it, is named.
+{MAX_ROWS_READ:,} rows of it, is named.
 """
 
 Statement = tuple[str, Mapping[str, object]]  # with its parameters
@@ -116,7 +117,7 @@ def main() -> None:
     rows = 20_000 if asked.quick else 1_000_000
     with ExitStack() as life:
         databases = life.enter_context(own_postgres(quick=asked.quick))
-        small = _side(life, databases, "few", FEW, one_in=1)
+        small = _side(life, databases, "few", FEW_ENTRIES, one_in=1)
         large = _side(life, databases, "many", rows, one_in=20)
         pages = [*FIRM_PAGES, *STAFF_PAGES]
         for side in (small, large):
@@ -196,7 +197,7 @@ def heavy_reads(
             for node in _nodes(explained[0]["Plan"]):
                 table = node.get("Relation Name")
                 rows = _rows_read(node)
-                if table in big and (node["Node Type"] == "Seq Scan" or rows > MOST_READ):
+                if table in big and (node["Node Type"] == "Seq Scan" or rows > MAX_ROWS_READ):
                     by = str(node.get("Index Name", node["Node Type"]))
                     yield HeavyRead(page, str(table), by, rows, statement)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from simulator.testing import SimulatorHandle, running_simulator
 
 CONNECTIONS = 8
-LONG, SHORT = 10, 2  # seconds per run
+RUN_SECONDS, QUICK_RUN_SECONDS = 10, 2  # seconds per run
 WORDS = {"read": "read a customer", "batch": "batches of 30 customers"}
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
@@ -126,12 +126,12 @@ def milliseconds(text: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.simulator", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"{SHORT} seconds a run")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_RUN_SECONDS} seconds a run")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk is missing; on Debian: apt-get install wrk")
-    seconds = SHORT if arguments.quick else LONG
+    seconds = QUICK_RUN_SECONDS if arguments.quick else RUN_SECONDS
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "load.lua"

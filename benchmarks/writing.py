@@ -18,7 +18,7 @@ from db import Sessions
 from models.sales import Invoice, Lead, Payment, RecordType
 
 WEB_THREADS = 4
-RECENT = 20  # invoices are for one of the firm's newest customers
+RECENT_CUSTOMERS = 20  # invoices are for one of the firm's newest customers
 
 Saved = tuple[str, int, str, float]  # type, id, customer's name, Unix time when the commit returned
 
@@ -28,8 +28,8 @@ class Desk:
 
     def __init__(self, firm: Firm) -> None:
         self.firm = firm
-        self.customers: deque[int] = deque(maxlen=RECENT)
-        self.invoices: deque[int] = deque(maxlen=RECENT)
+        self.customers: deque[int] = deque(maxlen=RECENT_CUSTOMERS)
+        self.invoices: deque[int] = deque(maxlen=RECENT_CUSTOMERS)
 
     def save(self, sessions: Sessions, chance: random.Random, *, mixed: bool) -> Saved:
         with sessions() as session:

@@ -7,9 +7,9 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
-LARGEST_FILE = 2 * 1024 * 1024
-LARGEST_SIDE = 8_000  # pixels; larger images are likely meant to exhaust memory
-SHOWN = (600, 216)  # pixels: 50 × 18 mm on paper at 300 dpi
+MAX_FILE_BYTES = 2 * 1024 * 1024
+MAX_SIDE = 8_000  # pixels; larger images are likely meant to exhaust memory
+LOGO_SIZE = (600, 216)  # pixels: 50 × 18 mm on paper at 300 dpi
 
 
 class NoPicture(Exception):
@@ -24,16 +24,16 @@ class Logo:
 
 def logo_from(file: bytes) -> Logo:
     """Decodes an uploaded image, scales it down and encodes it as PNG. Raises NoPicture."""
-    if not file or len(file) > LARGEST_FILE:
+    if not file or len(file) > MAX_FILE_BYTES:
         raise NoPicture
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about oddities in the file
             with Image.open(BytesIO(file), formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
-                if max(picture.size) > LARGEST_SIDE:
+                if max(picture.size) > MAX_SIDE:
                     raise NoPicture
                 drawn = picture.convert("RGBA")
-                drawn.thumbnail(SHOWN)
+                drawn.thumbnail(LOGO_SIZE)
                 target = BytesIO()
                 drawn.save(target, "PNG", optimize=True)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -15,9 +15,9 @@ from models.accounts import Organization
 from models.clients import ClientLetter, ClientLink
 from notices import mail
 
-AGAIN = timedelta(minutes=1)  # after the mail server failed; doubles with each attempt
-SELDOM = timedelta(hours=1)
-GIVEN_UP_AFTER = 20  # attempts: most of a day
+FIRST_RETRY_DELAY = timedelta(minutes=1)  # after the mail server failed; doubles with each attempt
+MAX_RETRY_DELAY = timedelta(hours=1)
+MAX_ATTEMPTS = 20  # attempts: most of a day
 
 log = structlog.get_logger()
 
@@ -55,13 +55,16 @@ def _send(sessions: Sessions, config: Config, letter_id: int) -> bool:
             .values(
                 attempts=ClientLetter.attempts + 1,
                 available_at=func.clock_timestamp()
-                + func.least(AGAIN * func.power(2, func.least(ClientLetter.attempts, 10)), SELDOM),
+                + func.least(
+                    FIRST_RETRY_DELAY * func.power(2, func.least(ClientLetter.attempts, 10)),
+                    MAX_RETRY_DELAY,
+                ),
             )
             .returning(ClientLetter)
         )
         if letter is None:
             return False
-        if letter.link.revoked_at is not None or letter.attempts > GIVEN_UP_AFTER:
+        if letter.link.revoked_at is not None or letter.attempts > MAX_ATTEMPTS:
             letter.failed_at = func.clock_timestamp()
             return False
         message = _letter(session, config, letter)

@@ -22,7 +22,7 @@ from config import Config
 from db import Sessions
 from models.accounts import Invitation, Organization, Role, User
 from models.outbox import Dispatch, DispatchItem, Entry, Lane, State
-from models.passwords import CHEAP, DEMO_PASSWORD, hash_password
+from models.passwords import CHEAP_HASHER, DEMO_PASSWORD, hash_password
 from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
 from models.quickbooks import Connection, Purpose, Tokens
 from models.sales import (
@@ -124,7 +124,7 @@ def fill(
 
 
 def _add_others(session: Session) -> None:
-    password_hash = hash_password(DEMO_PASSWORD, CHEAP)
+    password_hash = hash_password(DEMO_PASSWORD, CHEAP_HASHER)
     for name, (email, person) in OTHERS.items():
         firm = Organization(name=name, region="US", time_zone="America/New_York")
         session.add(firm)
@@ -150,7 +150,7 @@ def _add_paula(session: Session) -> None:
             email="paula@rivera.example",
             name="Paula Prado",
             role=Role.OWNER,
-            password_hash=hash_password(DEMO_PASSWORD, CHEAP),
+            password_hash=hash_password(DEMO_PASSWORD, CHEAP_HASHER),
             language="pt_BR",
         )
     )

@@ -27,7 +27,7 @@ VERSION = 18
 START_DEADLINE = 60.0  # seconds; recovery after a hard stop on a busy machine
 STOP_DEADLINE = 30.0
 SOCKET_NAME = ".s.PGSQL.5432"
-LONGEST_SOCKET_PATH = 103  # macOS; Linux takes 107
+MAX_SOCKET_PATH = 103  # macOS; Linux takes 107
 
 SETTINGS = {
     "listen_addresses": "",
@@ -159,7 +159,7 @@ def _postmaster(folder: Path) -> int:
 @contextmanager
 def _socket_folder(folder: Path, account: str | None) -> Iterator[Path]:
     """The data folder, which only its owner can enter; a short path if that one is too long."""
-    if len(str(folder / SOCKET_NAME).encode()) <= LONGEST_SOCKET_PATH:
+    if len(str(folder / SOCKET_NAME).encode()) <= MAX_SOCKET_PATH:
         yield folder
         return
     short = Path(tempfile.mkdtemp(prefix="dunahub-socket-"))

@@ -11,8 +11,8 @@ from models.accounts import Organization, User
 from models.base import Base, CreatedAt, Key, Moment
 from models.sales import Invoice, Proposal
 
-TERMS = 30  # days until an invoice is due, by default
-LONGEST_TERMS = 365
+DEFAULT_DUE_DAYS = 30  # days until an invoice is due, by default
+MAX_DUE_DAYS = 365
 TOKEN_BYTES = 20  # 160 bits: cannot be guessed
 
 
@@ -21,7 +21,7 @@ class Letterhead(Base):
 
     __tablename__ = "letterheads"
     __table_args__ = (
-        CheckConstraint(f"due_days BETWEEN 0 AND {LONGEST_TERMS}", name="due_days"),
+        CheckConstraint(f"due_days BETWEEN 0 AND {MAX_DUE_DAYS}", name="due_days"),
         CheckConstraint("(logo IS NULL) = (logo_digest IS NULL)", name="logo_has_digest"),
     )
 
@@ -30,7 +30,9 @@ class Letterhead(Base):
     phone: Mapped[str] = mapped_column(server_default="", default="")
     email: Mapped[str] = mapped_column(server_default="", default="")
     license_number: Mapped[str] = mapped_column(server_default="", default="")
-    due_days: Mapped[int] = mapped_column(server_default=str(TERMS), default=TERMS)
+    due_days: Mapped[int] = mapped_column(
+        server_default=str(DEFAULT_DUE_DAYS), default=DEFAULT_DUE_DAYS
+    )
     # default memo of a new invoice
     message: Mapped[str] = mapped_column(server_default="", default="")
     logo: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)  # PNG

@@ -19,7 +19,8 @@ DEMO_EMAILS = (
 )
 
 HASHER = PasswordHasher()  # the library's defaults follow RFC 9106: about 50 ms and 64 MiB
-CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # for tests: under a millisecond
+# for tests: under a millisecond
+CHEAP_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 def hash_password(password: str, hasher: PasswordHasher | None = None) -> str:
@@ -45,7 +46,7 @@ NOBODYS_HASH = hash_password("nobody has this password")
 # Guesses needed, by zxcvbn's lists of common passwords, names, words, dates and keyboard rows. Its
 # authors call more than this safe against guessing through a sign-in page.
 GUESSES_ENOUGH = 10**8
-LONGEST_JUDGED = 72  # zxcvbn only looks at this many characters
+MAX_JUDGED_LENGTH = 72  # zxcvbn only looks at this many characters
 ADDED_TO_OWN_WORDS = 5  # letters and digits; with fewer, the password is still just the name
 # Words that attackers try first on this site. zxcvbn's lists are English.
 WORDS_HERE = (
@@ -62,7 +63,7 @@ def is_guessable(password: str, words: Iterable[str] = ()) -> bool:
     if len(_without(password, own)) < ADDED_TO_OWN_WORDS:
         return True
     known = [*WORDS_HERE, *own]
-    judged = zxcvbn(password[:LONGEST_JUDGED], user_inputs=known)
+    judged = zxcvbn(password[:MAX_JUDGED_LENGTH], user_inputs=known)
     return bool(judged["guesses"] < GUESSES_ENOUGH)
 
 

@@ -26,7 +26,7 @@ READS_REFUSED_FOR_OPERATORS = timedelta(hours=1)
 DAYS_BEFORE_END = (1, 7, 30)  # of a sign-in
 DIGEST_AFTER = timedelta(minutes=15)  # so that failures at about the same time share one letter
 DIGEST_EVERY = timedelta(days=1)
-ALIKE = 3  # companies refused within ten minutes: more likely our mistake than theirs
+MIN_REFUSED_ALIKE = 3  # companies refused within ten minutes: more likely our mistake than theirs
 
 log = structlog.get_logger()
 
@@ -104,7 +104,7 @@ def _seen(session: Session, config: Config) -> Iterator[Seen]:
     trouble = session.execute(_OPERATORS).one()
     if trouble.down is not None and trouble.down > DOWN_FOR_OPERATORS:
         yield Seen(Condition.DOWN_LONG, "QuickBooks", None, {"companies": trouble.companies_down})
-    if trouble.refused_alike >= ALIKE:
+    if trouble.refused_alike >= MIN_REFUSED_ALIKE:
         yield Seen(Condition.REFUSED_ALIKE, "sign-ins", None, {"companies": trouble.refused_alike})
     if trouble.reads_refused is not None and trouble.reads_refused > READS_REFUSED_FOR_OPERATORS:
         about = {"companies": trouble.companies_unread}

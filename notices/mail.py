@@ -15,7 +15,7 @@ from config import Config
 
 log = structlog.get_logger()
 
-DEADLINE = 10.0  # seconds for each step of the SMTP conversation
+SMTP_TIMEOUT = 10.0  # seconds for each step of the SMTP conversation
 
 
 class NotMailed(Exception):
@@ -83,10 +83,10 @@ def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
     if scheme == "smtps":
         context = ssl.create_default_context()
         server: smtplib.SMTP = smtplib.SMTP_SSL(
-            host, port or 465, timeout=DEADLINE, context=context
+            host, port or 465, timeout=SMTP_TIMEOUT, context=context
         )
     else:
-        server = smtplib.SMTP(host, port or 587, timeout=DEADLINE)
+        server = smtplib.SMTP(host, port or 587, timeout=SMTP_TIMEOUT)
     server.ehlo_or_helo_if_needed()
     return server
 

@@ -11,8 +11,8 @@ from models.notices import Notice
 from notices import conditions, mail
 from notices.letters import letter_of
 
-AGAIN = timedelta(minutes=1)  # after the mail server failed; doubles with each attempt
-SELDOM = timedelta(hours=1)
+FIRST_RETRY_DELAY = timedelta(minutes=1)  # after the mail server failed; doubles with each attempt
+MAX_RETRY_DELAY = timedelta(hours=1)
 
 log = structlog.get_logger()
 
@@ -50,7 +50,10 @@ def _tell(sessions: Sessions, config: Config, notice_id: int) -> bool:
             .values(
                 attempts=Notice.attempts + 1,
                 available_at=func.clock_timestamp()
-                + func.least(AGAIN * func.power(2, func.least(Notice.attempts, 10)), SELDOM),
+                + func.least(
+                    FIRST_RETRY_DELAY * func.power(2, func.least(Notice.attempts, 10)),
+                    MAX_RETRY_DELAY,
+                ),
             )
             .returning(Notice)
         )

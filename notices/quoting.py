@@ -7,7 +7,7 @@ is one short line in quotes, without anything that a mail program would turn int
 import re
 import unicodedata
 
-MOST = 60  # characters; the beginning is enough to recognize a longer name
+MAX_NAME_LENGTH = 60  # characters; the beginning is enough to recognize a longer name
 
 _JOINED_DOT = re.compile(r"[.\u2024\u3002\uff0e\uff61]+(?=\S)")  # evil.example would become a link
 
@@ -18,7 +18,7 @@ def plain_name(name: str) -> str:
     text = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in text)
     text = _JOINED_DOT.sub(". ", re.sub(r"[:/\\@<>\u201c\u201d\"]+", " ", text))
     text = " ".join(text.split())
-    return text if len(text) <= MOST else text[: MOST - 1].rstrip() + "…"
+    return text if len(text) <= MAX_NAME_LENGTH else text[: MAX_NAME_LENGTH - 1].rstrip() + "…"
 
 
 def quoted(name: str) -> str:

@@ -67,7 +67,7 @@ def drain_lane(
     except Exception as problem:
         # Whoever claims the lane next must find nothing of ours under way.
         lane.under_way.abandon(config.call_deadline.total_seconds())
-        hand_back(sessions, claim, counts=not isinstance(problem, db.TROUBLE))
+        hand_back(sessions, claim, counts=not isinstance(problem, db.DATABASE_ERRORS))
         raise
 
 

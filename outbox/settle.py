@@ -113,7 +113,7 @@ def settle(
     """
     try:
         return _settle(sessions, claim, sent, answer, reading)
-    except db.TROUBLE:  # which no entry can cause
+    except db.DATABASE_ERRORS:  # which no entry can cause
         raise
     except Exception:
         log.exception("settling failed, and goes on entry by entry", dispatch=sent.id)
@@ -151,7 +151,7 @@ def _settle_alone(
             if _fence(session, claim, sent) is None:
                 return None
             return _settle_outcomes(session, claim, sent, answer, {entry_id: outcome})
-    except db.TROUBLE:  # which no entry can cause
+    except db.DATABASE_ERRORS:  # which no entry can cause
         raise
     except Exception:
         log.exception("an outcome could not be stored", dispatch=sent.id, entry=entry_id)

@@ -19,7 +19,7 @@ from web.access import firm, session
 from web.formats import staff_word
 from web.languages import _
 
-NAMED = 3  # records listed per act
+RECORDS_NAMED = 3  # records listed per act
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Act:
 
 def acts_of(events: Sequence[AuditEvent]) -> list[Act]:
     """Uses three queries, however many events there are."""
-    entries = _entries({key for event in events for key in _entry_ids(event)[:NAMED]})
+    entries = _entries({key for event in events for key in _entry_ids(event)[:RECORDS_NAMED]})
     numbers = {str(event.details["number"]) for event in events if "number" in event.details}
     invoices = _invoices(numbers)
     payments = _payments({key for event in events if (key := _payment_id(event))})
@@ -52,7 +52,7 @@ def _act(
 ) -> Act:
     told = event.details
     ids = _entry_ids(event)
-    about = [entries[key] for key in ids[:NAMED] if key in entries]
+    about = [entries[key] for key in ids[:RECORDS_NAMED] if key in entries]
     if "number" in told and not about:
         number = str(told["number"])
         about.append(Named(_("Invoice %(number)s", number=number), invoices.get(number)))
@@ -64,7 +64,7 @@ def _act(
     if month := _month(told.get("month")):
         address = url_for("matches.show", month=month) if firm().has_quickbooks else None
         about.append(Named(month_title(month), address))
-    more = int(told.get("count") or 0) if not ids else len(ids) - min(len(ids), NAMED)
+    more = int(told.get("count") or 0) if not ids else len(ids) - min(len(ids), RECORDS_NAMED)
     return Act(event, about, more)
 
 

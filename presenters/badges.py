@@ -13,9 +13,9 @@ from presenters.status import Word
 from web.access import session
 from web.languages import _
 
-PAUSES = (1, 1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 20, 30)  # seconds before each poll
-MOST_ROUNDS = 60  # then polling stops until the page is reloaded
-MOST_BADGES = 100
+POLL_PAUSES = (1, 1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 20, 30)  # seconds before each poll
+MAX_POLLS = 60  # then polling stops until the page is reloaded
+MAX_BADGES = 100
 Words = Mapping[tuple[RecordType, int], Word]
 
 
@@ -30,12 +30,12 @@ class Live:
 def live_of(words: Words, panel: Panel | None = None, round_: int = 0) -> Live:
     moving = [(kind, key, word) for (kind, key), word in words.items() if not word.is_final]
     watched = panel if panel and not panel.word.is_final else None
-    if not (moving or watched) or round_ >= MOST_ROUNDS:
+    if not (moving or watched) or round_ >= MAX_POLLS:
         return Live(None, 0)
-    asked = [f"{kind.value}-{key}-{stamp(word.text)}" for kind, key, word in moving[:MOST_BADGES]]
+    asked = [f"{kind.value}-{key}-{stamp(word.text)}" for kind, key, word in moving[:MAX_BADGES]]
     panel_asked = watched and _asks_for(watched)
     address = url_for("live.badges", b=asked, panel=panel_asked, round=round_ + 1)
-    return Live(address, PAUSES[min(round_, len(PAUSES) - 1)])
+    return Live(address, POLL_PAUSES[min(round_, len(POLL_PAUSES) - 1)])
 
 
 def _asks_for(panel: Panel) -> str:

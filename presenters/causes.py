@@ -19,7 +19,7 @@ from quickbooks.faults import Explanation, explain
 from web.access import session
 from web.languages import reader
 
-MOST_CAUSES = 20  # on the settings page; the list shows all
+MAX_CAUSES = 20  # on the settings page; the list shows all
 RECORDS_NAMED = 5  # of each cause
 
 # What the fault is about, if it is the same for all: a missing item, the holder of a name.
@@ -69,7 +69,7 @@ def troubles_of(organization: Organization) -> list[Trouble]:
         select(ranked)
         .where(ranked.c.place <= RECORDS_NAMED)
         .order_by(ranked.c.records.desc(), ranked.c.code, ranked.c.thing, ranked.c.place)
-        .limit(MOST_CAUSES * RECORDS_NAMED)
+        .limit(MAX_CAUSES * RECORDS_NAMED)
     )
     causes = [list(alike) for _, alike in groupby(found, key=lambda one: (one.code, one.thing))]
     rows = _rows([one.id for cause in causes for one in cause])

@@ -19,8 +19,8 @@ from web.access import session
 from web.formats import axis_day, clock, month_and_day, plain
 from web.languages import _, reader
 
-DAYS = 30  # of the chart on the settings page
-HOURS = 24  # of the admin chart
+DAYS_SHOWN = 30  # of the chart on the settings page
+HOURS_SHOWN = 24  # of the admin chart
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ HOURS_OF_ALL = _tally(
 def days_of(organization: Organization) -> Chart:
     """The last days of an organization in its own time zone, ending today."""
     today = datetime.now(organization.zone).date()
-    days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
+    days = [today - timedelta(days=back) for back in reversed(range(DAYS_SHOWN))]
     first = datetime(days[0].year, days[0].month, days[0].day, tzinfo=organization.zone)
     tallies = _tallies(
         DAYS_OF_FIRM, organization=organization.id, zone=organization.time_zone, since=first
@@ -133,7 +133,7 @@ def usual_delay(organization: Organization) -> timedelta | None:
 def hours() -> Chart:
     """The last hours of all organizations, ending with the current one. For DunaHub's staff."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    began = [now - timedelta(hours=back) for back in reversed(range(HOURS))]
+    began = [now - timedelta(hours=back) for back in reversed(range(HOURS_SHOWN))]
     tallies = _tallies(HOURS_OF_ALL, since=began[0])
     periods = [
         _period(tallies.get(at), clock(at), f"{month_and_day(at.date())}, {clock(at)}")
@@ -200,7 +200,7 @@ def waiting_by_age() -> list[Share]:
     return _shares(found)
 
 
-MOST_CAUSES = 12  # rarer ones are in the list
+MAX_CAUSES = 12  # rarer ones are in the list
 
 
 def _of_no_record(title: str) -> str:
@@ -215,7 +215,7 @@ def failures_by_cause() -> list[Share]:
         .where(Entry.state == State.FAILED)
         .group_by(Entry.fault_code)
         .order_by(func.count().desc(), Entry.fault_code)
-        .limit(MOST_CAUSES)
+        .limit(MAX_CAUSES)
     )
     return _shares(
         [

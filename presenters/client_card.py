@@ -12,7 +12,7 @@ from models.processors import Charge, Checkout, CheckoutState, Refund, RefundKin
 from models.sales import Invoice, Payment, Proposal
 from processors import paying
 
-SHOWN = 10  # letters
+LETTERS_SHOWN = 10  # letters
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def letters_of(session: Session, document: Invoice | Proposal) -> tuple[ClientLe
         .join(ClientLink, ClientLink.id == ClientLetter.link_id)
         .where(same)
         .order_by(ClientLetter.id.desc())
-        .limit(SHOWN)
+        .limit(LETTERS_SHOWN)
     )
     return tuple(found)
 

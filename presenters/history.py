@@ -16,7 +16,7 @@ from web.access import firm, session
 from web.formats import moment
 from web.languages import _, ngettext
 
-HISTORY = 20
+MAX_ENTRIES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def history_of(record: Record) -> list[Chapter]:
             )
             .options(joinedload(Entry.lane))
             .order_by(Entry.id.desc())
-            .limit(HISTORY)
+            .limit(MAX_ENTRIES_SHOWN)
         )
     )
     return chapters_of(entries)

@@ -17,8 +17,8 @@ from models.sales import Invoice, Job, JobStatus, Lead, Payment, Product
 from web.access import firm, person, session
 from web.languages import _
 
-SHOWN = 5  # rows per list; each links to the full list
-SOON = timedelta(days=7)
+ROWS_SHOWN = 5  # rows per list; each links to the full list
+DUE_SOON_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def late_invoices() -> list[Invoice]:
         .options(joinedload(Invoice.lead))
         .order_by(Invoice.due_on, Invoice.id)
     )
-    return list(session().scalars(query.limit(SHOWN)))
+    return list(session().scalars(query.limit(ROWS_SHOWN)))
 
 
 def next_jobs() -> list[Job]:
@@ -94,12 +94,12 @@ def next_jobs() -> list[Job]:
         .where(
             Job.organization_id == firm().id,
             Job.status != JobStatus.DONE,
-            Job.scheduled_on.between(today(), today() + SOON),
+            Job.scheduled_on.between(today(), today() + DUE_SOON_WITHIN),
         )
         .options(joinedload(Job.lead))
         .order_by(Job.scheduled_on, Job.id)
     )
-    return list(session().scalars(query.limit(SHOWN)))
+    return list(session().scalars(query.limit(ROWS_SHOWN)))
 
 
 # --- What is still to be set up -------------------------------------------------------------------

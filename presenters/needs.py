@@ -7,7 +7,7 @@ from sqlalchemy import text
 from quickbooks import unconfirmed
 from web.access import current_organization, is_visit, session
 
-MOST_COUNTED = 99  # shown as 99+ beyond this
+MAX_COUNTED = 99  # shown as 99+ beyond this
 
 # Only of the connected company: entries of another one cannot be sent.
 _NEEDS = text(
@@ -46,8 +46,8 @@ def needs_you() -> str:
     if "needs_you" not in g:
         g.needs_you = _count()
     count: int = g.needs_you
-    if count > MOST_COUNTED:
-        return f"{MOST_COUNTED}+"
+    if count > MAX_COUNTED:
+        return f"{MAX_COUNTED}+"
     return str(count) if count else ""
 
 
@@ -57,7 +57,7 @@ def _count() -> int:
         return 0
     asked = {
         "organization": organization.id,
-        "most": MOST_COUNTED + 1,
+        "most": MAX_COUNTED + 1,
         "lasts": unconfirmed.LASTS,
     }
     return session().scalar(_NEEDS, asked) or 0

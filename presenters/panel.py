@@ -22,7 +22,8 @@ from web.access import firm, own, session
 from web.formats import moment, money
 from web.languages import _
 
-LONGEST_CHAIN = 6  # in practice three: a payment waits for an invoice, which waits for a customer
+# in practice three: a payment waits for an invoice, which waits for a customer
+MAX_CHAIN_LENGTH = 6
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ def _send_address(record: Record) -> str | None:
 def _chain(record: Record) -> list[Step]:
     steps: list[Step] = []
     awaited: Record | None = record
-    while awaited and len(steps) < LONGEST_CHAIN and awaited not in [s.record for s in steps]:
+    while awaited and len(steps) < MAX_CHAIN_LENGTH and awaited not in [s.record for s in steps]:
         step = _step(awaited)
         if step is None:
             break

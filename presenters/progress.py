@@ -15,11 +15,11 @@ from models.outbox import LaneState
 from models.quickbooks import Connection
 from presenters.status import PACE
 from web.access import session
-from web.asking import REMEMBERED, pause_after
+from web.asking import MAX_SINCE_AGE, pause_after
 from web.languages import _, ngettext
 
-SHOWN_FROM = 20  # records: fewer are sent before one has read the number
-EVENTS = 100  # of an organization's acts, searched for the last one that sent many records
+MIN_RECORDS_SHOWN = 20  # records: fewer are sent before one has read the number
+EVENTS_SEARCHED = 100  # of an organization's acts, searched for the last one that sent many records
 BEGINNINGS = (
     "quickbooks.reconnected",
     "outbox.waiting_sent",
@@ -83,7 +83,7 @@ _WAITED = text(
     FROM left_over, sent, failed
     """
 )
-LATELY = timedelta(minutes=1)  # the rate is the number sent in the last minute
+RATE_WINDOW = timedelta(minutes=1)  # the rate is the number sent in the last minute
 
 
 def sending_of(connection: Connection, since: datetime | None = None) -> Progress:
@@ -106,13 +106,13 @@ def _waited_at(connection: Connection, since: datetime) -> Progress:
                 "organization": connection.organization_id,
                 "lane": lane.id,
                 "since": since,
-                "soon": now + LATELY,
-                "lately": now - LATELY,
+                "soon": now + RATE_WINDOW,
+                "lately": now - RATE_WINDOW,
             },
         )
         .one()
     )
-    rate = row.lately / max(min((row.now - since), LATELY).total_seconds(), 1)
+    rate = row.lately / max(min((row.now - since), RATE_WINDOW).total_seconds(), 1)
     paused = lane.pause_until and lane.pause_until > row.now and lane.pause_reason != PACE
     flows = lane.state == LaneState.OPEN and not paused
     return Progress(
@@ -134,20 +134,20 @@ def began_at(connection: Connection) -> datetime | None:
         select(AuditEvent)
         .where(AuditEvent.organization_id == connection.organization_id)
         .order_by(AuditEvent.id.desc())
-        .limit(EVENTS)
+        .limit(EVENTS_SEARCHED)
         .subquery()
     )
     details = latest.c.details
     many = func.coalesce(
         cast(details["count"].astext, Integer),
         func.jsonb_array_length(details["entries"]),
-        SHOWN_FROM,
+        MIN_RECORDS_SHOWN,
     )
     # Evaluated for these acts only: the details of others have another shape.
-    sets_many = case((latest.c.action.in_(BEGINNINGS), many >= SHOWN_FROM), else_=False)
+    sets_many = case((latest.c.action.in_(BEGINNINGS), many >= MIN_RECORDS_SHOWN), else_=False)
     return session().scalar(
         select(latest.c.created_at)
-        .where(sets_many, latest.c.created_at > datetime.now(UTC) - REMEMBERED)
+        .where(sets_many, latest.c.created_at > datetime.now(UTC) - MAX_SINCE_AGE)
         .order_by(latest.c.id.desc())
         .limit(1)
     )
@@ -177,7 +177,7 @@ def moving_of(
     if connection is None or connection.lane.state != LaneState.OPEN:
         return Moving(None, None, False, None, None)
     progress = sending_of(connection, since)
-    is_long = progress.total >= SHOWN_FROM and (since is not None or not progress.is_over)
+    is_long = progress.total >= MIN_RECORDS_SHOWN and (since is not None or not progress.is_over)
     reads = None if connection.customers_read_at else connection.company_name
     is_unread_long = connection.connected_at < datetime.now(UTC) - READING_TAKES
     is_still = progress.is_over and not reads and not is_delayed

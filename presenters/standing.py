@@ -35,7 +35,7 @@ def status_word(now: Standing) -> Word:
 
 # --- What keeps records from going ---------------------------------------------------------------
 
-CHECKED_LATELY = timedelta(minutes=10)  # a page checks the company at most this often
+CHECK_INTERVAL = timedelta(minutes=10)  # a page checks the company at most this often
 
 
 @dataclass(frozen=True)
@@ -97,4 +97,4 @@ def is_due_for_check(connection: Connection | None) -> bool:
     if connection is None or connection.status != ConnectionStatus.CONNECTED:
         return False
     checked = connection.checked_at
-    return checked is None or checked < datetime.now(UTC) - CHECKED_LATELY
+    return checked is None or checked < datetime.now(UTC) - CHECK_INTERVAL

@@ -35,7 +35,7 @@ PAUSES = {
     "outage": N_("QuickBooks can't be reached right now."),
     "refused": N_("QuickBooks refused our access a moment ago. We ask once more."),
 }
-UNREAD = N_("We first read which customers QuickBooks has, so that none is made twice.")
+CUSTOMERS_UNREAD = N_("We first read which customers QuickBooks has, so that none is made twice.")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _why_not_yet(it: Situation) -> str | None:
     """Until the company's customers are read, we can't tell who is new there."""
     is_new = it.entry.record_type == RecordType.LEAD and it.link is None
     is_unread = it.connection is not None and it.connection.customers_read_at is None
-    return _(UNREAD) if is_new and is_unread else None
+    return _(CUSTOMERS_UNREAD) if is_new and is_unread else None
 
 
 def _belongs(connection: Connection | None) -> str:

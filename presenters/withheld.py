@@ -17,7 +17,7 @@ from web.access import session
 from web.formats import money
 from web.languages import _
 
-MOST_SHOWN = 25
+MAX_RECORDS_SHOWN = 25
 
 _LABELS = {
     "name": N_("Name"),
@@ -76,7 +76,7 @@ def withheld_of(connection: Connection) -> list[Withheld]:
                 Entry.withheld,
             )
             .order_by(Entry.id.desc())
-            .limit(MOST_SHOWN)
+            .limit(MAX_RECORDS_SHOWN)
         )
         .all()
     )

@@ -17,8 +17,8 @@ from models.processors import Checkout, CheckoutState, ProcessorAccount
 from models.sales import Invoice, PaymentMethod
 from processors import recording
 from processors.processor import (
-    LEAST,
-    MOST,
+    MAX_AMOUNT,
+    MIN_AMOUNT,
     AccessEnded,
     Order,
     Processor,
@@ -28,8 +28,8 @@ from processors.processor import (
 )
 
 OPEN_FOR = timedelta(hours=1)  # Stripe allows thirty minutes to a day
-REUSED_UNTIL = timedelta(minutes=5)  # before it expires: the client needs time to type
-TRIES = 3  # each closes one page that doesn't fit
+MIN_TIME_LEFT = timedelta(minutes=5)  # before it expires: the client needs time to type
+MAX_TRIES = 3  # each closes one page that doesn't fit
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ def on_its_way(database: Database, invoice_id: int) -> Decimal:
 def payable(database: Database, invoice: Invoice) -> Decimal:
     """The amount that can be paid online now; 0 if nothing is due, or not by this means."""
     left = invoice.balance - on_its_way(database, invoice.id)
-    return left if LEAST <= left <= MOST else Decimal(0)
+    return left if MIN_AMOUNT <= left <= MAX_AMOUNT else Decimal(0)
 
 
 def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | None:
@@ -78,7 +78,7 @@ def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | Non
 
     Raises Unreachable, Refused, AccessEnded.
     """
-    for _try in range(TRIES):
+    for _try in range(MAX_TRIES):
         with sessions.begin() as database:
             checkout = _checkout(database, wish)
             if checkout is None:
@@ -124,10 +124,10 @@ def _checkout(database: Database, wish: Wish) -> Checkout | None:
     amount = payable(database, invoice)
     found = database.scalar(
         select(Checkout).where(
-            Checkout.invoice_id == invoice.id, Checkout.state.in_(recording.WAITING)
+            Checkout.invoice_id == invoice.id, Checkout.state.in_(recording.WAITING_STATES)
         )
     )
-    if found is not None and found.expires_at - REUSED_UNTIL <= datetime.now(UTC):
+    if found is not None and found.expires_at - MIN_TIME_LEFT <= datetime.now(UTC):
         found.state, found.settled_at = CheckoutState.EXPIRED, datetime.now(UTC)
         # it expires at Stripe by itself; a payment in its last minutes is still recorded
         database.flush()

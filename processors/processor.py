@@ -9,8 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-LEAST = Decimal("0.50")  # Stripe's minimum
-MOST = Decimal("999999.99")  # Stripe's maximum: eight digits of cents
+MIN_AMOUNT = Decimal("0.50")  # Stripe's minimum
+MAX_AMOUNT = Decimal("999999.99")  # Stripe's maximum: eight digits of cents
 
 
 class Unreachable(Exception):

@@ -38,8 +38,8 @@ from processors.processor import (
     TransferFailed,
 )
 
-WAITING = (CheckoutState.OPENING, CheckoutState.OPEN)
-DECIDED = frozenset({"won", "lost", "warning_closed", "prevented"})
+WAITING_STATES = (CheckoutState.OPENING, CheckoutState.OPEN)
+DECIDED_STATES = frozenset({"won", "lost", "warning_closed", "prevented"})
 
 log = structlog.get_logger()
 
@@ -99,7 +99,7 @@ def note_session(
         checkout.settled_at = datetime.now(UTC)
     elif session.state == CheckoutState.ON_ITS_WAY and checkout.state != CheckoutState.FAILED:
         checkout.state = CheckoutState.ON_ITS_WAY
-    elif checkout.state in WAITING:
+    elif checkout.state in WAITING_STATES:
         checkout.state, checkout.url = session.state, session.url or checkout.url
         if session.state == CheckoutState.EXPIRED:
             checkout.settled_at = datetime.now(UTC)
@@ -232,8 +232,8 @@ def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) 
     charge = database.get_one(Charge, payment.id)
     is_older = (
         charge.dispute_id == seen.id
-        and charge.dispute_state in DECIDED
-        and seen.state not in DECIDED
+        and charge.dispute_state in DECIDED_STATES
+        and seen.state not in DECIDED_STATES
         and not seen.state.startswith("appeal")
     )
     if is_older:

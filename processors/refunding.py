@@ -17,8 +17,8 @@ from models.sales import Payment
 from processors import recording
 from processors.processor import AccessEnded, Processor, RefundSeen, Refused, Unreachable
 
-AGAIN = timedelta(seconds=30)  # longer than one refund request may take; doubles
-SELDOM = timedelta(hours=1)
+FIRST_RETRY_DELAY = timedelta(seconds=30)  # longer than one refund request may take; doubles
+MAX_RETRY_DELAY = timedelta(hours=1)
 
 log = structlog.get_logger()
 
@@ -43,7 +43,8 @@ def ask(database: Database, payment: Payment, amount: Decimal, user_id: int) -> 
         state=RefundState.ASKED,
         booked=Decimal(0),
         asked_by_id=user_id,
-        available_at=datetime.now(UTC) + AGAIN,  # until then this process carries it out
+        # until then this process carries it out
+        available_at=datetime.now(UTC) + FIRST_RETRY_DELAY,
         attempts=1,
     )
     database.add(refund)
@@ -78,7 +79,10 @@ def _claim(sessions: Sessions, refund_id: int) -> bool:
             .values(
                 attempts=Refund.attempts + 1,
                 available_at=func.clock_timestamp()
-                + func.least(AGAIN * func.power(2, func.least(Refund.attempts, 10)), SELDOM),
+                + func.least(
+                    FIRST_RETRY_DELAY * func.power(2, func.least(Refund.attempts, 10)),
+                    MAX_RETRY_DELAY,
+                ),
             )
             .returning(Refund.id)
         )

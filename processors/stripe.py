@@ -39,8 +39,8 @@ from processors.processor import (
 TIMEOUT = (3.0, 15.0)  # seconds to connect, and to wait for an answer; the library's default is 80
 RETRIES = 2  # a StripeClient doesn't retry by default
 TOLERANCE = 300  # seconds that an event's signature is valid
-PAGE = 100  # Stripe's maximum page size
-MARK = "dunahub"  # in our metadata
+PAGE_SIZE = 100  # Stripe's maximum page size
+MARK_KEY = "dunahub"  # in our metadata
 LOCALES: Mapping[str, Literal["en", "pt-BR"]] = {"en": "en", "pt_BR": "pt-BR"}
 KINDS: Mapping[str, Literal["card", "us_bank_account"]] = {
     "card": "card",
@@ -158,7 +158,7 @@ class Stripe:
 
     def open_checkout(self, order: Order) -> Session:
         metadata = {
-            MARK: order.mark,
+            MARK_KEY: order.mark,
             "invoice_id": str(order.invoice_id),
             "organization_id": str(order.organization_id),
         }
@@ -229,7 +229,7 @@ class Stripe:
                     "payment_intent": payment_intent_id,
                     "amount": cents(amount),
                     "reason": "requested_by_customer",
-                    "metadata": {MARK: mark},
+                    "metadata": {MARK_KEY: mark},
                 },
                 {"stripe_account": account_id, "idempotency_key": mark},
             )
@@ -238,7 +238,7 @@ class Stripe:
     def refunds(self, account_id: str, payment_intent_id: str) -> Iterator[RefundSeen]:
         with _translated():
             listed = self._client.v1.refunds.list(
-                {"payment_intent": payment_intent_id, "limit": PAGE},
+                {"payment_intent": payment_intent_id, "limit": PAGE_SIZE},
                 {"stripe_account": account_id},
             )
             for found in listed.auto_paging_iter():
@@ -249,7 +249,11 @@ class Stripe:
     def sessions_since(self, account_id: str, since: datetime) -> Iterator[Session]:
         with _translated():
             listed = self._client.v1.checkout.sessions.list(
-                {"created": {"gte": int(since.timestamp())}, "status": "complete", "limit": PAGE},
+                {
+                    "created": {"gte": int(since.timestamp())},
+                    "status": "complete",
+                    "limit": PAGE_SIZE,
+                },
                 {"stripe_account": account_id},
             )
             for found in listed.auto_paging_iter():
@@ -258,7 +262,7 @@ class Stripe:
     def refunds_since(self, account_id: str, since: datetime) -> Iterator[RefundSeen]:
         with _translated():
             listed = self._client.v1.refunds.list(
-                {"created": {"gte": int(since.timestamp())}, "limit": PAGE},
+                {"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE},
                 {"stripe_account": account_id},
             )
             for found in listed.auto_paging_iter():
@@ -267,7 +271,7 @@ class Stripe:
     def disputes_since(self, account_id: str, since: datetime) -> Iterator[DisputeSeen]:
         with _translated():
             listed = self._client.v1.disputes.list(
-                {"created": {"gte": int(since.timestamp())}, "limit": PAGE},
+                {"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE},
                 {"stripe_account": account_id},
             )
             for found in listed.auto_paging_iter():
@@ -470,7 +474,7 @@ def _key(value: object) -> str:
 
 
 def _mark_of(thing: Fields) -> str:
-    mark = (thing.get("metadata") or {}).get(MARK, "")
+    mark = (thing.get("metadata") or {}).get(MARK_KEY, "")
     return _key(mark) if mark else ""
 
 

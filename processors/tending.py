@@ -23,9 +23,10 @@ from models.sales import Invoice
 from processors import paying, recording
 from processors.processor import AccessEnded, Processor, Refused, Unreachable
 
-FEE_AGAIN = timedelta(minutes=2)  # Stripe knows the fee within an hour, usually within seconds
-OPEN_AGAIN = timedelta(minutes=10)  # events arrive within seconds; this is for lost ones
-ON_ITS_WAY_AGAIN = timedelta(hours=6)  # a bank transfer takes days
+# Stripe knows the fee within an hour, usually within seconds
+FEE_CHECK_INTERVAL = timedelta(minutes=2)
+OPEN_CHECK_INTERVAL = timedelta(minutes=10)  # events arrive within seconds; this is for lost ones
+TRANSFER_CHECK_INTERVAL = timedelta(hours=6)  # a bank transfer takes days
 COMPARED_EVERY = timedelta(days=1)
 # longer than a bank transfer takes, or an outage of ours over a weekend
 LOOK_BACK = timedelta(days=10)
@@ -43,7 +44,12 @@ def read_fees(sessions: Sessions, processor: Processor) -> int:
     """Reads each payment's fee and method. Returns how many fees were found."""
     came = 0
     for payment_id in _claim(
-        sessions, Charge, Charge.payment_id, Charge.fee_asked_at, FEE_AGAIN, Charge.fee.is_(None)
+        sessions,
+        Charge,
+        Charge.payment_id,
+        Charge.fee_asked_at,
+        FEE_CHECK_INTERVAL,
+        Charge.fee.is_(None),
     ):
         with sessions() as database:
             charge = database.get_one(Charge, payment_id)
@@ -92,19 +98,19 @@ def tend_checkouts(sessions: Sessions, processor: Processor) -> int:
             Checkout,
             Checkout.id,
             Checkout.asked_at,
-            OPEN_AGAIN,
-            Checkout.state.in_(recording.WAITING),
+            OPEN_CHECK_INTERVAL,
+            Checkout.state.in_(recording.WAITING_STATES),
             Checkout.session_id.is_not(None),
-            Checkout.created_at < func.clock_timestamp() - OPEN_AGAIN,
+            Checkout.created_at < func.clock_timestamp() - OPEN_CHECK_INTERVAL,
         ),
         *_claim(
             sessions,
             Checkout,
             Checkout.id,
             Checkout.asked_at,
-            ON_ITS_WAY_AGAIN,
+            TRANSFER_CHECK_INTERVAL,
             Checkout.state == CheckoutState.ON_ITS_WAY,
-            Checkout.created_at < func.clock_timestamp() - ON_ITS_WAY_AGAIN,
+            Checkout.created_at < func.clock_timestamp() - TRANSFER_CHECK_INTERVAL,
         ),
     ]
     for key in quiet:

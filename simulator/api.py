@@ -30,8 +30,8 @@ from simulator.state import Simulator
 from simulator.store import Company, Replay
 from simulator.validation import checked_path_id
 
-LONGEST_REQUEST_ID = 50
-LONGEST_BATCH_REQUEST_ID = 36
+MAX_REQUEST_ID_LENGTH = 50
+MAX_BATCH_REQUEST_ID_LENGTH = 36
 REFUSED_BODY_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 XML_BODY_TYPES = ("application/xml", "text/xml")
 
@@ -119,7 +119,7 @@ class Api:
     def _answer_once(self, visit: Visit, company: Company, request_id: str) -> Steps:
         """Repeats the first answer given under a requestid."""
         is_batch = visit.operation == "batch"
-        if len(request_id) > (LONGEST_BATCH_REQUEST_ID if is_batch else LONGEST_REQUEST_ID):
+        if len(request_id) > (MAX_BATCH_REQUEST_ID_LENGTH if is_batch else MAX_REQUEST_ID_LENGTH):
             return self._refuse(visit, company, refusals.malformed_request_id())
         key = (company.realm, request_id)
         while running := self._running.get(key):

@@ -11,7 +11,7 @@ from simulator.query import parse, run
 from simulator.refusals import Refusal, fault_body
 from simulator.schema import Entity, entity_named
 
-LONGEST_BID = 10  # if a requestid is given
+MAX_BID_LENGTH = 10  # if a requestid is given
 
 
 def items_of(body: Json, limit: int, has_request_id: bool) -> list[Document]:
@@ -29,7 +29,7 @@ def items_of(body: Json, limit: int, has_request_id: bool) -> list[Document]:
         bid = bid_of(item)
         if not bid:
             continue  # Intuit's schema allows leaving it out; such an item is not remembered
-        if has_request_id and len(bid) > LONGEST_BID:
+        if has_request_id and len(bid) > MAX_BID_LENGTH:
             raise Refusal(refusals.malformed_request_id())
         if bid in seen:
             raise Refusal(refusals.batch_id_conflict(f"bId {bid} is used more than once"))

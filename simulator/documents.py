@@ -14,7 +14,7 @@ Document: TypeAlias = dict[str, Json]
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
-LONGEST_NUMBER = 300  # digits; more than that exceeds a Java double, too
+MAX_NUMBER_DIGITS = 300  # digits; more than that exceeds a Java double, too
 DIGITS_OF_INT64 = 18
 
 
@@ -46,7 +46,7 @@ def dump_json(value: object) -> bytes:
 
 def _read_decimal(text: str) -> Decimal:
     number = Decimal(text)
-    if abs(number.adjusted()) > LONGEST_NUMBER:
+    if abs(number.adjusted()) > MAX_NUMBER_DIGITS:
         raise ValueError(f"Numeric value ({text[:20]}) out of range")
     return number
 

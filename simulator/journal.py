@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-MOST_ENTRIES = 200_000  # so that a long load run doesn't exhaust memory
+MAX_ENTRIES = 200_000  # so that a long load run doesn't exhaust memory
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Entry:
 
 class Journal:
     def __init__(self) -> None:
-        self.entries: deque[Entry] = deque(maxlen=MOST_ENTRIES)
+        self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
 
     def as_documents(self) -> list[dict[str, object]]:
         return [entry.as_document() for entry in self.entries]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 PER_MINUTE = 500  # requests per company
 PER_SECOND = 10  # requests per company and app
 BATCHES_PER_MINUTE = 40  # per company and app
-BATCHES_OF_ALL_APPS = 120  # per company
+BATCHES_PER_MINUTE_OF_ALL_APPS = 120  # per company
 MINUTE = 60.0
 
 
@@ -45,7 +45,7 @@ class Throttle:
         ]
         if batch_items:
             wanted.append((self._batches[realm, app], BATCHES_PER_MINUTE, 1))
-            wanted.append((self._batches[realm, ""], BATCHES_OF_ALL_APPS, 1))
+            wanted.append((self._batches[realm, ""], BATCHES_PER_MINUTE_OF_ALL_APPS, 1))
         if not all(window.has_room(now, limit) for window, limit, _ in wanted):
             return False
         for window, _, each in wanted:

@@ -19,7 +19,7 @@ from simulator.store import DELETED_SUFFIX, folded_name
 from simulator.validation import Reader
 
 NAME_PARTS = ("Title", "GivenName", "MiddleName", "FamilyName", "Suffix")
-DEEPEST = 5  # levels of sub-customers, sub-items or sub-accounts
+MAX_LEVELS = 5  # levels of sub-customers, sub-items or sub-accounts
 
 CUSTOMER_ORDER = tuple(
     "Taxable BillAddr ShipAddr Notes Job BillWithParent ParentRef Level CustomerTypeRef "
@@ -184,7 +184,7 @@ def _parent(books: Books, entity: str, draft: Document, before: Document | None)
         if text_of(above, "Id") == own_id:
             raise Refusal(refusals.parent_below_child())
         above = books.company.get(entity, ref_of(above, "ParentRef"))
-    if _level(parent) >= DEEPEST:
+    if _level(parent) >= MAX_LEVELS:
         raise Refusal(refusals.too_deep())
     return parent
 

@@ -22,7 +22,7 @@ from simulator.store import INDEXED, Company
 from simulator.validation import checked_path_id
 
 DEFAULT_RESULTS = 100
-MOST_RESULTS = 1000
+MAX_RESULTS = 1000
 NAMED_IDS = frozenset({"TaxCode", "ExchangeRate"})  # some of their ids are words
 
 _TOKEN = re.compile(
@@ -197,7 +197,7 @@ class _Parser:
             elif token.is_word("STARTPOSITION"):
                 query.start = max(1, self._count(lowest=0))  # Intuit's PHP SDK sends 0
             elif token.is_word("MAXRESULTS"):
-                query.most = min(self._count(lowest=1), MOST_RESULTS)
+                query.most = min(self._count(lowest=1), MAX_RESULTS)
             elif token.text == ";" and self._next.kind == "end":
                 return
             else:

@@ -11,7 +11,7 @@ from simulator.documents import Document, part_of, text_of
 from simulator.refusals import Refusal
 from simulator.schema import Entity, entity_named
 
-MOST_CHANGES = 1000
+MAX_CHANGES = 1000
 
 
 def changes(books: Books, names: str, since: str) -> Document:
@@ -23,7 +23,7 @@ def changes(books: Books, names: str, since: str) -> Document:
     except ValueError:
         raise Refusal(refusals.malformed_date("changedSince", since)) from None
     responses: list[Document] = []
-    left = MOST_CHANGES
+    left = MAX_CHANGES
     for name in names.split(","):
         entity = entity_named(name.strip())
         if entity is None:

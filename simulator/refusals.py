@@ -231,10 +231,10 @@ def usual(code: str) -> Fault:
     row = BY_CODE.get(code)
     if row is None:
         return replace(business_rule(f"{code} on demand"), code=code)
-    return row(*_USUAL_VALUES.get(code, ("something",) * MOST_VALUES))
+    return row(*_USUAL_VALUES.get(code, ("something",) * MAX_VALUES))
 
 
-MOST_VALUES = 4  # placeholders in a row
+MAX_VALUES = 4  # placeholders in a row
 _USUAL_VALUES: dict[str, tuple[str, ...]] = {
     "2010": ('Unrecognized field "BadJson"',),
     "2050": ("DocNumber", "45", "0", "21"),

@@ -27,7 +27,7 @@ from simulator.documents import (
 )
 from simulator.schema import SALES_FORMS
 
-MOST_COLUMNS = 1000  # days that a report is split into
+MAX_COLUMNS = 1000  # days that a report is split into
 RECEIVABLE, PAYABLE, TAX_PAYABLE, UNDEPOSITED, DISCOUNTS = "84", "33", "90", "4", "86"
 ITEM_INCOME = "1"  # for a line without an item
 NATURAL_CREDIT = {"Liability", "Equity", "Revenue"}  # shown with the opposite sign
@@ -117,7 +117,7 @@ def _periods(start: str, end: str, by: str) -> Iterable[tuple[str, str]]:
         return
     first = day = parse_day(start)
     last = parse_day(end)
-    for _ in range(MOST_COLUMNS):
+    for _ in range(MAX_COLUMNS):
         if day > last:
             return
         after = day + timedelta(days=1)

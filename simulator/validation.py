@@ -29,8 +29,8 @@ from simulator.schema import (
     Text,
 )
 
-LARGEST = Decimal("99999999999")  # QuickBooks' limit for amounts, prices and quantities
-ADDRESS_LONGEST = 2000  # Line1 to Line5 together
+MAX_NUMBER = Decimal("99999999999")  # QuickBooks' limit for amounts, prices and quantities
+MAX_ADDRESS_LENGTH = 2000  # Line1 to Line5 together
 # Distinguishes a malformed date (2060) from one that does not exist (2070).
 _DATE_SHAPE = re.compile(r"\d{4}-\d{2}-\d{2}([T+Z-].*)?$")
 _EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
@@ -94,8 +94,8 @@ class Reader:
     def _check_address_length(self, address: Document, path: str) -> None:
         lines = [address.get(f"Line{n}") for n in range(1, 6)]
         length = sum(len(line) for line in lines if isinstance(line, str))
-        if length > ADDRESS_LONGEST:
-            self.refuse(refusals.wrong_length(path, length, 0, ADDRESS_LONGEST))
+        if length > MAX_ADDRESS_LENGTH:
+            self.refuse(refusals.wrong_length(path, length, 0, MAX_ADDRESS_LENGTH))
 
     def _read_value(self, value: Json, kind: Kind, element: str) -> Json:
         match kind:
@@ -173,7 +173,7 @@ class Reader:
         if not number.is_finite():
             self.refuse(refusals.malformed_number(element, str(value)))
             return None
-        if abs(number) > LARGEST:
+        if abs(number) > MAX_NUMBER:
             self.refuse(refusals.amount_out_of_range(element, number))
             return None
         number = number.quantize(Decimal("1E-10")) if number.as_tuple().exponent else number

@@ -30,9 +30,9 @@ from simulator.store import Company
 from simulator.templates import page
 
 COOKIE = "simulator_company"
-ROWS = 50  # per page
-LATEST = 8  # transactions on the overview page
-REQUESTS = 200
+ROWS_PER_PAGE = 50  # per page
+LATEST_SHOWN = 8  # transactions on the overview page
+REQUESTS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Windows:
             unapplied=_sum(company, "Payment", "UnappliedAmt"),
             received=_sum(company, "Payment", "TotalAmt"),
             customers=sum(1 for each in company.all("Customer").values() if each.get("Active")),
-            latest=latest[:LATEST],
+            latest=latest[:LATEST_SHOWN],
         )
 
     async def listing(self, request: web.Request) -> web.Response:
@@ -159,7 +159,7 @@ class Windows:
             rows = (row for row in rows if wanted.casefold() in _searched(row))
         rows = sorted(rows, key=listing.sort, reverse=listing.newest_first)  # type: ignore[arg-type]
         number = max(1, _whole(request.query.get("page", "1")))
-        shown = rows[(number - 1) * ROWS : number * ROWS]
+        shown = rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE]
         return self._show(
             listing.template,
             company,
@@ -169,7 +169,7 @@ class Windows:
             count=len(rows),
             wanted=wanted,
             number=number,
-            pages=max(1, -(-len(rows) // ROWS)),
+            pages=max(1, -(-len(rows) // ROWS_PER_PAGE)),
         )
 
     async def requests(self, request: web.Request) -> web.Response:
@@ -178,7 +178,7 @@ class Windows:
             entry
             for entry in reversed(self.simulator.journal.entries)
             if company is None or entry.realm in ("", company.realm)
-        ][:REQUESTS]
+        ][:REQUESTS_SHOWN]
         reads = sum(entry.reads for entry in self.simulator.journal.entries)
         rows = [(entry, _told_time(entry), _took(entry)) for entry in entries]
         if company is None:
@@ -268,7 +268,7 @@ class Windows:
             company,
             page_name="customers",
             customer=document,
-            transactions=transactions[:REQUESTS],
+            transactions=transactions[:REQUESTS_SHOWN],
             history=self._history(company, "customer", document),
         )
 

@@ -13,9 +13,9 @@ import aiohttp
 
 from stripe_simulator.wire import Fields
 
-TRIES = 12
+MAX_TRIES = 12
 FIRST_PAUSE = 0.5  # seconds, doubling; the real one waits longer, for days
-LONGEST_PAUSE = 30.0
+MAX_PAUSE = 30.0
 PATIENCE = aiohttp.ClientTimeout(total=30)
 
 
@@ -73,12 +73,12 @@ class Delivery:
 
     async def _deliver(self, endpoint: Endpoint, event: Fields) -> None:
         body = json.dumps(event)
-        for attempt in range(TRIES):
+        for attempt in range(MAX_TRIES):
             status = await self._send(endpoint, body)
             self.log.append({"id": event["id"], "type": event["type"], "status": status})
             if 200 <= status < 300:
                 return
-            await asyncio.sleep(min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE))
+            await asyncio.sleep(min(FIRST_PAUSE * 2**attempt, MAX_PAUSE))
 
     async def _send(self, endpoint: Endpoint, body: str) -> int:
         at = int(time.time())

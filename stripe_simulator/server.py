@@ -23,7 +23,7 @@ DELIVERY = web.AppKey("delivery", Delivery)
 FAULTS = web.AppKey("faults", list[Fields])
 DATA = web.AppKey("data", list[Path])  # where data is stored, if anywhere
 
-LEAST, LONGEST, SHORTEST = 50, 24 * 3600, 30 * 60 - 60
+MIN_CENTS, MAX_SECONDS_OPEN, MIN_SECONDS_OPEN = 50, 24 * 3600, 30 * 60 - 60
 SESSION = """mode line_items allowed_payment_method_types excluded_payment_method_types metadata
  payment_intent_data payment_method_options client_reference_id locale success_url cancel_url
  expires_at customer_email customer ui_mode expand"""
@@ -337,14 +337,14 @@ async def open_session(request: web.Request) -> web.Response:
         if required(price, "currency") != "usd":
             raise Problem(400, "parameter_invalid", "Only usd is simulated.", param="currency")
         total += whole(price, "unit_amount") * whole(item, "quantity")
-    if total < LEAST:
+    if total < MIN_CENTS:
         text = "The Checkout Session's total amount due must add up to at least $0.50 usd"
         raise Problem(400, "amount_too_small", text)
     if total > 99_999_999:
         raise Problem(400, "amount_too_large", "Amount must be no more than $999,999.99")
     now = int(time.time())  # the caller's clock, not the one that tests move
-    expires = whole(form, "expires_at") if "expires_at" in form else now + LONGEST
-    if not SHORTEST <= expires - now <= LONGEST + 60:
+    expires = whole(form, "expires_at") if "expires_at" in form else now + MAX_SECONDS_OPEN
+    if not MIN_SECONDS_OPEN <= expires - now <= MAX_SECONDS_OPEN + 60:
         text = "The `expires_at` timestamp must be between 30 minutes and 24 hours from creation."
         raise Problem(400, "parameter_invalid", text, param="expires_at")
     firm = books.objects[""].get(account, {})

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 START_DEADLINE = 30.0
-PATIENCE = 20.0
+TIMEOUT = 20.0
 Fields = dict[str, Any]
 
 
@@ -51,7 +51,7 @@ class StripeHandle:
 
     def await_quiet(self) -> None:
         """Waits until all events are delivered."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while self.everything()["delivering"]:
             assert time.monotonic() < deadline, "events are still under way"
             time.sleep(0.02)

@@ -45,7 +45,7 @@ TOKEN_KEY = Fernet.generate_key().decode()
 NOBODY = "http://127.0.0.1:9"  # where no simulator listens: a call there is refused at once
 
 # A hash takes 50 ms at its real cost, and nearly every test signs in.
-passwords.HASHER = passwords.CHEAP
+passwords.HASHER = passwords.CHEAP_HASHER
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("dunahub", deadline=None)
 settings.load_profile("dunahub")

@@ -22,8 +22,8 @@ from simulator.testing import SimulatorHandle
 from tests.support.firm import new_firm
 from tests.support.visitor import PASSWORD, Visitor, new_person
 from web import guesses
-from web.access import FRESH, SESSION_ENDS
-from web.guesses import PERIOD
+from web.access import MAX_SESSION_AGE, PASSWORD_FRESH_SECONDS
+from web.guesses import GUESS_PERIOD
 
 ANA = "ana@rivera.example"
 NEW = "a quite new password"
@@ -63,7 +63,7 @@ GUESSES = 5  # of one account in an hour, where a test tries them all; 50 take l
 
 @pytest.fixture
 def few_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guesses, "GUESSES", GUESSES)
+    monkeypatch.setattr(guesses, "MAX_GUESSES", GUESSES)
 
 
 # --- Guessing -------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_case_s04_one_account_is_not_guessed_without_bound(app: Flask, firm: int
     assert _guesses(app, GUESSES + 2) == [422] * (GUESSES - 1) + [429] * 3  # the sign-in counts
     refused = Visitor(app).open("/sign-in").submit({"email": ANA, "password": PASSWORD})
     assert refused.status == 429
-    assert int(refused.answer.headers["Retry-After"]) == PERIOD
+    assert int(refused.answer.headers["Retry-After"]) == GUESS_PERIOD
     # The owner's own browser is not kept out by whoever guesses elsewhere.
     before.post("/sign-out")
     assert before.open("/sign-in").submit({"email": ANA, "password": PASSWORD}).path == "/"
@@ -219,7 +219,7 @@ def test_too_many_tries_from_an_address_say_when_to_try_again(app: Flask, firm: 
 def test_case_s04_a_session_ends_however_much_it_is_used(app: Flask, firm: int) -> None:
     owner = Visitor(app).sign_in(ANA)
     with owner.client.session_transaction() as cookie:
-        cookie["signed_in_at"] -= SESSION_ENDS.total_seconds() - 60
+        cookie["signed_in_at"] -= MAX_SESSION_AGE.total_seconds() - 60
     assert owner.open("/leads").path == "/leads"
     with owner.client.session_transaction() as cookie:
         cookie["signed_in_at"] -= 120
@@ -346,7 +346,7 @@ def test_an_old_session_types_its_password_before_it_connects_or_disconnects(
 ) -> None:
     owner = Visitor(app).sign_in(ANA)
     with owner.client.session_transaction() as cookie:
-        cookie["signed_in_at"] = time.time() - FRESH - 1
+        cookie["signed_in_at"] = time.time() - PASSWORD_FRESH_SECONDS - 1
     token = owner.token()
     answer = owner.client.post(
         f"/settings/quickbooks/{act}",

@@ -15,7 +15,7 @@ from models.outbox import Entry
 from presenters.rows import AT_ONCE
 from tests.support.firm import new_firm_with_lane, new_invoice, new_lead, new_payment
 from tests.support.visitor import Visitor, new_person
-from web.paging import ROWS
+from web.paging import ROWS_PER_PAGE
 
 ACTIVITY = "/settings/quickbooks/activity"
 
@@ -190,10 +190,10 @@ def test_a_file_of_any_length_needs_little_memory(
 def test_the_pages_of_a_filtered_list_keep_the_filter_whatever_else_the_address_says(
     ana: Visitor, session: Session, firm: int
 ) -> None:
-    many(session, firm, ROWS + 5)
+    many(session, firm, ROWS_PER_PAGE + 5)
     ana.open(f"{ACTIVITY}?state=sent&_scheme=ftp&endpoint=x&_external=1&_anchor=x")
     assert ana.status == 200
     older = ana.page.find("a", rel="next")
     ana.open(str(older["href"]))  # type: ignore[index]
     assert len(records(ana)) == 5
-    assert session.query(Entry).filter(Entry.state == "synced").count() == ROWS + 5
+    assert session.query(Entry).filter(Entry.state == "synced").count() == ROWS_PER_PAGE + 5

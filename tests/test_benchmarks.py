@@ -80,7 +80,7 @@ def admitted(scenario: Scenario, *, every: float) -> Sequence[JournalEntry]:
     """What the simulator's limiter lets through of a client that asks again and again."""
     throttle, journal = Throttle(), []
     weight = company.BATCH if scenario.counts_items else 1
-    for number in range(int(company.LONGEST / every)):
+    for number in range(int(company.MAX_SECONDS / every)):
         at = number * every
         if throttle.admits(at, "1", "app", company.BATCH, weight):
             journal.append(request(at))

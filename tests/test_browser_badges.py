@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from development.scenes import NARROW, WIDE, Stage
-from presenters.badges import PAUSES
+from presenters.badges import POLL_PAUSES
 from tests.support.firm import new_lead
 from tests.support.house import ARRIVES, House, Person, signed_in
 from views.admin import HEALTH_PAUSES
@@ -61,7 +61,7 @@ def test_one_small_request_refreshes_all_badges_and_they_become_rarer(
     stage: Stage, page: Page
 ) -> None:
     asked = asked_by(stage, page, "leads")
-    for pause in PAUSES[:8]:
+    for pause in POLL_PAUSES[:8]:
         before = len(asked)
         page.clock.run_for(pause * 1000 - 100)
         assert len(asked) == before

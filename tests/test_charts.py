@@ -104,7 +104,7 @@ def test_a_record_counts_for_the_day_of_the_firms_own_zone(ana: Visitor, session
     ana.open(CHART)
     days = [midnight(4).date(), midnight(3).date()]
     assert told(ana) == {f"{day:%b} {day.day}": ["1", "0", "0"] for day in days}
-    assert len(ana.page.select("figure.chart tbody tr")) == charts.DAYS
+    assert len(ana.page.select("figure.chart tbody tr")) == charts.DAYS_SHOWN
 
 
 def test_the_sentence_the_table_and_the_database_tell_the_same(
@@ -115,7 +115,7 @@ def test_the_sentence_the_table_and_the_database_tell_the_same(
     settled(session, firm, at, after=90, attempts=2, count=2)
     settled(session, firm, at, state="failed", attempts=1, code="6240", count=3)
     settled(session, firm, at, state="superseded", count=7)
-    settled(session, firm, midnight(charts.DAYS + 2), count=50)
+    settled(session, firm, midnight(charts.DAYS_SHOWN + 2), count=50)
     ana.open(CHART)
     assert list(told(ana).values()) == [["18", "2", "3"]]
     assert "20 sent, 2 of them after a retry; 3 needed attention." in ana.text
@@ -274,7 +274,7 @@ def served(
     owner = new_owner(session, email="owner@rivera.example")
     connect(sessions, config, owner)
     new_person(session, firm_of(owner), "ana@rivera.example")
-    for day in range(charts.DAYS):
+    for day in range(charts.DAYS_SHOWN):
         settled(session, firm_of(owner), midnight(day) + timedelta(hours=1), count=day % 7)
         settled(session, firm_of(owner), midnight(day) + timedelta(hours=1), attempts=1, after=40)
     with serving(environ, tmp_path, "--workers=1", "--threads=4") as served:

@@ -9,7 +9,7 @@ from models.accounts import AuditEvent
 from models.quickbooks import ConnectionStatus, Revocation, Tokens
 from quickbooks.disconnecting import disconnect_due
 from tests.support.situation import Situation
-from web.access import FRESH
+from web.access import PASSWORD_FRESH_SECONDS
 
 DISCONNECT = "/settings/quickbooks/connection/disconnect"
 SEND_FIRST = "Send them first, then disconnect"
@@ -122,7 +122,7 @@ def test_case_s01_downloads_ask_an_old_session_for_the_password(at: Situation, p
     at.connect()
     path = path.format(month="2026-11")
     with at.ana.client.session_transaction() as cookie:
-        cookie["signed_in_at"] = int(time.time()) - FRESH - 60
+        cookie["signed_in_at"] = int(time.time()) - PASSWORD_FRESH_SECONDS - 60
     at.ana.open(path, follow=False)
     assert (at.ana.status, "/confirm?next=" in at.ana.answer.headers["Location"]) == (303, True)
     at.ana.open(path).submit({"password": "dunahub-demo"})

@@ -9,7 +9,7 @@ from models.accounts import Draft
 from models.sales import Invoice, Lead
 from tests.support.firm import new_firm, new_invoice, new_lead
 from tests.support.visitor import PASSWORD, Visitor, new_person
-from web.drafts import LONGEST, MOST_AN_HOUR
+from web.drafts import MAX_DRAFT_LENGTH, MAX_DRAFTS_PER_HOUR
 
 ANA = "ana@rivera.example"
 
@@ -85,15 +85,15 @@ def test_what_grants_power_or_is_too_long_is_not_kept(
     ana.open("/settings/people")
     signed_out(ana, session, "cookie gone")
     ana.submit({"email": "tom@rivera.example"})
-    ana.client.post("/leads", data={"name": "x" * LONGEST})
+    ana.client.post("/leads", data={"name": "x" * MAX_DRAFT_LENGTH})
     assert session.scalar(select(func.count()).select_from(Draft)) == 0
 
 
 def test_a_stranger_cannot_fill_the_table(app: Flask, session: Session, firm: int) -> None:
     stranger = Visitor(app)
-    for _ in range(MOST_AN_HOUR + 5):
+    for _ in range(MAX_DRAFTS_PER_HOUR + 5):
         stranger.client.post("/leads", data={"name": "x"})
-    assert session.scalar(select(func.count()).select_from(Draft)) == MOST_AN_HOUR
+    assert session.scalar(select(func.count()).select_from(Draft)) == MAX_DRAFTS_PER_HOUR
     session.execute(text("UPDATE drafts SET created_at = now() - interval '2 days'"))
     session.commit()
     Visitor(app).client.post("/leads", data={"name": "x"})

@@ -16,7 +16,7 @@ from notices import mail
 from tests.support.firm import new_firm
 from tests.support.post_office import PostOffice, running_post_office, text_of
 from tests.support.visitor import PASSWORD, Visitor, new_person
-from web.access import FRESH
+from web.access import PASSWORD_FRESH_SECONDS
 
 ANA, CARLA = "ana@rivera.example", "carla@oakhvac.example"
 NEW = "a quite new password"
@@ -221,7 +221,7 @@ def test_case_s01_an_old_password_may_not_change_the_address(
 ) -> None:
     ana = Visitor(mailing).sign_in(ANA)
     with ana.client.session_transaction() as cookie:
-        cookie["signed_in_at"] = int(time.time()) - FRESH - 1
+        cookie["signed_in_at"] = int(time.time()) - PASSWORD_FRESH_SECONDS - 1
     ana.post("/account/email", {"email": "x@y.example"})
     assert ana.answer.headers["Location"].startswith("/confirm")
     assert session.scalars(select(AccountLink)).all() == []

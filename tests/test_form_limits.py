@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from models.sales import Invoice, InvoiceLine, Job, JobLine
 from tests.support.firm import new_firm, new_invoice, new_lead, new_line
 from tests.support.visitor import Visitor, new_person
-from web.lines import MOST_LINES, MOST_ROWS
+from web.lines import MAX_LINES, MAX_ROWS
 
 ANA = "ana@rivera.example"
 MANY = 60_000
@@ -74,20 +74,20 @@ def test_case_s03_a_form_a_little_too_long_keeps_what_was_typed(
     ana: Visitor, lead: int, session: Session
 ) -> None:
     ana.open(f"/invoices/new?lead={lead}")
-    ana.post("/invoices", dict(rows(MOST_LINES + 1)) | {"lead": lead})
+    ana.post("/invoices", dict(rows(MAX_LINES + 1)) | {"lead": lead})
     assert ana.status == 422
-    assert f"{MOST_LINES} lines are the most for one document." in ana.text
-    assert f"Part {MOST_LINES}" in ana.text
-    ana.post("/invoices", dict(rows(MOST_ROWS + 1)) | {"lead": lead})
+    assert f"{MAX_LINES} lines are the most for one document." in ana.text
+    assert f"Part {MAX_LINES}" in ana.text
+    ana.post("/invoices", dict(rows(MAX_ROWS + 1)) | {"lead": lead})
     assert ana.status == 413
     assert session.scalar(select(func.count()).select_from(Invoice)) == 0
 
 
 def test_case_s03_add_lines_stops_at_the_limit(ana: Visitor, lead: int) -> None:
-    ana.post("/jobs", dict(rows(MOST_LINES - 1)) | {"lead": lead, "add_rows": "yes"})
-    assert len(ana.page.select(".line")) == MOST_LINES
-    ana.post("/jobs", dict(rows(MOST_LINES)) | {"lead": lead, "add_rows": "yes"})
-    assert (ana.status, len(ana.page.select(".line"))) == (200, MOST_LINES)
+    ana.post("/jobs", dict(rows(MAX_LINES - 1)) | {"lead": lead, "add_rows": "yes"})
+    assert len(ana.page.select(".line")) == MAX_LINES
+    ana.post("/jobs", dict(rows(MAX_LINES)) | {"lead": lead, "add_rows": "yes"})
+    assert (ana.status, len(ana.page.select(".line"))) == (200, MAX_LINES)
 
 
 def test_case_s03_lines_added_again_and_again_count_for_the_document(
@@ -99,10 +99,10 @@ def test_case_s03_lines_added_again_and_again_count_for_the_document(
     for _ in range(2):  # a form that shows none of the lines that are there
         ana.post(f"/jobs/{job.id}", dict(rows(60)) | {"title": "Valve", "status": "done"})
         assert ana.status == 422
-        assert f"{MOST_LINES} lines are the most" in ana.text
+        assert f"{MAX_LINES} lines are the most" in ana.text
     assert session.scalar(select(func.count()).select_from(JobLine)) == 150
     ana.post(f"/jobs/{job.id}", dict(rows(50)) | {"title": "Valve", "status": "done"})
-    assert session.scalar(select(func.count()).select_from(JobLine)) == MOST_LINES
+    assert session.scalar(select(func.count()).select_from(JobLine)) == MAX_LINES
 
 
 def test_case_s03_two_edits_that_only_together_are_too_much_are_refused(

@@ -11,7 +11,7 @@ from models.sales import Invoice
 from tests.support.firm import new_firm, new_invoice, new_lead, new_line, new_payment
 from tests.support.situation import Situation
 from tests.support.visitor import Visitor, new_person
-from web.paging import ROWS
+from web.paging import ROWS_PER_PAGE
 
 ANA = "ana@rivera.example"
 
@@ -78,19 +78,21 @@ def test_the_list_is_sorted_by_due_day_and_by_what_is_open(
     assert numbers(ana.open("/invoices?sort=open"))[:3] == ["later", "part", "late"]
 
 
-@pytest.mark.parametrize(("sort", "first"), [("due", "000"), ("open", f"{ROWS + 4:03}"), ("", "")])
+@pytest.mark.parametrize(
+    ("sort", "first"), [("due", "000"), ("open", f"{ROWS_PER_PAGE + 4:03}"), ("", "")]
+)
 def test_a_sorted_list_goes_on_where_the_page_ended(
     ana: Visitor, session: Session, firm: int, sort: str, first: str
 ) -> None:
-    for number in range(ROWS + 5):
+    for number in range(ROWS_PER_PAGE + 5):
         session.add(invoice(firm, f"{number:03}", str(100 + number), number // 2))
     session.commit()
     seen = numbers(ana.open(f"/invoices?sort={sort}"))
-    assert len(seen) == ROWS
+    assert len(seen) == ROWS_PER_PAGE
     assert not first or seen[0] == first
     older = ana.page.find("a", rel="next")
     seen += numbers(ana.open(str(older["href"])))  # type: ignore[index]
-    assert len(set(seen)) == len(seen) == ROWS + 5
+    assert len(set(seen)) == len(seen) == ROWS_PER_PAGE + 5
     assert seen in (sorted(seen), sorted(seen, reverse=True))
 
 

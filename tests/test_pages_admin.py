@@ -14,8 +14,8 @@ from models.outbox import Entry
 from presenters.rows import AT_ONCE
 from tests.support.firm import new_firm_with_lane, new_invoice, new_lead
 from tests.support.visitor import Visitor, new_person
-from views.admin import HEALTH_PAUSES, NAMES_AMONG
-from web.paging import ROWS
+from views.admin import HEALTH_PAUSES, ROWS_SEARCHED_BY_NAME
+from web.paging import ROWS_PER_PAGE
 
 ADMIN = "admin@dunahub.example"
 
@@ -110,7 +110,7 @@ def test_a_name_of_long_ago_is_found_while_open_or_in_its_organization(
             " FROM generate_series(1001, 1000 + :many) AS number,"
             " (SELECT * FROM outbox LIMIT 1) AS entry"
         ),
-        {"many": NAMES_AMONG},
+        {"many": ROWS_SEARCHED_BY_NAME},
     )
     session.commit()
     assert "Customer Green Lawn Co" in admin.open("/admin/outbox?state=&q=green").text
@@ -290,7 +290,7 @@ def test_a_page_says_what_its_boxes_cover(
     admin: Visitor, session: Session, firms: tuple[int, int]
 ) -> None:
     assert "on every page" not in admin.text
-    session.add_all([new_lead(firms[0], f"Customer {number}") for number in range(ROWS)])
+    session.add_all([new_lead(firms[0], f"Customer {number}") for number in range(ROWS_PER_PAGE)])
     session.commit()
     assert (
         "All rows that fit, on every page, whatever is chosen above"

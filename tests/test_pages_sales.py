@@ -17,7 +17,7 @@ from tests.support.firm import (
     new_product,
 )
 from tests.support.visitor import Visitor, new_person
-from web.paging import ROWS
+from web.paging import ROWS_PER_PAGE
 
 ANA = "ana@rivera.example"
 
@@ -436,7 +436,7 @@ def test_every_list_goes_on_by_key_and_finds_by_the_leads_company(
     ana: Visitor, session: Session, firm: int
 ) -> None:
     lead = new_lead(firm, "Kim Ng", company_name="Green Lawn Co")
-    for number in range(ROWS + 1):
+    for number in range(ROWS_PER_PAGE + 1):
         name = f"No {number:03}"
         invoice = new_invoice(firm, lead, number=name)
         session.add_all(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from models.accounts import AuditEvent, Invitation, Role, User
 from tests.support.firm import new_firm
 from tests.support.visitor import Visitor, new_person
-from web.access import FRESH
+from web.access import PASSWORD_FRESH_SECONDS
 
 ANA, PAULA, TOM = "ana@rivera.example", "paula@rivera.example", "tom@rivera.example"
 PEOPLE = "/settings/people"
@@ -35,7 +35,7 @@ def user(session: Session, email: str) -> User:
     return session.scalars(select(User).where(User.email == email).order_by(User.id)).all()[-1]
 
 
-def grow_stale(visitor: Visitor, seconds: int = FRESH + 1) -> None:
+def grow_stale(visitor: Visitor, seconds: int = PASSWORD_FRESH_SECONDS + 1) -> None:
     """The password was typed that long ago."""
     with visitor.client.session_transaction() as cookie:
         cookie["signed_in_at"] = int(time.time()) - seconds
@@ -152,7 +152,7 @@ def test_case_s01_inviting_asks_for_an_old_password_again(ana: Visitor, session:
     ana.post(f"{PEOPLE}/invitations", {"email": "x@y.example", "role": "owner"})
     assert ana.answer.headers["Location"].startswith("/confirm")
     assert session.scalars(select(Invitation)).all() == []
-    grow_stale(ana, FRESH - 60)
+    grow_stale(ana, PASSWORD_FRESH_SECONDS - 60)
     ana.post(f"{PEOPLE}/invitations", {"email": "x@y.example", "role": "owner"})
     assert len(session.scalars(select(Invitation)).all()) == 1
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notices.quoting import MOST, plain_name, quoted
+from notices.quoting import MAX_NAME_LENGTH, plain_name, quoted
 
 LINK = re.compile(r"://|www\.\S|\w\.\w|\S@\S", re.IGNORECASE)
 
@@ -30,7 +30,7 @@ LINK = re.compile(r"://|www\.\S|\w\.\w|\S@\S", re.IGNORECASE)
 def test_case_s09_a_name_in_a_letter_is_one_short_line_and_no_link(name: str) -> None:
     shown = plain_name(name)
     assert not LINK.search(shown), shown
-    assert len(shown) <= MOST
+    assert len(shown) <= MAX_NAME_LENGTH
     assert len(shown.splitlines()) == 1
     assert "“" not in shown
     assert "”" not in shown

@@ -27,7 +27,7 @@ from tests.support.firm import (
     new_lead,
 )
 from tests.support.visitor import Visitor, new_person
-from views.webhooks import LARGEST, WINDOW, signature
+from views.webhooks import MAX_BODY, MAX_EVENT_AGE, signature
 
 SECRET = "q3pT9wZk7Lr2Vx8Nc5Hd1Yb6Mf4Js0Ga"
 
@@ -203,7 +203,7 @@ def test_an_event_id_that_told_of_another_payment_is_refused(
     assert len(payments(session)) == 1
 
 
-@pytest.mark.parametrize("seconds_ago", [WINDOW + 5, -WINDOW - 5])
+@pytest.mark.parametrize("seconds_ago", [MAX_EVENT_AGE + 5, -MAX_EVENT_AGE - 5])
 def test_a_signature_outside_the_window_is_refused(
     processor: Processor, session: Session, invoice: Invoice, seconds_ago: float
 ) -> None:
@@ -212,7 +212,7 @@ def test_a_signature_outside_the_window_is_refused(
     assert payments(session) == []
 
 
-@pytest.mark.parametrize("seconds_ago", [WINDOW - 30, -WINDOW + 30])
+@pytest.mark.parametrize("seconds_ago", [MAX_EVENT_AGE - 30, -MAX_EVENT_AGE + 30])
 def test_clocks_may_differ_by_minutes(
     processor: Processor, invoice: Invoice, seconds_ago: float
 ) -> None:
@@ -334,8 +334,8 @@ def test_a_payment_in_the_books_currency_is_recorded(
 
 def test_a_body_that_is_too_long_is_refused(processor: Processor, invoice: Invoice) -> None:
     event = json.dumps(event_for(invoice)).encode()
-    assert processor.tell(event.ljust(LARGEST)).status_code == 200
-    assert error(processor.tell(event.ljust(LARGEST + 1)))[0] == 413
+    assert processor.tell(event.ljust(MAX_BODY)).status_code == 200
+    assert error(processor.tell(event.ljust(MAX_BODY + 1)))[0] == 413
 
 
 def test_rule_18_an_invoice_of_another_organization_is_not_found(

@@ -32,7 +32,7 @@ from presenters.month import answer_of, comparison_of
 from presenters.rows import rows_of
 from presenters.standing import standing
 from views.activity import lines_of
-from views.matches import PRINTED, lines_of_months, month_of, table_of
+from views.matches import MAX_ROWS_PRINTED, lines_of_months, month_of, table_of
 from web import once
 from web.access import (
     dunahub,
@@ -57,15 +57,15 @@ from web.security import limiter
 accountants = Blueprint("accountants", __name__, url_prefix="/settings/quickbooks/accountant")
 accountants.before_request(quickbooks_only)
 
-LASTS = {"7": N_("7 days"), "14": N_("14 days"), "30": N_("30 days"), "90": N_("90 days")}
-USUALLY = "14"
-VISITS = "300 per hour"  # per address, against guessing
-SHOWN = 100  # newest links on the page
+LINK_DURATIONS = {"7": N_("7 days"), "14": N_("14 days"), "30": N_("30 days"), "90": N_("90 days")}
+DEFAULT_DURATION = "14"
+VISIT_LIMIT = "300 per hour"  # per address, against guessing
+LINKS_SHOWN = 100  # newest links on the page
 
 
 class LinkForm(Form):
     name = line(N_("For whom"), required=N_("Whom do you give it to?"), most=200)
-    days = ChoiceField(N_("Works for"), LASTS, default=USUALLY)
+    days = ChoiceField(N_("Works for"), LINK_DURATIONS, default=DEFAULT_DURATION)
 
 
 @accountants.get("")
@@ -80,7 +80,7 @@ def _page(form: LinkForm, *, link: str | None = None) -> str:
         .where(AccountantLink.organization_id == firm().id)
         .options(joinedload(AccountantLink.created_by))
         .order_by(AccountantLink.id.desc())
-        .limit(SHOWN)
+        .limit(LINKS_SHOWN)
     )
     good = set(session().scalars(select(AccountantLink.id).where(*_is_good())))
     return render_template(
@@ -110,7 +110,7 @@ def create() -> ResponseReturnValue:
     if saved := once.saved_before():
         return saved
     once.remember(url_for("accountants.index"))
-    secret, days = new_secret(), int(form.days.data or USUALLY)
+    secret, days = new_secret(), int(form.days.data or DEFAULT_DURATION)
     session().add(
         AccountantLink(
             organization_id=firm().id,
@@ -180,7 +180,7 @@ def _keep_secret(_endpoint: str, values: dict[str, object]) -> None:
 
 @books.get("")
 @public
-@limiter.limit(VISITS)
+@limiter.limit(VISIT_LIMIT)
 def show() -> ResponseReturnValue:
     recent = select(Entry).where(Entry.organization_id == firm().id).options(joinedload(Entry.lane))
     failed = recent.where(Entry.state == State.FAILED)
@@ -189,7 +189,9 @@ def show() -> ResponseReturnValue:
         "books/show.html",
         standing=standing(),
         lines=[one for one in lines_of_months() if one.answer],
-        failed=rows_of(session().scalars(failed.order_by(Entry.id.desc()).limit(SHOWN)).all()),
+        failed=rows_of(
+            session().scalars(failed.order_by(Entry.id.desc()).limit(LINKS_SHOWN)).all()
+        ),
         sums=not_sent_sums(),
         page=page,
         rows=rows_of(page.rows),
@@ -198,18 +200,18 @@ def show() -> ResponseReturnValue:
 
 @books.get("/months/<month>")
 @public
-@limiter.limit(VISITS)
+@limiter.limit(VISIT_LIMIT)
 def show_month(month: str) -> ResponseReturnValue:
     answer = answer_of(_compared(month))
     assert answer
     return render_template(
-        "books/month.html", month=month, answer=answer, groups=groups_of(answer, PRINTED)
+        "books/month.html", month=month, answer=answer, groups=groups_of(answer, MAX_ROWS_PRINTED)
     )
 
 
 @books.get("/months/<month>.csv")
 @public
-@limiter.limit(VISITS)
+@limiter.limit(VISIT_LIMIT)
 def export_month(month: str) -> ResponseReturnValue:
     return csv_of(f"dunahub-quickbooks-{month_of(month)}.csv", table_of(_compared(month)))
 
@@ -223,7 +225,7 @@ def _compared(month: str) -> Comparison:
 
 @books.get("/not-sent")
 @public
-@limiter.limit(VISITS)
+@limiter.limit(VISIT_LIMIT)
 def not_sent() -> ResponseReturnValue:
     """Records not in QuickBooks because they were saved while it wasn't connected."""
     kind = asked("type") if asked("type") in NEVER_SENT else "invoice"
@@ -239,7 +241,7 @@ def not_sent() -> ResponseReturnValue:
 
 @books.get("/activity.csv")
 @public
-@limiter.limit(VISITS)
+@limiter.limit(VISIT_LIMIT)
 def export_activity() -> ResponseReturnValue:
     entries = select(Entry).where(Entry.organization_id == firm().id)
     return csv_of("quickbooks-activity.csv", lines_of(entries.options(joinedload(Entry.lane))))

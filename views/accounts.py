@@ -45,10 +45,10 @@ log = structlog.get_logger()
 
 accounts = Blueprint("accounts", __name__)
 
-LETTERS = "10 per hour"  # per address, so that nobody can send mass mail through us
+LETTER_LIMIT = "10 per hour"  # per address, so that nobody can send mass mail through us
 # wrong passwords for one account within an hour before we warn; nobody mistypes that often
-TELLING_GUESSES = 20
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 500
+GUESSES_LOGGED = 20
+MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH = 10, 500
 
 
 # --- Sign-in --------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def _is_password_of(user: User | None, password: str) -> bool:
 
 def _count_guess(user: User) -> None:
     """Logs many wrong passwords for one account, from any address, once an hour."""
-    if count(f"guesses of user {user.id}", 3600) == TELLING_GUESSES:
+    if count(f"guesses of user {user.id}", 3600) == GUESSES_LOGGED:
         log.warning("many wrong passwords for one account", user=user.id)
         session().add(
             AuditEvent(
@@ -137,10 +137,10 @@ class PasswordForm(Form):
 
 def judge_new_password(field: PasswordField, *words: str) -> None:
     length = len(field.data or "")
-    if length < SHORTEST_PASSWORD:
-        raise ValidationError(_("Use at least %(least)s characters.", least=SHORTEST_PASSWORD))
-    if length > LONGEST_PASSWORD:
-        raise ValidationError(_("%(most)s characters are the most.", most=LONGEST_PASSWORD))
+    if length < MIN_PASSWORD_LENGTH:
+        raise ValidationError(_("Use at least %(least)s characters.", least=MIN_PASSWORD_LENGTH))
+    if length > MAX_PASSWORD_LENGTH:
+        raise ValidationError(_("%(most)s characters are the most.", most=MAX_PASSWORD_LENGTH))
     if is_guessable(field.data or "", [*words, *_own_words()]):
         raise ValidationError(
             _("This password is easy to guess. Use several words that don't belong together.")
@@ -208,7 +208,7 @@ def change_name() -> ResponseReturnValue:
 
 @accounts.post("/account/email")
 @fresh_required
-@limiter.limit(LETTERS)
+@limiter.limit(LETTER_LIMIT)
 def change_email() -> ResponseReturnValue:
     """The new address takes effect when someone who can read it opens the link."""
     form, config, user = EmailForm(request.form), dunahub().config, person()

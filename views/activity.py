@@ -18,7 +18,7 @@ from quickbooks.faults import explain
 from views.settings import quickbooks
 from web.access import firm, fresh_required, note, session
 from web.downloads import csv_of
-from web.forms import EARLIEST, LATEST
+from web.forms import EARLIEST_DAY, LATEST_DAY
 from web.languages import _, reader
 from web.paging import asked, containing, page_of, query
 
@@ -101,7 +101,7 @@ def _asked_day(name: str) -> date | None:
         day = date.fromisoformat(asked(name))
     except ValueError:
         return None
-    return day if EARLIEST <= day <= LATEST else None
+    return day if EARLIEST_DAY <= day <= LATEST_DAY else None
 
 
 def _midnight(day: date) -> datetime:

@@ -36,13 +36,14 @@ from web.paging import asked, containing, page_of, query
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 admin.before_request(admins_only)
 
-AT_ONCE = 100  # rows processed within the request; more are left to the engine, in batches
+MAX_ROWS_AT_ONCE = 100  # rows processed within the request; more are left to the engine, in batches
 # (reads, seconds between them) of the health line; then it stops.
 HEALTH_PAUSES = ((24, 5), (100, 15), (300, 60))
-LONGEST_REASON = 500
-NAMED = 200  # rows listed on the confirmation page
-OPEN = [State.PENDING, State.FAILED]
-NAMES_AMONG = 5_000  # newest rows searched by name; besides open ones, or those of one organization
+MAX_REASON_LENGTH = 500
+ROWS_NAMED = 200  # rows listed on the confirmation page
+OPEN_STATES = [State.PENDING, State.FAILED]
+# newest rows searched by name; besides open ones, or those of one organization
+ROWS_SEARCHED_BY_NAME = 5_000
 AGES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "3d": timedelta(days=3)}
 ACTS = {
     "requeue": N_("%(done)s of %(all)s rows: requeued."),
@@ -79,7 +80,7 @@ def outbox() -> ResponseReturnValue:
         states=["open", *State],
         kinds=KINDS,
         ages=AGES,
-        names_among=NAMES_AMONG,
+        names_among=ROWS_SEARCHED_BY_NAME,
         asked=asked,
         newest=page.rows[0].id if page.rows else 0,
         bulks=_open_bulks(),
@@ -157,7 +158,7 @@ def _asked_filters() -> list[ColumnElement[bool]]:
         filters.append(Entry.organization_id == organization)
     state = asked("state") if "state" in request.args else "open"
     if state == "open":
-        filters.append(Entry.state.in_(OPEN))
+        filters.append(Entry.state.in_(OPEN_STATES))
     elif state in set(State):
         filters.append(Entry.state == state)
     if asked("type") in KINDS:
@@ -181,9 +182,12 @@ def _fits(wanted: str) -> ColumnElement[bool]:
     by_trace = (
         select(DispatchItem.entry_id).join(DispatchItem.dispatch).where(Dispatch.trace_id == wanted)
     )
-    by_open_trace = select(row.id).where(row.state.in_(OPEN), row.trace_id == wanted)
+    by_open_trace = select(row.id).where(row.state.in_(OPEN_STATES), row.trace_id == wanted)
     named = select(row.id, row.record_type.label("kind"), row.payload)
-    near = [named.where(row.state.in_(OPEN)), named.order_by(row.id.desc()).limit(NAMES_AMONG)]
+    near = [
+        named.where(row.state.in_(OPEN_STATES)),
+        named.order_by(row.id.desc()).limit(ROWS_SEARCHED_BY_NAME),
+    ]
     if organization := _asked_key("organization"):
         near.append(named.where(row.organization_id == organization))
     by_name = [
@@ -290,7 +294,7 @@ def outbox_act() -> ResponseReturnValue:
         return back
     if not reason:
         return render_template("admin/confirm.html", act=name, query=query(), **_summary(ids))
-    if len(ids) > AT_ONCE:
+    if len(ids) > MAX_ROWS_AT_ONCE:
         bulk_id = bulk.decide(session(), name, ids, person().id, reason)
         session().commit()
         return redirect(url_for("admin.outbox_bulk", bulk_id=bulk_id), 303)
@@ -318,7 +322,7 @@ def _chosen_ids() -> list[int]:
 
 
 def _reason() -> str:
-    return request.form.get("reason", "").replace("\x00", "").strip()[:LONGEST_REASON]
+    return request.form.get("reason", "").replace("\x00", "").strip()[:MAX_REASON_LENGTH]
 
 
 def _summary(ids: Sequence[int]) -> dict[str, object]:
@@ -335,7 +339,7 @@ def _summary(ids: Sequence[int]) -> dict[str, object]:
         .where(Entry.id.in_(ids))
         .options(joinedload(Entry.lane))
         .order_by(Entry.id.desc())
-        .limit(NAMED)
+        .limit(ROWS_NAMED)
     )
     return {
         "count": len(ids),
@@ -417,11 +421,11 @@ def _connections(organization: Organization) -> Sequence[Connection]:
 def _open_counts(organization: Organization) -> dict[str, int]:
     counted = session().execute(
         select(Entry.state, func.count())
-        .where(Entry.organization_id == organization.id, Entry.state.in_(OPEN))
+        .where(Entry.organization_id == organization.id, Entry.state.in_(OPEN_STATES))
         .group_by(Entry.state)
     )
     found = {str(state): count for state, count in counted}
-    return {state.value: found.get(state.value, 0) for state in OPEN}
+    return {state.value: found.get(state.value, 0) for state in OPEN_STATES}
 
 
 @admin.post("/organizations/<key:organization_id>/region")

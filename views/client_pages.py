@@ -41,8 +41,8 @@ from web.security import limiter
 
 client_pages = Blueprint("client_pages", __name__, url_prefix="/i")
 
-VIEWS = "120 per minute"  # per address: many people behind one address may open many links
-ACTS = "20 per minute"
+VIEW_LIMIT = "120 per minute"  # per address: many people behind one address may open many links
+ACT_LIMIT = "20 per minute"
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{27,64}", re.ASCII)
 
@@ -58,7 +58,7 @@ def keep_private(response: Response) -> Response:
 
 @client_pages.get("/<token>")
 @public
-@limiter.limit(VIEWS)
+@limiter.limit(VIEW_LIMIT)
 def show(token: str) -> ResponseReturnValue:
     link = _link(token)
     with speaking(_language(link)):
@@ -89,7 +89,7 @@ def show(token: str) -> ResponseReturnValue:
 
 @client_pages.get("/<token>/pdf")
 @public
-@limiter.limit(VIEWS)
+@limiter.limit(VIEW_LIMIT)
 def show_pdf(token: str) -> Response:
     link = _open_link(token)
     document = link.invoice or link.proposal
@@ -103,7 +103,7 @@ def show_pdf(token: str) -> Response:
 
 @client_pages.get("/<token>/logo")
 @public
-@limiter.limit(VIEWS)
+@limiter.limit(VIEW_LIMIT)
 def show_logo(token: str) -> Response:
     return logo_of(_open_link(token).organization_id)
 
@@ -113,7 +113,7 @@ def show_logo(token: str) -> Response:
 
 @client_pages.post("/<token>/pay")
 @public
-@limiter.limit(ACTS)
+@limiter.limit(ACT_LIMIT)
 def pay(token: str) -> ResponseReturnValue:
     """Redirects to the processor's page. Two tabs get the same page, which can be paid once."""
     link, processor = _open_link(token), dunahub().processor
@@ -167,7 +167,7 @@ def _first_address(text: str) -> str:
 
 @client_pages.post("/<token>/answer")
 @public
-@limiter.limit(ACTS)
+@limiter.limit(ACT_LIMIT)
 def answer(token: str) -> ResponseReturnValue:
     """A client answers once; after that only the firm can change it."""
     link = _open_link(token)

@@ -10,7 +10,7 @@ from models.passwords import hash_password, is_guessable
 from web import account_links
 from web.access import dunahub
 
-SHORTEST_PASSWORD = 12  # for a person who sees every organization
+MIN_PASSWORD_LENGTH = 12  # for a person who sees every organization
 
 group = AppGroup("admin", help="DunaHub's own staff.")
 
@@ -24,8 +24,8 @@ def create(email: str, name: str, password: str) -> None:
     email, name = email.strip(), name.strip()
     if "@" not in email or not name:
         raise click.ClickException("An e-mail address and a name are needed.")
-    if len(password) < SHORTEST_PASSWORD:
-        raise click.ClickException(f"Use a password of {SHORTEST_PASSWORD} characters or more.")
+    if len(password) < MIN_PASSWORD_LENGTH:
+        raise click.ClickException(f"Use a password of {MIN_PASSWORD_LENGTH} characters or more.")
     if is_guessable(password, [name, *email.split("@")]):
         raise click.ClickException("This password is easy to guess. Use several words.")
     with dunahub().sessions.begin() as session:

@@ -26,7 +26,7 @@ from web.paging import asked
 fixes = Blueprint("fixes", __name__, url_prefix="/quickbooks/fixes")
 fixes.before_request(quickbooks_only)
 
-MOST_CHOICES = 50  # customers to choose from; others are found by search
+MAX_CHOICES = 50  # customers to choose from; others are found by search
 ASKS = ("choose_customer", "other_item", "accountant_note")  # these have their own page
 
 
@@ -140,7 +140,7 @@ def _customers(entry: Entry, connection: Connection) -> list[Json]:
                 Customer.email.icontains(wanted, autoescape=True),
             )
         )
-    found = session().scalars(query.order_by(Customer.name_key).limit(MOST_CHOICES))
+    found = session().scalars(query.order_by(Customer.name_key).limit(MAX_CHOICES))
     return [
         {"id": one.remote_id, "name": one.name, "email": one.email, "phone": one.phone}
         for one in found

@@ -18,7 +18,7 @@ from notices import mail
 from notices.people import email_changed_letter, new_password_letter, password_changed_letter
 from views.accounts import find_person, judge_new_password
 from web.access import dunahub, public, session
-from web.account_links import LASTS, address_of, end_links, good_link, new_link
+from web.account_links import LINK_LASTS, address_of, end_links, good_link, new_link
 from web.forms import Form
 from web.languages import _
 from web.security import SIGN_INS, limiter
@@ -26,8 +26,8 @@ from web.tallies import count
 
 forgotten = Blueprint("forgotten", __name__)
 
-ASKED = "10 per hour"  # per address, so that nobody can send mass mail through us
-LETTERS, LETTERS_WITHIN = 3, 3600  # to one account, from any number of addresses
+REQUEST_LIMIT = "10 per hour"  # per address, so that nobody can send mass mail through us
+MAX_LETTERS, LETTERS_PERIOD = 3, 3600  # to one account, from any number of addresses
 
 
 class ForgottenForm(Form):
@@ -42,7 +42,7 @@ def show() -> ResponseReturnValue:
 
 def _page(form: ForgottenForm, *, asked: bool = False) -> str:
     can_mail = mail.is_possible(dunahub().config)
-    minutes = int(LASTS[LinkPurpose.PASSWORD].total_seconds() // 60)
+    minutes = int(LINK_LASTS[LinkPurpose.PASSWORD].total_seconds() // 60)
     return render_template(
         "accounts/forgotten.html", form=form, asked=asked, can_mail=can_mail, minutes=minutes
     )
@@ -50,11 +50,11 @@ def _page(form: ForgottenForm, *, asked: bool = False) -> str:
 
 @forgotten.post("/forgotten")
 @public
-@limiter.limit(ASKED)
+@limiter.limit(REQUEST_LIMIT)
 def ask() -> ResponseReturnValue:
     form, config = ForgottenForm(request.form), dunahub().config
     user = find_person(form.email.data or "") if mail.is_possible(config) else None
-    if user and count(f"letters to user {user.id}", LETTERS_WITHIN) <= LETTERS:
+    if user and count(f"letters to user {user.id}", LETTERS_PERIOD) <= MAX_LETTERS:
         secret = new_link(session(), user, LinkPurpose.PASSWORD, user.email)
         session().add(
             AuditEvent(

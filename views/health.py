@@ -32,7 +32,7 @@ from web.access import dunahub, public
 health = Blueprint("health", __name__)
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
-PATIENCE = "3s"  # for the database; monitoring times out soon after
+STATEMENT_TIMEOUT = "3s"  # for the database; monitoring times out soon after
 LOOK_TIMEOUT = 30.0  # seconds without a poll; the poller runs every second
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ def readyz() -> Response:
     answer: dict[str, object] = {}
     try:
         with dunahub().sessions() as session:
-            session.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'"))
+            session.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"))
             answer["database"] = _takes_writes(session, problems)
             answer["migrations"] = _migrations(session, problems)
             answer["waiting"], oldest = metrics.waiting(session)
@@ -188,7 +188,7 @@ class _FromDatabase(Collector):
         up = GaugeMetricFamily("dunahub_database_up", "Whether the database answered this scrape")
         try:
             with dunahub().sessions() as session:
-                session.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'"))
+                session.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"))
                 found = [*metrics.gauges(session), *_standing(session)]
         except SQLAlchemyError as problem:
             log.error("no figures: the database does not answer", problem=type(problem).__name__)

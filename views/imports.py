@@ -21,13 +21,13 @@ from web.access import (
     person,
     session,
 )
-from web.customer_files import MOST_ROWS, NotReadable, Row, rows_of_file, tidied
+from web.customer_files import MAX_ROWS, NotReadable, Row, rows_of_file, tidied
 from web.languages import _, ngettext
 
 imports = Blueprint("imports", __name__, url_prefix="/leads/imports")
 imports.before_request(firms_only)
 
-SHOWN = 100  # rows of the preview
+ROWS_SHOWN = 100  # rows of the preview
 REASONS = {
     "no_table": N_("This is no table with a first row of headings. Save it as CSV and try again."),
     "no_name": N_(
@@ -62,7 +62,7 @@ def read_file() -> ResponseReturnValue:
     try:
         rows = rows_of_file(upload.read() if upload else b"")
     except NotReadable as problem:
-        return _page(_(REASONS[problem.reason], most=f"{MOST_ROWS:,}")), 422
+        return _page(_(REASONS[problem.reason], most=f"{MAX_ROWS:,}")), 422
     return _keep(ImportSource.FILE, rows)
 
 
@@ -81,7 +81,7 @@ def read_customers() -> ResponseReturnValue:
             Customer.active,
         )
         .order_by(Customer.name)
-        .limit(MOST_ROWS)
+        .limit(MAX_ROWS)
     )
     rows = [tidied({"name": one.name, "email": one.email, "phone": one.phone}) for one in customers]
     return _keep(ImportSource.QUICKBOOKS, rows)
@@ -104,7 +104,7 @@ def show(import_id: int) -> ResponseReturnValue:
         kept=kept,
         preview=None if kept.saved_at else _preview(kept.rows["read"]),
         saved=len(kept.rows.get("saved", [])),
-        shown=SHOWN,
+        shown=ROWS_SHOWN,
     )
 
 

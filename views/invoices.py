@@ -35,8 +35,8 @@ from web.paging import Sort, asked, containing, page_of
 invoices = Blueprint("invoices", __name__, url_prefix="/invoices")
 invoices.before_request(firms_only)
 
-TERMS = (0, 7, 15, 30, 60)  # days, offered in addition to the firm's and the invoice's own
-LONGEST_TERMS = 365
+OFFERED_TERMS = (0, 7, 15, 30, 60)  # days, offered in addition to the firm's and the invoice's own
+MAX_DUE_DAYS = 365
 
 
 class InvoiceForm(LinesForm):
@@ -76,7 +76,7 @@ class InvoiceForm(LinesForm):
         due_on = self.due_on.data
         is_typed = due_on and due_on.isoformat() != self.due_shown.data
         if issued_on and re.fullmatch(r"[0-9]{1,3}", days) and not is_typed:
-            self.due_on.data = issued_on + timedelta(days=min(int(days), LONGEST_TERMS))
+            self.due_on.data = issued_on + timedelta(days=min(int(days), MAX_DUE_DAYS))
             self.due_on.raw_data = None  # otherwise the page would show what was sent
             self.due_on.process_errors = []
 
@@ -86,11 +86,11 @@ class InvoiceForm(LinesForm):
         if not (self.issued_on.data and self.due_on.data):
             return None
         days = (self.due_on.data - self.issued_on.data).days
-        return days if 0 <= days <= LONGEST_TERMS else None
+        return days if 0 <= days <= MAX_DUE_DAYS else None
 
     @property
     def terms_offered(self) -> dict[str, str]:
-        offered = sorted({*TERMS, *([] if self.terms is None else [self.terms])})
+        offered = sorted({*OFFERED_TERMS, *([] if self.terms is None else [self.terms])})
         words = {0: _("on receipt")}
         return {
             **{

@@ -27,15 +27,15 @@ leads.before_request(firms_only)
 
 Document = TypeVar("Document", Job, Proposal, Invoice)
 
-LONGEST_NAME_PART = 100  # of a contact name
+MAX_NAME_PART = 100  # of a contact name
 NEW_DOCUMENTS = {"invoices.show_new", "proposals.show_new", "jobs.show_new"}
-FEW = 20  # of each document type on a lead's page
+DOCUMENTS_SHOWN = 20  # of each document type on a lead's page
 
 
 class LeadForm(EditForm):
     name = line(N_("Name"), required=N_("Who is it? Type a name."))
-    given_name = line(N_("First name"), most=LONGEST_NAME_PART)
-    family_name = line(N_("Last name"), most=LONGEST_NAME_PART)
+    given_name = line(N_("First name"), most=MAX_NAME_PART)
+    family_name = line(N_("Last name"), most=MAX_NAME_PART)
     company_name = line(N_("Company"))
     email = line(N_("E-mail"))
     phone = line(N_("Phone"))
@@ -165,7 +165,12 @@ def _wanted_document() -> str | None:
 
 
 def _latest(model: type[Document], lead: Lead) -> Sequence[Document]:
-    newest = select(model).where(model.lead_id == lead.id).order_by(model.id.desc()).limit(FEW)
+    newest = (
+        select(model)
+        .where(model.lead_id == lead.id)
+        .order_by(model.id.desc())
+        .limit(DOCUMENTS_SHOWN)
+    )
     return session().scalars(newest).all()
 
 

@@ -13,7 +13,7 @@ from wtforms.validators import StopValidation
 
 from clients.logos import NoPicture, logo_from
 from languages import N_
-from models.clients import LONGEST_TERMS, TERMS, Letterhead
+from models.clients import DEFAULT_DUE_DAYS, MAX_DUE_DAYS, Letterhead
 from views.settings import settings
 from web.access import firm, note, owner_required, session
 from web.forms import EditForm, NumberField, area, line
@@ -28,9 +28,9 @@ class LetterheadForm(EditForm):
     due_days = NumberField(
         N_("Days until an invoice is due"),
         decimals=0,
-        most=Decimal(LONGEST_TERMS),
+        most=Decimal(MAX_DUE_DAYS),
         least=Decimal(0),
-        empty=Decimal(TERMS),
+        empty=Decimal(DEFAULT_DUE_DAYS),
     )
     message = area(N_("Message on new invoices"))
     removes_logo = BooleanField(N_("Remove the logo"))
@@ -98,7 +98,7 @@ def letterhead() -> Letterhead:
         phone="",
         email="",
         license_number="",
-        due_days=TERMS,
+        due_days=DEFAULT_DUE_DAYS,
         message="",
     )
 

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from models.sales import Invoice, Lead, Payment, RecordType
-from presenters.badges import MOST_BADGES, MOST_ROUNDS, live_of, sentence_of, stamp
+from presenters.badges import MAX_BADGES, MAX_POLLS, live_of, sentence_of, stamp
 from presenters.panel import Panel, panel_of
 from presenters.status import Word, words_of
 from web.access import firm, quickbooks_only, session
@@ -27,7 +27,7 @@ MODELS: dict[RecordType, type[Lead] | type[Invoice] | type[Payment]] = {
 
 @live.get("/badges")
 def badges() -> ResponseReturnValue:
-    shown = dict(_parsed(text) for text in request.args.getlist("b")[:MOST_BADGES])
+    shown = dict(_parsed(text) for text in request.args.getlist("b")[:MAX_BADGES])
     words: dict[tuple[RecordType, int], Word] = {}
     for kind in MODELS:
         ids = _ours(kind, [key for asked_kind, key in shown if asked_kind == kind])
@@ -82,4 +82,4 @@ def _asked_panel() -> tuple[Panel | None, bool]:
 
 def _asked_round() -> int:
     text = request.args.get("round", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else MOST_ROUNDS
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else MAX_POLLS

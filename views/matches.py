@@ -38,20 +38,20 @@ from web.access import (
     step_out,
 )
 from web.downloads import csv_of
-from web.forms import EARLIEST
+from web.forms import EARLIEST_DAY
 from web.languages import _
 from web.paging import asked
 
 matches = Blueprint("matches", __name__, url_prefix="/settings/quickbooks/matches")
 matches.before_request(quickbooks_only)
 
-LATEST_MONTHS = 12  # in the list, compared or not; older ones only if they were compared
-MOST_MONTHS = 120
-SHOWN_OF_A_KIND = 20  # on the month's page; the list of a kind shows all
-PRINTED = 1000
+MONTHS_LISTED = 12  # in the list, compared or not; older ones only if they were compared
+MAX_MONTHS = 120
+ROWS_PER_KIND = 20  # on the month's page; the list of a kind shows all
+MAX_ROWS_PRINTED = 1000
 EXPORTED_AT_ONCE = 500
-ASKS_A_DAY = 30  # by hand, per organization: each costs a few metered reads
-ASKED = "quickbooks.comparison_asked"
+MAX_ASKED_PER_DAY = 30  # by hand, per organization: each costs a few metered reads
+ASKED_ACTION = "quickbooks.comparison_asked"
 
 
 def _asks_left() -> int:
@@ -59,11 +59,11 @@ def _asks_left() -> int:
     asked_today = session().scalar(
         select(func.count()).where(
             AuditEvent.organization_id == firm().id,
-            AuditEvent.action == ASKED,
+            AuditEvent.action == ASKED_ACTION,
             AuditEvent.created_at > func.clock_timestamp() - timedelta(days=1),
         )
     )
-    return max(0, ASKS_A_DAY - (asked_today or 0))
+    return max(0, MAX_ASKED_PER_DAY - (asked_today or 0))
 
 
 # --- Pages ----------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def month_of(text: str) -> Month:
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
         abort(404)
     month = Month(date(int(text[:4]), int(text[5:]), 1))
-    if not EARLIEST <= month.first <= this_month().first:
+    if not EARLIEST_DAY <= month.first <= this_month().first:
         abort(404)
     return month
 
@@ -94,11 +94,11 @@ def lines_of_months() -> list[Line]:
     stored = {
         Month(one.month): one
         for one in session().scalars(
-            comparisons().order_by(Comparison.month.desc()).limit(MOST_MONTHS)
+            comparisons().order_by(Comparison.month.desc()).limit(MAX_MONTHS)
         )
     }
     listed = [this_month()]
-    while len(listed) < LATEST_MONTHS:
+    while len(listed) < MONTHS_LISTED:
         listed.append(listed[-1].previous)
     listed += [month for month in stored if month.first < listed[-1].first]
     return [
@@ -124,15 +124,15 @@ def show(month: str) -> ResponseReturnValue:
         month=wanted,
         title=month_title(wanted),
         newer=wanted.next if wanted.first < this_month().first else None,
-        older=wanted.previous if wanted.first > EARLIEST else None,
+        older=wanted.previous if wanted.first > EARLIEST_DAY else None,
         comparison=comparison,
         answer=answer,
-        groups=groups_of(answer, SHOWN_OF_A_KIND) if answer and not listed else [],
+        groups=groups_of(answer, ROWS_PER_KIND) if answer and not listed else [],
         listed=listed,
         progress=progress_of(comparison),
         problem=problem_of(comparison),
         refusal=refusal_of(standing()),
-        asks_a_day=ASKS_A_DAY,
+        asks_a_day=MAX_ASKED_PER_DAY,
         month_title=month_title,
     )
 
@@ -149,12 +149,12 @@ def compare(month: str) -> ResponseReturnValue:
         flash(
             _(
                 "You asked %(most)s times today, which is as often as we can. Try again tomorrow.",
-                most=ASKS_A_DAY,
+                most=MAX_ASKED_PER_DAY,
             ),
             "warn",
         )
     elif months.ask(session(), firm().id, wanted, person().id):
-        note(ASKED, organization_id=firm().id, month=month)
+        note(ASKED_ACTION, organization_id=firm().id, month=month)
     session().commit()
     return redirect(address, 303)
 
@@ -179,7 +179,7 @@ def show_print(month: str) -> ResponseReturnValue:
     answer = answer_of(comparison) if comparison else None
     if answer is None:
         return redirect(url_for("matches.show", month=month))
-    groups = groups_of(answer, PRINTED)
+    groups = groups_of(answer, MAX_ROWS_PRINTED)
     return render_template(
         "quickbooks/match_print.html", month=wanted, answer=answer, groups=groups
     )

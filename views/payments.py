@@ -21,7 +21,7 @@ from views.invoices import today
 from web import once
 from web.access import dunahub, firm, firms_only, note, own, person, session, step_out
 from web.formats import money, payment_methods
-from web.forms import MOST_MONEY, ChoiceField, DayField, Form, NumberField, area, line
+from web.forms import MAX_MONEY, ChoiceField, DayField, Form, NumberField, area, line
 from web.languages import _
 from web.paging import asked, containing, page_of
 
@@ -29,7 +29,7 @@ payments = Blueprint("payments", __name__)
 payments.before_request(firms_only)
 
 
-LONGEST_REFERENCE = 40
+MAX_REFERENCE_LENGTH = 40
 
 
 class PaymentForm(Form):
@@ -37,12 +37,12 @@ class PaymentForm(Form):
         N_("Amount"),
         decimals=2,
         shown=2,
-        most=MOST_MONEY,
+        most=MAX_MONEY,
         least=Decimal("0.01"),
         required=N_("How much was paid?"),
     )
     method = ChoiceField(N_("Paid by"), {}, default=PaymentMethod.CARD)
-    reference = line(N_("Check number"), most=LONGEST_REFERENCE)
+    reference = line(N_("Check number"), most=MAX_REFERENCE_LENGTH)
     received_on = DayField(N_("Received"), required=N_("When was it received?"))
     note = area(N_("Note"))
     confirms_above = BooleanField(N_("Keep the rest as the customer's credit"))
@@ -140,7 +140,7 @@ class RefundForm(Form):
         N_("Paid back"),
         decimals=2,
         shown=2,
-        most=MOST_MONEY,
+        most=MAX_MONEY,
         least=Decimal("0.01"),
         required=N_("How much was paid back?"),
     )

@@ -40,13 +40,13 @@ from web.security import limiter
 people = Blueprint("people", __name__, url_prefix="/settings/people")
 people.before_request(firms_only)
 
-INVITATIONS = "30 per hour"  # per address, so that nobody can send mass mail through us
+INVITATION_LIMIT = "30 per hour"  # per address, so that nobody can send mass mail through us
 MAY = {
     Role.MEMBER.value: N_("work with leads, invoices and payments"),
     Role.BOOKKEEPER.value: N_("also decide what goes to QuickBooks, and compare the books"),
     Role.OWNER.value: N_("do everything, also connect QuickBooks"),
 }
-MARK = "inv_"  # lets the log recognize and hide invitation links
+LINK_PREFIX = "inv_"  # lets the log recognize and hide invitation links
 
 
 class InvitationForm(Form):
@@ -128,7 +128,7 @@ def _roles() -> dict[str, str]:
 @people.post("/invitations")
 @owner_required
 @fresh_required
-@limiter.limit(INVITATIONS)
+@limiter.limit(INVITATION_LIMIT)
 def invite() -> ResponseReturnValue:
     """Sends the link by e-mail, or shows it to the owner if that fails."""
     if saved := once.saved_before():
@@ -161,7 +161,7 @@ def _secret() -> str:
     """The same secret for the same form, so that submitting it again can show the link again."""
     key = dunahub().config.secret_key.encode()
     about = f"invitation {firm().id} {once.sent_key()}".encode()
-    return MARK + urlsafe_b64encode(hmac.digest(key, about, "sha256")).decode().rstrip("=")
+    return LINK_PREFIX + urlsafe_b64encode(hmac.digest(key, about, "sha256")).decode().rstrip("=")
 
 
 def _link(secret: str) -> str:

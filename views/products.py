@@ -16,23 +16,23 @@ from web import once
 from web.access import firm, firms_only, own, session
 from web.forms import EditForm, NumberField, area, line
 from web.languages import _
-from web.lines import MOST_PRICE
+from web.lines import MAX_PRICE
 from web.paging import asked, containing, page_of
 
 products = Blueprint("products", __name__, url_prefix="/products")
 products.before_request(firms_only)
 
-LONGEST_NAME = 200  # names have a unique index, and an index entry has a size limit
+MAX_NAME_LENGTH = 200  # names have a unique index, and an index entry has a size limit
 
 
 class ProductForm(EditForm):
-    name = line(N_("Name"), required=N_("What do you call it?"), most=LONGEST_NAME)
+    name = line(N_("Name"), required=N_("What do you call it?"), most=MAX_NAME_LENGTH)
     description = area(N_("Description"))
     unit_price = NumberField(
         N_("Price"),
         decimals=4,
         shown=2,
-        most=MOST_PRICE,
+        most=MAX_PRICE,
         least=Decimal(0),
         required=N_("What does one cost?"),
     )

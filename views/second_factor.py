@@ -37,11 +37,11 @@ from web.tallies import count
 
 second_factor = Blueprint("second_factor", __name__)
 
-STEP = 30  # seconds per code (RFC 6238); the previous and next are accepted, too
-GUESSES, GUESSES_WITHIN = 10, 15 * 60  # of one account's codes, from any address
+CODE_SECONDS = 30  # seconds per code (RFC 6238); the previous and next are accepted, too
+MAX_GUESSES, GUESS_PERIOD = 10, 15 * 60  # of one account's codes, from any address
 ISSUER = "DunaHub"
 # in the cookie, until a first code proves that the app has the secret
-PENDING = "new_second_factor"
+PENDING_KEY = "new_second_factor"
 
 
 class CodeForm(Form):
@@ -67,7 +67,7 @@ def enter() -> ResponseReturnValue:
     if user is None:
         return redirect(url_for("accounts.show_sign_in"), 303)
     form = CodeForm(request.form)
-    if count(f"codes of user {user.id}", GUESSES_WITHIN) > GUESSES:
+    if count(f"codes of user {user.id}", GUESS_PERIOD) > MAX_GUESSES:
         form.code.errors = [_("Too many tries. Wait 15 minutes, then try again.")]
         return render_template("accounts/code.html", form=form), 429
     if not (_takes(user, form.code.data or "") or _uses_up(user, form.code.data or "")):
@@ -101,7 +101,7 @@ def _takes(user: User, code: str) -> bool:
 def _step_of(secret: str, code: str) -> int | None:
     """The time step of this code: the current, previous or next one,
     since phones' clocks differ."""
-    totp, typed, now = TOTP(secret), "".join(code.split()), int(time.time()) // STEP
+    totp, typed, now = TOTP(secret), "".join(code.split()), int(time.time()) // CODE_SECONDS
     steps = (now, now - 1, now + 1)
     return next(
         (one for one in steps if compare_digest(totp.generate_otp(one).encode(), typed.encode())),
@@ -154,12 +154,12 @@ def start() -> ResponseReturnValue:
     """Shows the secret for the app. It takes effect once a code was entered."""
     if person().totp_secret:
         return redirect(url_for("second_factor.show"))
-    cookie[PENDING] = random_base32()
+    cookie[PENDING_KEY] = random_base32()
     return _setup(CodeForm())
 
 
 def _setup(form: CodeForm) -> str:
-    secret = cookie[PENDING]
+    secret = cookie[PENDING_KEY]
     address = TOTP(secret).provisioning_uri(name=person().email, issuer_name=ISSUER)
     picture = BytesIO()
     segno.make(address, micro=False).save(
@@ -179,7 +179,7 @@ def _setup(form: CodeForm) -> str:
 @fresh_required
 @limiter.limit(SIGN_INS)
 def turn_on() -> ResponseReturnValue:
-    secret, form, user = cookie.get(PENDING), CodeForm(request.form), person()
+    secret, form, user = cookie.get(PENDING_KEY), CodeForm(request.form), person()
     if secret is None or user.totp_secret:
         return redirect(url_for("second_factor.show"), 303)
     step = _step_of(secret, form.code.data or "")
@@ -191,7 +191,7 @@ def turn_on() -> ResponseReturnValue:
     codes = _replace_codes(user)
     note("account.second_factor_on", organization_id=user.organization_id)
     session().commit()
-    cookie.pop(PENDING)
+    cookie.pop(PENDING_KEY)
     return _overview(codes)
 
 

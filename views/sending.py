@@ -81,8 +81,8 @@ ALL_OF: dict[str, type[Invoice] | type[Lead]] = {
     "invoice": Invoice,
     "lead": Lead,
 }  # an invoice includes its payments
-MOST_AT_ONCE = 500  # in one transaction; the page shows how many are left
-NAMED = 20  # in the preview
+MAX_SENT_AT_ONCE = 500  # in one transaction; the page shows how many are left
+RECORDS_NAMED = 20  # in the preview
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def show_all(kind: str) -> ResponseReturnValue:
     return render_template(
         "quickbooks/send_all.html",
         unsent=unsent,
-        named=unsent.records[:NAMED],
+        named=unsent.records[:RECORDS_NAMED],
         newest=unsent.records[-1].id,
         company=connection.company_name,
     )
@@ -146,7 +146,9 @@ def send_all(kind: str) -> ResponseReturnValue:
 def _unsent(kind: str, newest: int | None = None) -> Unsent:
     model: type[Any] = ALL_OF.get(kind) or abort(404)
     wanted = [*never_sent(model), *([model.id <= newest] if newest is not None else [])]
-    records = session().scalars(select(model).where(*wanted).order_by(model.id).limit(MOST_AT_ONCE))
+    records = session().scalars(
+        select(model).where(*wanted).order_by(model.id).limit(MAX_SENT_AT_ONCE)
+    )
     found: Sequence[Invoice | Lead] = records.all()
     counted = session().scalar(select(func.count()).select_from(model).where(*wanted)) or 0
     invoices = [one.id for one in found if isinstance(one, Invoice)]

@@ -25,7 +25,7 @@ from presenters.counts import (
 from presenters.month import latest_answers
 from presenters.progress import Moving, moving_of
 from presenters.standing import (
-    CHECKED_LATELY,
+    CHECK_INTERVAL,
     delay_of,
     is_due_for_check,
     standing,
@@ -63,8 +63,8 @@ settings.before_request(firms_only)
 quickbooks = Blueprint("quickbooks", __name__, url_prefix="/settings/quickbooks")
 quickbooks.before_request(quickbooks_only)
 
-MOST_COUNTED = 1_000  # failed records that a page checks for what can be sent again
-CHECKS_AN_HOUR = 20  # by hand, per company: each is two metered reads
+MAX_FAILED_CHECKED = 1_000  # failed records that a page checks for what can be sent again
+MAX_CHECKS_PER_HOUR = 20  # by hand, per company: each is two metered reads
 
 
 # --- The organization -----------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def show() -> ResponseReturnValue:
         "settings/quickbooks.html",
         **_status(now),
         troubles=troubles_of(firm()),
-        can_be_sent=len(sendable(firm(), most=MOST_COUNTED)),
+        can_be_sent=len(sendable(firm(), most=MAX_FAILED_CHECKED)),
         behind=behind_line(now),
         withheld=withheld_of(connection) if connection and connection.is_live else [],
         on_hold=waiting_in(connection) if connection and now.held_for else 0,
@@ -192,10 +192,10 @@ def check() -> ResponseReturnValue:
         return "" if by_itself else redirect(url_for("quickbooks.show"), 303)
     key = connection.id
     if by_itself:
-        is_first = tallies.count(f"check-by-itself:{key}", CHECKED_LATELY.seconds) == 1
+        is_first = tallies.count(f"check-by-itself:{key}", CHECK_INTERVAL.seconds) == 1
         found = _ask(key) if is_first else Checked.ANSWERS
         return Response(headers={"HX-Refresh": "true"} if found is Checked.SIGNED_OUT else {})
-    if tallies.count(f"check:{key}", 60 * 60) > CHECKS_AN_HOUR:
+    if tallies.count(f"check:{key}", 60 * 60) > MAX_CHECKS_PER_HOUR:
         flash(_("You checked very often just now. Try again in an hour."), "warn")
         return redirect(_checked_from(), 303)
     lane_id = connection.lane_id

@@ -9,12 +9,12 @@ from flask import Response, abort, jsonify, request
 
 from processors import recording
 from processors.processor import BadSignature
-from views.webhooks import LARGEST, Refused, webhooks
+from views.webhooks import MAX_BODY, Refused, webhooks
 from web.access import dunahub, public, session
 
 log = structlog.get_logger()
 
-LARGEST_EVENT = 4 * LARGEST
+LARGEST_EVENT = 4 * MAX_BODY
 
 
 @webhooks.post("/stripe")

@@ -25,16 +25,16 @@ from models.accounts import Organization
 from models.sales import Invoice, Payment, PaymentMethod
 from web.access import dunahub, note, public, session
 from web.formats import PROCESSORS_EVENT
-from web.forms import AREA, EARLIEST, LATEST, MOST_MONEY, tidy
+from web.forms import EARLIEST_DAY, LATEST_DAY, MAX_MONEY, MAX_TEXT_LENGTH, tidy
 from web.security import csrf
 
 webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 csrf.exempt(webhooks)
 
-WINDOW = 5 * 60  # seconds, either way: more than clocks differ, too little for a replay
-LARGEST = 64 * 1024
-LONGEST_EVENT_ID = 200
-LONGEST_NUMBER = 21
+MAX_EVENT_AGE = 5 * 60  # seconds, either way: more than clocks differ, too little for a replay
+MAX_BODY = 64 * 1024
+MAX_EVENT_ID_LENGTH = 200
+MAX_NUMBER_LENGTH = 21
 
 _SIGNATURE = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
 _AMOUNT = re.compile(r"[0-9]{1,8}(\.[0-9]{1,2})?")
@@ -76,7 +76,7 @@ def receive_payment() -> Response:
     secrets = dunahub().config.payments_webhook_secrets
     if not secrets:
         abort(404)
-    request.max_content_length = LARGEST
+    request.max_content_length = MAX_BODY
     body = request.get_data(cache=False)
     _judge_signature(request.headers.get("DunaHub-Signature", ""), body, secrets)
     event = _event(body)
@@ -95,7 +95,7 @@ def refuse(refused: Refused) -> tuple[Response, int]:
 
 @webhooks.errorhandler(RequestEntityTooLarge)
 def refuse_size(_error: RequestEntityTooLarge) -> tuple[Response, int]:
-    return jsonify(error=f"The body is longer than {LARGEST} bytes."), 413
+    return jsonify(error=f"The body is longer than {MAX_BODY} bytes."), 413
 
 
 # --- Is it theirs, and is it now ------------------------------------------------------------------
@@ -108,7 +108,7 @@ def _judge_signature(header: str, body: bytes, secrets: tuple[str, ...]) -> None
     fitting = [hmac.compare_digest(parts[2], signature(each, parts[1], body)) for each in secrets]
     if not any(fitting):
         raise Refused(401, "The signature does not fit this body and time.")
-    if abs(time.time() - int(parts[1])) > WINDOW:
+    if abs(time.time() - int(parts[1])) > MAX_EVENT_AGE:
         raise Refused(401, "The signature is older or newer than five minutes. Sign it again.")
 
 
@@ -132,17 +132,17 @@ def _event(body: bytes) -> Event:
         raise Refused(422, "Name the invoice by either invoice_id or invoice_number.")
     by_number = fields.get("invoice_id") is None
     return Event(
-        id=_required_text(fields, "id", LONGEST_EVENT_ID),
+        id=_required_text(fields, "id", MAX_EVENT_ID_LENGTH),
         organization_id=_key(fields, "organization_id"),
         invoice_id=None if by_number else _key(fields, "invoice_id"),
         invoice_number=(
-            _required_text(fields, "invoice_number", LONGEST_NUMBER) if by_number else None
+            _required_text(fields, "invoice_number", MAX_NUMBER_LENGTH) if by_number else None
         ),
         amount=_amount(fields),
         method=_method(fields),
         received_on=_day(fields, "received_on"),
-        note=_text(fields, "note", AREA),
-        currency=_text(fields, "currency", AREA) or None,
+        note=_text(fields, "note", MAX_TEXT_LENGTH),
+        currency=_text(fields, "currency", MAX_TEXT_LENGTH) or None,
     )
 
 
@@ -179,8 +179,8 @@ def _amount(fields: Mapping[str, object]) -> Decimal:
     if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
         raise Refused(422, 'amount must be a string of dollars and cents, like "120.00".')
     amount = Decimal(value)
-    if not 0 < amount <= MOST_MONEY:
-        raise Refused(422, f"amount must be above 0 and at most {MOST_MONEY}.")
+    if not 0 < amount <= MAX_MONEY:
+        raise Refused(422, f"amount must be above 0 and at most {MAX_MONEY}.")
     return amount
 
 
@@ -199,7 +199,7 @@ def _day(fields: Mapping[str, object], name: str) -> date | None:
         day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
     except ValueError:
         day = None
-    if day is None or not EARLIEST <= day <= LATEST:
+    if day is None or not EARLIEST_DAY <= day <= LATEST_DAY:
         raise Refused(422, f'{name} must be a date like "2026-03-09".')
     return day
 

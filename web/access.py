@@ -31,10 +31,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Model = TypeVar("Model")
 
-FRESH = 10 * 60  # seconds after the password was entered
-LONGEST_SESSION = timedelta(days=14)  # without use
+PASSWORD_FRESH_SECONDS = 10 * 60  # seconds after the password was entered
+MAX_SESSION_IDLE = timedelta(days=14)  # without use
 # after the password was entered, however often the session is used
-SESSION_ENDS = timedelta(days=30)
+MAX_SESSION_AGE = timedelta(days=30)
 
 login_manager = LoginManager()
 
@@ -96,7 +96,7 @@ def load_user(session_id: str) -> User | None:
     user = session().get(User, int(key))
     if user is None or user.removed_at or user.session_version != int(version):
         return None
-    if time.time() - cookie.get("signed_in_at", 0) > SESSION_ENDS.total_seconds():
+    if time.time() - cookie.get("signed_in_at", 0) > MAX_SESSION_AGE.total_seconds():
         return None
     name = cookie.get("session")
     if name is None or session().get(EndedSession, _digest(name)) is not None:
@@ -124,7 +124,7 @@ def sign_in_half(user: User) -> None:
 def half_signed_in() -> User | None:
     """The person whose password was just accepted, unless it has changed since."""
     key, version, at = cookie.get("half", (0, 0, 0))
-    user = session().get(User, key) if time.time() - at <= FRESH else None
+    user = session().get(User, key) if time.time() - at <= PASSWORD_FRESH_SECONDS else None
     if user is None or user.removed_at or user.session_version != version:
         return None
     return user
@@ -133,7 +133,7 @@ def half_signed_in() -> User | None:
 def sign_out() -> None:
     """Ends this session, including copies of its cookie, once the caller commits."""
     # Cookies older than the longest session are refused by the date in them.
-    too_old = EndedSession.ended_at < func.now() - 2 * LONGEST_SESSION
+    too_old = EndedSession.ended_at < func.now() - 2 * MAX_SESSION_IDLE
     session().execute(delete(EndedSession).where(too_old))
     ended = insert(EndedSession).values(digest=_digest(cookie["session"]))
     session().execute(ended.on_conflict_do_nothing())
@@ -281,7 +281,7 @@ def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R | ResponseReturnValue:
-        if time.time() - cookie.get("signed_in_at", 0) <= FRESH:
+        if time.time() - cookie.get("signed_in_at", 0) <= PASSWORD_FRESH_SECONDS:
             return view(*args, **kwargs)
         came_from = urlsplit(request.referrer or "").path
         back = request.full_path.rstrip("?") if request.method == "GET" else came_from

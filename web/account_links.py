@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from config import Config
 from models.accounts import AccountLink, LinkPurpose, SignUp, User
 
-MARK = "lnk_"  # lets the log recognize and hide such links
-LASTS = {LinkPurpose.PASSWORD: timedelta(minutes=30), LinkPurpose.EMAIL: timedelta(hours=24)}
+LINK_PREFIX = "lnk_"  # lets the log recognize and hide such links
+LINK_LASTS = {LinkPurpose.PASSWORD: timedelta(minutes=30), LinkPurpose.EMAIL: timedelta(hours=24)}
 SIGN_UP_LASTS = timedelta(hours=24)
 _PATHS = {LinkPurpose.PASSWORD: "password", LinkPurpose.EMAIL: "email"}
 
@@ -25,7 +25,7 @@ def new_link(session: Session, user: User, purpose: LinkPurpose, email: str) -> 
 
 
 def new_secret() -> str:
-    return MARK + secrets.token_urlsafe(24)
+    return LINK_PREFIX + secrets.token_urlsafe(24)
 
 
 def address_of(config: Config, secret: str, purpose: LinkPurpose = LinkPurpose.PASSWORD) -> str:
@@ -38,7 +38,7 @@ def good_link(secret: str, purpose: LinkPurpose) -> list[ColumnElement[bool]]:
         AccountLink.digest == digest(secret),
         AccountLink.purpose == purpose,
         AccountLink.used_at.is_(None),
-        AccountLink.created_at > func.clock_timestamp() - LASTS[purpose],
+        AccountLink.created_at > func.clock_timestamp() - LINK_LASTS[purpose],
         AccountLink.user.has(User.removed_at.is_(None)),
     ]
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from web.paging import asked
 
-REMEMBERED = timedelta(days=1)  # oldest `since` that a page may ask with
+MAX_SINCE_AGE = timedelta(days=1)  # oldest `since` that a page may ask with
 # (rounds, seconds between them). After the last, the page stops until it is reloaded.
-PAUSES = ((40, 2), (120, 5), (400, 15))
+POLL_PAUSES = ((40, 2), (120, 5), (400, 15))
 
 
 def asked_since() -> datetime | None:
@@ -16,7 +16,7 @@ def asked_since() -> datetime | None:
         since = datetime.fromisoformat(asked("since"))
     except ValueError:
         return None
-    if since.tzinfo is None or not datetime.now(UTC) - since < REMEMBERED:
+    if since.tzinfo is None or not datetime.now(UTC) - since < MAX_SINCE_AGE:
         return None
     return min(since, datetime.now(UTC))
 
@@ -27,6 +27,6 @@ def asked_round() -> int:
     return int(count) if count.isascii() and count.isdigit() else 0
 
 
-def pause_after(round_: int, pauses: Sequence[tuple[int, int]] = PAUSES) -> int | None:
+def pause_after(round_: int, pauses: Sequence[tuple[int, int]] = POLL_PAUSES) -> int | None:
     """Seconds until the next poll; None when the page should stop."""
     return next((seconds for most, seconds in pauses if round_ < most), None)

@@ -4,9 +4,9 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-LONGEST_PART = 100  # of a contact's name, as in the form
-LONGEST = 1_000
-MOST_ROWS = 5_000  # of one file
+MAX_NAME_PART = 100  # of a contact's name, as in the form
+MAX_FIELD_LENGTH = 1_000
+MAX_ROWS = 5_000  # of one file
 
 # Column headings in lower case: ours, QuickBooks' export, address books, Portuguese.
 HEADINGS: Mapping[str, Sequence[str]] = {
@@ -49,7 +49,7 @@ def rows_of_file(content: bytes) -> list[Row]:
     fields = [_FIELD_OF.get(heading.strip().casefold()) for heading in table[0]]
     if not {"name", "given_name", "family_name", "company_name"} & set(fields):
         raise NotReadable("no_name")
-    if len(table) - 1 > MOST_ROWS:
+    if len(table) - 1 > MAX_ROWS:
         raise NotReadable("too_long")
     rows = (tidied(dict(_pairs(fields, line))) for line in table[1:])
     return [row for row in rows if row["name"]]
@@ -74,7 +74,7 @@ def tidied(values: Mapping[str, str]) -> Row:
     """The row with all fields, shortened to fit. A missing name is made from the other fields."""
     row = {field: _line(values.get(field, "")) for field in HEADINGS}
     for field in ("given_name", "family_name"):
-        row[field] = row[field][:LONGEST_PART]
+        row[field] = row[field][:MAX_NAME_PART]
     contact = f"{row['given_name']} {row['family_name']}".strip()
     row["name"] = row["name"] or row["company_name"] or contact
     if "@" not in row["email"].strip("@") or any(one.isspace() for one in row["email"]):
@@ -88,4 +88,4 @@ def _line(value: str) -> str:
     line = " ".join(value.split())
     if line.startswith("'") and line[1:2] in ("=", "+", "-", "@"):
         line = line[1:]
-    return line[:LONGEST]
+    return line[:MAX_FIELD_LENGTH]

@@ -20,9 +20,9 @@ from web.languages import _
 from web.security import address_of_visitor
 from web.tallies import count
 
-KEPT = timedelta(days=1)
-MOST_AN_HOUR = 30  # per address, because they are stored for unknown people
-LONGEST = 100_000  # characters; an invoice of 200 lines has 40,000
+DRAFTS_KEPT_FOR = timedelta(days=1)
+MAX_DRAFTS_PER_HOUR = 30  # per address, because they are stored for unknown people
+MAX_DRAFT_LENGTH = 100_000  # characters; an invoice of 200 lines has 40,000
 RESUMED = "resumed"  # the button that shows the form again with what was typed
 FORMS = {
     "leads.create",
@@ -66,14 +66,14 @@ def keep_of_strangers() -> Response | None:
 def _keep() -> str | None:
     """Returns where the form is shown again. None: it is too long, or there were too many."""
     fields = sent_fields()
-    if fields is None or count(f"drafts of {address_of_visitor()}", 3600) > MOST_AN_HOUR:
+    if fields is None or count(f"drafts of {address_of_visitor()}", 3600) > MAX_DRAFTS_PER_HOUR:
         return None
     told = json.dumps(fields)
-    if len(told) > LONGEST or "\x00" in request.full_path:
+    if len(told) > MAX_DRAFT_LENGTH or "\x00" in request.full_path:
         return None
     secret = secrets.token_urlsafe(24)
     with dunahub().sessions.begin() as session:  # the request's own session may have failed
-        session.execute(delete(Draft).where(Draft.created_at < func.now() - KEPT))
+        session.execute(delete(Draft).where(Draft.created_at < func.now() - DRAFTS_KEPT_FOR))
         session.add(
             Draft(digest=_digest(secret), address=request.full_path.rstrip("?"), fields=told)
         )
@@ -85,7 +85,7 @@ def find(secret: str) -> tuple[str, list[tuple[str, str]]] | None:
     with dunahub().sessions() as session:
         draft = session.scalar(
             select(Draft).where(
-                Draft.digest == _digest(secret), Draft.created_at > func.now() - KEPT
+                Draft.digest == _digest(secret), Draft.created_at > func.now() - DRAFTS_KEPT_FOR
             )
         )
     if draft is None:

@@ -22,11 +22,11 @@ from web.formats import STATUSES, plain, typed
 from web.languages import _, language
 
 # characters of a one-line field: more than QuickBooks accepts, which is checked elsewhere
-LINE = 1_000
-AREA = 20_000
-EARLIEST, LATEST = date(2000, 1, 1), date(2100, 12, 31)
+MAX_LINE_LENGTH = 1_000
+MAX_TEXT_LENGTH = 20_000
+EARLIEST_DAY, LATEST_DAY = date(2000, 1, 1), date(2100, 12, 31)
 _EXAMPLE = Decimal("1234.50")
-MOST_MONEY = Decimal("99999999.99")  # the sum of an invoice's lines still fits its column
+MAX_MONEY = Decimal("99999999.99")  # the sum of an invoice's lines still fits its column
 
 _NUMBER = re.compile(r"-?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})", re.ASCII)
 _GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
@@ -58,7 +58,7 @@ def tidy(value: str | None) -> str:
 class Storable:
     """Validates that the database can store the text and that it has at most `most` characters."""
 
-    def __init__(self, *, required: str | None = None, most: int = LINE) -> None:
+    def __init__(self, *, required: str | None = None, most: int = MAX_LINE_LENGTH) -> None:
         self.required, self.most = required, most
 
     def __call__(self, form: Form, field: Field) -> None:
@@ -79,12 +79,14 @@ class Storable:
             )
 
 
-def line(label: str, *, required: str | None = None, most: int = LINE, **kw: Any) -> StringField:
+def line(
+    label: str, *, required: str | None = None, most: int = MAX_LINE_LENGTH, **kw: Any
+) -> StringField:
     return StringField(label, [Storable(required=required, most=most)], [tidy], **kw)
 
 
 def area(label: str, *, required: str | None = None, **kw: Any) -> TextAreaField:
-    return TextAreaField(label, [Storable(required=required, most=AREA)], [tidy], **kw)
+    return TextAreaField(label, [Storable(required=required, most=MAX_TEXT_LENGTH)], [tidy], **kw)
 
 
 # --- Numbers and dates ----------------------------------------------------------------------------
@@ -193,12 +195,12 @@ class DayField(Field):
             day = date.fromisoformat(text)
         except ValueError as problem:
             raise ValueError(_("Type a date as year-month-day, like 2026-03-09.")) from problem
-        if not EARLIEST <= day <= LATEST:
+        if not EARLIEST_DAY <= day <= LATEST_DAY:
             raise ValueError(
                 _(
                     "Choose a date from %(first)s to %(last)s.",
-                    first=EARLIEST.year,
-                    last=LATEST.year,
+                    first=EARLIEST_DAY.year,
+                    last=LATEST_DAY.year,
                 )
             )
         self.data = day

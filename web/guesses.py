@@ -10,7 +10,7 @@ from werkzeug.exceptions import TooManyRequests
 from web.known_browsers import digest_of, known_browser
 from web.tallies import count
 
-GUESSES, PERIOD = 50, 3600  # per hour; nobody mistypes that often
+MAX_GUESSES, GUESS_PERIOD = 50, 3600  # per hour; nobody mistypes that often
 
 
 def bound_guesses(email: str) -> None:
@@ -22,5 +22,5 @@ def bound_guesses(email: str) -> None:
     key = f"passwords tried for {digest_of(email)}"
     if browser := known_browser(email):
         key += f" in {browser}"
-    if count(key, PERIOD) > GUESSES:
-        raise TooManyRequests(retry_after=PERIOD)
+    if count(key, GUESS_PERIOD) > MAX_GUESSES:
+        raise TooManyRequests(retry_after=GUESS_PERIOD)

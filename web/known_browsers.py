@@ -8,7 +8,7 @@ from typing import cast
 from flask import Response, after_this_request, current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 
-REMEMBERED = timedelta(days=400)  # the longest that browsers keep a cookie
+COOKIE_LASTS = timedelta(days=400)  # the longest that browsers keep a cookie
 
 
 def digest_of(email: str) -> str:
@@ -27,7 +27,7 @@ def remember_browser(email: str) -> None:
         response.set_cookie(
             _cookie_name(),
             mark,
-            max_age=REMEMBERED,
+            max_age=COOKIE_LASTS,
             secure=current_app.config["SESSION_COOKIE_SECURE"],
             httponly=True,
             samesite="Lax",

@@ -28,7 +28,7 @@ from models.sales import (
 from web.access import firm, session
 from web.drafts import RESUMED
 from web.formats import plain
-from web.forms import AREA, MOST_MONEY, EditForm, KeyField, NumberField, Storable, tidy
+from web.forms import MAX_MONEY, MAX_TEXT_LENGTH, EditForm, KeyField, NumberField, Storable, tidy
 from web.languages import _
 
 Line = TypeVar("Line", InvoiceLine, ProposalLine, JobLine)
@@ -36,11 +36,11 @@ AnyLine = InvoiceLine | ProposalLine | JobLine
 Document = Invoice | Proposal | Job
 
 BLANK_ROWS = 3  # JavaScript removes all but the first
-MOST_LINES = 200  # of a document, also if several people add to it
+MAX_LINES = 200  # of a document, also if several people add to it
 # of a form: if it is slightly too long, it is shown again with the reason
-MOST_ROWS = MOST_LINES + 50
-MOST_PRODUCTS = 1_000  # in the list: enough for a firm's price list, not a catalogue
-MOST_QUANTITY = MOST_PRICE = Decimal("9999999.9999")
+MAX_ROWS = MAX_LINES + 50
+MAX_PRODUCTS = 1_000  # in the list: enough for a firm's price list, not a catalogue
+MAX_QUANTITY = MAX_PRICE = Decimal("9999999.9999")
 CENT = Decimal("0.01")
 
 
@@ -57,9 +57,9 @@ class Totals:
 class LineForm(EditForm):
     key = HiddenField()
     product_id = KeyField(N_("Product or service"))
-    description = TextAreaField(N_("Description"), [Storable(most=AREA)], [tidy])
-    quantity = NumberField(N_("Quantity"), decimals=4, most=MOST_QUANTITY)
-    unit_price = NumberField(N_("Price"), decimals=4, shown=2, most=MOST_PRICE)
+    description = TextAreaField(N_("Description"), [Storable(most=MAX_TEXT_LENGTH)], [tidy])
+    quantity = NumberField(N_("Quantity"), decimals=4, most=MAX_QUANTITY)
+    unit_price = NumberField(N_("Price"), decimals=4, shown=2, most=MAX_PRICE)
     taxable = BooleanField(N_("Taxable"))
     remove = BooleanField(N_("Remove"))
 
@@ -88,9 +88,9 @@ class LineForm(EditForm):
             _complain(self.description, _("What did you do or deliver?"))
         if self.unit_price.data is None and not self.unit_price.errors:
             _complain(self.unit_price, _("What does one cost?"))
-        if abs(self.amount) > MOST_MONEY:
+        if abs(self.amount) > MAX_MONEY:
             _complain(
-                self.unit_price, _("One line can come to %(most)s at most.", most=plain(MOST_MONEY))
+                self.unit_price, _("One line can come to %(most)s at most.", most=plain(MAX_MONEY))
             )
         return not self.errors
 
@@ -136,7 +136,7 @@ class LinesForm(EditForm):
     elsewhere: Sequence[AnyLine] = ()  # lines added by others since the form was shown
 
     def __init__(self, sent: MultiDict[str, str] | None = None) -> None:
-        if sent and _rows_of(sent) > MOST_ROWS:
+        if sent and _rows_of(sent) > MAX_ROWS:
             abort(413)
         super().__init__(sent)
         self.asked = []
@@ -181,7 +181,7 @@ class LinesForm(EditForm):
         return row
 
     def _add_blank_rows(self) -> None:
-        for _row in range(min(BLANK_ROWS, MOST_LINES - len(self.lines))):
+        for _row in range(min(BLANK_ROWS, MAX_LINES - len(self.lines))):
             self._add_row()
 
     def _offer_products(self) -> None:
@@ -236,10 +236,8 @@ class LinesForm(EditForm):
         self.elsewhere = list(lines.values())
 
     def validate_lines(self, _field: FieldList) -> None:  # type: ignore[type-arg]
-        if len(self.kept_rows) + len(self.elsewhere) > MOST_LINES:
-            raise StopValidation(
-                _("%(most)s lines are the most for one document.", most=MOST_LINES)
-            )
+        if len(self.kept_rows) + len(self.elsewhere) > MAX_LINES:
+            raise StopValidation(_("%(most)s lines are the most for one document.", most=MAX_LINES))
         # judge all rows, so that each shows its errors
         judged = [row.judge(self.products) for row in self.kept_rows]
         if not all(judged):
@@ -307,6 +305,6 @@ def _products(chosen: Sequence[int]) -> dict[int, Product]:
         .where(Product.organization_id == firm().id)
         .where(Product.active | Product.id.in_(chosen))
         .order_by(Product.name)
-        .limit(MOST_PRODUCTS)
+        .limit(MAX_PRODUCTS)
     )
     return {product.id: product for product in session().scalars(offered)}

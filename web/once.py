@@ -21,8 +21,8 @@ from web.access import firm, session
 from web.languages import _
 
 FIELD = "form_key"
-REMEMBERED = timedelta(days=90)  # far longer than anyone keeps a saved form open
-FORGOTTEN_AT_ONCE = 50  # rows: old ones are deleted as new ones are added
+KEYS_KEPT_FOR = timedelta(days=90)  # far longer than anyone keeps a saved form open
+MAX_ROWS_DELETED = 50  # rows: old ones are deleted as new ones are added
 _KEY = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
@@ -75,8 +75,8 @@ def _forget_old() -> None:
     columns = SubmittedForm.organization_id, SubmittedForm.key
     old = (
         select(*columns)
-        .where(SubmittedForm.created_at < func.now() - REMEMBERED)
-        .limit(FORGOTTEN_AT_ONCE)
+        .where(SubmittedForm.created_at < func.now() - KEYS_KEPT_FOR)
+        .limit(MAX_ROWS_DELETED)
         .with_for_update(skip_locked=True)
     )
     session().execute(delete(SubmittedForm).where(tuple_(*columns).in_(old)))

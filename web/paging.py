@@ -12,7 +12,7 @@ from web.access import firm, session
 
 Row = TypeVar("Row")
 
-ROWS = 50
+ROWS_PER_PAGE = 50
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def page_of(
     query: Select[Row],
     key: InstrumentedAttribute[int],
     *,
-    rows: int = ROWS,
+    rows: int = ROWS_PER_PAGE,
     sort: Sort | None = None,
 ) -> Page[Row]:
     before = asked("before")

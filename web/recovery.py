@@ -3,19 +3,20 @@
 import secrets
 
 HOW_MANY = 10
-LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without look-alikes
-LENGTH = 12  # 59 bits cannot be guessed, so a plain digest is enough
+CODE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without look-alikes
+CODE_LENGTH = 12  # 59 bits cannot be guessed, so a plain digest is enough
 
 
 def new_codes() -> list[str]:
     """Codes as displayed: abcd-efgh-jkmn."""
     return [
-        _spaced("".join(secrets.choice(LETTERS) for _ in range(LENGTH))) for _ in range(HOW_MANY)
+        _spaced("".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH)))
+        for _ in range(HOW_MANY)
     ]
 
 
 def _spaced(code: str) -> str:
-    return "-".join(code[at : at + 4] for at in range(0, LENGTH, 4))
+    return "-".join(code[at : at + 4] for at in range(0, CODE_LENGTH, 4))
 
 
 def plain_code(typed: str) -> str:

@@ -23,15 +23,16 @@ from werkzeug.routing import IntegerConverter
 
 from config import Config
 from web import tallies  # noqa: F401  (the store of "tallies://")
-from web.access import LONGEST_SESSION, dunahub
+from web.access import MAX_SESSION_IDLE, dunahub
 from web.sessions import TolerantSessions
 
 SIGN_INS = "20 per minute; 200 per hour"  # per address; a person mistypes a few times, not twenty
 LARGEST_FORM = 2 * 1024 * 1024
 YEAR = 31_536_000  # seconds
-MOST_FIELDS = 3_000  # an invoice of 200 lines has 1,600
+MAX_FIELDS = 3_000  # an invoice of 200 lines has 1,600
 
-QUIET = {"static", "health.healthz", "health.readyz", "health.figures"}  # requested every second
+# requested every second
+UNLOGGED_ENDPOINTS = {"static", "health.healthz", "health.readyz", "health.figures"}
 REQUESTS = Histogram(
     "dunahub_requests_seconds",
     "How long pages took",
@@ -74,7 +75,7 @@ def register(app: Flask) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",  # Intuit redirects people back to us with a link
         SESSION_COOKIE_SECURE=config.secure_cookies,
-        PERMANENT_SESSION_LIFETIME=LONGEST_SESSION,
+        PERMANENT_SESSION_LIFETIME=MAX_SESSION_IDLE,
         # valid as long as the session: a form left open overnight can still be saved
         WTF_CSRF_TIME_LIMIT=None,
         MAX_CONTENT_LENGTH=LARGEST_FORM,
@@ -86,7 +87,7 @@ def register(app: Flask) -> None:
         COMPRESS_ALGORITHM=["br", "gzip"],
         COMPRESS_STREAMS=False,
         COMPRESS_EVALUATE_CONDITIONAL_REQUEST=False,
-        MAX_FORM_PARTS=MOST_FIELDS,
+        MAX_FORM_PARTS=MAX_FIELDS,
     )
     if config.proxies:
         # Trusts as many entries as we have proxies; visitors can write the others.
@@ -133,7 +134,7 @@ def refuse_too_many_fields() -> None:
     """Werkzeug only limits multipart forms. Counts fields before the form is parsed."""
     if request.mimetype == "application/x-www-form-urlencoded":
         body = request.get_data()  # cached: the form is parsed from it later
-        if body.count(b"&") >= MOST_FIELDS:
+        if body.count(b"&") >= MAX_FIELDS:
             abort(413)
 
 
@@ -142,7 +143,7 @@ def tell(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.reference
     group = f"{response.status_code // 100}xx"
     seconds = time.monotonic() - g.began_at
-    if request.endpoint not in QUIET:
+    if request.endpoint not in UNLOGGED_ENDPOINTS:
         REQUESTS.labels(group).observe(seconds)
         requests.info(
             "request",
@@ -199,12 +200,12 @@ def content_policy(config: Config) -> str:
 # Where clients pay, and where firms enter their details.
 STRIPE_PAGES = "https://checkout.stripe.com https://connect.stripe.com https://dashboard.stripe.com"
 
-SQUEEZED = {"text/css", "text/javascript", "image/svg+xml"}
+COMPRESSED_TYPES = {"text/css", "text/javascript", "image/svg+xml"}
 
 
 def squeeze(response: Response) -> Response:
     """Sends static files compressed, a third of their size. Each is compressed once."""
-    if request.endpoint != "static" or response.mimetype not in SQUEEZED:
+    if request.endpoint != "static" or response.mimetype not in COMPRESSED_TYPES:
         return response
     response.vary.add("Accept-Encoding")
     if response.status_code == 200 and request.accept_encodings["gzip"]:

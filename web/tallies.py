@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.accounts import Tally
 from web.access import dunahub
 
-SWEEP = 1_000  # counts between two deletions of expired rows
+COUNTS_BETWEEN_SWEEPS = 1_000  # counts between two deletions of expired rows
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ def count(key: str, seconds: int, amount: int = 1) -> int:
     with dunahub().sessions.begin() as session:
         counted = session.execute(_COUNT, {"key": key, "amount": amount, "seconds": seconds})
         total = int(counted.scalar_one())
-        if hash((key, total)) % SWEEP == 0:
+        if hash((key, total)) % COUNTS_BETWEEN_SWEEPS == 0:
             session.execute(delete(Tally).where(Tally.expires_at < func.clock_timestamp()))
     return total
 

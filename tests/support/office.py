@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import Role, User
-from models.passwords import CHEAP, hash_password
+from models.passwords import CHEAP_HASHER, hash_password
 from models.quickbooks import Connection, Purpose
 from outbox.poller import drain_lane, due_lanes
 from quickbooks import connecting, consenting, disconnecting
@@ -140,7 +140,7 @@ def open_office(
         organization_id=firm,
         email="ana@rivera.example",
         name="Ana Rivera",
-        password_hash=hash_password("dunahub-demo", CHEAP),
+        password_hash=hash_password("dunahub-demo", CHEAP_HASHER),
         role=Role.OWNER,
     )
     session.add(owner)

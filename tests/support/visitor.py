@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from models.accounts import Organization, Role, User
-from models.passwords import CHEAP, hash_password
+from models.passwords import CHEAP_HASHER, hash_password
 
 PASSWORD = "dunahub-demo"
-PASSWORD_HASH = hash_password(PASSWORD, CHEAP)
+PASSWORD_HASH = hash_password(PASSWORD, CHEAP_HASHER)
 _addresses = itertools.count(1)
 
 
