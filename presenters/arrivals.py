@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from models.base import Json
 from models.quickbooks import Connection
 from quickbooks.facts import for_documents
+from quickbooks.payloads import tax_mode
 from web.formats import day
 from web.languages import _
 
@@ -47,7 +48,7 @@ def checks_of(connection: Connection | None) -> Sequence[Check]:
         _numbers(connection, preferences),
         _closing(preferences),
         _discounts(preferences),
-        _tax(preferences),
+        _tax(preferences, tax_mode(for_documents(connection))),
         *_currencies(preferences),
     ]
 
@@ -112,7 +113,7 @@ def _discounts(preferences: Json) -> Check:
     return Check("good", _("Discounts"), _("Discounts are off; DunaHub sends none."))
 
 
-def _tax(preferences: Json) -> Check:
+def _tax(preferences: Json, mode: str) -> Check:
     if not preferences.get("uses_sales_tax"):
         return Check(
             "warn",
@@ -120,11 +121,23 @@ def _tax(preferences: Json) -> Check:
             _("Sales tax is off: tax of your invoices arrives as a line of its own."),
             _("In QuickBooks: %(menus)s", menus="Taxes, Sales tax, Use automatic sales tax"),
         )
+    if preferences.get("automated_tax") and mode == "automated":
+        return Check(
+            "warn",
+            _("Sales tax"),
+            _(
+                "QuickBooks computes sales tax itself. Where it differs from yours, a payment"
+                " leaves a credit or a balance; we show both totals."
+            ),
+        )
     if preferences.get("automated_tax"):
         return Check(
             "good",
             _("Sales tax"),
-            _("QuickBooks computes sales tax itself; where it differs from yours, we show both."),
+            _(
+                "QuickBooks computes sales tax, and is sent the tax of your invoice instead. Where"
+                " it keeps its own, we show both totals."
+            ),
         )
     return Check("good", _("Sales tax"), _("Your invoices' tax is sent as it stands on them."))
 
@@ -146,7 +159,8 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
     chosen, facts = connection.settings, connection.facts
     preferences: Json = facts.get("preferences") or {}
     deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
-    numbers = for_documents(connection)["numbers"]
+    effective = for_documents(connection)
+    numbers, mode = effective["numbers"], tax_mode(effective)
 
     def name(list_: str, key: str | None, otherwise: str) -> str:
         found = (row["name"] for row in facts.get(list_, []) if row["id"] == key)
@@ -177,7 +191,7 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
         rows.append((label, words + match_it))
     return [
         *rows,
-        (_("Sales tax"), _tax_words(preferences, chosen)),
+        (_("Sales tax"), _tax_words(preferences, chosen, mode)),
         (
             _("Invoice numbers"),
             _("DunaHub's numbers") if numbers == "ours" else _("QuickBooks gives its own"),
@@ -185,11 +199,11 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
     ]
 
 
-def _tax_words(preferences: Json, chosen: Json) -> str:
+def _tax_words(preferences: Json, chosen: Json, mode: str) -> str:
     if (chosen.get("tax") or {}).get("mode") == "line":
         return _("A line of its own")
     if not preferences.get("uses_sales_tax"):
         return _("A line of its own, because sales tax is off in QuickBooks")
-    if preferences.get("automated_tax"):
+    if preferences.get("automated_tax") and mode == "automated":
         return _("Computed by QuickBooks")
     return _("As on DunaHub's invoice")

@@ -180,7 +180,7 @@ def _void_step(
         found = _found(due)
         if found is None:
             return Synced(replace(link, voided=True), note="was deleted in QuickBooks")
-        if _is_voided(due, found):
+        if matching.is_voided(due.payload, found):
             return Synced(replace(matching.remote_of(found), voided=True))
     return _void(due, link)
 
@@ -197,7 +197,7 @@ def _unlinked_void_step(due: Due, unheard: _Read | Json | None) -> _Step:
             return Unneeded()
         case found:
             remote = matching.remote_of(found)
-            if _is_voided(due, found):
+            if matching.is_voided(due.payload, found):
                 return Synced(replace(remote, voided=True))
             return _void(due, remote)
 
@@ -333,7 +333,7 @@ def _is_what_we_made(due: Due, document: Document, found: Json) -> bool:
         case RecordType.PRODUCT:
             return found.get("Type") in _SALES_ITEMS
         case _:
-            return not (due.known.decision.get("anew") and _is_voided(due, found))
+            return not (due.known.decision.get("anew") and matching.is_voided(due.payload, found))
 
 
 def _chosen_step(due: Due, remote_id: str) -> _Step:
@@ -608,7 +608,7 @@ def _judge_found(due: Due, document: Document, found: Json, settings: Json) -> _
     if due.record.type == RecordType.PRODUCT:
         return _judge_name_holder(due, document, found, settings)
     if due.record.type != RecordType.LEAD:
-        if due.known.decision.get("anew") and _is_voided(due, found):
+        if due.known.decision.get("anew") and matching.is_voided(due.payload, found):
             return _create(due, document)  # that is the old one
         return _ours(found)
     if matching.same_customer(document, found) or matching.is_our_customer(document, found):
@@ -665,7 +665,7 @@ _NOT_SOLD = {"Category": N_("a category"), "Group": N_("a bundle")}
 
 
 def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _Step:
-    if found and due.known.decision.get("anew") and _is_voided(due, found):
+    if found and due.known.decision.get("anew") and matching.is_voided(due.payload, found):
         # The old one keeps its number; a person wants a new one, and numbers are not the question.
         return _create(due, {**document, "DocNumber": payloads.GENERATED})
     if found and matching.is_our_invoice(
@@ -681,7 +681,7 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
     found = _found(due) if _has_seen(due, _own(link)) else None
     if _has_seen(due, _own(link)) and found is None:
         return Rejected(ours(_GONE_CODE.get(due.record.type, "610"), due))
-    if link.voided or (found is not None and _is_voided(due, found)):
+    if link.voided or (found is not None and matching.is_voided(due.payload, found)):
         return Rejected(ours("voided_there", due))
     activates = bool(due.known.decision.get("activate"))
     if found is None and (activates or due.knowledge.get("gone")):
@@ -753,9 +753,26 @@ def _changes(due: Due, document: Document, found: Json | None, base: Document | 
         if base is None or base.get("DocNumber") == document.get("DocNumber"):
             ignored |= {"DocNumber"}  # not changed here: QuickBooks may have given it another
         changes |= matching.differences(document, found, ignoring=ignored)
+        if due.knowledge.get("compares"):
+            changes |= _tax_changes(document, found)
     if found is not None and not matching.differences(changes, found):
         return {}
     return payloads.completed(changes, document, base or {}, found or {})
+
+
+def _tax_changes(document: Document, found: Json) -> Document:
+    """Our tax, where another one stands there. Where QuickBooks computes it, it is not ours."""
+    ours = document.get("TxnTaxDetail")
+    if "TxnTaxDetail" not in found:
+        return {}  # a company without sales tax keeps none
+    if ours is not None:
+        is_other = payloads.total_tax(document) != payloads.total_tax(found)
+        return {"TxnTaxDetail": ours} if is_other else {}
+    details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
+    is_taxed = any(detail.get("TaxCodeRef", {}).get("value") == "TAX" for detail in details)
+    if is_taxed or payloads.total_tax(found) == 0:
+        return {}
+    return {"TxnTaxDetail": payloads.CLEARED["TxnTaxDetail"]}
 
 
 def _acknowledged(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
@@ -786,8 +803,8 @@ def _standing(due: Due, document: Document, changes: Document, base: Document | 
     return payloads.merged(sent, changes)
 
 
-# Written with the document and then QuickBooks': a bookkeeper may add to the note, and what tax
-# became of ours shows as a difference of totals.
+# Written with the document and then QuickBooks': a bookkeeper may add to the note. Of tax only the
+# total is compared, and only when it is sent again (`_tax_changes`).
 _NOT_OURS = frozenset({"PrivateNote", "TxnTaxDetail"})
 
 
@@ -821,15 +838,6 @@ def _unseen(due: Due) -> bool:
 def _found(due: Due) -> Json | None:
     found: Json | None = due.knowledge.get("found")
     return found
-
-
-def _is_voided(due: Due, found: Json) -> bool:
-    """A voided document loses every amount, and says so in its note, in the company's language."""
-    if matching.number(found.get("TotalAmt")) != 0:
-        return False  # or a kind without a total
-    says_so = str(found.get("PrivateNote", "")).startswith("Voided")
-    ours = due.payload.get("total") or due.payload.get("amount") or "0"
-    return says_so or Decimal(ours) > 0
 
 
 # --- Drafts -------------------------------------------------------------------------------------

@@ -211,8 +211,6 @@ def read_facts(reader: Reader, company: Json) -> Json:
     Raises FactsUnavailable.
     """
     accounts = reader.rows("Account", "where Active = true")
-    preferences = company["preferences"]
-    needs_codes = preferences["uses_sales_tax"] and not preferences["automated_tax"]
     return {
         **company,
         "income_accounts": [
@@ -230,7 +228,7 @@ def read_facts(reader: Reader, company: Json) -> Json:
                 "Item", "where Type IN ('Service','NonInventory','Inventory') and Active = true"
             )
         ],
-        "tax_codes": _tax_codes(reader) if needs_codes else [],
+        "tax_codes": _tax_codes(reader) if company["preferences"]["uses_sales_tax"] else [],
     }
 
 
@@ -367,8 +365,8 @@ def _effective(chosen: Json, preferences: Json, tax_codes: list[Json]) -> Json:
     elif settings["numbers"] == "quickbooks" and preferences.get("custom_numbers"):
         settings["numbers"] = "generated"  # such a company numbers only what asks for it
     tax = dict(settings.get("tax") or {})
-    if tax.get("mode", "as_company") == "as_company":
-        tax["mode"] = _tax_mode(preferences)
+    if tax.get("mode", "as_company") != "line":
+        tax["mode"] = _tax_mode(preferences, tax.get("mode"), has_codes=bool(tax_codes))
     tax.setdefault("code_id", preferences.get("tax_code_id"))
     return {
         **settings,
@@ -378,10 +376,13 @@ def _effective(chosen: Json, preferences: Json, tax_codes: list[Json]) -> Json:
     }
 
 
-def _tax_mode(preferences: Json) -> str:
+def _tax_mode(preferences: Json, chosen: str | None, *, has_codes: bool) -> str:
+    """As billed unless the owner chose otherwise: it is the paper that the client holds."""
     if not preferences.get("uses_sales_tax"):
         return "line"  # QuickBooks computes none: a line of its own keeps the totals equal
-    return "automated" if preferences.get("automated_tax") else "manual"
+    if not preferences.get("automated_tax"):
+        return "manual"
+    return "automated" if chosen == "quickbooks" or not has_codes else "billed"
 
 
 # --- Every day ----------------------------------------------------------------------------------

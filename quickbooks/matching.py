@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from models.base import Json
 from outbox.company import Remote
 from quickbooks.cleaning import addresses
 from quickbooks.payloads import Document
@@ -159,10 +160,25 @@ def is_object(found: Mapping[str, Any]) -> bool:
     )
 
 
+def is_voided(payload: Json, found: Mapping[str, Any]) -> bool:
+    """Whether the object of a record was voided: every amount is gone, and the note says so in the
+    company's language."""
+    if number(found.get("TotalAmt")) != 0:
+        return False  # or a kind without a total
+    says_so = str(found.get("PrivateNote", "")).startswith("Voided")
+    ours = payload.get("total") or payload.get("amount") or "0"
+    return says_so or Decimal(ours) > 0
+
+
 def applied_by(payment: Mapping[str, Any]) -> str | None:
     """What a payment took of its invoices' balances, in dollars: all that is not credit now."""
     total, credit = number(payment.get("TotalAmt")), number(payment.get("UnappliedAmt", 0))
     return None if total is None or credit is None else format(total - credit, ".2f")
+
+
+def credit_of(payment: Mapping[str, Any]) -> Decimal:
+    """What of a payment pays no invoice, in dollars."""
+    return number(payment.get("UnappliedAmt", 0)) or Decimal(0)
 
 
 def remote_of(found: Mapping[str, Any]) -> Remote:

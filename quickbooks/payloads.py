@@ -47,7 +47,7 @@ ENTITY = {
 }
 # What the property that an empty value clears looks like in a sparse update: objects are cleared
 # by {}, texts by "", both taken from what others found out; null would be read as "not sent".
-_CLEARED: Document = {
+CLEARED: Document = {
     "GivenName": "",
     "FamilyName": "",
     "CompanyName": "",
@@ -138,7 +138,7 @@ def sparse(remote: Remote, changes: Document) -> Document:
 def changed(before: Document, now: Document) -> Document:
     """What an update must say to turn `before` into `now`: new values, and cleared ones."""
     changes = {key: value for key, value in now.items() if before.get(key) != value}
-    changes |= {key: _CLEARED[key] for key in before if key not in now and key in _CLEARED}
+    changes |= {key: CLEARED[key] for key in before if key not in now and key in CLEARED}
     return completed(changes, now, before, {})
 
 
@@ -153,13 +153,14 @@ def completed(
     if not any(key in changes for key in _TOGETHER):
         return changes
     whole = changes | {key: document[key] for key in _TOGETHER if key in document}
-    stands = "TxnTaxDetail" in base or _total_tax(found) != 0
+    stands = "TxnTaxDetail" in base or total_tax(found) != 0
     if "TxnTaxDetail" not in document and "Line" in whole and stands:
-        whole["TxnTaxDetail"] = _CLEARED["TxnTaxDetail"]
+        whole["TxnTaxDetail"] = CLEARED["TxnTaxDetail"]
     return whole
 
 
-def _total_tax(found: Mapping[str, Any]) -> Decimal:
+def total_tax(found: Mapping[str, Any]) -> Decimal:
+    """The tax of a document, in dollars; 0 where it tells none."""
     detail = found.get("TxnTaxDetail")
     told = detail.get("TotalTax") if isinstance(detail, dict) else None
     try:
@@ -171,7 +172,7 @@ def _total_tax(found: Mapping[str, Any]) -> Decimal:
 def merged(base: Document, changes: Document) -> Document:
     """The base with the changes made: cleared properties are gone."""
     whole = {**base, **changes}
-    return {key: value for key, value in whole.items() if value != _CLEARED.get(key, ...)}
+    return {key: value for key, value in whole.items() if value != CLEARED.get(key, ...)}
 
 
 def parsed(text: str | None) -> Document | None:
@@ -417,7 +418,10 @@ def _tax_line(tax: Decimal, payload: Json, settings: Json) -> Document:
 
 
 def tax_mode(settings: Json) -> str:
-    """none | line | manual | automated: who computes sales tax, and where it stands."""
+    """none | line | manual | billed | automated: who computes sales tax, and where it stands.
+
+    Of companies with automated sales tax: `billed` sends ours, `automated` leaves it to QuickBooks.
+    """
     return str(settings.get("tax", {}).get("mode", "none"))
 
 
@@ -426,21 +430,26 @@ def taxes_lines(payload: Json, settings: Json) -> bool:
 
     In the US a line says TAX or NON and no other code (Intuit's API reference, Invoice).
     """
-    return Decimal(payload["tax_rate"]) > 0 and tax_mode(settings) in ("manual", "automated")
+    computed = ("manual", "billed", "automated")
+    return Decimal(payload["tax_rate"]) > 0 and tax_mode(settings) in computed
 
 
 def _tax_detail(payload: Json, settings: Json) -> Document | None:
-    """Our tax, for companies that keep their own rates; those with automated tax compute theirs.
+    """Our tax, unless QuickBooks is to compute its own.
 
-    Told in full (code, total and a line for each rate of the code), because QuickBooks keeps a
-    total that differs from its own only then.
+    Companies with rates of their own get all of it (code, total and a line for each rate of the
+    code), because QuickBooks keeps a total that differs from its own only then. With automated
+    sales tax a code and the total are kept, as others have seen, and the code is replaced.
     """
-    if tax_mode(settings) != "manual" or not taxes_lines(payload, settings):
+    mode = tax_mode(settings)
+    if mode not in ("manual", "billed") or not taxes_lines(payload, settings):
         return None
     tax = _amount(payload["tax_amount"])
     code = _tax_code(payload, settings)
     if code is None:
         return {"TotalTax": tax}
+    if mode == "billed":
+        return {"TxnTaxCodeRef": {"value": code["id"]}, "TotalTax": tax}
     taxable = sum(
         (Decimal(line["amount"]) for line in payload["lines"] if line["taxable"]), Decimal("0.00")
     )
@@ -471,6 +480,8 @@ def _tax_code(payload: Json, settings: Json) -> Json | None:
     same = [code for code in codes if sum(Decimal(one["percent"]) for one in code["rates"]) == rate]
     usual = [code for code in codes if code["id"] == settings.get("tax", {}).get("code_id")]
     preferred = [code for code in same if code in usual] or same or usual
+    if tax_mode(settings) == "billed":
+        preferred = preferred or codes  # any: QuickBooks puts its own in its place
     return preferred[0] if preferred else None
 
 

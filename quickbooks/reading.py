@@ -277,6 +277,8 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     applied = matching.applied_by(found) if is_new else None
     has_moved = due.record.type == RecordType.PAYMENT and due.knowledge.get("invoice_there")
     note = N_("with the customer whom its invoice has in QuickBooks") if has_moved else None
+    if is_new and not has_moved and matching.credit_of(found) > 0:
+        note = N_("part of it is credit there: the invoice takes no more in QuickBooks")
     seen = dumps(_kept(found))
     return Synced(remote, note, document=item.document, seen=seen, applied=applied)
 
@@ -316,9 +318,11 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
             knowledge["absent"] = [*due.knowledge.get("absent", []), question.key]
         if item.intent == "read" and due.checks:
             knowledge["compares"] = True  # with what is there, whatever we sent before
-        remote = matching.remote_of(row) if row is not None and item.intent == "read" else None
-        seen = dumps(_kept(row)) if row is not None and item.intent == "read" else None
-        return Learned(knowledge, remote, seen=seen)
+        if row is None or item.intent != "read":
+            return Learned(knowledge)
+        voided = matching.is_voided(due.payload, row)
+        remote = replace(matching.remote_of(row), voided=voided)
+        return Learned(knowledge, remote, seen=dumps(_kept(row)))
 
     return _each(sent, outcome_of)
 

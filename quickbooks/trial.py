@@ -76,7 +76,7 @@ class TriedInvoice:
     due_on: str
     lines: Sequence[TriedLine]
     tax: str  # as we computed it
-    tax_mode: str  # none | line | manual | automated: who computes it there
+    tax_mode: str  # none | line | manual | billed | automated: who computes it there
     total: str
     income_account: str | None
     fault: Fault | None = None  # what would be asked

@@ -121,6 +121,8 @@ class Typist:
             return answer.headers["Location"]
         assert answer.status_code == 422, answer.status_code
         page = BeautifulSoup(answer.get_data(as_text=True), "html.parser")
+        if page.select_one("[name=confirms_untaxed]") and "confirms_untaxed" not in fields:
+            return self._post(path, {**fields, "confirms_untaxed": "y"})
         assert page.select("main .error"), fields
         return None
 
@@ -128,7 +130,7 @@ class Typist:
 # --- What becomes of it ---------------------------------------------------------------------------
 
 
-def judge(at: Situation, *, tax_is_ours: bool) -> Counter[str]:
+def judge(at: Situation) -> Counter[str]:
     """Every saved record has its end; says how many had which."""
     for _ in range(40):
         at.drain()
@@ -143,7 +145,7 @@ def judge(at: Situation, *, tax_is_ours: bool) -> Counter[str]:
         elif entry.state == "pending":
             assert entry.awaited
             assert newest[entry.awaited].state == "failed", (record, entry.awaited)
-        elif record.type == RecordType.INVOICE and tax_is_ours:
+        elif record.type == RecordType.INVOICE:
             assert Decimal(remote[record] or "NaN") == totals[record.id], (record, entry.payload)
     assert len(totals) == sum(1 for record in newest if record.type == RecordType.INVOICE)
     return ends
@@ -190,8 +192,8 @@ def type_and_judge(at: Situation, tax: str, count: int) -> Counter[str]:
         typist.type_invoice(invoice, whose)
 
     types()
-    ends = judge(at, tax_is_ours=tax != "automated")
-    assert typist.sent[303] > count / 2
+    ends = judge(at)
+    assert typist.sent[303] > count / 3
     assert ends["synced"] > count / 4
     assert typist.sent[422] > 0
     return ends

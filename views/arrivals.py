@@ -28,7 +28,8 @@ NUMBERS = {
     "quickbooks": N_("QuickBooks gives its own"),
 }
 TAXES = {
-    "as_company": N_("As it is set in QuickBooks"),
+    "as_company": N_("As on your invoice"),
+    "quickbooks": N_("As QuickBooks computes it"),
     "line": N_("As a line of its own on the invoice"),
 }
 # Faults that a choice here may fix: their entries are sent again when it is saved.
@@ -84,6 +85,8 @@ class ArrivalsForm(Form):
             field.options = _named(known, "deposit_accounts", "Undeposited Funds")
         for field in form.methods.values():
             field.options = _named(known, "payment_methods", _("With no payment method"))
+        if not (known.get("preferences") or {}).get("automated_tax"):
+            form.tax.options = {key: word for key, word in TAXES.items() if key != "quickbooks"}
         form.tax_code.options = _named(known, "tax_codes", _("The company's usual one"))
         return form
 
