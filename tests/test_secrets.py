@@ -39,6 +39,7 @@ from simulator.testing import running_simulator
 from tests.support.firm import new_invoice, new_lead, new_payment
 from tests.support.office import RIVERA, Office, open_office
 from tests.support.visitor import Visitor, crawl, new_person
+from tests.test_accountants import new_link
 
 ISSUED = re.compile(r"eyJ[\w.=-]{40,}|RT1-[\w-]{20,}|XAB1[\w-]{20,}")
 
@@ -195,6 +196,7 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
     new_person(office.session, None, "dana@dunahub.example", Role.ADMIN)
     admin = Visitor(life.app).sign_in("dana@dunahub.example")
     files: set[str] = set()
+    accountant, link = Visitor(life.app), new_link(owner)
     searched = {
         "the log": life.log.getvalue(),
         "an exception": "\n".join(life.raised),
@@ -203,6 +205,10 @@ def test_rule_17_no_token_shows_in_a_log_a_page_the_database_or_an_exception(lif
         "the health": Visitor(life.app).open("/readyz").answer.get_data(as_text=True),
         **{f"the owner's {path}": page for path, page in _shown(life, owner, files)},
         **{f"the admin's {path}": page for path, page in _shown(life, admin, files)},
+        **{
+            f"the accountant's {path.replace(link, '')}": page
+            for path, page in _shown(life, accountant, files, begin=link)
+        },
     }
     assert files == _downloads(life.app) != set()
     assert "dunahub_outbox_outcomes_total" in searched["the metrics"]
@@ -269,10 +275,12 @@ def _downloads(app: Flask) -> set[str]:
     }
 
 
-def _shown(life: Life, visitor: Visitor, found: set[str]) -> Iterator[tuple[str, str]]:
+def _shown(
+    life: Life, visitor: Visitor, found: set[str], begin: str = "/"
+) -> Iterator[tuple[str, str]]:
     """Every page and download that links lead to; the endpoints of files with rows are `found`."""
     adapter = life.app.url_map.bind("localhost")
-    for path, answer in crawl(visitor.client):
+    for path, answer in crawl(visitor.client, begin=begin):
         content = answer.get_data().decode("utf-8", "replace")  # a PDF is no text
         if answer.mimetype == "text/csv" and len(content.splitlines()) > 1:
             found.add(adapter.match(urlsplit(path).path)[0])

@@ -168,19 +168,14 @@ def test_situation_39_what_cannot_be_written_is_saved_and_asked_about_with_its_f
         ("3.3333", "0.0333", "0.11"),
         ("0.5", "0.01", "0.01"),  # half a cent: rounded up here, and there
         ("1.005", "1", "1.01"),
-        ("2", "-5", None),
     ],
 )
-def test_situation_39_odd_amounts_arrive_to_the_cent_or_ask(
-    at: Situation, quantity: str, price: str, total: str | None
+def test_situation_39_odd_amounts_arrive_to_the_cent(
+    at: Situation, quantity: str, price: str, total: str
 ) -> None:
     lead = at.save_lead()
     invoice = at.save_invoice(lead, price, **{"lines-0-quantity": quantity})
     at.drain()
-    if total is None:
-        assert at.books("Invoice") == []
-        assert "comes to less than zero" in at.ana.open(f"/invoices/{invoice}").panel()
-        return
     [sent] = at.books("Invoice")
     assert Decimal(str(sent["TotalAmt"])) == Decimal(total) == at.invoice(invoice).total
     assert "6070" not in {entry.fault_code for entry in entries_of(at.session)}

@@ -267,9 +267,9 @@ def test_what_is_busy_says_when_it_goes_on(at: Situation, code: str) -> None:
     panel = at.ana.open(f"/leads/{lead}").panel()
     assert "Trying again at" in panel
     assert at.entry().attempts == 0
-    notice = at.ana.open(SETTINGS).page.select_one("main .notice")
-    assert notice
-    words = " ".join(notice.get_text(" ").split())
+    status = at.ana.open(SETTINGS).page.select_one("main .status-card .delay")
+    assert status
+    words = " ".join(status.get_text(" ").split())
     plain(code, re.sub(r"\d+:\d+ [AP]M", "", words))
     at.simulator.clear_faults()
     at.pass_time()

@@ -122,9 +122,11 @@ class Visitor:
         return " ".join(found.get_text(" ").split()) if found else ""
 
 
-def crawl(client: FlaskClient, most: int = 400) -> Iterator[tuple[str, TestResponse]]:
+def crawl(
+    client: FlaskClient, most: int = 400, *, begin: str = "/"
+) -> Iterator[tuple[str, TestResponse]]:
     """Every page, part and download that a page leads to, by the address that was asked for."""
-    waiting, seen = ["/"], {"/"}
+    waiting, seen = [begin], {begin}
     for _ in range(most):
         if not waiting:
             return
