@@ -1,4 +1,4 @@
 """The engine: capture → claim → deliver → settle.
 
-Knows rows and outcomes; knows nothing of QuickBooks or of Flask views.
+Works on rows and outcomes; independent of QuickBooks and Flask.
 """

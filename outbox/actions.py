@@ -1,7 +1,7 @@
-"""What a person may do with entries: send again, skip, undo a skip. Safe at any moment.
+"""A person's actions on entries: send again, skip, undo a skip. Safe at any time.
 
-Each takes the lanes of its entries first (as drainers do), judges every entry by what is stored
-then, and refuses with a sentence. Callers write the audit event and commit.
+Each locks the entries' lanes first (like drainers), checks every entry as it is stored then, and
+refuses with a message. Callers write the audit event and commit.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,10 +29,10 @@ NOT_FOUND = N_("There is no such record in this organization.")
 
 @dataclass(frozen=True)
 class Acted:
-    """Entries that were changed, and those that were not."""
+    """The entries that were changed, and those that were refused."""
 
     done: tuple[int, ...]
-    refused: dict[int, str] = field(default_factory=dict)  # entry → why, as a sentence
+    refused: dict[int, str] = field(default_factory=dict)  # entry → reason, as a sentence
 
 
 _LOCK_LANES = text(
@@ -73,7 +73,7 @@ _JUDGE = text(
     """
 )
 
-# An entry of a record that is in QuickBooks is checked: one read, and only what differs is written.
+# An entry of a record that is in QuickBooks is checked: one read, and only differences are written.
 _PEND = text(
     """
     UPDATE outbox
@@ -85,8 +85,8 @@ _PEND = text(
     """
 )
 
-# A requeue means that a person believes the trouble is over: back-offs of the lane end. The next
-# call is a probe still, whose answer ends the outage for those who count its days, too.
+# A requeue means that a person believes the problem is solved, so the lane's back-offs end. The
+# next call is still a probe, whose answer ends the outage in statistics, too.
 _END_PAUSE = text(
     """
     UPDATE outbox_lanes
@@ -96,7 +96,8 @@ _END_PAUSE = text(
     """
 )
 
-# With nothing left to send nobody would find out that the outage is over, and it would be told on.
+# If nothing is left to send, no call would find out that the outage is over, and it would be
+# reported forever.
 _FORGET_OUTAGE = text(
     """
     UPDATE outbox_lanes AS lane SET outage_since = NULL
@@ -115,8 +116,8 @@ _SKIP = text(
     """
 )
 
-# Whatever waited for a skipped entry's record is judged anew: a newer entry of it may go, and so
-# may what needs only that the record is there.
+# Everything that waited for a skipped entry's record is checked again: a newer entry of the record
+# may be sent, and so may entries that only need the record to exist.
 _RELEASE = text(
     """
     UPDATE outbox AS waiter SET waits_for_type = NULL, waits_for_id = NULL
@@ -128,9 +129,9 @@ _RELEASE = text(
 
 
 def requeue(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
-    """Sends again. Doubles nothing: a record that is in QuickBooks is checked, never created.
+    """Sends again, without duplicates: a record in QuickBooks is checked, never created.
 
-    `organization_id` None is for DunaHub's admins. What was to be tried again later goes at once.
+    `organization_id` None is for DunaHub's admins. Entries waiting for a retry are sent at once.
     """
 
     def why_not(entry: Row[Any]) -> str | None:
@@ -148,7 +149,7 @@ def requeue(session: Session, entries: Sequence[int], *, organization_id: int | 
 
 
 def skip(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
-    """Decides that these are not sent. What needs them goes on waiting. Can be undone."""
+    """Decides that these are not sent. Entries that need them keep waiting. Can be undone."""
 
     def why_not(entry: Row[Any]) -> str | None:
         if entry.state not in (State.PENDING, State.FAILED):
@@ -159,7 +160,7 @@ def skip(session: Session, entries: Sequence[int], *, organization_id: int | Non
 
 
 def undo_skip(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
-    """Takes a skip back: the entries wait to be sent again."""
+    """Undoes a skip: the entries wait to be sent again."""
 
     def why_not(entry: Row[Any]) -> str | None:
         if entry.state != State.SKIPPED:
@@ -172,7 +173,7 @@ def undo_skip(session: Session, entries: Sequence[int], *, organization_id: int 
 
 
 def dependents(session: Session, entries: Sequence[int]) -> int:
-    """How many entries wait for the records of these: what a skip would leave waiting."""
+    """Number of entries that wait for the records of these and would keep waiting after a skip."""
     return int(
         session.execute(
             text(

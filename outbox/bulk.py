@@ -1,7 +1,7 @@
-"""What a person decided about many entries at once, carried out a piece at a time.
+"""A person's decision about many entries at once, carried out in batches.
 
-The decision is a row: whoever made it may leave and come back, and a crash costs the piece in hand,
-which is done again. Each piece is a transaction of its own, so no lane is locked for long.
+The decision is a row, so the person may leave the page. A crash costs only the current batch, which
+is repeated. Each batch is its own transaction, so no lane is locked for long.
 """
 
 from collections import Counter
@@ -17,8 +17,8 @@ from models.outbox import BulkAct, Entry
 from outbox import actions
 from outbox.actions import Acted
 
-PIECE = 200  # entries of one transaction: some tens of milliseconds
-MOST = 50_000  # entries of one decision
+PIECE = 200  # entries per transaction: some tens of milliseconds
+MOST = 50_000  # entries per decision
 
 ACTS: dict[str, tuple[Callable[..., Acted], str]] = {
     "requeue": (actions.requeue, "outbox.requeued"),
@@ -28,7 +28,7 @@ ACTS: dict[str, tuple[Callable[..., Acted], str]] = {
 
 
 def decide(session: Session, act: str, entries: Sequence[int], user_id: int, reason: str) -> int:
-    """Stores the decision; the engine carries it out. Returns its number. The caller commits."""
+    """Stores the decision, which the engine carries out. Returns its id. The caller commits."""
     stored = BulkAct(act=act, entries=sorted(set(entries)), user_id=user_id, reason=reason)
     session.add(stored)
     session.flush()
@@ -36,7 +36,7 @@ def decide(session: Session, act: str, entries: Sequence[int], user_id: int, rea
 
 
 def carry_out(sessions: Sessions) -> int:
-    """Does all pieces of all open decisions, the oldest first; says how many entries that were."""
+    """Carries out all open decisions, oldest first; returns the number of entries processed."""
     judged = 0
     while count := _carry_out_piece(sessions):
         judged += count
@@ -68,7 +68,7 @@ def _carry_out_piece(sessions: Sessions) -> int:
 
 
 def _note(session: Session, bulk: BulkAct, word: str, acted: Acted) -> None:
-    """Each organization's owner can read what was done to its records, and why."""
+    """Writes to each organization's audit log what was done to its records, and why."""
     for organization_id, entries in by_organization(session, acted.done).items():
         session.add(
             AuditEvent(
@@ -82,7 +82,7 @@ def _note(session: Session, bulk: BulkAct, word: str, acted: Acted) -> None:
 
 
 def by_organization(session: Session, entries: Sequence[int]) -> dict[int, list[int]]:
-    """These entries under the organizations they belong to."""
+    """These entries by organization."""
     grouped: dict[int, list[int]] = {}
     found = session.execute(
         select(Entry.organization_id, Entry.id).where(Entry.id.in_(entries)).order_by(Entry.id)

@@ -45,9 +45,9 @@ Wake = Callable[[int], None]
 
 log = logging.getLogger("dunahub.capture")
 
-_WAKES = "outbox.lanes_to_wake"  # lanes that got entries in this transaction
+_WAKES = "outbox.lanes_to_wake"  # lanes that received entries in this transaction
 _OWN = "outbox.entries_of_this_transaction"  # record → entry number
-_NEW = "outbox.new_entries"  # their numbers, told in the log once they are committed
+_NEW = "outbox.new_entries"  # entry numbers to log after the commit
 _SUMMED = "outbox.invoices_summed_by_this_flush"
 _DIRTY = "outbox.items_this_flush_changes"
 ALLOWED = "outbox.flush_is_captured"  # on the connection, while a captured flush runs
@@ -56,14 +56,14 @@ ALLOWED = "outbox.flush_is_captured"  # on the connection, while a captured flus
 def attach(sessions: Sessions, wake: Wake | None = None) -> None:
     """Makes every session of this factory capture.
 
-    `wake` is called with a lane's id after the outermost commit that gave the lane entries.
+    `wake` is called with a lane's id after the outermost commit that added entries to the lane.
     """
 
     @event.listens_for(sessions, "before_flush")
     def prepare(session: Session, _flush: UOWTransaction, _instances: object) -> None:
         _refuse_deletes(session)
         lock_invoices_of_changed_parts(session)
-        # A value computed by the database (`func.now()`) leaves no history behind the flush.
+        # The history of a value computed by the database (`func.now()`) is empty after the flush.
         session.info[_DIRTY] = {item for item in session.dirty if synced_fields_changed(item)}
         _open_the_door(session.connection())
 
@@ -88,7 +88,8 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
 
     @event.listens_for(sessions, "after_commit")
     def wake_lanes(session: Session) -> None:
-        # Also fires when a SAVEPOINT is released, while the outer transaction may still roll back.
+        # This also runs when a SAVEPOINT is released, while the outer transaction may still roll
+        # back.
         if session.in_nested_transaction():
             return
         if entries := session.info.pop(_NEW, None):
@@ -105,7 +106,7 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
 
 
 def wake_after_commit(session: Session, lanes: Iterable[int]) -> None:
-    """Wakes these lanes' drainers once the outermost transaction of this session is committed."""
+    """Wakes these lanes' drainers after this session's outermost commit."""
     session.info.setdefault(_WAKES, set()).update(lanes)
 
 
@@ -134,7 +135,7 @@ def _compute_sums(session: Session) -> None:
 
 
 def _changed_records(session: Session) -> dict[RecordType, list[int]]:
-    """Records whose synced fields this flush wrote, kind by kind in the order they must arrive."""
+    """Records whose synced fields this flush wrote, by type, in the order they must arrive."""
     changed: dict[RecordType, set[int]] = {}
     dirty: set[object] = session.info.pop(_DIRTY)
     for item in [*session.new, *session.dirty, *session.deleted]:
@@ -162,7 +163,8 @@ def _capture_kind(session: Session, type_: RecordType, ids: Sequence[int]) -> No
         rows = connection.execute(_REWRITE[type_], {"entry_ids": known, "record_ids": list(ids)})
         rewritten = {row.aggregate_id for row in rows}
     left = [id_ for id_ in ids if id_ not in rewritten]
-    created: set[int] = set()  # invoices only: a new one makes an entry when a change would not
+    # invoices only: a new one makes an entry even when a change would not
+    created: set[int] = set()
     if type_ is RecordType.INVOICE:
         created = {item.id for item in session.new if isinstance(item, Invoice)}
     entries = [
@@ -182,19 +184,19 @@ def _insert_entries(
 
 
 def send_by_hand(session: Session, type_: RecordType, ids: Sequence[int]) -> tuple[int, ...]:
-    """Captures records that no write sends, as if they were created now: a person decided so.
+    """Captures records as if they were created now, because a person decided to send them.
 
-    An invoice must come before its payments. Whatever its lane knows already, or that is deleted
-    or void, is left out. Says the numbers of the new entries; the caller commits.
+    Invoices must come before their payments. Records that the lane already has, and deleted or void
+    ones, are left out. Returns the numbers of the new entries; the caller commits.
     """
     return _capture_locked(session, type_, _LOCK_UNSENT[type_], ids)
 
 
 def send_with_it(session: Session, invoice_id: int) -> tuple[int, ...]:
-    """Captures the payments of an invoice anew, behind it: it is about to get another counterpart.
+    """Captures an invoice's payments again, after the invoice, which gets a new counterpart.
 
-    What a person skipped or paid back is left out. The new entries check what is there and write
-    only what differs. Says their numbers; the caller commits.
+    Skipped and refunded ones are left out. The new entries check what is in QuickBooks and write
+    only differences. Returns their numbers; the caller commits.
     """
     captured = _capture_locked(session, RecordType.PAYMENT, _LOCK_PAYMENTS, [invoice_id])
     checks = text("UPDATE outbox SET checks = true WHERE id = ANY(:entries)")
@@ -215,7 +217,7 @@ def _capture_locked(
     return tuple(row.id for row in rows)
 
 
-# Under the record's lock, as every capture: numbers are drawn in the order of what really happened.
+# Under the record's lock, like every capture: numbers are drawn in the order of the changes.
 _LOCK_UNSENT = {
     type_: text(
         f"""
@@ -251,7 +253,7 @@ _LOCK_PAYMENTS = text(
 )
 
 
-# Which writes make an entry, beside "the organization is in the US and its lane takes entries".
+# Which writes make an entry, besides "the organization is in the US and its lane takes entries".
 _KNOWN_TO_LANE = """(
     EXISTS (SELECT FROM outbox_links AS link
             WHERE link.lane_id = lane.id AND link.aggregate_type = 'invoice'
@@ -262,10 +264,10 @@ _KNOWN_TO_LANE = """(
 
 _MAKES_ENTRY: dict[RecordType, str] = {
     RecordType.LEAD: "true",
-    # Editing is not creating: a change of an invoice that was never sent sends nothing.
+    # Editing is not creating: changing an invoice that was never sent sends nothing.
     RecordType.INVOICE: _KNOWN_TO_LANE.format(invoice_id="snapshot.id"),
-    # Products go along with the invoice that needs them, and later changes are the firm's to make
-    # in QuickBooks too. But what stands in the way of an invoice is mended here.
+    # Products are sent with the invoice that needs them; later changes are left to the firm in
+    # QuickBooks. But a change that fixes what blocks an invoice is sent.
     RecordType.PRODUCT: """
         EXISTS (SELECT FROM outbox AS entry
                 WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'product'
@@ -275,7 +277,7 @@ _MAKES_ENTRY: dict[RecordType, str] = {
                         WHERE link.lane_id = lane.id AND link.aggregate_type = 'product'
                           AND link.aggregate_id = snapshot.id
                           AND link.remote_id IS NOT NULL)""",
-    # A payment never drags its invoice in.
+    # A payment never causes its invoice to be sent.
     RecordType.PAYMENT: _KNOWN_TO_LANE.format(
         invoice_id="(snapshot.payload ->> 'invoice_id')::bigint"
     ),
@@ -283,11 +285,11 @@ _MAKES_ENTRY: dict[RecordType, str] = {
 
 
 def _capturing(type_: RecordType, condition: str) -> TextClause:
-    """The statement that inserts the entries of some records.
+    """The statement that inserts entries for records of one type.
 
-    The lane is taken FOR KEY SHARE: that waits for a close (FOR UPDATE) and then sees it, so
-    nothing slips behind the line; and it neither blocks nor waits for a lease (FOR NO KEY UPDATE).
-    It is planned for every save, and sub-selects cost the planner less than joins do.
+    FOR KEY SHARE on the lane waits for a close (FOR UPDATE) and then sees it, so that no entry gets
+    behind the line; it neither blocks a lease (FOR NO KEY UPDATE) nor waits for one. The statement
+    is planned for every save, and sub-selects are faster to plan than joins.
     """
     return text(
         f"""
@@ -334,12 +336,13 @@ _REWRITE = {
 
 
 def refresh(session: Session, entries: Sequence[int]) -> None:
-    """Lets pending entries carry what their records hold now: a person sends them again."""
+    """Updates pending entries to their records' current values,
+    because a person sends them again."""
     for statement in _REFRESH.values():
         session.execute(statement, {"entries": list(entries)})
 
 
-# What was taken along goes whatever became of the record: another one needs it.
+# Records sent along are sent whatever state they are in, because another one needs them.
 _REFRESH = {
     type_: text(
         f"""
@@ -387,8 +390,8 @@ def _refuse_writes_around_capture(
 
 
 def _open_the_door(connection: DatabaseConnection) -> None:
-    """The database refuses writes of records in transactions without this flag, whatever text
-    they have. It is set for every flush, because a rolled back savepoint takes it away."""
+    """Sets the flag without which the database refuses writes to records, whatever the statement.
+    Set for every flush, because rolling back a savepoint clears it."""
     connection.info[ALLOWED] = True
     connection.execute(_CAPTURED)
 
@@ -405,8 +408,8 @@ def _name_refusal_by_database(context: ExceptionContext) -> None:
 @event.listens_for(Engine, "commit")
 @event.listens_for(Engine, "rollback")
 def _close_the_door(connection: DatabaseConnection) -> None:
-    if not connection.invalidated:  # one that dropped has no door left, and would raise here
-        connection.info.pop(ALLOWED, None)  # a flush that failed half-way left it open
+    if not connection.invalidated:  # a dropped connection has no flag, and would raise here
+        connection.info.pop(ALLOWED, None)  # a flush that failed halfway left it set
 
 
 @event.listens_for(Engine, "rollback_savepoint")

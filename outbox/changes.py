@@ -1,8 +1,8 @@
-"""What changed here while a lane was closed.
+"""Changes made while a lane was closed.
 
-Nothing is captured for a closed lane. When it opens again, every record that is there, or waited to
-be sent, is compared with what was sent of it. What differs gets an entry that is withheld: it stays
-until the owner says whether to send it, and so do later changes of the same record.
+Nothing is captured for a closed lane. When it opens again, every record that is in QuickBooks, or
+was waiting to be sent, is compared with what was sent of it. Differences get a withheld entry,
+which stays until the owner decides; so do later changes of the same record.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from models.base import Json
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
 
-SLICE = 500  # records compared by one statement
+SLICE = 500  # records per statement
 
-# Copied into a snapshot from elsewhere: a change of these alone is no change of the record.
+# Copied into a snapshot from other records: a change of these alone is no change of the record.
 _BORROWED = frozenset("title needs lead_name invoice_number invoice_total paid_before".split())
 
-# Payments that were recorded meanwhile on an invoice that is there, or waits to be sent.
+# Payments recorded meanwhile on an invoice that is in QuickBooks, or waits to be sent.
 _NEW_PAYMENTS = """
     UNION
     SELECT payment.id FROM payments AS payment
@@ -99,8 +99,8 @@ def withhold_changes(
 ) -> int:
     """Writes a withheld entry for each record that changed while the lane was closed.
 
-    Called while the lane is still closed for everybody else, so that nothing else captures for it.
-    Returns how many entries were written.
+    Called while the lane is still closed for everyone else, so that nothing else captures for it.
+    Returns the number of entries written.
     """
     where = {"lane": lane_id, "organization": organization_id}
     count = 0
@@ -118,27 +118,27 @@ def withhold_changes(
 
 
 def has_changed(row: Row[Any]) -> bool:
-    """Whether a record is not what was sent of it last, or would be sent next."""
+    """Whether a record differs from what was last sent of it, or would be sent next."""
     if row.last_values is None:
-        # A payment made meanwhile; or a record that was only found there: nothing to compare with.
+        # A payment made meanwhile; or a record that was only linked, with nothing to compare it to.
         return row.remote_id is None and _is_money(row.payload)
     is_other: bool = row.operation != row.last_operation
     return is_other or differ(row.payload, row.last_values)
 
 
 def _is_money(payload: Json) -> bool:
-    """Whether this is a payment that was not paid back whole."""
+    """Whether this is a payment that was not fully refunded."""
     amount, refunded = (Decimal(payload.get(key, "0")) for key in ("amount", "refunded_amount"))
     return bool(amount > refunded)
 
 
 def differ(payload: Json, other: Json) -> bool:
-    """Whether two snapshots of one record say different things about it."""
+    """Whether two snapshots of one record differ in its own values."""
     return bool(_own(payload) != _own(other))
 
 
 def _own(value: Any) -> Any:
-    """A snapshot without what it borrows, and without what nobody filled in."""
+    """A snapshot without copied values and without empty ones."""
     match value:
         case dict():
             return {
@@ -153,6 +153,6 @@ def _own(value: Any) -> Any:
 
 
 def changed_fields(payload: Json, other: Json) -> Sequence[str]:
-    """The names of what differs between two snapshots of one record, in the order of the first."""
+    """Names of the fields that differ between two snapshots, in the order of the first."""
     ours, theirs = _own(payload), _own(other)
     return [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]

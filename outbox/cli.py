@@ -42,7 +42,7 @@ _STATUS = text(
 
 @group.command("status")
 def status() -> None:
-    """Print what waits and what needs attention, the oldest first."""
+    """Print what waits and what needs attention, oldest first."""
     with _sessions()() as session:
         rows = session.execute(_STATUS).all()
     if not rows:
@@ -57,7 +57,7 @@ def status() -> None:
 
 @group.command("drain")
 def drain() -> None:
-    """Send what is due now, then stop. Safe beside serving processes: leases decide."""
+    """Send what is due now, then stop. Safe next to serving processes, because of leases."""
     sent_lanes: set[int] = set()
     stopping = threading.Event()
     while True:
@@ -75,7 +75,7 @@ def drain() -> None:
 @click.argument("entries", nargs=-1, type=int, required=True, metavar="NUMBER…")
 @click.option("--reason", required=True, help="Why; the organization's owner can read it.")
 def requeue(entries: tuple[int, ...], reason: str) -> None:
-    """Send entries again, by their numbers. Doubles nothing in QuickBooks."""
+    """Send entries again, by number. Creates no duplicates in QuickBooks."""
     with _sessions().begin() as session:
         acted = actions.requeue(session, entries, organization_id=None)
         by_organization = session.execute(
@@ -103,10 +103,11 @@ def requeue(entries: tuple[int, ...], reason: str) -> None:
 
 @group.command("after-restore")
 def after_restore() -> None:
-    """Look for what waits before it is sent: after the database was put back to an earlier state.
+    """After restoring the database to an earlier state: look up waiting entries before sending
+    them.
 
-    A promoted standby and a backup in another server are noticed without this. A snapshot of the
-    disk, put back under the same server, is not.
+    A promoted standby and a backup restored to another server are detected automatically. A disk
+    snapshot restored under the same server is not.
     """
     with _sessions().begin() as session:
         newest = servers.doubt_everything(session)
@@ -115,13 +116,13 @@ def after_restore() -> None:
 
 @group.command("work")
 def work() -> None:
-    """Drain in a process of its own, without serving pages, until TERM or Ctrl-C."""
+    """Drain in a separate process, without serving pages, until TERM or Ctrl-C."""
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
     current_app.extensions["dunahub"].start_engine()
     click.echo("Draining. Stop with Ctrl-C.")
-    while not done.wait(60):  # a wait without end would not let the signal in on every platform
+    while not done.wait(60):  # an endless wait would block signals on some platforms
         pass
     if not scheduler.stop():
         click.echo("A call to QuickBooks was still out; it is cleared up at the next start.")

@@ -1,7 +1,7 @@
-"""What the engine and the company at the other end say to each other.
+"""The interface between the engine and the company that it sends to.
 
-The engine stores, fences and settles. What a request looks like and what an answer means is the
-company's to say: `app.py` hands the poller a `Company` made by `quickbooks.delivery`.
+The engine stores, fences and settles. The company decides what a request looks like and what an
+answer means: `app.py` passes the poller a `Company` made by `quickbooks.delivery`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,33 +20,33 @@ from outbox.pace import Limits
 
 @dataclass(frozen=True)
 class Remote:
-    """The object in the company that a record is known to be."""
+    """The object in the company that a record is linked to."""
 
     id: str
     version: str  # SyncToken
     number: str | None = None
     total: str | None = None
-    stale: bool = False  # the version may be old: read before writing
+    stale: bool = False  # the version may be outdated: read before writing
     voided: bool = False
-    balance: str | None = None  # what an invoice still takes there, where known
+    balance: str | None = None  # what the invoice can still be paid there, if known
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A request that may have had an effect of which nobody heard."""
+    """A request with an unknown effect."""
 
     request: int
     intent: str  # create | update | void
-    document: str | None  # what it would have made; None where it was not stored
+    document: str | None  # what it would have created; None if it was not stored
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is stored of a record's counterpart, of this record alone."""
+    """What is stored about a record's counterpart, for this record alone."""
 
     remote: Remote | None = None
-    sent_values: Json | None = None  # the snapshot that was acknowledged last …
-    sent_document: str | None = None  # … as it was rendered then; None when it was only linked
+    sent_values: Json | None = None  # the snapshot that was last acknowledged …
+    sent_document: str | None = None  # … and the document made from it; None if it was only linked
     declined_values: Json | None = None  # a snapshot that a person decided not to send
     seen: str | None = None  # the object in QuickBooks' last answer
     doubts: tuple[Doubt, ...] = ()
@@ -55,33 +55,33 @@ class Known:
 
 @dataclass(frozen=True)
 class Due:
-    """An entry that may go out now, as `compose` sees it."""
+    """An entry that may be sent now, as `compose` sees it."""
 
     entry_id: int
     record: Record
     operation: Operation
     payload: Json
-    checks: bool = False  # requeued: read the counterpart, write only what differs
-    looks_first: bool = False  # may have arrived already: look by mark before creating
+    checks: bool = False  # requeued: read the counterpart, write only differences
+    looks_first: bool = False  # may already have arrived: look it up by its mark before creating
     known: Known = Known()
     knowledge: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One entry's part in a request."""
+    """One entry's part of a request."""
 
     entry_id: int
     intent: str  # create | update | void | read | look_up: what the request does for the entry
-    document: str | None = None  # of a write: the whole document that stands there once it is done
+    document: str | None = None  # for a write: the whole document in QuickBooks afterwards
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A request about to be stored. `query` lacks only the request id, which the engine draws.
+    """A request about to be stored. The engine adds the request id to `query`.
 
-    `path` is below the company's base address, e.g. "invoice". Items stand in the order of their
-    bIds "0", "1", …; a draft of two or more writing items is a batch.
+    `path` is relative to the company's base address, e.g. "invoice". Items are in the order of
+    their bIds "0", "1", …; a draft with two or more writing items is a batch.
     """
 
     method: str
@@ -90,42 +90,43 @@ class Draft:
     body: str | None
     items: Sequence[Item]
     is_batch: bool = False
-    claims: frozenset[str] = frozenset()  # what it may change, so that no other does meanwhile
+    # what it may change, so that no concurrent request changes it
+    claims: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A stored dispatch, as `send` and `read` see it. Sent byte for byte, each time."""
+    """A stored dispatch, as `send` and `read` see it. Sent byte for byte each time."""
 
     id: int
     lane_id: int
     request_id: str
     method: str
     path: str
-    query: str  # encoded, with the request id in it
+    query: str  # encoded, including the request id
     body: str | None
     items: Sequence[Item]
     due: Mapping[int, Due]  # by entry id
     sends: int = 1
-    is_repeat: bool = False  # it, or a look-up for it, went out before
-    looks_up: bool = False  # asks what became of the items of dispatch `id`; is itself not stored
-    sign_in: int = 0  # of how many the company had: a hold is about one of them
+    is_repeat: bool = False  # it, or a look-up for it, was sent before
+    looks_up: bool = False  # asks what happened to the items of dispatch `id`; not stored itself
+    sign_in: int = 0  # the number of the company's sign-in, because a hold is about one of them
     claims: frozenset[str] = frozenset()
-    goes_alone: bool = False  # nothing of the lane goes beside it
+    goes_alone: bool = False  # no other request of the lane is sent at the same time
 
 
 class Problem(StrEnum):
     """Why there is no usable HTTP answer."""
 
-    NOT_SENT = "not_sent"  # connection refused, no address: QuickBooks never saw it
-    UNANSWERED = "unanswered"  # time-out, reset, cut: QuickBooks may have done it
-    SIGNED_OUT = "signed_out"  # no usable access token, and none to be had
-    TOKENS_UNAVAILABLE = "tokens_unavailable"  # the token endpoint has an outage; nothing was sent
+    NOT_SENT = "not_sent"  # connection refused, no address: QuickBooks never received it
+    UNANSWERED = "unanswered"  # timeout, reset, cut: QuickBooks may have executed it
+    SIGNED_OUT = "signed_out"  # no usable access token, and none can be obtained
+    TOKENS_UNAVAILABLE = "tokens_unavailable"  # the token endpoint is down; nothing was sent
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `body` is whole and secret-bearing: only redacted parts are ever stored."""
+    """The response. `body` is complete and may contain secrets: only redacted parts are stored."""
 
     status: int | None = None
     body: str = ""
@@ -136,28 +137,29 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fault:
-    """An error to be explained to a person. The sentence is made when it is shown."""
+    """An error to explain to a person. Its sentence is made when it is shown."""
 
-    code: str  # QuickBooks' code, or a word of ours such as "no_name"
-    about: Json = field(default_factory=dict)  # names its sentence uses
-    field: str | None = None  # the field on our form that mends it
-    detail: str = ""  # QuickBooks' own words, redacted
+    code: str  # QuickBooks' code, or one of ours such as "no_name"
+    about: Json = field(default_factory=dict)  # values for its sentence
+    field: str | None = None  # the field on our form that fixes it
+    detail: str = ""  # QuickBooks' message, redacted
 
 
-# --- What an item came to ---------------------------------------------------------------------
+# --- Outcomes of an item ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Synced:
-    """It is there, as we wanted it. `remote` is None only where nothing had to go ("nothing").
+    """It is in QuickBooks as we want it. `remote` is None only if nothing had to be sent
+    ("nothing").
 
-    `document` is what of ours stands there now; None when the record was only linked. `seen` is
-    the object in the answer. `applied` is what a new payment took of its invoice's balance, in
+    `document` is what QuickBooks has of ours now; None if the record was only linked. `seen` is the
+    object in the answer. `applied` is the part of a new payment that was applied to its invoice, in
     dollars.
     """
 
     remote: Remote | None
-    note: str | None = None  # how it came about, when not simply written
+    note: str | None = None  # how the link was made, if not by a plain write
     document: str | None = None
     seen: str | None = field(default=None, compare=False)
     applied: str | None = field(default=None, compare=False)
@@ -165,38 +167,38 @@ class Synced:
 
 @dataclass(frozen=True)
 class Learned:
-    """Not done yet, but wiser: go again at once, by a new dispatch.
+    """Not done yet, but something was learned: sent again at once, in a new dispatch.
 
-    `remote` refreshes or makes the link; `knowledge` is merged into the entry's. A true
+    `remote` creates or refreshes the link; `knowledge` is merged into the entry's. A true
     `knowledge["checked"]` ends the check of a requeued entry: the next request writes. A true
-    `knowledge["found"]`, of an item that was looked up, says that it is there.
+    `knowledge["found"]`, for a looked-up item, means that it is in QuickBooks.
     """
 
     knowledge: Json = field(default_factory=dict)
     remote: Remote | None = None
-    note: str | None = None  # how it came about that it is there
-    document: str | None = None  # found there: what an earlier request of ours made
+    note: str | None = None  # how it was found to exist
+    document: str | None = None  # found in QuickBooks: what an earlier request of ours created
     seen: str | None = field(default=None, compare=False)
-    ends_doubts: bool = False  # looked for by every mark
+    ends_doubts: bool = False  # it was looked up by every mark
 
 
 @dataclass(frozen=True)
 class Later:
-    """Nothing is wrong and nothing was asked: looked at again after this long. Spends nothing."""
+    """Nothing failed and nothing was asked: checked again after this delay. Costs no attempt."""
 
     after: timedelta
 
 
 @dataclass(frozen=True)
 class Retry:
-    """A definite no that may pass by itself. Spends one of the entry's attempts."""
+    """A definite refusal that may be temporary. Costs one of the entry's attempts."""
 
     fault: Fault
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """Only a person can cure this. `ends_decision`: what they decided cannot be carried out."""
+    """Only a person can fix this. `ends_decision`: their decision cannot be carried out."""
 
     fault: Fault
     ends_decision: bool = False
@@ -204,19 +206,20 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Cannot go before this record is there."""
+    """Cannot be sent before this record is in QuickBooks."""
 
     for_record: Record
 
 
 @dataclass(frozen=True)
 class Unneeded:
-    """Nothing has to go out: a void of what was never sent. It and what it undid are superseded."""
+    """Nothing has to be sent: a void of something never sent. It and
+    what it undid are superseded."""
 
 
 @dataclass(frozen=True)
 class Declined:
-    """Looked for, not found, and not sent: a person decided so while nobody knew."""
+    """Looked up and not found, and not sent, because a person decided so in the meantime."""
 
 
 Outcome = Synced | Learned | Later | Retry | Rejected | Waiting | Unneeded | Declined
@@ -227,7 +230,7 @@ Outcome = Synced | Learned | Later | Retry | Rejected | Waiting | Unneeded | Dec
 
 @dataclass(frozen=True)
 class Pause:
-    """Nothing of this company goes out for a while; entries keep their attempts."""
+    """Nothing is sent to this company for a while; entries keep their attempts."""
 
     reason: str  # throttled | outage
     for_: timedelta | None = None  # None: the engine's own back-off for outages
@@ -235,9 +238,9 @@ class Pause:
 
 @dataclass(frozen=True)
 class Hold:
-    """Nothing of this company goes out until a person acts.
+    """Nothing is sent to this company until a person acts.
 
-    Unless it is `certain`, the next write, alone and after a rest, must say the same first.
+    Unless it is `certain`, the next write, sent alone after a pause, must confirm it first.
     """
 
     reason: str  # signed_out | access_lost | plan_lapsed | company_reset
@@ -246,15 +249,14 @@ class Hold:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an answer says. Items without an outcome stay open: the same dispatch goes again.
+    """What an answer means. Items without an outcome stay open: the same dispatch is sent again.
 
-    `taken` is False when QuickBooks definitely did not take the request (a limit, a refused
-    connection): it may then go again as soon as the lane does. Otherwise a repeat waits for
-    RESEND_AFTER, because QuickBooks may still be at work. `is_silent` says that nobody can tell
-    what became of it, nor whose trouble that is: this request's own, or the company's. The trouble
-    is then the company's only when another request had no answer either. `unsure` is what was said
-    of items that stay open. `kept_answer` is stored with the dispatch: redacted, and only when it
-    did not simply succeed.
+    `taken` is False if QuickBooks definitely did not execute the request (a limit, a refused
+    connection): it may be sent again as soon as the lane may send. Otherwise a repeat waits for
+    RESEND_AFTER, because QuickBooks may still be working on it. `is_silent` means that the effect
+    is unknown, and also whether the request or the company is the cause. The company is blamed only
+    if another request got no answer either. `unsure` holds faults of items that stay open.
+    `kept_answer` is stored with the dispatch: redacted, and only if it was not a plain success.
     """
 
     outcomes: Mapping[int, Outcome] = field(default_factory=dict)  # by entry id
@@ -269,7 +271,7 @@ class Reading:
 class Composition:
     """What to do next with the entries of a wave.
 
-    Entries neither in the draft nor in `verdicts` are left for the next wave (two creates with one
+    Entries in neither the draft nor `verdicts` are left for the next wave (two creates with one
     name, a read that must come first).
     """
 
@@ -278,15 +280,16 @@ class Composition:
 
 
 class Company(Protocol):
-    """The other end. `compose` and `read` are pure; `send` is the only one that does I/O."""
+    """The company that the engine sends to. `compose` and `read` are pure; only `send` does I/O."""
 
     @property
     def limits(self) -> Limits:
-        """How fast, and how much at a time, it may be called."""
+        """How fast, and with how many entries at a time, it may be called."""
         ...
 
     def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
-        """How this company wants these records: what `compose` needs beside entry and links."""
+        """What `compose` needs besides entries and links: the company's
+        settings for these records."""
         ...
 
     def compose(
@@ -296,17 +299,17 @@ class Company(Protocol):
         settings: Json,
         taken: frozenset[str] = frozenset(),
     ) -> Composition:
-        """Makes one request of some of these entries: one kind, one entry per record.
+        """Makes one request for some of these entries: one type, one entry per record.
 
         `links` holds the links of the entries' records and of all they need. `taken` holds the
-        claims of requests under way: an entry that meets one of them is left for later.
+        claims of requests in progress: an entry that conflicts with one is left for later.
         """
         ...
 
     def send(self, sent: Sent) -> Answer:
-        """Sends it and waits, at most CALL_DEADLINE. Never raises for trouble of the network."""
+        """Sends it and waits, at most CALL_DEADLINE. Never raises for network errors."""
         ...
 
     def read(self, sent: Sent, answer: Answer) -> Reading:
-        """Says what the answer means for each item. Never raises for a strange answer."""
+        """Returns what the answer means for each item. Never raises for a strange answer."""
         ...

@@ -1,7 +1,7 @@
-"""Counterparts: what is stored of a record's other half in QuickBooks, read and written.
+"""Reads and writes counterparts: what QuickBooks has of a record.
 
-One row per lane and record: where it is, what was sent and how it was rendered, what QuickBooks
-said it has, which requests are in doubt, what a person decided. The caller holds the lane.
+One row per lane and record: where it is, what was sent and the document made from it, what
+QuickBooks answered, which requests are in doubt, what a person decided. The caller holds the lane.
 """
 
 import json
@@ -32,7 +32,7 @@ from outbox.texts import as_json
 
 # --- Reading ------------------------------------------------------------------------------------
 
-# Of what an entry needs only where it is; of its own record everything.
+# Only the link for records that an entry needs; everything for its own record.
 _COUNTERPARTS = text(
     """
     SELECT link.aggregate_type, link.aggregate_id, link.remote_id, link.remote_version,
@@ -55,13 +55,13 @@ _COUNTERPARTS = text(
 
 @dataclass(frozen=True)
 class Counterparts:
-    """What is stored of some records and of all they need."""
+    """The counterparts of some records and of all they need."""
 
     known: Mapping[Record, Known] = field(default_factory=dict)
 
     @cached_property
     def links(self) -> Mapping[Record, Remote]:
-        """The records that are known to be there."""
+        """The records that are known to be in QuickBooks."""
         return {record: known.remote for record, known in self.known.items() if known.remote}
 
     def informed(self, due: Due) -> Due:
@@ -113,7 +113,7 @@ def _known(row: Row[Any]) -> Known:
 
 
 def needs_of(due: Iterable[Due]) -> set[Record]:
-    """All that these entries need to be there."""
+    """The records that these entries need."""
     return {
         Record(RecordType(need["type"]), need["id"]) for one in due for need in one.payload["needs"]
     }
@@ -121,8 +121,8 @@ def needs_of(due: Iterable[Due]) -> set[Record]:
 
 # --- Writing ------------------------------------------------------------------------------------
 
-# A counterpart that another record has is not taken from it, unless a person chose to share it;
-# what is shared stays so.
+# A counterpart of another record is not taken from it, unless a person chose to share it; shared
+# ones stay shared.
 _WRITE_COUNTERPARTS = text(
     """
     WITH row AS (
@@ -184,7 +184,7 @@ _WRITE_COUNTERPARTS = text(
     """
 )
 
-# What needed no request: the company keeps a customer whose lead is deleted here.
+# Needed no request: the company keeps a customer whose lead is deleted here.
 _ACKNOWLEDGE = text(
     """
     UPDATE outbox_links AS link
@@ -214,7 +214,7 @@ _END_DECISIONS = text(
     """
 )
 
-# An entry that is a person's matter again, or is to be sent after all.
+# The entry needs a person again, or is to be sent after all.
 _END_SKIPS = text(
     """
     UPDATE outbox_links AS link SET decision = link.decision - 'skip'
@@ -261,7 +261,7 @@ def keep_doubts(session: Session, dispatch_id: int, entries: Sequence[int]) -> N
 
 
 def send_after_all(session: Session, entries: Sequence[int], *, skipped: Sequence[int]) -> None:
-    """A person sends these again: that some were to be skipped, or were, is over."""
+    """A person sends these again, which ends decisions to skip them."""
     session.execute(_END_SKIPS, {"entries": list(entries)})
     if skipped:
         session.execute(_END_DECLINES, {"entries": list(skipped)})
@@ -270,7 +270,7 @@ def send_after_all(session: Session, entries: Sequence[int], *, skipped: Sequenc
 def write(
     session: Session, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
 ) -> dict[int, Outcome]:
-    """Writes what was learned of counterparts; one that another record has is a question."""
+    """Writes what was learned about counterparts; one that another record has needs a decision."""
     rows: dict[int, dict[str, Any]] = {}
     kept: list[int] = []
     undoubted: list[int] = []
@@ -343,7 +343,7 @@ _DECIDE = text(
 
 
 def decide(session: Session, lane_id: int, record: Record, choice: Json) -> None:
-    """Stores what a person chose for a record; it adds to what they chose before."""
+    """Stores a person's choice for a record, in addition to earlier ones."""
     session.execute(
         _DECIDE, {"lane": lane_id, "type": record.type, "id": record.id, "choice": choice}
     )

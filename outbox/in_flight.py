@@ -1,6 +1,6 @@
-"""Requests of one lane that are under way, and their answers as they come back.
+"""Requests of one lane in progress, and their answers as they come back.
 
-One drainer holds the lane: it alone stores and settles. Only the calls run on other threads.
+One drainer holds the lane, and only it stores and settles. Only the calls run on other threads.
 """
 
 import queue
@@ -15,7 +15,7 @@ Run = Callable[[Callable[[], None]], object]  # starts it, now or on another thr
 
 @dataclass(frozen=True)
 class Returned:
-    """A request that is no longer under way. No answer: it was not sent after all."""
+    """A request that is not in progress any more. Without an answer, it was not sent after all."""
 
     sent: Sent
     answer: Answer | None
@@ -23,7 +23,7 @@ class Returned:
 
 
 class InFlight:
-    """At most `limit` requests under way. One at a time unless `run` uses other threads."""
+    """At most `limit` requests in progress. One at a time unless `run` uses other threads."""
 
     def __init__(self, run: Run | None = None, limit: int = 1) -> None:
         self._run = run or _now
@@ -35,17 +35,17 @@ class InFlight:
 
     @property
     def count(self) -> int:
-        """How many are under way."""
+        """How many are in progress."""
         return len(self._out)
 
     @property
     def has_room(self) -> bool:
-        """Whether another may go: nothing goes beside a request that must be alone."""
+        """Whether another may be started: a request that must be alone allows no other."""
         return self.count < self._limit and not any(sent.goes_alone for sent in self._out.values())
 
     @property
     def claims(self) -> frozenset[str]:
-        """What the requests under way may change, in the company's words."""
+        """What the requests in progress may change, in the company's words."""
         return frozenset[str]().union(*(sent.claims for sent in self._out.values()))
 
     def start(self, sent: Sent, send: Callable[[Sent], Answer | None]) -> None:
@@ -63,7 +63,7 @@ class InFlight:
         self._run(call)
 
     def take(self, timeout: float) -> Returned | None:
-        """The next request that came back; None after `timeout` seconds, or when woken."""
+        """The next request that came back; None after `timeout` seconds, or if woken."""
         try:
             back = self._back.get(timeout=timeout)
         except queue.Empty:
@@ -77,11 +77,11 @@ class InFlight:
         return returned
 
     def wake(self) -> None:
-        """Ends a wait in `take`: there is something new to send. Any thread may call it."""
+        """Ends a wait in `take`, because there is something new to send. Any thread may call it."""
         self._back.put(None)
 
     def abandon(self, seconds: float) -> None:
-        """Waits until nothing is under way, and ignores the answers."""
+        """Waits until nothing is in progress, and ignores the answers."""
         ends_at = time.monotonic() + seconds
         while self._out and (left := ends_at - time.monotonic()) > 0:
             try:

@@ -1,8 +1,7 @@
-"""Figures of the engine, for /metrics. No label names a firm, a person or a record.
+"""Metrics of the engine, for /metrics. No label names a firm, a person or a record.
 
-Two kinds: counters, which each process keeps (and several processes add up through
-PROMETHEUS_MULTIPROC_DIR), and gauges, which are read from the database when somebody asks, so that
-every process tells the same.
+Two kinds: counters, kept by each process (and added up through PROMETHEUS_MULTIPROC_DIR), and
+gauges, read from the database at each scrape, so that every process reports the same.
 """
 
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ LAST_LOOK = Gauge(
 
 
 def class_of(answer: Answer) -> str:
-    """What kind of answer it is, in a dozen words at most: every label value costs a series."""
+    """The kind of answer, as one of a dozen values, because every label value costs a series."""
     match answer:
         case Answer(problem=Problem() as problem):
             return problem.value
@@ -63,7 +62,7 @@ class Waiting(NamedTuple):
     """What waits in lanes that drain."""
 
     entries: int
-    oldest_seconds: float  # of those due now; 0 when nothing is due
+    oldest_seconds: float  # of those due now; 0 if nothing is due
 
 
 _WAITING = text(
@@ -112,13 +111,13 @@ _PAUSES = text(
 
 
 def waiting(session: Session) -> Waiting:
-    """What waits, and for how long the oldest could have gone by now."""
+    """What waits, and for how long the oldest could have been sent."""
     row = session.execute(_WAITING).one()
     return Waiting(row.entries, max(0.0, float(row.oldest)))
 
 
 def gauges(session: Session) -> Iterator[GaugeMetricFamily]:
-    """How the outbox stands now."""
+    """The current state of the outbox."""
     entries, lanes = session.execute(_ENTRIES).one(), session.execute(_LANES).one()
     states = ("open", "held", "closed")
     yield _labelled(

@@ -31,16 +31,16 @@ from outbox.in_flight import InFlight, Returned
 from outbox.lanes import Claim, hand_back, lease_lane, postpone, release, renew, slow_down
 from outbox.settle import settle
 
-QUANTUM = 10  # requests a lane may send before the others get their turn
-# Requests of one lane under way at once. Intuit admits ten, and two are left for questions beside
-# the sending. A batch each 1.56 s that takes 12 s needs eight.
+QUANTUM = 10  # requests that a lane may send before other lanes get their turn
+# Requests of one lane in progress at once. Intuit admits ten; two are left for reads next to the
+# sending. A batch every 1.56 s that takes 12 s needs eight.
 IN_FLIGHT = 8
-SETTLING = timedelta(seconds=2)  # after the last answer, when the process is to stop
-LOOK_AGAIN = timedelta(seconds=1)  # for what fell due while requests are under way
-LATE = timedelta(milliseconds=400)  # for a call in the budget: the pace has a little more to spare
+SETTLING = timedelta(seconds=2)  # after the last answer, when the process is stopping
+LOOK_AGAIN = timedelta(seconds=1)  # for entries that become due while requests are in progress
+LATE = timedelta(milliseconds=400)  # for a call in the budget: the pace can absorb this
 
 log = structlog.get_logger()
-calls = logging.getLogger("dunahub.calls")  # one line a call: nothing where logs aren't set up
+calls = logging.getLogger("dunahub.calls")  # one line per call; silent unless logging is configured
 
 
 def drain_lane(
@@ -52,11 +52,11 @@ def drain_lane(
     under_way: InFlight | None = None,
     others_wait: Callable[[], bool] = lambda: True,
 ) -> timedelta | None:
-    """Sends what is due in one lane. Returns when it wants another turn, or None.
+    """Sends what is due in one lane. Returns when to call again, or None.
 
-    The turn ends after a quantum of requests where `others_wait` for one. The lease is released in
-    the end, unless it was lost. After an exception it is handed back, or runs out by itself; the
-    next claim goes on where the database says we were.
+    The turn ends after a quantum of requests if `others_wait` for one. The lease is released at the
+    end, unless it was lost. After an exception it is handed back, or expires; the next claim
+    continues from the state in the database.
     """
     claim = lease_lane(sessions, lane_id, config.lease)
     if claim is None:
@@ -65,7 +65,7 @@ def drain_lane(
     try:
         return lane.drain(others_wait)
     except Exception as problem:
-        # Whoever claims the lane next must find nothing of ours under way.
+        # The next claim of the lane must find no requests of ours in progress.
         lane.under_way.abandon(config.call_deadline.total_seconds())
         hand_back(sessions, claim, counts=not isinstance(problem, db.DATABASE_ERRORS))
         raise
@@ -113,13 +113,13 @@ class _Drained:
         self.under_way.start(sent, lambda sent: self._send(sent, leased_at))
 
     def _send(self, sent: Sent, leased_at: float) -> Answer | None:
-        """Sends it; None when that was too late. May run on any thread."""
+        """Sends it; None if it was too late. May run on any thread."""
         spare = self.config.lease - self.config.call_deadline
         patience = min(LATE, spare)
         while time.monotonic() - leased_at > patience.total_seconds():
-            # This process was stopped for a while: the call might outlive the lease, or come too
-            # soon before the next ones. The second is reckoned with once: where the database takes
-            # longer than `LATE`, nothing would ever go out.
+            # This process was stopped for a while: the call might outlive the lease, or follow the
+            # previous one too soon. The latter is only counted once: if the database takes longer
+            # than `LATE`, nothing would ever be sent.
             leased_at, patience = time.monotonic(), spare
             if not _is_still_ours(self.sessions, self.claim, self.company, self.config, sent):
                 log.warning("not sent: the lease was lost", dispatch=sent.id)
@@ -127,9 +127,9 @@ class _Drained:
         return self.company.send(sent)  # no transaction is open here
 
     def _settle(self, returned: Returned) -> bool:
-        """False when the lease was lost."""
+        """False if the lease was lost."""
         sent, answer = returned.sent, returned.answer
-        if answer is None:  # not sent: the next look finds out why
+        if answer is None:  # not sent: the next query finds out why
             return True
         _note_answer(sent, answer, returned.seconds)
         reading = _read(self.company, sent, answer)
@@ -142,7 +142,8 @@ class _Drained:
 
 
 def _note_answer(sent: Sent, answer: Answer, seconds: float) -> None:
-    """The last link of the trace: web request → entries ("captured") → this call → intuit_tid."""
+    """Logs the last step of the trace: web request → entries
+    ("captured") → this call → intuit_tid."""
     class_ = metrics.class_of(answer)
     metrics.ANSWERS.labels(class_).inc()
     calls.info(
@@ -164,7 +165,7 @@ def _note_answer(sent: Sent, answer: Answer, seconds: float) -> None:
 def _is_still_ours(
     sessions: Sessions, claim: Claim, company: Company, config: Config, sent: Sent
 ) -> bool:
-    """Renews the lease, and reckons with the call from now on."""
+    """Renews the lease, and counts the call from now on."""
     with sessions.begin() as session:
         lane = renew(session, claim, config.lease)
         if lane:
@@ -181,10 +182,10 @@ def _read(company: Company, sent: Sent, answer: Answer) -> Reading:
 
 
 def _read_apart(company: Company, sent: Sent, answer: Answer) -> Reading:
-    """Entry by entry: what cannot be read of one is that entry's own trouble.
+    """Reads each entry's part of the answer separately, after reading the whole failed.
 
-    Of what was written nothing is known then: it stays open, and is looked up in the end. What
-    was only asked for would be asked for ever: a person must look at it.
+    Of a write nothing is known then: it stays open, and is finally looked up. A read would be
+    repeated forever, so a person must look at it.
     """
     whole = Reading()
     for entry_id, due in sent.due.items():
@@ -200,10 +201,10 @@ def _read_apart(company: Company, sent: Sent, answer: Answer) -> Reading:
     return whole
 
 
-# A loose index scan: from lane to lane over `ix_outbox_due`, whatever stands behind each of them,
-# each time to the lane's oldest entry; then only open, unleased lanes where that is due. Cost
-# follows the lanes with pending entries. Each lane is looked into once: under an old snapshot (a
-# backup, a report) that look passes over everything the lane has settled since.
+# A loose index scan over `ix_outbox_due`, from lane to lane, skipping each lane's other entries:
+# finds each lane's oldest entry, then keeps open, unleased lanes where it is due. The cost depends
+# on the number of lanes with pending entries. Each lane is visited once: under an old snapshot (a
+# backup, a report) that visit passes over everything the lane has settled since.
 _DUE_LANES = text(
     """
     WITH RECURSIVE oldest (lane_id, available_at) AS (
@@ -241,10 +242,10 @@ def due_lanes(session: Session) -> list[int]:
 
 
 class Turns:
-    """Lanes that want a drainer, first come first served, each at most once at a time.
+    """Lanes that want a drainer, first come, first served, each at most once at a time.
 
-    A wake that comes while the lane is being drained is kept (the dirty flag): what it announces
-    may have been committed after the drainer's last look.
+    A wake while the lane is being drained is remembered (the dirty flag): its entries may have been
+    committed after the drainer's last query.
     """
 
     def __init__(self) -> None:
@@ -256,7 +257,7 @@ class Turns:
         self._dirty: set[int] = set()
 
     def want(self, lane_id: int) -> None:
-        """Puts a lane in the queue; while it is being drained, marks it for another turn."""
+        """Queues a lane; while it is being drained, marks it for another turn."""
         with self._changed:
             self._want(lane_id)
 
@@ -275,7 +276,7 @@ class Turns:
         return bool(self._queue)
 
     def take(self, timeout: float, wake: Callable[[], None] = lambda: None) -> int | None:
-        """The next lane in turn; None when none came up within `timeout` seconds.
+        """The next lane; None if there was none within `timeout` seconds.
 
         `wake` is called whenever the lane is wanted during its turn.
         """
@@ -298,7 +299,7 @@ class Turns:
         with self._changed:
             self._running.pop(lane_id, None)
             if again_in:
-                # Resting: a wake meanwhile could not be served either.
+                # The lane pauses: a wake meanwhile could not be served either.
                 heapq.heappush(self._later, (time.monotonic() + again_in.total_seconds(), lane_id))
                 self._changed.notify()
             elif again_in is not None or lane_id in self._dirty:
@@ -310,13 +311,14 @@ class Turns:
             self._want(heapq.heappop(self._later)[1])
 
     def interrupt(self) -> None:
-        """Wakes all who wait for a turn, so that they see that they are to stop."""
+        """Wakes all threads that wait for a turn, so that they can stop."""
         with self._changed:
             self._changed.notify_all()
 
 
 class Poller:
-    """Drainer threads of one process. Correct with any number of processes: leases decide."""
+    """The drainer threads of one process. Correct with any number of
+    processes, because of leases."""
 
     def __init__(self, sessions: Sessions, company: Company, config: Config) -> None:
         self._sessions = sessions
@@ -339,11 +341,11 @@ class Poller:
 
     @property
     def drainers_alive(self) -> int:
-        """How many of the threads run."""
+        """How many of the threads are running."""
         return sum(thread.is_alive() for thread in self._threads)
 
     def replace_dead(self) -> int:
-        """Starts another thread for each drainer that ended though nobody stopped it."""
+        """Starts another thread for each drainer that ended without being stopped."""
         replaced = 0
         for number, thread in enumerate(self._threads):
             if not thread.is_alive() and not self._stopping.is_set():
@@ -358,21 +360,22 @@ class Poller:
         self._turns.want(lane_id)
 
     def look(self) -> None:
-        """The net under the wakes: finds what is due, whoever wrote it. Run every second."""
+        """Finds everything due, also what no wake announced. Runs every second."""
         try:
             with self._sessions() as session:
                 due = due_lanes(session)
         except Exception:
             log.exception("looking for due lanes failed")  # the database may be restarting
             return
-        random.shuffle(due)  # several processes should not all begin with the same lane
+        random.shuffle(due)  # so that several processes start with different lanes
         for lane_id in due:
             self._turns.want(lane_id)
         self.last_look_at = time.monotonic()
         metrics.LAST_LOOK.set_to_current_time()
 
     def stop(self) -> bool:
-        """Starts no new call and waits for those under way. False when one was still out."""
+        """Starts no new call and waits for calls in progress. False if
+        one did not finish in time."""
         self._stopping.set()
         self._turns.interrupt()
         deadline = time.monotonic() + (self._config.call_deadline + SETTLING).total_seconds()

@@ -1,7 +1,7 @@
-"""Old synced and superseded entries leave the table, in small batches. Never a record's newest.
+"""Deletes old synced and superseded entries in small batches. Never a record's newest entry.
 
-It goes through the table by number, a slice at a time: each statement is short whatever the size
-of the table, needs no index of its own, and holds no snapshot under which dead rows would pile up.
+Walks the table by number, a slice at a time, so that each statement is short at any table size,
+needs no extra index, and holds no snapshot that would keep dead rows.
 """
 
 from datetime import timedelta
@@ -11,9 +11,9 @@ from sqlalchemy import TextClause, text
 
 from db import Sessions
 
-KEPT = timedelta(days=180)  # history of what went well …
-FAILURES_KEPT = timedelta(days=730)  # … and of what did not, though it is resolved
-SLICE = 5000  # numbers looked at by one statement
+KEPT = timedelta(days=180)  # history of what succeeded …
+FAILURES_KEPT = timedelta(days=730)  # … and of what failed, though it is resolved
+SLICE = 5000  # numbers per statement
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ _PRUNE_ENTRIES = text(
     """
 )
 
-# What is left of a dispatch when all its entries are gone.
+# Dispatches whose entries are all deleted.
 _PRUNE_DISPATCHES = text(
     """
     DELETE FROM outbox_dispatches AS dispatch
@@ -55,7 +55,7 @@ _PRUNE_DISPATCHES = text(
     """
 )
 
-# Numbers rise with time: where the first young row stands, the rest is young too.
+# Numbers rise with time: after the first recent row, all are recent.
 _NEXT_OLD = {
     table: text(
         f"""
@@ -72,7 +72,7 @@ _NEXT_OLD = {
 def prune(
     sessions: Sessions, kept: timedelta = KEPT, failures_kept: timedelta = FAILURES_KEPT
 ) -> int:
-    """Deletes settled history older than `kept`. Says how many entries went."""
+    """Deletes settled history older than `kept`. Returns the number of entries deleted."""
     limits = {"kept": kept, "failures_kept": max(kept, failures_kept), "slice": SLICE}
     pruned = _prune(sessions, "outbox", _PRUNE_ENTRIES, limits)
     _prune(sessions, "outbox_dispatches", _PRUNE_DISPATCHES, limits)
@@ -92,7 +92,7 @@ def _prune(sessions: Sessions, table: str, statement: TextClause, limits: dict[s
 
 
 def _next_old(sessions: Sessions, table: str, after: int, limits: dict[str, object]) -> int | None:
-    """The number before the next old row; None when all that follow are young."""
+    """The number before the next old row; None if all that follow are recent."""
     with sessions() as session:
         row = session.execute(_NEXT_OLD[table], {**limits, "after": after}).one_or_none()
     return None if row is None else row.before

@@ -1,21 +1,21 @@
-"""When an entry that failed by its own fault goes again. Pure, to be read as a table."""
+"""When to retry an entry that failed by its own fault. Pure, readable as a table."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 FIRST_DELAY = timedelta(seconds=2)
 LONGEST_DELAY = timedelta(hours=1)
-PATIENCE = timedelta(days=3)  # of the entry's own transient faults …
-PATIENT_ATTEMPTS = 24  # … of which there were this many: days of an outage or a hold never count
+PATIENCE = timedelta(days=3)  # for the entry's own transient faults …
+PATIENT_ATTEMPTS = 24  # … and this many of them: days of an outage or a hold never count
 LONGEST_OUTAGE_PAUSE = timedelta(minutes=1)  # between two probes of a company that is down
-THROTTLE_PAUSE = timedelta(seconds=60)  # Intuit's rule when a 429 names no time
+THROTTLE_PAUSE = timedelta(seconds=60)  # Intuit's rule if a 429 names no time
 LONGEST_THROTTLE_PAUSE = timedelta(seconds=300)
-LONGEST_QUESTIONS_REST = timedelta(minutes=15)  # a month's questions may be used up for days
+LONGEST_QUESTIONS_REST = timedelta(minutes=15)  # a month's reads may be used up for days
 
 
 @dataclass(frozen=True)
 class Again:
-    """It is tried again by itself."""
+    """It is retried automatically."""
 
     after: timedelta
 
@@ -34,21 +34,21 @@ def after_own_fault(attempts: int, since_first: timedelta, chance: float) -> Aga
 
 
 def after_outage(consecutive: int, chance: float) -> timedelta:
-    """How long a lane rests after its `consecutive`-th call in a row that found QuickBooks down."""
+    """The lane's pause after `consecutive` calls in a row that found QuickBooks down."""
     ceiling = min(FIRST_DELAY * 2 ** min(consecutive - 1, 20), LONGEST_OUTAGE_PAUSE)
     pause: timedelta = ceiling * (0.5 + chance / 2)
     return pause
 
 
 def after_throttle(told: timedelta | None, chance: float) -> timedelta:
-    """How long a lane rests after a 429: as told (within reason), else a minute and a little."""
+    """The lane's pause after a 429: as QuickBooks asks (within reason), else about a minute."""
     if told is not None and timedelta(0) < told <= LONGEST_THROTTLE_PAUSE:
         return told
     return THROTTLE_PAUSE + timedelta(seconds=5) * chance
 
 
 def after_refused_questions(consecutive: int, told: timedelta | None, chance: float) -> timedelta:
-    """How long a lane asks nothing after its `consecutive`-th question in a row that was refused as
-    too much: at first as after any throttle, then ever more seldom."""
+    """The pause of reads after `consecutive` throttled reads in a row: at first as after any
+    throttling, then longer and longer."""
     rest: timedelta = after_throttle(told, chance) * 2 ** min(consecutive - 1, 10)
     return min(rest, LONGEST_QUESTIONS_REST)

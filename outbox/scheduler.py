@@ -1,8 +1,8 @@
-"""The engine's life in a serving process.
+"""The engine's lifecycle in a serving process.
 
-APScheduler runs the jobs; it never is the wake path, because it drops a wake that comes during a
-run. Started by the serving process only: once per gunicorn worker after the fork, never on import,
-in `create_app`, for commands or in a reloader's parent.
+APScheduler runs the jobs; it does not deliver wakes, because it drops one that arrives during a
+run. Started only by serving processes: once per gunicorn worker after the fork, never on import, in
+`create_app`, for commands or in a reloader's parent.
 """
 
 import os
@@ -29,26 +29,26 @@ from outbox.watchdog import mend_times, release_forgotten_waiters
 
 log = structlog.get_logger()
 
-DEAD_AFTER = 15  # seconds without a look: the scheduler is stuck, whatever it says itself
-JUMP = 2.0  # seconds by which the wall clock moved against the steady one: somebody set it
-MAX_REVIVALS = 3  # schedulers in a row that never looked: only a new process helps
-AT_A_STRETCH = 300.0  # seconds within which a job begins with another: so long others may wait
+DEAD_AFTER = 15  # seconds without polling: the scheduler is stuck, whatever it reports
+JUMP = 2.0  # seconds by which the wall clock moved against the monotonic one: someone set it
+MAX_REVIVALS = 3  # schedulers in a row that never polled: only a new process helps
+AT_A_STRETCH = 300.0  # seconds within which a job may start another item; other jobs wait that long
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something to run now and then beside draining, e.g. keeping sign-ins alive."""
+    """A periodic task besides draining, e.g. keeping sign-ins alive."""
 
     name: str
     every: timedelta
     run: Callable[[], object]
-    asks_others: bool = False  # waits for somebody else's answer: on threads apart
+    asks_others: bool = False  # runs on the I/O pool, because it waits for answers of others
 
 
 def for_a_while(due: Iterable[int], do: Callable[[int], bool]) -> int:
-    """Does it for one after another, until a while is over; says for how many it could be done.
+    """Processes items until the time budget is spent; returns how many succeeded.
 
-    One that fails keeps nobody else. The rest comes with the job's next run.
+    One that fails doesn't stop the others. The rest is done in the job's next run.
     """
     done, ends_at = 0, time.monotonic() + AT_A_STRETCH
     for one in due:
@@ -86,37 +86,38 @@ class Engine:
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Starts drainers, looks and jobs. After a fork, never before it."""
+        """Starts drainers, polling and jobs. After a fork, never before it."""
         self._poller.start()
         self._scheduler.start()
         self._watchdog.start()
         self._poller.look()
 
     def wake(self, lane_id: int) -> None:
-        """Says that the lane got entries. Never blocks."""
+        """Announces that the lane got entries. Never blocks."""
         self._poller.wake(lane_id)
 
     def stop(self) -> bool:
-        """Ends cleanly, once the calls under way have their answers. False when one had none."""
+        """Stops once the calls in progress have their answers. False if one had none."""
         self._stopping.set()
-        # Not waiting: a wait holds the job store's lock, and a job that wants it would never end.
+        # Without waiting: a wait holds the job store's lock, and a job that needs it would never
+        # end.
         self._scheduler.shutdown(wait=False)
         return self._poller.stop()
 
     @property
     def seconds_since_look(self) -> float:
-        """Seconds since lanes with due work were last looked for without an error."""
+        """Seconds since due lanes were last queried without an error."""
         return time.monotonic() - self._poller.last_look_at
 
     @property
     def drainers_alive(self) -> int:
-        """Threads that send, of as many as DRAINERS says. Dead ones are replaced within seconds."""
+        """Running drainer threads, out of DRAINERS. Dead ones are replaced within seconds."""
         return self._poller.drainers_alive
 
     @property
     def cannot_heal(self) -> bool:
-        """Whether only a new process helps: schedulers in a row found no work to look for although
-        the database answers, or nobody is left who would notice."""
+        """Whether only a new process helps: several schedulers in a row did not poll although the
+        database answers, or no thread is left that would notice."""
         return self._revivals >= MAX_REVIVALS or not self._watchdog.is_alive()
 
     def _new_scheduler(self) -> BackgroundScheduler:
@@ -124,7 +125,7 @@ class Engine:
             executors={
                 "default": ThreadPoolExecutor(1),
                 "jobs": ThreadPoolExecutor(2),
-                "asking": ThreadPoolExecutor(2),  # Intuit may keep these for minutes
+                "asking": ThreadPoolExecutor(2),  # Intuit may block these for minutes
             },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
@@ -150,10 +151,11 @@ class Engine:
                 self._follow_the_clock()
                 self._replace_stuck_scheduler()
             except Exception:
-                log.exception("replacing a dead thread failed")  # no memory for one, perhaps
+                log.exception("replacing a dead thread failed")  # perhaps no memory for one
 
     def _follow_the_clock(self) -> None:
-        """APScheduler reckons by the wall clock: set back an hour, its jobs would rest an hour."""
+        """APScheduler uses the wall clock: set back by an hour, its
+        jobs would pause for an hour."""
         offset = _wall_clock_offset()
         if abs(offset - self._clock) > JUMP:
             log.warning("the clock was set; jobs begin anew", seconds=round(offset - self._clock))
@@ -161,8 +163,8 @@ class Engine:
             self._replace_scheduler()
 
     def _replace_stuck_scheduler(self) -> None:
-        """One that does not look for work although the database answers: its thread died, or a look
-        hangs. Without a database it heals by itself."""
+        """Replaces a scheduler that does not poll although the database answers: its thread died,
+        or a query hangs. If the database is down it recovers by itself."""
         patience = DEAD_AFTER + self._config.poll_interval.total_seconds()
         if self.seconds_since_look < patience:
             self._revivals = 0
@@ -182,7 +184,7 @@ class Engine:
 
 
 def _wall_clock_offset() -> float:
-    """Changes when somebody sets the clock, and not by the passing of time."""
+    """Changes when someone sets the clock, but not as time passes."""
     return time.time() - time.monotonic()
 
 
@@ -224,7 +226,7 @@ def current() -> Engine | None:
 
 
 def stop() -> bool:
-    """Stops this process's engine. False when a call to QuickBooks was still out."""
+    """Stops this process's engine. False if a call to QuickBooks was still in progress."""
     global _engine
     engine, _engine = current(), None
     return engine.stop() if engine else True

@@ -1,8 +1,8 @@
-"""Another database server took over, and may not know what the last one saw sent.
+"""Detects that another database server took over, which may lack the last requests sent.
 
-A standby that was promoted lacks the last moments before the failover unless it is synchronous; a
-restored backup lacks hours. What was sent in the part that is lost looks as if it never was. So
-once the server changes, every entry that it knew is looked for in QuickBooks before it is sent.
+A promoted standby lacks the last moments before the failover unless it is synchronous; a restored
+backup lacks hours. Requests sent in the lost part look as if they were never sent. So after a
+change of server, every entry that it knew is looked up in QuickBooks before it is sent.
 """
 
 import structlog
@@ -28,9 +28,9 @@ _DOUBT_ALL = text(_DOUBT + "RETURNING last_entry_id")
 
 
 def notice_change(session: Session) -> bool:
-    """Whether the server is another one than before: then all it knew is doubted from here on.
+    """Whether the server has changed: then everything it knew is in doubt.
 
-    Of several processes that notice at once, one finds it changed; the row's lock decides.
+    If several processes notice at once, only one sees the change, by the row's lock.
     """
     found = session.execute(_NOTICE).one_or_none()
     if found is None:
@@ -45,6 +45,6 @@ def notice_change(session: Session) -> bool:
 
 
 def doubt_everything(session: Session) -> int:
-    """After a rollback that leaves no trace, such as a snapshot of the disk put back: what waits
-    is looked for before it is sent. Returns the number of the newest entry that is doubted."""
+    """For a rollback that cannot be detected, such as a restored disk snapshot: what waits is
+    looked up before it is sent. Returns the number of the newest entry in doubt."""
     return int(session.execute(_DOUBT_ALL).scalar_one())

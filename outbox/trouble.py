@@ -1,11 +1,11 @@
-"""What an answer says of its lane: does it go on, rest, or wait for a person?
+"""What an answer means for its lane: go on, pause, or wait for a person.
 
-Writes and questions are told apart. A question that has no answer, or is refused as too much, rests
-the lane's questions and nothing else, and one that is answered ends no outage of writes.
+Writes and reads are treated separately. A read that is unanswered or throttled pauses only the
+lane's reads, and an answered read does not end an outage of writes.
 
-A request without an answer is at first perhaps its own trouble. It is the company's when another
-one had no answer either; when the same one stays without an answer while the lane's other calls
-have theirs, it counts against that one (`settle.SILENCES`).
+An unanswered request may at first be its own problem. The company is blamed if another one got no
+answer either; if the same one stays unanswered while the lane's other calls are answered, it counts
+against that one (`settle.SILENCES`).
 """
 
 import random
@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 from outbox.company import Hold, Pause, Reading, Sent
 from outbox.retry import after_outage, after_refused_questions, after_throttle
 
-PROOF_AFTER = timedelta(seconds=20)  # until the next write, alone, must say the same as the first
+PROOF_AFTER = timedelta(seconds=20)  # until the next write, sent alone, must confirm the first
 REST_OF_OTHERS = timedelta(seconds=5)  # for a question that had no answer while others rest
 
 log = structlog.get_logger()
 
-# What `settle` reads of the lane while it locks it.
+# What `settle` reads of the lane when it locks it.
 FACTS = (
     "consecutive_outages, silent_entry_id, hold_suspected, sign_in, questions_unanswered,"
     " silent_question_entry_id, coalesce(pause_until > clock_timestamp(), false) AS is_resting,"
@@ -56,7 +56,7 @@ _WORKS = text(
     """
 )
 
-# With nothing left to send no write would find out that the outage is over.
+# If nothing is left to send, no write would find out that the outage is over.
 _NOTHING_LEFT = text(
     """
     UPDATE outbox_lanes AS lane
@@ -66,7 +66,7 @@ _NOTHING_LEFT = text(
     """
 )
 
-# The next write goes alone (`waves`: a lane that had no answer is probed with one entry).
+# The next write is sent alone (`waves`: a lane without an answer is probed with one entry).
 _SUSPECT = text(
     """
     UPDATE outbox_lanes
@@ -94,7 +94,7 @@ _REST_QUESTIONS = text(
     """
 )
 
-# Behind whatever else has a question: each rest may be one entry's fault, and ends with another.
+# After all others with a read: each pause may be one entry's fault, and ends with another one.
 _ASK_LATER = text(
     """
     UPDATE outbox SET available_at = clock_timestamp() + :delay + interval '1 second'
@@ -145,13 +145,13 @@ def _settle_write(session: Session, sent: Sent, reading: Reading, lane: Row[Any]
             _suspect(session, sent, lane, reason)
         case None:
             if sent.due.keys() - reading.outcomes.keys() and not outages:
-                _count_silence(session, sent)  # of some of a batch nothing was said
+                _count_silence(session, sent)  # the answer lacked some items of a batch
             if outages or lane.hold_suspected:
                 session.execute(_WORKS, {"lane": sent.lane_id})
 
 
 def _is_its_own(sent: Sent, lane: Row[Any]) -> bool:
-    """Whether the only request that has no answer is this one, while questions have theirs."""
+    """Whether this is the only unanswered request, while reads are answered."""
     is_only = lane.consecutive_outages == 1 and lane.silent_entry_id == _first(sent)
     return bool(is_only and not lane.questions_unanswered)
 
@@ -178,7 +178,7 @@ def _pause(session: Session, sent: Sent, reason: str, delay: timedelta) -> None:
 
 def _suspect(session: Session, sent: Sent, lane: Row[Any], reason: str) -> None:
     if sent.sign_in != lane.sign_in:
-        return  # about a sign-in of before: who reconnects is not asked again
+        return  # about an earlier sign-in: a person who has reconnected is not asked again
     session.execute(_SUSPECT, {"lane": sent.lane_id, "reason": reason, "delay": PROOF_AFTER})
     log.warning("lane asks once more before it is held", lane=sent.lane_id, reason=reason)
 

@@ -1,4 +1,4 @@
-"""Finds what should never be: waiters that nobody will release, and times from the future."""
+"""Repairs what should never happen: entries that wait forever, and times in the future."""
 
 from datetime import timedelta
 
@@ -21,8 +21,8 @@ SET_BACK = Counter(
 
 log = structlog.get_logger()
 
-# An entry that waits for a record which is linked and has nothing pending of its own; or for one
-# of which all that is pending waits for the entry's own record.
+# An entry that waits for a record which is linked and has nothing pending; or for a record whose
+# pending entries all wait for this entry's own record.
 _RELEASE_FORGOTTEN = text(
     """
     UPDATE outbox AS entry SET waits_for_type = NULL, waits_for_id = NULL
@@ -54,7 +54,8 @@ _RELEASE_FORGOTTEN = text(
 
 
 def release_forgotten_waiters(sessions: Sessions) -> int:
-    """Re-opens waiters whose prerequisite is there, or waits for them. Says how many it found."""
+    """Re-opens entries whose prerequisite is there, or waits for
+    them. Returns how many it found."""
     with sessions.begin() as session:
         found = list(session.execute(_RELEASE_FORGOTTEN).scalars())
     if found:
@@ -78,7 +79,7 @@ _LANES_OF_THE_FUTURE = text(
     """
 )
 
-# When it went out cannot be told any more, so it counts as old: looked up before it goes again.
+# It is unknown when it was sent, so it counts as old: it is looked up before it is sent again.
 _DISPATCHES_OF_THE_FUTURE = text(
     """
     UPDATE outbox_dispatches AS dispatch SET created_at = now() - interval '1 day'
@@ -89,7 +90,7 @@ _DISPATCHES_OF_THE_FUTURE = text(
     """
 )
 
-# QuickBooks may be at work on what is out, so nothing goes again before `RESEND_AFTER`.
+# QuickBooks may be working on open requests, so nothing is sent again before `RESEND_AFTER`.
 _ENTRIES_OF_THE_FUTURE = text(
     """
     UPDATE outbox AS entry SET available_at = now() + :resend_after
@@ -102,10 +103,10 @@ _ENTRIES_OF_THE_FUTURE = text(
 
 
 def mend_times(sessions: Sessions, *, lease: timedelta, resend_after: timedelta) -> int:
-    """After the database's clock went back: brings times from the future to now.
+    """After the database's clock was set back: moves times in the future to now.
 
-    Without it a lease or a retry from before would last as long as the clock went back. Says how
-    many rows it mended; none of them carries a time so far ahead while the clock is right.
+    Otherwise a lease or a retry from before would last as long as the clock was set back. Returns
+    how many rows it changed; while the clock is right, no row has a time so far ahead.
     """
     ahead = LONGEST_DELAY + 2 * lease + resend_after
     with sessions.begin() as session:
