@@ -1,7 +1,8 @@
-"""Every fault code: what we do about it, and what we say to the owner of a small business.
+"""Every fault code: how it is handled, and what the owner of a small business is told.
 
 Codes and their meaning come from Intuit's pages *Error codes* and *Handling common errors*; the
-class is our decision. Codes in words are our own: found before anything was sent, or by the engine.
+class is our decision. Codes that are words are ours: found before anything was sent, or by the
+engine.
 """
 
 from dataclasses import dataclass
@@ -11,22 +12,22 @@ from languages import N_
 
 
 class Class(StrEnum):
-    """What we do about a fault."""
+    """How a fault is handled."""
 
-    RETRY = "retry"  # may pass by itself
-    INSIDE = "inside"  # an error of QuickBooks' own: nobody knows whether the work was done
-    PERSON = "person"  # only a person can cure it
-    CONFLICT = "conflict"  # we find out more and mostly resolve it ourselves
+    RETRY = "retry"  # may be temporary
+    INSIDE = "inside"  # an internal error of QuickBooks: unknown whether the work was done
+    PERSON = "person"  # only a person can fix it
+    CONFLICT = "conflict"  # we find out more and usually resolve it ourselves
     PAUSE = "pause"  # the company's: busy or down
-    HOLD = "hold"  # the company's: a person must act once for all its records
-    OURS = "ours"  # we sent something wrong: our people must know
+    HOLD = "hold"  # the company's: a person must act once, for all its records
+    OURS = "ours"  # we sent something wrong: our staff must know
 
 
 @dataclass(frozen=True)
 class Action:
-    """A button: `name` for the code that shows it, `label` for the person.
+    """A button: `name` is for the code that shows it, `label` for the person.
 
-    It is shown only where all that it `needs` is known of the fault.
+    It is shown only if everything it `needs` is known about the fault.
     """
 
     name: str
@@ -62,15 +63,15 @@ TRY_AGAIN = Action("send_again", N_("Try again"))
 
 @dataclass(frozen=True)
 class Cause:
-    """What is said of a code, in English with `{names}` of what it is about; and what to press."""
+    """The texts of a code, in English with `{names}`, and its buttons."""
 
     class_: Class
     title: str
     cause: str
-    effect: str = ""  # "": by the kind of record, see EFFECTS
+    effect: str = ""  # "": depends on the record type, see EFFECTS
     field: str | None = None
     actions: tuple[Action, ...] = (SEND_AGAIN, SKIP)
-    ours: str = ""  # what was wrong, where that was our mistake
+    ours: str = ""  # what was wrong, if it was our mistake
 
 
 EFFECTS = {
@@ -83,7 +84,7 @@ EFFECTS = {
     "": N_("Saved here; QuickBooks doesn't have it yet."),
 }
 
-# What a sentence says where it was not told the name.
+# Replacements for names that are unknown.
 DEFAULT_WORDS = {
     "name": N_("this name"),
     "number": N_("this number"),

@@ -1,7 +1,7 @@
-"""Asks a connected company whether it still lets us in, and how it is set up now.
+"""Checks whether a connected company still accepts our access, and how it is set up now.
 
-A renewed sign-in costs nothing and tells of access that was ended inside QuickBooks; two reads tell
-the preferences. For a person who waits, or when an error contradicts what we believed.
+Renewing the sign-in is free and detects access that was ended inside QuickBooks; two reads get the
+preferences. For a person who waits, or when a fault contradicts what we know.
 """
 
 from datetime import timedelta
@@ -19,26 +19,26 @@ from models.quickbooks import Connection, ConnectionStatus, Tokens
 from outbox.scheduler import for_a_while
 from quickbooks import facts, tokens
 
-MAY_TAKE = 8.0  # seconds for both reads: a person waits
-# Refusals that come from the company's settings: what was read of these is out of date.
+MAY_TAKE = 8.0  # seconds for both reads, while a person waits
+# Refusals caused by the company's settings: our copy of them is outdated.
 CONTRADICTIONS = ("6200", "6210", "6140", "6160", "6230")
-AGAIN_AFTER = timedelta(minutes=10)  # when it could not be read
+AGAIN_AFTER = timedelta(minutes=10)  # if it could not be read
 
 log = structlog.get_logger()
 
 
 class Checked(StrEnum):
-    """What a check found."""
+    """The result of a check."""
 
     ANSWERS = "answers"
-    SIGNED_OUT = "signed_out"  # stored: the connection is expired now
+    SIGNED_OUT = "signed_out"  # the connection has been marked as expired
     UNREACHABLE = "unreachable"
 
 
 def check(sessions: Sessions, config: Config, connection_id: int) -> Checked:
-    """Asks the company, and stores its preferences.
+    """Checks the company, and stores its preferences.
 
-    Takes up to about twenty seconds. The caller has no transaction open.
+    Takes up to about twenty seconds. The caller must have no transaction open.
     """
     try:
         company = _read(sessions, config, connection_id)
@@ -68,7 +68,7 @@ def _read(sessions: Sessions, config: Config, connection_id: int) -> Json:
 
 
 def check_contradicted(sessions: Sessions, config: Config) -> int:
-    """Reads the preferences of companies whose refusals contradict them; returns how many."""
+    """Reads the preferences of companies whose refusals contradict our copy; returns how many."""
     with sessions() as session:
         contradicted = _contradicted(session, config)
     return for_a_while(contradicted, lambda key: check(sessions, config, key) is Checked.ANSWERS)
@@ -84,7 +84,7 @@ def _contradicted(session: Session, config: Config) -> list[int]:
             Entry.state == State.FAILED,
             Entry.fault_code.in_(CONTRADICTIONS),
             or_(known_at.is_(None), Entry.settled_at > known_at),
-            # One that cannot be read is not asked every minute for ever.
+            # Don't ask every minute about one that cannot be read.
             Entry.settled_at > func.clock_timestamp() - AGAIN_AFTER,
         )
         .exists()

@@ -1,12 +1,12 @@
 """Text as QuickBooks in the US can store it: Latin-1, within its lengths, names on one line.
 
-Every cleaning gives the same when done twice, and is reported where it loses something.
+Cleaning twice gives the same result, and losses are reported.
 """
 
 import re
 import unicodedata
 
-# What people and word processors write, and how it reads in Latin-1.
+# Characters that people and word processors write, and their Latin-1 spelling.
 _SPELLED = str.maketrans(
     {
         **dict.fromkeys("“”„‟″", '"'),
@@ -32,8 +32,8 @@ _CUT = "..."
 
 
 def latin(text: str) -> str:
-    """The text in Latin-1: without emoji and invisible signs, `?` for a letter it does not have."""
-    if text.isascii() and text.isprintable():  # nearly all there is: a look at each sign is dear
+    """The text in Latin-1: without emoji and invisible characters, `?` for other characters."""
+    if text.isascii() and text.isprintable():  # nearly all text; checking each character is slow
         return text
     text = unicodedata.normalize("NFC", text).translate(_SPELLED)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -47,7 +47,7 @@ def _latin_sign(sign: str) -> str:
     if category in ("Cc", "Zs"):
         return " "
     if category == "Cf":
-        return ""  # joins and turns what stands around it, and shows nothing
+        return ""  # joins or changes its neighbours, and is invisible
     if ord(sign) < 256:
         return sign
     spelled = unicodedata.normalize("NFKD", sign).translate(_SPELLED)
@@ -58,12 +58,12 @@ def _latin_sign(sign: str) -> str:
 
 
 def loses_letters(text: str) -> bool:
-    """Whether letters of it cannot be written in Latin-1."""
+    """Whether some of its characters cannot be written in Latin-1."""
     return latin(text).count(_UNWRITABLE) > text.count(_UNWRITABLE)
 
 
 def clean_text(text: str, longest: int) -> str:
-    """A text of several lines, cut visibly where it is too long."""
+    """A text of several lines, cut with a visible mark if it is too long."""
     cleaned = "\n".join(line.rstrip() for line in latin(text).split("\n")).strip()
     if len(cleaned) <= longest:
         return cleaned
@@ -71,7 +71,7 @@ def clean_text(text: str, longest: int) -> str:
 
 
 def clean_line(text: str, longest: int) -> str:
-    """One line: breaks and runs of space become one space."""
+    """One line: line breaks and repeated spaces become one space."""
     return " ".join(latin(text).split())[:longest].rstrip()
 
 
@@ -79,12 +79,13 @@ _BETWEEN_ADDRESSES = re.compile(r"[,;\s]+")
 
 
 def addresses(text: str) -> list[str]:
-    """The e-mail addresses of a field that may hold several, as they are compared: small letters,
-    without a link's "mailto:" and a sentence's full stop."""
+    """The e-mail addresses of a field that may hold several, normalized for comparison: lower case,
+    without a link's "mailto:" and a full stop at the end."""
     found = (part.strip().casefold() for part in _BETWEEN_ADDRESSES.split(text))
     return [one for part in found if (one := part.removeprefix("mailto:").strip("<>").rstrip("."))]
 
 
 def clean_name(text: str, longest: int) -> str:
-    """A name: one line without colons, which part a sub-customer from its parent in QuickBooks."""
+    """A name: one line without colons, which separate a sub-customer
+    from its parent in QuickBooks."""
     return clean_line(re.sub(r"\s*:\s*", " - ", latin(text)), longest).strip()

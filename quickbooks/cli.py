@@ -11,19 +11,19 @@ group = AppGroup("tokens", help="The keys that QuickBooks tokens are encrypted w
 
 @group.command("new-key")
 def new_key() -> None:
-    """Print a new key for TOKEN_KEYS. How to put it to use: docs/runbook.md."""
+    """Print a new key for TOKEN_KEYS. See docs/runbook.md for its use."""
     click.echo(tokens.new_key())
 
 
 @group.command("rotate")
 def rotate() -> None:
-    """Encrypt every stored token anew with the first of TOKEN_KEYS."""
+    """Encrypt every stored token again with the first of TOKEN_KEYS."""
     app = current_app.extensions["dunahub"]
     click.echo(f"{tokens.rotate(app.sessions, app.config)} tokens encrypted with the first key.")
 
 
 @group.command("forget-unreadable")
 def forget_unreadable() -> None:
-    """After the loss of a key: ask owners whose tokens nobody can read to sign in again."""
+    """After losing a key: ask owners whose tokens cannot be decrypted to sign in again."""
     app = current_app.extensions["dunahub"]
     click.echo(f"{tokens.forget_unreadable(app.sessions, app.config)} sign-ins were ended.")

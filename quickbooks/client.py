@@ -1,7 +1,7 @@
-"""Calls to QuickBooks: one deadline for all of a call, no redirects, and what an answer was.
+"""Calls to QuickBooks: one deadline for the whole call, no redirects, and the kind of answer.
 
-requests' own time-outs count per socket operation, so a server that sends a byte now and then
-holds a caller for ever. Here every wait for the socket gets only what is left until the deadline.
+requests' own timeouts apply to each socket operation, so a server that sends a byte now and then
+can block a caller forever. Here every wait on the socket ends at the deadline.
 """
 
 import http.client
@@ -31,22 +31,23 @@ API_HOSTS = {
     "production": "https://quickbooks.api.intuit.com",
     "sandbox": "https://sandbox-quickbooks.api.intuit.com",
 }
-MINOR_VERSION = "75"  # everything below it is gone since August 2025
-CONNECT_DEADLINE = 5.0  # seconds for one address; a host may have several
-KEEP_ALIVE = 30.0  # seconds; an older connection may be half dead, and a lost request costs minutes
+MINOR_VERSION = "75"  # all lower versions ended in August 2025
+CONNECT_DEADLINE = 5.0  # seconds per address; a host may have several
+# seconds; an older connection may be half closed, and a lost request costs minutes
+KEEP_ALIVE = 30.0
 LONGEST_RETRY_AFTER = timedelta(seconds=300)
-STATEMENT = "application/text"  # how QuickBooks wants a query that is posted
+STATEMENT = "application/text"  # QuickBooks' content type for a posted query
 
 
 def api_url(config: Config, realm_id: str) -> str:
-    """The base address of a company's records, with a slash at its end."""
+    """The base address of a company's records, ending with a slash."""
     host = API_HOSTS.get(config.environment, config.simulator_url.rstrip("/"))
     return f"{host}/v3/company/{realm_id}/"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request below a company's base address. `query` is encoded already."""
+    """One request, relative to a company's base address. `query` is already encoded."""
 
     method: str
     path: str
@@ -57,8 +58,8 @@ class Call:
 def call(config: Config, realm_id: str, token: str, asked: Call, deadline: float) -> Answer:
     """Makes the call and waits, at most until `deadline` (of `time.monotonic`).
 
-    Never raises for trouble of the network. The answer's text is without the token: QuickBooks
-    echoes it in its faults.
+    Never raises for network errors. The token is removed from the answer, because QuickBooks
+    repeats it in its faults.
     """
     if time.monotonic() >= deadline:
         return Answer(problem=Problem.NOT_SENT)
@@ -90,7 +91,7 @@ def _answer(response: requests.Response, token: str) -> Answer:
     went_well = response.status_code == 200 and '"Fault"' not in body and '"fault"' not in body
     return Answer(
         status=response.status_code,
-        # An answer that simply succeeded holds the firm's own texts, which are not ours to touch.
+        # A successful answer holds the firm's own texts, which must stay unchanged.
         body=body.replace(token, "") if went_well else redact(body, token),
         trace_id=response.headers.get("intuit_tid"),
         retry_after=_retry_after(response.headers.get("Retry-After")),
@@ -98,7 +99,7 @@ def _answer(response: requests.Response, token: str) -> Answer:
 
 
 def _problem(problem: Exception) -> Problem:
-    """Whether QuickBooks can have seen the request. Only certainty counts as not sent."""
+    """Whether QuickBooks can have received the request. Only certainty counts as not sent."""
     if isinstance(problem, requests.exceptions.ConnectTimeout):
         return Problem.NOT_SENT
     reasons = [problem, *problem.args]
@@ -109,7 +110,7 @@ def _problem(problem: Exception) -> Problem:
 
 
 def _retry_after(header: str | None) -> timedelta | None:
-    """The time told, in seconds or as a date, within reason."""
+    """The requested delay, in seconds or as a date, within reason."""
     if not header:
         return None
     if header.strip().isdigit():
@@ -123,7 +124,7 @@ def _retry_after(header: str | None) -> timedelta | None:
 
 
 class _Bearer(AuthBase):
-    """Explicit, because requests would otherwise take a password from ~/.netrc instead."""
+    """Explicit, because otherwise requests would use a password from ~/.netrc."""
 
     def __init__(self, token: str) -> None:
         self.token = token
@@ -150,14 +151,14 @@ def _session() -> requests.Session:
 
 
 def mount(session: requests.Session) -> None:
-    """Makes every answer that this session reads obey `until`."""
+    """Makes all answers read by this session obey `until`."""
     session.mount("https://", DeadlineAdapter())
     session.mount("http://", DeadlineAdapter())
 
 
 @contextmanager
 def until(deadline: float) -> Iterator[None]:
-    """No wait for a socket in this thread goes beyond `deadline` (of `time.monotonic`)."""
+    """No wait on a socket in this thread goes beyond `deadline` (of `time.monotonic`)."""
     before = getattr(_local, "deadline", None)
     _local.deadline = deadline
     try:
@@ -171,7 +172,7 @@ def _left_to_connect(deadline: float) -> float:
 
 
 class _UntilDeadline(io.RawIOBase):
-    """A socket's stream that waits, for each piece, no longer than what is left of the call."""
+    """A socket stream whose reads wait no longer than the rest of the call's time."""
 
     def __init__(self, sock: socket.socket, stream: io.RawIOBase) -> None:
         self.sock = sock
@@ -198,7 +199,7 @@ class _UntilDeadline(io.RawIOBase):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        stream = self.fp.detach()  # of the BufferedReader on the socket
+        stream = self.fp.detach()  # from the BufferedReader on the socket
         self.fp = io.BufferedReader(_UntilDeadline(sock, stream))
 
 
@@ -222,7 +223,7 @@ _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """An adapter whose answers are read under the deadline of `until`, and never retried."""
+    """An adapter that reads answers under the deadline of `until`, and never retries."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -230,6 +231,6 @@ class DeadlineAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):  # which brings connections of its own
+        if not proxy.lower().startswith("socks"):  # SOCKS creates its own connections
             manager.pool_classes_by_scheme = _POOLS
         return manager

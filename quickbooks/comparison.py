@@ -1,7 +1,7 @@
-"""What of a month's books is not the same here and in QuickBooks. Pure.
+"""Differences between a month's books here and in QuickBooks. Pure.
 
-Records are matched by their links, and by the mark that our documents carry where QuickBooks has
-one of which we have not heard. Amounts are compared to the cent; what is void stands for nothing.
+Records are matched by their links, or by the mark in our documents if the link is unknown to us.
+Amounts are compared to the cent; void documents count as zero.
 """
 
 import re
@@ -18,18 +18,18 @@ from models.sales import RecordType
 from quickbooks.matching import name_key
 
 COMPARED = (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT)
-_MARK = re.compile(r"DH-[A-Z2-7]{12}")  # as `models.sales.new_mark` makes them
-_VOIDED = "Voided"  # how QuickBooks begins the note of a void document
+_MARK = re.compile(r"DH-[A-Z2-7]{12}")  # as made by `models.sales.new_mark`
+_VOIDED = "Voided"  # the beginning of a void document's note
 
-Place = tuple[str, str]  # whose and which: what makes two documents look alike
+Place = tuple[str, str]  # key by which two documents look alike
 
 
-WILL_SETTLE = frozenset({Kind.ON_ITS_WAY, Kind.LEFT_OUT})  # these are told apart from differences
+WILL_SETTLE = frozenset({Kind.ON_ITS_WAY, Kind.LEFT_OUT})  # these are not counted as differences
 
 
 @dataclass(frozen=True)
 class Month:
-    """A month of the calendar; a document belongs to it by its date, which has no time zone."""
+    """A calendar month. A document belongs to it by its date, which has no time zone."""
 
     first: date
 
@@ -55,7 +55,7 @@ class Month:
         return self.first <= day < self.next.first
 
     def begins_at(self, zone: ZoneInfo) -> datetime:
-        """Midnight of its first day there, with the offset of that very day."""
+        """Midnight of its first day in this zone, with that day's offset."""
         return datetime.combine(self.first, time(), zone)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class Month:
 
 @dataclass(frozen=True)
 class Ours:
-    """A record as it should stand in QuickBooks."""
+    """A record as QuickBooks should have it."""
 
     key: int
     title: str  # its number or name
@@ -74,7 +74,7 @@ class Ours:
     stands: bool  # neither void nor deleted
     mark: str | None = None
     remote_id: str | None = None
-    customer_id: str | None = None  # in QuickBooks, of the customer it is for
+    customer_id: str | None = None  # the customer's id in QuickBooks
     state: str | None = None  # of its newest entry for this company
     was_elsewhere: bool = False  # it has entries for another company
     lacks_invoice: bool = False  # a payment whose invoice was never sent
@@ -82,7 +82,7 @@ class Ours:
 
     @property
     def is_moving(self) -> bool:
-        """Whether something of it is still on its way, so that a difference says nothing yet."""
+        """Whether something of it is still to be sent, so that a difference means nothing yet."""
         return self.state == State.PENDING
 
 
@@ -98,24 +98,24 @@ class Theirs:
     stands: bool  # neither void nor inactive
     customer_id: str | None = None
     mark: str | None = None
-    is_part: bool = False  # a project or sub-customer: part of a customer, none of its own
+    is_part: bool = False  # a project or sub-customer: part of another customer
 
 
 @dataclass(frozen=True)
 class Found:
-    """One thing that differs."""
+    """One difference."""
 
     kind: Kind
     type: RecordType
     ours: Ours | None
     theirs: Theirs | None
     reason: Reason | None = None
-    like: str | None = None  # what a thing that was made there looks like
+    like: str | None = None  # what a document created in QuickBooks resembles
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What stands in the month on both sides, and how much of ours agrees in all we compare."""
+    """Totals of the month on both sides, and how much of ours agrees completely."""
 
     here: int
     there: int
@@ -126,7 +126,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Compared:
-    """What came of the records of one kind: the figures, and each thing that differs."""
+    """The result for one record type: the totals, and all differences."""
 
     figures: Figures
     found: Sequence[Found]
@@ -136,7 +136,7 @@ class Compared:
 
 
 def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Theirs:
-    """A row of a query. Raises KeyError or ValueError when it lacks what every such row has."""
+    """Parses a row of a query. Raises KeyError or ValueError if it lacks required fields."""
     if type_ == RecordType.LEAD:
         name = _text(row["DisplayName"])
         created = datetime.fromisoformat(str(row["MetaData"]["CreateTime"]))
@@ -166,7 +166,7 @@ def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Thei
 
 
 def _text(told: object) -> str:
-    return "" if told is None else str(told).replace("\0", "")  # which PostgreSQL cannot store
+    return "" if told is None else str(told).replace("\0", "")  # PostgreSQL cannot store NUL
 
 
 def _cents(told: object) -> Decimal:
@@ -177,8 +177,8 @@ def _cents(told: object) -> Decimal:
 
 
 def unseen(month: Month, ours: Iterable[Ours], theirs: Iterable[Theirs]) -> list[str]:
-    """Ids of the month's records that its list did not show: they may be gone, or dated elsewhere,
-    or the list may have moved under us while it was read."""
+    """Ids of the month's records missing from QuickBooks' list: deleted, moved to another date, or
+    missed because the list shifted while it was read."""
     seen = {one.id for one in theirs}
     return [
         one.remote_id
@@ -190,10 +190,10 @@ def unseen(month: Month, ours: Iterable[Ours], theirs: Iterable[Theirs]) -> list
 def compare(
     type_: RecordType, month: Month, ours: Sequence[Ours], theirs: Sequence[Theirs]
 ) -> Compared:
-    """The month's records of one kind beside those in QuickBooks.
+    """Compares the month's records of one type with those in QuickBooks.
 
     `ours` holds the month's records and all that `theirs` are linked to or marked as; `theirs`
-    the month's list, and what was looked up by its id.
+    holds the month's list, and what was looked up by id.
     """
     pairs, twice, made = _paired(ours, theirs)
     found = [
@@ -220,7 +220,8 @@ def _is_in(month: Month, one: Theirs | None) -> bool:
 def _paired(
     ours: Sequence[Ours], theirs: Sequence[Theirs]
 ) -> tuple[dict[int, Theirs], list[tuple[Ours, Theirs]], list[Theirs]]:
-    """Who is whose: by link, then by mark; the second bearer of a mark is a double of the first."""
+    """Pairs records by link, then by mark; a second document with the
+    same mark is a duplicate of the first."""
     by_link = {own.remote_id: own for own in ours if own.remote_id}
     by_mark = {own.mark: own for own in ours if own.mark}
     pairs = {by_link[one.id].key: one for one in theirs if one.id in by_link}
@@ -248,7 +249,7 @@ def _judged(type_: RecordType, month: Month, own: Ours, one: Theirs | None) -> l
 
 
 def _why_missing(own: Ours) -> tuple[Kind, Reason | None]:
-    """Why a record that stands here has nothing there."""
+    """Why one of our records is missing in QuickBooks."""
     if own.is_moving:
         return Kind.ON_ITS_WAY, None
     if own.remote_id:
@@ -259,7 +260,7 @@ def _why_missing(own: Ours) -> tuple[Kind, Reason | None]:
         return Kind.LEFT_OUT, Reason.SKIPPED
     if own.was_elsewhere and own.state is None:
         return Kind.LEFT_OUT, Reason.OTHER_COMPANY
-    # Superseded and not there: a payment of an invoice that was voided before it was sent.
+    # Superseded and never sent: a payment of an invoice that was voided before it was sent.
     lacks_invoice = own.lacks_invoice or own.state == State.SUPERSEDED
     return Kind.LEFT_OUT, Reason.ITS_INVOICE if lacks_invoice else Reason.NOT_CONNECTED
 
@@ -269,7 +270,7 @@ def _customer_kinds(own: Ours, one: Theirs) -> list[Kind]:
 
 
 def _kinds(month: Month, own: Ours, one: Theirs) -> list[Kind]:
-    """All that differs of a document that both sides have."""
+    """All differences of a document that both sides have."""
     if not own.stands:
         kind = Kind.PAID_BACK if own.paid_back else Kind.VOID_HERE
         return [kind] if one.stands and one.amount else []
@@ -289,7 +290,7 @@ def _kinds(month: Month, own: Ours, one: Theirs) -> list[Kind]:
 def _made_there(
     type_: RecordType, ours: Sequence[Ours], strangers: Sequence[Theirs]
 ) -> list[Found]:
-    """What somebody entered in QuickBooks, and what of ours it may be a double of."""
+    """Documents created in QuickBooks, with the record of ours that each may duplicate."""
     known = {place: own for own in ours if own.stands for place in _places(type_, own)}
     found = []
     for one in strangers:
@@ -301,7 +302,7 @@ def _made_there(
 
 
 def _places(type_: RecordType, one: Ours | Theirs) -> list[Place]:
-    """Where a double would stand: the same name; or the same customer, day and amount."""
+    """Keys to find duplicates by: the same name; or the same customer, day and amount."""
     if type_ == RecordType.LEAD:
         return [("", name_key(one.title))]
     what = f"{one.day} {one.amount}"
@@ -319,7 +320,7 @@ def _figures(
     found: Sequence[Found],
 ) -> Figures:
     here = [own for own in ours if own.stands and month.includes(own.day)]
-    if type_ == RecordType.LEAD:  # a customer of ours may have been there long before this month
+    if type_ == RecordType.LEAD:  # our customer may have been in QuickBooks long before this month
         kept = [pairs[own.key] for own in here if own.key in pairs]
     else:
         kept = [one for one in (*pairs.values(), *doubles) if month.includes(one.day)]

@@ -1,7 +1,7 @@
-"""A connection is made, or made again, after the consent page (`consenting`).
+"""Makes or restores a connection after the consent page (`consenting`).
 
-Nothing here waits for Intuit inside a transaction: what must be known is read before, and what was
-read is judged again under the locks. Order of locks: connection → tokens → lane.
+No transaction is open during calls to Intuit: everything is read before, and checked again under
+the locks. Lock order: connection → tokens → lane.
 """
 
 from collections.abc import Mapping
@@ -51,13 +51,13 @@ log = structlog.get_logger()
 
 
 def finish(sessions: Sessions, config: Config, user: User, told: Mapping[str, str]) -> Finished:
-    """Judges what Intuit's redirect brought (`state`, `code`, `realmId` or `error`).
+    """Processes Intuit's redirect (`state`, `code`, `realmId` or `error`).
 
-    1. The state is judged and consumed in one statement.
-    2. The company is compared with what is stored, before the code is worth anything.
+    1. The state is checked and consumed in one statement.
+    2. The company is compared with what is stored, before the code is used.
     3. Code → grant; then the company itself: country, currency, lists.
     4. A company whose connection is live is connected again at once. Any other is kept until an
-       owner says that it is theirs: `confirm` or `decline`.
+       owner confirms that it is theirs: `confirm` or `decline`.
 
     Raises BadState or NotAllowed.
     """
@@ -84,7 +84,7 @@ def finish(sessions: Sessions, config: Config, user: User, told: Mapping[str, st
 
 @dataclass(frozen=True)
 class _Read:
-    """What was read of a company before its connection is stored. Nothing was written there."""
+    """What was read of a company before its connection is stored. Nothing was written to it."""
 
     facts: Json
     settings: Json
@@ -115,8 +115,8 @@ def _read(
 
 
 def _read_customers(config: Config, asked: Asked, grant: oauth.Grant) -> list[Json] | None:
-    """The directory, under a deadline of its own. None: a job reads it later, and until then
-    QuickBooks itself refuses a name that it has."""
+    """The company's customers, read under their own deadline. None: a job reads them later; until
+    then QuickBooks itself refuses a duplicate name."""
     try:
         return directory.read_all(facts.Reader(config, asked.realm_id, grant.access_token))
     except facts.FactsUnavailable as problem:
@@ -133,7 +133,8 @@ def _keep(
     read: _Read,
 ) -> Unconfirmed:
     with sessions.begin() as session:
-        lock_rows(session, config, asked.organization_id)  # of two browsers, the later one counts
+        # if two browsers do this, the later one wins
+        lock_rows(session, config, asked.organization_id)
         company = UnconfirmedCompany(
             organization_id=asked.organization_id,
             user_id=user.id,
@@ -162,10 +163,10 @@ def _keep(
 
 
 def confirm(sessions: Sessions, config: Config, user: User, realm_id: str) -> Finished:
-    """The owner says that the company they chose at Intuit is theirs: it is connected.
+    """The owner confirms that the chosen company is theirs: it is connected.
 
-    TryAgain("expired") when it does not wait for that (any more): another browser may have chosen
-    another one meanwhile. Raises NotAllowed.
+    TryAgain("expired") if it does not wait for confirmation (any more): another browser may have
+    chosen another one meanwhile. Raises NotAllowed.
     """
     try:
         with sessions() as session:
@@ -206,8 +207,8 @@ def _answered_before(
 
 
 def decline(sessions: Sessions, config: Config, user: User, realm_id: str) -> str | None:
-    """It is not their company: forgotten, and the grant is ended at Intuit. Returns its name, or
-    None when it did not wait for an answer. Raises NotAllowed."""
+    """It is not their company: forgets it, and ends the grant at Intuit. Returns its name, or None
+    if it did not wait for an answer. Raises NotAllowed."""
     with sessions.begin() as session:
         organization_id = judge_person(session, user)
         company = unconfirmed.of(session, config, organization_id, lock=True)
@@ -230,7 +231,7 @@ def decline(sessions: Sessions, config: Config, user: User, realm_id: str) -> st
 
 
 def drop_unconfirmed(sessions: Sessions) -> int:
-    """Forgets the companies that nobody confirmed in time; returns how many."""
+    """Forgets companies that were not confirmed in time; returns how many."""
     with sessions.begin() as session:
         return unconfirmed.drop_old(session)
 
@@ -243,9 +244,9 @@ def _connect(
     grant: oauth.Grant,
     read: _Read,
 ) -> Finished:
-    """Under the locks: row, tokens and lane together. Two firms at the same moment are told apart
-    by a unique index; the loser's tokens are dropped, and not revoked, which could end the winner's
-    grant."""
+    """Stores row, tokens and lane together, under the locks. If two firms do this at
+    the same time, a unique index decides; the loser's tokens are dropped but not
+    revoked, because that could end the winner's grant."""
     reader = facts.Reader(config, asked.realm_id, grant.access_token)
     facts.ensure_fallback_item(reader, read.facts, read.settings)
     try:
@@ -273,7 +274,7 @@ class _ConnectedMeanwhile(Exception):
 
 
 def _drop(sessions: Sessions, config: Config, asked: Asked, grant: oauth.Grant) -> None:
-    """Ends a fresh grant that is not kept, unless that would end one that is in use."""
+    """Ends a fresh grant that is not kept, unless that would end one in use."""
     with sessions() as session:
         in_use = session.scalar(
             select(Connection.id).where(
@@ -297,9 +298,10 @@ def _store(
     grant: oauth.Grant,
     read: _Read,
 ) -> Connected | TryAgain:
-    """The row, its tokens and its lane, together: new, or found again as they were."""
+    """Stores the row, its tokens and its lane together: new ones, or the existing ones."""
     rows = lock_rows(session, config, asked.organization_id)
-    organization_id = judge_person(session, user)  # by the locked row: its region may just change
+    # uses the locked row, because its region may have just changed
+    organization_id = judge_person(session, user)
     if organization_id != asked.organization_id:
         raise NotAllowed(N_("The organization changed while connecting."))
     mine = next((row for row in rows if row.realm_id == asked.realm_id), None)
@@ -346,7 +348,7 @@ def _store(
 
 
 def _take_unconfirmed(session: Session, asked: Asked) -> bool:
-    """Of two answers about one chosen company, the first one gets it."""
+    """If two answers arrive about one chosen company, the first one wins."""
     taken = session.execute(
         delete(UnconfirmedCompany)
         .where(

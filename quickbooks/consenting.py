@@ -1,4 +1,4 @@
-"""The round trip to Intuit's consent page: who may ask, what came back, and for which company."""
+"""The consent page at Intuit: who may start it, what it returned, and for which company."""
 
 import hashlib
 import re
@@ -25,8 +25,8 @@ from outbox import lanes
 from quickbooks import oauth, unconfirmed
 from quickbooks.standing import current, row_of
 
-STATE_LASTS = timedelta(minutes=10)  # the consent page must be through by then
-REPLAY_LASTS = timedelta(minutes=10)  # a browser that shows the callback again sees the success
+STATE_LASTS = timedelta(minutes=10)  # the consent page must be finished by then
+REPLAY_LASTS = timedelta(minutes=10)  # a browser that loads the callback again sees the success
 
 
 class BadState(Exception):
@@ -43,15 +43,15 @@ class Connected:
 
     connection_id: int
     company_name: str
-    was_known: bool  # the same company as before: lane and links were found again
-    waiting: int  # entries behind the line, which the owner must decide on
-    replayed: bool = False  # the same success a moment ago
+    was_known: bool  # the same company as before, with its lane and links
+    waiting: int  # entries behind the line, which need the owner's decision
+    replayed: bool = False  # a repeat of a recent success
 
 
 @dataclass(frozen=True)
 class Unconfirmed:
-    """The company was read, and waits for an owner to say that it is theirs: `confirm`. Until then
-    nothing is captured for it and nothing is written there."""
+    """The company was read, and waits for an owner to confirm that it is theirs: `confirm`. Until
+    then nothing is captured for it or written to it."""
 
     company_name: str
 
@@ -63,14 +63,14 @@ class Denied:
 
 @dataclass(frozen=True)
 class CompanyTaken:
-    """Another organization has this company. It is not named."""
+    """Another organization is connected to this company. That organization is not named."""
 
 
 @dataclass(frozen=True)
 class OtherCompany:
-    """Another company was chosen than before; asked before anything is exchanged.
+    """A different company was chosen; detected before the code is exchanged.
 
-    The owner agrees by `begin(…, allowed_realm_id=realm_id)` and chooses it once more.
+    The owner agrees with `begin(…, allowed_realm_id=realm_id)` and chooses it again.
     """
 
     realm_id: str
@@ -89,14 +89,14 @@ class Unsuitable:
 
 @dataclass(frozen=True)
 class TryAgain:
-    """Intuit did not answer, or the code was stale: nothing was stored; try again."""
+    """Intuit did not answer, or the code had expired: nothing was stored; try again."""
 
     reason: str  # unavailable | refused
 
 
 @dataclass(frozen=True)
 class Misconfigured:
-    """Our own client id or secret is wrong. Operators know from the log."""
+    """Our own client id or secret is wrong. Operators are told by the log."""
 
 
 Finished = (
@@ -119,9 +119,9 @@ def begin(
     *,
     allowed_realm_id: str | None = None,
 ) -> str:
-    """Remembers a one-time state; the address of Intuit's consent page.
+    """Stores a one-time state and returns the address of Intuit's consent page.
 
-    Raises NotAllowed, or oauth.Unavailable when Intuit's addresses cannot be had.
+    Raises NotAllowed, or oauth.Unavailable if Intuit's addresses cannot be read.
     """
     state = secrets.token_urlsafe(32)
     address = oauth.authorize_url(config, state)
@@ -136,7 +136,7 @@ def begin(
                 allowed_realm_id=allowed_realm_id,
             )
         )
-        session.execute(  # states of last week are of no use to anyone
+        session.execute(  # deletes old states
             delete(OAuthState).where(
                 OAuthState.created_at < func.clock_timestamp() - timedelta(days=7)
             )
@@ -145,7 +145,7 @@ def begin(
 
 
 def judge_person(session: Session, user: User) -> int:
-    """The organization that this person may connect, as the database has it now."""
+    """The organization that this person may connect, according to the database."""
     known = session.get(User, user.id, populate_existing=True)
     if known is None or known.removed_at or not known.is_owner or known.organization_id is None:
         raise NotAllowed(N_("Only an owner may connect QuickBooks."))
@@ -161,7 +161,7 @@ def _digest(state: str) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """A callback found good: whose, and for which company."""
+    """A valid callback: whose, and for which company."""
 
     state_digest: str
     code: str
@@ -169,13 +169,13 @@ class Asked:
     realm_id: str
     chosen: Json  # settings of the stored connection, if there is one
     allowed_realm_id: str | None
-    is_live: bool  # connected, or its sign-in has run out: nobody asks whose it is
+    is_live: bool  # connected, or with an expired sign-in: no confirmation needed
 
 
 def judge_callback(
     sessions: Sessions, config: Config, user: User, told: Mapping[str, str]
 ) -> Asked | Finished:
-    """What Intuit's redirect told: a company to ask the person about, or how it ended already."""
+    """Checks Intuit's redirect: returns the company to ask about, or how the consent ended."""
     state = told.get("state", "")
     try:
         with sessions.begin() as session:
@@ -206,7 +206,8 @@ def judge_callback(
 
 
 def _consume(session: Session, state: str, user_id: int, organization_id: int) -> OAuthState | None:
-    """Judged and used up in one statement: of two callbacks with one state, one gets it."""
+    """Checks and consumes the state in one statement: of two
+    callbacks with one state, one gets it."""
     return session.scalar(
         update(OAuthState)
         .where(
@@ -224,7 +225,7 @@ def _consume(session: Session, state: str, user_id: int, organization_id: int) -
 def _replay(
     session: Session, config: Config, state: str, user_id: int, organization_id: int
 ) -> Connected | Unconfirmed:
-    """A callback shown again: the success it had a moment ago, as long as it still holds."""
+    """A callback loaded again: its recent success, if that still holds."""
     waiting = unconfirmed.of(session, config, organization_id)
     if waiting is not None and (waiting.state_digest, waiting.user_id) == (_digest(state), user_id):
         return Unconfirmed(waiting.company_name)
@@ -246,7 +247,7 @@ def _replay(
 
 
 def audit_refusal(sessions: Sessions, user: User, reason: str) -> None:
-    """Write down, in a transaction of its own, that this person was refused and why."""
+    """Logs, in a separate transaction, that this person was refused and why."""
     with sessions.begin() as session:
         session.add(
             AuditEvent(

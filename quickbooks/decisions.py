@@ -1,8 +1,8 @@
-"""What a person decides about a conflict: stored with the record's counterpart, and carried out by
-the next request of the record, whichever of its entries that is for.
+"""A person's decisions about conflicts. They are stored with the record's counterpart and carried
+out by the record's next request, whichever entry that is for.
 
-A decision is no call to QuickBooks. It tells the next request what to do (`composing`), so that it
-is stored, fenced, repeated and put in order like every other send. Callers audit and commit.
+A decision makes no call to QuickBooks. It tells the next request what to do (`composing`), so that
+it is stored, fenced, repeated and ordered like every other send. Callers audit and commit.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,15 @@ from outbox.capture import send_with_it
 
 
 def use(session: Session, entry: Entry, remote_id: str) -> Acted:
-    """This is the one over there. It is read once, and linked if it is still there and free."""
+    """Links this object in QuickBooks. It is read once, and linked if
+    it still exists and is free."""
     return _decide(session, entry, {"use": remote_id, "activate": False, "anew": False})
 
 
 def create_anew(session: Session, entry: Entry) -> Acted:
-    """Whatever is or was over there: a new one is made.
+    """Creates a new object, whatever exists or existed in QuickBooks.
 
-    An invoice takes its payments along: when the old one went, they became credit over there.
+    An invoice includes its payments: when the old one was deleted, they became credit.
     """
     choice: Json = {"anew": True, "use": None}
     if entry.record_type != RecordType.INVOICE:
@@ -42,12 +43,12 @@ def create_anew(session: Session, entry: Entry) -> Acted:
 
 
 def let_quickbooks_number(session: Session, entry: Entry) -> Acted:
-    """The number is QuickBooks' to choose, for this invoice only."""
+    """Lets QuickBooks choose the number, for this invoice only."""
     return _decide(session, entry, {"unnumbered": True})
 
 
 def reactivate(session: Session, entry: Entry, remote_id: str) -> Acted:
-    """Makes it active again over there, and links it."""
+    """Reactivates the object in QuickBooks, and links it."""
     return _decide(session, entry, {"use": remote_id, "activate": True, "anew": False})
 
 
@@ -62,7 +63,7 @@ def _decide(session: Session, entry: Entry, choice: Json) -> Acted:
 
 
 def alike(session: Session, entry: Entry) -> Sequence[Entry]:
-    """The failed entries of the same cause, this one among them, in the order they were written."""
+    """The failed entries with the same cause, including this one, oldest first."""
     query = select(Entry).where(
         Entry.lane_id == entry.lane_id,
         Entry.state == State.FAILED,
@@ -75,13 +76,13 @@ def alike(session: Session, entry: Entry) -> Sequence[Entry]:
 
 
 def send_alike(session: Session, entry: Entry) -> Acted:
-    """Sends this and every record of the same cause again."""
+    """Sends this and every record with the same cause again."""
     ids = [one.id for one in alike(session, entry)]
     return actions.requeue(session, ids, organization_id=entry.organization_id)
 
 
 def newest_entry(session: Session, lane_id: int, type_: RecordType, record_id: int) -> Entry | None:
-    """The entry that speaks for a record: decisions about what others use are made on it."""
+    """The newest entry of a record, on which decisions about shared things are made."""
     return session.scalars(
         select(Entry)
         .where(
@@ -95,7 +96,7 @@ def newest_entry(session: Session, lane_id: int, type_: RecordType, record_id: i
 
 
 def book_on(session: Session, lane_id: int, product_id: int, item_id: str) -> None:
-    """From now on this product is that item over there. Items may be shared."""
+    """Uses this item in QuickBooks for the product from now on. Items may be shared."""
     link = session.scalar(Counterpart.of(lane_id, Record(RecordType.PRODUCT, product_id)))
     if link is not None:
         link.remote_id, link.remote_version, link.stale = item_id, "0", True

@@ -1,4 +1,4 @@
-"""QuickBooks as the engine sees it: what to send next, sending it, and what the answer means."""
+"""The engine's interface to QuickBooks: composing, sending, and reading answers."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ from quickbooks.composing import BATCH, compose
 from quickbooks.faults import faults_in, plain_words
 from quickbooks.reading import read
 
-# Just under Intuit's 500 calls a minute and 10 a second, and its 40 batches a minute: two at once
-# and one each 1.56 s are 40 in 59.3 s, and the next may be 0.8 s early on its way.
+# Just below Intuit's 500 calls a minute and 10 a second, and its 40 batches a minute: two at once
+# and one every 1.56 s are 40 in 59.3 s, and the next may arrive 0.8 s early.
 LIMITS = Limits(
     calls=Pace(timedelta(milliseconds=125), burst=2),
     batches=Pace(timedelta(milliseconds=1560), burst=2),
@@ -29,18 +29,18 @@ LIMITS = Limits(
 
 _MINOR = f"minorversion={client.MINOR_VERSION}"
 
-# Where the items of a batch are calls, 500 a minute are 16 batches, one each 3.8 s.
+# If the items of a batch count as calls, 500 a minute are 16 batches, one every 3.8 s.
 LIMITS_BY_ITEM = Limits(
     calls=LIMITS.calls,
     batches=Pace(timedelta(milliseconds=3800) / BATCH, burst=BATCH),
     wave=BATCH,
     counts_items=True,
-    least_batch=13,  # as 1.6 s
+    least_batch=13,  # the cost of 1.6 s
 )
 
 
 class QuickBooks:
-    """The `Company` that `app.py` hands to the poller."""
+    """The `Company` that `app.py` passes to the poller."""
 
     limits = LIMITS
 
@@ -50,7 +50,8 @@ class QuickBooks:
         self.limits = LIMITS_BY_ITEM if config.counts_batch_items else LIMITS
 
     def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
-        """How this company wants its records, and whom of its customers these leads may be."""
+        """The company's settings for these records, and its customers
+        that may match these leads."""
         settings = facts.of_lane(session, lane_id)
         was_read = settings.get("directory_was_read", False)
         customers = directory.candidates(session, lane_id, entries, was_read=was_read)
@@ -67,7 +68,7 @@ class QuickBooks:
         return compose(entries, links, settings, taken)
 
     def send(self, sent: Sent) -> Answer:
-        """Sends it and waits; after a 401 once more with a renewed token. Never raises."""
+        """Sends it and waits; after a 401 repeats it with a renewed token. Never raises."""
         return send(self.sessions, self.config, sent)
 
     def read(self, sent: Sent, answer: Answer) -> Reading:
@@ -76,30 +77,30 @@ class QuickBooks:
 
 
 def send(sessions: Sessions, config: Config, sent: Sent) -> Answer:
-    """Sends a stored request byte for byte, with a token that is good for it."""
+    """Sends a stored request byte for byte, with a valid token."""
     asked = client.Call(sent.method, sent.path, sent.query, sent.body)
     return call_company(sessions, config, sent.lane_id, asked)
 
 
 def call_company(sessions: Sessions, config: Config, lane_id: int, asked: client.Call) -> Answer:
-    """Calls the company of a lane; after a 401 once more with a renewed token. Never raises for
-    trouble of the network or of the sign-in, and opens no transaction while it waits."""
+    """Calls a lane's company; after a 401 repeats the call with a renewed token. Never raises for
+    network or sign-in errors, and has no transaction open while it waits."""
     deadline = time.monotonic() + config.call_deadline.total_seconds()
     try:
         access = tokens.access(sessions, config, lane_id)
         answer = client.call(config, access.realm_id, access.token, asked, deadline)
         if not _is_signed_out(answer):
             return answer
-        # Once more with a fresh token: the first was refused, so nothing was done with it.
+        # Again with a fresh token: the first was refused, so nothing was executed.
         token = tokens.access_token(sessions, config, access.connection_id, refused=access.token)
         answer = client.call(config, access.realm_id, token, asked, deadline)
         if not _is_signed_out(answer):
             return answer
-        # Of the whole sign-in, or of this one request? A cheap question tells.
+        # Is the whole sign-in refused, or only this request? A cheap read tells.
         probe = client.Call("GET", f"companyinfo/{access.realm_id}", _MINOR)
         probed = client.call(config, access.realm_id, token, probe, deadline)
         if probed.status == HTTPStatus.OK:
-            return replace(answer, body=plain_words(answer.body))  # its codes are about nothing
+            return replace(answer, body=plain_words(answer.body))  # its codes don't apply here
         if _is_signed_out(probed):
             tokens.expire_refused(sessions, config, access.connection_id, token)
     except tokens.SignedOut:

@@ -1,7 +1,7 @@
-"""The customers of a company: read when it is connected, then what changed there, once a day.
+"""The copy of a company's customers: read on connecting, then updated once a day.
 
-Leads that are sent for the first time are matched with this copy, so that no record costs a read.
-It may be a day old: it decides who a lead may be, and never what is written to QuickBooks.
+Leads that are sent for the first time are matched against it, so that they cost no read. It may be
+a day old: it decides which customer a lead is, never what is written to QuickBooks.
 """
 
 import time
@@ -27,20 +27,20 @@ from quickbooks.facts import MOST_ROWS, FactsUnavailable, Reader, TooSlow
 from quickbooks.payloads import NAME_LONGEST
 
 LASTS = timedelta(days=1)
-REMEMBERED = timedelta(days=25)  # Intuit tells of changes within the last 30 days
-OVERLAP = timedelta(hours=1)  # asked for twice, because its clock is not ours
-AT_ONCE = 1000  # rows of one INSERT
-FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0  # seconds after a failed read; doubles with each
-FEWEST_ROWS = 100  # of a page: smaller ones would be paid for without being faster
+REMEMBERED = timedelta(days=25)  # Intuit reports changes of the last 30 days
+OVERLAP = timedelta(hours=1)  # read twice, because Intuit's clock may differ from ours
+AT_ONCE = 1000  # rows per INSERT
+FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0  # seconds after a failed read; doubles each time
+FEWEST_ROWS = 100  # per page: smaller pages would be billed without being faster
 
 # --- Reading ------------------------------------------------------------------------------------
 
 
 def read_all(reader: Reader, most: int = MOST_ROWS) -> list[Json]:
-    """Every customer, inactive ones too, so many at a time. Raises FactsUnavailable.
+    """All customers, including inactive ones, in pages. Raises FactsUnavailable.
 
-    A query gives a thousand rows at most, and hides inactive ones unless it names them (Intuit's
-    guide, *Data queries*): so a page per thousand, or per less where it can't give so many in time.
+    A query returns at most a thousand rows, and hides inactive ones unless it names them (Intuit's
+    guide, *Data queries*): so one page per thousand, or smaller if that takes too long.
     """
     found: list[Json] = []
     told = 0
@@ -55,7 +55,7 @@ def read_all(reader: Reader, most: int = MOST_ROWS) -> list[Json]:
 
 
 def _changes(reader: Reader, since: datetime) -> list[Json] | None:
-    """What changed since; None when that is more than one answer tells."""
+    """Changes since then; None if there are more than one answer holds."""
     told = reader.get("cdc", entities="Customer", changedSince=since.isoformat(timespec="seconds"))
     lists = [
         changed
@@ -67,8 +67,8 @@ def _changes(reader: Reader, since: datetime) -> list[Json] | None:
 
 
 def _list_of(told: object, key: str) -> list[Json]:
-    """Of what changed since: a list that is missing says nothing, and an empty one that nothing
-    did. Raises FactsUnavailable."""
+    """The list of changes: if it is missing, the answer is useless;
+    if empty, nothing changed. Raises FactsUnavailable."""
     listed = told.get(key) if isinstance(told, dict) else None
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise FactsUnavailable(f"QuickBooks answered without {key}.")
@@ -76,7 +76,7 @@ def _list_of(told: object, key: str) -> list[Json]:
 
 
 def refresh_due(sessions: Sessions, config: Config) -> int:
-    """Refreshes the directories that are older than a day; says of how many companies."""
+    """Updates copies that are older than a day; returns how many."""
     older = facts.older_than(sessions, config, Connection.customers_read_at, LASTS)
     stale = (connection_id for connection_id in older if connection_id not in unread)
     return for_a_while(stale, lambda connection_id: refresh(sessions, config, connection_id))
@@ -84,15 +84,15 @@ def refresh_due(sessions: Sessions, config: Config) -> int:
 
 @dataclass
 class Unread:
-    """A directory that this process could not read, and how it is tried again."""
+    """A company whose customers this process could not read, and when to retry."""
 
-    connected_at: datetime  # who connects anew is not kept waiting for what was before
+    connected_at: datetime  # a new connection doesn't wait because of an old failure
     again_at: float = 0.0  # of time.monotonic
     wait: float = FIRST_WAIT
     most: int = MOST_ROWS
 
     def read_all(self, reader: Reader) -> list[Json]:
-        """As `read_all`; asks for less at a time after a time-out."""
+        """Like `read_all`; asks for smaller pages after a timeout."""
         try:
             return read_all(reader, self.most)
         except TooSlow:
@@ -100,21 +100,21 @@ class Unread:
             raise
 
     def put_off(self) -> None:
-        """The next try waits from now on, and the one after it twice as long."""
+        """Delays the next attempt; the delay doubles each time."""
         self.again_at = time.monotonic() + self.wait
         self.wait = min(self.wait * 2, LONGEST_WAIT)
 
 
-# Not in the database: forgotten with the process, it costs a few reads, and no record. It holds
-# only companies that are missing at the last look.
+# Not in the database: losing it with the process costs a few reads, and no record. Holds only
+# companies that were missing at the last check.
 unread: dict[int, Unread] = {}
 
 
 def read_missing(sessions: Sessions, config: Config) -> int:
-    """Reads the directories that could not be read at connect: new customers wait for them.
+    """Reads customers that could not be read on connecting, because new leads wait for them.
 
-    However long that lasts: a customer made twice is worse than a wait that people are told of.
-    Tries are paid for (rule 16), so they get rarer, down to one an hour.
+    However long that takes: a duplicate customer is worse than a reported delay. Reads are metered
+    (rule 16), so attempts become rarer, down to one an hour.
     """
     with sessions() as session:
         found = session.execute(
@@ -149,7 +149,7 @@ def refresh(
     connection_id: int,
     read_whole: Callable[[Reader], list[Json]] = read_all,
 ) -> bool:
-    """Reads what changed, or everything where that is not known. False when it cannot be had."""
+    """Reads what changed, or everything if that is unknown. False if it cannot be read."""
     with sessions() as session:
         read_at = session.get_one(Connection, connection_id).customers_read_at
         now = _now(session)
@@ -177,7 +177,7 @@ def store(
     *,
     whole: bool,
 ) -> None:
-    """Writes what was read at that time; `whole` forgets everyone else."""
+    """Stores what was read at that time; `whole` deletes all others."""
     if whole:
         session.execute(delete(Customer).where(Customer.connection_id == connection.id))
     values = list({row["remote_id"]: row for row in _values(connection, rows)}.values())
@@ -221,9 +221,9 @@ def _now(session: Session) -> datetime:
 def candidates(
     session: Session, lane_id: int, entries: Sequence[Due], *, was_read: bool
 ) -> list[Json] | None:
-    """The customers whom these leads may be: those with their e-mail address or their name.
+    """The customers that these leads may be: those with their e-mail address or name.
 
-    None as long as the directory could not be read (`was_read`): then nobody can say.
+    None if the customers have not been read (`was_read`): then it is unknown.
     """
     leads = [due.payload for due in entries if due.record.type == RecordType.LEAD]
     names = {
@@ -247,7 +247,7 @@ def candidates(
         .outerjoin(Lead, Lead.id == Counterpart.record_id)
         .where(
             Connection.lane_id == lane_id,
-            # As arrays: a list of IN would be written into the statement anew for each wave.
+            # As arrays: a list for IN would produce a different statement for each wave.
             or_(
                 Customer.name_key == func.any(cast(sorted(names), ARRAY(Text))),
                 (Customer.email != "")

@@ -1,4 +1,4 @@
-"""A connection ends: here at once, then at Intuit."""
+"""Ends a connection: here at once, then at Intuit."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,17 +31,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Disconnected:
-    """The connection is ended here, whatever Intuit says to it."""
+    """The connection has ended here, whatever Intuit answers."""
 
     company_name: str
-    waiting: int  # entries that now stand behind the line
-    revoked: bool  # False: Intuit did not answer yet; a job goes on
+    waiting: int  # entries that are now behind the line
+    revoked: bool  # False: Intuit has not answered yet; a job retries
 
 
 def disconnect(
     sessions: Sessions, config: Config, organization_id: int, user: User
 ) -> Disconnected | None:
-    """Ends the connection here at once, then at Intuit. None when there was none to end."""
+    """Ends the connection here at once, then at Intuit. None if there was none."""
     with sessions.begin() as session:
         live = next(
             (row for row in lock_rows(session, config, organization_id) if row.is_live), None
@@ -60,7 +60,7 @@ def disconnect(
 def disconnect_once_sent(
     sessions: Sessions, config: Config, organization_id: int, user: User
 ) -> bool:
-    """Asks for the connection to be ended when all that waits now is sent. False: none to end."""
+    """Requests a disconnect once everything waiting now is sent. False if not connected."""
     with sessions.begin() as session:
         live = next(
             (row for row in lock_rows(session, config, organization_id) if row.is_live), None
@@ -75,7 +75,7 @@ def disconnect_once_sent(
 
 
 def stay_connected(sessions: Sessions, config: Config, organization_id: int, user: User) -> bool:
-    """Takes that back. False: nothing was asked for, or it is disconnected already."""
+    """Cancels that request. False if there was none, or it is already disconnected."""
     with sessions.begin() as session:
         for row in lock_rows(session, config, organization_id):
             if row.is_live and row.is_ending:
@@ -86,7 +86,7 @@ def stay_connected(sessions: Sessions, config: Config, organization_id: int, use
 
 
 def disconnect_due(sessions: Sessions, config: Config) -> int:
-    """Ends the connections whose owners wanted all sent first, and it is. Returns how many."""
+    """Ends connections whose owners wanted everything sent first, once it is. Returns how many."""
     with sessions() as session:
         due = session.scalars(
             select(Connection.id).where(
@@ -100,8 +100,8 @@ def disconnect_due(sessions: Sessions, config: Config) -> int:
 
 
 def _awaits_sending() -> ColumnElement[bool]:
-    """Something is left that goes by itself. What waits for a failed record does not, nor does
-    what stands behind the line: they would keep the connection for ever."""
+    """Whether something is left that will be sent by itself. Excludes entries that wait for a
+    failed record, or are behind the line: they would keep the connection forever."""
     return exists().where(
         Entry.lane_id == Connection.lane_id,
         Entry.state == State.PENDING,
@@ -115,7 +115,7 @@ def _awaits_sending() -> ColumnElement[bool]:
 
 
 def _disconnect_sent(sessions: Sessions, config: Config, connection_id: int) -> bool:
-    """One of them. Judged once more under its lock: the owner may have taken it back."""
+    """Ends one of them. Checked again under its lock, because the owner may have cancelled."""
     with sessions.begin() as session:
         connection = session.scalar(
             select(Connection)
@@ -138,8 +138,8 @@ def _disconnect_sent(sessions: Sessions, config: Config, connection_id: int) -> 
 def confirm_ended_there(
     sessions: Sessions, config: Config, organization_id: int, realm_id: str, user: User
 ) -> Disconnected | None:
-    """Someone says that our access was ended inside QuickBooks. Intuit is asked; if so, it is ended
-    here too. None when the access is still good, or was of another company."""
+    """Someone reports that our access was ended inside QuickBooks. Asks Intuit; if so, it ends
+    here, too. None if the access is still valid, or was for another company."""
     with sessions() as session:
         live = session.scalar(Connection.live_of(organization_id))
         stored = session.get(Tokens, live.id) if live else None
@@ -156,8 +156,8 @@ def confirm_ended_there(
 
 
 def close_for_region(session: Session, organization: Organization) -> bool:
-    """The organization left the US: closed at once, in the caller's transaction; `revoke_now`
-    ends the grant after that. Never commits. False when there was nothing to close."""
+    """The organization left the US: closes at once, in the caller's transaction; `revoke_now` ends
+    the grant afterwards. Never commits. False if there was nothing to close."""
     chosen = session.get(UnconfirmedCompany, organization.id, with_for_update=True)
     if chosen is not None:
         unconfirmed.drop(session, chosen)
@@ -173,7 +173,7 @@ def close_for_region(session: Session, organization: Organization) -> bool:
 def close(
     session: Session, connection: Connection, user: User | None, reason: str | None
 ) -> Revocation | None:
-    """Row, tokens and lane together. The refresh token moves to where the revoke job finds it."""
+    """Row, tokens and lane together. The refresh token is kept for the revoke job."""
     connection.status = ConnectionStatus.DISCONNECTED
     connection.status_reason = reason
     connection.status_since = database_now(session)
@@ -194,7 +194,7 @@ def close(
 
 
 def lock_rows(session: Session, config: Config, organization_id: int) -> list[Connection]:
-    """All connections of the organization, locked in one order; none can be added meanwhile."""
+    """Locks all connections of the organization in a fixed order; none can be added meanwhile."""
     session.execute(
         select(Organization.id)
         .where(Organization.id == organization_id)
@@ -220,7 +220,7 @@ def audit(
     action: str,
     reason: str | None = None,
 ) -> None:
-    """Write down what was done to the connection, by whom and why."""
+    """Logs what was done to the connection, by whom and why."""
     session.add(
         AuditEvent(
             organization_id=connection.organization_id,
@@ -233,7 +233,7 @@ def audit(
 
 
 def revoke_now(sessions: Sessions, config: Config, organization_id: int) -> None:
-    """Tells Intuit at once that this organization's grants are over. What fails is the job's."""
+    """Revokes this organization's ended grants at Intuit now. Failures are left to the job."""
     with sessions() as session:
         new = session.scalars(
             select(Revocation.id).where(
@@ -247,7 +247,7 @@ def revoke_now(sessions: Sessions, config: Config, organization_id: int) -> None
 
 
 def revoke_due(sessions: Sessions, config: Config) -> int:
-    """Tries the revokes that are due; says how many are done with."""
+    """Retries the revokes that are due; returns how many are finished."""
     with sessions() as session:
         due = session.scalars(
             select(Revocation.id).where(
@@ -260,7 +260,8 @@ def revoke_due(sessions: Sessions, config: Config) -> int:
 
 
 def revoke(sessions: Sessions, config: Config, revocation_id: int) -> bool:
-    """Tries one revoke. Claimed by pushing its next time away, so that one process does it."""
+    """Tries one revoke. Claims it by moving its next attempt into the
+    future, so that one process does it."""
     with sessions.begin() as session:
         claimed = session.execute(
             update(Revocation)

@@ -1,8 +1,8 @@
-"""What we know about a company, and how its records arrive there.
+"""What we know about a company, and how records are created in it.
 
-Facts are read at connect and once a day; settings are chosen sensibly from them at connect, and by
-the owner afterwards. Lines without a product are booked on one item, found by its name or created
-when a company is connected: so no invoice ever needs a call of its own for it.
+Facts are read on connecting and once a day; settings are chosen from them on connecting, and by the
+owner afterwards. Lines without a product use one item, found by name or created when a company is
+connected, so that no invoice needs an extra call for it.
 """
 
 import time
@@ -30,19 +30,19 @@ from quickbooks.payloads import dumps
 
 FALLBACK_ITEM = "DunaHub services"
 FACTS_LAST = timedelta(days=1)
-READING_MAY_TAKE = 25.0  # seconds, for all of a company's lists: at connect a person waits
-A_JOB_MAY_TAKE = 600.0  # where nobody waits: forty thousand customers are forty slow pages
-MOST_ROWS = 1000  # of one query; longer lists are cut, as no owner chooses from more
+READING_MAY_TAKE = 25.0  # seconds for all lists of a company, while a person waits on connecting
+A_JOB_MAY_TAKE = 600.0  # in a job: forty thousand customers are forty slow pages
+MOST_ROWS = 1000  # per query; longer lists are cut, since no owner chooses from more
 
-# How a payment method of ours is called in most companies, in the order we would choose. No brand
-# of card: we don't know which one a client has.
+# Usual names of payment methods in QuickBooks, in order of preference. No card brands: we don't
+# know which one a client uses.
 _METHOD_NAMES = {
     PaymentMethod.CARD: ("credit card", "credit/debit card", "card"),
     PaymentMethod.ACH: ("ach", "e-check", "echeck", "direct debit", "check"),
     PaymentMethod.CHECK: ("check", "cheque"),
     PaymentMethod.CASH: ("cash",),
 }
-# Where a sale of services is booked, in the order we would choose.
+# Account types for sales of services, in order of preference.
 _INCOME_SUBTYPES = ("ServiceFeeIncome", "SalesOfProductIncome", "OtherPrimaryIncome")
 
 Found = TypeVar("Found")
@@ -51,15 +51,15 @@ log = structlog.get_logger()
 
 
 class FactsUnavailable(Exception):
-    """The company could not be read now."""
+    """The company cannot be read now."""
 
 
 class TooSlow(FactsUnavailable):
-    """It was not told in time: less of it may be."""
+    """The answer took too long: a smaller page may work."""
 
 
 class Reader:
-    """Reads one company with one token, all of it within so many seconds."""
+    """Reads one company with one token, within a time limit for everything."""
 
     def __init__(
         self, config: Config, realm_id: str, token: str, may_take: float = READING_MAY_TAKE
@@ -70,7 +70,7 @@ class Reader:
         self.deadline = time.monotonic() + may_take
 
     def get(self, path: str, **query: str) -> Json:
-        """The answer at this path of the company. Raises FactsUnavailable."""
+        """GETs this path of the company. Raises FactsUnavailable."""
         return self._asked("GET", path, query)
 
     def one(self, path: str, kind: str) -> Json:
@@ -78,17 +78,17 @@ class Reader:
         return _expected(self._asked("GET", path, {}), kind)
 
     def post(self, path: str, body: Json, **query: str) -> Json:
-        """The answer to writing this object. Raises FactsUnavailable."""
+        """POSTs this object and returns the answer. Raises FactsUnavailable."""
         return self._asked("POST", path, query, dumps(body))
 
     def rows(self, entity: str, where: str = "", most: int = MOST_ROWS) -> list[Json]:
-        """The objects of a kind, a thousand at most, which is what one query gives (Intuit's guide,
-        *Data queries*). Raises FactsUnavailable."""
+        """Objects of a kind, at most a thousand, the limit of one query (Intuit's guide, *Data
+        queries*). Raises FactsUnavailable."""
         return self.page(entity, where, most)[0]
 
     def page(self, entity: str, where: str, most: int) -> tuple[list[Json], int]:
-        """Objects of a kind, and how many rows they were told in: one that is no object must not
-        end a list. Raises FactsUnavailable."""
+        """Objects of a kind, and the number of rows in the answer, which may include rows that are
+        no objects: those must not end a list. Raises FactsUnavailable."""
         statement = f"select * from {entity} {where} maxresults {most}"  # noqa: S608
         answer = self.get("query", query=" ".join(statement.split()))
         found = rows_in(answer, entity, lambda row: bool(row.get("Id")))
@@ -111,7 +111,7 @@ class Reader:
 
 
 def _expected(document: Json, kind: str) -> Json:
-    """The object that was asked for. An answer without it is no answer."""
+    """The requested object. Raises if the answer lacks it."""
     found = document.get(kind)
     if not isinstance(found, dict) or not found:
         raise FactsUnavailable(f"QuickBooks answered without {kind}.")
@@ -131,7 +131,7 @@ def _object(answer: Answer) -> Json:
 
 
 def read_company(reader: Reader) -> Json:
-    """Name, country and home currency: whether we may connect to this company at all.
+    """Name, country and home currency, which decide whether we may connect to this company.
 
     Raises FactsUnavailable.
     """
@@ -189,7 +189,7 @@ def _named_values(told: object) -> Json:
 
 
 def read_last_sale(reader: Reader) -> Json | None:
-    """The invoice that was changed last: by it an owner knows the books. None when there is none.
+    """The invoice last changed, so that an owner recognizes the books. None if there is none.
 
     Raises FactsUnavailable.
     """
@@ -206,7 +206,7 @@ def read_last_sale(reader: Reader) -> Json | None:
 
 
 def read_facts(reader: Reader, company: Json) -> Json:
-    """The lists from which settings are chosen, beside what `read_company` found.
+    """The lists from which settings are chosen, in addition to the result of `read_company`.
 
     Raises FactsUnavailable.
     """
@@ -259,9 +259,9 @@ def _tax_codes(reader: Reader) -> list[Json]:
 
 
 def choose_settings(facts: Json, chosen: Json) -> Json:
-    """How records arrive: as the owner chose, where that still exists, else a sound choice."""
+    """How records are created: the owner's choices if they still exist, otherwise defaults."""
     income = _still_there(chosen.get("income_account_id"), facts["income_accounts"])
-    # What was stored before owners could choose was chosen by us, and may be a brand of card.
+    # Values stored before owners could choose were chosen by us, and may be a card brand.
     methods = (chosen.get("payment_methods") or {}) if chosen.get("methods_are_chosen") else {}
     deposits = chosen.get("deposit_accounts") or {}
     return {
@@ -276,7 +276,7 @@ def choose_settings(facts: Json, chosen: Json) -> Json:
         },
         "methods_are_chosen": bool(chosen.get("methods_are_chosen")),
         "deposit_accounts": {
-            # Undeposited Funds, QuickBooks' own default: nobody's bank is guessed.
+            # Undeposited Funds, QuickBooks' own default: we don't guess a bank account.
             method: _still_there(deposits.get(method), facts["deposit_accounts"])
             for method in PaymentMethod
         },
@@ -286,13 +286,13 @@ def choose_settings(facts: Json, chosen: Json) -> Json:
 
 
 def choose(connection: Connection, **choices: object) -> None:
-    """Writes what the owner chose of how records arrive. A new value, so that it is seen."""
+    """Stores the owner's choices. Assigns a new value, so that SQLAlchemy sees the change."""
     connection.settings = {**connection.settings, **choices}
 
 
 def _still_there(id_: str | None, options: Sequence[Json]) -> str | None:
     if len(options) >= MOST_ROWS:
-        return id_  # the list was cut: it may stand further down
+        return id_  # the list was cut: it may be further down
     return id_ if any(option["id"] == id_ for option in options) else None
 
 
@@ -312,7 +312,7 @@ def _by_name(options: Sequence[Json], names: Sequence[str]) -> str | None:
 
 
 def ensure_fallback_item(reader: Reader, facts: Json, settings: Json) -> None:
-    """Creates the item for lines without a product where the company has none yet."""
+    """Creates the item for lines without a product if the company has none yet."""
     if settings["fallback_item_id"] or not settings["income_account_id"]:
         return
     account = {"value": settings["income_account_id"]}
@@ -320,7 +320,7 @@ def ensure_fallback_item(reader: Reader, facts: Json, settings: Json) -> None:
     try:
         created = _expected(reader.post("item", body), "Item")
     except FactsUnavailable as problem:
-        # Records that need it ask for one; nothing else has to wait for it.
+        # Records that need it ask for one; others don't have to wait for it.
         log.warning("no fallback item", realm=reader.realm_id, problem=str(problem))
         return
     if not matching.is_object(created):
@@ -330,7 +330,7 @@ def ensure_fallback_item(reader: Reader, facts: Json, settings: Json) -> None:
 
 
 def of_lane(session: Session, lane_id: int) -> Json:
-    """What `payloads` needs for the records of a lane, without the long lists beside it."""
+    """What `payloads` needs for the records of a lane, without the long lists."""
     row = session.execute(
         select(
             Connection.settings,
@@ -346,10 +346,10 @@ def of_lane(session: Session, lane_id: int) -> Json:
 
 
 def for_documents(connection: Connection) -> Json:
-    """What `payloads` needs, as `of_lane` has it, for a connection at hand.
+    """What `payloads` needs, as in `of_lane`, for a loaded connection.
 
-    Who numbers and who computes tax follows the company where nothing was chosen: CustomTxnNumbers,
-    UsingSalesTax and PartnerTaxEnabled of its preferences (Intuit's API reference, Preferences).
+    If nothing was chosen, numbers and tax follow the company's preferences: CustomTxnNumbers,
+    UsingSalesTax and PartnerTaxEnabled (Intuit's API reference, Preferences).
     """
     facts = connection.facts
     return _effective(
@@ -358,12 +358,12 @@ def for_documents(connection: Connection) -> Json:
 
 
 def _effective(chosen: Json, preferences: Json, tax_codes: list[Json]) -> Json:
-    """The settings, with the company's own ways where nothing was chosen."""
+    """The settings, with the company's preferences where nothing was chosen."""
     settings = dict(chosen)
     if settings.get("numbers", "as_company") == "as_company":
         settings["numbers"] = "ours" if preferences.get("custom_numbers") else "quickbooks"
     elif settings["numbers"] == "quickbooks" and preferences.get("custom_numbers"):
-        settings["numbers"] = "generated"  # such a company numbers only what asks for it
+        settings["numbers"] = "generated"  # such a company numbers only documents that request it
     tax = dict(settings.get("tax") or {})
     if tax.get("mode", "as_company") != "line":
         tax["mode"] = _tax_mode(preferences, tax.get("mode"), has_codes=bool(tax_codes))
@@ -379,7 +379,7 @@ def _effective(chosen: Json, preferences: Json, tax_codes: list[Json]) -> Json:
 def _tax_mode(preferences: Json, chosen: str | None, *, has_codes: bool) -> str:
     """As billed unless the owner chose otherwise: it is the paper that the client holds."""
     if not preferences.get("uses_sales_tax"):
-        return "line"  # QuickBooks computes none: a line of its own keeps the totals equal
+        return "line"  # QuickBooks computes none: a separate line keeps the totals equal
     if not preferences.get("automated_tax"):
         return "manual"
     return "automated" if chosen == "quickbooks" or not has_codes else "billed"
@@ -389,13 +389,13 @@ def _tax_mode(preferences: Json, chosen: str | None, *, has_codes: bool) -> str:
 
 
 def refresh_due(sessions: Sessions, config: Config) -> int:
-    """Reads anew the facts that are older than a day; says of how many companies."""
+    """Reads facts again that are older than a day; returns for how many companies."""
     stale = older_than(sessions, config, Connection.facts_read_at, FACTS_LAST)
     return for_a_while(stale, lambda connection_id: refresh(sessions, config, connection_id))
 
 
 def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
-    """Reads the facts of one company anew. False when they cannot be had now."""
+    """Reads the facts of one company again. False if they cannot be read now."""
     with sessions() as session:
         chosen = session.get_one(Connection, connection_id).settings
 
@@ -413,7 +413,8 @@ def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
         connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
         if connection is not None:
             if connection.settings != chosen:
-                settings = choose_settings(facts, connection.settings)  # the owner chose meanwhile
+                # the owner may have chosen meanwhile
+                settings = choose_settings(facts, connection.settings)
             store(session, connection, facts, settings)
     return True
 
@@ -424,10 +425,10 @@ def older_than(
     read_at: InstrumentedAttribute[datetime | None],
     lasts: timedelta,
 ) -> Iterator[int]:
-    """The connected companies of whom something was read longer ago than it lasts, or never.
+    """Connected companies for which something was read longer ago than it is valid, or never.
 
-    In any order, and asked again before each: of several processes that began with the same list,
-    one reads a company, and reads are paid for (rule 16).
+    In random order, and checked again before each: if several processes start with the same list,
+    only one reads a company, because reads are metered (rule 16).
     """
     stale = select(Connection.id).where(
         Connection.status == ConnectionStatus.CONNECTED,
@@ -446,7 +447,7 @@ def older_than(
 def reading(
     sessions: Sessions, config: Config, connection_id: int, read: Callable[[Reader], Found]
 ) -> Found | None:
-    """What `read` finds in a connected company; None when it cannot be had now."""
+    """The result of `read` for a connected company; None if it cannot be read now."""
     with sessions() as session:
         realm_id = session.get_one(Connection, connection_id).realm_id
     try:
@@ -458,7 +459,7 @@ def reading(
 
 
 def store(session: Session, connection: Connection, facts: Json, settings: Json) -> None:
-    """Writes what was read and what follows from it."""
+    """Stores the facts and the settings that follow from them."""
     connection.company_name = facts["name"]
     connection.country = facts["country"]
     connection.facts = facts

@@ -1,8 +1,8 @@
-"""What QuickBooks complains about: read from any shape it comes in, explained in plain words.
+"""QuickBooks' faults: parsed from any format, explained in plain words.
 
-A fault comes as JSON with capital or small keys, as XML although JSON was asked for, inside a 200,
-or not at all (an HTML page of a gateway). Only the code decides what we do: messages are written
-in the language of the company.
+A fault arrives as JSON with capitalized or lower-case keys, as XML although JSON was requested,
+inside a 200, or as a gateway's HTML page. Only the code decides how we handle it: messages are in
+the language of the company.
 """
 
 import html
@@ -34,7 +34,7 @@ __all__ = ["Action", "Class", "Explanation", "RemoteFault", "class_of", "explain
 
 @dataclass(frozen=True)
 class RemoteFault:
-    """One error of QuickBooks. `code` is bare: no leading zeros, "" where none was given."""
+    """One error of QuickBooks. `code` has no leading zeros; "" if there was none."""
 
     code: str
     message: str = ""
@@ -45,20 +45,21 @@ class RemoteFault:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A fault as a person reads it."""
+    """A fault as shown to a person."""
 
-    title: str  # of the group of all records with this cause
+    title: str  # heading for all records with this cause
     cause: str
     effect: str
-    field: str | None  # the field on our form that mends it
+    field: str | None  # the field on our form that fixes it
     actions: tuple[Action, ...]
-    detail: str = ""  # QuickBooks' own words, for support
+    detail: str = ""  # QuickBooks' message, for support
 
 
 def parse_json(body: str) -> Json | None:
-    """A JSON object with exact numbers, or None when the body is something else.
+    """A JSON object with exact numbers, or None if the body is something else.
 
-    What no database can store (NUL, half an emoji) is cleaned here, for everyone behind.
+    Characters that databases cannot store (NUL, unpaired surrogates) are removed here, for all
+    callers.
     """
     try:
         parsed = json.loads(body, parse_float=Decimal)
@@ -72,10 +73,10 @@ def parse_json(body: str) -> Json | None:
 
 
 def faults_in(body: str) -> list[RemoteFault]:
-    """The errors that a body tells of, in any of Intuit's shapes; [] when it tells of none.
+    """The errors in a body, in any of Intuit's formats; [] if there are none.
 
-    Intuit shows the shape of a Fault on its page *Error codes*; XML and small keys are what its
-    gateway sends before a call has come to QuickBooks.
+    Intuit's page *Error codes* shows the format of a Fault; XML and lower-case keys come from its
+    gateway, before a call reaches QuickBooks.
     """
     document = parse_json(body)
     if document is not None:
@@ -108,7 +109,7 @@ def _faults_in_object(document: Mapping[str, object]) -> Iterator[RemoteFault]:
             type_,
         )
     if not told:
-        yield RemoteFault("", type=type_)  # a Fault that says nothing is a fault all the same
+        yield RemoteFault("", type=type_)  # an empty Fault is still a fault
 
 
 def _text(error: Mapping[str, object], *keys: str) -> str:
@@ -120,7 +121,7 @@ def _text(error: Mapping[str, object], *keys: str) -> str:
 
 
 def _faults_in_xml(body: str) -> Iterator[RemoteFault]:
-    # By pattern, not by an XML parser: these bodies come from outside, and are this simple.
+    # By pattern, not with an XML parser: these bodies come from outside, and are this simple.
     fault = re.search(r"<(?:\w+:)?Fault\b([^>]*)>", body)
     type_ = _attribute(fault[1], "type") if fault else ""
     for attributes, content in re.findall(
@@ -157,9 +158,9 @@ def _bare_code(code: str, message: str) -> str:
 
 
 def class_of(fault: RemoteFault) -> Class:
-    """What we do about it, by its code alone: messages come in the company's language.
+    """How to handle it, by its code alone, because messages are in the company's language.
 
-    The one case told by its text is QuickBooks' own hurry with names.
+    The one exception is QuickBooks' internal race about names.
     """
     if fault.code == "6000" and "one name at a time" in fault.detail.lower():
         return Class.RETRY
@@ -169,10 +170,10 @@ def class_of(fault: RemoteFault) -> Class:
 def explain(
     code: str, about: Mapping[str, object], detail: str = "", reader: Reader | None = None
 ) -> Explanation:
-    """The sentences, field and buttons of a fault, in the reader's language (else in English).
+    """Texts, field and buttons of a fault, in the reader's language (default English).
 
-    `about` holds the names its sentences use: `record` (lead, product, invoice, payment), `name`,
-    `number` and the like. Whatever is not there gets a neutral word.
+    `about` holds the names used in the texts: `record` (lead, product, invoice, payment), `name`,
+    `number` and so on. Missing names get a neutral word.
     """
     cause: Cause = CATALOGUE.get(code, UNKNOWN)
     reader = reader or Reader()
@@ -194,7 +195,7 @@ def explain(
 
 
 def _buttons(cause: Cause, words: "_Words", reader: Reader) -> tuple[Action, ...]:
-    """The buttons whose needs are known, with the names that they say."""
+    """The buttons whose needs are known, with names filled in."""
     return tuple(
         replace(action, label=_label(action, words, reader))
         for action in cause.actions
@@ -207,12 +208,12 @@ def _label(action: Action, words: "_Words", reader: Reader) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """At most so many characters; … stands for the rest."""
+    """At most this many characters; … replaces the rest."""
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 class _Words(dict[str, object]):
-    """The names that sentences use, said when one asks for them."""
+    """The names used in texts, translated on access."""
 
     def __init__(self, about: Mapping[str, object], reader: Reader) -> None:
         super().__init__({key: value for key, value in about.items() if value not in (None, "")})
@@ -226,11 +227,12 @@ class _Words(dict[str, object]):
 
 
 def phrase(words: str, **values: object) -> Json:
-    """Words of ours (marked by `N_`) as a value: kept as they are, said in anyone's language."""
+    """A text of ours (marked with `N_`) as a value: stored as is,
+    shown in the reader's language."""
     return {"words": words, **values}
 
 
-_MARKED = frozenset({"what", "label"})  # always words of ours, whoever is named elsewhere
+_MARKED = frozenset({"what", "label"})  # always texts of ours
 _AMOUNTS = frozenset({"amount", "refunded"})
 
 
@@ -256,8 +258,9 @@ def _first_up(sentence: str) -> str:
 
 
 def _business_rule(detail: str) -> str:
-    """QuickBooks' own sentence, without its label; written for people; "" when it has none."""
-    said = without_markup(detail.partition(_BETWEEN)[2] or detail)  # the message is always alike
+    """QuickBooks' own sentence without its label, written for people; "" if there is none."""
+    # the message itself is always the same
+    said = without_markup(detail.partition(_BETWEEN)[2] or detail)
     sentence = re.sub(r"^.*?(?:Validation Error|validation)\s*:\s*", "", said, flags=re.DOTALL)
     sentence = redact(" ".join(sentence.split()))
     return f"“{sentence.rstrip('.')}”" if sentence else ""
@@ -267,7 +270,7 @@ def _business_rule(detail: str) -> str:
 
 
 def fault_of(fault: RemoteFault, due: Due) -> Fault:
-    """A fault of QuickBooks', with the names that its sentence uses."""
+    """The Fault for an error of QuickBooks, with the names that its text uses."""
     about: Json = {}
     field: str | None = None
     match fault.code:
@@ -285,17 +288,17 @@ def fault_of(fault: RemoteFault, due: Due) -> Fault:
     return about_record(Fault(fault.code, about, field, words_of(fault)), due)
 
 
-_BETWEEN = " — "  # message and detail
+_BETWEEN = " — "  # between message and detail
 
 
 def words_of(fault: RemoteFault) -> str:
-    """QuickBooks' own words, message and detail."""
+    """QuickBooks' message and detail."""
     words = (without_markup(text) for text in (fault.message, fault.detail))
     return _BETWEEN.join(filter(None, words))[:2000]
 
 
 _UNREAD = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
-# Of HTML, and no others: QuickBooks writes <IDENTIFIER> into what it says of a question.
+# HTML tags only: QuickBooks writes <IDENTIFIER> into messages about a query.
 _TAG = re.compile(
     r"</?(?:a|abbr|b|big|body|br|button|center|code|div|em|font|form|h[1-6]|head|hr|html|i|img|input"
     r"|label|li|link|meta|ol|p|pre|small|span|strong|sub|sup|table|tbody|td|th|thead|title|tr|u|ul"
@@ -305,19 +308,19 @@ _TAG = re.compile(
 
 
 def without_markup(text: str) -> str:
-    """Tags out, words kept; what is escaped twice too."""
+    """Removes tags, keeps text; also for markup that was escaped twice."""
     for _ in range(2):
         text = _TAG.sub(" ", _UNREAD.sub(" ", html.unescape(text)))
     return " ".join(text.split())
 
 
 def plain_words(text: str, longest: int = 300) -> str:
-    """The words of a page that came instead of an answer."""
+    """The text of an HTML page that came instead of an answer."""
     return shorten(redact(without_markup(text[:20_000])), longest)
 
 
 def _thing_in(fault: RemoteFault, due: Due) -> Json:
-    """What an inactive or missing reference is, as far as the detail tells."""
+    """What an inactive or missing reference is, as far as the detail says."""
     for word, what in (
         ("Names", N_("customer")),
         ("ItemRef", N_("product")),
@@ -353,12 +356,12 @@ _KINDS = {
 
 
 def ours(code: str, due: Due, about: Mapping[str, Any] | None = None) -> Fault:
-    """A fault that we found ourselves, about this entry."""
+    """A fault that we found ourselves, for this entry."""
     return about_record(Fault(code, dict(about or {})), due)
 
 
 def about_record(fault: Fault, due: Due) -> Fault:
-    """The fault with what every sentence may name, and the field that mends it."""
+    """The fault with names for its texts, and the field that fixes it."""
     about = {
         "record": due.record.type.value,
         "what": _KINDS[due.record.type],

@@ -1,15 +1,15 @@
 """What an answer proves: a table of status × words × operation × first send or repeat. Pure.
 
-The head of the table:
+The rules of the table:
 
-- Only a refusal that names a rule of *the document*, on a *first* send, is a definite no. An error
-  of QuickBooks' own says nothing of what was done, and a repeat may be refused because the first
-  send arrived.
-- A status of 5xx outranks the code in its body.
-- An answer without the object that was asked for is no answer, whatever its status.
+- Only a refusal that names a rule of *the document*, on a *first* send, is a definite no. An
+  internal error of QuickBooks says nothing about what was done, and a repeat may be refused
+  because the first send arrived.
+- A 5xx status outranks the code in its body.
+- An answer without the requested object is no answer, whatever its status.
 
-Every cell is written down below; `tests/test_judge.py` walks all of them. `reading` makes outcomes
-of entries of these verdicts.
+Every cell is written down below; `tests/test_judge.py` checks all of them. `reading` turns these
+verdicts into outcomes of entries.
 """
 
 import re
@@ -25,14 +25,14 @@ from quickbooks.faults import RemoteFault, class_of
 
 
 class Status(StrEnum):
-    """How a call ended, before its words are read."""
+    """How a call ended, before its body is read."""
 
-    NOT_SENT = "not_sent"  # connection refused, no address: QuickBooks never saw it
-    NO_SIGN_IN = "no_sign_in"  # none to be had: the token endpoint has an outage; nothing was sent
-    SIGNED_OUT = "signed_out"  # there is no sign-in any more; nothing was sent
-    UNANSWERED = "unanswered"  # time-out, reset, cut
+    NOT_SENT = "not_sent"  # connection refused, no address: QuickBooks never received it
+    NO_SIGN_IN = "no_sign_in"  # none available: the token endpoint is down; nothing was sent
+    SIGNED_OUT = "signed_out"  # the sign-in has ended; nothing was sent
+    UNANSWERED = "unanswered"  # timeout, reset, cut
     GOOD = "2xx"
-    REFUSED = "4xx"  # all that are not below
+    REFUSED = "4xx"  # all 4xx not listed below
     DOOR = "401/403"
     THROTTLED = "429"
     DOWN = "5xx"
@@ -42,11 +42,11 @@ class Status(StrEnum):
 class Said(StrEnum):
     """What an answer, or one item of a batch, says."""
 
-    OBJECT = "object"  # what was asked for: the object, or rows
-    ANOTHER = "another"  # an object with another Id than the one we wrote to
+    OBJECT = "object"  # what was requested: the object, or rows
+    ANOTHER = "another"  # an object with another Id than the one we wrote
     NOTHING = "nothing"  # neither an object nor a fault: HTML, {}, cut off
-    RULE = "rule"  # the document is against a rule, or in conflict with what is there
-    INSIDE = "inside"  # an error of QuickBooks' own, or one that nobody knows
+    RULE = "rule"  # the document violates a rule, or conflicts with existing data
+    INSIDE = "inside"  # an internal error of QuickBooks, or an unknown one
     THROTTLED = "throttled"
     BUSY = "busy"  # maintenance, wrong cluster
     SIGNED_OUT = "signed_out"
@@ -56,32 +56,32 @@ class Said(StrEnum):
 
 
 class Operation(StrEnum):
-    """What the request, or one item of a batch, was to do."""
+    """What the request, or one item of a batch, was meant to do."""
 
     CREATE = "create"
     UPDATE = "update"
     VOID = "void"
-    ITEM = "item"  # one item of a batch, by its own part of the answer
+    ITEM = "item"  # one item of a batch, by its part of the answer
     BATCH = "batch"  # the batch as a whole
     QUERY = "query"
 
 
 class Fate(StrEnum):
-    """What became of the request, or of one item of it."""
+    """What happened to the request, or to one item of it."""
 
     SEEN = "seen"
     REFUSED = "refused"  # by a rule of the document: a definite no
-    APART = "apart"  # a batch that was refused as a whole; one by one we learn whose fault it was
-    FREED = "freed"  # turned away before any work, under this request id for good
-    NOT_TAKEN = "not_taken"  # turned away before any work; the same request may go again
-    UNKNOWN = "unknown"  # it may have been done
+    APART = "apart"  # a batch refused as a whole; sent one by one, we learn which item caused it
+    FREED = "freed"  # rejected before any work, permanently for this request id
+    NOT_TAKEN = "not_taken"  # rejected before any work; the same request may be sent again
+    UNKNOWN = "unknown"  # it may have been executed
 
 
 class Lane(StrEnum):
-    """What the answer says of the company as a whole."""
+    """What the answer says about the company as a whole."""
 
     WORKS = "works"
-    PERHAPS = "perhaps"  # this record's own trouble, or the company's: others will tell
+    PERHAPS = "perhaps"  # this record's own problem, or the company's: other calls will tell
     THROTTLED = "throttled"
     DOWN = "down"
     SIGNED_OUT = "signed_out"
@@ -103,7 +103,7 @@ Cell = tuple[Status, Said, Operation, bool]  # the bool: whether it is a repeat
 _SEEN = Verdict(Fate.SEEN)
 _REFUSED = Verdict(Fate.REFUSED)
 _APART = Verdict(Fate.APART)
-_UNKNOWN = Verdict(Fate.UNKNOWN)  # the company works, and yet nobody can tell
+_UNKNOWN = Verdict(Fate.UNKNOWN)  # the company works, but the effect is unknown
 _PERHAPS = Verdict(Fate.UNKNOWN, Lane.PERHAPS)
 _DOWN = Verdict(Fate.UNKNOWN, Lane.DOWN)
 
@@ -117,13 +117,14 @@ def _all(verdict: Verdict) -> _Row:
 
 
 def _turned_away(fate: Fate, lane: Lane) -> _Row:
-    """At the door or by a limit, before any work. A repeat leaves the first send as it was."""
+    """Rejected by access control or a limit, before any work. A
+    repeat leaves the first send as it was."""
     first, again = Verdict(fate, lane), Verdict(Fate.UNKNOWN, lane)
     return (first, again, first, again, first, again, again)
 
 
-# 200 with a fault and 400 say the same (Intuit's page *Error codes*); a document's rule may also be
-# told by another 4xx.
+# 200 with a fault and 400 mean the same (Intuit's page *Error codes*); another 4xx may also report
+# a rule of the document.
 _ROWS_OF_FAULTS: dict[Said, _Row] = {
     Said.RULE: (_REFUSED, _UNKNOWN, _REFUSED, _UNKNOWN, _APART, _UNKNOWN, _REFUSED),
     Said.INSIDE: (_PERHAPS, _PERHAPS, _UNKNOWN, _UNKNOWN, _PERHAPS, _PERHAPS, _PERHAPS),
@@ -136,7 +137,7 @@ _ROWS_OF_FAULTS: dict[Said, _Row] = {
 }
 
 ROWS: dict[Status, dict[Said, _Row]] = {
-    # Nothing came back, so nothing was said.
+    # Nothing was received, so there are no words.
     Status.NOT_SENT: dict.fromkeys(Said, _all(Verdict(Fate.NOT_TAKEN, Lane.DOWN))),
     Status.NO_SIGN_IN: dict.fromkeys(Said, _all(Verdict(Fate.NOT_TAKEN, Lane.DOWN))),
     Status.SIGNED_OUT: dict.fromkeys(Said, _all(Verdict(Fate.NOT_TAKEN, Lane.SIGNED_OUT))),
@@ -148,18 +149,19 @@ ROWS: dict[Status, dict[Said, _Row]] = {
         **_ROWS_OF_FAULTS,
     },
     Status.REFUSED: {
-        Said.OBJECT: _all(_PERHAPS),  # refused, and yet there?
+        Said.OBJECT: _all(_PERHAPS),  # refused, but with the object?
         Said.ANOTHER: _all(_PERHAPS),
-        Said.NOTHING: _all(_PERHAPS),  # 404 and 413 of a gateway, perhaps for this record alone
+        Said.NOTHING: _all(_PERHAPS),  # 404 and 413 of a gateway, perhaps only for this record
         **_ROWS_OF_FAULTS,
     },
     Status.DOOR: {
         Said.OBJECT: _all(_PERHAPS),
         Said.ANOTHER: _all(_PERHAPS),
-        Said.NOTHING: _all(_PERHAPS),  # the sign-in was probed: it is good (`delivery`)
+        Said.NOTHING: _all(_PERHAPS),  # the sign-in was probed and is valid (`delivery`)
         Said.RULE: (_REFUSED, _UNKNOWN, _REFUSED, _UNKNOWN, _APART, _UNKNOWN, _REFUSED),
         Said.INSIDE: _all(_PERHAPS),
-        Said.THROTTLED: _all(Verdict(Fate.NOT_TAKEN, Lane.THROTTLED)),  # Intuit's old throttle
+        # Intuit's older form of throttling
+        Said.THROTTLED: _all(Verdict(Fate.NOT_TAKEN, Lane.THROTTLED)),
         Said.BUSY: _all(_DOWN),
         Said.SIGNED_OUT: _all(Verdict(Fate.NOT_TAKEN, Lane.SIGNED_OUT)),
         Said.ACCESS_LOST: _all(Verdict(Fate.NOT_TAKEN, Lane.ACCESS_LOST)),
@@ -195,7 +197,7 @@ TABLE: dict[Cell, Verdict] = {
 
 
 def judge(status: Status, said: Said, operation: Operation, *, is_repeat: bool) -> Verdict:
-    """What the answer proves. `is_repeat`: the same request went out before."""
+    """What the answer proves. `is_repeat`: the same request was sent before."""
     return TABLE[status, said, operation, is_repeat]
 
 
@@ -210,7 +212,7 @@ _OF_PROBLEM = {
 
 
 def status_of(answer: Answer) -> Status:
-    """The row of the table that an answer belongs to."""
+    """The row of the table for an answer."""
     if answer.problem:
         return _OF_PROBLEM[answer.problem]
     code = answer.status or 0
@@ -228,10 +230,10 @@ def status_of(answer: Answer) -> Status:
 def rows_in(
     document: Json, kind: str, is_row: Callable[[Json], bool] = matching.is_object
 ) -> list[Json] | None:
-    """The objects that a query found; None when the answer does not say.
+    """The objects that a query found; None if the answer is unusable.
 
-    An empty QueryResponse found none (Intuit's guide, *Data queries*); an answer without one, with
-    another kind's rows, or with nothing but rows that are no objects, is no answer.
+    An empty QueryResponse found none (Intuit's guide, *Data queries*). An answer without one, with
+    rows of another kind, or only with rows that are no objects, is no answer.
     """
     response = document.get("QueryResponse")
     if not isinstance(response, dict):
@@ -246,8 +248,8 @@ def rows_in(
 
 
 def row_count(document: Json, kind: str) -> int:
-    """How many rows an answer holds (`rows_in`), those that are no objects among them: the next
-    page begins behind them."""
+    """The number of rows in an answer (`rows_in`), including those
+    that are no objects: the next page begins after them."""
     return len(document["QueryResponse"].get(kind) or ())
 
 
@@ -259,8 +261,8 @@ _HOLDS = {
 
 
 def said_by(faults: Sequence[RemoteFault]) -> Said:
-    """What faults say together; at least one is given. The company's trouble comes first, and one
-    error of QuickBooks' own makes the others doubtful."""
+    """The meaning of several faults, at least one. A problem of the company comes first, and one
+    internal error of QuickBooks makes the others doubtful."""
     each = [_said_by_one(fault) for fault in faults]
     return min(each, key=_ORDER.index)
 
@@ -294,12 +296,12 @@ def _said_by_one(fault: RemoteFault) -> Said:
 
 
 def names_a_rule(fault: RemoteFault) -> bool:
-    """Whether an error that we don't know was found by checking what we sent."""
+    """Whether an unknown error was found by checking our document."""
     return bool(fault.code) and fault.type.casefold() == "validationfault" and not is_inside(fault)
 
 
-# QuickBooks gives its internal errors numbers of their own, such as (-30003), and puts them into
-# faults that otherwise tell of a rule, 6000 above all. An amount or a date has other neighbours.
+# QuickBooks' internal errors have their own numbers, such as (-30003), and appear in faults that
+# otherwise report a rule, mostly 6000. An amount or a date has other characters around it.
 _INTERNAL_NUMBER = re.compile(r"(?<![\w.,$-])-\d{3,6}(?![\w.,-]*\d)")
 _INTERNAL_WORDS = re.compile(
     r"internal (?:server )?error|unexpected (?:internal )?error|system (?:failure|error|fault)",
@@ -308,7 +310,7 @@ _INTERNAL_WORDS = re.compile(
 
 
 def is_inside(fault: RemoteFault) -> bool:
-    """Whether a fault tells of QuickBooks' inside, though its code may be that of a rule."""
+    """Whether a fault is internal to QuickBooks, though its code may be that of a rule."""
     if fault.type.casefold() == "systemfault":
         return True
     words = f"{fault.message} {fault.detail}"

@@ -1,7 +1,7 @@
-"""Addresses inside QuickBooks, for the person who wants to see a record there.
+"""Addresses of pages in QuickBooks, for a person who wants to see a record there.
 
-They open in the company the browser is signed in to: show the company's name beside the link. Only
-the simulator takes the company as a parameter.
+They open in the company the browser is signed in to, so show the company's name next to the link.
+Only the simulator takes the company as a parameter.
 """
 
 from urllib.parse import urlencode
@@ -22,13 +22,13 @@ _PAGES = {
 
 
 def record_url(config: Config, connection: Connection, type_: RecordType, remote_id: str) -> str:
-    """The page of a linked record; for a product the list of products, which has no page of one."""
+    """The page of a linked record; for a product the list of products, since it has no page."""
     page, parameter = _PAGES.get(type_, ("items", None))
     return _url(config, connection, page, {parameter: remote_id} if parameter else {})
 
 
 def company_url(config: Config, connection: Connection) -> str:
-    """QuickBooks' own start page of the company."""
+    """QuickBooks' start page."""
     return _url(config, connection, "homepage", {})
 
 

@@ -1,4 +1,4 @@
-"""Is it the same thing? Our document beside what QuickBooks holds."""
+"""Compares our documents with QuickBooks' objects."""
 
 import re
 from collections.abc import Mapping
@@ -10,15 +10,16 @@ from outbox.company import Remote
 from quickbooks.cleaning import addresses
 from quickbooks.payloads import Document
 
-INACTIVE_SUFFIX = " (deleted)"  # what QuickBooks appends to the name of an inactive record
+INACTIVE_SUFFIX = " (deleted)"  # QuickBooks appends this to the name of an inactive record
 
-_BLANK: tuple[object, ...] = (None, "", {}, {"value": ""})  # what clears, and what is not there
+# values that clear a property, or mean that it is missing
+_BLANK: tuple[object, ...] = (None, "", {}, {"value": ""})
 
 
 def differences(
     document: Document, found: Mapping[str, Any], *, ignoring: frozenset[str] = frozenset()
 ) -> Document:
-    """The part of our document that QuickBooks holds otherwise; {} when nothing needs writing."""
+    """The part of our document that differs in QuickBooks; {} if nothing needs writing."""
     return {
         key: value
         for key, value in document.items()
@@ -27,7 +28,7 @@ def differences(
 
 
 def agrees(ours: object, theirs: object) -> bool:
-    """Whether everything that we say stands there too; what they add does not count."""
+    """Whether everything in our value is also in theirs; their additions don't count."""
     if ours in _BLANK:
         return theirs in _BLANK
     match ours:
@@ -46,7 +47,7 @@ def agrees(ours: object, theirs: object) -> bool:
 
 
 def _own_lines(theirs: object) -> list[object]:
-    """Their lines without the subtotal that QuickBooks adds by itself."""
+    """Their lines without the subtotal that QuickBooks adds."""
     if not isinstance(theirs, list):
         return []
     return [
@@ -65,7 +66,7 @@ def _same(ours: object, theirs: object) -> bool:
 
 
 def number(value: object) -> Decimal | None:
-    """A number of theirs, written as number or string; None when it is neither."""
+    """A number that QuickBooks wrote as number or string; None if it is neither."""
     try:
         found = Decimal(str(value))
     except InvalidOperation:
@@ -77,7 +78,7 @@ def number(value: object) -> Decimal | None:
 
 
 def same_customer(document: Document, found: Mapping[str, Any]) -> bool:
-    """Plainly the same: same name, and the same e-mail address or phone number."""
+    """Clearly the same: same name, and the same e-mail address or phone number."""
     if not same_name(document["DisplayName"], str(found.get("DisplayName", ""))):
         return False
     phone = phone_of(document)
@@ -87,7 +88,7 @@ def same_customer(document: Document, found: Mapping[str, Any]) -> bool:
 
 
 def is_our_customer(document: Document, found: Mapping[str, Any]) -> bool:
-    """Whether it is what a create of ours, of which we heard nothing, would have made."""
+    """Whether it equals what an unanswered create of ours would have made."""
     return not differences(document, found) and (emails_of(document), phone_of(document)) == (
         emails_of(found),
         phone_of(found),
@@ -95,17 +96,17 @@ def is_our_customer(document: Document, found: Mapping[str, Any]) -> bool:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether QuickBooks would take them for one name, which only one customer may have."""
+    """Whether QuickBooks treats them as one name, which only one customer may have."""
     return name_key(one) == name_key(other)
 
 
 def name_key(name: str) -> str:
-    """A name as names are compared: QuickBooks sees no difference of case, nor do people."""
+    """A name for comparison: QuickBooks ignores case, and so do people."""
     return " ".join(name.removesuffix(INACTIVE_SUFFIX).split()).casefold()
 
 
 def email_of(customer: Mapping[str, Any]) -> str:
-    """The e-mail addresses as they are compared, with commas between; "" when there is none."""
+    """The e-mail addresses normalized for comparison, separated by commas; "" if there are none."""
     return ",".join(addresses(str((customer.get("PrimaryEmailAddr") or {}).get("Address", ""))))
 
 
@@ -114,12 +115,13 @@ def emails_of(customer: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(filter(None, email_of(customer).split(",")))
 
 
-# What a firm's name may have or not, and is the same firm.
+# Words that may be missing from a firm's name.
 _FORMS = frozenset("inc incorporated llc ltd co corp company corporation the and & of".split())
 
 
 def names_agree(one: str, other: str) -> bool:
-    """Whether two names may mean one customer: all that matters of the shorter is in the longer."""
+    """Whether two names may mean one customer: the significant words
+    of the shorter are all in the longer."""
     words, others = _words(one), _words(other)
     return bool(words and others) and (words <= others or others <= words)
 
@@ -130,7 +132,7 @@ def _words(name: str) -> set[str]:
 
 
 def phone_of(customer: Mapping[str, Any]) -> str:
-    """The digits of the phone number, without the country's own prefix."""
+    """The digits of the phone number, without the country prefix."""
     digits = re.sub(r"\D", "", str((customer.get("PrimaryPhone") or {}).get("FreeFormNumber", "")))
     return digits[1:] if len(digits) == 11 and digits.startswith("1") else digits
 
@@ -139,7 +141,7 @@ def phone_of(customer: Mapping[str, Any]) -> str:
 
 
 def is_our_invoice(document: Document, total: str, found: Mapping[str, Any], mark: str) -> bool:
-    """It carries our mark, or is of the same customer, day and total."""
+    """It has our mark, or the same customer, day and total."""
     if mark in str(found.get("PrivateNote", "")):
         return True
     return (
@@ -171,7 +173,7 @@ def is_voided(payload: Json, found: Mapping[str, Any]) -> bool:
 
 
 def applied_by(payment: Mapping[str, Any]) -> str | None:
-    """What a payment took of its invoices' balances, in dollars: all that is not credit now."""
+    """The part of a payment applied to invoices, in dollars: all that is not credit now."""
     total, credit = number(payment.get("TotalAmt")), number(payment.get("UnappliedAmt", 0))
     return None if total is None or credit is None else format(total - credit, ".2f")
 
@@ -182,9 +184,10 @@ def credit_of(payment: Mapping[str, Any]) -> Decimal:
 
 
 def remote_of(found: Mapping[str, Any]) -> Remote:
-    """What we keep of an object (`is_object`): id, version, number, and the total in dollars."""
+    """What we store of an object (`is_object`): id, version, number, and the total in dollars."""
     total, balance = number(found.get("TotalAmt")), number(found.get("Balance"))
-    is_invoice = "DueDate" in found or "Line" in found  # of a customer it is all they owe
+    # for a customer the balance is everything they owe
+    is_invoice = "DueDate" in found or "Line" in found
     return Remote(
         id=str(found["Id"]),
         version=str(found["SyncToken"]),

@@ -1,13 +1,13 @@
-"""Does it match? A month of the books, compared on request and once when the month is over.
+"""Does it match? Compares a month of the books, on request and once when the month is over.
 
-The request only asks: a row says so. A job claims it, reads QuickBooks page by page, and writes
-figures and differences in one transaction, so nobody ever sees half a result. What ends in a crash
-is begun again when its lease is over.
+A request only sets a row. A job claims it, reads QuickBooks page by page, and writes figures and
+differences in one transaction, so half a result is never visible. After a crash it starts again
+when its lease has expired.
 
-Intuit counts every question: a month costs one for a thousand customers, invoices or payments, and
-one for four hundred records that their lists did not show. Answers come whole, because a choice of
-columns is nothing that Intuit promises to keep. Each question takes its turn in the lane's budget
-behind what people save, and none is asked while the lane is held or closed.
+Intuit counts reads: a month costs one per thousand customers, invoices or payments, and one per
+four hundred records missing from those lists. Objects are read whole, because Intuit does not
+guarantee a choice of columns. Each read takes its turn in the lane's budget after what people save,
+and none is sent while the lane is held or closed.
 """
 
 import time
@@ -49,15 +49,15 @@ from quickbooks.payloads import ENTITY
 from quickbooks.questions import MOST_ROWS
 from quickbooks.reading import trouble_of_question
 
-LOOKED_UP_AT_ONCE = 400  # ids of one question, which is posted and so has room for them
-MOST_ROUNDS = 3  # of looking up: people go on saving while we read
-MOST_READS = 100  # of one run: more is a mistake of ours, or a company for other means
-MOST_ATTEMPTS = 5  # of one run, crashes included
+LOOKED_UP_AT_ONCE = 400  # ids per query, which is POSTed and so has room for them
+MOST_ROUNDS = 3  # of look-ups, because people keep saving while we read
+MOST_READS = 100  # per run: more is a mistake of ours, or a company too large for this
+MOST_ATTEMPTS = 5  # per run, including crashes
 TRY_LATER = timedelta(minutes=1)  # doubles with each attempt
-LONGEST_WAIT = timedelta(seconds=10)  # for a turn in the lane's budget, all of a run's together
-MOST_DIFFERENCES_AT_ONCE = 1000  # rows of one INSERT
-AT_A_STRETCH = 10.0  # seconds within which a job begins comparisons; the next goes on soon
-ASKED_BY_ITSELF_AGAIN = timedelta(days=1)  # after a monthly run that came to nothing
+LONGEST_WAIT = timedelta(seconds=10)  # for turns in the lane's budget, in total per run
+MOST_DIFFERENCES_AT_ONCE = 1000  # rows per INSERT
+AT_A_STRETCH = 10.0  # seconds within which a job starts comparisons; the next run follows soon
+ASKED_BY_ITSELF_AGAIN = timedelta(days=1)  # after an automatic run that failed
 
 COMPARISONS = Counter(
     "dunahub_quickbooks_comparisons_total",
@@ -88,16 +88,16 @@ _ASK = text(
 
 
 def ask(session: Session, organization_id: int, month: Month, user_id: int) -> bool:
-    """Wants the month compared. False when that is under way already. The caller commits."""
+    """Requests the comparison. False if it is already in progress. The caller commits."""
     asked = session.execute(
         _ASK, {"organization": organization_id, "month": month.first, "user": user_id}
     )
     return asked.first() is not None
 
 
-# The month that is over: from its second day on, at an hour of the organization's own, so that not
-# all of them ask at once. Where nothing was saved there is nothing to pay a question for.
-# What would end the same way again is a person's to ask for.
+# The last month: from its second day on, at an hour that differs by organization, so that they
+# don't all run at once. Only if something was saved, because reads are metered. A run that would
+# fail the same way again must be requested by a person.
 _ASK_DUE = text(
     """
     INSERT INTO quickbooks_comparisons AS comparison (organization_id, month, asked_at)
@@ -140,7 +140,7 @@ _ASK_DUE = text(
 
 
 def ask_due(sessions: Sessions, config: Config) -> int:
-    """Wants the month that is over compared, once for each organization; says for how many."""
+    """Requests last month's comparison once for each organization; returns for how many."""
     with sessions.begin() as session:
         asked = session.execute(
             _ASK_DUE, {"environment": config.environment, "again": ASKED_BY_ITSELF_AGAIN}
@@ -153,7 +153,7 @@ def ask_due(sessions: Sessions, config: Config) -> int:
 
 @dataclass(frozen=True)
 class Run:
-    """One try at a comparison. Its number rises with each, and fences what a late one writes."""
+    """One attempt at a comparison. Its number rises each time, and fences late writes."""
 
     comparison_id: int
     organization_id: int
@@ -164,7 +164,7 @@ class Run:
 
 
 class _TryLater(Exception):
-    """QuickBooks can't be asked right now: the run is put back."""
+    """QuickBooks can't be read right now: the run is postponed."""
 
     def __init__(self, problem: str, after: timedelta | None = None) -> None:
         super().__init__(problem)
@@ -173,11 +173,11 @@ class _TryLater(Exception):
 
 
 class _CannotCompare(Exception):
-    """It ends without a result, and says why."""
+    """The run ends without a result, for this reason."""
 
 
 class _Lost(Exception):
-    """Someone else has the comparison by now: nothing more is written."""
+    """Another process has the comparison now: nothing more is written."""
 
 
 _CLAIM = text(
@@ -197,9 +197,9 @@ _CLAIM = text(
 
 
 def compare_due(sessions: Sessions, config: Config) -> int:
-    """Runs the comparisons that are wanted, one after another; says how many had a result.
+    """Runs the requested comparisons one after another; returns how many had a result.
 
-    Begins none once it has been at it for a while: a process that is to end waits for its jobs.
+    Starts none after a while, because a stopping process waits for its jobs.
     """
     done, ends_at = 0, time.monotonic() + AT_A_STRETCH
     while time.monotonic() < ends_at and (run := _claim(sessions, config)):
@@ -221,7 +221,7 @@ def _claim(sessions: Sessions, config: Config) -> Run | None:
 
 def _try(sessions: Sessions, config: Config, run: Run) -> bool:
     try:
-        if run.attempts > MOST_ATTEMPTS:  # the earlier ones ended in a crash of ours
+        if run.attempts > MOST_ATTEMPTS:  # earlier attempts crashed
             raise _CannotCompare("broken")
         company = _company(sessions, config, run)
         reader = _Reader(sessions, config, run, company)
@@ -245,7 +245,7 @@ class _Company:
 
 
 def _company(sessions: Sessions, config: Config, run: Run) -> _Company:
-    """The company that the organization is connected to, if it may be asked."""
+    """The company that the organization is connected to, if it may be read."""
     with sessions() as session:
         organization = session.get_one(Organization, run.organization_id)
         connection = session.scalar(
@@ -269,8 +269,8 @@ def _company(sessions: Sessions, config: Config, run: Run) -> _Company:
 
 
 def _compare(sessions: Sessions, reader: "_Reader") -> dict[RecordType, Compared]:
-    """Their side is read first: what is saved here meanwhile is then looked up, and what arrives
-    there meanwhile is ours by its link."""
+    """QuickBooks is read first: what is saved here meanwhile is then looked up by id, and what
+    arrives there meanwhile is recognized by its link."""
     side = reader.side
     with sessions() as session:
         reader.expected = own_books.count(session, side)
@@ -292,7 +292,7 @@ def _compare_kind(sessions: Sessions, reader: "_Reader", type_: RecordType) -> C
 
 
 class _Reader:
-    """Asks one company for one run, a page at a time, each in its turn."""
+    """Reads one company for one run, a page at a time, within the lane's budget."""
 
     def __init__(self, sessions: Sessions, config: Config, run: Run, company: _Company) -> None:
         self.side = company.side
@@ -305,7 +305,7 @@ class _Reader:
         self._waited = timedelta(0)
 
     def list_of(self, type_: RecordType) -> list[Theirs]:
-        """The month's objects of this kind. Each once: a list may shift while it is read."""
+        """The month's objects of this kind, each once: the list may shift while it is read."""
         found: dict[str, Theirs] = {}
         start = 1
         while True:
@@ -320,7 +320,7 @@ class _Reader:
                 return list(found.values())
 
     def look_up(self, type_: RecordType, ids: Sequence[str]) -> list[Theirs]:
-        """Those of these objects that are still there."""
+        """Those of these objects that still exist."""
         active = " and Active IN (true, false)" if type_ == RecordType.LEAD else ""
         found: list[Theirs] = []
         for first in range(0, len(ids), LOOKED_UP_AT_ONCE):
@@ -344,9 +344,9 @@ class _Reader:
         )
 
     def _ask(self, type_: RecordType, statement: str) -> tuple[list[Theirs], int]:
-        """One metered question: what it found, and in how many rows.
+        """One metered read: the objects, and the number of rows.
 
-        Raises _TryLater or _CannotCompare when it has no answer.
+        Raises _TryLater or _CannotCompare if there is no answer.
         """
         if self.reads >= MOST_READS:
             raise _CannotCompare("too_large")
@@ -390,7 +390,7 @@ class _Reader:
             time.sleep(wait.total_seconds())
 
     def _note_progress(self, type_: RecordType) -> None:
-        """For who looks on; and holds the lease for another question."""
+        """Stores progress for the page, and extends the lease."""
         progress = {
             "kind": type_.value,
             "read": self._rows,
@@ -410,7 +410,7 @@ class _Reader:
 
 
 def _write(session: Session, run: Run, **values: object) -> None:
-    """Changes the comparison while it is this run's; raises _Lost when it is not any more."""
+    """Changes the comparison while it belongs to this run; raises _Lost otherwise."""
     written = session.execute(
         update(Comparison)
         .where(Comparison.id == run.comparison_id, Comparison.run == run.number)
@@ -438,13 +438,14 @@ def _store(
     compared: Mapping[RecordType, Compared],
     reads: int,
 ) -> None:
-    """Figures and differences, in place of the last result and all at once."""
+    """Replaces the last result with the new figures and differences."""
     with sessions.begin() as session:
         connection = session.get(
             Connection, company.connection_id, with_for_update={"key_share": True, "read": True}
         )
         if connection is None or connection.status != ConnectionStatus.CONNECTED:
-            raise _CannotCompare("not_connected")  # ended while we read: whose books were those?
+            # disconnected while we read: the company may have changed
+            raise _CannotCompare("not_connected")
         _write(
             session,
             run,

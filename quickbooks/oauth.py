@@ -1,8 +1,7 @@
-"""Intuit's sign-in: where its endpoints are, and the three things one says to them.
+"""Intuit's sign-in: its endpoints, and the three calls to them.
 
-requests-oauthlib makes the requests. What an answer means is read from the raw response before
-oauthlib sees it, because its error classes lose the status and call an HTML page of an outage a
-missing token.
+Uses requests-oauthlib. Answers are interpreted from the raw response before oauthlib sees it,
+because its exceptions lose the status and report an outage's HTML page as a missing token.
 """
 
 import json
@@ -25,31 +24,31 @@ from quickbooks import client
 
 SCOPE = "com.intuit.quickbooks.accounting"
 TOKEN_DEADLINE = 10.0  # seconds; a refresh holds a row lock while it waits
-REVOKE_DEADLINE = 5.0  # seconds; a person waits, and a job tries again later
+REVOKE_DEADLINE = 5.0  # seconds; a person waits, and a job retries later
 DISCOVERY = {
     "production": "https://developer.api.intuit.com/.well-known/openid_configuration",
     "sandbox": "https://developer.api.intuit.com/.well-known/openid_sandbox_configuration",
 }
 DISCOVERY_LASTS = 86_400.0  # seconds
-# Asks Intuit to tell when the sign-in ends for good; without it the field does not appear.
+# Asks Intuit to say when the sign-in ends permanently; without it the field is missing.
 _HARD_EXPIRY_ASKED = {"x-include-refresh-token-hard-expires-in": "true"}
 
 
 class GrantRefused(Exception):
-    """Intuit says the code or token is no longer good: a person must sign in again."""
+    """Intuit says the code or token is not valid any more: a person must sign in again."""
 
 
 class Misconfigured(Exception):
-    """Intuit does not know our client id or secret: an operator must act, no customer can."""
+    """Intuit does not know our client id or secret: an operator must act, customers cannot."""
 
 
 class Unavailable(Exception):
-    """Intuit could not be reached or had trouble of its own: try again later."""
+    """Intuit could not be reached or failed: try again later."""
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where Intuit asks the person, gives tokens, and ends them."""
+    """Intuit's addresses for consent, tokens, and revocation."""
 
     authorization: str
     token: str
@@ -58,16 +57,16 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Grant:
-    """What the token endpoint gave us."""
+    """The token endpoint's answer."""
 
     access_token: str
     refresh_token: str
     access_lasts: timedelta
     refresh_lasts: timedelta
-    hard_lasts: timedelta | None  # until the sign-in ends whatever we do; None when not told
+    hard_lasts: timedelta | None  # until the sign-in ends in any case; None if unknown
 
     def __repr__(self) -> str:
-        return "Grant([hidden])"  # rule 17: a traceback must not tell
+        return "Grant([hidden])"  # rule 17: tracebacks must not show tokens
 
 
 # --- Where --------------------------------------------------------------------------------------
@@ -77,7 +76,7 @@ _discovery_lock = threading.Lock()
 
 
 def endpoints(config: Config) -> Endpoints:
-    """Intuit's addresses from its discovery document, kept for a day. Raises Unavailable.
+    """Intuit's addresses from its discovery document, cached for a day. Raises Unavailable.
 
     Intuit's OAuth 2.0 guide asks apps to read them there, because they may change.
     """
@@ -93,7 +92,7 @@ def endpoints(config: Config) -> Endpoints:
             found = _discover(config, address)
         except Unavailable:
             if known:
-                return known[1]  # Intuit's addresses outlive its outages
+                return known[1]  # old addresses are still good during an outage
             raise
         _discovered[address] = (time.monotonic(), found)
         return found
@@ -131,14 +130,14 @@ def _must_be_intuit(address: str) -> None:
 
 
 def authorize_url(config: Config, state: str) -> str:
-    """Where the browser goes to ask for the grant. Raises Unavailable."""
+    """Where the browser is sent for consent. Raises Unavailable."""
     session = OAuth2Session(config.client_id, scope=[SCOPE], redirect_uri=config.redirect_uri)
     url, _ = session.authorization_url(endpoints(config).authorization, state=state)
     return str(url)
 
 
 def exchange(config: Config, code: str) -> Grant:
-    """The grant for a code. Raises GrantRefused, Misconfigured or Unavailable."""
+    """Exchanges a code for a grant. Raises GrantRefused, Misconfigured or Unavailable."""
     session = _session(config)
     return _grant(
         lambda: session.fetch_token(
@@ -155,8 +154,8 @@ def exchange(config: Config, code: str) -> Grant:
 def refresh(config: Config, refresh_token: str) -> Grant:
     """A fresh grant for a refresh token. Raises GrantRefused, Misconfigured or Unavailable.
 
-    The refresh token that comes with it is the one to keep (Intuit's OAuth 2.0 guide): the one
-    used here may be good no longer.
+    Store the refresh token in the new grant (Intuit's OAuth 2.0 guide): the old one may not work
+    any more.
     """
     session = _session(config)  # without a scope: Intuit's own clients send none on refresh
     return _grant(
@@ -172,7 +171,7 @@ def refresh(config: Config, refresh_token: str) -> Grant:
 
 
 def revoke(config: Config, token: str) -> bool:
-    """Ends a grant at Intuit: True when it did, False when it does not know the token (any more).
+    """Revokes a grant at Intuit: True if it did, False if it does not know the token (any more).
 
     Raises Unavailable: try again.
     """
@@ -192,7 +191,7 @@ def revoke(config: Config, token: str) -> bool:
         raise Unavailable("Intuit could not be reached to end the grant.") from _bare(problem)
     if response.status_code == 200:
         return True
-    about_us = response.status_code in (401, 429)  # says nothing of the token
+    about_us = response.status_code in (401, 429)  # not about the token
     if about_us or not 400 <= response.status_code < 500:
         raise Unavailable(f"Intuit answered {response.status_code} when asked to end the grant.")
     return False
@@ -208,7 +207,7 @@ def _headers() -> dict[str, str]:
 
 def _session(config: Config) -> OAuth2Session:
     session = OAuth2Session(config.client_id, redirect_uri=config.redirect_uri)
-    session.max_redirects = 0  # a redirect would carry our secret to who knows where
+    session.max_redirects = 0  # a redirect could send our secret anywhere
     client.mount(session)
     session.register_compliance_hook("access_token_response", _judge)
     session.register_compliance_hook("refresh_token_response", _judge)
@@ -216,7 +215,7 @@ def _session(config: Config) -> OAuth2Session:
 
 
 def _judge(response: requests.Response) -> requests.Response:
-    """Raises for anything but a grant, by the status and the error that Intuit itself gave."""
+    """Raises for anything but a grant, by status and Intuit's own error code."""
     if response.status_code == 200:
         return response
     try:
@@ -226,7 +225,8 @@ def _judge(response: requests.Response) -> requests.Response:
         error, words = None, ""
     is_other_apps = error == "invalid_grant" and "clientid" in words.lower()
     if is_other_apps or error in ("invalid_client", "unauthorized_client"):
-        # Also a good token of another app or environment: nobody's sign-in has run out.
+        # Also for a valid token of another app or environment: it does not mean that a sign-in has
+        # expired.
         raise Misconfigured("Intuit does not accept our client id and secret.")
     if response.status_code == 400 and error == "invalid_grant":
         raise GrantRefused("Intuit refused the code or token.")
@@ -234,8 +234,8 @@ def _judge(response: requests.Response) -> requests.Response:
 
 
 def _grant(ask: Any, kept: str | None = None) -> Grant:
-    """What the token endpoint gives. Where it names no refresh token the one that was used is
-    `kept`; without any the answer is not usable."""
+    """The grant in the answer. If it has no refresh token, `kept` is
+    used; without any, the answer is unusable."""
     try:
         with client.until(time.monotonic() + TOKEN_DEADLINE):
             token: Mapping[str, Any] = ask()
@@ -253,7 +253,7 @@ def _grant(ask: Any, kept: str | None = None) -> Grant:
 
 
 def _token(told: object, otherwise: str | None = None) -> str:
-    """A token as it was told, or else the other one. Raises ValueError when there is none."""
+    """A token from the answer, or else the other one. Raises ValueError if there is none."""
     found = told if isinstance(told, str) and told.strip() else otherwise
     if found is None:
         raise ValueError("no token in the answer")
@@ -265,7 +265,7 @@ def _unavailable(problem: Exception) -> NoReturn:
 
 
 def _bare(problem: Exception) -> Exception:
-    """The problem's kind and words, without the request that hangs on it and its secrets."""
+    """The exception's type and message, without the attached request and its secrets."""
     return RuntimeError(f"{type(problem).__name__}: {redact(str(problem))}")
 
 

@@ -1,4 +1,4 @@
-"""Our side of a month: its records as they should stand in QuickBooks, with how far they got."""
+"""Our side of a month's comparison: its records as they should be in QuickBooks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from quickbooks.comparison import Month, Ours, Theirs
 
 @dataclass(frozen=True)
 class Side:
-    """Whose books, of which company, in which month."""
+    """Which organization's books, in which company and month."""
 
     organization_id: int
     lane_id: int
@@ -22,7 +22,7 @@ class Side:
 
     @property
     def borders(self) -> dict[str, object]:
-        """The same as parameters of the queries: days for documents, moments for customers."""
+        """Query parameters: days for documents, moments for customers."""
         return {
             "organization": self.organization_id,
             "first": self.month.first,
@@ -139,12 +139,12 @@ _COUNT = text(
 
 
 def count(session: Session, side: Side) -> int:
-    """How many records of ours there are to compare: about as many as there will be to read."""
+    """Number of our records to compare: about as many as there will be to read."""
     return sum(row.records for row in session.execute(_COUNT, side.borders))
 
 
 def read(session: Session, side: Side, type_: RecordType, theirs: Sequence[Theirs]) -> list[Ours]:
-    """The month's records of this kind, and those of any month that `theirs` belong to."""
+    """The month's records of this type, and those of any month that `theirs` belong to."""
     asked = {
         "lane": side.lane_id,
         "remote_ids": [one.id for one in theirs],
@@ -157,7 +157,7 @@ def read(session: Session, side: Side, type_: RecordType, theirs: Sequence[Their
             name=row.name,
             day=row.day or row.created_at.astimezone(side.zone).date(),
             amount=row.amount,
-            # What was paid back as a whole is as if it had never been.
+            # A fully refunded payment counts as if it had never been made.
             stands=row.stands and not (row.paid_back and row.amount <= 0),
             mark=row.mark,
             remote_id=row.remote_id,

@@ -1,7 +1,7 @@
 """Documents for QuickBooks, made from a snapshot, links and settings. Pure functions.
 
-Money and quantities are `Decimal` from the snapshot's strings to the digits in the body. Fields
-that nobody filled in are left out, so that nothing is blanked over there that we do not manage.
+Money and quantities are `Decimal` from the snapshot's strings to the digits in the body. Empty
+fields are left out, so that fields in QuickBooks that we do not manage are not cleared.
 """
 
 import json
@@ -35,8 +35,9 @@ NOTE_LONGEST = 4000
 MEMO_LONGEST = 1000
 NUMBER_LONGEST = 21
 REFERENCE_LONGEST = 21  # of a payment: by convention, no limit is documented
-AMOUNT_LIMIT = Decimal(10**10)  # a line's amount has ten digits before the point
-GENERATED = "AUTO_GENERATE"  # for a DocNumber: QuickBooks numbers it, whoever does usually
+AMOUNT_LIMIT = Decimal(10**10)  # a line's amount has ten digits before the decimal point
+# for a DocNumber: QuickBooks assigns it, whatever the company's setting
+GENERATED = "AUTO_GENERATE"
 PRICE_LIMIT = Decimal(99_999_999_999)
 
 ENTITY = {
@@ -45,8 +46,8 @@ ENTITY = {
     RecordType.INVOICE: "Invoice",
     RecordType.PAYMENT: "Payment",
 }
-# What the property that an empty value clears looks like in a sparse update: objects are cleared
-# by {}, texts by "", both taken from what others found out; null would be read as "not sent".
+# What clears a property in a sparse update: {} for objects, "" for texts, both found by others;
+# null would mean "not sent".
 CLEARED: Document = {
     "GivenName": "",
     "FamilyName": "",
@@ -58,7 +59,8 @@ CLEARED: Document = {
     "PrivateNote": "",
     "TxnTaxDetail": {"TotalTax": Decimal(0)},
 }
-# Parts that QuickBooks computes with: one without the other would bring its own arithmetic back.
+# QuickBooks computes with these together: sending one without the other would restore its own
+# result.
 _TOGETHER = ("Line", "TxnTaxDetail")
 
 
@@ -71,7 +73,7 @@ class NotWritable(Exception):
 
 
 class Missing(Exception):
-    """A record that must be in QuickBooks first is not linked."""
+    """A record that must be in QuickBooks first has no link."""
 
     def __init__(self, record: Record) -> None:
         super().__init__(f"{record.type} {record.id}")
@@ -80,7 +82,7 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A field whose text reaches QuickBooks differently."""
+    """A field whose text changes on the way to QuickBooks."""
 
     field: str
     was: str
@@ -114,7 +116,7 @@ def _quoted(value: object) -> str:
 def document(
     record: Record, payload: Json, links: Mapping[Record, Remote], settings: Json
 ) -> Document:
-    """What QuickBooks should hold of the record. Raises NotWritable or Missing."""
+    """What QuickBooks should have of the record. Raises NotWritable or Missing."""
     match record.type:
         case RecordType.LEAD:
             return customer(payload)
@@ -127,16 +129,16 @@ def document(
 
 
 def sparse(remote: Remote, changes: Document) -> Document:
-    """The body of an update that touches nothing but `changes`.
+    """The body of an update that changes nothing but `changes`.
 
-    Without `sparse`, QuickBooks blanks every field that is not sent; with an old SyncToken it
+    Without `sparse`, QuickBooks clears every field that is not sent; with an old SyncToken it
     refuses (Intuit's guide, *Basic field definitions*, and each entity's API reference).
     """
     return {"Id": remote.id, "SyncToken": remote.version, "sparse": True, **changes}
 
 
 def changed(before: Document, now: Document) -> Document:
-    """What an update must say to turn `before` into `now`: new values, and cleared ones."""
+    """What an update must contain to turn `before` into `now`: new values, and cleared ones."""
     changes = {key: value for key, value in now.items() if before.get(key) != value}
     changes |= {key: CLEARED[key] for key in before if key not in now and key in CLEARED}
     return completed(changes, now, before, {})
@@ -145,10 +147,10 @@ def changed(before: Document, now: Document) -> Document:
 def completed(
     changes: Document, document: Document, base: Document, found: Mapping[str, Any]
 ) -> Document:
-    """The changes with what must not go without them; nothing when there are none.
+    """The changes together with what must be sent along; nothing if there are none.
 
-    Tax that a document no longer has is cleared where it stands, or was sent: else it would be
-    added to a line of tax.
+    Tax that a document no longer has is cleared if it is in QuickBooks, or was sent: otherwise it
+    would be added to a tax line.
     """
     if not any(key in changes for key in _TOGETHER):
         return changes
@@ -170,7 +172,7 @@ def total_tax(found: Mapping[str, Any]) -> Decimal:
 
 
 def merged(base: Document, changes: Document) -> Document:
-    """The base with the changes made: cleared properties are gone."""
+    """The base with the changes applied: cleared properties are removed."""
     whole = {**base, **changes}
     return {key: value for key, value in whole.items() if value != CLEARED.get(key, ...)}
 
@@ -191,7 +193,7 @@ _EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s,;<>()]+\.[^@\s,;<>().]+")
 def customer(payload: Json) -> Document:
     """A lead as a customer. Its internal notes never leave DunaHub. Raises NotWritable.
 
-    Lengths and what an e-mail address must look like: Intuit's API reference, Customer.
+    Lengths and the format of e-mail addresses: Intuit's API reference, Customer.
     """
     document: Document = {"DisplayName": customer_name(payload)}
     for field, part in _NAME_PARTS.items():
@@ -209,10 +211,10 @@ def customer(payload: Json) -> Document:
 
 
 def customer_name(payload: Json) -> str:
-    """The DisplayName: what a person chose for QuickBooks, else the lead's own name.
+    """The DisplayName: the name a person chose for QuickBooks, or the lead's own.
 
-    At most 500 characters, one line, no colon (Intuit's API reference, Customer), and one customer,
-    vendor or employee to a name (*Handling common errors*). Raises NotWritable.
+    At most 500 characters, one line, no colon (Intuit's API reference, Customer), and unique among
+    customers, vendors and employees (*Handling common errors*). Raises NotWritable.
     """
     return _judged_name(payload["quickbooks_name"] or payload["name"], NAME_LONGEST)
 
@@ -227,7 +229,7 @@ def _judged_name(name: str, longest: int) -> str:
 
 
 def _judged_email(email: str) -> str:
-    """One address, or several with commas between, as QuickBooks keeps them in one field."""
+    """One address, or several separated by commas, as QuickBooks keeps them in one field."""
     parts = [part for part in re.split(r"[,;\s]+", email.removeprefix("mailto:")) if part]
     if len(parts) > 1:
         email = ",".join(_judged_address(part) for part in parts)
@@ -268,9 +270,9 @@ def _address(payload: Json) -> Document:
 
 
 def item(payload: Json, settings: Json) -> Document:
-    """A product as a service item: nothing is counted in stock. Raises NotWritable.
+    """A product as a service item, without inventory. Raises NotWritable.
 
-    Type and income account must be given (Intuit's API reference, Item).
+    Type and income account are required (Intuit's API reference, Item).
     """
     account = settings.get("income_account_id")
     if not account:
@@ -292,7 +294,7 @@ def item_name(payload: Json) -> str:
 
     Raises NotWritable.
     """
-    # An older snapshot knows no name of its own for QuickBooks.
+    # Older snapshots have no separate name for QuickBooks.
     return _judged_name(payload.get("quickbooks_name") or payload["name"], ITEM_NAME_LONGEST)
 
 
@@ -300,7 +302,7 @@ def item_name(payload: Json) -> str:
 
 
 def invoice(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
-    """An invoice with all its lines; dates as given, sums in dollars as we computed them.
+    """An invoice with all its lines; dates as given, amounts in dollars as we computed them.
 
     All lines, because an update replaces them as a set (Intuit's API reference, Invoice). Raises
     NotWritable or Missing.
@@ -325,7 +327,7 @@ def invoice(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
         document["TxnTaxDetail"] = tax
     if memo := clean_text(payload["memo"], MEMO_LONGEST):
         document["CustomerMemo"] = {"value": memo}
-    # Our number and mark: by them the invoice is found again whatever number QuickBooks gave it.
+    # Our number and mark, by which the invoice is found whatever number QuickBooks gave it.
     document["PrivateNote"] = f"DunaHub invoice {document_number(payload)}, {payload['mark']}"
     if settings.get("multicurrency"):
         document["CurrencyRef"] = {"value": "USD"}
@@ -338,9 +340,9 @@ def document_number(payload: Json) -> str:
 
 
 def carries_our_number(settings: Json) -> bool:
-    """False in companies that number their forms themselves: a number sent could be taken twice.
+    """False in companies that number their forms themselves, where our number could be taken twice.
 
-    Intuit's API reference, Invoice: no DocNumber is to be sent where CustomTxnNumbers is off.
+    Intuit's API reference, Invoice: don't send a DocNumber if CustomTxnNumbers is off.
     """
     return settings.get("numbers") not in ("quickbooks", "generated")
 
@@ -391,9 +393,9 @@ def _item_of(line: Json, links: Mapping[Record, Remote], settings: Json) -> str:
 
 
 def _quickbooks_agrees(quantity: Decimal, price: Decimal, amount: Decimal) -> bool:
-    """Whether QuickBooks computes the same amount, however it rounds a half cent (its fault 6070).
+    """Whether QuickBooks computes the same amount, however it rounds half cents (its fault 6070).
 
-    A line that it might see differently is sent as an amount alone.
+    Otherwise the line is sent as an amount only.
     """
     exact = quantity * price
     nearest = exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
@@ -402,7 +404,7 @@ def _quickbooks_agrees(quantity: Decimal, price: Decimal, amount: Decimal) -> bo
 
 
 def _tax_line(tax: Decimal, payload: Json, settings: Json) -> Document:
-    """Sales tax as a line of its own, for companies in which QuickBooks computes none."""
+    """Sales tax as a separate line, for companies in which QuickBooks computes none."""
     fallback = settings.get("fallback_item_id")
     if not fallback:
         raise NotWritable(Fault("no_fallback_item", field="lines"))
@@ -426,9 +428,9 @@ def tax_mode(settings: Json) -> str:
 
 
 def taxes_lines(payload: Json, settings: Json) -> bool:
-    """Whether lines are marked taxable. Never where we charge nothing: QuickBooks would add tax.
+    """Whether lines are marked taxable. Not if we charge no tax: QuickBooks would add some.
 
-    In the US a line says TAX or NON and no other code (Intuit's API reference, Invoice).
+    In the US a line has TAX or NON and no other code (Intuit's API reference, Invoice).
     """
     computed = ("manual", "billed", "automated")
     return Decimal(payload["tax_rate"]) > 0 and tax_mode(settings) in computed
@@ -473,7 +475,7 @@ def _tax_detail(payload: Json, settings: Json) -> Document | None:
 
 
 def _tax_code(payload: Json, settings: Json) -> Json | None:
-    """The code of the same rate, else the company's usual one."""
+    """The code with the same rate, or else the company's default."""
     codes: Sequence[Json] = settings.get("tax_codes", [])
     codes = [code for code in codes if code["rates"]]
     rate = Decimal(payload["tax_rate"])
@@ -486,7 +488,7 @@ def _tax_code(payload: Json, settings: Json) -> Json | None:
 
 
 def _shared_out(tax: Decimal, rates: Sequence[Json]) -> list[tuple[Json, Decimal]]:
-    """The tax by the rates of its code, to the cent; the last rate takes what is left."""
+    """The tax divided by the rates of its code, to the cent; the last rate gets the remainder."""
     whole = sum(Decimal(rate["percent"]) for rate in rates) or Decimal(1)
     shares: list[tuple[Json, Decimal]] = []
     left = tax
@@ -501,9 +503,9 @@ def _shared_out(tax: Decimal, rates: Sequence[Json]) -> list[tuple[Json, Decimal
 
 
 def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
-    """A payment on its invoice, in dollars. What that cannot take stays the customer's credit.
+    """A payment applied to its invoice, in dollars. The excess stays the customer's credit.
 
-    It is what TotalAmt has above its lines: UnappliedAmt (Intuit's API reference, Payment). Raises
+    The excess is TotalAmt minus the lines: UnappliedAmt (Intuit's API reference, Payment). Raises
     NotWritable or Missing.
     """
     invoice_id = linked(links, RecordType.INVOICE, payload["invoice_id"])
@@ -535,12 +537,13 @@ def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
 
 
 def payment_reference(payload: Json) -> str:
-    """The payment's mark as its PaymentRefNum, by which it is found again."""
+    """The payment's mark as its PaymentRefNum, by which it can be found."""
     return str(payload["mark"])[:REFERENCE_LONGEST]
 
 
 def _open_balance(payload: Json, billed: Remote) -> Decimal:
-    """What the invoice still takes in QuickBooks: as it said last, less what we applied since."""
+    """What the invoice can still be paid in QuickBooks: the last
+    known balance, minus what we applied since."""
     if billed.balance is not None:
         return max(_cents(billed.balance), Decimal("0.00"))
     total = _cents(billed.total if billed.total is not None else payload["invoice_total"])
@@ -571,7 +574,7 @@ def _price(text: str) -> Decimal:
 
 
 def shortest(number: Decimal, places: int = 2) -> Decimal:
-    """Without zeros that say nothing, but at least `places` decimals unless it is whole."""
+    """Without unneeded zeros, but with at least `places` decimals unless it is whole."""
     bare = number.normalize()
     exponent = bare.as_tuple().exponent
     if isinstance(exponent, int) and exponent >= 0:

@@ -1,7 +1,7 @@
-"""Questions to QuickBooks: queries that we write, and read again from a stored request.
+"""Queries to QuickBooks: written here, and parsed again from a stored request.
 
-Rows are paid for and calls are counted, so as many entries as ask alike share one query. The
-values stand in it in the order of the request's items.
+Rows are billed and calls are counted, so entries with the same kind of question share one query.
+Its values are in the order of the request's items.
 """
 
 import re
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from models.sales import RecordType
 from quickbooks.payloads import ENTITY
 
-MOST_ROWS = 1000  # Intuit's limit of one answer
+MOST_ROWS = 1000  # Intuit's limit per answer
 
-_LISTS = (RecordType.LEAD, RecordType.PRODUCT)  # inactive rows are hidden unless asked for
+_LISTS = (RecordType.LEAD, RecordType.PRODUCT)  # inactive rows are hidden unless requested
 
 
-# What a document names that may be inactive there, in the order in which it is looked for; and how
-# QuickBooks calls it in a fault.
+# What a document uses that may be inactive, in the order in which it is checked, and QuickBooks'
+# name for it in a fault.
 DOUBTED = {
     RecordType.LEAD: (),
     RecordType.PRODUCT: ("Account",),
@@ -33,15 +33,15 @@ _CALLED = {
 
 
 def first_doubted(type_: RecordType, detail: str) -> str | None:
-    """What to look for after a fault that says only that something is inactive; None when it tells
-    of something that such a document does not name."""
+    """What to check after a fault that only says that something is inactive; None if it names
+    something that such a document does not use."""
     told = [kind for kind, called in _CALLED.items() if called in detail]
     kinds = [kind for kind in DOUBTED[type_] if kind in told or not told]
     return kinds[0] if kinds else None
 
 
 def next_doubted(type_: RecordType, kind: str) -> str:
-    """What to look for when all of this kind is well."""
+    """What to check if nothing of this kind is inactive."""
     kinds = DOUBTED[type_]
     rest = kinds[kinds.index(kind) + 1 :] if kind in kinds else ()
     return rest[0] if rest else "nothing"
@@ -49,22 +49,22 @@ def next_doubted(type_: RecordType, kind: str) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """Something to look up: rows of the kind whose property `name` is `value`."""
+    """A look-up: rows of the kind whose property `name` is `value`."""
 
     name: str
     value: str
-    and_: str = ""  # a further condition; such a question goes alone
-    about: str = ""  # another kind than the entry's own: what its document names
+    and_: str = ""  # a further condition; such a question has its own query
+    about: str = ""  # another kind than the entry's own: something its document uses
     others: tuple[str, ...] = ()  # further values of such a question
 
     @property
     def key(self) -> str:
-        """Names the question in an entry's knowledge."""
+        """The question's key in an entry's knowledge."""
         return f"{self.name}={self.value}{self.and_}"
 
     @property
     def goes_alone(self) -> bool:
-        """Whether no other entry's question can share its query."""
+        """Whether it cannot share a query with other entries' questions."""
         return bool(self.and_ or self.about)
 
 
@@ -76,8 +76,8 @@ def on_day(day: str) -> str:
 def statement(type_: RecordType, questions: Sequence[Question]) -> str:
     """One query for questions of one kind and property.
 
-    Values in single quotes, escaped by a backslash; conditions joined by AND alone; a thousand
-    rows at most; lists hide what is inactive unless it is named (Intuit's guide, *Data queries*).
+    Values in single quotes, escaped with a backslash; conditions only joined by AND; at most a
+    thousand rows; lists hide inactive rows unless these are named (Intuit's guide, *Data queries*).
     """
     first = questions[0]
     if first.about:
@@ -102,7 +102,7 @@ def _quoted(value: str) -> str:
 
 
 def kind_asked(statement: str) -> str:
-    """The kind of object that a statement of ours asks for."""
+    """The kind of object in a statement of ours."""
     return statement.partition(" FROM ")[2].partition(" ")[0]
 
 
@@ -111,7 +111,7 @@ _DAY = re.compile(r" AND TxnDate = '[^']*'$")
 
 
 def asked(statement: str) -> list[Question]:
-    """The questions that a statement of ours asks, in the order of its values."""
+    """The questions in a statement of ours, in the order of its values."""
     name, _, rest = _TAIL.sub("", statement).partition(" WHERE ")[2].partition(" ")
     day = _DAY.search(rest) if name == "CustomerRef" else None
     values = re.findall(r"'((?:\\.|[^'\\])*)'", rest[: day.start()] if day else rest, re.DOTALL)

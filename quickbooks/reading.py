@@ -1,7 +1,7 @@
 """What an answer means: for each entry in it, and for the company as a whole. Pure.
 
-What an answer proves is `judge`'s table; here it becomes outcomes of entries. What was found in
-answer to a question is only reported: `composing` judges it.
+`judge` decides what an answer proves; here that becomes outcomes of entries. Results of questions
+are only reported: `composing` evaluates them.
 """
 
 import re
@@ -52,10 +52,10 @@ from quickbooks.judge import Fate, Lane, Operation, Said, Status, Verdict, rows_
 from quickbooks.payloads import ENTITY, dumps
 from quickbooks.questions import Question, asked, first_doubted, kind_asked, next_doubted
 
-STALE_TRIES = 2  # a version refused twice in a row: someone is at work there
-THROTTLED = timedelta(seconds=60)  # Intuit's rule when it names no time
+STALE_TRIES = 2  # a version refused twice in a row: someone is editing it
+THROTTLED = timedelta(seconds=60)  # Intuit's rule if the answer names no time
 BATCH = "batch"  # the path of a batch
-LONGEST_KEPT = 10_000  # characters of an answer that did not simply succeed
+LONGEST_KEPT = 10_000  # characters stored of an answer that was not a plain success
 
 log = structlog.get_logger()
 
@@ -63,8 +63,8 @@ log = structlog.get_logger()
 def read(sent: Sent, answer: Answer) -> Reading:
     """Judges the answer as a whole, and each item of a batch by its own part of it.
 
-    An item of a batch is known by its bId, and has its own object or Fault (Intuit's API
-    reference, Batch).
+    Items of a batch have a bId, and each has its own object or Fault (Intuit's API reference,
+    Batch).
     """
     status, told = judge.status_of(answer), faults_in(answer.body)
     document = parse_json(answer.body) if answer.body and not told else None
@@ -93,7 +93,7 @@ def _operation(sent: Sent) -> Operation:
 
 
 def _said_instead(sent: Sent, document: Json | None) -> Said:
-    """What an answer without a fault says: whether it is to the point."""
+    """What an answer without a fault says, and whether it fits the request."""
     if document is None:
         return Said.NOTHING
     if sent.method == "GET":
@@ -107,7 +107,7 @@ def _said_instead(sent: Sent, document: Json | None) -> Said:
 
 
 def _object_said(sent: Sent, item: Item, due: Due, document: Mapping[str, Any]) -> Said:
-    """Whether it is the object that we wrote. An update or void names its Id; a create has none."""
+    """Whether it is the object that we wrote. An update or void has its Id; a create has none."""
     found = document.get(ENTITY[due.record.type])
     if not isinstance(found, dict) or not matching.is_object(found):
         return Said.NOTHING
@@ -120,7 +120,7 @@ def _object_said(sent: Sent, item: Item, due: Due, document: Mapping[str, Any]) 
 def _outcomes(
     sent: Sent, verdict: Verdict, told: Sequence[RemoteFault], document: Json | None
 ) -> dict[int, Outcome]:
-    """What each item came to, by the verdict on the whole; none stays open."""
+    """The outcome of each item, by the verdict on the whole; none stays open."""
     if sent.method == "GET":
         return _answered(sent, verdict, told, document or {})
     match verdict.fate:
@@ -131,7 +131,7 @@ def _outcomes(
         case Fate.APART:
             return _each(sent, lambda _item, _due: Learned({"alone": True}))
         case Fate.FREED:
-            # Its request id has this answer for good: it goes by a new one.
+            # Its request id has this answer permanently, so it is sent with a new one.
             return _each(sent, lambda _item, _due: Learned())
         case Fate.NOT_TAKEN | Fate.UNKNOWN:
             return {}
@@ -140,11 +140,11 @@ def _outcomes(
 def _answered(
     sent: Sent, verdict: Verdict, told: Sequence[RemoteFault], document: Json
 ) -> dict[int, Outcome]:
-    """What a question found. One without an answer is asked again, by itself: it may be the one
-    that breaks the others."""
+    """The result of a question. One without an answer is asked again
+    separately: it may be what made the others fail."""
     if verdict.fate is Fate.SEEN:
         return _each_answered(sent, document)
-    if verdict.fate is Fate.REFUSED:  # it cannot be read: our mistake, and each entry's to show
+    if verdict.fate is Fate.REFUSED:  # the query is invalid: our mistake, reported for each entry
         return _each(sent, lambda _item, due: Rejected(fault_of(told[0], due)))
     if sent.looks_up:
         return {}
@@ -152,9 +152,9 @@ def _answered(
 
 
 def trouble_of(lane: Lane, answer: Answer, status: Status) -> Pause | Hold | None:
-    """What stands in the way of the whole company, in the engine's words.
+    """The company's problem, in the engine's words.
 
-    Too many calls: a minute's rest unless the answer names another (Intuit's guide, *REST API
+    Too many calls: a minute's pause unless the answer names another (Intuit's guide, *REST API
     features*, throttling).
     """
     match lane:
@@ -169,7 +169,7 @@ def trouble_of(lane: Lane, answer: Answer, status: Status) -> Pause | Hold | Non
 
 
 def trouble_of_question(answer: Answer, found: bool) -> Pause | Hold | None:
-    """The company's trouble, told in answer to a question of its own: one that is no entry's."""
+    """The company's problem, as found by a question that belongs to no entry."""
     told, status = faults_in(answer.body), judge.status_of(answer)
     said = judge.said_by(told) if told else Said.OBJECT if found else Said.NOTHING
     verdict = judge.judge(status, said, Operation.QUERY, is_repeat=False)
@@ -177,7 +177,7 @@ def trouble_of_question(answer: Answer, found: bool) -> Pause | Hold | None:
 
 
 def _unsure(sent: Sent, outcomes: Mapping[int, Outcome], reason: Fault | None) -> dict[int, Fault]:
-    """What a person is told, should nobody ever find out what became of what stays open."""
+    """Faults for items that stay open, to show a person if nothing more is ever found out."""
     if reason is None:
         return {}
     left_open = [(id_, due) for id_, due in sent.due.items() if id_ not in outcomes]
@@ -185,7 +185,7 @@ def _unsure(sent: Sent, outcomes: Mapping[int, Outcome], reason: Fault | None) -
 
 
 def _reason(answer: Answer, told: Sequence[RemoteFault]) -> Fault | None:
-    """QuickBooks' own words, or a gateway's; None when it said nothing at all."""
+    """QuickBooks' or a gateway's message; None if there is none."""
     if answer.status is None:
         return None
     if told:
@@ -197,9 +197,9 @@ def _reason(answer: Answer, told: Sequence[RemoteFault]) -> Fault | None:
 
 
 def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict[int, Outcome]:
-    """The outcome of each open item; one that cannot be read is that entry's own trouble.
+    """The outcome of each open item; one that cannot be read fails only its own entry.
 
-    Of what was written nothing is known then: it stays open, and is looked up in the end.
+    Of a write nothing is known then: it stays open, and is finally looked up.
     """
     outcomes: dict[int, Outcome] = {}
     for item in sent.items:
@@ -217,14 +217,14 @@ def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict
 
 
 def _items_of(document: Json) -> dict[str, Json]:
-    """The answers of a batch, by bId."""
+    """The answers of a batch by bId."""
     listed = document.get("BatchItemResponse")
     items = listed if isinstance(listed, list) else []
     return {str(one.get("bId")): one for one in items if isinstance(one, dict)}
 
 
 def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
-    """Item by item; what the batch does not mention stays open."""
+    """Item by item; items missing from the answer stay open."""
     told = _items_of(document)
     place_of = {item.entry_id: str(place) for place, item in enumerate(sent.items)}
     verdicts: dict[int, Verdict] = {}
@@ -251,7 +251,7 @@ def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
     outcomes = _each(sent, outcome_of)
     lanes = [verdict.lane for verdict in verdicts.values() if verdict.lane is not Lane.WORKS]
     fates = {verdict.fate for verdict in verdicts.values()}
-    # Of none of them can anybody tell: that is perhaps not theirs.
+    # None of the items has a known effect, which may be the company's problem.
     is_silent = not lanes and fates == {Fate.UNKNOWN}
     trouble = trouble_of(lanes[0], answer, Status.GOOD) if lanes else None
     unsure = {
@@ -291,12 +291,13 @@ def _reads(due: Due) -> int:
 
 
 def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
-    """What was found for each entry, kept for `compose` to judge."""
+    """What was found for each entry, kept for `compose` to evaluate."""
     statement = parse_qs(sent.query)["query"][0]
     questions = asked(statement)
     kind, first = kind_asked(statement), next(iter(sent.due.values()), None)
     rows = rows_in(document, kind) or []
-    if first and kind != ENTITY[first.record.type]:  # what its document names, asked for alone
+    # something its document uses, asked about separately
+    if first and kind != ENTITY[first.record.type]:
         wanted = [question.value for question in questions]
         return {first.entry_id: _found_inactive(first.record.type, kind, wanted, rows)}
     question_of = dict(zip((item.entry_id for item in sent.items), questions, strict=True))
@@ -304,7 +305,7 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
     def outcome_of(item: Item, due: Due) -> Outcome:
         question = question_of[item.entry_id]
         answers = [row for row in rows if _answers(row, question, due)]
-        # Of an invoice that was voided there and sent again, the one that counts.
+        # If an invoice was voided in QuickBooks and sent again, the open one.
         row = next((row for row in answers if matching.number(row.get("TotalAmt")) != 0), None)
         row = row or next(iter(answers), None)
         knowledge: Json = {
@@ -317,7 +318,7 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
         if row is None and item.intent == "look_up" and due.known.doubts:
             knowledge["absent"] = [*due.knowledge.get("absent", []), question.key]
         if item.intent == "read" and due.checks:
-            knowledge["compares"] = True  # with what is there, whatever we sent before
+            knowledge["compares"] = True  # compares with QuickBooks, whatever we sent before
         if row is None or item.intent != "read":
             return Learned(knowledge)
         voided = matching.is_voided(due.payload, row)
@@ -330,7 +331,7 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
 def _found_inactive(
     type_: RecordType, kind: str, wanted: Sequence[str], rows: Sequence[Json]
 ) -> Outcome:
-    """Which of the things that a document names can no longer be used; or what to look for next."""
+    """Which of the things used by a document are inactive; or what to check next."""
     by_id = {str(row["Id"]): row for row in rows}
     if kind == "Invoice":
         return Learned({"doubted": None, "invoice_there": _told_of_invoice(by_id.get(wanted[0]))})
@@ -346,7 +347,7 @@ def _found_inactive(
 
 
 def _told_of_invoice(row: Json | None) -> Json:
-    """What decides whether an invoice takes a payment; {} when it is gone."""
+    """What decides whether an invoice accepts a payment; {} if it is gone."""
     if row is None:
         return {}
     customer = row.get("CustomerRef") or {}
@@ -376,7 +377,7 @@ def _bears_mark(row: Json, due: Due) -> bool:
 
 
 def _kept(row: Json) -> Json:
-    """An object as it may be stored: numbers as strings, nothing of QuickBooks' own affairs."""
+    """An object for storing: numbers as strings, without QuickBooks' internal fields."""
     dropped = ("MetaData", "domain", "sparse", "CustomField", "LinkedTxn")
     return {key: _plain(value) for key, value in row.items() if key not in dropped}
 
@@ -397,7 +398,7 @@ def _plain(value: object) -> Any:
 
 
 def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> Outcome:
-    """A definite no for this item: what we do about it, by its code."""
+    """A definite refusal of this item, handled by its code."""
     fault = told[0]
     match fault.code:
         case "5010":
@@ -427,7 +428,7 @@ def _may_look_at_invoice(due: Due) -> bool:
 
 
 def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:
-    """Ours is gone, or something that it uses: we look once which, to name it."""
+    """The object, or something it uses, is gone: one read finds out which, to name it."""
     is_own = item.intent == "update" and fault.code == "610" and "gone" not in due.knowledge
     if not is_own and (doubted := first_doubted(due.record.type, fault.detail)):
         return Learned({"doubted": doubted})
@@ -437,10 +438,10 @@ def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:
 
 
 def _stale(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Outcome:
-    """Someone changed it over there: read it once, and write what is still to be written.
+    """Someone changed it in QuickBooks: read it once, and write what still differs.
 
-    A create has no version of its own: it came at the same time as somebody's work on what it
-    uses, and goes once more.
+    A create has no version: it collided with someone's edit of something it uses, and is sent
+    again.
     """
     tries = int(due.knowledge.get("stale", 0)) + 1
     written = _document_of(sent, item, due)
@@ -469,7 +470,7 @@ _SPOKEN = {
 
 
 def _both_values(written: Json, found: Json) -> Json | None:
-    """What we wanted to write beside what stood there when we looked: for a person to decide."""
+    """Our values, and those in QuickBooks when we looked, for a person to decide."""
     parts = [
         phrase(
             N_("{property} “{here}” here, “{there}” there"),
@@ -493,7 +494,7 @@ def _one_line(value: object) -> str:
 
 
 def _document_of(sent: Sent, item: Item, due: Due) -> Json | None:
-    """The document that this request carried for the item."""
+    """The document in this request for the item."""
     body = parse_json(sent.body or "") or {}
     if sent.path != "batch":
         return body

@@ -1,4 +1,4 @@
-"""How an organization stands with QuickBooks: connected or not, and what stands in the way."""
+"""An organization's QuickBooks status: connected or not, and what is wrong."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,27 +17,28 @@ from models.quickbooks import (
 )
 from outbox import lanes
 
-ENDS_SOON = timedelta(days=30)  # Intuit's advice: from then on a page says so
-RECONNECT_ENDS = frozenset({"signed_out", "access_lost", "company_reset"})  # holds of a lane
+ENDS_SOON = timedelta(days=30)  # Intuit's advice: warn from then on
+# holds of a lane that reconnecting ends
+RECONNECT_ENDS = frozenset({"signed_out", "access_lost", "company_reset"})
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an organization stands with QuickBooks; `presenters` has the words."""
+    """An organization's QuickBooks status; `presenters` has the words."""
 
     status: ConnectionStatus
-    connection: Connection | None  # the live one, else the last
+    connection: Connection | None  # the live connection, or else the last one
     held_for: str | None = None  # signed_out | access_lost | plan_lapsed | …
     paused_until: datetime | None = None
     paused_for: str | None = None
     waiting_behind_line: int = 0
-    revoke_pending: bool = False  # ended here, not yet confirmed by Intuit
+    revoke_pending: bool = False  # ended here, not yet revoked at Intuit
     signed_in_until: datetime | None = None  # the sign-in ends then unless it is used
-    days_left: int | None = None  # until it ends for good, when that is soon
+    days_left: int | None = None  # until it ends permanently, if that is soon
 
 
 def status_of(session: Session, config: Config, organization_id: int) -> Standing:
-    """Status, company, and what stands in the way. A lane held for its sign-in is *expired*."""
+    """Status, company, and problems. A lane held for its sign-in is *expired*."""
     connection = current(session, config, organization_id)
     if connection is None:
         return Standing(ConnectionStatus.DISCONNECTED, None)
@@ -72,14 +73,14 @@ def _days_left(session: Session, connection: Connection) -> int | None:
 
 
 def _signed_in_until(session: Session, connection: Connection) -> datetime | None:
-    """The hard end of the sign-in where Intuit told it, else the end of its rolling window."""
+    """The permanent end of the sign-in if Intuit stated it, else the end of its rolling window."""
     return connection.hard_expires_at or session.scalar(
         select(Tokens.refresh_expires_at).where(Tokens.connection_id == connection.id)
     )
 
 
 def current(session: Session, config: Config, organization_id: int) -> Connection | None:
-    """The live connection of an organization, else the one it had last."""
+    """The live connection of an organization, or else its last one."""
     return session.scalar(
         select(Connection)
         .where(
@@ -98,7 +99,7 @@ def current(session: Session, config: Config, organization_id: int) -> Connectio
 def row_of(
     session: Session, config: Config, organization_id: int, realm_id: str
 ) -> Connection | None:
-    """The firm's connection to that company, live or not; None if it never had one."""
+    """The firm's connection to that company, live or not; None if there never was one."""
     return session.scalar(
         select(Connection).where(
             Connection.organization_id == organization_id,
@@ -115,7 +116,7 @@ def database_now(session: Session) -> datetime:
 
 
 def probe_due(sessions: Sessions, config: Config) -> int:
-    """Opens the lanes that are held for a lapsed plan: the next call finds out. Every few hours."""
+    """Opens lanes that are held for a lapsed plan, every few hours: the next call finds out."""
     with sessions.begin() as session:
         held = session.scalars(
             select(Lane.id)
@@ -128,5 +129,5 @@ def probe_due(sessions: Sessions, config: Config) -> int:
             )
         ).all()
         for lane_id in held:
-            lanes.reopen(session, lane_id, only_held=True)  # a disconnect may be under way
+            lanes.reopen(session, lane_id, only_held=True)  # a disconnect may be in progress
     return len(held)

@@ -1,7 +1,7 @@
-"""Tokens: encrypted where they lie, and refreshed once however many ask.
+"""Tokens: stored encrypted, and refreshed once even with concurrent callers.
 
-A refresh is the one call that is made inside a transaction (rule 8): it holds the lock of its
-token row, so that the pair Intuit hands out is neither asked for twice nor lost.
+A refresh is the only call made inside a transaction (rule 8): it holds the lock of its token row,
+so that the new pair is neither requested twice nor lost.
 """
 
 from dataclasses import dataclass, field
@@ -30,8 +30,8 @@ from outbox.scheduler import for_a_while
 from quickbooks import oauth
 
 EARLY = timedelta(minutes=5)  # a token is renewed when less than this is left of its hour
-LOCK_WAIT = "12s"  # longer than a refresh may take, so that a waiter gets its result
-IDLE = timedelta(days=1)  # a connection nobody used is refreshed once a day, to stay alive
+LOCK_WAIT = "12s"  # longer than a refresh may take, so that a waiting caller gets its result
+IDLE = timedelta(days=1)  # an unused connection is refreshed once a day, so that it does not expire
 
 REFRESHES = Counter(
     "dunahub_quickbooks_refreshes_total", "Sign-ins renewed, and what Intuit said", ["outcome"]
@@ -45,19 +45,19 @@ class SignedOut(Exception):
 
 
 class TokensUnavailable(Exception):
-    """There may be a sign-in, but Intuit (or our own configuration) keeps us from using it now."""
+    """There may be a sign-in, but Intuit (or our configuration) prevents its use now."""
 
 
 # --- At rest ------------------------------------------------------------------------------------
 
 
 def encrypt(config: Config, token: str) -> str:
-    """The token as it is stored, under the first of TOKEN_KEYS."""
+    """The token as stored, encrypted with the first of TOKEN_KEYS."""
     return _vault(config).encrypt(token.encode()).decode()
 
 
 def decrypt(config: Config, stored: str) -> str:
-    """The token. Raises TokensUnavailable when none of our keys opens it."""
+    """The token. Raises TokensUnavailable if none of our keys decrypts it."""
     try:
         return _vault(config).decrypt(stored.encode()).decode()
     except InvalidToken:
@@ -70,12 +70,12 @@ def _vault(config: Config) -> MultiFernet:
 
 
 def new_key() -> str:
-    """A key for TOKEN_KEYS. Put it first, run `rotate`, then drop the old one."""
+    """A key for TOKEN_KEYS. Put it first, run `rotate`, then remove the old one."""
     return Fernet.generate_key().decode()
 
 
 def rotate(sessions: Sessions, config: Config) -> int:
-    """Encrypts everything anew with the first key; says how many tokens that were."""
+    """Encrypts everything again with the first key; returns the number of tokens."""
     vault, count = _vault(config), 0
     with sessions.begin() as session:
         for tokens in session.scalars(select(Tokens).with_for_update()):
@@ -98,9 +98,8 @@ def rotate(sessions: Sessions, config: Config) -> int:
 
 
 def forget_unreadable(sessions: Sessions, config: Config) -> int:
-    """After the loss of a key: sign-ins that no key opens are ended, so that their owners are asked
-    to sign in again. Says how many. What waits is kept, and drains after that.
-    """
+    """After losing a key: ends sign-ins that cannot be decrypted, so that their owners are asked to
+    sign in again. Returns how many. Waiting entries are kept, and sent after that."""
     with sessions() as session:
         stored = session.scalars(select(Tokens)).all()
         pending = session.scalars(select(Revocation).where(Revocation.token.is_not(None))).all()
@@ -110,9 +109,9 @@ def forget_unreadable(sessions: Sessions, config: Config) -> int:
         if not (opens(config, tokens.access_token) and opens(config, tokens.refresh_token))
     ]
     hopeless = [one.id for one in pending if one.token and not opens(config, one.token)]
-    with sessions.begin() as session:  # grants that we cannot name can no longer be ended by us
+    with sessions.begin() as session:  # unreadable grants cannot be revoked any more
         session.execute(delete(Revocation).where(Revocation.id.in_(hopeless)))
-        session.execute(delete(UnconfirmedCompany))  # chosen once more, in a minute
+        session.execute(delete(UnconfirmedCompany))  # the owner can choose again in a minute
     return sum(
         expire(sessions, tokens.connection_id, tokens.refresh_token, reason="keys_lost")
         for tokens in lost
@@ -120,7 +119,7 @@ def forget_unreadable(sessions: Sessions, config: Config) -> int:
 
 
 def opens(config: Config, stored: str) -> bool:
-    """Whether one of our keys opens it."""
+    """Whether one of our keys decrypts it."""
     try:
         _vault(config).decrypt(stored.encode())
     except InvalidToken:
@@ -133,7 +132,7 @@ def opens(config: Config, stored: str) -> bool:
 
 @dataclass(frozen=True)
 class Access:
-    """Whom to call for a lane, and with which token."""
+    """Company and token for a lane's calls."""
 
     connection_id: int
     realm_id: str
@@ -141,9 +140,10 @@ class Access:
 
 
 def access(sessions: Sessions, config: Config, lane_id: int) -> Access:
-    """All that a call for a lane needs, the token renewed when less than five minutes are left.
+    """Everything that a lane's call needs; renews the token if less than five minutes are left.
 
-    In one statement: each of a lane's calls begins with it. Raises SignedOut or TokensUnavailable.
+    In one statement, because each of a lane's calls begins with it. Raises SignedOut or
+    TokensUnavailable.
     """
     with sessions() as session:
         row = session.execute(
@@ -166,10 +166,10 @@ def access(sessions: Sessions, config: Config, lane_id: int) -> Access:
 def access_token(
     sessions: Sessions, config: Config, connection_id: int, *, refused: str | None = None
 ) -> str:
-    """A token for the next call; renewed when less than five minutes are left.
+    """A token for the next call; renewed if less than five minutes are left.
 
-    `refused` is a token that QuickBooks has just turned down: it is renewed whatever its age,
-    unless someone else did so meanwhile. Raises SignedOut or TokensUnavailable.
+    `refused` is a token that QuickBooks has just rejected: it is renewed whatever its age, unless
+    another caller did so meanwhile. Raises SignedOut or TokensUnavailable.
     """
     with sessions() as session:
         tokens = session.get(Tokens, connection_id)
@@ -191,10 +191,10 @@ def _usable(config: Config, stored: str, left: timedelta, refused: str | None = 
 def _refresh(
     sessions: Sessions, config: Config, connection_id: int, refused: str | None = None
 ) -> str:
-    """Asks Intuit once, with the row locked; the new pair is committed before anyone uses it."""
+    """Asks Intuit once, with the row locked; the new pair is committed before it is used."""
     sent = ""
     try:
-        oauth.endpoints(config)  # read now, if need be, and not with the row locked
+        oauth.endpoints(config)  # fetched now if needed, before the row is locked
         with sessions.begin() as session:
             session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
             tokens = session.get(Tokens, connection_id, with_for_update={"key_share": True})
@@ -202,7 +202,7 @@ def _refresh(
                 raise SignedOut("The sign-in was ended meanwhile.")
             left = tokens.access_expires_at - _now(session)
             if token := _usable(config, tokens.access_token, left, refused):
-                return token  # someone else has refreshed while we waited for the lock
+                return token  # another caller has refreshed it while we waited for the lock
             sent = tokens.refresh_token
             grant = _renewed(config, decrypt(config, sent))
             store(session, config, tokens, grant)
@@ -226,7 +226,8 @@ def _refresh(
 
 
 def _renewed(config: Config, refresh_token: str) -> oauth.Grant:
-    """A fresh grant. A refusal is asked for twice: the next step is a person at Intuit's page."""
+    """A fresh grant. Asks twice before it accepts a refusal, because
+    the next step is a person at Intuit's page."""
     try:
         return oauth.refresh(config, refresh_token)
     except oauth.GrantRefused:
@@ -235,14 +236,15 @@ def _renewed(config: Config, refresh_token: str) -> oauth.Grant:
 
 
 def note_misconfigured(sessions: Sessions) -> None:
-    """Intuit does not know our app: operators are told, since no customer can mend it."""
+    """Intuit does not know our app: tells operators, because customers cannot fix it."""
     log.error("Intuit does not accept QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET")
     with sessions.begin() as session:
         see(session, Condition.APP_REFUSED, "Intuit app")
 
 
 def _note_hard_expiry(sessions: Sessions, connection_id: int, grant: oauth.Grant) -> None:
-    """Keeps the day on which the sign-in ends for good; apart, for the order of locks."""
+    """Stores the day on which the sign-in ends permanently;
+    separately, because of the lock order."""
     if grant.hard_lasts is None:
         return
     with sessions.begin() as session:
@@ -259,7 +261,7 @@ def _note_hard_expiry(sessions: Sessions, connection_id: int, grant: oauth.Grant
 
 
 def store(session: Session, config: Config, tokens: Tokens, grant: oauth.Grant) -> None:
-    """Writes a grant into its row."""
+    """Stores a grant in its row."""
     now = _now(session)
     tokens.access_token = encrypt(config, grant.access_token)
     tokens.refresh_token = encrypt(config, grant.refresh_token)
@@ -275,7 +277,7 @@ def _now(session: Session) -> datetime:
 
 # --- The end of a sign-in -----------------------------------------------------------------------
 
-MANY = 3  # companies that refuse us within ten minutes for one reason: rather our own mistake
+MANY = 3  # companies that refuse us within ten minutes for one reason: more likely our mistake
 _EXPIRED_ALIKE = text(
     """
     SELECT count(*) FROM quickbooks_connections
@@ -288,8 +290,8 @@ _EXPIRED_ALIKE = text(
 def expire(sessions: Sessions, connection_id: int, stored: str, *, reason: str) -> bool:
     """Marks a connection whose sign-in Intuit refused, and holds its lane, together.
 
-    `stored` is the refused token as it lies in its row: a row that holds another one by now was
-    renewed meanwhile, by a reconnect perhaps, and stays as it is. False then.
+    `stored` is the refused token as stored: if the row has another one by now, it was renewed
+    meanwhile, perhaps by a reconnect, and nothing is changed. Returns False then.
     """
     with sessions.begin() as session:
         connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
@@ -319,10 +321,10 @@ def expire(sessions: Sessions, connection_id: int, stored: str, *, reason: str) 
 
 
 def expire_refused(sessions: Sessions, config: Config, connection_id: int, refused: str) -> bool:
-    """Marks a connection whose fresh access token QuickBooks refused again and again.
+    """Marks a connection whose fresh access token QuickBooks refused repeatedly.
 
-    Where many companies refuse us within ten minutes, it is our own configuration: those that were
-    marked are restored, and everything waits for operators. Raises TokensUnavailable then.
+    If many companies refuse us within ten minutes, our own configuration is the cause: those that
+    were marked are restored, and everything waits for operators. Raises TokensUnavailable then.
     """
     with sessions() as session:
         tokens = session.get(Tokens, connection_id)
@@ -349,7 +351,7 @@ _REFUSED_EVERYWHERE = text(
 
 
 def _restore_when_many(sessions: Sessions) -> bool:
-    """Undoes what was put down to companies, once there are too many of them at the same time."""
+    """Undoes such marks if there are too many at the same time to be the companies' fault."""
     with sessions.begin() as session:
         alike = session.scalars(
             select(Connection)
@@ -372,7 +374,7 @@ def _restore_when_many(sessions: Sessions) -> bool:
 
 
 def keep_alive_due(sessions: Sessions, config: Config) -> int:
-    """Refreshes connections that nobody used for a day, lest they run out; says how many."""
+    """Refreshes connections that were unused for a day, before they expire; returns how many."""
     with sessions() as session:
         idle = session.scalars(
             select(Tokens.connection_id)

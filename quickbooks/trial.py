@@ -1,8 +1,8 @@
-"""What would happen to a firm's records in a company, without asking or writing anything there.
+"""What would happen to a firm's records in a company, without any calls.
 
-The engine's own rules decide (`composing`, `payloads`), on what was read of the company when it was
-chosen, or last since. What only QuickBooks itself can say is not foreseen: whether a vendor or an
-employee has a customer's name, and the tax that it computes.
+Uses the engine's own rules (`composing`, `payloads`), and what was read of the company when it was
+chosen, or last since. It cannot foresee what only QuickBooks knows: whether a vendor or employee
+has a customer's name, and the tax that it computes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,29 +27,29 @@ from quickbooks.faults import ours
 from quickbooks.payloads import NotWritable
 
 LEADS = 10  # the newest: enough to see the rules at work
-_YET_TO_COME = Remote("0", "0")  # what goes along with an invoice, and has no number there yet
+_YET_TO_COME = Remote("0", "0")  # sent along with an invoice, so it has no id there yet
 
 
 class Fate(StrEnum):
-    """What would become of a lead."""
+    """What would happen to a lead."""
 
     THERE = "there"  # sent before, or linked
     LINK = "link"
     CREATE = "create"
     ASK = "ask"
-    WAIT = "wait"  # until the company's customers are read
+    WAIT = "wait"  # until the company's customers have been read
 
 
 @dataclass(frozen=True)
 class TriedLead:
-    """What would become of a lead in QuickBooks."""
+    """What would happen to a lead in QuickBooks."""
 
     key: int
     name: str
     fate: Fate
-    customer: str | None = None  # in QuickBooks, whom it would be linked to
+    customer: str | None = None  # the customer in QuickBooks that it would be linked to
     customer_id: str | None = None
-    fault: Fault | None = None  # what would be asked
+    fault: Fault | None = None  # the question that a person would get
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,16 @@ class TriedInvoice:
     tax_mode: str  # none | line | manual | billed | automated: who computes it there
     total: str
     income_account: str | None
-    fault: Fault | None = None  # what would be asked
+    fault: Fault | None = None  # the question that a person would get
 
 
 @dataclass(frozen=True)
 class Books:
-    """What we know of a company: of one that is connected, or only chosen."""
+    """What we know of a company, connected or only chosen."""
 
     settings: Json
     facts: Json
-    customers: list[Json] | None  # as `directory.candidates` has them; None: not read
+    customers: list[Json] | None  # from `directory.candidates`; None: not read
     links: Mapping[Record, Remote]
 
 
@@ -98,7 +98,7 @@ class Books:
 def books_of_choice(
     session: Session, company: UnconfirmedCompany, known: Connection | None
 ) -> Books:
-    """Of a company that nobody confirmed yet. `known`: it was connected before."""
+    """For a company not confirmed yet. `known`: it was connected before."""
     links = _links(session, known.lane_id) if known else {}
     holders = {remote.id: record.id for record, remote in links.items() if _is_lead(record)}
     customers = company.customers
@@ -111,7 +111,7 @@ def books_of_choice(
 
 
 def books_of_connection(session: Session, connection: Connection, leads: Sequence[Due]) -> Books:
-    """Of a company that is connected."""
+    """For the connected company."""
     was_read = connection.customers_read_at is not None
     return Books(
         _settings(connection.settings, connection.facts),
@@ -123,7 +123,7 @@ def books_of_connection(session: Session, connection: Connection, leads: Sequenc
 
 def _settings(settings: Json, facts: Json) -> Json:
     effective = for_documents(Connection(settings=settings, facts=facts))
-    # Where the company has no item for lines without a product, confirming it makes one.
+    # If the company has no item for lines without a product, confirming creates one.
     return {**effective, "fallback_item_id": effective.get("fallback_item_id") or "0"}
 
 
@@ -159,7 +159,7 @@ def _candidates(rows: Sequence[Json], holders: Mapping[str, int]) -> Iterator[Js
 
 
 def newest_leads(session: Session, organization_id: int, most: int = LEADS) -> list[Due]:
-    """As they would be captured now, the oldest first."""
+    """As they would be captured now, oldest first."""
     rows = session.execute(
         text(
             f"{SNAPSHOTS[RecordType.LEAD]} WHERE lead.organization_id = :firm"
@@ -174,9 +174,10 @@ def newest_leads(session: Session, organization_id: int, most: int = LEADS) -> l
 
 
 def try_leads(leads: Sequence[Due], books: Books) -> list[TriedLead]:
-    """One after the other, as they would go: whom one of them takes, the next can't have."""
+    """One after the other, as they would be sent: a customer linked
+    to one is not available to the next."""
     customers = None if books.customers is None else [dict(one) for one in books.customers]
-    names: dict[str, Due] = {}  # of customers that leads before would make
+    names: dict[str, Due] = {}  # customers that earlier leads would create
     tried = []
     for lead in leads:
         one = _try_lead(lead, customers, names, books)
@@ -230,7 +231,7 @@ def newest_invoice(session: Session, organization_id: int) -> Due | None:
 
 
 def try_invoice(invoice: Due, books: Books) -> TriedInvoice:
-    """As QuickBooks would get it."""
+    """The invoice as QuickBooks would get it."""
     payload, settings = invoice.payload, books.settings
     needed = {Record(RecordType(one["type"]), one["id"]): _YET_TO_COME for one in payload["needs"]}
     document: dict[str, Any] = {}

@@ -1,7 +1,8 @@
-"""A company that was chosen at Intuit and not confirmed yet: kept for a while, then let go.
+"""A company chosen at Intuit but not confirmed yet: kept for a while, then dropped.
 
-Intuit's consent page lists every company of a sign-in, and the wrong one is a click away. So the
-grant is kept apart, with what was read of the company, until an owner says that it is theirs.
+Intuit's consent page lists every company of a sign-in, and it is easy to choose the wrong one. So
+the grant is stored separately, with facts of the company, until an owner confirms that it is
+theirs.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from models.base import Json
 from models.quickbooks import Connection, Revocation, UnconfirmedCompany
 from quickbooks import oauth, tokens
 
-LASTS = timedelta(minutes=50)  # its access token lasts an hour, and is not renewed meanwhile
-# What matching compares, and what a customer is stored with: `directory.store`.
+LASTS = timedelta(minutes=50)  # its access token lasts an hour, and is not renewed
+# The fields needed for matching and for `directory.store`.
 _KEPT_OF_CUSTOMERS = (
     "Id",
     "SyncToken",
@@ -29,7 +30,7 @@ _KEPT_OF_CUSTOMERS = (
 
 
 def keep(session: Session, config: Config, grant: oauth.Grant, company: UnconfirmedCompany) -> None:
-    """Stores it in place of an earlier choice of the organization, whose grant is ended."""
+    """Stores it, replacing an earlier choice of the organization, whose grant is ended."""
     earlier = session.get(UnconfirmedCompany, company.organization_id, with_for_update=True)
     if earlier is not None:
         drop(session, earlier)
@@ -45,7 +46,7 @@ def keep(session: Session, config: Config, grant: oauth.Grant, company: Unconfir
 
 
 def customers_kept(rows: list[Json] | None) -> list[Json] | None:
-    """Of each customer only what is needed once the company is confirmed."""
+    """The fields of each customer that are needed once the company is confirmed."""
     if rows is None:
         return None
     return [{key: row[key] for key in _KEPT_OF_CUSTOMERS if key in row} for row in rows]
@@ -54,7 +55,7 @@ def customers_kept(rows: list[Json] | None) -> list[Json] | None:
 def of(
     session: Session, config: Config, organization_id: int, *, lock: bool = False
 ) -> UnconfirmedCompany | None:
-    """The company that waits for the organization's answer, if any does."""
+    """The company that waits for the organization's confirmation, if any."""
     waiting = select(UnconfirmedCompany).where(
         UnconfirmedCompany.organization_id == organization_id,
         UnconfirmedCompany.environment == config.environment,
@@ -64,7 +65,7 @@ def of(
 
 
 def grant_of(config: Config, company: UnconfirmedCompany, now: datetime) -> oauth.Grant:
-    """Its grant, with what is left of each time. Raises tokens.TokensUnavailable."""
+    """Its grant, with the remaining lifetimes. Raises tokens.TokensUnavailable."""
     return oauth.Grant(
         access_token=tokens.decrypt(config, company.access_token),
         refresh_token=tokens.decrypt(config, company.refresh_token),
@@ -75,7 +76,7 @@ def grant_of(config: Config, company: UnconfirmedCompany, now: datetime) -> oaut
 
 
 def drop(session: Session, company: UnconfirmedCompany) -> Revocation | None:
-    """Forgets it. Its grant is to be ended at Intuit, unless that would end one in use."""
+    """Forgets it. Its grant is to be revoked at Intuit, unless that would end one in use."""
     session.execute(
         delete(UnconfirmedCompany).where(
             UnconfirmedCompany.organization_id == company.organization_id
@@ -107,8 +108,8 @@ def _is_used(session: Session, environment: str, realm_id: str) -> bool:
 
 
 def spare(session: Session, environment: str, realm_id: str) -> None:
-    """Someone has just granted access to this company: a revoke that is still to come, ours or that
-    of the organization that had it before, could end the new grant too."""
+    """Drops pending revokes for this company, ours or a previous organization's: access was just
+    granted, and they could end the new grant, too."""
     of_company = select(Connection.id).where(
         Connection.environment == environment, Connection.realm_id == realm_id
     )
@@ -121,7 +122,7 @@ def spare(session: Session, environment: str, realm_id: str) -> None:
 
 
 def drop_old(session: Session) -> int:
-    """Forgets the companies that nobody confirmed in time; returns how many."""
+    """Forgets companies that were not confirmed in time; returns how many."""
     old = session.scalars(
         select(UnconfirmedCompany).where(_is_over()).with_for_update(skip_locked=True)
     ).all()
@@ -143,7 +144,7 @@ _SAYS_NOTHING = frozenset(
 
 
 def names_agree(ours: str, company: Mapping[str, Any]) -> bool:
-    """Whether the company, by its name or legal name, may well be the one we know as `ours`.
+    """Whether the company, by its name or legal name, may be the one we know as `ours`.
 
     "Rivera Plumbing" agrees with "Rivera Plumbing, LLC" and "Rivera Plumbing & Heating"; it does
     not agree with "Oak Plumbing".
@@ -154,7 +155,7 @@ def names_agree(ours: str, company: Mapping[str, Any]) -> bool:
 
 
 def _words(name: str) -> set[str]:
-    """The words of a name without its legal form; of a name that is nothing else, all of them."""
+    """The words of a name without its legal form; all words if nothing else is left."""
     plain = "".join(character if character.isalnum() else " " for character in name.casefold())
     words = set(plain.replace(" s ", " ").split())
     return words - _SAYS_NOTHING or words
