@@ -42,7 +42,7 @@ def month_title(month: Month) -> str:
     return name[:1].upper() + name[1:]
 
 
-# --- What a comparison came to --------------------------------------------------------------------
+# --- Results of a comparison ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def reset(email: str, second_factor: bool) -> None:
 @people.command("sign-up")
 @click.option("--email", prompt="E-mail", help="What they will sign in with.")
 def sign_up(email: str) -> None:
-    """Print a link with which somebody signs up a company, where no e-mail is sent."""
+    """Print a link with which a person signs up a company, where no e-mail is sent."""
     email = email.strip()
     if "@" not in email:
         raise click.ClickException("An e-mail address is needed.")

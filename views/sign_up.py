@@ -1,11 +1,11 @@
-"""A new organization: who reads the address opens the mailed link, and then says who they are.
+"""Sign-up of a new organization: the e-mail address is verified by a mailed link before the form.
 
-The address is verified first, so there are no accounts of addresses whose reader never asked, and
-nobody chooses the password but that reader. Whoever asks gets the same answer whether or not the
-address has an account: the letter tells its reader. The letter holds no word of who asked.
+So there are no accounts for addresses whose owner never asked, and only that owner chooses the
+password. The response is the same whether or not the address has an account; the letter explains it
+to its reader, without any text from the person who asked.
 
-Where no mail server is configured, an operator makes the link by a command. Only on a developer's
-own machine the form makes the account at once.
+Without a mail server, an operator creates the link with a command. Only on a developer's machine
+the form creates the account at once.
 """
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -32,8 +32,8 @@ from web.zones import ZONES, zone_groups
 
 signing_up = Blueprint("signing_up", __name__)
 
-ASKED = "10 per hour"  # per address of a visitor: nobody writes to the world through us
-LETTERS, LETTERS_WITHIN = 3, 3600  # to one address, however many visitors ask
+ASKED = "10 per hour"  # per visitor's address, so that nobody can send mass mail through us
+LETTERS, LETTERS_WITHIN = 3, 3600  # to one address, from any number of visitors
 REGIONS = {Region.US.value: N_("United States"), Region.BR.value: N_("Brazil")}
 
 
@@ -51,7 +51,7 @@ class FirmForm(Form):
     name = line(N_("Your name"), required=N_("What is your name?"), most=200)
     password = PasswordField(N_("Password"))
 
-    verified = ""  # the address whose reader opened the link
+    verified = ""  # the address whose owner opened the link
 
     @property
     def address(self) -> str:
@@ -63,7 +63,7 @@ class FirmForm(Form):
 
 
 class WholeForm(FirmForm):
-    """Where no letter can be sent: with the address, which nobody verifies."""
+    """The form with the address, unverified, where no letter can be sent."""
 
     email = line(N_("E-mail"), required=N_("Type your e-mail address."), most=254)
 
@@ -156,7 +156,7 @@ def show_firm(secret: str) -> ResponseReturnValue:
 @limiter.limit(SIGN_INS)
 def finish(secret: str) -> ResponseReturnValue:
     asked = _asked(secret)
-    if find_person(asked.email):  # the form was sent twice, or two links were opened
+    if find_person(asked.email):  # the form was submitted twice, or two links were opened
         return _already(asked.email)
     form = _verified_form(asked)
     if not form.validate():
@@ -177,7 +177,7 @@ def _verified_form(asked: SignUp) -> FirmForm:
 
 
 def _asked(secret: str) -> SignUp:
-    """Of a link that still works. All others answer alike: 404."""
+    """A link that still works. All others get 404."""
     return session().scalars(select(SignUp).where(*good_sign_up(secret))).one_or_none() or abort(
         404
     )
@@ -191,7 +191,7 @@ def _welcome(user: User) -> ResponseReturnValue:
 
 
 def _new_owner(form: FirmForm) -> User | None:
-    """None when the address has an account."""
+    """None if the address has an account."""
     organization = Organization(
         name=form.organization.data, region=form.region.data, time_zone=form.time_zone.data
     )
@@ -206,7 +206,7 @@ def _new_owner(form: FirmForm) -> User | None:
     session().add(user)
     try:
         session().flush()
-    except IntegrityError as problem:  # someone took the address a moment ago
+    except IntegrityError as problem:  # another sign-up took the address a moment ago
         if not breaks(problem, "uq_users_email"):
             raise
         session().rollback()

@@ -53,7 +53,7 @@ def end_links(session: Session, user: User) -> None:
 
 
 def new_sign_up(session: Session, email: str) -> str:
-    """Stores that somebody wants to sign up with this address; returns the secret of the link."""
+    """Stores that someone wants to sign up with this address; returns the secret of the link."""
     too_old = SignUp.created_at < func.clock_timestamp() - SIGN_UP_LASTS
     session.execute(delete(SignUp).where(too_old))
     secret = new_secret()

@@ -1,4 +1,4 @@
-"""Addresses that somebody wants to sign up with, until their reader has opened the link."""
+"""Addresses used for a sign-up, until their owner has opened the link."""
 
 from alembic import op
 
