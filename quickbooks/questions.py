@@ -22,7 +22,7 @@ DOUBTED = {
     RecordType.LEAD: (),
     RecordType.PRODUCT: ("Account",),
     RecordType.INVOICE: ("Item", "Customer"),
-    RecordType.PAYMENT: ("Customer", "Account", "PaymentMethod"),
+    RecordType.PAYMENT: ("Customer", "Account", "PaymentMethod", "Invoice"),
 }
 _CALLED = {
     "Customer": "Names",

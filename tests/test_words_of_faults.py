@@ -182,6 +182,18 @@ def test_case_r17_the_payment_of_a_moved_invoice_goes_with_its_customer_there(fi
     assert counterpart.note == "with the customer whom its invoice has in QuickBooks"
 
 
+def test_a_payment_of_an_invoice_deleted_there_names_the_invoice(firm: Firm) -> None:
+    invoice = firm.an_invoice()
+    firm.drain_to_the_end()
+    [there] = firm.books("Invoice")
+    version = {"Id": there["Id"], "SyncToken": there["SyncToken"]}
+    bookkeeper(firm).post("invoice", version, operation="delete")
+    firm.save(new_payment(firm.id, invoice, "40"))
+    firm.drain_to_the_end()
+    assert firm.last().fault_code == "its_invoice_gone"
+    assert "Invoice 1001" in sentence(firm.last())
+
+
 @pytest.mark.parametrize("balance", ["deleted", "paid"])
 def test_case_r17_one_read_says_which_of_the_causes_it_is(firm: Firm, balance: str) -> None:
     invoice = firm.an_invoice()

@@ -5,6 +5,8 @@ import logging
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from cryptography.fernet import Fernet
@@ -14,7 +16,7 @@ from db import make_engine, make_sessions
 from development.database import migrate
 from development.postgres import throwaway_postgres
 from outbox.capture import attach
-from tests.simulation.history import LENGTH, play
+from tests.simulation.history import LENGTH, play, shrink
 
 
 def main() -> None:
@@ -23,12 +25,12 @@ def main() -> None:
     parser.add_argument("--histories", type=int, default=100)
     parser.add_argument("--length", type=int, default=LENGTH)
     parser.add_argument("--stop", action="store_true", help="at the first violation")
+    parser.add_argument("--shrink", action="store_true", help="what fails, to fewer acts")
+    parser.add_argument("--database", help="address of a migrated one; else one is made")
     parser.add_argument("--processor", type=float, help="seconds of it; then no more histories")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    with throwaway_postgres() as server:
-        url = server.url()
-        migrate(url)
+    with _database(options.database) as url:
         engine = make_engine(url)
         sessions = make_sessions(engine)
         attach(sessions)
@@ -39,6 +41,8 @@ def main() -> None:
             if options.processor and time.process_time() > options.processor:
                 break
             told = play(sessions, config, seed, options.length)
+            if told.violation and options.shrink:
+                told = shrink(sessions, config, told)
             done += told.acts
             visits += told.visits
             if told.violation:
@@ -51,6 +55,16 @@ def main() -> None:
         print(", ".join(f"{name} {count}" for name, count in visits.most_common()))
         engine.dispose()
     sys.exit(bool(failed))
+
+
+@contextmanager
+def _database(url: str | None) -> Iterator[str]:
+    if url:
+        yield url
+        return
+    with throwaway_postgres() as server:
+        migrate(server.url())
+        yield server.url()
 
 
 def _config(url: str) -> Config:

@@ -2,38 +2,47 @@
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 from urllib.parse import parse_qsl
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+import db
 from config import Config
 from db import Sessions
 from models.base import Json
+from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Record, RecordType
 from outbox import lanes
 from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, Sent
+from outbox.in_flight import InFlight, Returned
 from outbox.pace import Limits, Pace
 from outbox.poller import drain_lane
-from quickbooks import composing, reading
+from quickbooks import composing, directory, matching, reading
+from quickbooks.faults import plain_words
+from quickbooks.judge import Said
+from simulator.documents import Document, dump_json, parse_json
 from simulator.local import AnswerLost, LocalCompany
+from tests.simulation.odd import Odd, is_refused_sign_in
+from tests.simulation.steps import Crash, Steps, steps_of
 from tests.support.firm import new_firm_with_lane
+
+__all__ = ["Crash"]
 
 EPOCH = 1_795_000_000.0  # of the company's clock when a history begins
 WAVE = 3  # entries of a request: small, so that waves meet limits
 TURNS = 400  # of a lane in one drain: more means that it never comes to rest
+ANY = object()  # of a property: nobody can tell what should stand there
 
 
-class Crash(BaseException):
-    """The process dies: nothing is handed back, and no `except Exception` sees it."""
-
-
-class NeverAtRest(AssertionError):
-    """The lane wants turn after turn, without end."""
+class Violated(AssertionError):
+    """An invariant does not hold."""
 
 
 @dataclass
@@ -41,28 +50,44 @@ class Wanted:
     """What the writers wrote last of a record, by their own log."""
 
     values: Json
-    voided: bool = False
-    # Properties that a bookkeeper changed there: what stands there is theirs to say.
-    theirs: set[str] = field(default_factory=set)
+    voided: bool = False  # of a lead: deleted; of a payment: refunded
+    # What stands there of properties that are not ours to say: the bookkeeper's own, or declined.
+    theirs: dict[str, object] = field(default_factory=dict)
     # A person asked for another object, so there may be two.
     asked_for_another: bool = False
+    chosen: str | None = None  # the customer there that a person chose
+    unsent: bool = False  # written while nothing was captured for it
+    # Of an invoice: what a payment took there follows from the amounts alone.
+    is_plain: bool = True
 
 
 @dataclass
 class SimulatedQuickBooks:
     """The company at the other end: documents and judgement are the real ones, the wire is not."""
 
+    world: "World"
     company: LocalCompany
     settings_: Json
     crash: str | None = None  # before | after: the next call kills the process
+    odd: list[tuple[str, Odd]] = field(default_factory=list)  # for which method, and what
+    # Where a request names it, it fails so, always: (text in the body, status).
+    stubborn: tuple[str, int] | None = None
+    reads_are_refused: bool = False
+    signed_out: bool = False
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
     calls: int = 0
     reads: int = 0
+    good_writes: int = 0
+    troubled_writes: int = 0
+    throttled_writes: int = 0
+    sign_outs: Counter[int] = field(default_factory=Counter)  # by sign-in
     limits: Limits = field(
         default_factory=lambda: Limits(Pace(timedelta(0), 1), Pace(timedelta(0), 1), wave=WAVE)
     )
 
     def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
-        return {**self.settings_, "customers": []}
+        customers = directory.candidates(session, lane_id, entries, was_read=True)
+        return {**self.settings_, "customers": customers}
 
     def compose(
         self,
@@ -76,12 +101,52 @@ class SimulatedQuickBooks:
     def send(self, sent: Sent) -> Answer:
         self.calls += 1
         self.reads += sent.method == "GET"
+        self.world.may_send(sent)
         crash, self.crash = self.crash, None
         if crash == "before":
             raise Crash
-        answer = self._ask(sent)
+        happens, self.meanwhile = self.meanwhile, []
+        halfway = len(happens) // 2
+        for act in happens[:halfway]:
+            act()
+        answer = self._answer(sent)
+        for act in happens[halfway:]:
+            act()
+        self._count(sent, answer)
         if crash == "after":
             raise Crash
+        return answer
+
+    def read(self, sent: Sent, answer: Answer) -> Reading:
+        return reading.read(sent, answer)
+
+    # --- Answers ----------------------------------------------------------------------------------
+
+    def _answer(self, sent: Sent) -> Answer:
+        if self.signed_out:
+            return Answer(problem=Problem.SIGNED_OUT)
+        if sent.method == "GET" and self.reads_are_refused:
+            return Answer(status=429, body="", retry_after=timedelta(seconds=60))
+        if sent.method == "POST" and self.stubborn and self.stubborn[0] in str(sent.body):
+            return Answer(status=self.stubborn[1])
+        for place, (method, odd) in enumerate(self.odd):
+            if method in ("", sent.method):
+                del self.odd[place]
+                return self._with_good_tokens(self._odd(sent, odd))
+        return self._with_good_tokens(self._ask(sent))
+
+    def _odd(self, sent: Sent, odd: Odd) -> Answer:
+        makes = sent.path == "batch" or any(item.intent == "create" for item in sent.items)
+        if odd.said is Said.ANOTHER and makes:
+            odd = replace(odd, said=Said.OBJECT)  # of what is new no Id could be another
+        return odd.answer(self._ask(sent) if odd.is_done else None)
+
+    def _with_good_tokens(self, answer: Answer) -> Answer:
+        """As `delivery` does: a 401 is probed, and then says nothing of good tokens."""
+        if answer.status == 401 and '"120"' not in answer.body:
+            return replace(answer, body=plain_words(answer.body))
+        if answer.status == 403 and '"3100"' in answer.body:
+            return replace(answer, body=plain_words(answer.body))
         return answer
 
     def _ask(self, sent: Sent) -> Answer:
@@ -99,8 +164,15 @@ class SimulatedQuickBooks:
             retry_after=timedelta(seconds=int(retry)) if retry else None,
         )
 
-    def read(self, sent: Sent, answer: Answer) -> Reading:
-        return reading.read(sent, answer)
+    def _count(self, sent: Sent, answer: Answer) -> None:
+        if is_refused_sign_in(sent, answer):
+            self.sign_outs[sent.sign_in] += 1
+        if sent.method == "GET":
+            return
+        is_good = answer.status == 200 and '"Fault"' not in answer.body and answer.body != "{}"
+        self.good_writes += answer.status in (200, 400)
+        self.troubled_writes += not is_good
+        self.throttled_writes += answer.status == 200 and '"3001"' in answer.body
 
 
 class World:
@@ -113,14 +185,31 @@ class World:
         self.sessions = sessions
         self.config = config
         self.now = EPOCH
-        local = LocalCompany(lambda: self.now, seed=seed, CustomTxnNumbers=True)
-        self.quickbooks = SimulatedQuickBooks(local, _settings(local))
+        local = _template().copy(lambda: self.now, seed=seed)
+        self.quickbooks = SimulatedQuickBooks(self, local, _settings(local))
+        engine = sessions.kw["bind"]
+        assert isinstance(engine, Engine)
+        self.steps: Steps = steps_of(engine)
         with sessions() as session:
             self.firm, self.lane = new_firm_with_lane(session, name=f"Firm {seed}")
+        self.connection = self._connect()
         self.records: dict[Record, Wanted] = {}
         self.trace: list[str] = []
+        self.visits: Counter[str] = Counter()
         self.acts = 0
+        self.crashes = 0
         self.is_open = True
+        self.is_abroad = False  # its region is Brazil
+        self.numbers_are_ours = True
+        self.withheld: set[Record] = set()  # nothing of these may flow
+        self.unwanted: set[Record] = set()  # and of these nothing may come to be there
+        self.changed: set[Record] = set()  # while the lane was closed
+        self.relieved = 0  # by people: send again, sign in, skip
+        self.seen_lane: LaneSeen | None = None
+        self.ending: tuple[BaseException, int] | None = None  # of the next drain, after a step
+        self.at_once = self.chance.choice([1, 2, 3])  # requests under way
+        self.depth = 0  # drains within a drain
+        self.customers_of_theirs: dict[str, Document] = {}
 
     @property
     def company(self) -> LocalCompany:
@@ -131,59 +220,217 @@ class World:
 
     def pass_time(self, seconds: float) -> None:
         """Everything that is stored becomes so much older; the company's clock goes on."""
-        self.now += seconds
+        self.now += max(seconds, 0)
         with self.sessions.begin() as session:
-            for table, columns, where in _TIMES:
-                moved = ", ".join(f"{one} = {one} - :passed" for one in columns)
-                session.execute(
-                    text(f"UPDATE {table} SET {moved} WHERE {where}"),
-                    {"passed": timedelta(seconds=seconds), "firm": self.firm, "lane": self.lane},
-                )
+            session.execute(
+                _AGE, {"passed": timedelta(seconds=seconds), "firm": self.firm, "lane": self.lane}
+            )
+
+    # --- Sending ----------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Until nothing is due, or the process dies."""
+        ending, self.ending = self.ending, None
+        end, after = ending or (None, 0)
+        self.depth += 1
+        try:
+            with self.steps.ending(end, after):
+                self._drain()
+        except Crash:
+            self.crashes += 1
+        except db.DATABASE_ERRORS as trouble:
+            if trouble is not end:
+                raise
+        finally:
+            self.depth -= 1
+
+    def _drain(self) -> None:
         for _ in range(TURNS):
-            try:
-                again = drain_lane(
-                    self.sessions, self.quickbooks, self.lane, self.config, threading.Event()
-                )
-            except Crash:
-                return
+            again = drain_lane(
+                self.sessions,
+                self.quickbooks,
+                self.lane,
+                self.config,
+                threading.Event(),
+                UnderWay(self.chance, self.at_once),
+            )
             if again is None:
                 return
-        raise NeverAtRest(f"seed {self.seed}: the lane wants turn after turn")
+        raise Violated("the lane wants turn after turn, without end")
+
+    def may_send(self, sent: Sent) -> None:
+        """Nothing flows that a person withheld."""
+        if not self.is_open:
+            raise Violated(f"{sent.method} {sent.path} was sent though the lane is closed")
+        if sent.method != "POST":
+            return
+        for due in sent.due.values():
+            if due.record in self.withheld:
+                raise Violated(f"{due.record.type} {due.record.id} is withheld, and was sent")
+
+    # --- People -----------------------------------------------------------------------------------
 
     def disconnect(self) -> None:
         with self.sessions.begin() as session:
             lanes.close(session, self.lane)
         self.is_open = False
+        self.changed.clear()
 
     def reconnect(self) -> None:
         with self.sessions.begin() as session:
             lanes.reopen(session, self.lane)
         self.is_open = True
+        self.quickbooks.signed_out = False
+        self.relieved += 1
+        self.withheld = self._withheld()
+
+    def sign_in_again(self) -> None:
+        with self.sessions.begin() as session:
+            lanes.reopen(session, self.lane, only_held=True)
+        self.quickbooks.signed_out = False
+        self.relieved += 1
 
     def decide(self, sends: bool) -> None:
         with self.sessions.begin() as session:
             (lanes.send_waiting if sends else lanes.skip_waiting)(session, self.lane)
+        self.withheld.clear()
+        self.relieved += 1
+
+    def _withheld(self) -> set[Record]:
+        with self.sessions() as session:
+            rows = session.execute(_WITHHELD, {"lane": self.lane})
+            return {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in rows}
+
+    def touched(self, record: Record) -> None:
+        """A person saved it, or sent it again: what was withheld of it before is over."""
+        self.unwanted.discard(record)
+        if not self.is_open:
+            self.changed.add(record)
+        for needed in self.needs_of(record):
+            self.unwanted.discard(needed)
+
+    def needs_of(self, record: Record) -> set[Record]:
+        """What must be there before it, all the way down: it may be taken along."""
+        values = self.records[record].values
+        direct = {values[key] for key in ("lead", "invoice", "product") if values.get(key)}
+        return direct.union(*(self.needs_of(one) for one in direct))
+
+    # --- The directory ----------------------------------------------------------------------------
+
+    def _connect(self) -> int:
+        with self.sessions.begin() as session:
+            now = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+            connection = Connection(
+                organization_id=self.firm,
+                lane_id=self.lane,
+                environment="simulator",
+                realm_id=f"{self.firm}",
+                company_name="Theirs",
+                country="US",
+                status=ConnectionStatus.CONNECTED,
+                status_since=now,
+                connected_at=now,
+            )
+            session.add(connection)
+            session.flush()
+            return connection.id
+
+    def read_customers(self) -> None:
+        """The directory as it is now; until it is read again it grows old."""
+        listed = {str(one["Id"]): one for one in self.company.all("Customer")}
+        self.customers_of_theirs = {
+            id_: one
+            for id_, one in listed.items()
+            if not str(one.get("CompanyName", "")).startswith("token-")
+        }
+        rows = [parse_json(dump_json(one)) for one in listed.values()]
+        with self.sessions.begin() as session:
+            connection = session.get_one(Connection, self.connection)
+            now = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+            found = [dict(row) for row in rows if isinstance(row, dict)]
+            directory.store(session, connection, found, now, whole=True)
 
 
-_TIMES = (
-    ("outbox", ("available_at", "created_at", "first_attempt_at"), "organization_id = :firm"),
-    ("outbox_dispatches", ("created_at", "sent_at", "answered_at"), "lane_id = :lane"),
-    (
-        "outbox_lanes",
-        (
-            "pause_until",
-            "lease_until",
-            "next_call_at",
-            "next_batch_at",
-            "outage_since",
-            "questions_rest_until",
-            "questions_rest_since",
-        ),
-        "id = :lane",
-    ),
+class UnderWay(InFlight):
+    """Requests under way in one thread: whichever chance says comes back next."""
+
+    def __init__(self, chance: random.Random, limit: int) -> None:
+        self._chance = chance
+        self._calls: list[Callable[[], None]] = []
+        super().__init__(self._calls.append, limit)
+
+    def take(self, timeout: float) -> Returned | None:
+        """Of those under way one does its work; the others may do theirs much later."""
+        if self._calls:
+            self._calls.pop(self._chance.randrange(len(self._calls)))()
+        return super().take(0)
+
+    def abandon(self, seconds: float) -> None:
+        """The others do their work, and nobody hears of it."""
+        for call in self._calls:
+            if self._chance.random() < 0.5:
+                call()
+        self._calls.clear()
+
+
+@dataclass(frozen=True)
+class LaneSeen:
+    """The lane between two acts, and what had happened by then."""
+
+    is_down: bool
+    good_writes: int
+    relieved: int
+    waits: bool
+
+
+_WITHHELD = text(
+    "SELECT DISTINCT aggregate_type, aggregate_id FROM outbox"
+    " WHERE lane_id = :lane AND state = 'pending' AND withheld"
+)
+
+# In one statement, because time passes often.
+_AGE = text(
+    """
+    WITH entry AS (
+        UPDATE outbox
+        SET available_at = available_at - :passed, created_at = created_at - :passed,
+            first_attempt_at = first_attempt_at - :passed, settled_at = settled_at - :passed
+        WHERE organization_id = :firm
+    ), dispatch AS (
+        UPDATE outbox_dispatches
+        SET created_at = created_at - :passed, sent_at = sent_at - :passed,
+            answered_at = answered_at - :passed
+        WHERE lane_id = :lane
+    )
+    UPDATE outbox_lanes
+    SET pause_until = pause_until - :passed, lease_until = lease_until - :passed,
+        next_call_at = next_call_at - :passed, next_batch_at = next_batch_at - :passed,
+        outage_since = outage_since - :passed, slowed_at = slowed_at - :passed,
+        questions_rest_until = questions_rest_until - :passed,
+        questions_rest_since = questions_rest_since - :passed
+    WHERE id = :lane
+    """
+)
+
+
+@cache
+def _template() -> LocalCompany:
+    """A company with customers of its own, made once: copies are cheap."""
+    company = LocalCompany(lambda: EPOCH, seed=1, CustomTxnNumbers=True)
+    for name, email, phone in THEIRS:
+        company.bookkeeper.create(
+            "Customer",
+            DisplayName=name,
+            PrimaryEmailAddr={"Address": email},
+            PrimaryPhone={"FreeFormNumber": phone},
+        )
+    return company
+
+
+THEIRS = (
+    ("Harborview HOA", "manager@pm.example", "555-0100"),
+    ("Two Desks", "front@desks.example,billing@desks.example", "555-0200"),
+    ("Plain Customer", "plain@customer.example", "555-0300"),
 )
 
 
@@ -197,10 +444,30 @@ def _settings(company: LocalCompany) -> Json:
         "payment_methods": {},
         "deposit_accounts": {},
         "numbers": "ours",
-        "tax": {"mode": "none"},
-        "tax_codes": [],
+        "tax": {"mode": "manual", "code_id": "2"},
+        "tax_codes": [
+            {"id": "2", "name": "California", "rates": [{"id": "3", "percent": "8"}]},
+            {
+                "id": "3",
+                "name": "Tucson",
+                "rates": [{"id": "1", "percent": "7.1"}, {"id": "2", "percent": "2"}],
+            },
+        ],
     }
 
 
 def money(value: object) -> Decimal:
     return Decimal(str(value or 0)).quantize(Decimal("0.01"))
+
+
+def addresses_of(customer: Mapping[str, object]) -> frozenset[str]:
+    return matching.emails_of(customer)
+
+
+def named(record: Record) -> str:
+    return f"{record.type} {record.id}"
+
+
+def some(world: World, found: Iterable[Record]) -> Record | None:
+    choices = list(found)
+    return world.chance.choice(choices) if choices else None

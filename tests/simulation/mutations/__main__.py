@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from development.database import migrate
+from development.postgres import throwaway_postgres
 from tests.simulation.mutations import ROOT, Mutation
 from tests.simulation.mutations.cases import CASES
 from tests.simulation.mutations.inventions import INVENTIONS
@@ -43,8 +45,12 @@ def main() -> None:
         for one in (*CASES, *INVENTIONS)
         if not options.names or one.name.startswith(tuple(options.names))
     ]
-    with ThreadPoolExecutor(options.at_once) as pool:
-        playing = [pool.submit(play, one, options.seed, options.processor) for one in chosen]
+    with throwaway_postgres() as server, ThreadPoolExecutor(options.at_once) as pool:
+        url = server.url()
+        migrate(url)  # no mutation changes a table
+        limits = ["--database", url, "--seed", str(options.seed)]
+        limits += ["--processor", str(options.processor)]
+        playing = [pool.submit(play, one, limits) for one in chosen]
         missed = 0
         for one, result in zip(chosen, playing, strict=True):
             found = result.result()
@@ -64,15 +70,14 @@ def _row(mutation: Mutation, found: Found) -> str:
     return f"{mutation.name:<12} {mutation.says[:60]:<60} {result}"
 
 
-def play(mutation: Mutation, seed: int, processor: int) -> Found:
+def play(mutation: Mutation, limits: list[str]) -> Found:
     """Runs the simulation in a copy of the tree with the mutation in it."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(ROOT, copy, ignore=_LEFT_OUT)
         mutation.apply(copy)
-        limits = ["--histories", "1000000", "--processor", str(processor), "--seed", str(seed)]
         told = subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--stop", *limits],
+            [sys.executable, "-m", "tests.simulation", "--stop", "--histories=1000000", *limits],
             check=False,  # 1: found
             cwd=copy,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},

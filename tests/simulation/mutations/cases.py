@@ -136,7 +136,13 @@ CASES = (
     Mutation(
         "e10",
         "the database's trouble counts as the entry's crash",
-        (Change("outbox/poller.py", "counts=not isinstance(problem, db.TROUBLE)", "counts=True"),),
+        (
+            Change(
+                "outbox/poller.py",
+                "counts=not isinstance(problem, db.DATABASE_ERRORS)",
+                "counts=True",
+            ),
+        ),
     ),
     Mutation(
         "e11",

@@ -109,9 +109,21 @@ INVENTIONS = (
         (
             Change(
                 _COMPOSING,
-                "        claims |= {f\"invoice {linked['TxnId']}\" for linked in"
-                ' line.get("LinkedTxn", ())}',
-                '        claims |= {f"invoice {linked}" for linked in line.get("Never", ())}',
+                "        claims |= {f\"invoice there {linked['TxnId']}\" for linked in"
+                ' line.get("LinkedTxn", ())}\n    return _records_changed(one.due) | claims',
+                '        claims |= {f"{linked}" for linked in line.get("Never", ())}\n'
+                "    return frozenset(claims)",
+            ),
+        ),
+    ),
+    Mutation(
+        "under_way",
+        "a request goes though it meets another that is under way",
+        (
+            Change(
+                _COMPOSING,
+                "    if not taken or not isinstance(step, _Read | _Write):",
+                "    if True or not isinstance(step, _Read | _Write):",
             ),
         ),
     ),

@@ -1,0 +1,129 @@
+"""What a person does about an entry that needs one: one of the buttons under its sentence."""
+
+from typing import TYPE_CHECKING
+
+from models.outbox import Entry, State
+from models.sales import Invoice, Lead, Product, Record, RecordType
+from outbox import actions
+from outbox.actions import Acted
+from quickbooks import decisions
+from simulator.refusals import Refusal
+from tests.simulation.world import ANY, named
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from tests.simulation.world import World
+
+
+def give(world: "World", entry_id: int) -> str | None:
+    """Answers as a person would who wants it to be sent. None when it was no question any more."""
+    with world.sessions.begin() as session:
+        entry = session.get(Entry, entry_id)
+        if entry is None or entry.state is not State.FAILED:
+            return None
+        record, code = entry.record, entry.fault_code or ""
+        acted, word = _button(world, session, entry, code)
+        done = bool(acted.done)
+    world.relieved += 1
+    wanted = world.records[record]
+    wanted.theirs = dict.fromkeys(wanted.theirs, ANY)
+    if done:
+        world.touched(record)
+        world.visits[f"answer {code}: {word}"] += 1
+    return f"answer {code} of {named(record)}: {word}" if done else None
+
+
+def _button(world: "World", session: "Session", entry: Entry, code: str) -> tuple[Acted, str]:
+    about, wanted = entry.fault_about, world.records[entry.record]
+    match code:
+        case "perhaps_another" | "taken_by_another_record" if world.chance.random() < 0.6:
+            return _use(world, session, entry, str(about["holder_id"]))
+        case "6240" if about.get("holder_id") and entry.record_type == RecordType.LEAD:
+            if world.chance.random() < 0.5:
+                return _use(world, session, entry, str(about["holder_id"]))
+            return _rename(world, session, entry, str(about["suggestion"]))
+        case "6240" | "taken_by_another_record" | "customer_inactive" if about.get("suggestion"):
+            if code == "customer_inactive" and world.chance.random() < 0.7:
+                return _reactivate(world, session, entry, str(about["holder_id"]))
+            return _rename(world, session, entry, str(about["suggestion"]))
+        case "perhaps_another" | "several_customers" | "customer_gone":
+            wanted.asked_for_another = True
+            return decisions.create_anew(session, entry), "create a new one"
+        case "its_customer_inactive":
+            return _reactivate_its_customer(world, session, entry, str(about["holder_id"]))
+        case "item_inactive":
+            return _reactivate_item(world, session, entry, str(about["item_id"]))
+        case "voided_there" | "invoice_gone" | "610":
+            wanted.asked_for_another = True
+            _forget_amounts(world, entry.record)
+            return decisions.create_anew(session, entry), "create it again"
+        case "6140":
+            number = str(world.chance.randrange(10_000, 99_999))
+            session.get_one(Invoice, entry.record_id).number = number
+            wanted.values["number"] = number
+            return Acted((entry.id,)), f"number {number}"
+        case _:
+            return _again(world, session, entry), "send again"
+
+
+def _again(world: "World", session: "Session", entry: Entry) -> Acted:
+    return actions.requeue(session, [entry.id], organization_id=world.firm)
+
+
+def _use(world: "World", session: "Session", entry: Entry, remote_id: str) -> tuple[Acted, str]:
+    acted = decisions.use(session, entry, remote_id)
+    if acted.done:
+        world.records[entry.record].chosen = remote_id
+    return acted, f"use {remote_id}"
+
+
+def _rename(world: "World", session: "Session", entry: Entry, name: str) -> tuple[Acted, str]:
+    if entry.record_type == RecordType.PRODUCT:
+        session.get_one(Product, entry.record_id).quickbooks_name = name
+    else:
+        lead = session.get_one(Lead, entry.record_id)
+        lead.quickbooks_name = name
+        world.records[entry.record].values["sent_name"] = name
+    return Acted((entry.id,)), f"send as {name}"
+
+
+def _reactivate(
+    world: "World", session: "Session", entry: Entry, remote_id: str
+) -> tuple[Acted, str]:
+    acted = decisions.reactivate(session, entry, remote_id)
+    if acted.done:
+        world.records[entry.record].chosen = remote_id
+    return acted, f"reactivate {remote_id}"
+
+
+def _reactivate_its_customer(
+    world: "World", session: "Session", entry: Entry, remote_id: str
+) -> tuple[Acted, str]:
+    lead_id = int(entry.payload["lead_id"])
+    lead = decisions.newest_entry(session, entry.lane_id, RecordType.LEAD, lead_id)
+    sent = decisions.send_alike(session, entry)
+    if lead is None:
+        return sent, "send again: its customer has no entry"
+    acted = decisions.reactivate(session, lead, remote_id)
+    if acted.done:
+        record = Record(RecordType.LEAD, lead_id)
+        world.records[record].chosen = remote_id
+        world.records[record].theirs = dict.fromkeys(world.records[record].theirs, ANY)
+    return Acted((*acted.done, *sent.done)), f"reactivate its customer {remote_id}"
+
+
+def _reactivate_item(
+    world: "World", session: "Session", entry: Entry, item_id: str
+) -> tuple[Acted, str]:
+    try:
+        world.company.bookkeeper.reactivate("Item", item_id)
+    except Refusal:
+        return Acted(()), ""
+    return _again(world, session, entry), f"item {item_id} is active again there"
+
+
+def _forget_amounts(world: "World", invoice: Record) -> None:
+    for record, wanted in world.records.items():
+        if record == invoice or wanted.values.get("invoice") == invoice:
+            wanted.is_plain = False
