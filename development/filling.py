@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
@@ -21,7 +22,7 @@ from clients.links import make_link
 from config import Config
 from db import Sessions
 from models.accounts import Invitation, Organization, Role, User
-from models.outbox import Dispatch, DispatchItem, Entry, Lane, State
+from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, Lane, State
 from models.passwords import CHEAP_HASHER, DEMO_PASSWORD, hash_password
 from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
 from models.quickbooks import Connection, Purpose, Tokens
@@ -37,6 +38,7 @@ from models.sales import (
     Proposal,
     ProposalLine,
     ProposalStatus,
+    Record,
     RecordType,
 )
 from outbox import actions, bulk, lanes
@@ -425,13 +427,8 @@ def _month(desk: Desk, invoices: int) -> dict[str, str]:
     unpaid.voided_at = datetime.now(UTC)
     desk.commit()
     desk.drain()
-    desk.session.execute(
-        text(
-            "UPDATE outbox_links SET remote_total = (remote_total::numeric + 0.01)::text"
-            " WHERE aggregate_type = 'invoice' AND aggregate_id = :key"
-        ),
-        {"key": differs.id},
-    )
+    loose = made[7].payments[0].id
+    _change_in_quickbooks(desk, differs.id, loose)
     _set_back(desk)
     return {
         "lead": str(lead_id),
@@ -442,8 +439,35 @@ def _month(desk: Desk, invoices: int) -> dict[str, str]:
         "voided_invoice": str(unpaid.id),
         "never_sent_invoice": str(never.id),
         "differing_invoice": str(differs.id),
+        "loose_payment": str(loose),
         "sent_entry": str(desk.entry_of(RecordType.INVOICE, paid_id).id),
     }
+
+
+def _change_in_quickbooks(desk: Desk, invoice: int, payment: int) -> None:
+    """The bookkeeper adds a cent to an invoice, and takes a payment off another one."""
+    desk.session.rollback()
+    lane = desk.connection.lane_id
+    with desk.bookkeeper() as books:
+
+        def there(type_: RecordType, key: int) -> dict[str, Any]:
+            link = desk.session.scalars(Counterpart.of(lane, Record(type_, key))).one()
+            name = type_.value
+            return books.get(f"{name}/{link.remote_id}").object(name.capitalize())
+
+        def change(name: str, found: dict[str, Any], **fields: object) -> None:
+            version = {"Id": found["Id"], "SyncToken": found["SyncToken"], "sparse": True}
+            assert books.post(name, {**version, **fields}).status == 200
+
+        billed = there(RecordType.INVOICE, invoice)
+        lines = [line for line in billed["Line"] if line["DetailType"] == "SalesItemLineDetail"]
+        lines[0]["Amount"] += Decimal("0.01")
+        for name in ("Qty", "UnitPrice"):
+            lines[0]["SalesItemLineDetail"].pop(name, None)
+        change("invoice", billed, Line=lines)
+        paid = there(RecordType.PAYMENT, payment)
+        own = {key: paid[key] for key in ("CustomerRef", "TotalAmt")}
+        change("payment", paid, **own, Line=[])
 
 
 def _set_back(desk: Desk) -> None:

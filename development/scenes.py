@@ -285,6 +285,7 @@ SCENES = (
     Scene("invoice-voided-print", "ana", "/invoices/{voided_invoice}/print"),
     Scene("invoice-nothing-to-send", "ana", "/invoices/{never_sent_invoice}"),
     Scene("invoice-total-differs", "ana", "/invoices/{differing_invoice}"),
+    Scene("payment-off-its-invoice", "ana", "/payments/{loose_payment}"),
     Scene("invoice-waits", "ana", "/invoices/{waiting}"),
     Scene("invoice-number-taken", "ana", "/invoices/{taken}"),
     Scene("invoice-item-gone", "ana", "/invoices/{stopped}"),

@@ -23,7 +23,10 @@ class Kind(StrEnum):
     VOID_HERE = "void_here"  # voided here, still open in QuickBooks
     PAID_BACK = "paid_back"  # paid back here, still recorded in QuickBooks
     OTHER_TOTAL = "other_total"
+    OFF_INVOICE = "off_invoice"  # a payment that no longer pays its invoice there
+    OTHER_BALANCE = "other_balance"  # of an invoice: what is still to be paid
     OTHER_CUSTOMER = "other_customer"
+    OTHER_LINES = "other_lines"  # with the same total
     OTHER_MONTH = "other_month"
     NEEDS_ATTENTION = "needs_attention"  # never arrived: a person must decide
     MADE_THERE = "made_there"  # created by hand in QuickBooks

@@ -355,6 +355,10 @@ class Counterpart(Base):
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
     remote_balance: Mapped[str | None]  # what the invoice can still be paid there
+    # What a comparison found: that it was deleted there; that it differs there from what is here.
+    # How it differs follows from `seen`, so an answer from QuickBooks may end it.
+    gone_at: Mapped[Moment | None]
+    differs_since: Mapped[Moment | None]
     # The snapshot that QuickBooks last acknowledged, and the document made from it then. The
     # document is empty if the record was only linked.
     sent_operation: Mapped[Operation | None]

@@ -7,6 +7,7 @@ QuickBooks answered, which requests are in doubt, what a person decided. The cal
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -165,6 +166,7 @@ _WRITE_COUNTERPARTS = text(
         remote_balance = coalesce(EXCLUDED.remote_balance, link.remote_balance),
         voided_at = CASE WHEN EXCLUDED.voided_at IS NOT NULL
                          THEN coalesce(link.voided_at, EXCLUDED.voided_at) END,
+        gone_at = NULL,
         note = coalesce(EXCLUDED.note, link.note),
         sent_operation = coalesce(EXCLUDED.sent_operation, link.sent_operation),
         sent_values = coalesce(EXCLUDED.sent_values, link.sent_values),
@@ -326,6 +328,75 @@ def _counterpart_row(due: Due, outcome: Synced | Learned, remote: Remote) -> dic
         "seen": outcome.seen,
         "shares": due.known.decision.get("use") == remote.id,
     }
+
+
+# --- Compared -------------------------------------------------------------------------------------
+
+# What was written since, by an answer of QuickBooks, is newer than what the comparison read.
+_OBSERVE = text(
+    """
+    UPDATE outbox_links AS link
+    SET remote_version = coalesce(row.remote_version, link.remote_version), stale = true,
+        remote_number = coalesce(row.remote_number, link.remote_number),
+        remote_total = coalesce(row.remote_total, link.remote_total),
+        remote_balance = coalesce(row.remote_balance, link.remote_balance),
+        voided_at = CASE WHEN row.voided THEN coalesce(link.voided_at, clock_timestamp())
+                         WHEN link.sent_operation = 'void' THEN link.voided_at END,
+        gone_at = CASE WHEN row.gone THEN coalesce(link.gone_at, clock_timestamp()) END,
+        differs_since = CASE WHEN row.differs
+                             THEN coalesce(link.differs_since, clock_timestamp()) END,
+        seen = coalesce(row.seen, link.seen), updated_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+        id bigint, remote_id text, remote_version text, remote_number text, remote_total text,
+        remote_balance text, voided boolean, gone boolean, differs boolean, seen text)
+    WHERE link.lane_id = :lane AND link.aggregate_type = :type AND link.aggregate_id = row.id
+      AND link.remote_id = row.remote_id AND link.updated_at < :since
+    """
+)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A counterpart as a comparison found it. `remote` is None when it was deleted there."""
+
+    record_id: int
+    remote_id: str
+    remote: Remote | None
+    seen: str | None = None
+    differs: bool = False
+
+
+def observe(
+    session: Session,
+    lane_id: int,
+    type_: RecordType,
+    observed: Sequence[Observed],
+    since: datetime,
+) -> None:
+    """Stores what a comparison that began then found of these records. The caller holds the lane.
+
+    Each is read again before it is written the next time.
+    """
+    if not observed:
+        return
+    rows = [
+        {
+            "id": one.record_id,
+            "remote_id": one.remote_id,
+            "remote_version": one.remote and one.remote.version,
+            "remote_number": one.remote and one.remote.number,
+            "remote_total": one.remote and one.remote.total,
+            "remote_balance": one.remote and one.remote.balance,
+            "voided": one.remote is not None and one.remote.voided,
+            "gone": one.remote is None,
+            "differs": one.differs,
+            "seen": one.seen,
+        }
+        for one in observed
+    ]
+    session.execute(
+        _OBSERVE, {"lane": lane_id, "type": type_, "rows": as_json(rows), "since": since}
+    )
 
 
 # --- People's decisions ---------------------------------------------------------------------------

@@ -409,7 +409,8 @@ _APPLY_PAYMENTS = text(
         GROUP BY invoice
     )
     UPDATE outbox_links AS link
-    SET stale = true, remote_balance = (link.remote_balance::numeric - payment.applied)::text
+    SET stale = true, remote_balance = (link.remote_balance::numeric - payment.applied)::text,
+        updated_at = clock_timestamp()
     FROM payment
     WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
       AND link.aggregate_id = payment.invoice

@@ -13,7 +13,7 @@ from web.languages import reader
 
 def address_in_quickbooks(connection: Connection | None, link: Counterpart | None) -> str | None:
     """The object's page in QuickBooks, for a person who is signed in there."""
-    if connection is None or link is None or link.remote_id is None:
+    if connection is None or link is None or link.remote_id is None or link.gone_at:
         return None
     return record_url(dunahub().config, connection, link.record_type, link.remote_id)
 

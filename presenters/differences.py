@@ -91,11 +91,38 @@ ABOUT: dict[Kind, About] = {
             " to put DunaHub's version there, or correct it there."
         ),
     ),
+    Kind.OFF_INVOICE: About(
+        "differs",
+        "bad",
+        N_("Payment off its invoice"),
+        N_(
+            "In QuickBooks the payment, or a part of it, no longer pays its invoice. Send it again"
+            " to put it back, or move it there. The amounts are what is on the invoice."
+        ),
+    ),
+    Kind.OTHER_BALANCE: About(
+        "differs",
+        "bad",
+        N_("Different balance"),
+        N_(
+            "The open amount is another one in QuickBooks: someone recorded, moved or deleted a"
+            " payment or a credit there. Record it here too, or correct it there."
+        ),
+    ),
     Kind.OTHER_CUSTOMER: About(
         "differs",
         "warn",
         N_("Different customer"),
         N_("In QuickBooks it belongs to somebody else. Send it again to put it right there."),
+    ),
+    Kind.OTHER_LINES: About(
+        "differs",
+        "warn",
+        N_("Different lines"),
+        N_(
+            "Someone changed the lines in QuickBooks, and the total stayed the same. Send it again"
+            " to put DunaHub's lines there, or change them here."
+        ),
     ),
     Kind.OTHER_MONTH: About(
         "differs",
@@ -273,7 +300,7 @@ def _shown(row: Difference, words: str | None, amount: Decimal | None, is_there:
     if row.record_type == RecordType.LEAD:
         return _("Yes") if is_there else ""
     match row.kind:
-        case Kind.OTHER_CUSTOMER:
+        case Kind.OTHER_CUSTOMER | Kind.OTHER_LINES:
             return words or ""
         case Kind.OTHER_MONTH:
             return day(words)
@@ -310,7 +337,9 @@ _SENT_AGAIN = frozenset(
         Kind.VOIDED_THERE,
         Kind.VOID_HERE,
         Kind.OTHER_TOTAL,
+        Kind.OFF_INVOICE,
         Kind.OTHER_CUSTOMER,
+        Kind.OTHER_LINES,
         Kind.OTHER_MONTH,
     }
 )

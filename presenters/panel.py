@@ -117,6 +117,10 @@ class Panel:
     def _totals(self, total: str, link: Counterpart) -> str:
         if self.is_void_there:
             return _("Void here and there")
+        if link.gone_at:
+            return _("%(amount)s here, deleted there", amount=money(total))
+        if link.voided_at:
+            return _("%(amount)s here, void there", amount=money(total))
         if not link.remote_total:
             return _("%(amount)s here", amount=money(total))
         if self.entry and not total_difference(self.entry, link):

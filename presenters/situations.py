@@ -1,4 +1,7 @@
-"""The facts needed to describe entries, in a fixed number of queries for any number of rows."""
+"""The facts needed to describe entries, in a fixed number of queries for any number of rows.
+
+One more for each company and kind in which a comparison found a difference.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from models.accounts import Organization
 from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
 from models.quickbooks import Connection
 from models.sales import Record, RecordType
+from presenters.apart import Apart, Place, apart_of
 from presenters.names import names_of
 from web.access import dunahub, firm
 
@@ -27,6 +31,7 @@ class Situation:
     dispatch: Dispatch | None = None  # the open one
     waits_for: str | None = None  # "customer Green Lawn Co"
     has_newer: bool = False
+    apart: Apart | None = None  # how it differs in QuickBooks, as a comparison found
     call_takes: timedelta = timedelta(seconds=75)  # how long a call may take: the lease
 
 
@@ -83,6 +88,7 @@ def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situa
     dispatches = _open_dispatches(session, entries)
     names = names_of(session, _awaited(entries))
     newest = _newest(session, [entry for entry in entries if entry.state != State.PENDING])
+    apart = apart_of(session, [entry for entry in entries if entry.state == State.SYNCED], links)
     lease = dunahub().config.lease
     return {
         entry.id: Situation(
@@ -93,13 +99,11 @@ def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situa
             dispatch=dispatches.get(entry.id),
             waits_for=names.get(entry.awaited) if entry.awaited else None,
             has_newer=newest.get(_place(entry), entry.id) > entry.id,
+            apart=apart.get(_place(entry)),
             call_takes=lease,
         )
         for entry in entries
     }
-
-
-Place = tuple[int, RecordType, int]  # lane, type, id
 
 
 def _place(entry: Entry) -> Place:

@@ -3,7 +3,7 @@
 Record pages, lists, settings and the admin's outbox all use `say`, with the same facts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,13 +12,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from languages import N_
+from models.comparisons import Kind
 from models.outbox import Counterpart, Entry, LaneState, Operation, State
 from models.quickbooks import Connection
 from models.sales import Record, RecordType
+from presenters.apart import Apart
 from presenters.names import KINDS
 from presenters.situations import Situation, current_entries, live_lane_id, situations_of
 from web.access import firm, session
-from web.formats import current_zone, money, spoken_moment
+from web.formats import current_zone, day, money, spoken_moment
 from web.languages import _
 
 HOLDS = {
@@ -141,8 +143,16 @@ def _say_synced(it: Situation) -> Word:
         return Word("void", _("Voided in QuickBooks"), "quiet", at)
     if link is None:
         return _nothing_to_send(it)
+    if it.has_newer:
+        return Word("check", _("In QuickBooks"), "good", at, _(link.note) if link.note else None)
+    if link.gone_at:
+        detail = _("Someone deleted it there. If that was a mistake, send it again.")
+        return Word("alert", _("Deleted in QuickBooks"), "bad", link.gone_at, detail)
+    if link.voided_at:
+        detail = _("It is void there and stands here. Void it here too, or send it again.")
+        return Word("void", _("Voided in QuickBooks"), "bad", link.voided_at, detail)
     difference = total_difference(entry, link)
-    if difference and not it.has_newer:
+    if difference:
         words = _("In QuickBooks, total differs by %(amount)s", amount=money(abs(difference)))
         detail = _(
             "%(ours)s here, %(theirs)s in QuickBooks.",
@@ -150,7 +160,63 @@ def _say_synced(it: Situation) -> Word:
             theirs=money(link.remote_total),
         )
         return Word("differs", words, "warn", at, detail)
+    if it.apart and (word := _say_apart(it.apart)):
+        return word
     return Word("check", _("In QuickBooks"), "good", at, _(link.note) if link.note else None)
+
+
+def _say_apart(apart: Apart) -> Word | None:
+    """What a comparison found, in the order of its list: the first as the word, all as details."""
+    said = [(words, detail) for kind in apart.kinds for words, detail in _of_kind(kind, apart)]
+    if not said:
+        return None
+    words, _detail = said[0]
+    return Word(
+        "differs", words, "warn", apart.since, " ".join(detail for _words, detail in said if detail)
+    )
+
+
+def _of_kind(kind: Kind, apart: Apart) -> Iterator[tuple[str, str]]:
+    own, one = apart.ours, apart.theirs
+    match kind:
+        case Kind.OFF_INVOICE:
+            yield (
+                _("In QuickBooks, off its invoice"),
+                _(
+                    "%(ours)s of it was put on its invoice, %(theirs)s is on it there.",
+                    ours=money(own.applied),
+                    theirs=money(one.applied_as(own)),
+                ),
+            )
+        case Kind.OTHER_BALANCE:
+            yield (
+                _("In QuickBooks, balance differs"),
+                _(
+                    "%(ours)s should be open there, and %(theirs)s is.",
+                    ours=money(own.balance),
+                    theirs=money(one.balance),
+                ),
+            )
+        case Kind.OTHER_CUSTOMER:
+            yield (
+                _("In QuickBooks, with another customer"),
+                _("There it belongs to %(customer)s.", customer=one.name),
+            )
+        case Kind.OTHER_LINES:
+            yield (
+                _("In QuickBooks, lines differ"),
+                _("Someone changed its lines there; the total is the same."),
+            )
+        case Kind.OTHER_MONTH:
+            yield (
+                _("In QuickBooks, in another month"),
+                _("There it is dated %(day)s.", day=day(one.day)),
+            )
+        case Kind.INACTIVE_THERE:
+            yield (
+                _("Inactive in QuickBooks"),
+                _("The customer was made inactive or merged there."),
+            )
 
 
 def _nothing_to_send(it: Situation) -> Word:

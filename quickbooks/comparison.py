@@ -1,12 +1,14 @@
 """Differences between a month's books here and in QuickBooks. Pure.
 
 Records are matched by their links, or by the mark in our documents if the link is unknown to us.
-Amounts are compared to the cent; void documents count as zero.
+Amounts are compared to the cent; void documents count as zero. Invoices are compared by customer,
+lines and balance too, payments by the invoice they pay. Record pages use the same rules
+(`presenters/apart.py`).
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -15,9 +17,12 @@ from zoneinfo import ZoneInfo
 from models.comparisons import Kind, Reason
 from models.outbox import State
 from models.sales import RecordType
-from quickbooks.matching import name_key
+from outbox.company import Remote
+from quickbooks.matching import name_key, number, remote_of
+from quickbooks.payloads import Document
 
 COMPARED = (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT)
+CENT = Decimal("0.01")
 _MARK = re.compile(r"DH-[A-Z2-7]{12}")  # as made by `models.sales.new_mark`
 _VOIDED = "Voided"  # the beginning of a void document's note
 
@@ -73,17 +78,32 @@ class Ours:
     amount: Decimal
     stands: bool  # neither void nor deleted
     mark: str | None = None
-    remote_id: str | None = None
+    remote: Remote | None = None  # its counterpart, as we know it
     customer_id: str | None = None  # the customer's id in QuickBooks
+    invoice_id: str | None = None  # of a payment: its invoice's id in QuickBooks
+    balance: Decimal | None = None  # of an invoice: what should be open there, if known
+    sent: Document | None = None  # as it was sent; None if it was only linked
     state: str | None = None  # of its newest entry for this company
     was_elsewhere: bool = False  # it has entries for another company
     lacks_invoice: bool = False  # a payment whose invoice was never sent
     paid_back: Decimal = Decimal(0)
+    has_moved: bool = False  # QuickBooks told of it after the comparison began
+    was_gone: bool = False  # the last comparison found it deleted
+    differed: bool = False  # the last comparison found a difference
+
+    @property
+    def remote_id(self) -> str | None:
+        return self.remote.id if self.remote else None
 
     @property
     def is_moving(self) -> bool:
         """Whether something of it is still to be sent, so that a difference means nothing yet."""
-        return self.state == State.PENDING
+        return self.state == State.PENDING or self.has_moved
+
+    @property
+    def applied(self) -> Decimal:
+        """How much of a payment should be applied to invoices there."""
+        return self.amount if self.sent is None else sum(_applied(self.sent).values(), Decimal(0))
 
 
 @dataclass(frozen=True)
@@ -99,6 +119,22 @@ class Theirs:
     customer_id: str | None = None
     mark: str | None = None
     is_part: bool = False  # a project or sub-customer: part of another customer
+    balance: Decimal | None = None  # of an invoice
+    object: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def remote(self) -> Remote:
+        """What our counterpart stores of it."""
+        is_void = not self.stands and "TotalAmt" in self.object
+        return replace(remote_of(self.object), voided=is_void)
+
+    def applied_as(self, own: Ours) -> Decimal:
+        """How much of a payment is applied to the invoices it was sent for."""
+        there = _applied(self.object)
+        if own.sent is None:
+            return there.get(own.invoice_id or "", Decimal(0))
+        meant = _applied(own.sent)
+        return sum((min(there.get(id_, Decimal(0)), meant[id_]) for id_ in meant), Decimal(0))
 
 
 @dataclass(frozen=True)
@@ -125,11 +161,22 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class News:
+    """What was found of a record of ours, if our counterpart says something else."""
+
+    record_id: int
+    remote_id: str
+    theirs: Theirs | None  # None: it was deleted there
+    differs: bool
+
+
+@dataclass(frozen=True)
 class Compared:
-    """The result for one record type: the totals, and all differences."""
+    """The result for one record type: totals, differences, and news for our counterparts."""
 
     figures: Figures
     found: Sequence[Found]
+    news: Sequence[News] = ()
 
 
 # --- What QuickBooks told -----------------------------------------------------------------------
@@ -148,6 +195,7 @@ def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Thei
             Decimal(0),
             stands=row.get("Active") is not False,
             is_part=row.get("Job") is True or row.get("IsProject") is True,
+            object=row,
         )
     customer = row.get("CustomerRef") or {}
     total, note = _cents(row["TotalAmt"]), _text(row.get("PrivateNote"))
@@ -162,7 +210,20 @@ def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Thei
         stands=not (total == 0 and note.startswith(_VOIDED)),
         customer_id=str(customer["value"]) if customer.get("value") else None,
         mark=mark[0] if mark else None,
+        balance=_cents(row["Balance"]) if type_ == RecordType.INVOICE else None,
+        object=row,
     )
+
+
+def _applied(document: Mapping[str, Any]) -> dict[str, Decimal]:
+    """How much of a payment is applied to each invoice, by the invoice's id."""
+    applied: dict[str, Decimal] = {}
+    for line in document.get("Line") or ():
+        for linked in line.get("LinkedTxn") or ():
+            if linked.get("TxnType") == "Invoice":
+                id_ = str(linked.get("TxnId"))
+                applied[id_] = applied.get(id_, Decimal(0)) + _cents(line.get("Amount") or 0)
+    return applied
 
 
 def _text(told: object) -> str:
@@ -170,7 +231,7 @@ def _text(told: object) -> str:
 
 
 def _cents(told: object) -> Decimal:
-    return Decimal(str(told)).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return Decimal(str(told)).quantize(CENT, ROUND_HALF_UP)
 
 
 # --- Beside each other --------------------------------------------------------------------------
@@ -199,7 +260,7 @@ def compare(
     found = [
         one
         for own in ours
-        for one in _judged(type_, month, own, pairs.get(own.key))
+        for one in _judged(type_, own, pairs.get(own.key))
         if month.includes(own.day) or _is_in(month, pairs.get(own.key))
     ]
     found += [
@@ -210,7 +271,26 @@ def compare(
     strangers = [one for one in made if one.stands and not one.is_part and month.includes(one.day)]
     found += _made_there(type_, ours, strangers)
     figures = _figures(type_, month, ours, pairs, strangers, [one for _, one in twice], found)
-    return Compared(figures, sorted(found, key=_place_in_list))
+    news = _news(month, ours, pairs, found)
+    return Compared(figures, sorted(found, key=_place_in_list), news)
+
+
+def _news(
+    month: Month, ours: Sequence[Ours], pairs: Mapping[int, Theirs], found: Sequence[Found]
+) -> list[News]:
+    """Skips records that were settled while we read: that answer of QuickBooks is newer."""
+    differing = {one.ours.key for one in found if one.ours and one.kind not in WILL_SETTLE}
+    news = []
+    for own in ours:
+        one = pairs.get(own.key)
+        if own.remote is None or own.has_moved or (one is None and not month.includes(own.day)):
+            continue
+        differs = own.key in differing
+        is_gone = one is None
+        told = own.remote if one is None else one.remote
+        if (told, differs, is_gone) != (own.remote, own.differed, own.was_gone):
+            news.append(News(own.key, own.remote.id, one, differs))
+    return news
 
 
 def _is_in(month: Month, one: Theirs | None) -> bool:
@@ -238,11 +318,11 @@ def _paired(
     return pairs, twice, made
 
 
-def _judged(type_: RecordType, month: Month, own: Ours, one: Theirs | None) -> list[Found]:
+def _judged(type_: RecordType, own: Ours, one: Theirs | None) -> list[Found]:
     if one is None:
         missing = _why_missing(own) if own.stands else None
         return [Found(missing[0], type_, own, None, missing[1])] if missing else []
-    kinds = _customer_kinds(own, one) if type_ == RecordType.LEAD else _kinds(month, own, one)
+    kinds = kinds_of(type_, own, one)
     if kinds and own.is_moving:
         kinds = [Kind.ON_ITS_WAY]
     return [Found(kind, type_, own, one) for kind in kinds]
@@ -265,12 +345,10 @@ def _why_missing(own: Ours) -> tuple[Kind, Reason | None]:
     return Kind.LEFT_OUT, Reason.ITS_INVOICE if lacks_invoice else Reason.NOT_CONNECTED
 
 
-def _customer_kinds(own: Ours, one: Theirs) -> list[Kind]:
-    return [Kind.INACTIVE_THERE] if own.stands and not one.stands else []
-
-
-def _kinds(month: Month, own: Ours, one: Theirs) -> list[Kind]:
-    """All differences of a document that both sides have."""
+def kinds_of(type_: RecordType, own: Ours, one: Theirs) -> list[Kind]:
+    """All differences of a record that both sides have."""
+    if type_ == RecordType.LEAD:
+        return [Kind.INACTIVE_THERE] if own.stands and not one.stands else []
     if not own.stands:
         kind = Kind.PAID_BACK if own.paid_back else Kind.VOID_HERE
         return [kind] if one.stands and one.amount else []
@@ -280,11 +358,73 @@ def _kinds(month: Month, own: Ours, one: Theirs) -> list[Kind]:
     if own.amount != one.amount:
         is_back = own.paid_back and own.amount + own.paid_back == one.amount
         kinds.append(Kind.PAID_BACK if is_back else Kind.OTHER_TOTAL)
+    else:  # with another total these differ anyway
+        kinds += _kinds_of_equal_totals(type_, own, one)
     if own.customer_id and one.customer_id and own.customer_id != one.customer_id:
         kinds.append(Kind.OTHER_CUSTOMER)
-    if month.includes(own.day) != month.includes(one.day):
+    if Month.of(own.day) != Month.of(one.day):
         kinds.append(Kind.OTHER_MONTH)
     return kinds
+
+
+def _kinds_of_equal_totals(type_: RecordType, own: Ours, one: Theirs) -> list[Kind]:
+    if type_ == RecordType.PAYMENT:
+        is_off = own.applied and one.applied_as(own) < (own.applied if own.sent else CENT)
+        return [Kind.OFF_INVOICE] if is_off else []
+    kinds = []
+    if None not in (own.balance, one.balance) and own.balance != one.balance:
+        kinds.append(Kind.OTHER_BALANCE)
+    if any(lines_apart(own, one)):
+        kinds.append(Kind.OTHER_LINES)
+    return kinds
+
+
+# --- Lines --------------------------------------------------------------------------------------
+
+_COUNTED = ("SalesItemLineDetail", "DiscountLineDetail", "GroupLineDetail")  # the rest is words
+
+
+def lines_apart(own: Ours, one: Theirs) -> tuple[list[Document], list[Document]]:
+    """Lines that only we have, and lines that only QuickBooks has. Their order does not count.
+
+    None of an invoice that was only linked: it never had lines of ours.
+    """
+    if own.sent is None:
+        return [], []
+    left = [line for line in one.object.get("Line") or () if line.get("DetailType") in _COUNTED]
+    only_here = []
+    for line in own.sent["Line"]:
+        same = next((other for other in left if _is_same_line(line, other)), None)
+        if same is None:
+            only_here.append(line)
+        else:
+            left.remove(same)
+    return only_here, left
+
+
+def _is_same_line(ours: Document, theirs: Document) -> bool:
+    """Whether it is the line we sent. Spaces in texts and fields we left out do not count."""
+    kind = ours["DetailType"]
+    detail, other = ours.get(kind) or {}, theirs.get(kind) or {}
+    return (
+        kind == theirs.get("DetailType")
+        and number(theirs.get("Amount")) == number(ours["Amount"])
+        and _words(ours.get("Description")) == _words(theirs.get("Description"))
+        and _ref(detail) == _ref(other)
+        and all(
+            number(other.get(name)) == number(detail[name])
+            for name in ("Qty", "UnitPrice")
+            if name in detail
+        )
+    )
+
+
+def _ref(detail: Mapping[str, Any]) -> object:
+    return (detail.get("ItemRef") or {}).get("value")
+
+
+def _words(told: object) -> list[str]:
+    return _text(told).split()
 
 
 def _made_there(

@@ -25,10 +25,10 @@ from db import Sessions
 from models.accounts import Organization
 from models.base import Json
 from models.comparisons import Comparison, Difference, Kind
-from models.outbox import LaneState
+from models.outbox import Lane, LaneState
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import RecordType
-from outbox import lanes
+from outbox import counterparts, lanes
 from outbox.company import Hold, Pause, Problem
 from quickbooks import client, own_books
 from quickbooks.comparison import (
@@ -36,8 +36,10 @@ from quickbooks.comparison import (
     Compared,
     Found,
     Month,
+    News,
     Theirs,
     compare,
+    lines_apart,
     theirs_of,
     unseen,
 )
@@ -45,9 +47,9 @@ from quickbooks.delivery import QuickBooks, call_company
 from quickbooks.faults import parse_json
 from quickbooks.judge import row_count, rows_in
 from quickbooks.own_books import Side
-from quickbooks.payloads import ENTITY
+from quickbooks.payloads import ENTITY, Document, dumps
 from quickbooks.questions import MOST_ROWS
-from quickbooks.reading import trouble_of_question
+from quickbooks.reading import kept, trouble_of_question
 
 LOOKED_UP_AT_ONCE = 400  # ids per query, which is POSTed and so has room for them
 MOST_ROUNDS = 3  # of look-ups, because people keep saving while we read
@@ -56,6 +58,8 @@ MOST_ATTEMPTS = 5  # per run, including crashes
 TRY_LATER = timedelta(minutes=1)  # doubles with each attempt
 LONGEST_WAIT = timedelta(seconds=10)  # for turns in the lane's budget, in total per run
 MOST_DIFFERENCES_AT_ONCE = 1000  # rows per INSERT
+MOST_LINES = 3  # of an invoice, named in one row
+LONGEST_WORDS = 60  # characters of each of them
 AT_A_STRETCH = 10.0  # seconds within which a job starts comparisons; the next run follows soon
 ASKED_BY_ITSELF_AGAIN = timedelta(days=1)  # after an automatic run that failed
 
@@ -261,7 +265,9 @@ def _company(sessions: Sessions, config: Config, run: Run) -> _Company:
             raise _CannotCompare("signed_out")
         if connection.lane.state != LaneState.OPEN:
             raise _CannotCompare(connection.lane.hold_reason or "not_connected")
-        side = Side(organization.id, connection.lane_id, run.month, organization.zone)
+        side = Side(
+            organization.id, connection.lane_id, run.month, organization.zone, run.started_at
+        )
         return _Company(connection.id, side)
 
 
@@ -464,8 +470,31 @@ def _store(
         rows.sort(key=lambda row: list(Kind).index(row["kind"]))  # by kind, then as compared
         for first in range(0, len(rows), MOST_DIFFERENCES_AT_ONCE):
             session.execute(insert(Difference), rows[first : first + MOST_DIFFERENCES_AT_ONCE])
+        _learn(session, run, company, compared)
     COMPARISONS.labels("compared").inc()
     log.info("compared", comparison=run.comparison_id, differences=len(rows), reads=reads)
+
+
+def _learn(
+    session: Session, run: Run, company: _Company, compared: Mapping[RecordType, Compared]
+) -> None:
+    """Stores what was found of our records with their counterparts: their pages say the same."""
+    lane_id = company.side.lane_id
+    session.execute(select(Lane.id).where(Lane.id == lane_id).with_for_update(key_share=True))
+    for type_, one in compared.items():
+        observed = [_observed(news) for news in one.news]
+        counterparts.observe(session, lane_id, type_, observed, run.started_at)
+
+
+def _observed(news: News) -> counterparts.Observed:
+    theirs = news.theirs
+    return counterparts.Observed(
+        news.record_id,
+        news.remote_id,
+        theirs.remote if theirs else None,
+        dumps(kept(dict(theirs.object))) if theirs else None,
+        news.differs,
+    )
 
 
 def _told(compared: Compared) -> Json:
@@ -500,9 +529,27 @@ def _row(run: Run, found: Found) -> Json:
             row |= {"ours": own.name, "theirs": one.name}
         case Kind.OTHER_MONTH if own and one:
             row |= {"ours": own.day.isoformat(), "theirs": one.day.isoformat()}
+        case Kind.OTHER_BALANCE if own and one:
+            row |= {"our_amount": own.balance, "their_amount": one.balance}
+        case Kind.OFF_INVOICE if own and one:
+            row |= {"our_amount": own.applied, "their_amount": one.applied_as(own)}
+        case Kind.OTHER_LINES if own and one:
+            ours, theirs = lines_apart(own, one)
+            row |= {"ours": _in_a_line(ours), "theirs": _in_a_line(theirs)}
         case Kind.MADE_THERE:
             row |= {"ours": found.like}
     return row
+
+
+def _in_a_line(lines: Sequence[Document]) -> str:
+    """Lines of an invoice as a short text: "Sprinkler repair $100.00; Pipes $20.00"."""
+    parts = []
+    for line in lines:
+        item = (line.get("SalesItemLineDetail") or {}).get("ItemRef") or {}
+        words = str(line.get("Description") or item.get("name") or "").replace("\0", "")
+        parts.append(f"{words[:LONGEST_WORDS]} ${line.get('Amount') or 0:,.2f}".strip())
+    more = [f"+{len(parts) - MOST_LINES}"] if len(parts) > MOST_LINES else []
+    return "; ".join([*parts[:MOST_LINES], *more])
 
 
 def _put_back(sessions: Sessions, run: Run, problem: _TryLater) -> None:

@@ -1,24 +1,30 @@
 """Our side of a month's comparison: its records as they should be in QuickBooks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
 from models.sales import RecordType
+from models.snapshots import TABLES
+from outbox.company import Remote
 from quickbooks.comparison import Month, Ours, Theirs
+from quickbooks.payloads import parsed
 
 
 @dataclass(frozen=True)
 class Side:
-    """Which organization's books, in which company and month."""
+    """Which organization's books, in which company and month; `since` is when reading began."""
 
     organization_id: int
     lane_id: int
     month: Month
     zone: ZoneInfo
+    since: datetime
 
     @property
     def borders(self) -> dict[str, object]:
@@ -66,18 +72,43 @@ _KNOWN_INVOICE = """(
                WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
                  AND link.aggregate_id = invoice.id AND link.remote_id IS NOT NULL))"""
 
+# What should still be open there: the total less what we put on the invoice. Payments that are not
+# there take nothing of it, and while one is on its way nobody can tell.
+_BALANCE = """(
+    SELECT CASE WHEN bool_or(newest.state = 'pending') THEN NULL
+                ELSE greatest(record.total - coalesce(sum(
+                    CASE WHEN paid.remote_id IS NULL OR paid.sent_operation <> 'save' THEN 0
+                         WHEN paid.sent_document IS NULL THEN payment.amount
+                         ELSE applied.amount END), 0), 0) END
+    FROM payments AS payment
+    LEFT JOIN outbox_links AS paid
+      ON paid.lane_id = :lane AND paid.aggregate_type = 'payment'
+     AND paid.aggregate_id = payment.id
+    LEFT JOIN LATERAL (
+        SELECT entry.state FROM outbox AS entry
+        WHERE entry.aggregate_type = 'payment' AND entry.aggregate_id = payment.id
+          AND entry.lane_id = :lane
+        ORDER BY entry.id DESC LIMIT 1
+    ) AS newest ON true
+    LEFT JOIN LATERAL (
+        SELECT coalesce(sum((line ->> 'Amount')::numeric), 0) AS amount
+        FROM jsonb_array_elements(CAST(paid.sent_document AS jsonb) -> 'Line') AS line
+        WHERE line -> 'LinkedTxn' @> jsonb_build_array(jsonb_build_object('TxnId', link.remote_id))
+    ) AS applied ON true
+    WHERE payment.invoice_id = record.id)"""
+
 _COLUMNS = {
     RecordType.LEAD: """
         record.name AS title, record.name, record.created_at, NULL::date AS day, 0.00 AS amount,
         record.deleted_at IS NULL AS stands, NULL AS mark, NULL AS customer_id,
-        false AS lacks_invoice, 0.00 AS paid_back
+        NULL AS invoice_id, NULL::numeric AS balance, false AS lacks_invoice, 0.00 AS paid_back
         FROM wanted JOIN leads AS record USING (id)
     """,
-    RecordType.INVOICE: """
+    RecordType.INVOICE: f"""
         record.number AS title, lead.name, record.created_at, record.issued_on AS day,
         CASE WHEN record.voided_at IS NULL THEN record.total ELSE 0.00 END AS amount,
         record.voided_at IS NULL AS stands, record.mark, customer.remote_id AS customer_id,
-        false AS lacks_invoice, 0.00 AS paid_back
+        NULL AS invoice_id, {_BALANCE} AS balance, false AS lacks_invoice, 0.00 AS paid_back
         FROM wanted JOIN invoices AS record USING (id)
         JOIN leads AS lead ON lead.id = record.lead_id
     """,
@@ -85,10 +116,14 @@ _COLUMNS = {
         invoice.number AS title, lead.name, record.created_at, record.received_on AS day,
         record.amount - record.refunded_amount AS amount,
         true AS stands, record.mark, customer.remote_id AS customer_id,
+        billed.remote_id AS invoice_id, NULL::numeric AS balance,
         NOT {_KNOWN_INVOICE} AS lacks_invoice, record.refunded_amount AS paid_back
         FROM wanted JOIN payments AS record USING (id)
         JOIN invoices AS invoice ON invoice.id = record.invoice_id
         JOIN leads AS lead ON lead.id = invoice.lead_id
+        LEFT JOIN outbox_links AS billed
+          ON billed.lane_id = :lane AND billed.aggregate_type = 'invoice'
+         AND billed.aggregate_id = invoice.id
     """,
 }
 
@@ -98,17 +133,15 @@ _CUSTOMER = """
      AND customer.aggregate_id = lead.id
 """
 
-_SELECT = {
-    type_: text(
+
+def _selecting(type_: RecordType, wanted: str) -> TextClause:
+    return text(
         f"""
-        WITH wanted AS (
-            {of_month}
-            UNION SELECT aggregate_id FROM outbox_links
-            WHERE lane_id = :lane AND aggregate_type = '{type_.value}'
-              AND remote_id = ANY(:remote_ids)
-            {_OF_MARKS[type_]}
-        )
-        SELECT record.id, link.remote_id, newest.state,
+        WITH wanted AS ({wanted})
+        SELECT record.id, link.remote_id, newest.state, link.remote_version, link.remote_number,
+               link.remote_total, link.remote_balance, link.sent_document,
+               link.voided_at IS NOT NULL AS is_void_there, link.gone_at IS NOT NULL AS is_gone,
+               link.differs_since IS NOT NULL AS differed, link.updated_at,
                newest.state IS NULL AND EXISTS (
                    SELECT FROM outbox AS other
                    WHERE other.aggregate_type = '{type_.value}' AND other.aggregate_id = record.id
@@ -127,7 +160,30 @@ _SELECT = {
         ORDER BY record.id
         """  # noqa: S608  (only constants of ours are put together)
     )
+
+
+_SELECT = {
+    type_: _selecting(
+        type_,
+        f"""
+        {of_month}
+        UNION SELECT aggregate_id FROM outbox_links
+        WHERE lane_id = :lane AND aggregate_type = '{type_.value}'
+          AND remote_id = ANY(:remote_ids)
+        {_OF_MARKS[type_]}
+        """,  # noqa: S608
+    )
     for type_, of_month in _OF_MONTH.items()
+}
+_SELECT_SOME = {
+    type_: _selecting(
+        type_,
+        f"""
+        SELECT id FROM {TABLES[type_]}
+        WHERE organization_id = :organization AND id = ANY(:ids)
+        """,  # noqa: S608
+    )
+    for type_ in _OF_MONTH
 }
 
 _COUNT = text(
@@ -150,22 +206,53 @@ def read(session: Session, side: Side, type_: RecordType, theirs: Sequence[Their
         "remote_ids": [one.id for one in theirs],
         "marks": [one.mark for one in theirs if one.mark],
     }
-    return [
-        Ours(
-            key=row.id,
-            title=row.title,
-            name=row.name,
-            day=row.day or row.created_at.astimezone(side.zone).date(),
-            amount=row.amount,
-            # A fully refunded payment counts as if it had never been made.
-            stands=row.stands and not (row.paid_back and row.amount <= 0),
-            mark=row.mark,
-            remote_id=row.remote_id,
-            customer_id=row.customer_id,
-            state=row.state,
-            was_elsewhere=row.was_elsewhere,
-            lacks_invoice=row.lacks_invoice,
-            paid_back=row.paid_back,
+    found = session.execute(_SELECT[type_], {**side.borders, **asked})
+    return [_ours(row, side.zone, side.since) for row in found]
+
+
+def some(
+    session: Session,
+    organization_id: int,
+    lane_id: int,
+    type_: RecordType,
+    ids: Iterable[int],
+    zone: ZoneInfo,
+) -> list[Ours]:
+    """These records of an organization, of any month."""
+    asked = {"organization": organization_id, "lane": lane_id, "ids": sorted(ids)}
+    return [_ours(row, zone) for row in session.execute(_SELECT_SOME[type_], asked)]
+
+
+def _ours(row: Row[Any], zone: ZoneInfo, since: datetime | None = None) -> Ours:
+    remote = None
+    if row.remote_id is not None:
+        remote = Remote(
+            row.remote_id,
+            row.remote_version,
+            row.remote_number,
+            row.remote_total,
+            voided=row.is_void_there,
+            balance=row.remote_balance,
         )
-        for row in session.execute(_SELECT[type_], {**side.borders, **asked})
-    ]
+    return Ours(
+        key=row.id,
+        title=row.title,
+        name=row.name,
+        day=row.day or row.created_at.astimezone(zone).date(),
+        amount=row.amount,
+        # A fully refunded payment counts as if it had never been made.
+        stands=row.stands and not (row.paid_back and row.amount <= 0),
+        mark=row.mark,
+        remote=remote,
+        customer_id=row.customer_id,
+        state=row.state,
+        was_elsewhere=row.was_elsewhere,
+        lacks_invoice=row.lacks_invoice,
+        paid_back=row.paid_back,
+        invoice_id=row.invoice_id,
+        balance=row.balance,
+        sent=parsed(row.sent_document),
+        has_moved=bool(since and row.updated_at and row.updated_at >= since),
+        was_gone=row.is_gone,
+        differed=row.differed,
+    )

@@ -279,7 +279,7 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     note = N_("with the customer whom its invoice has in QuickBooks") if has_moved else None
     if is_new and not has_moved and matching.credit_of(found) > 0:
         note = N_("part of it is credit there: the invoice takes no more in QuickBooks")
-    seen = dumps(_kept(found))
+    seen = dumps(kept(found))
     return Synced(remote, note, document=item.document, seen=seen, applied=applied)
 
 
@@ -310,7 +310,7 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
         row = row or next(iter(answers), None)
         knowledge: Json = {
             "seen": question.key,
-            "found": None if row is None else _kept(row),
+            "found": None if row is None else kept(row),
             "unseen": False,
             "checked": True,
             "reads": _reads(due) + 1,
@@ -323,7 +323,7 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
             return Learned(knowledge)
         voided = matching.is_voided(due.payload, row)
         remote = replace(matching.remote_of(row), voided=voided)
-        return Learned(knowledge, remote, seen=dumps(_kept(row)))
+        return Learned(knowledge, remote, seen=dumps(kept(row)))
 
     return _each(sent, outcome_of)
 
@@ -376,7 +376,7 @@ def _bears_mark(row: Json, due: Due) -> bool:
     return due.payload["mark"] in str(row.get("PrivateNote", ""))
 
 
-def _kept(row: Json) -> Json:
+def kept(row: Json) -> Json:
     """An object for storing: numbers as strings, without QuickBooks' internal fields."""
     dropped = ("MetaData", "domain", "sparse", "CustomField", "LinkedTxn")
     return {key: _plain(value) for key, value in row.items() if key not in dropped}

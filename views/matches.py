@@ -215,7 +215,7 @@ def table_of(comparison: Comparison) -> Iterator[Sequence[object]]:
     after = 0
     while rows := session().scalars(batch.where(Difference.id > after)).all():
         for row in rows:
-            text_differs = row.kind in (Kind.OTHER_CUSTOMER, Kind.OTHER_MONTH)
+            text_differs = row.kind in (Kind.OTHER_CUSTOMER, Kind.OTHER_LINES, Kind.OTHER_MONTH)
             yield [
                 _(ABOUT[row.kind].title),
                 _(HEADINGS[row.record_type]),
