@@ -418,3 +418,21 @@ def decide(session: Session, lane_id: int, record: Record, choice: Json) -> None
     session.execute(
         _DECIDE, {"lane": lane_id, "type": record.type, "id": record.id, "choice": choice}
     )
+
+
+_FORGET = text(
+    """
+    UPDATE outbox_links
+    SET remote_id = NULL, remote_version = NULL, stale = false, remote_number = NULL,
+        remote_total = NULL, remote_balance = NULL, voided_at = NULL, note = NULL,
+        sent_operation = NULL, sent_values = NULL, sent_document = NULL,
+        declined_operation = NULL, declined_values = NULL, seen = NULL
+    WHERE lane_id = :lane AND aggregate_type = :type AND aggregate_id = :id
+    """
+)
+
+
+def forget(session: Session, lane_id: int, record: Record) -> None:
+    """A person says that the record is not that object after all. The caller holds the lane."""
+    session.execute(_FORGET, {"lane": lane_id, "type": record.type, "id": record.id})
+    session.expire_all()

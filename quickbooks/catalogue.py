@@ -88,6 +88,7 @@ EFFECTS = {
 DEFAULT_WORDS = {
     "name": N_("this name"),
     "number": N_("this number"),
+    "email": N_("this e-mail address"),
     "what": N_("customer, product or account"),
     "which": "",
     "label": N_("A text"),

@@ -611,7 +611,8 @@ def _judge_found(due: Due, document: Document, found: Json, settings: Json) -> _
         if due.known.decision.get("anew") and matching.is_voided(due.payload, found):
             return _create(due, document)  # that is the old one
         return _ours(found)
-    if matching.same_customer(document, found) or matching.is_our_customer(document, found):
+    is_same = matching.same_customer(document, found) or matching.is_our_customer(document, found)
+    if is_same and not _is_ruled_out(due, found):
         return _adopted(due, found)
     return _name_taken(due, document, found, settings)
 
@@ -623,9 +624,14 @@ def _judge_name_holder(due: Due, document: Document, found: Json | None, setting
         if found.get("Type") not in _SALES_ITEMS:
             return _item_name_taken(due, document, found)
         return _adopted(due, found)
-    if matching.same_customer(document, found):
+    if matching.same_customer(document, found) and not _is_ruled_out(due, found):
         return _adopted(due, found)
     return _name_taken(due, document, found, settings)
+
+
+def _is_ruled_out(due: Due, found: Json) -> bool:
+    """A person said that it is not this one."""
+    return str(found["Id"]) == due.known.decision.get("not")
 
 
 def _adopted(due: Due, found: Json) -> _Step:

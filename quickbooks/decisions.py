@@ -42,6 +42,20 @@ def create_anew(session: Session, entry: Entry) -> Acted:
     return Acted((*acted.done, *payments))
 
 
+def not_this(session: Session, entry: Entry) -> Acted:
+    """A lead is not the customer that it was linked to: it gets a customer of its own.
+
+    What was sent to that customer stays with it until it is sent again.
+    """
+    linked = entry.counterpart.remote_id if entry.counterpart else None
+    acted = actions.requeue(session, [entry.id], organization_id=entry.organization_id)
+    if acted.done:
+        counterparts.forget(session, entry.lane_id, entry.record)
+        choice: Json = {"anew": True, "use": None, "not": linked}
+        counterparts.decide(session, entry.lane_id, entry.record, choice)
+    return acted
+
+
 def let_quickbooks_number(session: Session, entry: Entry) -> Acted:
     """Lets QuickBooks choose the number, for this invoice only."""
     return _decide(session, entry, {"unnumbered": True})

@@ -155,3 +155,83 @@ def test_case_e12_a_decision_about_a_deleted_leads_customer_is_carried_out(at: S
 )
 def test_names_agree_where_the_shorter_is_in_the_longer(one: str, other: str, agree: bool) -> None:
     assert names_agree(one, other) is agree
+
+
+def choose(at: Situation, lead: int, customer: str) -> None:
+    at.ana.open(f"/quickbooks/customers/{lead}").submit(
+        {"customer": customer}, press="Use this one"
+    )
+    at.drain()
+
+
+def test_case_r11_a_link_is_taken_back_and_what_was_sent_is_named(at: Situation) -> None:
+    theirs = there(at, "Harborview HOA", "manager@pm.example")
+    at.connect()
+    lead = at.save_lead("Harborview", email="manager@pm.example")
+    invoice = at.save_invoice(lead)
+    at.drain()
+    link = at.link("lead", lead)
+    assert link
+    assert link.remote_id == theirs
+    at.ana.open(f"/leads/{lead}")
+    assert at.ana.page.find("a", string="Not this customer")
+    at.ana.open(f"/quickbooks/customers/{lead}")
+    assert f"Invoice {at.invoice(invoice).number}" in at.ana.text
+    choose(at, lead, "new")
+    link = at.link("lead", lead)
+    assert link
+    assert link.remote_id not in (None, theirs)
+    assert [one["DisplayName"] for one in at.books("Customer")] == ["Harborview HOA", "Harborview"]
+    assert at.books("Invoice")[0]["CustomerRef"]["value"] == theirs
+    at.ana.open(f"/invoices/{invoice}").submit(press="Send again")
+    at.drain()
+    assert at.books("Invoice")[0]["CustomerRef"]["value"] == link.remote_id
+
+
+def test_a_customer_that_was_ruled_out_is_not_linked_again_by_its_name(at: Situation) -> None:
+    there(at, "Harborview HOA", "manager@pm.example")
+    at.connect()
+    lead = at.save_lead("Harborview HOA", email="manager@pm.example")
+    at.drain()
+    choose(at, lead, "new")
+    assert at.fault(-1) == "6240"
+    assert len(at.books("Customer")) == 1
+    at.session.rollback()
+    at.session.get_one(Lead, lead).quickbooks_name = "Harborview HOA North"  # as it is offered
+    at.session.commit()
+    at.drain()
+    assert [one["DisplayName"] for one in at.books("Customer")] == [
+        "Harborview HOA",
+        "Harborview HOA North",
+    ]
+
+
+def test_a_link_is_moved_to_another_customer_that_is_there(at: Situation) -> None:
+    there(at, "Harborview HOA", "manager@pm.example")
+    other = there(at, "Oakview HOA", "oak@pm.example")
+    at.connect()
+    lead = at.save_lead("Harborview", email="manager@pm.example")
+    at.drain()
+    choose(at, lead, other)
+    link = at.link("lead", lead)
+    assert link
+    assert link.remote_id == other
+    assert len(at.books("Customer")) == 2
+
+
+@pytest.mark.parametrize("customer", ["", "x", "-1", "²"])
+def test_nothing_is_taken_back_without_a_choice(at: Situation, customer: str) -> None:
+    at.connect()
+    lead = at.save_lead("Harborview")
+    at.drain()
+    at.ana.post(f"/quickbooks/customers/{lead}", {"customer": customer})
+    at.ana.open(f"/quickbooks/customers/{lead}")
+    assert "Choose one of them first" in at.ana.text
+    assert at.states() == ["lead synced"]
+
+
+def test_a_lead_that_is_not_linked_has_nothing_to_take_back(at: Situation) -> None:
+    lead = at.save_lead("Harborview")
+    at.connect()
+    at.ana.open(f"/quickbooks/customers/{lead}")
+    assert "is not linked to a customer" in at.ana.text

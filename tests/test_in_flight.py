@@ -375,7 +375,7 @@ def test_two_leads_with_one_name_or_address_never_go_side_by_side(
                 != two["PrimaryEmailAddr"]["Address"].casefold())  # fmt: skip
 
 
-def test_thousands_of_records_arrive_once_with_several_requests_under_way(
+def test_records_arrive_once_with_several_requests_under_way(
     session: Session, sessions: Sessions, config: Config, simulator: SimulatorHandle,
     firm: tuple[int, int], pool: ThreadPoolExecutor,
 ) -> None:  # fmt: skip
@@ -387,7 +387,9 @@ def test_thousands_of_records_arrive_once_with_several_requests_under_way(
     session.commit()
     simulator.company(RIVERA, latency=0.02)
     drain(sessions, company, firm[1], config, pool)
-    for _ in range(5):
+    for _ in range(20):  # a busy machine may have been too slow for an answer
+        if set(states(session)) == {"synced"}:
+            break
         make_due(session)
         drain(sessions, company, firm[1], config, pool)
     assert set(states(session)) == {"synced"}

@@ -23,6 +23,7 @@ from views.client_letters import client_letters
 from views.client_links import client_links
 from views.client_pages import client_pages
 from views.connection import connection
+from views.customers import customers
 from views.drafts import drafts
 from views.fixes import fixes
 from views.forgotten import forgotten
@@ -92,6 +93,7 @@ def register(app: Flask) -> None:
         outbox,
         drafts,
         fixes,
+        customers,
         sending,
         arrivals,
         live,

@@ -7,15 +7,16 @@ from collections.abc import Callable
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from models.base import Json
 from models.outbox import Counterpart, Entry, State
-from models.quickbooks import Connection, Customer
+from models.quickbooks import Connection
 from models.sales import Lead, Product, RecordType
 from outbox import actions
 from outbox.actions import Acted
 from presenters.addresses import address_of, explanation_of
+from presenters.customers import free_customers
 from presenters.rows import rows_of
 from quickbooks import decisions, facts
 from web.access import books_required, firm, note, own, quickbooks_only, session
@@ -26,7 +27,6 @@ from web.paging import asked
 fixes = Blueprint("fixes", __name__, url_prefix="/quickbooks/fixes")
 fixes.before_request(quickbooks_only)
 
-MAX_CHOICES = 50  # customers to choose from; others are found by search
 ASKS = ("choose_customer", "other_item", "accountant_note")  # these have their own page
 
 
@@ -121,30 +121,10 @@ def _connection_locked(entry: Entry) -> Connection:
 
 def _customers(entry: Entry, connection: Connection) -> list[Json]:
     """Customers that it could be, as far as we know; otherwise the search results."""
-    wanted = asked("q").casefold()
     candidates: list[Json] = entry.fault_about.get("candidates") or []
-    if candidates and not wanted:
+    if candidates and not asked("q"):
         return candidates
-    taken = select(Counterpart.remote_id).where(
-        Counterpart.lane_id == entry.lane_id,
-        Counterpart.record_type == RecordType.LEAD,
-        Counterpart.remote_id.is_not(None),
-    )
-    query = select(Customer).where(
-        Customer.connection_id == connection.id, Customer.active, Customer.remote_id.not_in(taken)
-    )
-    if wanted:
-        query = query.where(
-            or_(
-                Customer.name.icontains(wanted, autoescape=True),
-                Customer.email.icontains(wanted, autoescape=True),
-            )
-        )
-    found = session().scalars(query.order_by(Customer.name_key).limit(MAX_CHOICES))
-    return [
-        {"id": one.remote_id, "name": one.name, "email": one.email, "phone": one.phone}
-        for one in found
-    ]
+    return free_customers(connection, asked("q"))
 
 
 # --- The decisions --------------------------------------------------------------------------------

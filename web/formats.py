@@ -296,6 +296,7 @@ ACTIONS = {
     "outbox.decided_let_quickbooks_number": N_("Let QuickBooks number it"),
     "outbox.decided_link_existing": N_("Used the existing customer"),
     "outbox.decided_other_item": N_("Chose another item"),
+    "outbox.customer_taken_back": N_("Changed which customer a lead is in QuickBooks"),
     "outbox.decided_reactivate": N_("Made it active again in QuickBooks"),
     "outbox.decided_send_as": N_("Sent it under another name"),
     "outbox.requeued": N_("Sent again"),
