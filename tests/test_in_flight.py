@@ -1,4 +1,4 @@
-"""Several requests of one lane under way at once: independent ones, and no others."""
+"""Rule 7: several requests of one lane may be in progress at once, if they are independent."""
 
 import json
 import threading
