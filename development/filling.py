@@ -122,6 +122,8 @@ def fill(
         keys["gable_lead"] = _read_customers(gable)
     with desk("kim@kite.example") as kite:
         _read_customers(kite, since=timedelta(hours=2))
+    with desk("lia@buckeye.example") as buckeye:
+        _work_before_connecting(buckeye)
     return keys
 
 
@@ -290,6 +292,16 @@ class Desk:
                 )
             )
             self.session.commit()
+
+
+def _work_before_connecting(desk: Desk) -> None:
+    """Leads of each fate in Intuit's sample company, and an invoice."""
+    desk.lead("Bill's Windsurf Shop", email="bill@windsurf.example", phone="(415) 555-0199")
+    desk.lead("Grace Pariente", email="Cool_Cars@intuit.com")
+    desk.lead("Dukes Basketball Camp", email="Dukes_bball@intuit.com")
+    lead = desk.lead("Harbor Café", email="owner@harbor.example")
+    desk.invoice(lead, (desk.product("Drain cleaning", "150"), "1", "150"), ("Valve", "2", "45.5"))
+    desk.commit()
 
 
 # --- The firm where everything happens ------------------------------------------------------------

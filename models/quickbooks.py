@@ -163,6 +163,8 @@ class UnconfirmedCompany(Base):
     facts: Mapped[Json]
     settings: Mapped[Json]
     customers: Mapped[list[Json] | None] = mapped_column(JSONB(none_as_null=True), deferred=True)
+    # For leads that would ask, by their number: `quickbooks.trial.Choice.key`.
+    choices: Mapped[Json] = mapped_column(server_default="{}")
     created_at: Mapped[CreatedAt]  # also the age of the facts
 
     @property

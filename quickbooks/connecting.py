@@ -4,8 +4,8 @@ No transaction is open during calls to Intuit: everything is read before, and ch
 the locks. Lock order: connection → tokens → lane.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -25,7 +25,8 @@ from models.quickbooks import (
     Tokens,
     UnconfirmedCompany,
 )
-from outbox import lanes
+from models.sales import Lead, Record, RecordType
+from outbox import counterparts, lanes
 from quickbooks import directory, facts, oauth, tokens, unconfirmed
 from quickbooks.consenting import (
     Asked,
@@ -44,6 +45,7 @@ from quickbooks.consenting import (
 )
 from quickbooks.disconnecting import audit, close, lock_rows, revoke
 from quickbooks.standing import database_now, row_of
+from quickbooks.trial import Act, Choice
 
 COUNTRY, CURRENCY = "US", "USD"
 
@@ -90,6 +92,7 @@ class _Read:
     settings: Json
     customers: list[Json] | None
     read_at: datetime
+    choices: Mapping[int, Choice] = field(default_factory=dict)  # the owner's, for leads
 
 
 def _read(
@@ -185,7 +188,11 @@ def confirm(sessions: Sessions, config: Config, user: User, realm_id: str) -> Fi
             )
             grant = unconfirmed.grant_of(config, company, database_now(session))
             read = _Read(
-                dict(company.facts), dict(company.settings), company.customers, company.created_at
+                dict(company.facts),
+                dict(company.settings),
+                company.customers,
+                company.created_at,
+                {int(key): Choice.of(choice) for key, choice in company.choices.items()},
             )
     except NotAllowed as refusal:
         audit_refusal(sessions, user, str(refusal))
@@ -312,6 +319,7 @@ def _store(
             if asked.realm_id != asked.allowed_realm_id:
                 raise _ConnectedMeanwhile(row.company_name)
             close(session, row, user, "another company was connected")
+    _name_leads(session, organization_id, read.choices)
     was_known = mine is not None
     now = database_now(session)
     if mine is None:
@@ -337,6 +345,9 @@ def _store(
     _store_tokens(session, config, mine, grant)
     if was_known:
         lanes.reopen(session, mine.lane_id)
+    for lead_id in _still_there(session, organization_id, read.choices):
+        lead, choice = Record(RecordType.LEAD, lead_id), read.choices[lead_id]
+        counterparts.decide(session, mine.lane_id, lead, choice.decision)
     session.execute(
         update(OAuthState)
         .where(OAuthState.digest == asked.state_digest)
@@ -345,6 +356,28 @@ def _store(
     audit(session, mine, user.id, "quickbooks.reconnected" if was_known else "quickbooks.connected")
     waiting = lanes.waiting_behind_line(session, mine.lane_id)
     return Connected(mine.id, mine.company_name, was_known, waiting)
+
+
+def _name_leads(session: Session, organization_id: int, choices: Mapping[int, Choice]) -> None:
+    """Gives leads the names that QuickBooks is to have them by. Nothing is captured by it, since
+    the lane is not open yet: what they choose is for when they are sent."""
+    for lead_id in _still_there(session, organization_id, choices):
+        choice = choices[lead_id]
+        if choice.act == Act.CREATE_AS:
+            session.get_one(Lead, lead_id).quickbooks_name = choice.value
+    session.flush()
+
+
+def _still_there(
+    session: Session, organization_id: int, choices: Mapping[int, Choice]
+) -> Sequence[int]:
+    """The firm's leads among those for which something was chosen."""
+    mine = select(Lead.id).where(
+        Lead.organization_id == organization_id,
+        Lead.id.in_(choices),
+        Lead.deleted_at.is_(None),
+    )
+    return session.scalars(mine.order_by(Lead.id)).all()
 
 
 def _take_unconfirmed(session: Session, asked: Asked) -> bool:

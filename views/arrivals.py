@@ -127,6 +127,13 @@ class ArrivalsForm(Form):
             },
         }
 
+    def is_changed(self, before: Json) -> bool:
+        """Whether it says anything else than the settings: what we chose may change with the
+        company's lists, what the owner chose stays."""
+        chosen = self.choices(before)
+        del chosen["methods_are_chosen"]
+        return any(before.get(name) != value for name, value in chosen.items())
+
 
 def _named(known: Json, list_: str, otherwise: str) -> dict[str, str]:
     return {"": otherwise} | {str(row["id"]): str(row["name"]) for row in known.get(list_) or []}

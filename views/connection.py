@@ -3,15 +3,17 @@
 `step_out` ends the request's transaction before each call to Intuit.
 """
 
+from collections.abc import Mapping
+
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from models.quickbooks import ConnectionStatus, Purpose
+from models.quickbooks import ConnectionStatus, Purpose, UnconfirmedCompany
 from presenters.company import last_sale
 from presenters.counts import waiting_in
 from presenters.progress import sending_of
 from presenters.standing import standing
-from presenters.trial import trial_of, trial_of_choice
+from presenters.trial import as_connection, choices_in, trial_of, trial_of_choice
 from quickbooks import connecting, consenting, disconnecting, oauth, unconfirmed
 from quickbooks.consenting import (
     BadState,
@@ -26,7 +28,9 @@ from quickbooks.consenting import (
     Unconfirmed,
     Unsuitable,
 )
+from quickbooks.facts import FALLBACK_ITEM
 from quickbooks.unconfirmed import names_agree
+from views.arrivals import ArrivalsForm
 from web.access import (
     books_required,
     dunahub,
@@ -143,6 +147,19 @@ def show_company() -> ResponseReturnValue:
     company = unconfirmed.of(session(), dunahub().config, firm().id)
     if company is None:
         return redirect(url_for("quickbooks.show"))
+    return _company_page(company, _arrivals_form(company))
+
+
+def _arrivals_form(
+    company: UnconfirmedCompany, told: Mapping[str, str] | None = None
+) -> ArrivalsForm:
+    form = ArrivalsForm.of(as_connection(company), told)
+    created = _("“%(item)s”, created when you start", item=FALLBACK_ITEM)
+    form.fallback_item.options = {**form.fallback_item.options, "": created}
+    return form
+
+
+def _company_page(company: UnconfirmedCompany, form: ArrivalsForm) -> str:
     return render_template(
         "settings/company.html",
         company=company,
@@ -150,6 +167,7 @@ def show_company() -> ResponseReturnValue:
         customers=None if company.customers is None else len(company.customers),
         sale=last_sale(company.facts.get("last_sale")),
         trial=trial_of_choice(company),
+        form=form,
     )
 
 
@@ -167,12 +185,28 @@ def show_trial() -> ResponseReturnValue:
 
 @connection.post("/company")
 @owner_required
-@fresh_required
 def start() -> ResponseReturnValue:
-    """From now on records are sent to this company."""
+    """From now on records are sent to this company, as chosen on the page. `shows` only keeps
+    the choices and shows the page again with their effect."""
+    realm_id = request.form.get("realm_id", "")
+    company = unconfirmed.of(session(), dunahub().config, firm().id, lock=True)
+    if company is not None and company.realm_id == realm_id and "income_account" in request.form:
+        form = _arrivals_form(company, request.form)
+        company.choices = choices_in(trial_of_choice(company), request.form)
+        if not form.validate():
+            return _company_page(company, form), 422
+        if form.is_changed(company.settings):
+            company.settings = {**company.settings, **form.choices(company.settings)}
+        session().commit()
+    if "shows" in request.form:
+        return redirect(url_for("connection.show_company", _anchor="leads-tried"), 303)
+    return _start(realm_id)
+
+
+@fresh_required
+def _start(realm_id: str) -> ResponseReturnValue:
     user = person()
     step_out()
-    realm_id = request.form.get("realm_id", "")
     return _answer(connecting.confirm(dunahub().sessions, dunahub().config, user, realm_id))
 
 
