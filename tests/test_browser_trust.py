@@ -180,7 +180,7 @@ def test_a_colleague_is_removed_and_a_second_factor_asked_for(ana: Person) -> No
     email = page.locator("main strong").first.inner_text()
     if page.get_by_text("Menu", exact=True).is_visible():
         page.get_by_text("Menu", exact=True).click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     ana.go("/sign-in")
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
