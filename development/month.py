@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
+import requests
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,19 @@ from models.sales import (
     PaymentMethod,
     Product,
 )
+
+# Whom the first firm's QuickBooks company has already: one of the same e-mail address, one by a
+# client's company, and one of the same name who may be somebody else.
+CUSTOMERS_THERE: tuple[dict[str, object], ...] = (
+    {"DisplayName": "Grace Lindqvist", "PrimaryEmailAddr": {"Address": "grace.l@example.com"}},
+    {"DisplayName": "Corner Bookshop", "PrimaryEmailAddr": {"Address": "dee@corner.example"}},
+    {
+        "DisplayName": "Walt Brenner",
+        "PrimaryEmailAddr": {"Address": "walt@brenner-roofing.example"},
+        "PrimaryPhone": {"FreeFormNumber": "(707) 555-0170"},
+    },
+)
+COMPANY = "9341450000000001"  # the simulator's Rivera Plumbing LLC
 
 DAYS = 30
 TERMS = timedelta(days=15)
@@ -177,3 +191,30 @@ def _jobs(
 
 def _morning(organization: Organization, day: date) -> datetime:
     return datetime.combine(day, time(9, 30), tzinfo=organization.zone)
+
+
+def add_there(simulator_url: str) -> None:
+    """Customers and a sale to the simulated company, so that the test drive has something to link
+    and to ask. Only to one that has no customer yet."""
+    books = requests.get(f"{simulator_url}/_simulator/books/{COMPANY}", timeout=10).json()
+    if books.get("Customer"):
+        return
+    customers = [_there(simulator_url, "Customer", one) for one in CUSTOMERS_THERE]
+    service = {"ItemRef": {"value": books["Item"][0]["Id"]}, "Qty": 1, "UnitPrice": 240}
+    sold = {"Amount": 240, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": service}
+    month_ago = datetime.now(UTC).date() - timedelta(days=DAYS)
+    sale: dict[str, object] = {
+        "CustomerRef": {"value": customers[0]["Id"]},
+        "DocNumber": "988",
+        "TxnDate": month_ago.isoformat(),
+        "Line": [sold],
+    }
+    _there(simulator_url, "Invoice", sale)
+
+
+def _there(simulator_url: str, entity: str, values: dict[str, object]) -> dict[str, object]:
+    act = {"act": "create", "entity": entity, **values}
+    answer = requests.post(f"{simulator_url}/_simulator/acts/{COMPANY}", json=act, timeout=10)
+    answer.raise_for_status()
+    created: dict[str, object] = answer.json()
+    return created

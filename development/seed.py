@@ -15,8 +15,8 @@ from models.sales import Job, JobLine, Lead, Product, Proposal, ProposalLine, Pr
 from outbox.capture import attach
 
 
-def seed_once(database_url: str, *, with_a_month: bool = False) -> None:
-    """Seeds a database that has no users; leaves any other alone.
+def seed_once(database_url: str, *, with_a_month: bool = False) -> bool:
+    """Seeds a database that holds no user yet; any other it leaves alone. Returns whether it did.
 
     `with_a_month`: adds last month's records to each firm.
     """
@@ -24,12 +24,14 @@ def seed_once(database_url: str, *, with_a_month: bool = False) -> None:
     sessions = make_sessions(engine)
     attach(sessions)
     with sessions() as session:
-        if session.scalar(select(User.id).limit(1)) is None:
+        is_empty = session.scalar(select(User.id).limit(1)) is None
+        if is_empty:
             _seed(session)
             if with_a_month:
                 month.add(session)
             session.commit()
     engine.dispose()
+    return is_empty
 
 
 def _seed(session: Session) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from config import Config
-from development import processes
+from development import month, processes
 from development.database import migrate, refuse_foreign
 from development.postgres import running_postgres
 from development.processes import Tethered
@@ -98,10 +98,12 @@ def running_stack(
         migrate(database_url)
         children = []
         if simulated:
-            seed_once(database_url, with_a_month=True)
+            is_new = seed_once(database_url, with_a_month=True)
             command = ["simulator", f"--port={simulator_port}", f"--data={data / 'simulator'}"]
             children.append(life.enter_context(_running("simulator", command, settings, data)))
             _await(simulator_port, children)
+            if is_new:
+                month.add_there(f"http://127.0.0.1:{simulator_port}")
         if simulates_stripe:
             command = [
                 "stripe_simulator",
