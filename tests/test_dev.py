@@ -33,6 +33,7 @@ class Dev:
         ours = {
             "PORT": str(self.port),
             "SIMULATOR_PORT": str(self.simulator_port),
+            "STRIPE_PORT": str(free_port()),  # the next one may be taken
             "DATA_DIR": str(folder),
         }
         self.process = subprocess.Popen(
