@@ -14,6 +14,7 @@ from simulator.bookkeeper import Bookkeeper
 from simulator.documents import Document, Malformed, dump_json, parse_json, text_of
 from simulator.oauth import ACCOUNTING, DEFAULT_CLIENT
 from simulator.refusals import Refusal
+from simulator.schema import SCHEMAS
 from simulator.seed import RIVERA
 from simulator.state import Simulator
 from simulator.store import Company
@@ -162,6 +163,8 @@ class Control:
         if name not in ACTS:
             raise BadRequest(f"«act» is one of {', '.join(sorted(ACTS))}")
         told = {key: value for key, value in body.items() if key != "act"}
+        if str(told.get("entity", "Invoice")) not in SCHEMAS:
+            raise BadRequest(f"«entity» is one of {', '.join(sorted(SCHEMAS))}")
         act = getattr(Bookkeeper(self.simulator.world, company), name)
         try:
             inspect.signature(act).bind(**told)

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from simulator.seed import CRAIG
+from simulator.testing import SimulatorHandle
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "simulator"
 PROJECT = tomllib.loads((FOLDER / "pyproject.toml").read_text("utf-8"))["project"]
@@ -84,3 +87,16 @@ def test_it_is_installed_started_and_used_elsewhere(tmp_path: Path) -> None:
     process.stdout.close()
     (tmp_path / "test_use.py").write_text(USE)
     subprocess.run([python, "-m", "pytest", "-q", "test_use.py"], check=True, cwd=tmp_path)
+
+
+def test_a_control_request_that_makes_no_sense_is_told_what_would(
+    simulator: SimulatorHandle,
+) -> None:
+    for act, values, words in (
+        ("nope", {}, "«act» is one of"),
+        ("create", {"entity": "Nope"}, "«entity» is one of"),
+        ("void", {"entity": ["Invoice"], "object_id": "1"}, "«entity» is one of"),
+        ("merge_customers", {}, "missing a required argument"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            simulator.act(CRAIG, act, **values)
