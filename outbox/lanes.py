@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db import Sessions
 from models.outbox import Lane, LaneState
+from models.sales import RecordType
 from outbox import changes
 from outbox.capture import wake_after_commit
 from outbox.pace import Limits, Pace, learned_slowdown, slowdown_left
@@ -267,6 +268,29 @@ _SKIP_ONCE_LOOKED_FOR = text(
     FROM doubted
     ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE
     SET decision = link.decision || EXCLUDED.decision
+    """
+)
+
+
+def send_unsent_now(session: Session, lane_id: int, type_: RecordType) -> int:
+    """Entries of this type that were put off before they were ever sent are due now.
+
+    For when what they needed to know has arrived. Returns how many. The caller commits.
+    """
+    _lock(session, lane_id)
+    found = session.execute(_END_WAIT, {"lane": lane_id, "type": type_}).all()
+    if found:
+        wake_after_commit(session, [lane_id])
+    return len(found)
+
+
+_END_WAIT = text(
+    """
+    UPDATE outbox SET available_at = clock_timestamp()
+    WHERE lane_id = :lane AND state = 'pending' AND waits_for_type IS NULL AND NOT withheld
+      AND aggregate_type = :type AND first_attempt_at IS NULL
+      AND available_at > clock_timestamp()
+    RETURNING id
     """
 )
 

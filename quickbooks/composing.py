@@ -54,7 +54,9 @@ _NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
 _SALES_ITEMS = ("Service", "NonInventory", "Inventory")  # what a line can name; not categories
 MOST_READS = 20  # for one entry: the longest dialogue takes five, more would never end
 MOST_SHOWN = 20  # customers of whom one is to be chosen
-DIRECTORY_COMES = timedelta(seconds=30)  # it is read in the background, and looked for this often
+# Until a lead is looked at again whose company's customers were never read. Only a net: reading
+# them makes it due (`directory.store`), and looking at thousands of leads every minute is work.
+DIRECTORY_COMES = timedelta(hours=1)
 _MINOR = {"minorversion": client.MINOR_VERSION}
 
 

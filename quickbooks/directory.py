@@ -19,6 +19,7 @@ from models.base import Json
 from models.outbox import Counterpart
 from models.quickbooks import Connection, ConnectionStatus, Customer
 from models.sales import Lead, RecordType
+from outbox import lanes
 from outbox.company import Due
 from outbox.scheduler import for_a_while
 from quickbooks import facts, matching
@@ -190,7 +191,10 @@ def store(
         session.execute(
             added.on_conflict_do_update(index_elements=["connection_id", "remote_id"], set_=newer)
         )
+    is_first = connection.customers_read_at is None
     connection.customers_read_at = read_at
+    if is_first:
+        lanes.send_unsent_now(session, connection.lane_id, RecordType.LEAD)
 
 
 def _values(connection: Connection, rows: Sequence[Json]) -> Iterator[Json]:

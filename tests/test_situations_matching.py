@@ -12,8 +12,9 @@ from models.accounts import AuditEvent
 from models.outbox import Entry, Lane, State
 from models.quickbooks import Connection
 from models.sales import Product
+from outbox.poller import due_lanes
 from quickbooks import directory, facts
-from tests.support.firm import entries_of
+from tests.support.firm import entries_of, new_lead
 from tests.support.serving import eventually
 from tests.support.situation import RIVERA, SETTINGS, Situation, consent
 from web.formats import day
@@ -244,7 +245,6 @@ def test_situation_22_nobody_is_made_twice_while_the_directory_could_not_be_read
     assert directory.read_missing(at.sessions, at.config) == 1
     assert directory.read_missing(at.sessions, at.config) == 0
     at.calls()
-    at.pass_time()
     at.drain()
     assert at.calls() == ["POST invoice"]
     link = at.link("lead", lead)
@@ -253,6 +253,31 @@ def test_situation_22_nobody_is_made_twice_while_the_directory_could_not_be_read
     assert len(names(at)) == 1
     assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
     assert "We are still reading" not in at.ana.open(SETTINGS).text
+
+
+def test_case_e30_leads_that_wait_for_the_list_cost_nothing_and_hold_up_nobody(
+    at: Situation,
+) -> None:
+    at.connect()
+    known = at.save_lead("Green Lawn Co")
+    at.drain()
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE quickbooks_connections SET customers_read_at = NULL"))
+        session.add_all([new_lead(at.firm, f"Customer {number}") for number in range(50)])
+    at.save_invoice(known)
+    at.calls()
+    at.drain()
+    assert at.calls() == ["POST invoice"]
+    with at.sessions() as session:
+        assert due_lanes(session) == []
+        soon = "SELECT count(*) FROM outbox WHERE available_at < now() + interval '30 min'"
+        assert session.scalar(text(f"{soon} AND state = 'pending'")) == 0
+    assert directory.refresh(at.sessions, at.config, at.connection.id)
+    with at.sessions() as session:
+        assert due_lanes(session) == [at.connection.lane_id]
+    for _ in range(3):
+        at.drain()
+    assert set(at.states()) == {"lead synced", "invoice synced"}
 
 
 def wait_is_over(minutes: int = 60) -> None:
