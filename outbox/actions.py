@@ -18,7 +18,7 @@ from outbox.capture import refresh, wake_after_commit
 
 UNANSWERED = N_("QuickBooks has not answered yet for this record.")
 CLOSED = N_("QuickBooks is not connected for this organization.")
-NEWER = N_("There is a newer version of this record, which goes or went in its place.")
+NEWER = N_("There is a newer version of this record, which is sent instead.")
 WITHHELD = N_(
     "It waits for your decision about what was saved while QuickBooks was disconnected."
     " Decide in Settings → QuickBooks."

@@ -118,7 +118,7 @@ def _tax(preferences: Json, mode: str) -> Check:
         return Check(
             "warn",
             _("Sales tax"),
-            _("Sales tax is off: tax of your invoices arrives as a line of its own."),
+            _("Sales tax is off: the tax on your invoices is added as a separate line."),
             _("In QuickBooks: %(menus)s", menus="Taxes, Sales tax, Use automatic sales tax"),
         )
     if preferences.get("automated_tax") and mode == "automated":
@@ -139,7 +139,7 @@ def _tax(preferences: Json, mode: str) -> Check:
                 " it keeps its own, we show both totals."
             ),
         )
-    return Check("good", _("Sales tax"), _("Your invoices' tax is sent as it stands on them."))
+    return Check("good", _("Sales tax"), _("Your invoices' tax is sent as shown on them."))
 
 
 def _currencies(preferences: Json) -> list[Check]:
@@ -201,9 +201,9 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
 
 def _tax_words(preferences: Json, chosen: Json, mode: str) -> str:
     if (chosen.get("tax") or {}).get("mode") == "line":
-        return _("A line of its own")
+        return _("A separate line")
     if not preferences.get("uses_sales_tax"):
-        return _("A line of its own, because sales tax is off in QuickBooks")
+        return _("A separate line, because sales tax is off in QuickBooks")
     if preferences.get("automated_tax") and mode == "automated":
         return _("Computed by QuickBooks")
     return _("As on DunaHub's invoice")

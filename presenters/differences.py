@@ -39,8 +39,8 @@ ABOUT: dict[Kind, About] = {
         "bad",
         N_("Twice in QuickBooks"),
         N_(
-            "QuickBooks has a second copy of this. Delete the copy there, unless somebody needs it:"
-            " it counts the same money twice."
+            "QuickBooks has a second copy of this. Delete the copy there unless you "
+            "need it: it counts the same money twice."
         ),
     ),
     Kind.DELETED_THERE: About(
@@ -48,15 +48,15 @@ ABOUT: dict[Kind, About] = {
         "bad",
         N_("Deleted in QuickBooks"),
         N_(
-            "DunaHub sent it and somebody deleted it there. If that was a mistake, send it again;"
-            " you are asked before anything is made anew."
+            "DunaHub sent it, and someone deleted it in QuickBooks. If that was a "
+            "mistake, send it again; we ask you before creating anything new."
         ),
     ),
     Kind.VOIDED_THERE: About(
         "void",
         "bad",
         N_("Voided in QuickBooks"),
-        N_("It is void there and stands here. Void it here too, or send it again."),
+        N_("It is void in QuickBooks but not here. Void it here too, or send it again."),
     ),
     Kind.INACTIVE_THERE: About(
         "pause",
@@ -71,7 +71,7 @@ ABOUT: dict[Kind, About] = {
         "void",
         "bad",
         N_("Void here, not in QuickBooks"),
-        N_("It was voided here and still stands there. Send it again, and it is voided there."),
+        N_("It was voided here but not in QuickBooks. Send it again to void it there."),
     ),
     Kind.PAID_BACK: About(
         "retry",
@@ -87,8 +87,8 @@ ABOUT: dict[Kind, About] = {
         "bad",
         N_("Different total"),
         N_(
-            "Somebody changed it in QuickBooks, or QuickBooks computes another tax. Send it again"
-            " to put DunaHub's version there, or correct it there."
+            "Someone changed it in QuickBooks, or QuickBooks computes a different tax. "
+            "Send it again to put DunaHub's version there, or correct it there."
         ),
     ),
     Kind.OFF_INVOICE: About(
@@ -113,7 +113,7 @@ ABOUT: dict[Kind, About] = {
         "differs",
         "warn",
         N_("Different customer"),
-        N_("In QuickBooks it belongs to somebody else. Send it again to put it right there."),
+        N_("In QuickBooks it belongs to another customer. Send it again to correct it there."),
     ),
     Kind.OTHER_LINES: About(
         "differs",
@@ -134,15 +134,15 @@ ABOUT: dict[Kind, About] = {
         "alert",
         "bad",
         N_("Needs attention"),
-        N_("It is not in QuickBooks yet, because something stands in its way."),
+        N_("It is not in QuickBooks yet, because something blocks it."),
     ),
     Kind.MADE_THERE: About(
         "out",
         "quiet",
         N_("Only in QuickBooks"),
         N_(
-            "Somebody entered it there. That is fine: DunaHub leaves it alone, and it does not come"
-            " here."
+            "Someone entered it in QuickBooks. That is fine: DunaHub leaves it alone "
+            "and does not copy it."
         ),
     ),
     Kind.ON_ITS_WAY: About(
@@ -155,7 +155,7 @@ ABOUT: dict[Kind, About] = {
         "dash",
         "quiet",
         N_("Not sent on purpose"),
-        N_("Only here, as it was meant to be. The reason stands beside each."),
+        N_("Only in DunaHub, as intended. The reason is shown next to each."),
     ),
 }
 
@@ -163,7 +163,7 @@ ABOUT: dict[Kind, About] = {
 REASONS = {
     Reason.NOT_CONNECTED: N_("Saved while QuickBooks was not connected"),
     Reason.ITS_INVOICE: N_("Its invoice isn't in QuickBooks"),
-    Reason.SKIPPED: N_("Somebody skipped it"),
+    Reason.SKIPPED: N_("Someone skipped it"),
     Reason.OTHER_COMPANY: N_("It went to another QuickBooks company"),
 }
 

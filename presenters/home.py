@@ -126,7 +126,7 @@ def steps() -> list[Step]:
         ),
         _step(
             N_("Add a lead"),
-            N_("Somebody who wants work done."),
+            N_("Someone who wants work done."),
             "leads.show_new",
             _has(Lead),
         ),

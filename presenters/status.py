@@ -27,7 +27,7 @@ HOLDS = {
     "signed_out": N_("Reconnect QuickBooks, and it will be sent."),
     "access_lost": N_("QuickBooks refuses our access. Reconnect, and it will be sent."),
     "company_reset": N_(
-        "This company was set up anew in QuickBooks. Reconnect, and it will be sent."
+        "This company was set up again in QuickBooks. Reconnect, and it will be sent."
     ),
     "plan_lapsed": N_("The QuickBooks plan has lapsed. Once it is paid, it will be sent."),
 }
@@ -35,9 +35,9 @@ PACE = "pace"  # a pause of seconds to stay under QuickBooks' limits; not a prob
 PAUSES = {
     "throttled": N_("QuickBooks is busy."),
     "outage": N_("QuickBooks can't be reached right now."),
-    "refused": N_("QuickBooks refused our access a moment ago. We ask once more."),
+    "refused": N_("QuickBooks refused our access a moment ago. We are checking again."),
 }
-CUSTOMERS_UNREAD = N_("We first read which customers QuickBooks has, so that none is made twice.")
+CUSTOMERS_UNREAD = N_("We are loading your QuickBooks customers first, to avoid duplicates.")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _say_synced(it: Situation) -> Word:
         detail = _("Someone deleted it there. If that was a mistake, send it again.")
         return Word("alert", _("Deleted in QuickBooks"), "bad", link.gone_at, detail)
     if link.voided_at:
-        detail = _("It is void there and stands here. Void it here too, or send it again.")
+        detail = _("It is void in QuickBooks but not here. Void it here too, or send it again.")
         return Word("void", _("Voided in QuickBooks"), "bad", link.voided_at, detail)
     difference = total_difference(entry, link)
     if difference:
@@ -222,8 +222,9 @@ def _of_kind(kind: Kind, apart: Apart) -> Iterator[tuple[str, str]]:
 def _nothing_to_send(it: Situation) -> Word:
     if _is_money_that_stands(it.entry):
         detail = _(
-            "Its invoice was voided before it was sent, so this payment has nowhere to go there."
-            " The money stands here: record it on another invoice, or record a refund."
+            "Its invoice was voided before it was sent, so this payment can't be sent "
+            "either. The money is still recorded here: record it on another invoice, or"
+            " record a refund."
         )
         return Word("alert", _("Payment not in QuickBooks"), "warn", it.entry.settled_at, detail)
     detail = _("It was undone before it was sent.")

@@ -149,7 +149,7 @@ _SIGNED_OUT = Cause(
 _QUICKBOOKS_TROUBLE = Cause(
     Class.INSIDE,
     N_("QuickBooks could not save it"),
-    N_("QuickBooks had a problem of its own and could not save this."),
+    N_("QuickBooks had an internal problem and could not save this."),
     effect=_TRY_LATER,
     actions=(SEND_AGAIN,),
 )
@@ -185,9 +185,8 @@ _OUR_SLIP = Cause(
     Class.OURS,
     N_("DunaHub could not send it"),
     N_(
-        "DunaHub made a mistake of its own while it prepared this for QuickBooks, which has not"
-        " heard"
-        " of it. This is our mistake, not yours."
+        "DunaHub made a mistake while preparing this for QuickBooks. Nothing was sent. "
+        "This is our mistake, not yours."
     ),
     effect=_OUR_FAULT,
 )
@@ -258,8 +257,8 @@ CATALOGUE: dict[str, Cause] = {
         Class.HOLD,
         N_("The QuickBooks company was reset"),
         N_(
-            "This QuickBooks company was emptied and set up anew. Ask DunaHub's support how to go"
-            " on."
+            "This QuickBooks company was emptied and set up again. Ask DunaHub's "
+            "support what to do."
         ),
         effect=_HELD,
         actions=(),
@@ -530,11 +529,13 @@ CATALOGUE: dict[str, Cause] = {
         "name",
     ),
     "no_lines": _person(
-        N_("No lines"), N_("This invoice has no lines, and QuickBooks takes none without."), "lines"
+        N_("No lines"),
+        N_("This invoice has no lines, and QuickBooks requires at least one."),
+        "lines",
     ),
     "negative_total": _person(
         N_("Total below zero"),
-        N_("This invoice comes to less than zero. QuickBooks takes that only as a credit."),
+        N_("This invoice's total is below zero. QuickBooks only accepts that as a credit."),
         "lines",
     ),
     "amount_too_large": _person(
@@ -550,10 +551,7 @@ CATALOGUE: dict[str, Cause] = {
     ),
     "no_fallback_item": _person(
         N_("No item for free-text lines"),
-        N_(
-            "A line without a product needs an item in QuickBooks to be booked on, and none is"
-            " chosen."
-        ),
+        N_("A line without a product needs an item in QuickBooks, and none is chosen."),
         None,
         CHOOSE_SETTING,
     ),
@@ -657,8 +655,9 @@ CATALOGUE: dict[str, Cause] = {
     "account_inactive": _person(
         N_("An account chosen in settings is inactive in QuickBooks"),
         N_(
-            "The account “{chosen}”, which is chosen in settings for {chosen_for}, was deleted or"
-            " made inactive in QuickBooks. Choose another one, and all that waits for it is sent."
+            "The account “{chosen}”, which is chosen in settings for {chosen_for}, was "
+            "deleted or made inactive in QuickBooks. Choose another one, and everything"
+            " that waits for it is sent."
         ),
         None,
         CHOOSE_SETTING,
@@ -666,9 +665,9 @@ CATALOGUE: dict[str, Cause] = {
     "method_inactive": _person(
         N_("A payment method chosen in settings is inactive in QuickBooks"),
         N_(
-            "The payment method “{chosen}”, which is chosen in settings for {chosen_for}, was"
-            " deleted or made inactive in QuickBooks. Choose another one, and all that waits for it"
-            " is sent."
+            "The payment method “{chosen}”, which is chosen in settings for "
+            "{chosen_for}, was deleted or made inactive in QuickBooks. Choose another "
+            "one, and everything that waits for it is sent."
         ),
         None,
         CHOOSE_SETTING,
@@ -703,8 +702,8 @@ CATALOGUE: dict[str, Cause] = {
     "trouble_there": _person(
         N_("QuickBooks could not save it"),
         N_(
-            "QuickBooks had a problem of its own each time we sent this {what}, and it did not"
-            " arrive there. Its own words are under details."
+            "QuickBooks had an internal problem each time we sent this {what}, and it "
+            "did not arrive. Its message is under details."
         ),
         None,
         OPEN_QUICKBOOKS,

@@ -93,6 +93,7 @@ class Ours:
 
     @property
     def remote_id(self) -> str | None:
+        """The id of its counterpart, if it has one."""
         return self.remote.id if self.remote else None
 
     @property

@@ -187,7 +187,7 @@ def judge_callback(
                 return Denied()
             code, realm_id = told.get("code", ""), told.get("realmId", "")
             if not code or not re.fullmatch(r"\d{1,30}", realm_id):
-                raise BadState(N_("Intuit's answer lacks a code or a company."))
+                raise BadState(N_("Intuit's answer has no code or no company."))
             if refusal := _judge_company(session, config, organization_id, realm_id, used):
                 return refusal
             known = row_of(session, config, organization_id, realm_id)

@@ -291,7 +291,7 @@ def test_an_admin_finds_five_hundred_rows_and_requeues_them_all(
         page.get_by_label("Organization").select_option(value=str(ana.firm))
         page.get_by_label("State").select_option("failed")
         dana.press("Show")
-        page.get_by_label("All rows that fit, on every page").check()
+        page.get_by_label("All matching rows, on every page").check()
         dana.press("Requeue…")
         expect(page.get_by_role("heading", name="Requeue 500 rows?")).to_be_visible()
         dana.fill("Reason", "Their rule is gone.")

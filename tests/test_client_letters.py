@@ -206,7 +206,7 @@ def test_without_a_mail_server_the_page_says_what_to_configure(
 ) -> None:
     ana.open(f"/invoices/{invoice_id}").submit(press="Make a link")
     page = ana.open(f"/invoices/{invoice_id}/send")
-    assert "sets SMTP_URL and MAIL_FROM" in page.text
+    assert "has to set SMTP_URL and MAIL_FROM" in page.text
     assert page.page.select_one("#client-link")
 
 

@@ -293,7 +293,7 @@ def test_a_page_says_what_its_boxes_cover(
     session.add_all([new_lead(firms[0], f"Customer {number}") for number in range(ROWS_PER_PAGE)])
     session.commit()
     assert (
-        "All rows that fit, on every page, whatever is chosen above"
+        "All matching rows, on every page, regardless of the choice above"
         in admin.open("/admin/outbox").text
     )
     admin.open(str(admin.page.find("a", string="Older")["href"]))  # type: ignore[index]

@@ -336,7 +336,7 @@ def test_a_name_clash_says_why_where_and_how_and_the_fix_goes_by_itself(
     chain = ana.open("/payments/1").panel()
     assert "Waits for invoice 1001" in chain
     assert "Customer Green Lawn Co needs attention" in chain
-    assert "Invoice 1001 goes out right after" in chain
+    assert "Invoice 1001 is sent right after" in chain
     settings = ana.open(SETTINGS)
     assert "Name already used in QuickBooks · 1 record" in settings.text
     assert "1 Need attention" in settings.text

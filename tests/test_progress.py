@@ -229,7 +229,7 @@ def test_an_admin_requeues_all_rows_that_fit_and_sees_how_far_it_is(
     waiting(session, firm, 500)
     settle(session, 450, "failed")
     admin.open("/admin/outbox?state=failed&type=lead")
-    assert "All rows that fit, on every page" in admin.text
+    assert "All matching rows, on every page" in admin.text
     admin.submit({"scope": "all"}, press="Requeue…")
     assert "Requeue 450 rows?" in admin.text
     assert "Rivera Plumbing LLC 450" in admin.text

@@ -213,13 +213,13 @@ def test_situation_3_a_revoke_that_fails_is_said_and_tried_again(at: Situation) 
     at.connect()
     at.simulator.fault(match={"path": "/v2/oauth2/tokens/revoke", "times": 1}, do={"status": 503})
     at.ana.open(f"{SETTINGS}/connection/disconnect").submit(press="Disconnect")
-    assert "we kept no access. Intuit could not be told yet" in at.ana.text
+    assert "we kept no access. Intuit has not confirmed it yet" in at.ana.text
     assert at.session.scalars(select(Tokens)).all() == []
-    assert "Intuit is not told yet, we keep trying" in at.ana.open(SETTINGS).text
+    assert "Intuit has not confirmed it yet, we keep trying" in at.ana.open(SETTINGS).text
     with at.sessions.begin() as session:
         session.execute(update(Revocation).values(available_at=func.now()))
     assert disconnecting.revoke_due(at.sessions, at.config) == 1
-    assert "Intuit is not told yet" not in at.ana.open(SETTINGS).text
+    assert "Intuit has not confirmed it yet" not in at.ana.open(SETTINGS).text
 
 
 # --- 9 to 20 -------------------------------------------------------------------------------------

@@ -237,8 +237,8 @@ def test_situation_22_nobody_is_made_twice_while_the_directory_could_not_be_read
     assert at.calls() == []
     assert at.states() == ["lead pending", "invoice pending"]
     assert {entry.attempts for entry in entries_of(at.session)} == {0}
-    assert "We first read which customers QuickBooks has" in at.ana.open(f"/leads/{lead}").panel()
-    assert "We are still reading which customers" in at.ana.open(SETTINGS).text
+    assert "We are loading your QuickBooks customers first" in at.ana.open(f"/leads/{lead}").panel()
+    assert "We are loading the customers of" in at.ana.open(SETTINGS).text
     assert directory.read_missing(at.sessions, at.config) == 0
     at.simulator.clear_faults()
     wait_is_over()
@@ -252,7 +252,7 @@ def test_situation_22_nobody_is_made_twice_while_the_directory_could_not_be_read
     assert link.remote_id == known
     assert len(names(at)) == 1
     assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
-    assert "We are still reading" not in at.ana.open(SETTINGS).text
+    assert "We are loading the customers" not in at.ana.open(SETTINGS).text
 
 
 def test_case_e30_leads_that_wait_for_the_list_cost_nothing_and_hold_up_nobody(
@@ -339,12 +339,12 @@ def test_situation_22_the_owner_is_told_when_the_directory_cannot_be_read_for_lo
     at.simulator.fault(match={"body": "from Customer"}, do={"status": 503})
     at.connect()
     connected_before(at, 59)
-    assert "We are still reading which customers" in at.ana.open(SETTINGS).text
+    assert "We are loading the customers of" in at.ana.open(SETTINGS).text
     connected_before(at, 61)
     page = at.ana.open(SETTINGS).text
-    assert "We are still reading which customers" not in page
-    assert "QuickBooks has not let us read yet which customers" in page
-    assert "New customers are kept here" in page
+    assert "We are loading the customers of" not in page
+    assert "We could not load the customers of" in page
+    assert "New customers wait here" in page
 
 
 def connected_before(at: Situation, minutes: int) -> None:

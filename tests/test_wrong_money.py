@@ -251,19 +251,19 @@ def test_what_was_invoiced_already_asks_before_it_is_again(
     ana.submit(LINE | {"title": "Pipes"}, press=f"Save {kind}")
     key = Proposal.id if kind == "proposal" else Job.id
     new = f"/invoices/new?{kind}={session.scalars(select(key)).one()}"
-    assert "Invoiced already" not in ana.open(new).text
+    assert "Already invoiced" not in ana.open(new).text
     second = ana.answer
     ana.submit(press="Save invoice")
     ana.answer = second
     ana.submit({"form_key": "another-form-0123456789"[:22]}, press="Save invoice")
     assert (ana.status, count(session, Invoice)) == (422, 1)
-    assert "Invoiced already: 1001 ($100.00)." in ana.text
-    assert "Invoiced already: 1001 ($100.00)." in ana.open(new).text
+    assert "Already invoiced: 1001 ($100.00)." in ana.text
+    assert "Already invoiced: 1001 ($100.00)." in ana.open(new).text
     ana.submit({"confirms_again": "y"}, press="Save invoice")
     assert (ana.status, count(session, Invoice)) == (200, 2)
     for invoice in session.scalars(select(Invoice)).all():
         ana.open(f"/invoices/{invoice.id}/void").submit(press="Void the invoice")
-    assert "Invoiced already" not in ana.open(new).text
+    assert "Already invoiced" not in ana.open(new).text
 
 
 # --- When it is due -------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ LINKS_SHOWN = 100  # newest links on the page
 
 
 class LinkForm(Form):
-    name = line(N_("For whom"), required=N_("Whom do you give it to?"), most=200)
+    name = line(N_("For whom"), required=N_("Who will you give it to?"), most=200)
     days = ChoiceField(N_("Works for"), LINK_DURATIONS, default=DEFAULT_DURATION)
 
 

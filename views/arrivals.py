@@ -30,7 +30,7 @@ NUMBERS = {
 TAXES = {
     "as_company": N_("As on your invoice"),
     "quickbooks": N_("As QuickBooks computes it"),
-    "line": N_("As a line of its own on the invoice"),
+    "line": N_("As a separate line on the invoice"),
 }
 # Faults that a choice here may fix: their entries are sent again when it is saved.
 CURED = (

@@ -301,8 +301,8 @@ def disconnect() -> ResponseReturnValue:
     else:
         flash(
             _(
-                "%(company)s is disconnected and we kept no access. Intuit could not be told yet;"
-                " we keep trying.",
+                "%(company)s is disconnected, and we kept no access. Intuit has not "
+                "confirmed it yet; we keep trying.",
                 company=ended.company_name,
             ),
             "warn",

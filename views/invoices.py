@@ -115,7 +115,7 @@ class InvoiceForm(LinesForm):
     def ask_about_earlier(self) -> None:
         if self.invoiced_before:
             told = ", ".join(f"{one.number} ({money(one.total)})" for one in self.invoiced_before)
-            self.asked.append((self.confirms_again, _("Invoiced already: %(told)s.", told=told)))
+            self.asked.append((self.confirms_again, _("Already invoiced: %(told)s.", told=told)))
 
 
 OVERDUE = "overdue"  # a filter, not a status: overdue invoices are open or partly paid

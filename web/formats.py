@@ -233,7 +233,7 @@ STAFF_WORDS = {
     "signed_out": N_("signed out"),
     "access_lost": N_("access lost"),
     "plan_lapsed": N_("plan lapsed"),
-    "company_reset": N_("company set up anew"),
+    "company_reset": N_("company set up again"),
     "lead": N_("lead"),
     "product": N_("product"),
     "invoice": N_("invoice"),
