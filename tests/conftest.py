@@ -33,7 +33,7 @@ from outbox.capture import attach
 from simulator.testing import SimulatorHandle, running_simulator
 from stripe_simulator.testing import StripeHandle, running_stripe
 from tests.support.house import House
-from tests.support.serving import serving
+from tests.support.serving import not_json, serving
 from tests.support.situation import Situation, begin
 from tests.support.till import Till, endpoints, served, stripe_environ
 
@@ -96,9 +96,18 @@ def _fails_when_skipped(report: Report) -> Report:
     return report
 
 
+def _fails_when_logged_badly(report: pytest.TestReport) -> pytest.TestReport:
+    """Whatever a test makes the app log is one JSON object a line."""
+    lines = report.capstdout.splitlines() if report.when == "teardown" else []
+    if bad := not_json(line for line in lines if line.startswith('{"')):
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} logged a line that is no JSON: {bad[0]}"
+    return report
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    return _fails_when_skipped((yield))
+    return _fails_when_logged_badly(_fails_when_skipped((yield)))
 
 
 @pytest.hookimpl(wrapper=True)

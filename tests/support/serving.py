@@ -1,10 +1,11 @@
 """The app under gunicorn, as production runs it, and patience for what other processes do."""
 
+import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,19 @@ def serving(environ: Mapping[str, str], folder: Path, *options: str) -> Iterator
         yield served
     finally:
         tethered.stop(PATIENCE)
+    assert not_json(log.read_text(errors="replace").splitlines()) == []
+
+
+def not_json(lines: Iterable[str]) -> list[str]:
+    """The lines that are not one JSON object each."""
+
+    def is_object(line: str) -> bool:
+        try:
+            return isinstance(json.loads(line), dict)
+        except ValueError:
+            return False
+
+    return [line for line in lines if not is_object(line)]
 
 
 def eventually(
