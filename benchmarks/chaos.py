@@ -1,15 +1,21 @@
 """Chaos: everything that can break breaks, and the books must be right nevertheless.
 
     python -m benchmarks.chaos --seed 7 --minutes 10 [--json] [--quick]
+        [--pooler | --standby synchronous | --standby asynchronous] [--clocks-apart 90]
 
 Serving processes under gunicorn, writers for many firms, a PostgreSQL of its own and the
 simulator; processes are killed with `kill -9`, the database restarted, connections cut, QuickBooks
 answers late, wrongly or not at all, firms disconnect and reconnect. In the end the simulator's
 books are compared with the writers' own log. Exits with 1 when anything is lost, doubled, out of
 order, wrong or stuck.
+
+With `--standby` a second PostgreSQL follows the first and takes over again and again while records
+flow. Asynchronous, it lacks the last seconds each time: what was saved then may be there or not,
+which is counted, and must not be doubled or stuck.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -32,12 +38,14 @@ import requests
 import structlog
 from cryptography.fernet import Fernet
 from sqlalchemy import select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, NoResultFound, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from benchmarks import chaos_log
 from benchmarks.chaos_log import FirmLog, Phase, Saved, Verdict, judge
+from benchmarks.clocks import ahead_of_time
 from benchmarks.pooler import running_pooler
+from benchmarks.standby import Pair
 from config import Config
 from db import Sessions, make_engine, make_sessions
 from development import processes
@@ -63,6 +71,9 @@ WORKS_ON = 2.5  # a request ends before it is repeated, as at Intuit with 120 s 
 QUIET_WITHIN = 240.0  # seconds for everything to arrive after the last failure
 WRITES_PER_SECOND = 20.0
 WRITERS = 5
+FAILOVER_EVERY = 30.0  # seconds
+NEWEST_ARE_LOST = 2.0  # seconds that an asynchronous standby is behind when it takes over
+FOREIGN_KEY = "23503"  # SQLSTATE foreign_key_violation
 CALM_EVERY = 25  # failures, after which faults that were not triggered are removed
 # another user keeps editing the same object in QuickBooks: a person must decide
 STALE_TWICE = "5010"
@@ -91,6 +102,13 @@ class World:
     simulator: SimulatorHandle
     firms: list[Firm] = field(default_factory=list)
     ending: threading.Event = field(default_factory=threading.Event)
+    # Each writer's turn and the owners' acts: a failover that loses something waits for their end.
+    turns: list[threading.Lock] = field(
+        default_factory=lambda: [threading.Lock() for _ in range(WRITERS)]
+    )
+    owning: threading.RLock = field(default_factory=threading.RLock)
+    versions: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+    saves_lost: int = 0  # with servers whose standby was behind
     kills: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -98,11 +116,20 @@ class World:
 # --- The run ------------------------------------------------------------------------------------
 
 
-def run(seed: int, minutes: float, firms: int, *, pooled: bool = False) -> dict[str, object]:
+def run(
+    seed: int,
+    minutes: float,
+    firms: int,
+    *,
+    pooled: bool = False,
+    standby: str | None = None,
+    clocks_apart: float = 0,
+) -> dict[str, object]:
     began = time.monotonic()
     with ExitStack() as life:
         folder = Path(life.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
-        database = life.enter_context(_database(folder / "pg"))
+        folder.chmod(0o755)  # PostgreSQL's own account has to come through
+        database = life.enter_context(_database(folder / "pg", standby))
         migrate(database.url)
         simulator = life.enter_context(running_simulator())
         url = database.url
@@ -112,11 +139,15 @@ def run(seed: int, minutes: float, firms: int, *, pooled: bool = False) -> dict[
         for number in range(firms):
             world.firms.append(_new_firm(world, number))
         app = life.enter_context(_served(world, folder, "--workers=2"))
-        second = life.enter_context(_served(world, folder, "--workers=1"))
+        second = life.enter_context(_served(world, folder, "--workers=1", ahead=clocks_apart))
         _say(f"{firms} firms are connected after {time.monotonic() - began:.0f} s")
         _storm(world, database, app, second, minutes)
         quiet = _wait_for_quiet(world)
-        return _report(world, seed, minutes, quiet, time.monotonic() - began)
+        report = _report(world, seed, minutes, quiet, time.monotonic() - began)
+        if isinstance(database, Pair):
+            report["failovers"] = database.failovers
+            report["failovers_noticed"] = _noticed(folder)
+        return report
 
 
 def _world(seed: int, database_url: str, simulator: SimulatorHandle) -> World:
@@ -163,7 +194,7 @@ def _new_firm(world: World, number: int) -> Firm:
 
 
 def _storm(
-    world: World, database: "Database", app: "Serving", second: "Serving", minutes: float
+    world: World, database: "Database | Pair", app: "Serving", second: "Serving", minutes: float
 ) -> None:
     threads = [
         threading.Thread(target=_write, args=(world, number), daemon=True)
@@ -176,7 +207,7 @@ def _storm(
     blows = _blows(world, database, app, second)
     names = [name for name, weight, _ in blows for _ in range(weight)]
     act = {name: do for name, _, do in blows}
-    said_at = time.monotonic()
+    said_at = failed_over_at = time.monotonic()
     while time.monotonic() < ends_at:
         name = world.chance.choice(names)
         try:
@@ -184,6 +215,9 @@ def _storm(
             world.faults[name] += 1
         except (SQLAlchemyError, psutil.Error, OSError) as problem:
             _say(f"{name} did not work: {type(problem).__name__}")
+        if isinstance(database, Pair) and time.monotonic() - failed_over_at > FAILOVER_EVERY:
+            _fail_over(world, database)
+            failed_over_at = time.monotonic()
         app.revive()
         second.revive()
         if sum(world.faults.values()) % CALM_EVERY == 0:
@@ -232,8 +266,8 @@ class Database:
 
 
 @contextmanager
-def _database(folder: Path) -> Iterator[Database]:
-    database = Database(folder)
+def _database(folder: Path, standby: str | None) -> Iterator[Database | Pair]:
+    database = Pair(folder, synchronous=standby == "synchronous") if standby else Database(folder)
     database.start()
     try:
         yield database
@@ -244,8 +278,9 @@ def _database(folder: Path) -> Iterator[Database]:
 class Serving:
     """`gunicorn app:app`, restarted whenever it has ended."""
 
-    def __init__(self, world: World, folder: Path, options: tuple[str, ...]) -> None:
+    def __init__(self, world: World, folder: Path, options: tuple[str, ...], ahead: float) -> None:
         self.world = world
+        self.clock = ahead_of_time(ahead) if ahead else {}
         self.options = options
         self.port = free_port()
         self.log = folder / f"gunicorn-{self.port}.log"
@@ -257,7 +292,7 @@ class Serving:
                 "app",
                 [sys.executable, "-m", "gunicorn", "app:app", f"--bind=127.0.0.1:{self.port}",
                  *self.options],
-                environ={**os.environ, **self.world.environ,
+                environ={**os.environ, **self.world.environ, **self.clock,
                          "BASE_URL": f"http://127.0.0.1:{self.port}"},
                 output=output,
                 folder=ROOT,
@@ -293,8 +328,8 @@ class Serving:
 
 
 @contextmanager
-def _served(world: World, folder: Path, *options: str) -> Iterator[Serving]:
-    serving = Serving(world, folder, options)
+def _served(world: World, folder: Path, *options: str, ahead: float = 0) -> Iterator[Serving]:
+    serving = Serving(world, folder, options, ahead)
     serving.start()
     try:
         yield serving
@@ -305,7 +340,7 @@ def _served(world: World, folder: Path, *options: str) -> Iterator[Serving]:
 Blow = tuple[str, int, Callable[[], None]]  # name, weight, act
 
 
-def _blows(world: World, database: Database, app: Serving, second: Serving) -> list[Blow]:
+def _blows(world: World, database: Database | Pair, app: Serving, second: Serving) -> list[Blow]:
     def fault(**do: object) -> Callable[[], None]:
         def add() -> None:
             match: dict[str, object] = {"path": "/v3/company", "nth": world.chance.randint(1, 4)}
@@ -373,6 +408,81 @@ def _kill_backend(world: World) -> None:
         os.kill(chosen, signal.SIGKILL)
 
 
+# --- A standby takes over -------------------------------------------------------------------------
+
+
+def _fail_over(world: World, pair: Pair) -> None:
+    if pair.synchronous and pair.failovers % 2:
+        pair.switch_over()
+        world.faults["the primary turned read-only, the standby took over"] += 1
+    elif pair.synchronous:
+        pair.fail_over()
+        world.faults["the primary died, the standby took over"] += 1
+    else:
+        _lose_the_newest(world, pair)
+        world.faults["the primary died, the standby was behind"] += 1
+    pair.follow()
+
+
+def _lose_the_newest(world: World, pair: Pair) -> None:
+    """What is saved from the cut on may go either way, as while a connect is under way."""
+    with world.owning:
+        for firm in world.firms:
+            firm.log.phases.change(Phase.MAYBE)
+        time.sleep(0.5)  # what was saved before is on the standby
+        pair.cut()
+        time.sleep(NEWEST_ARE_LOST)
+        pair.fail_over()
+        with ExitStack() as turns:
+            for turn in world.turns:
+                turns.enter_context(turn)
+            _stubbornly(lambda: _forget_what_is_lost(world))
+            for firm in world.firms:
+                _stubbornly(lambda firm=firm: _look_at_phase(world, firm))  # type: ignore[misc]
+
+
+def _forget_what_is_lost(world: World) -> None:
+    """Writers don't touch again what the new server does not know."""
+    with world.sessions() as session:
+        leads = {one.id: one.phone for one in session.execute(select(Lead.id, Lead.phone))}
+        names = {one.name: one.id for one in session.execute(select(Lead.id, Lead.name))}
+        invoices = {one.mark: one for one in session.execute(
+            select(Invoice.mark, Invoice.id, Invoice.memo))}  # fmt: skip
+        payments = set(session.scalars(select(Payment.mark)))
+    lost = 0
+    for firm in world.firms:
+        for lead in firm.log.leads:
+            if lead.gone:
+                continue
+            lead.gone = names.get(lead.name) != lead.id
+            lost += lead.gone or leads[lead.id] != f"555-{lead.saves[-1].version}"
+        for invoice in firm.log.invoices:
+            if invoice.gone:
+                continue
+            known = invoices.get(invoice.mark)
+            invoice.gone = known is None or known.id != invoice.id
+            lost += known is None or known.memo != f"note {invoice.saves[-1].version}"
+            lost += sum(1 for one in invoice.payments if one.mark not in payments)
+    world.saves_lost += lost
+
+
+def _look_at_phase(world: World, firm: Firm) -> None:
+    """Whether the new server has the firm connected, which it may have been for seconds only."""
+    with world.sessions() as session:
+        is_open = session.scalar(
+            select(Lane.id)
+            .join(Connection, Connection.lane_id == Lane.id)
+            .where(Connection.organization_id == firm.id, Connection.is_live)
+        )
+    firm.log.phases.change(Phase.ON if is_open else Phase.OFF)
+
+
+def _noticed(folder: Path) -> int:
+    """How many of the processes' log lines say that another server took over."""
+    logs = (log.read_text(errors="replace") for log in folder.glob("gunicorn-*.log"))
+    return sum(log.count("another database server took over") for log in logs)
+
+
 # --- Owners -------------------------------------------------------------------------------------
 
 
@@ -380,13 +490,14 @@ def _disconnect(world: World) -> None:
     firm = world.chance.choice(world.firms)
     if firm.log.phases.now is not Phase.ON:
         return
-    firm.log.phases.change(Phase.MAYBE)
 
     def end() -> None:
-        _stubbornly(
-            lambda: disconnecting.disconnect(world.sessions, world.config, firm.id, firm.owner)
-        )
-        firm.log.phases.change(Phase.OFF)
+        with world.owning:
+            firm.log.phases.change(Phase.MAYBE)
+            _stubbornly(
+                lambda: disconnecting.disconnect(world.sessions, world.config, firm.id, firm.owner)
+            )
+            firm.log.phases.change(Phase.OFF)
 
     threading.Thread(target=end, daemon=True).start()
 
@@ -397,8 +508,10 @@ def _own(world: World) -> None:
     while not world.ending.wait(chance.uniform(1.0, 3.0)):
         for firm in world.firms:
             if firm.log.phases.now is Phase.OFF and chance.random() < 0.3:
-                _connect(world, firm)
-        _stubbornly(lambda: _renew_expired(world))
+                with world.owning:
+                    _connect(world, firm)
+        with world.owning:
+            _stubbornly(lambda: _renew_expired(world))
 
 
 def _connect(world: World, firm: Firm) -> None:
@@ -466,8 +579,13 @@ def _write(world: World, number: int) -> None:
             [_new_lead, _new_invoice, _new_payment, _edit_lead, _edit_invoice, _void_invoice],
             [28, 26, 18, 12, 14, 2],
         )[0]
-        kind(world, firm, chance)
+        with world.turns[number], suppress(_Gone):
+            kind(world, firm, chance)
         time.sleep(chance.expovariate(WRITES_PER_SECOND / WRITERS))
+
+
+class _Gone(Exception):
+    """What was to be changed went down with a server."""
 
 
 def _save(
@@ -482,12 +600,20 @@ def _save(
                 write(session)
                 session.commit()
             return Saved(0, begin, time.monotonic())
+        except NoResultFound as problem:
+            raise _Gone from problem
+        except IntegrityError as problem:
+            if getattr(problem.orig, "pgcode", None) == FOREIGN_KEY:
+                raise _Gone from problem
+            time.sleep(0.2)
         except SQLAlchemyError:
             time.sleep(0.2)
         try:
             with world.sessions() as session:
                 if is_there(session):
                     return Saved(0, begin, time.monotonic())
+        except NoResultFound as problem:
+            raise _Gone from problem
         except SQLAlchemyError:
             time.sleep(0.2)
 
@@ -515,17 +641,25 @@ def _known(world: World, query: object) -> int:
 
     def read() -> None:
         with world.sessions() as session:
-            found.append(session.execute(query).scalar_one())  # type: ignore[call-overload]
+            try:
+                found.append(session.execute(query).scalar_one())  # type: ignore[call-overload]
+            except NoResultFound as problem:  # saved, and lost before we looked
+                raise _Gone from problem
 
     _stubbornly(read)
     return found[0]
 
 
+def _known_lead(firm: Firm, chance: random.Random) -> chaos_log.Lead | None:
+    known = [one for one in firm.log.leads[-12:] if not one.gone]
+    return chance.choice(known) if known else None
+
+
 def _edit_lead(world: World, firm: Firm, chance: random.Random) -> None:
-    if not firm.log.leads:
+    lead = _known_lead(firm, chance)
+    if lead is None:
         return
-    lead = chance.choice(firm.log.leads[-12:])
-    version = lead.saves[-1].version + 1
+    version = next(world.versions)
     phone = f"555-{version}"
 
     def write(session: Session) -> None:
@@ -538,9 +672,9 @@ def _edit_lead(world: World, firm: Firm, chance: random.Random) -> None:
 
 
 def _new_invoice(world: World, firm: Firm, chance: random.Random) -> None:
-    if not firm.log.leads:
+    lead = _known_lead(firm, chance)
+    if lead is None:
         return
-    lead = chance.choice(firm.log.leads[-12:])
     number, mark = secrets.token_hex(5), new_mark()
     lines = [
         (
@@ -574,7 +708,7 @@ def _new_invoice(world: World, firm: Firm, chance: random.Random) -> None:
 
 
 def _open_invoice(firm: Firm, chance: random.Random) -> chaos_log.Invoice | None:
-    open_ = [one for one in firm.log.invoices[-12:] if not one.voided]
+    open_ = [one for one in firm.log.invoices[-12:] if not one.voided and not one.gone]
     return chance.choice(open_) if open_ else None
 
 
@@ -605,7 +739,7 @@ def _edit_invoice(world: World, firm: Firm, chance: random.Random) -> None:
     invoice = _open_invoice(firm, chance)
     if invoice is None:
         return
-    version = invoice.saves[-1].version + 1
+    version = next(world.versions)
     memo = f"note {version}"
 
     def write(session: Session) -> None:
@@ -689,6 +823,7 @@ def _report(
     del told["details"]
     return told | {
         "stuck": len(stuck),
+        "saves_lost_with_a_server": world.saves_lost,
         "kills": world.kills,
         "faults": dict(world.faults),
         "requests": len(journal),
@@ -699,6 +834,8 @@ def _report(
 
 
 WRONG = ("lost", "duplicates", "out_of_order", "wrong_totals", "unwanted", "stuck")
+# An older version of a record may go after a newer one that went down with a server.
+WRONG_WHEN_THE_NEWEST_IS_LOST = tuple(one for one in WRONG if one != "out_of_order")
 
 
 def _say(words: str) -> None:
@@ -714,18 +851,38 @@ def main() -> int:
     parser.add_argument(
         "--pooler", action="store_true", help="with PgBouncer in transaction mode in between"
     )
+    parser.add_argument(
+        "--standby",
+        choices=("synchronous", "asynchronous"),
+        help="with a second PostgreSQL that takes over while records flow",
+    )
+    parser.add_argument(
+        "--clocks-apart",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how far the second process's clock is ahead (needs faketime)",
+    )
     parser.add_argument("--quick", action="store_true", help="a round of one minute, as in CI")
     asked = parser.parse_args()
     minutes = 1.0 if asked.quick else asked.minutes
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     _say(f"seed {asked.seed}")
-    report = run(asked.seed, minutes, asked.firms, pooled=asked.pooler)
+    report = run(
+        asked.seed,
+        minutes,
+        asked.firms,
+        pooled=asked.pooler,
+        standby=asked.standby,
+        clocks_apart=asked.clocks_apart,
+    )
     if asked.json:
         print(json.dumps(report))
     else:
         for name, value in report.items():
             print(f"{name:22} {value}")
-    return 1 if any(report[name] for name in WRONG) else 0
+    wrong = WRONG_WHEN_THE_NEWEST_IS_LOST if asked.standby == "asynchronous" else WRONG
+    return 1 if any(report[name] for name in wrong) else 0
 
 
 if __name__ == "__main__":

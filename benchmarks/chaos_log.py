@@ -65,6 +65,7 @@ class Lead:
     id: int
     name: str
     saves: list[Saved] = field(default_factory=list)
+    gone: bool = False  # with a database server whose standby was behind
 
 
 @dataclass
@@ -85,6 +86,7 @@ class Invoice:
     saves: list[Saved] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
     voided: Saved | None = None
+    gone: bool = False
 
 
 @dataclass

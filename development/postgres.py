@@ -99,6 +99,37 @@ def running_postgres(
             tethered.stop(STOP_DEADLINE)
 
 
+# Of a server that a standby may follow, over what THROWAWAY says.
+FOLLOWED = {
+    "wal_level": "replica",
+    "max_wal_senders": "8",
+    "wal_keep_size": "1GB",
+    "synchronous_commit": "on",
+}
+
+
+def clone_postgres(source: "Server", folder: Path) -> None:
+    """A copy of a running server in `folder`, which follows it when it is started."""
+    account = _account()
+    folder.mkdir(parents=True)
+    if account:
+        _open_the_way(folder, account)
+    options = "--username postgres --write-recovery-conf --checkpoint fast --no-sync"
+    made = subprocess.run(
+        [str(_programs() / "pg_basebackup"), "--host", str(source.socket_folder),
+         "--pgdata", str(folder), *options.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        user=account,
+    )  # fmt: skip
+    if made.returncode:
+        raise PostgresFailed(f"No copy in {folder}:\n{made.stdout[-2000:]}")
+    folder.chmod(0o700)
+    (folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)  # its socket lies in its folder
+
+
 @contextmanager
 def throwaway_postgres() -> Iterator[Server]:
     """A fast, empty server, removed completely after the block."""
