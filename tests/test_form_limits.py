@@ -128,7 +128,7 @@ def test_case_s03_two_edits_that_only_together_are_too_much_are_refused(
 
 
 @pytest.mark.parametrize("key", ["0", "00", "-1", "999999999999999999"])
-def test_a_product_that_is_none_is_refused_beside_its_line(
+def test_case_s10_a_product_that_is_none_is_refused_beside_its_line(
     ana: Visitor, lead: int, key: str, session: Session
 ) -> None:
     line = {"lines-0-product_id": key, "lines-0-description": "A", "lines-0-unit_price": "1"}
@@ -136,3 +136,32 @@ def test_a_product_that_is_none_is_refused_beside_its_line(
     assert ana.status == 422
     assert "from the list" in ana.text
     assert session.scalar(select(func.count()).select_from(Invoice)) == 0
+
+
+FORGED = ("0", "-1", "999999999999999999", "9" * 40, "x", "", "\x00", "1'--", "²")
+ANSWERS = (200, 302, 303, 400, 404, 422)
+
+
+def test_case_s10_a_forged_hidden_field_of_an_invoice_blames_no_number(
+    ana: Visitor, lead: int
+) -> None:
+    fields = {
+        "lead": str(lead),
+        "issued_on": "2026-11-20",
+        "due_on": "2026-12-20",
+        "lines-0-description": "A",
+        "lines-0-unit_price": "1",
+    }
+    for field in ("lead", "job", "proposal", "was", "due_shown", "form_key"):
+        for forged in FORGED:
+            ana.post("/invoices", fields | {field: forged})
+            assert ana.status in ANSWERS, (field, forged)
+            assert "Another invoice has this number." not in ana.text, (field, forged)
+
+
+def test_case_s10_a_forged_field_of_another_new_record_is_answered(ana: Visitor) -> None:
+    for path in ("/jobs", "/proposals", "/leads", "/products"):
+        for forged in FORGED:
+            fields = {"lead": forged, "was": forged, "lines-0-product_id": forged}
+            ana.post(path, fields | {"lines-0-description": "A", "name": "A", "title": "A"})
+            assert ana.status in ANSWERS, (path, forged)
