@@ -35,6 +35,21 @@ def decide(session: Session, act: str, entries: Sequence[int], user_id: int, rea
     return stored.id
 
 
+def requeue(
+    session: Session, entries: Sequence[int], *, organization_id: int, user_id: int
+) -> Acted:
+    """Sends an organization's entries again: the first ones now, the others a part at a time.
+
+    All of them count as done; what is refused of the others is in the record of the decision.
+    """
+    ids = sorted(set(entries))
+    now, later = ids[:PIECE], ids[PIECE:]
+    acted = actions.requeue(session, now, organization_id=organization_id)
+    if later:
+        decide(session, "requeue", later, user_id, "")
+    return Acted((*acted.done, *later), acted.refused)
+
+
 def carry_out(sessions: Sessions) -> int:
     """Carries out all open decisions, oldest first; returns the number of entries processed."""
     judged = 0

@@ -14,7 +14,7 @@ from languages import N_
 from models.base import Json
 from models.outbox import Counterpart, Entry, State
 from models.sales import Record, RecordType
-from outbox import actions, counterparts
+from outbox import actions, bulk, counterparts
 from outbox.actions import Acted
 from outbox.capture import send_with_it
 
@@ -89,10 +89,10 @@ def alike(session: Session, entry: Entry) -> Sequence[Entry]:
     return session.scalars(query.order_by(Entry.id)).all()
 
 
-def send_alike(session: Session, entry: Entry) -> Acted:
-    """Sends this and every record with the same cause again."""
+def send_alike(session: Session, entry: Entry, user_id: int) -> Acted:
+    """Sends this and every record of the same cause again. Many go a part at a time."""
     ids = [one.id for one in alike(session, entry)]
-    return actions.requeue(session, ids, organization_id=entry.organization_id)
+    return bulk.requeue(session, ids, organization_id=entry.organization_id, user_id=user_id)
 
 
 def newest_entry(session: Session, lane_id: int, type_: RecordType, record_id: int) -> Entry | None:

@@ -8,8 +8,10 @@ from sqlalchemy.orm import Session
 
 from db import Sessions
 from models.accounts import AuditEvent, Role
-from models.outbox import BulkAct
-from outbox import bulk
+from models.outbox import BulkAct, Entry
+from outbox import bulk, lanes
+from quickbooks import decisions
+from tests.support.connected import firm_of, new_owner
 from tests.support.firm import entries_of, new_firm_with_lane, new_lead
 from tests.support.visitor import new_person
 
@@ -127,3 +129,21 @@ def test_two_processes_share_the_decisions_and_judge_each_entry_once(
     judged.append(bulk.carry_out(sessions))
     assert sum(judged) == len(ids)
     assert {entry.state for entry in entries_of(session)} == {"pending"}
+
+
+def test_case_e31_many_of_one_cause_are_sent_again_a_part_at_a_time(
+    session: Session, sessions: Sessions
+) -> None:
+    owner = new_owner(session)
+    firm = firm_of(owner)
+    lane = lanes.create(session, firm).id
+    session.commit()
+    ids = failed_leads(session, firm, 2 * bulk.PIECE + 50)
+    acted = decisions.send_alike(session, session.get_one(Entry, ids[0]), owner.id)
+    session.commit()
+    assert sorted(acted.done) == ids
+    assert sum(entry.state == "pending" for entry in entries_of(session)) == bulk.PIECE
+    assert bulk.carry_out(sessions) == len(ids) - bulk.PIECE
+    assert {entry.state for entry in entries_of(session)} == {"pending"}
+    writers = "SELECT count(DISTINCT xmin::text) FROM outbox WHERE lane_id = :lane"
+    assert (session.scalar(text(writers), {"lane": lane}) or 0) >= 3

@@ -281,6 +281,13 @@ def move(at: Situation, region: str, reason: str) -> Visitor:
     return admin
 
 
+def test_case_s14_intuit_hears_at_once_that_a_firm_left_the_region(at: Situation) -> None:
+    at.connect()
+    at.calls()
+    move(at, "BR", "They moved to Recife").submit(press="Move to BR")
+    assert [one["path"] for one in at.simulator.journal()][-1].endswith("/tokens/revoke")
+
+
 def test_situation_12_outside_the_us_everything_disappears(at: Situation) -> None:
     at.connect()
     lead = at.save_lead()

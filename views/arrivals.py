@@ -12,7 +12,7 @@ from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection
 from models.sales import PaymentMethod
-from outbox import actions
+from outbox import bulk
 from presenters.arrivals import arrivals_of
 from quickbooks import facts
 from web.access import books_required, firm, note, person, quickbooks_only, session
@@ -175,7 +175,7 @@ def update() -> ResponseReturnValue:
     )
     ids = session().scalars(failed).all()
     session().flush()
-    acted = actions.requeue(session(), ids, organization_id=firm().id)
+    acted = bulk.requeue(session(), ids, organization_id=firm().id, user_id=person().id)
     session().commit()
     again = len(acted.done)
     sentence = _("Saved: from now on records arrive like this.")

@@ -19,7 +19,7 @@ from presenters.addresses import address_of, explanation_of
 from presenters.customers import free_customers
 from presenters.rows import rows_of
 from quickbooks import decisions, facts
-from web.access import books_required, firm, note, own, quickbooks_only, session
+from web.access import books_required, firm, note, own, person, quickbooks_only, session
 from web.flashes import tell
 from web.languages import _, ngettext
 from web.paging import asked
@@ -156,7 +156,7 @@ def _reactivate(entry: Entry) -> Acted | None:
         its = decisions.newest_entry(session(), entry.lane_id, RecordType.PRODUCT, int(product_id))
         if its is None:
             return None
-        sent = decisions.send_alike(session(), entry)
+        sent = decisions.send_alike(session(), entry, person().id)
         return _both(decisions.reactivate(session(), its, str(about["item_id"])), sent)
     holder = str(
         about.get("holder_id") or (entry.counterpart and entry.counterpart.remote_id) or ""
@@ -192,7 +192,7 @@ def _fallback(entry: Entry) -> Acted | None:
 def _book_on(entry: Entry, connection: Connection, item_id: str) -> Acted:
     """Changes all products that used the missing item to another one."""
     lane_id, gone = entry.lane_id, str(entry.fault_about["item_id"])
-    sent = decisions.send_alike(session(), entry)
+    sent = decisions.send_alike(session(), entry, person().id)
     linked = select(Counterpart.record_id).where(
         Counterpart.lane_id == lane_id,
         Counterpart.record_type == RecordType.PRODUCT,
@@ -216,7 +216,7 @@ def _with_its_customer(entry: Entry, decide_: Callable[[Entry], Acted]) -> Acted
     )
     if lead is None:
         return None
-    sent = decisions.send_alike(session(), entry)
+    sent = decisions.send_alike(session(), entry, person().id)
     return _both(decide_(lead), sent)
 
 

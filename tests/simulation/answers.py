@@ -102,7 +102,8 @@ def _reactivate_its_customer(
 ) -> tuple[Acted, str]:
     lead_id = int(entry.payload["lead_id"])
     lead = decisions.newest_entry(session, entry.lane_id, RecordType.LEAD, lead_id)
-    sent = decisions.send_alike(session, entry)
+    alike = [one.id for one in decisions.alike(session, entry)]
+    sent = actions.requeue(session, alike, organization_id=entry.organization_id)
     if lead is None:
         return sent, "send again: its customer has no entry"
     acted = decisions.reactivate(session, lead, remote_id)
