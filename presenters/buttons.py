@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from flask import url_for
 
-from models.outbox import Entry
+from models.outbox import Entry, Operation
 from quickbooks.catalogue import SEND_AGAIN, SKIP, Action
 from quickbooks.faults import Explanation
 from quickbooks.links import company_url
@@ -58,9 +58,12 @@ def _buttons(action: Action, entry: Entry, fix_address: str | None) -> Iterator[
             yield Button(label, url_for("fixes.show", entry_id=entry.id, choice=name))
         case "send_again":
             yield Button(label, url_for("outbox.requeue", entry_id=entry.id), posts=True)
+        case "entered" if entry.operation != Operation.SAVE:
+            return  # a void is looked at anyway when it is sent again
         case "skip":
             address = url_for("outbox.skip", entry_id=entry.id)
             yield Button(label, address, posts=True, look="button plain")
         case _:
+            look = "button plain" if name == "entered" else "button"
             address = url_for("fixes.decide", entry_id=entry.id, choice=name)
-            yield Button(label, address, posts=True)
+            yield Button(label, address, posts=True, look=look)

@@ -58,6 +58,7 @@ REACTIVATE_ITEM = Action("reactivate", N_("Reactivate it in QuickBooks"), ("prod
 OTHER_ITEM = Action("other_item", N_("Use another item"))
 FALLBACK = Action("fallback", N_("Use the fallback from now on"), ("product_id",))
 ACCOUNTANT_NOTE = Action("accountant_note", N_("Copy a note for my accountant"))
+ENTERED = Action("entered", N_("I've entered it in QuickBooks: done"))
 TRY_AGAIN = Action("send_again", N_("Try again"))
 
 
@@ -97,6 +98,7 @@ DEFAULT_WORDS = {
     "holder_name": "",
     "both": "",
     "other": N_("another lead"),
+    "count": N_("several"),
     "suggestion": "",
     "lines": "",
     "item": N_("a product or service"),
@@ -579,6 +581,43 @@ CATALOGUE: dict[str, Cause] = {
             "We never book a refund by ourselves. Skip this once it is entered in QuickBooks."
         ),
         actions=(OPEN_QUICKBOOKS, SKIP),
+    ),
+    "not_entered_invoice": _person(
+        N_("Not found in QuickBooks"),
+        N_(
+            "We looked for invoice {number} in QuickBooks and found none. Give yours that number"
+            " there and say again that you entered it, or send this one."
+        ),
+        None,
+        OPEN_QUICKBOOKS,
+    ),
+    "not_entered_payment": _person(
+        N_("Not found in QuickBooks"),
+        N_(
+            "We looked for a payment of {amount} on invoice {number} in QuickBooks and found none."
+            " Put yours on that invoice there and say again that you entered it, or send this one."
+        ),
+        None,
+        OPEN_QUICKBOOKS,
+    ),
+    "entered_for_another": _person(
+        N_("Not found in QuickBooks"),
+        N_(
+            "Invoice {number} in QuickBooks is for {holder}, {amount}, so it is not this one."
+            " Correct it there and say again that you entered it, or send this one with another"
+            " number."
+        ),
+        "number",
+        OPEN_QUICKBOOKS,
+    ),
+    "entered_several": _person(
+        N_("Several in QuickBooks"),
+        N_(
+            "QuickBooks has {count} that fit, for {amount}, and we cannot tell which one is invoice"
+            " {number}'s. Delete the ones too many there and say again that you entered it."
+        ),
+        None,
+        OPEN_QUICKBOOKS,
     ),
     "invoice_voided": _person(
         N_("Its invoice is voided in QuickBooks"),

@@ -9,11 +9,12 @@ at hand. Between the two an entry's `knowledge` is the memory of their dialogue:
 - `stale` counts how often our version was refused; `alone` keeps an entry out of batches
 - `reads` counts the questions that were answered
 - `absent` lists the questions that found nothing, since what is in doubt is looked for by each mark
+- `by_hand` lists what a person may have entered there
 - `gone` says that QuickBooks no longer takes our counterpart; `doubted` names the kind of things in
   our document of which one is inactive, and `inactive` is what was found of them
 
-What a person chose (`use`, `anew`, `activate`, `unnumbered`) is on the record's counterpart, and so
-is what was sent and what is in doubt: `Due.known`.
+What a person chose (`use`, `anew`, `activate`, `unnumbered`, `entered`) is on the record's
+counterpart, and so is what was sent and what is in doubt: `Due.known`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ from quickbooks import client, matching, payloads
 from quickbooks.cleaning import clean_name
 from quickbooks.faults import about_record, ours, phrase
 from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
-from quickbooks.questions import Question, next_doubted, on_day, statement
+from quickbooks.questions import Question, next_doubted, of_amount, on_day, statement
 
 BATCH = 30  # items: Intuit's limit
 LONGEST_QUESTION = 6000  # of a query as it is sent; gateways cut addresses at about 8,000
@@ -128,6 +129,8 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
             return _skip_step(due, link, links, settings)
         if not saves:
             return _void_step(due, link, links, settings)
+        if due.known.decision.get("entered"):
+            return _entered_step(due, link, links, settings)
         if due.record.type == RecordType.PAYMENT and Decimal(due.payload["refunded_amount"]) > 0:
             return _reversed_step(due, link, links, settings)
         chosen = due.known.decision.get("use")
@@ -352,6 +355,91 @@ def _chosen_step(due: Due, remote_id: str) -> _Step:
     if due.known.decision.get("activate"):
         return _Write(due, "update", payloads.sparse(remote, _activation(due, found)), None)
     return replace(_inactive(due, found), ends_decision=True)
+
+
+# --- Entered there by hand ------------------------------------------------------------------------
+
+
+def _entered_step(
+    due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
+) -> _Step:
+    """A person entered it in QuickBooks: found there and linked, nothing is written.
+
+    A counterpart that is still there is the one they changed. Else an invoice is looked for by its
+    number, a payment (and an invoice that QuickBooks numbered) by customer and amount.
+    """
+    if link is None and (sought := _look_for(due)):
+        return sought
+    by_hand = _by_hand(due, links, settings)
+    if not _has_seen(due, by_hand) or due.looks_first:
+        if link is not None:
+            if not _has_seen(due, _own(link)) or due.looks_first:
+                return _read_own(due, link)
+            found = _found(due)
+            if found is not None and not matching.is_voided(due.payload, found):
+                return _entered(found, _rendered(due, links, settings))
+        return _Read(due, "look_up", by_hand)
+    return _judge_by_hand(due, links, due.knowledge.get("by_hand") or [])
+
+
+def _by_hand(due: Due, links: Mapping[Record, Remote], settings: Json) -> Question:
+    if due.record.type == RecordType.INVOICE and payloads.carries_our_number(settings):
+        return Question("DocNumber", payloads.document_number(due.payload))
+    customer = payloads.linked(links, RecordType.LEAD, due.payload["lead_id"])
+    if due.record.type == RecordType.PAYMENT:
+        payloads.linked(links, RecordType.INVOICE, due.payload["invoice_id"])
+    return Question("CustomerRef", customer, of_amount(_amount_of(due)))
+
+
+def _amount_of(due: Due) -> str:
+    return str(due.payload["total" if due.record.type == RecordType.INVOICE else "amount"])
+
+
+def _rendered(due: Due, links: Mapping[Record, Remote], settings: Json) -> str | None:
+    try:
+        return dumps(payloads.document(due.record, due.payload, links, settings))
+    except (Missing, NotWritable):
+        return None
+
+
+def _entered(found: Json, document: str | None = None) -> Synced:
+    note = N_("entered in QuickBooks by a person")
+    return Synced(matching.remote_of(found), note, document=document, seen=dumps(found))
+
+
+def _judge_by_hand(due: Due, links: Mapping[Record, Remote], rows: Sequence[Json]) -> _Step:
+    """Exactly one that fits is linked; else a person reads what was found."""
+    number = due.payload["number" if due.record.type == RecordType.INVOICE else "invoice_number"]
+    about: Json = {"number": number, "amount": f"${Decimal(_amount_of(due)):,.2f}"}
+    lead = links.get(Record(RecordType.LEAD, due.payload["lead_id"]))
+    fitting = [row for row in rows if lead is None or _customer_of(row) == lead.id]
+    if due.record.type == RecordType.PAYMENT:
+        invoice = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
+        fitting = [row for row in rows if invoice.id in _paid_invoices(row)]
+        day = str(due.payload["received_on"])
+        exact = [row for row in fitting if str(row.get("TxnDate")) == day]
+    else:
+        total = Decimal(_amount_of(due))
+        exact = [row for row in fitting if matching.number(row.get("TotalAmt")) == total]
+        fitting = exact if lead is None else fitting
+    match fitting if len(fitting) == 1 else exact or fitting:
+        case [one]:
+            return _entered(one)
+        case []:
+            if rows and due.record.type == RecordType.INVOICE:
+                other = rows[0]
+                about["holder"] = str((other.get("CustomerRef") or {}).get("name") or "")
+                about["amount"] = f"${matching.number(other.get('TotalAmt')) or 0:,.2f}"
+                return Rejected(ours("entered_for_another", due, about), ends_decision=True)
+            code = f"not_entered_{due.record.type.value}"
+            return Rejected(ours(code, due, about), ends_decision=True)
+        case several:
+            about["count"] = str(len(several))
+            return Rejected(ours("entered_several", due, about), ends_decision=True)
+
+
+def _customer_of(row: Json) -> str:
+    return str((row.get("CustomerRef") or {}).get("value") or "")
 
 
 def _activation(due: Due, found: Json) -> Document:

@@ -61,6 +61,11 @@ def let_quickbooks_number(session: Session, entry: Entry) -> Acted:
     return _decide(session, entry, {"unnumbered": True})
 
 
+def entered(session: Session, entry: Entry) -> Acted:
+    """A person entered it in QuickBooks by hand: it is looked for there, and linked."""
+    return _decide(session, entry, {"entered": True, "use": None, "anew": False})
+
+
 def reactivate(session: Session, entry: Entry, remote_id: str) -> Acted:
     """Reactivates the object in QuickBooks, and links it."""
     return _decide(session, entry, {"use": remote_id, "activate": True, "anew": False})

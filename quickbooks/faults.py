@@ -8,7 +8,7 @@ the language of the company.
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -23,6 +23,8 @@ from quickbooks.catalogue import (
     CATALOGUE,
     DEFAULT_WORDS,
     EFFECTS,
+    ENTERED,
+    SKIP,
     UNKNOWN,
     Action,
     Cause,
@@ -189,16 +191,25 @@ def explain(
         cause=_first_up(re.sub(r" +", " ", sentence).strip()),
         effect=reader.say(cause.effect or EFFECTS.get(record, EFFECTS[""])),
         field=cause.field,
-        actions=_buttons(cause, words, reader),
+        actions=_buttons(_actions_of(cause, record), words, reader),
         detail=redact(without_markup(detail)),
     )
 
 
-def _buttons(cause: Cause, words: "_Words", reader: Reader) -> tuple[Action, ...]:
+def _actions_of(cause: Cause, record: str) -> Iterator[Action]:
+    """The cause's actions. An invoice or payment that can be skipped can also be entered by hand;
+    customers have other buttons for that."""
+    for action in cause.actions:
+        if action.name == SKIP.name and record in (RecordType.INVOICE, RecordType.PAYMENT):
+            yield ENTERED
+        yield action
+
+
+def _buttons(actions: Iterable[Action], words: "_Words", reader: Reader) -> tuple[Action, ...]:
     """The buttons whose needs are known, with names filled in."""
     return tuple(
         replace(action, label=_label(action, words, reader))
-        for action in cause.actions
+        for action in actions
         if all(need in words for need in action.needs)
     )
 

@@ -73,6 +73,11 @@ def on_day(day: str) -> str:
     return f" AND TxnDate = '{day}'"
 
 
+def of_amount(amount: str) -> str:
+    """A further condition: documents of this total, in dollars."""
+    return f" AND TotalAmt = '{amount}'"
+
+
 def statement(type_: RecordType, questions: Sequence[Question]) -> str:
     """One query for questions of one kind and property.
 
@@ -107,15 +112,15 @@ def kind_asked(statement: str) -> str:
 
 
 _TAIL = re.compile(r"( AND Active IN \(true, false\))? MAXRESULTS \d+$")
-_DAY = re.compile(r" AND TxnDate = '[^']*'$")
+_MORE = re.compile(r" AND (?:TxnDate|TotalAmt) = '[^']*'$")
 
 
 def asked(statement: str) -> list[Question]:
     """The questions in a statement of ours, in the order of its values."""
     name, _, rest = _TAIL.sub("", statement).partition(" WHERE ")[2].partition(" ")
-    day = _DAY.search(rest) if name == "CustomerRef" else None
-    values = re.findall(r"'((?:\\.|[^'\\])*)'", rest[: day.start()] if day else rest, re.DOTALL)
+    more = _MORE.search(rest) if name == "CustomerRef" else None
+    values = re.findall(r"'((?:\\.|[^'\\])*)'", rest[: more.start()] if more else rest, re.DOTALL)
     return [
-        Question(name, re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL), day[0] if day else "")
+        Question(name, re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL), more[0] if more else "")
         for value in values
     ]

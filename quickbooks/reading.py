@@ -54,6 +54,8 @@ from quickbooks.questions import Question, asked, first_doubted, kind_asked, nex
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is editing it
 THROTTLED = timedelta(seconds=60)  # Intuit's rule if the answer names no time
+MOST_BY_HAND = 20  # documents with one customer and amount, kept to choose from
+_MARK = re.compile(r"\bDH-[A-Z2-7]{12}\b")  # as made by `models.sales.new_mark`
 BATCH = "batch"  # the path of a batch
 LONGEST_KEPT = 10_000  # characters stored of an answer that was not a plain success
 
@@ -317,6 +319,8 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
         }
         if row is None and item.intent == "look_up" and due.known.doubts:
             knowledge["absent"] = [*due.knowledge.get("absent", []), question.key]
+        if due.known.decision.get("entered"):
+            knowledge["by_hand"] = _entered_by_hand(rows, question, due)
         if item.intent == "read" and due.checks:
             knowledge["compares"] = True  # compares with QuickBooks, whatever we sent before
         if row is None or item.intent != "read":
@@ -370,6 +374,26 @@ def _answers(row: Json, question: Question, due: Due) -> bool:
             return _bears_mark(row, due)
         case _:
             return there == question.value
+
+
+def _entered_by_hand(rows: Sequence[Json], question: Question, due: Due) -> list[Json]:
+    """What a person may have entered: it stands, and is not another record of ours."""
+    key = "PrivateNote" if due.record.type == RecordType.INVOICE else "PaymentRefNum"
+    return [
+        kept(row)
+        for row in rows
+        if _value_of(row, question.name) == question.value
+        and not (
+            matching.number(row.get("TotalAmt")) == 0
+            and str(row.get("PrivateNote")).startswith("Voided")
+        )
+        and (due.payload["mark"] in str(row.get(key)) or not _MARK.search(str(row.get(key))))
+    ][:MOST_BY_HAND]
+
+
+def _value_of(row: Json, name: str) -> str:
+    value = row.get(name)
+    return str(value.get("value") if isinstance(value, dict) else value)
 
 
 def _bears_mark(row: Json, due: Due) -> bool:

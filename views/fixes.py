@@ -177,6 +177,10 @@ def _let_quickbooks_number(entry: Entry) -> Acted | None:
     return decisions.let_quickbooks_number(session(), entry)
 
 
+def _entered(entry: Entry) -> Acted | None:
+    return decisions.entered(session(), entry)
+
+
 def _other_item(entry: Entry) -> Acted | None:
     connection, chosen = _connection_locked(entry), request.form.get("item", "")
     known = {str(item["id"]) for item in connection.facts.get("items", [])}
@@ -235,6 +239,7 @@ DECISIONS: dict[str, Callable[[Entry], Acted | None]] = {
     "reactivate": _reactivate,
     "choose_customer": _choose_customer,
     "let_quickbooks_number": _let_quickbooks_number,
+    "entered": _entered,
     "other_item": _other_item,
     "fallback": _fallback,
 }

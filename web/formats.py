@@ -292,6 +292,7 @@ ACTIONS = {
     "outbox.decided_choose_customer": N_("Chose the customer in QuickBooks"),
     "outbox.decided_create_again": N_("Had it created again in QuickBooks"),
     "outbox.decided_create_new": N_("Had a separate customer created"),
+    "outbox.decided_entered": N_("Entered it in QuickBooks by hand"),
     "outbox.decided_fallback": N_("Chose the fallback item"),
     "outbox.decided_let_quickbooks_number": N_("Let QuickBooks number it"),
     "outbox.decided_link_existing": N_("Used the existing customer"),
