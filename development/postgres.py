@@ -40,6 +40,7 @@ SETTINGS = {
 THROWAWAY = {
     "fsync": "off",
     "synchronous_commit": "off",
+    "lock_timeout": "60s",  # a test that waits for itself fails instead of hanging
     "full_page_writes": "off",
     "max_connections": "200",
     "shared_buffers": "64MB",

@@ -643,15 +643,16 @@ def test_a_probe_that_meets_a_disconnect_leaves_the_lane_closed(
     with sessions.begin() as own:
         lanes.hold(own, connection.lane_id, "plan_lapsed")
 
-    ended: list[object] = []
+    once = iter([True])
 
     @event.listens_for(engine, "before_cursor_execute")
     def disconnect_before(_conn: object, _cursor: object, statement: str, *_: object) -> None:
-        if "SET state = 'open'" in statement and not ended:
-            ended.append(disconnecting.disconnect(sessions, config, firm_of(owner), owner))
+        # Just before it is reopened: from its first statement on the lane is locked.
+        if "FROM outbox_lanes WHERE id = " in statement and next(once, False):
+            assert disconnecting.disconnect(sessions, config, firm_of(owner), owner)
 
     probe_due(sessions, config)
-    assert ended
+    assert next(once, None) is None
     assert session.get_one(Lane, connection.lane_id).state == "closed"
     other = go_through(sessions, config, owner, OAK, allowed_realm_id=OAK)
     assert isinstance(other, Connected)
