@@ -61,11 +61,12 @@ class Choice:
 
     @property
     def key(self) -> str:
-        """As it stands in the form and is stored."""
+        """The value in the form, as it is stored."""
         return f"{self.act}:{self.value}"
 
     @classmethod
     def of(cls, key: str) -> "Choice":
+        """The choice with this key. Raises ValueError for an unknown act."""
         act, _, value = key.partition(":")
         return cls(Act(act), value)
 

@@ -53,7 +53,7 @@ def test_quickbooks_numbers_where_the_owner_wants_it(at: Situation) -> None:
     at.simulator.company(RIVERA, CustomTxnNumbers=True)
     at.connect()
     at.ana.open(ARRIVALS).submit({"numbers": "quickbooks"})
-    assert "QuickBooks assigns its own" in at.ana.text
+    assert "QuickBooks gives its own" in at.ana.text
     invoice = at.save_invoice(at.save_lead())
     at.drain()
     link = at.link("invoice", invoice)
