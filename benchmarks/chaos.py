@@ -149,6 +149,9 @@ def run(
         if isinstance(database, Pair):
             report["failovers"] = database.failovers
             report["failovers_noticed"] = _noticed(folder)
+            with world.sessions() as session:
+                known = text("SELECT server = current_server() FROM database_server")
+                report["last_server_is_known"] = session.scalar(known)
         return report
 
 
