@@ -4,6 +4,8 @@ A refresh is the only call made inside a transaction (rule 8): it holds the lock
 so that the new pair is neither requested twice nor lost.
 """
 
+import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +32,7 @@ from outbox.scheduler import for_a_while
 from quickbooks import oauth
 
 EARLY = timedelta(minutes=5)  # a token is renewed when less than this is left of its hour
-LOCK_WAIT = "12s"  # longer than a refresh may take, so that a waiting caller gets its result
+LOCK_WAIT = timedelta(seconds=12)  # longer than a refresh may take: a waiter gets its result
 IDLE = timedelta(days=1)  # an unused connection is refreshed once a day, so that it does not expire
 
 REFRESHES = Counter(
@@ -188,15 +190,33 @@ def _usable(config: Config, stored: str, left: timedelta, refused: str | None = 
     return None if token == refused else token
 
 
+# The calls of one process wait for each other here, and not each with a database connection.
+_refreshing: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)  # by connection
+
+
 def _refresh(
     sessions: Sessions, config: Config, connection_id: int, refused: str | None = None
+) -> str:
+    turn = _refreshing[connection_id]
+    if not turn.acquire(timeout=LOCK_WAIT.total_seconds()):
+        raise TokensUnavailable("The sign-in is being renewed by another call.")
+    try:
+        return _refresh_in_turn(sessions, config, connection_id, refused)
+    finally:
+        turn.release()
+
+
+def _refresh_in_turn(
+    sessions: Sessions, config: Config, connection_id: int, refused: str | None
 ) -> str:
     """Asks Intuit once, with the row locked; the new pair is committed before it is used."""
     sent = ""
     try:
         oauth.endpoints(config)  # fetched now if needed, before the row is locked
         with sessions.begin() as session:
-            session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
+            session.execute(
+                text(f"SET LOCAL lock_timeout = {LOCK_WAIT // timedelta(milliseconds=1)}")
+            )
             tokens = session.get(Tokens, connection_id, with_for_update={"key_share": True})
             if tokens is None:
                 raise SignedOut("The sign-in was ended meanwhile.")

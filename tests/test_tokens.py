@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import responses
 from cryptography.fernet import Fernet
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -21,6 +21,7 @@ from quickbooks import disconnecting, oauth, tokens
 from quickbooks.tokens import SignedOut, TokensUnavailable
 from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA, connect, new_owner
+from tests.support.serving import eventually
 
 TOKEN_PATH = "/oauth2/v1/tokens/bearer"
 
@@ -88,6 +89,28 @@ def test_rule_8_eight_who_need_a_token_at_once_make_one_refresh(
     with ThreadPoolExecutor(8) as pool:
         got = set(pool.map(ask, range(8)))
     assert len(got) == 1
+    assert refreshes(simulator) == 1
+
+
+def test_calls_that_wait_for_a_refresh_hold_no_database_connection(
+    sessions: Sessions,
+    config: Config,
+    connection: Connection,
+    simulator: SimulatorHandle,
+    wear_out: Callable[[], None],
+    engine: Engine,
+) -> None:
+    wear_out()
+    simulator.clear_journal()
+    simulator.fault(match={"path": TOKEN_PATH, "times": 1}, do={"delay": 2})
+    with ThreadPoolExecutor(8) as calls:
+        tokens_ = [
+            calls.submit(tokens.access, sessions, config, connection.lane_id) for _ in range(8)
+        ]
+        eventually(lambda: refreshes(simulator) > 0, lambda: simulator.journal())
+        held = engine.pool.checkedout()  # type: ignore[attr-defined]
+        assert len({each.result().token for each in tokens_}) == 1
+    assert held == 1
     assert refreshes(simulator) == 1
 
 
@@ -293,7 +316,7 @@ def test_a_waiter_gives_up_while_someone_else_holds_the_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wear_out()
-    monkeypatch.setattr(tokens, "LOCK_WAIT", "50ms")
+    monkeypatch.setattr(tokens, "LOCK_WAIT", timedelta(milliseconds=50))
     with sessions.begin() as holder:
         holder.get(Tokens, connection.id, with_for_update=True)
         with pytest.raises(TokensUnavailable):
