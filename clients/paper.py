@@ -42,7 +42,7 @@ class Firm:
 
 
 @dataclass(frozen=True)
-class Line:
+class PaperLine:
     title: str
     description: str  # "" when the title says it all
     quantity: str
@@ -62,7 +62,7 @@ class Paper:
     about: str  # title of a proposal
     dates: tuple[str, ...]  # Issued Nov 28, 2026
     client: tuple[str, ...]  # name and address, line by line
-    lines: tuple[Line, ...]
+    lines: tuple[PaperLine, ...]
     sums: tuple[tuple[str, str], ...]  # label and amount; the last one is the total
     paid: str
     due: str
@@ -183,7 +183,7 @@ def _once(parts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def _line(line: InvoiceLine | ProposalLine, write: "_Writer") -> Line:
+def _line(line: InvoiceLine | ProposalLine, write: "_Writer") -> PaperLine:
     """The product as title, the text as description. Without a
     product, the text's first line is the title."""
     if line.product is not None:
@@ -191,7 +191,7 @@ def _line(line: InvoiceLine | ProposalLine, write: "_Writer") -> Line:
         description = "" if description.strip() == title.strip() else description
     else:
         title, _, description = line.description.strip().partition("\n")
-    return Line(
+    return PaperLine(
         title=title,
         description=description.strip(),
         quantity=write.number(line.quantity),

@@ -13,7 +13,7 @@ from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 from sqlalchemy.orm import Session
 
-from clients.paper import Line, Paper, firm_of, paper_of
+from clients.paper import Paper, PaperLine, firm_of, paper_of
 from languages import N_, Reader, reader_of
 from models.accounts import Organization
 from models.sales import Invoice, Proposal
@@ -140,7 +140,7 @@ class _Sheet(FPDF):
             self._line(line, widths)
         self._rule()
 
-    def _line(self, line: Line, widths: tuple[float, ...]) -> None:
+    def _line(self, line: PaperLine, widths: tuple[float, ...]) -> None:
         # keep a line on one page, unless it fills a whole page
         with self.offset_rendering() as trial:
             self._draw_line(line, widths)
@@ -148,7 +148,7 @@ class _Sheet(FPDF):
             self.add_page()
         self._draw_line(line, widths)
 
-    def _draw_line(self, line: Line, widths: tuple[float, ...]) -> None:
+    def _draw_line(self, line: PaperLine, widths: tuple[float, ...]) -> None:
         self.ln(2)
         top = self.get_y()
         self._ink(INK, 10, bold=True)

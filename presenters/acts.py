@@ -29,13 +29,13 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Act:
+class ActRow:
     event: AuditEvent
     about: Sequence[Named]
     more: int  # number of further records
 
 
-def acts_of(events: Sequence[AuditEvent]) -> list[Act]:
+def acts_of(events: Sequence[AuditEvent]) -> list[ActRow]:
     """Uses three queries, however many events there are."""
     entries = _entries({key for event in events for key in _entry_ids(event)[:RECORDS_NAMED]})
     numbers = {str(event.details["number"]) for event in events if "number" in event.details}
@@ -49,7 +49,7 @@ def _act(
     entries: dict[int, Named],
     invoices: dict[str, str],
     payments: dict[int, Named],
-) -> Act:
+) -> ActRow:
     told = event.details
     ids = _entry_ids(event)
     about = [entries[key] for key in ids[:RECORDS_NAMED] if key in entries]
@@ -65,7 +65,7 @@ def _act(
         address = url_for("matches.show", month=month) if firm().has_quickbooks else None
         about.append(Named(month_title(month), address))
     more = int(told.get("count") or 0) if not ids else len(ids) - min(len(ids), RECORDS_NAMED)
-    return Act(event, about, more)
+    return ActRow(event, about, more)
 
 
 def _entry_ids(event: AuditEvent) -> list[int]:

@@ -23,7 +23,7 @@ FAILURES = {  # of a bank transfer, by Stripe's code
 
 
 @dataclass(frozen=True)
-class Receipt:
+class ClientReceipt:
     day: str
     how: str
     amount: str
@@ -42,7 +42,7 @@ class InvoicePage:
     by_ach: bool
     on_its_way: str  # sum of transfers in progress
     failure: str  # why the last transfer failed
-    receipts: tuple[Receipt, ...]
+    receipts: tuple[ClientReceipt, ...]
 
 
 def invoice_page(
@@ -130,7 +130,7 @@ def _failure(session: Session, invoice: Invoice, reader: Reader) -> str:
 
 def _receipts(
     session: Session, invoice: Invoice, reader: Reader, organization: Organization
-) -> tuple[Receipt, ...]:
+) -> tuple[ClientReceipt, ...]:
     labels = dict(
         session.execute(
             select(Charge.payment_id, Charge.label).where(
@@ -145,7 +145,7 @@ def _receipts(
         PaymentMethod.CASH: N_("Cash"),
     }
     return tuple(
-        Receipt(
+        ClientReceipt(
             day=reader.day(payment.received_on.isoformat()),
             how=labels.get(payment.id) or reader.say(methods[PaymentMethod(payment.method)]),
             amount=money_of(payment.amount, organization, reader),

@@ -55,12 +55,12 @@ def month_start(zone: ZoneInfo) -> datetime:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingCounts:
     count: int
     since: datetime | None
 
 
-def behind_line(now: Standing) -> Waiting | None:
+def behind_line(now: Standing) -> WaitingCounts | None:
     """Records that were waiting when QuickBooks was disconnected, and need the owner's decision."""
     if now.connection is None or not now.connection.is_live or not now.waiting_behind_line:
         return None
@@ -71,7 +71,7 @@ def behind_line(now: Standing) -> Waiting | None:
             Entry.withheld,
         )
     )
-    return Waiting(now.waiting_behind_line, since)
+    return WaitingCounts(now.waiting_behind_line, since)
 
 
 def waiting_in(connection: Connection) -> int:

@@ -13,7 +13,7 @@ from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Payment, Record, RecordType
 from presenters.addresses import address_of, fix_address_of
-from presenters.month import HEADINGS, Answer
+from presenters.month import HEADINGS, MonthResult
 from presenters.situations import current_entries
 from presenters.status import Word, words_of
 from quickbooks.links import record_url
@@ -169,7 +169,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Item:
+class DifferenceRow:
     """A difference as a row: the record, both sides, its state now, and what helps."""
 
     difference: Difference
@@ -189,10 +189,10 @@ class Group:
     kind: Kind
     about: About
     count: int
-    rows: Sequence[Item]
+    rows: Sequence[DifferenceRow]
 
 
-def groups_of(answer: Answer, most: int) -> list[Group]:
+def groups_of(answer: MonthResult, most: int) -> list[Group]:
     """Differences by kind, at most `most` each, in a fixed number of queries per kind."""
     groups = []
     for kind, count in answer.counts.items():
@@ -208,7 +208,7 @@ def differences_of(comparison: Comparison) -> Select[Difference]:
     )
 
 
-def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Item]:
+def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[DifferenceRow]:
     company = comparison.connection
     ids = {type_: _ids(rows, type_) for type_ in HEADINGS}
     entries, words = _news_of(ids, company)
@@ -220,7 +220,7 @@ def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Item]:
         since = words.get(row.record) if row.record and _moved_on(entry, comparison) else None
         helps = may_act and not is_visit() and person().keeps_books and since is None
         items.append(
-            Item(
+            DifferenceRow(
                 difference=row,
                 title=_title(row),
                 here=_("Void")
@@ -392,7 +392,7 @@ class Listed:
     page: Page[Difference]
 
 
-def listed_of(answer: Answer, kind: Kind) -> Listed:
+def listed_of(answer: MonthResult, kind: Kind) -> Listed:
     query = differences_of(answer.comparison).where(Difference.kind == kind)
     page = page_of(query, Difference.id)
     items = items_of(answer.comparison, page.rows)

@@ -106,14 +106,14 @@ def next_jobs() -> list[Job]:
 
 
 @dataclass(frozen=True)
-class Step:
+class SetupStep:
     name: str
     why: str
     address: str
     is_done: bool
 
 
-def steps() -> list[Step]:
+def steps() -> list[SetupStep]:
     """Setup steps for a new firm, in a good order. Empty once all are done."""
     organization = firm()
     found = [
@@ -147,7 +147,7 @@ def steps() -> list[Step]:
     return found if any(not step.is_done for step in found) else []
 
 
-def _steps_of_owners(organization: Organization) -> list[Step]:
+def _steps_of_owners(organization: Organization) -> list[SetupStep]:
     return [
         _step(
             N_("Fill in your letterhead"),
@@ -164,7 +164,7 @@ def _steps_of_owners(organization: Organization) -> list[Step]:
     ]
 
 
-def _step_of_quickbooks(organization: Organization) -> list[Step]:
+def _step_of_quickbooks(organization: Organization) -> list[SetupStep]:
     if not organization.has_quickbooks:
         return []
     step = _step(
@@ -176,8 +176,8 @@ def _step_of_quickbooks(organization: Organization) -> list[Step]:
     return [step]
 
 
-def _step(name: str, why: str, endpoint: str, is_done: bool) -> Step:
-    return Step(_(name), _(why), url_for(endpoint), is_done)
+def _step(name: str, why: str, endpoint: str, is_done: bool) -> SetupStep:
+    return SetupStep(_(name), _(why), url_for(endpoint), is_done)
 
 
 def _has(model: type[Base]) -> bool:

@@ -46,7 +46,7 @@ def month_title(month: Month) -> str:
 
 
 @dataclass(frozen=True)
-class Side:
+class SideFigures:
     """One line of figures: a record type on both sides."""
 
     heading: str
@@ -62,7 +62,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Answer:
+class MonthResult:
     """The result: a pill and a sentence. `sides` are the figures below it."""
 
     month: Month
@@ -71,7 +71,7 @@ class Answer:
     sentence: str
     more: Sequence[str]  # further sentences
     counts: Mapping[Kind, int]
-    sides: Sequence[Side]
+    sides: Sequence[SideFigures]
 
     @property
     def parts(self) -> Mapping[Kind, int]:
@@ -87,7 +87,7 @@ class Answer:
         return month_title(self.month)
 
 
-def answer_of(comparison: Comparison) -> Answer | None:
+def answer_of(comparison: Comparison) -> MonthResult | None:
     """None if the month was never compared."""
     if comparison.compared_at is None:
         return None
@@ -134,7 +134,7 @@ def answer_of(comparison: Comparison) -> Answer | None:
         icon, tone = "check", "good"
         pill = _("All agree")
         sentence = _all_agree(name, comparison)
-    return Answer(
+    return MonthResult(
         month,
         comparison,
         Word(icon, pill, tone, comparison.compared_at),
@@ -176,10 +176,10 @@ def _counts(comparison: Comparison) -> dict[Kind, int]:
     return {kind: counts[kind] for kind in Kind if kind in counts}
 
 
-def _side(comparison: Comparison, type_: RecordType) -> Side:
+def _side(comparison: Comparison, type_: RecordType) -> SideFigures:
     figures = comparison.figures[type_.value]
     has_sums = type_ != RecordType.LEAD
-    return Side(
+    return SideFigures(
         _(HEADINGS[type_]),
         figures["here"],
         figures["there"],
@@ -229,7 +229,7 @@ PROBLEMS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class RunProgress:
     """The progress of a run."""
 
     sentence: str
@@ -251,20 +251,20 @@ _WAITING = {
 }
 
 
-def progress_of(comparison: Comparison | None) -> Run | None:
+def progress_of(comparison: Comparison | None) -> RunProgress | None:
     """None if no run is requested or in progress."""
     if comparison is None or comparison.asked_at is None:
         return None
     told = comparison.progress
     if comparison.lease_until is None and (why := told.get("waits")):
-        return Run(_(_WAITING[why]), 0, 0)
+        return RunProgress(_(_WAITING[why]), 0, 0)
     if "kind" not in told:
-        return Run(_("It begins in a moment."), 0, 0)
+        return RunProgress(_("It begins in a moment."), 0, 0)
     read, expected = told["read"], told["expected"]
     passed = datetime.now(UTC) - datetime.fromisoformat(told["started_at"])
     left = passed * (expected - read) / read if 0 < read < expected else None
     what = _READING[told["kind"]]
-    return Run(_(what), read, max(expected, read), left)
+    return RunProgress(_(what), read, max(expected, read), left)
 
 
 def refusal_of(now: Standing) -> str | None:
@@ -296,7 +296,7 @@ def comparisons() -> Select[Comparison]:
     )
 
 
-def latest_answers(most: int = 2) -> list[Answer]:
+def latest_answers(most: int = 2) -> list[MonthResult]:
     """The latest compared months, for the settings page."""
     compared = comparisons().where(Comparison.compared_at.is_not(None))
     found = session().scalars(compared.order_by(Comparison.month.desc()).limit(most))
@@ -304,12 +304,12 @@ def latest_answers(most: int = 2) -> list[Answer]:
 
 
 @dataclass(frozen=True)
-class Line:
+class ListedMonth:
     """A month in the list."""
 
     month: Month
     title: str
-    answer: Answer | None
+    answer: MonthResult | None
     is_running: bool
 
 

@@ -27,7 +27,7 @@ MAX_CHAIN_LENGTH = 6
 
 
 @dataclass(frozen=True)
-class Step:
+class ChainStep:
     """One link of the chain of records that wait for each other."""
 
     record: Record
@@ -65,7 +65,7 @@ class Panel:
     address: str | None = None  # in QuickBooks
     total: str | None = None  # ours, as it was sent
     # what it waits for, the first cause first; ends with the record itself
-    chain: Sequence[Step] = ()
+    chain: Sequence[ChainStep] = ()
     history: Sequence[Chapter] = field(default_factory=tuple)
     send_address: str | None = None  # where an owner may send it by hand
 
@@ -215,8 +215,8 @@ def _send_address(record: Record) -> str | None:
 # --- The chain ------------------------------------------------------------------------------------
 
 
-def _chain(record: Record) -> list[Step]:
-    steps: list[Step] = []
+def _chain(record: Record) -> list[ChainStep]:
+    steps: list[ChainStep] = []
     awaited: Record | None = record
     while awaited and len(steps) < MAX_CHAIN_LENGTH and awaited not in [s.record for s in steps]:
         step = _step(awaited)
@@ -227,14 +227,14 @@ def _chain(record: Record) -> list[Step]:
     return steps
 
 
-def _step(record: Record) -> Step | None:
+def _step(record: Record) -> ChainStep | None:
     entry = current_entries(session(), firm().id, record.type, [record.id], live_lane_id()).get(
         record.id
     )
     if entry is None:
         return None
     name = names_of(session(), [record]).get(record) or _(KINDS[record.type])
-    return Step(
+    return ChainStep(
         record,
         first_up(name),
         words_of(record.type, [record.id])[record.id],

@@ -45,7 +45,7 @@ _MONEY = frozenset({"total", "amount", "refunded_amount"})
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedValue:
     """One field that differs."""
 
     label: str
@@ -60,7 +60,7 @@ class Withheld:
     title: str
     address: str | None
     is_new: bool  # never sent before
-    changes: tuple[Change, ...]
+    changes: tuple[ChangedValue, ...]
 
 
 def withheld_of(connection: Connection) -> list[Withheld]:
@@ -91,13 +91,13 @@ def _shown(entry: Entry) -> Withheld:
     return Withheld(title_of(entry), address_of(entry.record), sent is None, changes)
 
 
-def _changes(entry: Entry, sent: Json) -> Iterator[Change]:
+def _changes(entry: Entry, sent: Json) -> Iterator[ChangedValue]:
     if entry.operation is Operation.VOID:
-        yield Change(_("State"), _("in use"), _("void"))
+        yield ChangedValue(_("State"), _("in use"), _("void"))
         return
     for field in changed_fields(entry.payload, sent):
         if field in _LABELS:
-            yield Change(_(_LABELS[field]), _value(field, sent), _value(field, entry.payload))
+            yield ChangedValue(_(_LABELS[field]), _value(field, sent), _value(field, entry.payload))
 
 
 def _value(field: str, payload: Json) -> str:

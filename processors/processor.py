@@ -34,7 +34,7 @@ class BadSignature(Exception):
 
 
 @dataclass(frozen=True)
-class Standing:
+class AccountStanding:
     """What a firm's account may do, and what the processor still needs to know."""
 
     account_id: str
@@ -137,7 +137,7 @@ Told = (
     | RefundSeen
     | RefundsChanged
     | DisputeSeen
-    | Standing
+    | AccountStanding
     | FeeKnown
     | AccountEnded
 )
@@ -165,7 +165,7 @@ class Processor(Protocol):
         """A page where the firm enters its details. It works once, for some minutes."""
         ...
 
-    def standing(self, account_id: str) -> Standing:
+    def standing(self, account_id: str) -> AccountStanding:
         """Raises Unreachable, Refused, AccessEnded."""
         ...
 

@@ -27,6 +27,7 @@ from models.processors import (
 from models.sales import Invoice, Payment
 from processors.processor import (
     AccountEnded,
+    AccountStanding,
     DisputeSeen,
     Event,
     FeeKnown,
@@ -34,7 +35,6 @@ from processors.processor import (
     RefundsChanged,
     RefundSeen,
     Session,
-    Standing,
     TransferFailed,
 )
 
@@ -65,7 +65,7 @@ def carry_out(database: Database, event: Event) -> bool:
             _mark(database, intent, event.account_id, refunds_due_at=func.clock_timestamp())
         case DisputeSeen() as dispute:
             note_dispute(database, dispute, event.account_id)
-        case Standing() as standing:
+        case AccountStanding() as standing:
             note_standing(database, standing)
         case FeeKnown(intent):
             _mark(database, intent, event.account_id, fee_asked_at=None)
@@ -293,7 +293,7 @@ def _mark(
 # --- Accounts -------------------------------------------------------------------------------------
 
 
-def note_standing(database: Database, standing: Standing) -> None:
+def note_standing(database: Database, standing: AccountStanding) -> None:
     database.execute(
         update(ProcessorAccount)
         .where(ProcessorAccount.account_id == standing.account_id)

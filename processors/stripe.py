@@ -20,6 +20,7 @@ from models.processors import CheckoutState
 from processors.processor import (
     AccessEnded,
     AccountEnded,
+    AccountStanding,
     BadSignature,
     DisputeSeen,
     Event,
@@ -30,7 +31,6 @@ from processors.processor import (
     RefundSeen,
     Refused,
     Session,
-    Standing,
     Told,
     TransferFailed,
     Unreachable,
@@ -150,7 +150,7 @@ class Stripe:
                 ).url
             )
 
-    def standing(self, account_id: str) -> Standing:
+    def standing(self, account_id: str) -> AccountStanding:
         with _translated():  # the v1 endpoint knows accounts of both versions
             return standing_of(_plain(self._client.v1.accounts.retrieve(account_id)))
 
@@ -328,11 +328,11 @@ def dollars(amount: int) -> Decimal:
     return Decimal(amount) / 100
 
 
-def standing_of(account: Fields) -> Standing:
+def standing_of(account: Fields) -> AccountStanding:
     capabilities: Fields = account.get("capabilities") or {}
     wanted: Fields = account.get("requirements") or {}
     charges = bool(account.get("charges_enabled"))
-    return Standing(
+    return AccountStanding(
         account_id=_key(account["id"]),
         takes_cards=charges and capabilities.get("card_payments") == "active",
         takes_ach=charges and capabilities.get(SINCE_ACH) == "active",

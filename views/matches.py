@@ -14,7 +14,7 @@ from presenters.charts import days_of
 from presenters.differences import ABOUT, differences_of, groups_of, listed_of, remark_of
 from presenters.month import (
     HEADINGS,
-    Line,
+    ListedMonth,
     answer_of,
     comparison_of,
     comparisons,
@@ -89,7 +89,7 @@ def index() -> ResponseReturnValue:
     )
 
 
-def lines_of_months() -> list[Line]:
+def lines_of_months() -> list[ListedMonth]:
     """The last year's months, and older ones that were compared, newest first."""
     stored = {
         Month(one.month): one
@@ -102,7 +102,7 @@ def lines_of_months() -> list[Line]:
         listed.append(listed[-1].previous)
     listed += [month for month in stored if month.first < listed[-1].first]
     return [
-        Line(
+        ListedMonth(
             month,
             month_title(month),
             answer_of(stored[month]) if month in stored else None,

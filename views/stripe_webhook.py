@@ -9,7 +9,7 @@ from flask import Response, abort, jsonify, request
 
 from processors import recording
 from processors.processor import BadSignature
-from views.webhooks import MAX_BODY, Refused, webhooks
+from views.webhooks import MAX_BODY, EventRefused, webhooks
 from web.access import dunahub, public, session
 
 log = structlog.get_logger()
@@ -28,9 +28,9 @@ def receive_stripe() -> Response:
     try:
         event = processor.event(body, request.headers.get("Stripe-Signature", ""))
     except BadSignature as problem:
-        raise Refused(401, str(problem)) from problem
+        raise EventRefused(401, str(problem)) from problem
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as problem:
-        raise Refused(400, "The body is no event.") from problem
+        raise EventRefused(400, "The body is no event.") from problem
     is_new = recording.carry_out(session(), event)
     session().commit()
     log.info("stripe event", event_id=event.id, type=event.type, is_new=is_new)

@@ -43,7 +43,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 log = structlog.get_logger()
 
 
-class Refused(Exception):
+class EventRefused(Exception):
     """Answered with a status and a message that tells the sender what to fix."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -52,7 +52,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Event:
+class PaymentEvent:
     """A payment as reported by the processor."""
 
     id: str
@@ -87,8 +87,8 @@ def receive_payment() -> Response:
     return jsonify(payment_id=payment.id)
 
 
-@webhooks.errorhandler(Refused)
-def refuse(refused: Refused) -> tuple[Response, int]:
+@webhooks.errorhandler(EventRefused)
+def refuse(refused: EventRefused) -> tuple[Response, int]:
     log.warning("webhook refused", status=refused.status, why=refused.sentence)
     return jsonify(error=refused.sentence), refused.status
 
@@ -104,12 +104,12 @@ def refuse_size(_error: RequestEntityTooLarge) -> tuple[Response, int]:
 def _judge_signature(header: str, body: bytes, secrets: tuple[str, ...]) -> None:
     parts = _SIGNATURE.fullmatch(header)
     if parts is None:
-        raise Refused(401, "DunaHub-Signature must be t=<unix seconds>,v1=<64 hex digits>.")
+        raise EventRefused(401, "DunaHub-Signature must be t=<unix seconds>,v1=<64 hex digits>.")
     fitting = [hmac.compare_digest(parts[2], signature(each, parts[1], body)) for each in secrets]
     if not any(fitting):
-        raise Refused(401, "The signature does not fit this body and time.")
+        raise EventRefused(401, "The signature does not fit this body and time.")
     if abs(time.time() - int(parts[1])) > MAX_EVENT_AGE:
-        raise Refused(401, "The signature is older or newer than five minutes. Sign it again.")
+        raise EventRefused(401, "The signature is older or newer than five minutes. Sign it again.")
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -121,17 +121,17 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 # --- What it says ---------------------------------------------------------------------------------
 
 
-def _event(body: bytes) -> Event:
+def _event(body: bytes) -> PaymentEvent:
     try:
         fields: object = json.loads(body)
     except (ValueError, RecursionError) as problem:
-        raise Refused(400, "The body is not JSON.") from problem
+        raise EventRefused(400, "The body is not JSON.") from problem
     if not isinstance(fields, dict):
-        raise Refused(400, "The body must be a JSON object.")
+        raise EventRefused(400, "The body must be a JSON object.")
     if (fields.get("invoice_id") is None) == (fields.get("invoice_number") is None):
-        raise Refused(422, "Name the invoice by either invoice_id or invoice_number.")
+        raise EventRefused(422, "Name the invoice by either invoice_id or invoice_number.")
     by_number = fields.get("invoice_id") is None
-    return Event(
+    return PaymentEvent(
         id=_required_text(fields, "id", MAX_EVENT_ID_LENGTH),
         organization_id=_key(fields, "organization_id"),
         invoice_id=None if by_number else _key(fields, "invoice_id"),
@@ -149,7 +149,7 @@ def _event(body: bytes) -> Event:
 def _required_text(fields: Mapping[str, object], name: str, most: int) -> str:
     text = _text(fields, name, most)
     if not text:
-        raise Refused(422, f"{name} is missing.")
+        raise EventRefused(422, f"{name} is missing.")
     return text
 
 
@@ -158,29 +158,29 @@ def _text(fields: Mapping[str, object], name: str, most: int) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Refused(422, f"{name} must be a string.")
+        raise EventRefused(422, f"{name} must be a string.")
     text = tidy(value)
     if len(text) > most:
-        raise Refused(422, f"{name} is longer than {most} characters.")
+        raise EventRefused(422, f"{name} is longer than {most} characters.")
     if any(sign == "\x00" or "\ud800" <= sign <= "\udfff" for sign in text):
-        raise Refused(422, f"{name} contains a character that cannot be stored.")
+        raise EventRefused(422, f"{name} contains a character that cannot be stored.")
     return text
 
 
 def _key(fields: Mapping[str, object], name: str) -> int:
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**18:
-        raise Refused(422, f"{name} must be a whole number above 0.")
+        raise EventRefused(422, f"{name} must be a whole number above 0.")
     return value
 
 
 def _amount(fields: Mapping[str, object]) -> Decimal:
     value = fields.get("amount")
     if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
-        raise Refused(422, 'amount must be a string of dollars and cents, like "120.00".')
+        raise EventRefused(422, 'amount must be a string of dollars and cents, like "120.00".')
     amount = Decimal(value)
     if not 0 < amount <= MAX_MONEY:
-        raise Refused(422, f"amount must be above 0 and at most {MAX_MONEY}.")
+        raise EventRefused(422, f"amount must be above 0 and at most {MAX_MONEY}.")
     return amount
 
 
@@ -188,7 +188,7 @@ def _method(fields: Mapping[str, object]) -> PaymentMethod:
     for method in (PaymentMethod.CARD, PaymentMethod.ACH):  # processors accept no cash
         if fields.get("method") == method.value:
             return method
-    raise Refused(422, 'method must be "card" or "ach".')
+    raise EventRefused(422, 'method must be "card" or "ach".')
 
 
 def _day(fields: Mapping[str, object], name: str) -> date | None:
@@ -200,14 +200,14 @@ def _day(fields: Mapping[str, object], name: str) -> date | None:
     except ValueError:
         day = None
     if day is None or not EARLIEST_DAY <= day <= LATEST_DAY:
-        raise Refused(422, f'{name} must be a date like "2026-03-09".')
+        raise EventRefused(422, f'{name} must be a date like "2026-03-09".')
     return day
 
 
 # --- What becomes of it ---------------------------------------------------------------------------
 
 
-def _locked_invoice(event: Event) -> Invoice:
+def _locked_invoice(event: PaymentEvent) -> Invoice:
     """Locks the invoice, so that concurrent copies of an event are
     processed one after the other."""
     named = (
@@ -222,28 +222,28 @@ def _locked_invoice(event: Event) -> Invoice:
     )
     invoice = found.one_or_none()
     if invoice is None:
-        raise Refused(404, "The organization has no such invoice.")
+        raise EventRefused(404, "The organization has no such invoice.")
     return invoice
 
 
-def _judge_currency(event: Event) -> None:
+def _judge_currency(event: PaymentEvent) -> None:
     """Refuses other currencies, whose amounts would be recorded as dollars."""
     ours = session().get_one(Organization, event.organization_id).currency
     if event.currency is not None and event.currency.upper() != ours:
-        raise Refused(422, f"currency must be {ours}: the organization's books have no other.")
+        raise EventRefused(422, f"currency must be {ours}: the organization's books have no other.")
 
 
-def _recorded(event: Event, invoice: Invoice) -> Payment | None:
+def _recorded(event: PaymentEvent, invoice: Invoice) -> Payment | None:
     """The payment that this event created before, if any."""
     payment = session().scalar(select(Payment).where(Payment.event_id == event.id))
     if payment and not (payment.invoice_id == invoice.id and event.tells_of(payment)):
-        raise Refused(409, "An event with this id told of another payment.")
+        raise EventRefused(409, "An event with this id told of another payment.")
     return payment
 
 
-def _record(event: Event, invoice: Invoice) -> Payment:
+def _record(event: PaymentEvent, invoice: Invoice) -> Payment:
     if invoice.voided_at:
-        raise Refused(409, f"Invoice {invoice.number} is void: it takes no payments.")
+        raise EventRefused(409, f"Invoice {invoice.number} is void: it takes no payments.")
     organization = session().get_one(Organization, event.organization_id)
     payment = Payment(
         organization_id=organization.id,
@@ -260,7 +260,7 @@ def _record(event: Event, invoice: Invoice) -> Payment:
     except IntegrityError as problem:  # a concurrent event for another invoice
         if not breaks(problem, "uq_payments_event_id"):
             raise
-        raise Refused(409, "An event with this id told of another payment.") from problem
+        raise EventRefused(409, "An event with this id told of another payment.") from problem
     note(
         "payment.recorded",
         reason=f"{PROCESSORS_EVENT}{event.id}",
