@@ -1,13 +1,14 @@
-"""Deliver, first half: what goes out next is chosen, composed and stored before it is sent.
+"""Deliver, first half: chooses, composes and stores the next request before it is sent.
 
 `next_dispatch` does it in one transaction, under the lane's row lock:
 
-1. A dispatch whose answer never came goes first: byte for byte again, or, when it is old or was
-   sent often, a look-up of what became of it.
+1. A dispatch without an answer comes first: it is repeated byte for byte, or, if it is old or was
+   sent often, looked up.
 2. Otherwise a wave is chosen: the newest free entry of each due record, with all it needs in
-   place. Older free entries of those records are superseded. What must wait is told for what.
+   place. Older free entries of those records are superseded. Entries that must wait are marked with
+   what they wait for.
 3. The company composes one request of the wave. Entries it settles without a request are settled
-   here; the request is stored, and goes out after the commit.
+   here; the request is stored, and sent after the commit.
 """
 
 import uuid
@@ -56,27 +57,29 @@ from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
 from outbox.waves import OLD, Wave, choose_wave, due_from
 
-ROUNDS = 20  # such looks in one turn of a lane that find nothing to send
+ROUNDS = 20  # look-ups in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
-SINGLE_FITS = timedelta(milliseconds=300)  # in the wait for the next batch: one entry by itself
+# if the next batch is at least this far away, one entry may be sent alone
+SINGLE_FITS = timedelta(milliseconds=300)
 
 FEW_IN_FLIGHT = 2  # while the company wants fewer calls
-NOTHING = InFlight()  # for who sends one request after another
+NOTHING = InFlight()  # for callers that send one request after another
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Rest:
-    """Nothing now, but the lane wants another turn after this long: its rate budget is spent (it
-    is paused then), or it was looked through long enough without finding anything to send."""
+    """Nothing to send now, but the lane wants another turn after this long: its rate
+    budget is spent (it is paused then), or it was searched for long enough without
+    finding anything to send."""
 
     for_: timedelta
 
 
 @dataclass(frozen=True)
 class Blocked:
-    """All that could be sent meets a claim of a request under way."""
+    """Everything that could be sent conflicts with a request in progress."""
 
 
 def next_dispatch(
@@ -99,14 +102,14 @@ def next_dispatch(
                 _give_back(session, claim, under_way)
                 return None
             if under_way.count and (lane.consecutive_outages or claim.takes_one):
-                return None  # what is tried must be alone
+                return None  # a trial must be alone
             if lane.slowdown > 1 and under_way.count >= FEW_IN_FLIGHT:
                 return None
             limits = company.limits.slowed(lane.slowdown)
             if wait := limits.calls.wait(lane.next_call_at, lane.now):
                 return _rest(session, claim, wait, under_way)
             if under_way.count and session.execute(_DUE_AGAIN, {"lane": claim.lane_id}).first():
-                return None  # it may go once nothing else is under way
+                return None  # it may be sent once nothing else is in progress
             next_: Sent | Rest | None = None
             unanswered = _unanswered(session, claim, lane, config)
             if unanswered is None:
@@ -122,7 +125,7 @@ def next_dispatch(
             next_ = _repeat(sessions, claim, unanswered, company, config)
         if next_:
             return next_
-        # All of the wave was settled or told to wait; there may be more behind it.
+        # All of the wave was settled or has to wait; there may be more after it.
     with sessions.begin() as session:
         _give_back(session, claim, under_way)
     return Rest(timedelta(0))
@@ -191,7 +194,7 @@ _COUNT_REPEAT = text(
     """
 )
 
-# Those that ask in another way than the others are asked in the next round.
+# Items that need another kind of question are asked in the next round.
 _ASK_NEXT = text(
     """
     WITH item AS (
@@ -222,10 +225,10 @@ _EXPECT_ANSWER = text(
 
 @dataclass(frozen=True)
 class _Unanswered:
-    """A dispatch of which we know too little, and the items that are asked for next."""
+    """A dispatch whose outcome is unknown, and the items to ask about next."""
 
     dispatch: Row[Any]
-    items: Sequence[Row[Any]]  # all of it, in order
+    items: Sequence[Row[Any]]  # all of its items, in order
     asked: Sequence[Row[Any]]
     looks_up: bool
 
@@ -233,23 +236,23 @@ class _Unanswered:
 def _unanswered(
     session: Session, claim: Claim, lane: Renewed, config: Config
 ) -> _Unanswered | None:
-    """The oldest dispatch without an answer whose time has come, counted before it is touched:
-    what a crash rolls back is lost, and what causes crashes must be found out.
+    """The oldest unanswered dispatch that is due. It is counted before it is touched, because a
+    crash rolls back everything else, and the cause of crashes must be found.
 
-    What ended in crashes again and again is looked up item by item, and at last given up.
+    A dispatch that ended in crashes repeatedly is looked up item by item, and finally given up.
     """
     row = session.execute(_DUE_AGAIN, {"lane": claim.lane_id}).one_or_none()
     if row is None:
         return None
     items = session.execute(_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
-    # While questions rest the same request may go again: it is known by its id, if by anything.
+    # While reads pause the same request may be sent again: QuickBooks may recognize its id.
     looks_up = not lane.questions_rest and _is_to_be_looked_up(row, waiting)
     asked = [item for item in waiting if item.is_due] if looks_up else waiting
     if looks_up and row.silences > row.sends:
-        asked = asked[:1]  # a look-up had no answer, and one of them may be the reason
+        asked = asked[:1]  # a look-up got no answer, and one of the items may be the reason
     worst = max(asked, key=lambda item: item.repeats_unsettled)
-    if worst.repeats_unsettled >= SOLO_AFTER - 1:  # its first send makes one more
+    if worst.repeats_unsettled >= SOLO_AFTER - 1:  # the first send adds one
         looks_up, asked = True, [worst]
     if worst.repeats_unsettled >= FAIL_AFTER - 1:
         log.error("entry given up: eight calls for it ended in a crash", entry=worst.id)
@@ -265,10 +268,10 @@ def _unanswered(
 
 
 def _is_to_be_looked_up(dispatch: Row[Any], waiting: Sequence[Row[Any]]) -> bool:
-    """Whether it is asked what became of a dispatch, before it goes again.
+    """Whether to ask what happened to a dispatch before sending it again.
 
-    That QuickBooks knows a request id again is a promise nobody gave: what makes a second object
-    is looked for before its second send.
+    Nobody promises that QuickBooks recognizes every request id. So a request that could create a
+    second object is looked up before it is sent a second time.
     """
     if dispatch.sends and any(item.intent == "create" for item in waiting):
         return True
@@ -288,7 +291,7 @@ def _repeat(
             _STILL_OPEN, {"dispatch": row.id, "entries": entries}
         ).scalars()
         if left := set(entries) - set(still_open):
-            # A person has decided about some of it since it was chosen: it is chosen anew.
+            # A person has decided about some of it since it was chosen, so it is chosen again.
             others = sorted(set(entries) - left)
             session.execute(_ASK_NEXT, {"dispatch": row.id, "entries": others})
             return None
@@ -331,9 +334,10 @@ def _look_up(
     items: Sequence[Row[Any]],
     company: Company,
 ) -> Sent | None:
-    """Asks what became of a dispatch. A read: not stored, but its answer settles the items.
+    """Asks what happened to a dispatch. A read: not stored, but its answer settles the items.
 
-    Items that ask differently (by customer and day) stay due and are asked for one after another.
+    Items that need a different question (by customer and day) stay due and are asked about one
+    after another.
     """
     in_doubt = [due_from(item, looks_first=True) for item in items]
     counterparts = counterparts_of(session, claim.lane_id, in_doubt)
@@ -342,7 +346,7 @@ def _look_up(
     due = {one.entry_id: _doubted(counterparts.informed(one), doubts) for one in in_doubt}
     settings = company.settings(session, claim.lane_id, list(due.values()))
     composition = _compose(company, list(due.values()), counterparts.links, settings)
-    # What needs no question, or cannot even be asked for: its own mapping is broken meanwhile.
+    # Items that need no question, or cannot be asked about because their own mapping is broken.
     known = {
         entry_id: verdict
         for entry_id, verdict in composition.verdicts.items()
@@ -457,7 +461,8 @@ def _compose(
     settings: Json,
     taken: frozenset[str] = frozenset(),
 ) -> Composition:
-    """Composes; an exception in composing one entry is that entry's outcome, never the wave's."""
+    """Composes. An exception for one entry becomes that entry's
+    outcome and does not fail the wave."""
     try:
         return company.compose(due, links, settings, taken)
     except Exception:
@@ -483,7 +488,7 @@ def _store(
     budget: Mapping[str, datetime | None],
     config: Config,
 ) -> Sent:
-    request_id = uuid.uuid4().hex  # random: a restored backup must not hand it out twice
+    request_id = uuid.uuid4().hex  # random: a restored backup must not repeat it
     writes = draft.method != "GET"
     query = urlencode({**draft.query, "requestid": request_id} if writes else draft.query)
     entries = [item.entry_id for item in draft.items]

@@ -1,7 +1,7 @@
 """Lanes: opened, held and closed by people's acts; leased by drainers.
 
-The lane row is the fence. Everything here locks it and says its condition in the statement.
-Lock order everywhere: connection → tokens → lane → entries by number → links.
+The lane row is the fence. Everything here locks it and puts its condition into the statement. Lock
+order everywhere: connection → tokens → lane → entries by number → links.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from outbox.capture import wake_after_commit
 from outbox.pace import Limits, Pace, learned_slowdown, slowdown_left
 
 SOLO_AFTER = 3  # claims in a row that ended without a settle: from then on one entry at a time
-CLAIM_AGAIN_AFTER = timedelta(seconds=5)  # after an exception: whatever it was may be over then
-FAIL_AFTER = SOLO_AFTER + 5  # … and the one that was named each time goes to a person
+CLAIM_AGAIN_AFTER = timedelta(seconds=5)  # after an exception: its cause may be gone then
+FAIL_AFTER = SOLO_AFTER + 5  # … and the entry that was named each time fails
 
 log = structlog.get_logger()
 
@@ -33,26 +33,26 @@ class Claim:
     lane_id: int
     organization_id: int
     token: int
-    claims_unsettled: int  # claims since the last settle, this one included
+    claims_unsettled: int  # claims since the last settle, including this one
     suspect_entry_id: int | None
 
     @property
     def takes_one(self) -> bool:
-        """Whether claims ended without a settle so often that entries go one by one."""
+        """Whether so many claims ended without a settle that entries are sent one by one."""
         return self.claims_unsettled >= SOLO_AFTER
 
 
 @dataclass(frozen=True)
 class Renewed:
-    """A renewed lease, and what the holder needs to know of the lane."""
+    """A renewed lease, and what the holder needs to know about the lane."""
 
     now: datetime
     next_call_at: datetime | None
     next_batch_at: datetime | None
     consecutive_outages: int
     suspect_entry_id: int | None
-    slowdown: float  # times slower than usual, because the company wanted it so
-    questions_rest: timedelta | None = None  # how much longer nothing is asked
+    slowdown: float  # factor by which calls are slowed down after throttling
+    questions_rest: timedelta | None = None  # how much longer reads pause
     sign_in: int = 0
 
 
@@ -68,10 +68,10 @@ def create(session: Session, organization_id: int) -> Lane:
 
 
 def close(session: Session, lane_id: int) -> int:
-    """Takes no more entries and draws the line; says how many wait behind it.
+    """Takes no more entries and sets the line; returns how many entries wait behind it.
 
     FOR UPDATE waits for writers that are capturing (FOR KEY SHARE) and makes later ones see the
-    closed lane: nothing slips behind the line.
+    closed lane, so no entry gets behind the line.
     """
     session.execute(text("SELECT FROM outbox_lanes WHERE id = :lane FOR UPDATE"), {"lane": lane_id})
     session.execute(
@@ -93,8 +93,8 @@ def close(session: Session, lane_id: int) -> int:
 def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
     """Takes entries and drains again.
 
-    After a close, what waited behind the line and what changed since is withheld until the owner
-    decides. `only_held` leaves a lane alone that was closed meanwhile.
+    After a close, what waited behind the line and what has changed since is withheld until the
+    owner decides. `only_held` leaves a lane alone that was closed meanwhile.
     """
     lane = session.execute(
         text(
@@ -134,7 +134,7 @@ _WITHHOLD_BEHIND_LINE = text(
 
 
 def hold(session: Session, lane_id: int, reason: str) -> bool:
-    """Goes on taking entries but drains nothing until reopened. False when it was not open."""
+    """Still takes entries, but drains nothing until reopened. False if it was not open."""
     held = session.execute(
         update(Lane)
         .where(Lane.id == lane_id, Lane.state == LaneState.OPEN)
@@ -145,9 +145,9 @@ def hold(session: Session, lane_id: int, reason: str) -> bool:
 
 
 def try_now(session: Session, lane_id: int) -> None:
-    """Ends the rest after an outage, and tries a lane whose plan lapsed: the next call finds out.
+    """Ends the pause after an outage, and tries a lane whose plan lapsed: the next call decides.
 
-    A rest that QuickBooks asked for (busy) stays. The caller commits.
+    A pause that QuickBooks asked for (busy) stays. The caller commits.
     """
     session.execute(
         text(
@@ -188,7 +188,7 @@ def waiting_behind_line(session: Session, lane_id: int) -> int:
 
 
 def send_waiting(session: Session, lane_id: int) -> int:
-    """The owner decided: what was withheld goes out. Says how many entries that were."""
+    """The owner sends what was withheld. Returns the number of entries."""
     _lock(session, lane_id)
     waiting = waiting_behind_line(session, lane_id)
     _forget_line(session, lane_id)
@@ -197,10 +197,10 @@ def send_waiting(session: Session, lane_id: int) -> int:
 
 
 def skip_waiting(session: Session, lane_id: int) -> int:
-    """The owner decided: what was withheld is not sent. Says how many were skipped.
+    """The owner declines what was withheld. Returns the number of entries skipped.
 
-    An entry that QuickBooks has not answered for is looked for first, and then the word is kept.
-    Of a record that is there, the declined values are remembered: later changes start from them.
+    Entries in unanswered requests are looked up first, and skipped then. For records in QuickBooks
+    the declined values are kept: later changes start from them.
     """
     _lock(session, lane_id)
     withdraw_untaken(session, [lane_id])
@@ -227,7 +227,7 @@ def skip_waiting(session: Session, lane_id: int) -> int:
     return count
 
 
-# Of each record the newest withheld snapshot, where the record is there.
+# The newest withheld snapshot of each record that is in QuickBooks.
 _DECLINE = text(
     """
     UPDATE outbox_links AS link
@@ -246,7 +246,7 @@ _DECLINE = text(
     """
 )
 
-# `sends` beyond any number of repeats: the next thing asked of the request is what became of it.
+# More `sends` than any number of repeats, so that the request is looked up next.
 _SKIP_ONCE_LOOKED_FOR = text(
     """
     WITH doubted AS (
@@ -296,10 +296,10 @@ _END_WAIT = text(
 
 
 def withdraw_untaken(session: Session, lane_ids: Sequence[int]) -> None:
-    """Frees the entries of dispatches that QuickBooks certainly never took.
+    """Frees the entries of dispatches that QuickBooks certainly never executed.
 
-    They were kept to go out again byte for byte; once a person decides about one of them, that
-    would be against the decision. The caller holds the lanes, so no call of theirs is out.
+    They were kept for sending again byte for byte; after a person's decision about one of them,
+    that would contradict it. The caller holds the lanes, so no call of theirs is in progress.
     """
     session.execute(_WITHDRAW, {"lanes": list(lane_ids)})
 
@@ -328,7 +328,7 @@ def _lock(session: Session, lane_id: int) -> None:
 
 
 def _forget_line(session: Session, lane_id: int) -> None:
-    # What waited for a withheld record is judged again by the next claim.
+    # Entries that waited for a withheld record are checked again by the next claim.
     session.execute(
         text(
             "UPDATE outbox SET waits_for_type = NULL, waits_for_id = NULL, withheld = false"
@@ -374,7 +374,7 @@ _RENEW = text(
 
 
 def lease_lane(sessions: Sessions, lane_id: int, lease: timedelta) -> Claim | None:
-    """Claims the lane for one drainer, or None: someone else has it, or it is not to drain now."""
+    """Claims the lane for one drainer; None if someone else has it, or it must not drain now."""
     with sessions.begin() as session:
         row = session.execute(_LEASE, {"lane": lane_id, "lease": lease}).one_or_none()
     if row is None:
@@ -385,7 +385,7 @@ def lease_lane(sessions: Sessions, lane_id: int, lease: timedelta) -> Claim | No
 
 
 def renew(session: Session, claim: Claim, lease: timedelta) -> Renewed | None:
-    """Locks the lane row and renews the lease, or None: lost, closed, held or paused meanwhile."""
+    """Locks the lane row and renews the lease; None if lost, closed, held or paused meanwhile."""
     row = session.execute(
         _RENEW, {"lane": claim.lane_id, "token": claim.token, "lease": lease}
     ).one_or_none()
@@ -409,7 +409,7 @@ SPEND = "UPDATE outbox_lanes SET next_call_at = :call, next_batch_at = :batch WH
 def budget_after(
     lane: Renewed, limits: Limits, *, items: int, is_batch: bool
 ) -> dict[str, datetime | None]:
-    """What `SPEND` writes when a request of `items` goes out at `lane.now`."""
+    """What `SPEND` writes when a request of `items` is sent at `lane.now`."""
     slowed = limits.slowed(lane.slowdown)
     weight = limits.weight(items, is_batch=is_batch)
     batches = slowed.batches.after_call(lane.next_batch_at, lane.now, weight)
@@ -422,7 +422,7 @@ def budget_after(
 def postpone(
     session: Session, claim: Claim, lane: Renewed, limits: Limits, *, is_batch: bool
 ) -> None:
-    """A request that is in the budget already goes out only now: the next ones come after it."""
+    """A request that is already in the budget is sent only now, so the next ones are sent later."""
     slowed = limits.slowed(lane.slowdown)
     session.execute(
         text(
@@ -438,7 +438,7 @@ def postpone(
     )
 
 
-# The newest dispatches of all lanes: this comes after a refusal, and a table may be long.
+# The newest dispatches of all lanes: this runs after a refusal, and the table may be long.
 _ADMITTED = text(
     """
     SELECT count(*)
@@ -450,7 +450,7 @@ _ADMITTED = text(
 
 
 def slow_down(sessions: Sessions, claim: Claim, limits: Limits, *, is_batch: bool) -> None:
-    """Learns from a refusal for too many calls how many the company admits, for a while."""
+    """Learns from a throttled call how many calls the company admits, for a while."""
     with sessions.begin() as session:
         lane = {"lane": claim.lane_id}
         admitted = session.execute(_ADMITTED, {**lane, "is_batch": is_batch}).scalar_one()
@@ -471,12 +471,12 @@ def slow_down(sessions: Sessions, claim: Claim, limits: Limits, *, is_batch: boo
 def hand_back(sessions: Sessions, claim: Claim, *, counts: bool = True) -> None:
     """After an exception: the lane may be claimed again soon, and the claim counts as unsettled.
 
-    `counts` is false when it was the database's trouble, which no entry is to be blamed for.
+    `counts` is false if the database was the cause, for which no entry is to blame.
     """
     values = {"lane": claim.lane_id, "token": claim.token, "soon": CLAIM_AGAIN_AFTER}
     with sessions.begin() as session:
         session.execute(_HAND_BACK, {**values, "uncounted": 0 if counts else 1})
-    if not counts:  # apart: these rows may be what is locked
+    if not counts:  # separately: these rows may be what is locked
         with sessions.begin() as session:
             session.execute(_UNCOUNT_REPEATS, {"lane": claim.lane_id, "token": claim.token})
 
@@ -490,7 +490,7 @@ _HAND_BACK = text(
     """
 )
 
-# What was counted before the trouble came: nobody died of it.
+# Counted before the database failed: no process crashed because of it.
 _UNCOUNT_REPEATS = text(
     """
     UPDATE outbox_dispatch_items AS item SET repeats_unsettled = repeats_unsettled - 1
@@ -510,18 +510,18 @@ _RELEASE = text(
 
 
 def release(session: Session, claim: Claim) -> None:
-    """Gives the lane back. Changes nothing when the lease was lost."""
+    """Releases the lane. Changes nothing if the lease was lost."""
     session.execute(_RELEASE, {"lane": claim.lane_id, "token": claim.token})
 
 
-# --- Questions beside the sending ---------------------------------------------------------------
+# --- Reads in addition to sending -----------------------------------------------------------------
 
 
 def take_question(session: Session, lane_id: int, pace: Pace) -> timedelta | None:
-    """Takes one call of the lane's budget for a question that can wait: sending goes first.
+    """Takes one call of the lane's budget for a read that can wait: sending goes first.
 
-    Zero: it may be asked now. Else how long to wait before asking for a turn again; None while the
-    lane is held or closed, when nothing may be asked at all. The caller commits at once.
+    Zero: it may be sent now. Otherwise how long to wait before asking again; None while the lane is
+    held or closed, when reads are not allowed. The caller commits at once.
     """
     lane = session.execute(
         text(
@@ -534,7 +534,7 @@ def take_question(session: Session, lane_id: int, pace: Pace) -> timedelta | Non
     ).one()
     if lane.state != LaneState.OPEN:
         return None
-    # Only when no call is owed: the burst is for what people save.
+    # Only if no call is owed: the burst is for what people save.
     wait = max(lane.pause or timedelta(0), Pace(pace.interval, 1).wait(lane.next_call_at, lane.now))
     if not wait:
         next_at = pace.after_call(lane.next_call_at, lane.now)

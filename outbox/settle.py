@@ -1,7 +1,7 @@
-"""Settle: what came back becomes the entries' states, links and the lane's own trouble.
+"""Settle: turns an answer into states of entries, links and the lane's own state.
 
 One transaction, fenced by the lane row: a drainer that lost the lease changes nothing. Statements
-are set-based; rows travel as one JSON parameter each.
+are set-based; rows are passed as one JSON parameter each.
 """
 
 import random
@@ -38,7 +38,7 @@ from outbox.lanes import Claim
 from outbox.retry import GiveUp, after_own_fault
 from outbox.texts import as_json, storable
 
-SILENCES = 5  # sends of one entry alone, unanswered while the lane works: then a person looks
+SILENCES = 5  # unanswered sends of one entry alone, while the lane works, before a person must look
 
 log = structlog.get_logger()
 
@@ -59,8 +59,8 @@ _STORE_ANSWER = text(
     """
 )
 
-# "Not taken": QuickBooks never had it. It goes again as soon as the lane does, and did not count.
-# A look-up was not counted as a send in the first place: what was sent before it stays sent.
+# "Not taken": QuickBooks never executed it. It is sent again as soon as the lane may send, and
+# doesn't count. A look-up was not counted as a send at all: what was sent before it stays sent.
 _NOT_TAKEN = text(
     """
     WITH dispatch AS (
@@ -83,7 +83,7 @@ _FREE = text(
     """
 )
 
-# An answer was read and is settled: whatever ended earlier repeats, it was not these.
+# An answer was read and is settled, so the entries in it did not cause earlier crashes.
 _NO_CRASH = text(
     """
     UPDATE outbox_dispatch_items SET repeats_unsettled = 0
@@ -106,14 +106,14 @@ _SETTLE_ITEMS = text(
 def settle(
     sessions: Sessions, claim: Claim, sent: Sent, answer: Answer, reading: Reading
 ) -> int | None:
-    """Stores what the answer said of each entry; says how many left the queue.
+    """Stores what the answer means for each entry; returns how many left the queue.
 
-    None when the lease was lost meanwhile: then nothing was changed, and the next holder sends the
-    same dispatch again. An outcome that cannot be stored is its entry's trouble, and no other's.
+    None if the lease was lost meanwhile: then nothing was changed, and the next holder sends the
+    same dispatch again. An outcome that cannot be stored fails its own entry and no other.
     """
     try:
         return _settle(sessions, claim, sent, answer, reading)
-    except db.DATABASE_ERRORS:  # which no entry can cause
+    except db.DATABASE_ERRORS:  # no entry can cause these
         raise
     except Exception:
         log.exception("settling failed, and goes on entry by entry", dispatch=sent.id)
@@ -145,13 +145,14 @@ def _settle(
 def _settle_alone(
     sessions: Sessions, claim: Claim, sent: Sent, answer: Answer, entry_id: int, outcome: Outcome
 ) -> int | None:
-    """One of a dispatch that could not be settled as a whole: as it is, or as a person's matter."""
+    """Settles one entry of a dispatch that could not be settled as a
+    whole; if that fails, too, the entry needs a person."""
     try:
         with sessions.begin() as session:
             if _fence(session, claim, sent) is None:
                 return None
             return _settle_outcomes(session, claim, sent, answer, {entry_id: outcome})
-    except db.DATABASE_ERRORS:  # which no entry can cause
+    except db.DATABASE_ERRORS:  # no entry can cause these
         raise
     except Exception:
         log.exception("an outcome could not be stored", dispatch=sent.id, entry=entry_id)
@@ -163,7 +164,7 @@ def _settle_alone(
 
 
 def _fence(session: Session, claim: Claim, sent: Sent) -> Row[Any] | None:
-    """Locks the lane, where it is still ours."""
+    """Locks the lane if it is still ours."""
     fence = session.execute(_FENCE, {"lane": claim.lane_id, "token": claim.token}).one_or_none()
     if fence is None:
         metrics.LATE_RESULTS.inc()
@@ -188,7 +189,7 @@ def _settle_outcomes(
     is_unsure = sent.looks_up or nobody_knows
     named = {id_: _named(outcome, is_unsure) for id_, outcome in outcomes.items()}
     open_items = _settle_items(session, sent.id, named)
-    # Settling an item twice does nothing.
+    # Settling an item twice has no effect.
     outcomes = {id_: outcome for id_, outcome in outcomes.items() if id_ in open_items}
     settled = settle_entries(session, claim.lane_id, outcomes, sent.due, answer.trace_id)
     for outcome in outcomes.values():
@@ -197,7 +198,7 @@ def _settle_outcomes(
 
 
 def _settle_call(session: Session, sent: Sent, answer: Answer, reading: Reading) -> None:
-    """What the answer says of the request. Its items are settled, or open."""
+    """Stores what the answer means for the request. Its items are settled, or stay open."""
     is_read = sent.method == "GET"
     if reading.unsure:
         _note_what_was_said(session, reading.unsure)
@@ -214,7 +215,7 @@ def _settle_call(session: Session, sent: Sent, answer: Answer, reading: Reading)
     if sent.is_repeat:
         session.execute(_NO_CRASH, {"dispatch": sent.id, "entries": sorted(sent.due)})
     if is_read and not sent.looks_up:
-        # A read that failed changed nothing over there: its entries are free at once.
+        # A failed read changed nothing in QuickBooks, so its entries are free at once.
         session.execute(_FREE, {"dispatch": sent.id})
     elif not reading.taken:
         sends = 0 if sent.looks_up else 1
@@ -237,7 +238,7 @@ def settle_looked_up(
 
 
 def _settle_items(session: Session, dispatch_id: int, named: Mapping[int, str]) -> set[int]:
-    """Writes what items came to; says which of them were open."""
+    """Stores the items' outcomes; returns which of them were open."""
     counterparts.keep_doubts(
         session, dispatch_id, [id_ for id_, name in named.items() if name == "unknown"]
     )
@@ -247,11 +248,12 @@ def _settle_items(session: Session, dispatch_id: int, named: Mapping[int, str]) 
 
 
 def _named(outcome: Outcome, is_unsure: bool) -> str:
-    """How an item's outcome is stored. After a look-up two of them say what became of the send."""
+    """How an item's outcome is stored. After a look-up, two of them
+    say what happened to the send."""
     if is_unsure and isinstance(outcome, Learned):
         return "looked_up"
     if is_unsure and isinstance(outcome, Rejected):
-        return "unknown"  # nobody could tell: should it be sent again, it is looked for first
+        return "unknown"  # unknown: if it is to be sent again, it is looked up first
     return type(outcome).__name__.lower()
 
 
@@ -274,14 +276,15 @@ _NEVER_ANSWERED = text(
 def _with_those_that_never_arrive(
     session: Session, sent: Sent, outcomes: Mapping[int, Outcome]
 ) -> dict[int, Outcome]:
-    """What went alone, again and again, and was never answered nor found, is a person's matter,
-    with what was said of it last."""
+    """An entry that was sent alone repeatedly, and was never answered or found, needs a person. It
+    gets the last fault reported for it."""
     sought = {item.entry_id for item in sent.items if item.intent == "look_up"}
     absent = [
         id_
         for id_, outcome in outcomes.items()
         if isinstance(outcome, Learned)
-        and not (id_ in sought and outcome.knowledge.get("found"))  # a change finds its own always
+        # a look-up for a change always finds the record
+        and not (id_ in sought and outcome.knowledge.get("found"))
     ]
     rows = session.execute(_NEVER_ANSWERED, {"entries": absent, "silences": SILENCES})
     return {**outcomes, **{row.id: Rejected(_said_last(row)) for row in rows}}
@@ -297,8 +300,8 @@ _CANNOT_BE_LOOKED_FOR = text(
 
 
 def _given_up(session: Session, sent: Sent) -> dict[int, Outcome]:
-    """A look-up had no answer. One that never has, while others have theirs, is a person's: nobody
-    can tell whether the record arrived."""
+    """A look-up got no answer. If it never does while others do, a person must decide: we can't
+    tell whether the record arrived."""
     if len(sent.due) > 1:
         return {}
     values = {"dispatch": sent.id, "entry": min(sent.due), "silences": 2 * SILENCES}
@@ -325,7 +328,8 @@ _NOTE_FAULTS = text(
 
 
 def _note_what_was_said(session: Session, unsure: Mapping[int, Fault]) -> None:
-    """Of entries that stay open: a person is told, should nobody ever find out more."""
+    """Stores faults of entries that stay open, to show a person if
+    nothing more is ever found out."""
     rows = [{"id": entry_id, **vars(fault)} for entry_id, fault in unsure.items()]
     session.execute(_NOTE_FAULTS, {"rows": as_json(rows)})
 
@@ -335,12 +339,12 @@ def _note_what_was_said(session: Session, unsure: Mapping[int, Fault]) -> None:
 
 @dataclass
 class _Row:
-    """What becomes of one entry, as one row of the settling statement."""
+    """The new state of one entry, as one row of the settling statement."""
 
     entry_id: int
     state: str = State.PENDING
     spends_attempt: bool = False
-    delay: float = 0  # seconds until it may go again, while pending
+    delay: float = 0  # seconds until it may be sent again, while pending
     waits_for_type: str | None = None
     waits_for_id: int | None = None
     keeps_fault: bool = False
@@ -388,7 +392,7 @@ _ATTEMPTS = text(
     """
 )
 
-# Whatever waited for a record that now moved is judged anew by the next claim.
+# Entries that waited for a record that now changed are checked again by the next claim.
 _RELEASE = text(
     """
     UPDATE outbox SET waits_for_type = NULL, waits_for_id = NULL
@@ -399,8 +403,8 @@ _RELEASE = text(
 )
 
 
-# QuickBooks raises the version of an invoice when a payment is applied to it. Of a payment that was
-# changed nobody knows here what its invoice takes now.
+# QuickBooks raises an invoice's version when a payment is applied to it. For a changed payment, we
+# don't know what the invoice can still be paid.
 _APPLY_PAYMENTS = text(
     """
     WITH payment AS (
@@ -425,10 +429,10 @@ def settle_entries(
     due: Mapping[int, Due],
     trace_id: str | None = None,
 ) -> int:
-    """Writes outcomes into entries and links; says how many entries left the queue.
+    """Writes outcomes to entries and links; returns how many entries left the queue.
 
-    The caller holds the lane. Counterparts first: one that is taken turns its entry's success into
-    a question for a person.
+    The caller holds the lane. Counterparts come first: one that is taken turns its entry's success
+    into a question for a person.
     """
     if not outcomes:
         return 0
@@ -510,7 +514,7 @@ def _release(session: Session, lane_id: int, records: list[Record]) -> None:
         session.execute(_RELEASE, {"lane": lane_id, "records": as_json(rows)})
 
 
-# A newer entry of a record waited only while an older one was out.
+# A newer entry of a record only waited while an older one was being sent.
 _RELEASE_NEWER = text(
     """
     UPDATE outbox AS newer SET waits_for_type = NULL, waits_for_id = NULL
@@ -523,6 +527,7 @@ _RELEASE_NEWER = text(
 
 
 def _release_newer(session: Session, lane_id: int, freed: Sequence[int]) -> None:
-    """An entry that is free again may be superseded by what was written meanwhile: a fix, say."""
+    """An entry that is free again may be superseded by what was
+    written meanwhile, such as a fix."""
     if freed:
         session.execute(_RELEASE_NEWER, {"entries": sorted(freed), "lane": lane_id})

@@ -1,8 +1,8 @@
-"""Waves: which entries of a lane may go together now.
+"""Waves: which entries of a lane may be sent together now.
 
-A wave is of one kind of record, one entry each, with all it needs in place. Every entry looked at
-is chosen, superseded by a newer one, or told what it waits for, so that the next look finds others.
-The caller holds the lane's row lock.
+A wave has one record type, one entry per record, and all they need is in place. Every entry
+examined is chosen, superseded by a newer one, or marked with what it waits for, so that the next
+query finds others. The caller holds the lane's row lock.
 """
 
 import json
@@ -24,12 +24,13 @@ from outbox.counterparts import Counterparts, counterparts_of, needs_of
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
 
-# Entries looked at for one wave: a few more than it holds, and, where many of those must wait or
-# are of another kind, many more.
+# Entries examined for one wave: a few more than it holds, and many more if many of those must wait
+# or are of another type.
 LOOKS = (40, 120)
-OLD = timedelta(minutes=10)  # past this QuickBooks may have forgotten a request id: look first
+# after this QuickBooks may have forgotten a request id: look it up first
+OLD = timedelta(minutes=10)
 
-# Prerequisites of an invoice that may go along with it when nobody wrote an entry for them.
+# Prerequisites of an invoice that may be sent with it although no entry was written for them.
 TAKEN_ALONG = frozenset({RecordType.LEAD, RecordType.PRODUCT})
 
 log = structlog.get_logger()
@@ -40,7 +41,7 @@ class _Candidate:
     due: Due
     needs: tuple[Record, ...]
     never_sent: bool
-    goes_alone: bool  # it was in a request that nobody answered and that did not arrive
+    goes_alone: bool  # it was in a request that got no answer and did not arrive
     waits_since: datetime
 
 
@@ -71,11 +72,10 @@ _DUE = text(
     """
 )
 
-# All unsettled entries of some records: what precedes a due entry, and what it supersedes.
-#
-# Here and below, LATERAL … OFFSET 0 goes from record to record, and + 0 and || '' keep away from
-# the indexes by lane and by state. Else the planner, whose figures are always late for a queue, may
-# read all that ever waited or arrived in the lane to find the few.
+# All unsettled entries of some records: what precedes a due entry, and what it supersedes. ¶ Here
+# and below, LATERAL … OFFSET 0 goes from record to record, and + 0 and || '' avoid the indexes by
+# lane and by state. Otherwise the planner, whose statistics are always outdated for a queue, may
+# read everything that ever waited or arrived in the lane.
 _OF_RECORDS = text(
     """
     SELECT entry.*, coalesce(past.outcomes[1] = 'open', false) AS is_out,
@@ -100,7 +100,7 @@ _OF_RECORDS = text(
     """
 )
 
-# What waited for one that is superseded is judged anew: the newer one may wait for it in turn.
+# Entries that waited for a superseded one are checked again: the newer one may wait for them.
 _SUPERSEDE = text(
     """
     WITH superseded AS (
@@ -129,14 +129,15 @@ _SET_WAIT = text(
 
 @dataclass(frozen=True)
 class Wave:
-    """What may go together now, and the links of its records and of all they need."""
+    """What may be sent together now, and the links of its records and of all they need."""
 
     due: Sequence[Due] = ()
     links: Mapping[Record, Remote] = field(default_factory=dict)
 
 
 def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> Wave | None:
-    """At most `size` entries that may go now; perhaps none of those due. None: nothing is due."""
+    """At most `size` entries that may be sent now; perhaps none of
+    those due. None: nothing is due."""
     for look in (1,) if claim.takes_one else LOOKS:
         rows = session.execute(_DUE, {"lane": claim.lane_id, "look": look, "old": OLD}).all()
         if not rows:
@@ -163,8 +164,8 @@ def _chosen(
     wave = [one for one in ready if one.due.record.type == first_kind]
     together = [one for one in wave if not one.goes_alone]
     if lane.consecutive_outages:
-        # A company that was down is probed with one entry, and each time with another: it may be
-        # the question that brings it down.
+        # A company that was down is probed with one entry, a different one each time, in case the
+        # entry itself is the cause.
         chosen = [min(ready, key=lambda one: one.waits_since)]
     else:
         chosen = together[:size] or wave[:1]
@@ -173,9 +174,10 @@ def _chosen(
 
 
 def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
-    """Whether a crash from here on would be put down to this entry; else names it, or gives it up.
+    """Whether a crash from here on is attributed to this entry; otherwise names it, or gives it up.
 
-    The name is committed before anything is done with the entry: what a crash rolls back is lost.
+    The name is committed before anything is done with the entry, because a crash rolls back the
+    rest.
     """
     if lane.suspect_entry_id != due.entry_id:
         session.execute(
@@ -187,7 +189,7 @@ def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
         log.error("entry given up: five claims of it ended in a crash", entry=due.entry_id)
         poison = Rejected(Fault("poison"))
         settle_entries(session, claim.lane_id, {due.entry_id: poison}, {due.entry_id: due})
-        # The next one gets claims of its own: these were not its fault.
+        # The next one gets its own claims: these were not its fault.
         session.execute(
             text("UPDATE outbox_lanes SET claims_unsettled = :solo WHERE id = :lane"),
             {"solo": SOLO_AFTER, "lane": claim.lane_id},
@@ -199,7 +201,7 @@ def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
 def _newest_of_each_record(
     session: Session, claim: Claim, rows: Sequence[Row[Any]]
 ) -> list[_Candidate]:
-    """The due entries that may go, one a record; older free ones of the record are superseded."""
+    """The due entries that may be sent, one per record; older free ones are superseded."""
     records = {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in rows}
     unsettled: dict[Record, list[Row[Any]]] = {record: [] for record in records}
     for row in session.execute(
@@ -216,12 +218,12 @@ def _newest_of_each_record(
     for record, entries in unsettled.items():
         mine = [entry.id for entry in entries if entry.id in due]
         if any(entry.is_out or (entry.withheld and entry.state == "pending") for entry in entries):
-            # An earlier entry of the record is with QuickBooks, or waits for the owner.
+            # An earlier entry of the record is being sent, or waits for the owner.
             waits.update(dict.fromkeys(mine, record))
             continue
         if talking := next((entry for entry in entries if entry.is_in_dialogue), None):
-            # What was learned for it (it did arrive, say, under the name it had) would be lost to
-            # a newer one: it goes on until it is settled.
+            # What was learned for it (that it arrived under its old name, say) would be lost to a
+            # newer one, so it continues until it is settled.
             waits.update({id_: record for id_ in mine if id_ != talking.id})
             if talking.id in due:
                 chosen.append(_candidate(due[talking.id]))
@@ -229,12 +231,13 @@ def _newest_of_each_record(
         first_payment = first_payments.get(record, 0)
         earlier = [entry for entry in entries if entry.id < first_payment]
         if any(entry.state == "pending" for entry in earlier):
-            # What was changed before the payment goes before it, and is not merged with what came
-            # after: the payment was made for the total of then.
+            # A change made before the payment is sent before it, and is not merged with later ones:
+            # the payment was made for the total at that time.
             later = [id_ for id_ in mine if id_ > first_payment]
             waits.update(dict.fromkeys(later, record))
             entries = earlier
-        # A captured entry is truer than one taken along, whose snapshot was read without a lock.
+        # A captured entry is more reliable than one sent along, whose snapshot was read without a
+        # lock.
         pending = [entry for entry in entries if entry.state == "pending"]
         last = max(pending, key=lambda entry: (not entry.was_taken_along, entry.id))
         superseded += [entry.id for entry in entries if entry.id != last.id]
@@ -265,7 +268,7 @@ _FIRST_PAYMENTS = text(
 def _first_payments(
     session: Session, claim: Claim, unsettled: Mapping[Record, Sequence[Row[Any]]]
 ) -> dict[Record, int]:
-    """The first payment entry that waits, of each invoice with several changes on their way."""
+    """The first waiting payment entry of each invoice that has several pending changes."""
     invoices = [
         record.id
         for record, entries in unsettled.items()
@@ -283,7 +286,8 @@ def _with_all_they_need(
     candidates: Sequence[_Candidate],
     links: Mapping[Record, Remote],
 ) -> list[_Candidate]:
-    """Those whose prerequisites are there. The others wait by name; some take them along."""
+    """Entries whose prerequisites are in QuickBooks. The others wait
+    for a named record; some send it along."""
     candidates = _without_payments_of_void_invoices(session, claim, candidates, links)
     earlier = _earlier_of_other_records(session, claim, [one.due for one in candidates])
     ready: list[_Candidate] = []
@@ -306,7 +310,7 @@ def _with_all_they_need(
     return ready
 
 
-# Asked of invoices without a link: void, and nothing on its way, they never will have one.
+# For invoices without a link: void, with nothing pending, they will never have one.
 _NEVER_TO_COME = text(
     """
     SELECT invoice.id FROM invoices AS invoice
@@ -325,8 +329,7 @@ def _without_payments_of_void_invoices(
     candidates: Sequence[_Candidate],
     links: Mapping[Record, Remote],
 ) -> list[_Candidate]:
-    """Settles payments whose invoice was voided before it was sent: nothing is to be sent of them
-    either. The others are handed on."""
+    """Settles payments of invoices that were voided before they were sent; returns the rest."""
     awaited = {
         one.due.entry_id: record
         for one in candidates
@@ -349,8 +352,8 @@ def _without_payments_of_void_invoices(
     return [one for one in candidates if one.due.entry_id not in due]
 
 
-# Between an invoice and its payments the order of capture holds: an invoice's change goes after
-# the payments captured before it, and a payment after the invoice's changes captured before it.
+# Between an invoice and its payments the order of capture is kept: an invoice's change is sent
+# after the payments captured before it, and a payment after the invoice's earlier changes.
 _EARLIER = text(
     """
     SELECT mine.id AS entry_id, 'payment' AS type, payment.id AS record_id
@@ -413,7 +416,7 @@ _TAKE_ALONG = {
 
 
 def _take_along(session: Session, claim: Claim, needed_by: Mapping[Record, _Candidate]) -> None:
-    """Gives prerequisites entries of their own, unless they have one or a person skipped them."""
+    """Creates entries for prerequisites, unless they have one or a person skipped them."""
     for type_, statement in _TAKE_ALONG.items():
         records = sorted(record for record in needed_by if record.type == type_)
         if not records:
@@ -443,7 +446,7 @@ def _set_waits(session: Session, waits: Mapping[int, Record]) -> None:
 
 
 def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
-    """An entry as the company gets to see it. One that was not sent in time is looked for first."""
+    """An entry as the company sees it. One that was not sent in time is looked up first."""
     never_sent = row.first_attempt_at is None
     return Due(
         entry_id=row.id,
@@ -458,7 +461,7 @@ def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
     )
 
 
-# Records of which an earlier version may have arrived: the database server that could tell is gone
+# Records of which an earlier version may have arrived: the database server that knew is gone
 # (outbox/servers.py).
 _LOST = text(
     """
@@ -482,7 +485,8 @@ _LOST = text(
 def _informed(
     session: Session, lane_id: int, chosen: Sequence[_Candidate], counterparts: Counterparts
 ) -> list[Due]:
-    """The chosen entries with what is known of their records; what may be there is looked for."""
+    """The chosen entries with what is known of their records; what
+    may be in QuickBooks is looked up."""
     informed = [counterparts.informed(one.due) for one in chosen]
     absent = [due.record for due in informed if due.known.remote is None]
     never_sent = {one.due.entry_id for one in chosen if one.never_sent}

@@ -87,7 +87,7 @@ class Ours:
     was_elsewhere: bool = False  # it has entries for another company
     lacks_invoice: bool = False  # a payment whose invoice was never sent
     paid_back: Decimal = Decimal(0)
-    has_moved: bool = False  # QuickBooks told of it after the comparison began
+    has_moved: bool = False  # QuickBooks reported it after the comparison began
     was_gone: bool = False  # the last comparison found it deleted
     differed: bool = False  # the last comparison found a difference
 
@@ -180,7 +180,7 @@ class Compared:
     news: Sequence[News] = ()
 
 
-# --- What QuickBooks told -----------------------------------------------------------------------
+# --- What QuickBooks has --------------------------------------------------------------------------
 
 
 def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Theirs:
@@ -235,7 +235,7 @@ def _cents(told: object) -> Decimal:
     return Decimal(str(told)).quantize(CENT, ROUND_HALF_UP)
 
 
-# --- Beside each other --------------------------------------------------------------------------
+# --- Comparing ------------------------------------------------------------------------------------
 
 
 def unseen(month: Month, ours: Iterable[Ours], theirs: Iterable[Theirs]) -> list[str]:

@@ -1,20 +1,20 @@
-"""What goes out next: one request for some entries, or a verdict that needs none. Pure.
+"""Composes the next request for some entries, or a verdict that needs none. Pure.
 
-`reading` only reports what an answer says; the judging is done here, where links and settings are
-at hand. Between the two an entry's `knowledge` is the memory of their dialogue:
+`reading` only reports what an answer says; decisions are made here, where links and settings are
+available. An entry's `knowledge` keeps the state between the two:
 
-- `seen` names the question that `found` answers ("Id=55"); `unseen` says that one was not answered
-- `name_holder`, `name_taken` and `number_holder` are what QuickBooks said of a conflict
-- `compares` asks to compare with what is there, whatever we sent before
+- `seen` names the question that `found` answers ("Id=55"); `unseen` means that one was not answered
+- `name_holder`, `name_taken` and `number_holder` are what QuickBooks reported about a conflict
+- `compares` asks to compare with QuickBooks, whatever we sent before
 - `stale` counts how often our version was refused; `alone` keeps an entry out of batches
 - `reads` counts the questions that were answered
-- `absent` lists the questions that found nothing, since what is in doubt is looked for by each mark
-- `by_hand` lists what a person may have entered there
-- `gone` says that QuickBooks no longer takes our counterpart; `doubted` names the kind of things in
-  our document of which one is inactive, and `inactive` is what was found of them
+- `absent` lists the questions that found nothing, because doubts are looked up by each mark
+- `by_hand` lists what a person may have entered in QuickBooks
+- `gone` means that QuickBooks does not accept our counterpart any more; `doubted` is the kind of
+  thing in our document that may be inactive, and `inactive` is what was found
 
-What a person chose (`use`, `anew`, `activate`, `unnumbered`, `entered`) is on the record's
-counterpart, and so is what was sent and what is in doubt: `Due.known`.
+A person's choices (`use`, `anew`, `activate`, `unnumbered`, `entered`), what was sent and what is
+in doubt are on the record's counterpart: `Due.known`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,14 +49,16 @@ from quickbooks.faults import about_record, ours, phrase
 from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
 from quickbooks.questions import Question, next_doubted, of_amount, on_day, statement
 
-BATCH = 30  # items: Intuit's limit
-LONGEST_QUESTION = 6000  # of a query as it is sent; gateways cut addresses at about 8,000
+BATCH = 30  # items, Intuit's limit
+LONGEST_QUESTION = 6000  # characters of an encoded query; gateways cut URLs at about 8,000
 _NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
-_SALES_ITEMS = ("Service", "NonInventory", "Inventory")  # what a line can name; not categories
-MOST_READS = 20  # for one entry: the longest dialogue takes five, more would never end
-MOST_SHOWN = 20  # customers of whom one is to be chosen
-# Until a lead is looked at again whose company's customers were never read. Only a net: reading
-# them makes it due (`directory.store`), and looking at thousands of leads every minute is work.
+# item types that a line can use, which excludes categories
+_SALES_ITEMS = ("Service", "NonInventory", "Inventory")
+MOST_READS = 20  # per entry: the longest dialogue takes five; with more it would never end
+MOST_SHOWN = 20  # customers offered for a choice
+# Until a lead is checked again if its company's customers were never read. Reading them makes it
+# due (`directory.store`), so this is only a fallback: checking thousands of leads every minute is
+# work.
 DIRECTORY_COMES = timedelta(hours=1)
 _MINOR = {"minorversion": client.MINOR_VERSION}
 
@@ -69,7 +71,7 @@ class _Read:
 
     @property
     def goes_alone(self) -> bool:
-        # One that had no answer may be what the others' question was refused for.
+        # A question without an answer may be why one with several was refused.
         return self.question.goes_alone or (_unseen(self.due) and not self.due.looks_first)
 
 
@@ -78,7 +80,7 @@ class _Write:
     due: Due
     intent: str  # create | update | void
     body: Document
-    document: Document | None  # the whole of it, as it stands there afterwards
+    document: Document | None  # all of it, as QuickBooks will have it
 
     @property
     def goes_alone(self) -> bool:
@@ -94,7 +96,7 @@ def compose(
     settings: Json,
     taken: frozenset[str] = frozenset(),
 ) -> Composition:
-    """One request of one kind: reads before writes, since what they find decides the writes.
+    """One request of one type: reads before writes, because their results decide the writes.
 
     `taken` holds the claims of requests under way. What meets one of them is left for later.
     """
@@ -123,7 +125,7 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
     skips = due.known.decision.get("skip")
     saves = due.operation == Operation.SAVE or _is_wanted_after_all(due)
     if due.known.decision.get("anew") and saves:
-        link = None  # gone over there, and a person wants it created again
+        link = None  # gone in QuickBooks, and a person wants it created again
     try:
         if skips:
             return _skip_step(due, link, links, settings)
@@ -146,7 +148,8 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
 
 
 def _is_wanted_after_all(due: Due) -> bool:
-    """A lead that is deleted here, but whose invoice needs a customer: a person chose which."""
+    """Whether a lead deleted here is still needed, because its
+    invoice needs a customer and a person chose one."""
     chosen = any(due.known.decision.get(key) for key in ("use", "anew", "activate"))
     return due.record.type == RecordType.LEAD and chosen
 
@@ -154,8 +157,8 @@ def _is_wanted_after_all(due: Due) -> bool:
 def _skip_step(
     due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
 ) -> _Step:
-    """A person chose not to send it while nobody knew whether it had arrived: look, then keep the
-    word. What did arrive as it is here is said to be there."""
+    """A person skipped it while it was unknown whether it had arrived: looks it up, then skips it.
+    If it did arrive as it is here, it counts as synced."""
     if link is None:
         unheard = _look_for(due) or _unheard(due, links, settings)
         return unheard if isinstance(unheard, _Read | Learned) else Declined()
@@ -170,7 +173,7 @@ def _void_step(
     due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
 ) -> _Step:
     if due.record.type == RecordType.LEAD:
-        # A customer stays in the books; what was not sent need not go.
+        # A customer stays in the books; what was never sent need not be.
         return Unneeded() if link is None else Synced(None, note=N_("kept in QuickBooks"))
     if link is None:
         if sought := _look_for(due):
@@ -218,20 +221,19 @@ def _reversed_step(
         return unheard
     is_there = link is not None or unheard is not None
     if not is_there and refunded >= amount:
-        return Unneeded()  # came and went before QuickBooks heard of it
+        return Unneeded()  # created and deleted before it was sent
     about = {"refunded": f"${refunded:,.2f}", "amount": f"${amount:,.2f}"}
     return Rejected(ours("reversed" if is_there else "reversed_unsent", due, about))
 
 
 def _unheard(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Read | Json | None:
-    """What may be there of a record without a link, since a create of it had no answer: the
-    question, then what it found."""
+    """For a record without a link after an unanswered create: the question, then what it found."""
     if not (due.looks_first or _unseen(due)):
         return _found(due)
     try:
         return _Read(due, "look_up", _by_mark(due, links, settings))
     except (Missing, NotWritable):
-        return None  # as it could not be created either
+        return None  # it could not have been created either
 
 
 def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
@@ -241,7 +243,8 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
     if due.looks_first or _unseen(due):
         return _Read(due, "look_up", sought)
     if due.record.type == RecordType.INVOICE and str(due.knowledge.get("seen")).startswith("Cust"):
-        sought = _by_day(due, links)  # that is what was asked, whoever numbers invoices now
+        # as the question was asked, whatever the setting for numbers is now
+        sought = _by_day(due, links)
     if due.known.decision.get("unnumbered"):
         settings = {**settings, "numbers": "generated"}
     document = payloads.document(due.record, due.payload, links, settings)
@@ -278,8 +281,8 @@ def _create(due: Due, document: Document) -> _Write:
 def _look_for(due: Due) -> _Step | None:
     """Looks for what unanswered creates of the record may have made, by each of their marks.
 
-    Found: it is ours, and goes on as a change of what that request made. Not found by any mark: the
-    doubt is over. None: nothing is in doubt.
+    Found: it is ours, and continues as a change of what that request created. Not found by any
+    mark: the doubt ends. None: nothing is in doubt.
     """
     creates = [
         (doubt, document)
@@ -298,7 +301,7 @@ def _look_for(due: Due) -> _Step | None:
 
 
 def _ours(found: Json, document: str | None = None) -> Learned:
-    """It is there: linked, and then compared with what it should be."""
+    """It is in QuickBooks: linked, and then compared with what it should be."""
     remote = matching.remote_of(found)
     return Learned(
         {"seen": _own(remote).key},
@@ -311,7 +314,7 @@ def _ours(found: Json, document: str | None = None) -> Learned:
 
 
 def _marks_of(type_: RecordType, document: Document) -> list[Question]:
-    """All that a document of ours can be found by."""
+    """Everything that a document of ours can be found by."""
     match type_:
         case RecordType.LEAD:
             return [Question("DisplayName", str(document["DisplayName"]))]
@@ -329,7 +332,8 @@ def _marks_of(type_: RecordType, document: Document) -> list[Question]:
 
 
 def _is_what_we_made(due: Due, document: Document, found: Json) -> bool:
-    """What bears our mark is ours; a customer or an item has none, and must be as we made it."""
+    """A document with our mark is ours; customers and items have
+    none, and must equal what we created."""
     match due.record.type:
         case RecordType.LEAD:
             return matching.same_customer(document, found) or matching.is_our_customer(
@@ -342,7 +346,7 @@ def _is_what_we_made(due: Due, document: Document, found: Json) -> bool:
 
 
 def _chosen_step(due: Due, remote_id: str) -> _Step:
-    """A person said which one it is. Read once: it must still be there."""
+    """A person chose the customer or item. Read once: it must still exist."""
     question = Question("Id", remote_id)
     if due.looks_first or not _has_seen(due, question):
         return _Read(due, "look_up", question)
@@ -363,7 +367,7 @@ def _chosen_step(due: Due, remote_id: str) -> _Step:
 def _entered_step(
     due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
 ) -> _Step:
-    """A person entered it in QuickBooks: found there and linked, nothing is written.
+    """A person entered it in QuickBooks: it is found and linked, and nothing is written.
 
     A counterpart that is still there is the one they changed. Else an invoice is looked for by its
     number, a payment (and an invoice that QuickBooks numbered) by customer and amount.
@@ -408,7 +412,7 @@ def _entered(found: Json, document: str | None = None) -> Synced:
 
 
 def _judge_by_hand(due: Due, links: Mapping[Record, Remote], rows: Sequence[Json]) -> _Step:
-    """Exactly one that fits is linked; else a person reads what was found."""
+    """Exactly one match is linked; otherwise a person sees what was found."""
     number = due.payload["number" if due.record.type == RecordType.INVOICE else "invoice_number"]
     about: Json = {"number": number, "amount": f"${Decimal(_amount_of(due)):,.2f}"}
     lead = links.get(Record(RecordType.LEAD, due.payload["lead_id"]))
@@ -443,7 +447,7 @@ def _customer_of(row: Json) -> str:
 
 
 def _activation(due: Due, found: Json) -> Document:
-    """Makes it active again, by the name it had."""
+    """Reactivates it under its old name."""
     key = _NAME_OF[due.record.type]
     name = str(found.get(key, "")).removesuffix(matching.INACTIVE_SUFFIX)
     return {key: name, "Active": True}
@@ -453,11 +457,11 @@ def _activation(due: Due, found: Json) -> Document:
 
 
 def _match(due: Due, document: Document, settings: Json) -> _Step | None:
-    """A first send beside the company's directory: by e-mail address, then by name.
+    """Matches a first send against the company's customers: by e-mail address, then by name.
 
-    Exactly one links. Several are asked about, and so is one that another lead has, or that agrees
-    in one thing and contradicts in another. None of them creates. Before the directory was read
-    nobody can tell: late is better than twice.
+    Exactly one match links. Several need a decision, and so does one that another lead has, or that
+    agrees in one field and contradicts in another. None creates. Until the customers have been read
+    the lead waits: late is better than twice.
     """
     known: list[Json] | None = settings.get("customers", [])
     if known is None:
@@ -492,7 +496,7 @@ def _emails(one: Json) -> frozenset[str]:
 
 
 def _contradict(document: Document, one: Json) -> bool:
-    """Same name, but nothing else agrees, and something says otherwise."""
+    """Same name, but nothing else agrees, and something contradicts."""
     emails, phone = matching.emails_of(document), matching.phone_of(document)
     if emails & _emails(one) or (phone and phone == one["phone"]):
         return False
@@ -500,7 +504,8 @@ def _contradict(document: Document, one: Json) -> bool:
 
 
 def _is_perhaps_another(document: Document, one: Json) -> bool:
-    """Same e-mail address, as a property manager's many clients have, but another name or phone."""
+    """Same e-mail address, as many clients of a property manager
+    have, but another name or phone."""
     phone = matching.phone_of(document)
     if phone and phone == one["phone"]:
         return False  # two things agree
@@ -520,7 +525,7 @@ def _perhaps(due: Due, one: Json) -> Rejected:
 
 
 def _as_customer(one: Json) -> Json:
-    """A row of the directory in QuickBooks' own shape."""
+    """A stored customer in QuickBooks' format."""
     return {
         "Id": one["id"],
         "DisplayName": one["name"],
@@ -559,7 +564,7 @@ def _taken(due: Due, document: Document, one: Json) -> Rejected:
 
 
 def suggested_name(payload: Json) -> str:
-    """Another name for the same lead, told apart by what a person would look at."""
+    """Another name for the same lead, made distinct by a detail that a person would recognize."""
     name = payloads.customer_name(payload)
     phone = matching.phone_of({"PrimaryPhone": {"FreeFormNumber": payload["phone"]}})
     local = f"{phone[-7:-4]}-{phone[-4:]}" if len(phone) >= 7 else ""
@@ -580,7 +585,7 @@ def _inactive(due: Due, found: Json) -> Rejected:
 def _doubt_step(
     due: Due, document: Document, links: Mapping[Record, Remote], settings: Json
 ) -> _Step | None:
-    """After "something you use is inactive": looks which, and names it."""
+    """After "something you use is inactive": finds out what, and names it."""
     if inactive := due.knowledge.get("inactive"):
         return Rejected(_inactive_fault(due, inactive, links, settings))
     doubted = due.knowledge.get("doubted")
@@ -602,7 +607,7 @@ _REFERENCES = {
 
 
 def _used(document: Document, kind: str) -> list[str]:
-    """The ids of the things of this kind that a document names."""
+    """Ids of things of this kind that a document uses."""
     if keys := _REFERENCES.get(kind):
         return [document[key]["value"] for key in keys if key in document]
     if kind == "Invoice":
@@ -617,8 +622,8 @@ def _paid_invoices(document: Document) -> list[str]:
 
 
 def _invoice_step(due: Due, document: Document) -> _Step | None:
-    """After "the invoice cannot take it": why not. One that was moved takes it from the customer
-    whom it has there, which is written into the document."""
+    """After "the invoice cannot take it": finds out why. For an invoice that was moved, the
+    payment's customer is replaced by the invoice's."""
     there = due.knowledge.get("invoice_there")
     if there is None:
         return None
@@ -671,9 +676,9 @@ def _inactive_fault(
 
 
 def _by_mark(due: Due, links: Mapping[Record, Remote], settings: Json) -> Question:
-    """How a create of ours, of which we heard nothing, is found again.
+    """How to find what an unanswered create of ours made.
 
-    Asks for no more than it needs: what cannot be composed any more may have arrived all the same.
+    Needs as little as possible: a record that cannot be composed any more may still have arrived.
     """
     match due.record.type:
         case RecordType.LEAD:
@@ -694,7 +699,8 @@ def _by_day(due: Due, links: Mapping[Record, Remote]) -> Question:
 
 
 def _judge_found(due: Due, document: Document, found: Json, settings: Json) -> _Step:
-    """What bears our mark is ours. A customer has none: it must be as we would have made it."""
+    """A document with our mark is ours. A customer has none: it must
+    equal what we would have created."""
     if due.record.type == RecordType.PRODUCT:
         return _judge_name_holder(due, document, found, settings)
     if due.record.type != RecordType.LEAD:
@@ -720,7 +726,7 @@ def _judge_name_holder(due: Due, document: Document, found: Json | None, setting
 
 
 def _is_ruled_out(due: Due, found: Json) -> bool:
-    """A person said that it is not this one."""
+    """A person rejected this one."""
     return str(found["Id"]) == due.known.decision.get("not")
 
 
@@ -748,7 +754,7 @@ def _name_taken(due: Due, document: Document, found: Json | None, settings: Json
 
 
 def _item_name_taken(due: Due, document: Document, found: Json) -> Rejected:
-    """By a category or a bundle, which no line can name."""
+    """Taken by a category or a bundle, which lines cannot use."""
     about = {
         "name": document["Name"],
         "holder": phrase(_NOT_SOLD.get(str(found.get("Type")), N_("another kind of item"))),
@@ -762,7 +768,7 @@ _NOT_SOLD = {"Category": N_("a category"), "Group": N_("a bundle")}
 
 def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _Step:
     if found and due.known.decision.get("anew") and matching.is_voided(due.payload, found):
-        # The old one keeps its number; a person wants a new one, and numbers are not the question.
+        # The old one keeps its number; a person wants a new document with another one.
         return _create(due, {**document, "DocNumber": payloads.GENERATED})
     if found and matching.is_our_invoice(
         document, due.payload["total"], found, due.payload["mark"]
@@ -787,7 +793,7 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
         return _inactive(due, found or {})
     awakens = _activation(due, found) if found and sleeps and activates else {}
     if due.record.type == RecordType.PRODUCT and not awakens:
-        # Linked is all an item has to be: it may be shared, and its price stands on the lines.
+        # An item only has to be linked: it may be shared, and prices are on the lines.
         return Synced(link)
     if due.record.type == RecordType.PRODUCT:
         return _Write(due, "update", payloads.sparse(link, awakens), None)
@@ -809,14 +815,15 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
             "CustomerRef": document["CustomerRef"],
             "TotalAmt": document["TotalAmt"],
         } | changes
-        changes["Line"] = document["Line"]  # all or none: without them its links would go
+        changes["Line"] = document["Line"]  # all or none: otherwise its links would be lost
     return _Write(due, "update", payloads.sparse(link, changes), stands)
 
 
 def _before_its_payment(
     due: Due, found: Json | None, links: Mapping[Record, Remote]
 ) -> Mapping[Record, Remote]:
-    """The links with what the payment's invoice would take if this payment was not on it yet."""
+    """The links with what the payment's invoice could be paid if this
+    payment were not applied yet."""
     invoice = Record(RecordType.INVOICE, due.payload["invoice_id"])
     billed = links.get(invoice)
     there = found if found is not None else payloads.parsed(due.known.sent_document)
@@ -832,22 +839,22 @@ def _before_its_payment(
 
 
 def _changes(due: Due, document: Document, found: Json | None, base: Document | None) -> Document:
-    """What to write: what changed here since it was acknowledged, and what may differ there.
+    """What to write: changes here since the last acknowledged document, and possible differences.
 
-    `found` is what stands there, where it was read. A record that was sent again (`compares`) is
-    made equal to ours; else what a bookkeeper changed is left alone.
+    `found` is what QuickBooks has, if it was read. A record that was sent again (`compares`) is
+    made equal to ours; otherwise a bookkeeper's changes are kept.
     """
     if base is None and found is None:
         return document
     changes: Document = {}
     if base is not None:
         changes = payloads.changed(base, document)
-        for doubt in due.known.doubts:  # an update of which nobody heard may have arrived
+        for doubt in due.known.doubts:  # an unanswered update may have arrived
             changes |= payloads.changed(payloads.parsed(doubt.document) or base, document)
     if found is not None and (base is None or due.knowledge.get("compares")):
         ignored = _NOT_OURS
         if base is None or base.get("DocNumber") == document.get("DocNumber"):
-            ignored |= {"DocNumber"}  # not changed here: QuickBooks may have given it another
+            ignored |= {"DocNumber"}  # unchanged here: QuickBooks may have assigned another one
         changes |= matching.differences(document, found, ignoring=ignored)
         if due.knowledge.get("compares"):
             changes |= _tax_changes(document, found)
@@ -857,7 +864,7 @@ def _changes(due: Due, document: Document, found: Json | None, base: Document | 
 
 
 def _tax_changes(document: Document, found: Json) -> Document:
-    """Our tax, where another one stands there. Where QuickBooks computes it, it is not ours."""
+    """Our tax, if QuickBooks has another. If QuickBooks computes it, it is not ours."""
     ours = document.get("TxnTaxDetail")
     if "TxnTaxDetail" not in found:
         return {}  # a company without sales tax keeps none
@@ -872,35 +879,35 @@ def _tax_changes(document: Document, found: Json) -> Document:
 
 
 def _acknowledged(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
-    """The document that our changes start from: as it was sent, or as it was declined."""
+    """The document that our changes start from: as sent, or as declined."""
     sent = payloads.parsed(due.known.sent_document)
     if due.known.declined_values is None and sent is not None:
         if sent.get("DocNumber") == payloads.GENERATED and due.known.sent_values:
-            # QuickBooks chose the number: what matters is whether ours was changed since.
+            # QuickBooks chose the number: what matters is whether ours has changed since.
             sent["DocNumber"] = payloads.document_number(due.known.sent_values)
         return sent
     values = due.known.declined_values or due.known.sent_values
     if values is None:
         return None
-    # What it needed then, and now no more, may be anything.
+    # What it needed at that time, but not now, doesn't matter.
     needed = (Record(RecordType(need["type"]), need["id"]) for need in values["needs"])
     then = {**dict.fromkeys(needed, Remote("", "")), **links}
     try:
         return payloads.document(due.record, values, then, settings)
     except NotWritable:
-        return None  # by today's settings it could not be written any more
+        return None  # with today's settings it could not be written any more
 
 
 def _standing(due: Due, document: Document, changes: Document, base: Document | None) -> Document:
-    """What of ours stands there once the changes are made: all of it, but for what was declined."""
+    """Our document in QuickBooks after the changes: everything except what was declined."""
     sent = payloads.parsed(due.known.sent_document)
     if due.known.declined_values is None or sent is None or base is None:
         return document
     return payloads.merged(sent, changes)
 
 
-# Written with the document and then QuickBooks': a bookkeeper may add to the note. Of tax only the
-# total is compared, and only when it is sent again (`_tax_changes`).
+# Written once and then left to QuickBooks: a bookkeeper may add to the note. Only the total tax is
+# compared, and only when it is sent again (`_tax_changes`).
 _NOT_OURS = frozenset({"PrivateNote", "TxnTaxDetail"})
 
 
@@ -908,7 +915,7 @@ _GONE_CODE = {RecordType.LEAD: "customer_gone", RecordType.INVOICE: "invoice_gon
 
 
 def _must_read(due: Due, link: Remote) -> bool:
-    """Whether to look at our counterpart before writing. One that was not found has no version."""
+    """Whether to read our counterpart before writing. One that was not found has no version."""
     is_seen = _has_seen(due, _own(link))
     is_gone = is_seen and _found(due) is None
     is_unsure = (link.stale and not is_gone) or (due.known.doubts and not is_seen)
@@ -940,7 +947,8 @@ def _found(due: Due) -> Json | None:
 
 
 def _question_draft(reads: Sequence[_Read]) -> Draft | None:
-    """One query for as many entries as ask alike: rows are paid for, calls are counted."""
+    """One query for all entries with the same kind of question: rows
+    are billed, calls are counted."""
     if not reads:
         return None
     first = reads[0]
@@ -988,8 +996,8 @@ def _whole(one: _Write) -> str | None:
 
 
 def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
-    """Those that cannot get into each other's way: one kind, one intent, no name, number or
-    invoice twice, because QuickBooks may work on the items of a batch at once."""
+    """Writes that cannot interfere: one type, one intent, no name, number or invoice twice, because
+    QuickBooks may process the items of a batch concurrently."""
     first = writes[0]
     taken: frozenset[str] = frozenset()
     count = 0
@@ -1003,7 +1011,7 @@ def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
 
 
 def _claims(one: _Write) -> frozenset[str]:
-    """What of a company's books this write may change, or must be the only one to use."""
+    """What this write may change in the company's books, or must be the only one to use."""
     document = one.body
     claims = {
         f"{key} {str(document[key]).casefold()}"
@@ -1018,7 +1026,7 @@ def _claims(one: _Write) -> frozenset[str]:
 
 
 def _records_changed(due: Due) -> frozenset[str]:
-    """The entry's record; a payment changes the balance and the version of its invoice too."""
+    """The entry's record; a payment also changes its invoice's balance and version."""
     records = {due.record}
     if due.record.type == RecordType.PAYMENT:
         records.add(Record(RecordType.INVOICE, due.payload["invoice_id"]))
@@ -1026,7 +1034,7 @@ def _records_changed(due: Due) -> frozenset[str]:
 
 
 def _meets(step: _Step, taken: frozenset[str]) -> bool:
-    """Whether a request under way changes what this step would change, name or rely on."""
+    """Whether a request in progress changes what this step would change, name or rely on."""
     if not taken or not isinstance(step, _Read | _Write):
         return False
     claims = _claims(step) if isinstance(step, _Write) else _records_changed(step.due)

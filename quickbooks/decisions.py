@@ -43,7 +43,7 @@ def create_anew(session: Session, entry: Entry) -> Acted:
 
 
 def not_this(session: Session, entry: Entry) -> Acted:
-    """A lead is not the customer that it was linked to: it gets a customer of its own.
+    """Unlinks a lead from the wrong customer: it gets a separate customer.
 
     What was sent to that customer stays with it until it is sent again.
     """

@@ -73,7 +73,7 @@ _KNOWN_INVOICE = """(
                  AND link.aggregate_id = invoice.id AND link.remote_id IS NOT NULL))"""
 
 # What should still be open there: the total less what we put on the invoice. Payments that are not
-# there take nothing of it, and while one is on its way nobody can tell.
+# there take nothing of it, and while one is in progress it is unknown.
 _BALANCE = """(
     SELECT CASE WHEN bool_or(newest.state = 'pending') THEN NULL
                 ELSE greatest(record.total - coalesce(sum(
