@@ -17,8 +17,8 @@ from models.outbox import BulkAct, Entry
 from outbox import actions
 from outbox.actions import Acted
 
-PIECE = 200  # entries per transaction: some tens of milliseconds
-MOST = 50_000  # entries per decision
+ENTRIES_PER_BATCH = 200  # entries per transaction: some tens of milliseconds
+MAX_ENTRIES = 50_000  # entries per decision
 
 ACTS: dict[str, tuple[Callable[..., Acted], str]] = {
     "requeue": (actions.requeue, "outbox.requeued"),
@@ -43,7 +43,7 @@ def requeue(
     All of them count as done; what is refused of the others is in the record of the decision.
     """
     ids = sorted(set(entries))
-    now, later = ids[:PIECE], ids[PIECE:]
+    now, later = ids[:ENTRIES_PER_BATCH], ids[ENTRIES_PER_BATCH:]
     acted = actions.requeue(session, now, organization_id=organization_id)
     if later:
         decide(session, "requeue", later, user_id, "")
@@ -70,7 +70,7 @@ def _carry_out_piece(sessions: Sessions) -> int:
         )
         if bulk is None:
             return 0
-        piece = bulk.entries[bulk.position : bulk.position + PIECE]
+        piece = bulk.entries[bulk.position : bulk.position + ENTRIES_PER_BATCH]
         position, total = bulk.position + len(piece), len(bulk.entries)
         act, word = ACTS[bulk.act]
         acted = act(session, piece, organization_id=None)

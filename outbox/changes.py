@@ -16,7 +16,7 @@ from models.base import Json
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
 
-SLICE = 500  # records per statement
+RECORDS_PER_STATEMENT = 500  # records per statement
 
 # Copied into a snapshot from other records: a change of these alone is no change of the record.
 _BORROWED = frozenset("title needs lead_name invoice_number invoice_total paid_before".split())
@@ -107,7 +107,8 @@ def withhold_changes(
     for type_, statement in _COMPARED.items():
         after = 0
         while rows := session.execute(
-            statement, {**where, "after": after, "slice": SLICE, "closed_at": closed_at}
+            statement,
+            {**where, "after": after, "slice": RECORDS_PER_STATEMENT, "closed_at": closed_at},
         ).all():
             if changed := [row.id for row in rows if has_changed(row)]:
                 count += session.execute(

@@ -55,9 +55,9 @@ from outbox.lanes import (
 )
 from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
-from outbox.waves import OLD, Wave, choose_wave, due_from
+from outbox.waves import REQUEST_ID_TRUSTED_FOR, Wave, choose_wave, due_from
 
-ROUNDS = 20  # look-ups in one turn of a lane that find nothing to send
+MAX_ROUNDS = 20  # look-ups in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
 # if the next batch is at least this far away, one entry may be sent alone
 SINGLE_FITS = timedelta(milliseconds=300)
@@ -95,7 +95,7 @@ def next_dispatch(
     request under way has its answer. Without a request, and with none under way, the lane is given
     back.
     """
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         with sessions.begin() as session:
             lane = renew(session, claim, config.lease)
             if lane is None:
@@ -275,7 +275,7 @@ def _is_to_be_looked_up(dispatch: Row[Any], waiting: Sequence[Row[Any]]) -> bool
     """
     if dispatch.sends and any(item.intent == "create" for item in waiting):
         return True
-    return bool(dispatch.sends >= SENDS_BEFORE_LOOK_UP or dispatch.age >= OLD)
+    return bool(dispatch.sends >= SENDS_BEFORE_LOOK_UP or dispatch.age >= REQUEST_ID_TRUSTED_FOR)
 
 
 def _repeat(

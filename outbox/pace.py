@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 SLOW_FOR = timedelta(minutes=5)  # a learned limit is kept for this long …
 CLIMB_BACK_IN = timedelta(minutes=10)  # … and then forgotten gradually over this time
-SLOWEST = 4.0  # times slower than usual, at most: others may be using the same company for a moment
+# times slower than usual, at most: others may be using the same company for a moment
+MAX_SLOWDOWN = 4.0
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ def learned_slowdown(pace: Pace, admitted: int) -> float:
     """The slowdown after throttling, if `admitted` calls of the last minute were accepted: without
     a burst, they would take a little more than a minute."""
     if admitted < 2 or not pace.interval:
-        return SLOWEST
+        return MAX_SLOWDOWN
     interval = timedelta(minutes=1) / admitted * 1.02
-    return min(max(interval / pace.interval, 1.1), SLOWEST)
+    return min(max(interval / pace.interval, 1.1), MAX_SLOWDOWN)
 
 
 def slowdown_left(factor: float, since: timedelta | None) -> float:

@@ -31,13 +31,13 @@ from outbox.in_flight import InFlight, Returned
 from outbox.lanes import Claim, hand_back, lease_lane, postpone, release, renew, slow_down
 from outbox.settle import settle
 
-QUANTUM = 10  # requests that a lane may send before other lanes get their turn
+REQUESTS_PER_TURN = 10  # requests that a lane may send before other lanes get their turn
 # Requests of one lane in progress at once. Intuit admits ten; two are left for reads next to the
 # sending. A batch every 1.56 s that takes 12 s needs eight.
 IN_FLIGHT = 8
 SETTLING = timedelta(seconds=2)  # after the last answer, when the process is stopping
 LOOK_AGAIN = timedelta(seconds=1)  # for entries that become due while requests are in progress
-LATE = timedelta(milliseconds=400)  # for a call in the budget: the pace can absorb this
+MAX_SEND_DELAY = timedelta(milliseconds=400)  # for a call in the budget: the pace can absorb this
 
 log = structlog.get_logger()
 calls = logging.getLogger("dunahub.calls")  # one line per call; silent unless logging is configured
@@ -85,7 +85,7 @@ class _Drained:
     def drain(self, others_wait: Callable[[], bool]) -> timedelta | None:
         stored = 0
         while True:
-            is_over = self.stopping.is_set() or (stored >= QUANTUM and others_wait())
+            is_over = self.stopping.is_set() or (stored >= REQUESTS_PER_TURN and others_wait())
             rest: Rest | None = None
             if not is_over and self.under_way.has_room:
                 leased_at = time.monotonic()
@@ -115,11 +115,11 @@ class _Drained:
     def _send(self, sent: Sent, leased_at: float) -> Answer | None:
         """Sends it; None if it was too late. May run on any thread."""
         spare = self.config.lease - self.config.call_deadline
-        patience = min(LATE, spare)
+        patience = min(MAX_SEND_DELAY, spare)
         while time.monotonic() - leased_at > patience.total_seconds():
             # This process was stopped for a while: the call might outlive the lease, or follow the
             # previous one too soon. The latter is only counted once: if the database takes longer
-            # than `LATE`, nothing would ever be sent.
+            # than `MAX_SEND_DELAY`, nothing would ever be sent.
             leased_at, patience = time.monotonic(), spare
             if not _is_still_ours(self.sessions, self.claim, self.company, self.config, sent):
                 log.warning("not sent: the lease was lost", dispatch=sent.id)

@@ -11,9 +11,9 @@ from sqlalchemy import TextClause, text
 
 from db import Sessions
 
-KEPT = timedelta(days=180)  # history of what succeeded …
+HISTORY_KEPT_FOR = timedelta(days=180)  # history of what succeeded …
 FAILURES_KEPT = timedelta(days=730)  # … and of what failed, though it is resolved
-SLICE = 5000  # numbers per statement
+NUMBERS_PER_STATEMENT = 5000  # numbers per statement
 
 log = structlog.get_logger()
 
@@ -70,10 +70,14 @@ _NEXT_OLD = {
 
 
 def prune(
-    sessions: Sessions, kept: timedelta = KEPT, failures_kept: timedelta = FAILURES_KEPT
+    sessions: Sessions, kept: timedelta = HISTORY_KEPT_FOR, failures_kept: timedelta = FAILURES_KEPT
 ) -> int:
     """Deletes settled history older than `kept`. Returns the number of entries deleted."""
-    limits = {"kept": kept, "failures_kept": max(kept, failures_kept), "slice": SLICE}
+    limits = {
+        "kept": kept,
+        "failures_kept": max(kept, failures_kept),
+        "slice": NUMBERS_PER_STATEMENT,
+    }
     pruned = _prune(sessions, "outbox", _PRUNE_ENTRIES, limits)
     _prune(sessions, "outbox_dispatches", _PRUNE_DISPATCHES, limits)
     if pruned:
@@ -87,7 +91,7 @@ def _prune(sessions: Sessions, table: str, statement: TextClause, limits: dict[s
         with sessions.begin() as session:
             result = session.execute(statement, {**limits, "after": after})
             pruned += getattr(result, "rowcount", 0)
-        after = _next_old(sessions, table, after + SLICE, limits)
+        after = _next_old(sessions, table, after + NUMBERS_PER_STATEMENT, limits)
     return pruned
 
 

@@ -30,7 +30,8 @@ from outbox.watchdog import mend_times, release_forgotten_waiters
 log = structlog.get_logger()
 
 DEAD_AFTER = 15  # seconds without polling: the scheduler is stuck, whatever it reports
-JUMP = 2.0  # seconds by which the wall clock moved against the monotonic one: someone set it
+# seconds by which the wall clock moved against the monotonic one: someone set it
+MIN_CLOCK_JUMP = 2.0
 MAX_REVIVALS = 3  # schedulers in a row that never polled: only a new process helps
 AT_A_STRETCH = 300.0  # seconds within which a job may start another item; other jobs wait that long
 
@@ -157,7 +158,7 @@ class Engine:
         """APScheduler uses the wall clock: set back by an hour, its
         jobs would pause for an hour."""
         offset = _wall_clock_offset()
-        if abs(offset - self._clock) > JUMP:
+        if abs(offset - self._clock) > MIN_CLOCK_JUMP:
             log.warning("the clock was set; jobs begin anew", seconds=round(offset - self._clock))
             self._clock = offset
             self._replace_scheduler()

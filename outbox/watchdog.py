@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from sqlalchemy import text
 
 from db import Sessions
-from outbox.retry import LONGEST_DELAY
+from outbox.retry import MAX_DELAY
 
 FORGOTTEN = Counter(
     "dunahub_outbox_forgotten_waiters_total",
@@ -108,7 +108,7 @@ def mend_times(sessions: Sessions, *, lease: timedelta, resend_after: timedelta)
     Otherwise a lease or a retry from before would last as long as the clock was set back. Returns
     how many rows it changed; while the clock is right, no row has a time so far ahead.
     """
-    ahead = LONGEST_DELAY + 2 * lease + resend_after
+    ahead = MAX_DELAY + 2 * lease + resend_after
     with sessions.begin() as session:
         times = {"ahead": ahead, "resend_after": resend_after}
         lanes = session.execute(_LANES_OF_THE_FUTURE, {"ahead": ahead}).all()

@@ -26,9 +26,9 @@ from outbox.settle import settle_entries
 
 # Entries examined for one wave: a few more than it holds, and many more if many of those must wait
 # or are of another type.
-LOOKS = (40, 120)
+ENTRIES_EXAMINED = (40, 120)
 # after this QuickBooks may have forgotten a request id: look it up first
-OLD = timedelta(minutes=10)
+REQUEST_ID_TRUSTED_FOR = timedelta(minutes=10)
 
 # Prerequisites of an invoice that may be sent with it although no entry was written for them.
 TAKEN_ALONG = frozenset({RecordType.LEAD, RecordType.PRODUCT})
@@ -138,8 +138,10 @@ class Wave:
 def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> Wave | None:
     """At most `size` entries that may be sent now; perhaps none of
     those due. None: nothing is due."""
-    for look in (1,) if claim.takes_one else LOOKS:
-        rows = session.execute(_DUE, {"lane": claim.lane_id, "look": look, "old": OLD}).all()
+    for look in (1,) if claim.takes_one else ENTRIES_EXAMINED:
+        rows = session.execute(
+            _DUE, {"lane": claim.lane_id, "look": look, "old": REQUEST_ID_TRUSTED_FOR}
+        ).all()
         if not rows:
             return None
         if rows[0].is_another and servers.notice_change(session):

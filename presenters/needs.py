@@ -58,6 +58,6 @@ def _count() -> int:
     asked = {
         "organization": organization.id,
         "most": MAX_COUNTED + 1,
-        "lasts": unconfirmed.LASTS,
+        "lasts": unconfirmed.KEPT_FOR,
     }
     return session().scalar(_NEEDS, asked) or 0

@@ -35,7 +35,7 @@ MINOR_VERSION = "75"  # all lower versions ended in August 2025
 CONNECT_DEADLINE = 5.0  # seconds per address; a host may have several
 # seconds; an older connection may be half closed, and a lost request costs minutes
 KEEP_ALIVE = 30.0
-LONGEST_RETRY_AFTER = timedelta(seconds=300)
+MAX_RETRY_AFTER = timedelta(seconds=300)
 STATEMENT = "application/text"  # QuickBooks' content type for a posted query
 
 
@@ -120,7 +120,7 @@ def _retry_after(header: str | None) -> timedelta | None:
             told = parsedate_to_datetime(header) - datetime.now(UTC)
         except (ValueError, TypeError):
             return None
-    return min(max(told, timedelta(0)), LONGEST_RETRY_AFTER)
+    return min(max(told, timedelta(0)), MAX_RETRY_AFTER)
 
 
 class _Bearer(AuthBase):

@@ -50,12 +50,12 @@ from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
 from quickbooks.questions import Question, next_doubted, of_amount, on_day, statement
 
 BATCH = 30  # items, Intuit's limit
-LONGEST_QUESTION = 6000  # characters of an encoded query; gateways cut URLs at about 8,000
+MAX_QUESTION_LENGTH = 6000  # characters of an encoded query; gateways cut URLs at about 8,000
 _NAME_OF = {RecordType.LEAD: "DisplayName", RecordType.PRODUCT: "Name"}
 # item types that a line can use, which excludes categories
 _SALES_ITEMS = ("Service", "NonInventory", "Inventory")
-MOST_READS = 20  # per entry: the longest dialogue takes five; with more it would never end
-MOST_SHOWN = 20  # customers offered for a choice
+MAX_READS = 20  # per entry: the longest dialogue takes five; with more it would never end
+MAX_CHOICES = 20  # customers offered for a choice
 # Until a lead is checked again if its company's customers were never read. Reading them makes it
 # due (`directory.store`), so this is only a fallback: checking thousands of leads every minute is
 # work.
@@ -120,7 +120,7 @@ def compose(
 
 def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Step:
     link = links.get(due.record)
-    if due.knowledge.get("reads", 0) >= MOST_READS:
+    if due.knowledge.get("reads", 0) >= MAX_READS:
         return Rejected(ours("internal", due))
     skips = due.known.decision.get("skip")
     saves = due.operation == Operation.SAVE or _is_wanted_after_all(due)
@@ -543,7 +543,7 @@ def _several(due: Due, found: Sequence[Json]) -> Rejected:
     ]
     more = len(found) - len(named)
     shown = [
-        {key: one[key] for key in ("id", "name", "email", "phone")} for one in found[:MOST_SHOWN]
+        {key: one[key] for key in ("id", "name", "email", "phone")} for one in found[:MAX_CHOICES]
     ]
     holder = phrase(N_("{names} and {more} more"), names=named, more=more) if more else named
     about = {"holder": holder, "candidates": shown}
@@ -961,7 +961,7 @@ def _question_draft(reads: Sequence[_Read]) -> Draft | None:
         )
         if same and not (first.goes_alone or one.goes_alone):
             alike.append(one)
-    while len(alike) > 1 and len(quote_plus(_asking(alike))) > LONGEST_QUESTION:
+    while len(alike) > 1 and len(quote_plus(_asking(alike))) > MAX_QUESTION_LENGTH:
         alike.pop()
     return Draft(
         method="GET",

@@ -24,20 +24,20 @@ from outbox.company import Due
 from outbox.scheduler import for_a_while
 from quickbooks import facts, matching
 from quickbooks.cleaning import addresses, clean_name
-from quickbooks.facts import MOST_ROWS, FactsUnavailable, Reader, TooSlow
+from quickbooks.facts import MAX_ROWS, FactsUnavailable, Reader, TooSlow
 from quickbooks.payloads import NAME_LONGEST
 
-LASTS = timedelta(days=1)
-REMEMBERED = timedelta(days=25)  # Intuit reports changes of the last 30 days
+REFRESHED_AFTER = timedelta(days=1)
+CHANGES_READABLE_FOR = timedelta(days=25)  # Intuit reports changes of the last 30 days
 OVERLAP = timedelta(hours=1)  # read twice, because Intuit's clock may differ from ours
 AT_ONCE = 1000  # rows per INSERT
 FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0  # seconds after a failed read; doubles each time
-FEWEST_ROWS = 100  # per page: smaller pages would be billed without being faster
+MIN_ROWS = 100  # per page: smaller pages would be billed without being faster
 
 # --- Reading ------------------------------------------------------------------------------------
 
 
-def read_all(reader: Reader, most: int = MOST_ROWS) -> list[Json]:
+def read_all(reader: Reader, most: int = MAX_ROWS) -> list[Json]:
     """All customers, including inactive ones, in pages. Raises FactsUnavailable.
 
     A query returns at most a thousand rows, and hides inactive ones unless it names them (Intuit's
@@ -64,7 +64,7 @@ def _changes(reader: Reader, since: datetime) -> list[Json] | None:
         for changed in _list_of(response, "QueryResponse")
     ]
     rows = [row for changed in lists for row in changed.get("Customer") or []]
-    return rows if len(rows) < MOST_ROWS else None
+    return rows if len(rows) < MAX_ROWS else None
 
 
 def _list_of(told: object, key: str) -> list[Json]:
@@ -78,7 +78,7 @@ def _list_of(told: object, key: str) -> list[Json]:
 
 def refresh_due(sessions: Sessions, config: Config) -> int:
     """Updates copies that are older than a day; returns how many."""
-    older = facts.older_than(sessions, config, Connection.customers_read_at, LASTS)
+    older = facts.older_than(sessions, config, Connection.customers_read_at, REFRESHED_AFTER)
     stale = (connection_id for connection_id in older if connection_id not in unread)
     return for_a_while(stale, lambda connection_id: refresh(sessions, config, connection_id))
 
@@ -90,14 +90,14 @@ class Unread:
     connected_at: datetime  # a new connection doesn't wait because of an old failure
     again_at: float = 0.0  # of time.monotonic
     wait: float = FIRST_WAIT
-    most: int = MOST_ROWS
+    most: int = MAX_ROWS
 
     def read_all(self, reader: Reader) -> list[Json]:
         """Like `read_all`; asks for smaller pages after a timeout."""
         try:
             return read_all(reader, self.most)
         except TooSlow:
-            self.most = max(self.most // 2, FEWEST_ROWS)
+            self.most = max(self.most // 2, MIN_ROWS)
             raise
 
     def put_off(self) -> None:
@@ -154,7 +154,7 @@ def refresh(
     with sessions() as session:
         read_at = session.get_one(Connection, connection_id).customers_read_at
         now = _now(session)
-    since = read_at - OVERLAP if read_at and now - read_at < REMEMBERED else None
+    since = read_at - OVERLAP if read_at and now - read_at < CHANGES_READABLE_FOR else None
 
     def read(reader: Reader) -> tuple[list[Json], bool]:
         changes = _changes(reader, since) if since else None

@@ -32,7 +32,7 @@ FALLBACK_ITEM = "DunaHub services"
 FACTS_LAST = timedelta(days=1)
 READING_MAY_TAKE = 25.0  # seconds for all lists of a company, while a person waits on connecting
 A_JOB_MAY_TAKE = 600.0  # in a job: forty thousand customers are forty slow pages
-MOST_ROWS = 1000  # per query; longer lists are cut, since no owner chooses from more
+MAX_ROWS = 1000  # per query; longer lists are cut, since no owner chooses from more
 
 # Usual names of payment methods in QuickBooks, in order of preference. No card brands: we don't
 # know which one a client uses.
@@ -81,7 +81,7 @@ class Reader:
         """POSTs this object and returns the answer. Raises FactsUnavailable."""
         return self._asked("POST", path, query, dumps(body))
 
-    def rows(self, entity: str, where: str = "", most: int = MOST_ROWS) -> list[Json]:
+    def rows(self, entity: str, where: str = "", most: int = MAX_ROWS) -> list[Json]:
         """Objects of a kind, at most a thousand, the limit of one query (Intuit's guide, *Data
         queries*). Raises FactsUnavailable."""
         return self.page(entity, where, most)[0]
@@ -291,7 +291,7 @@ def choose(connection: Connection, **choices: object) -> None:
 
 
 def _still_there(id_: str | None, options: Sequence[Json]) -> str | None:
-    if len(options) >= MOST_ROWS:
+    if len(options) >= MAX_ROWS:
         return id_  # the list was cut: it may be further down
     return id_ if any(option["id"] == id_ for option in options) else None
 

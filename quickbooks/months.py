@@ -48,16 +48,16 @@ from quickbooks.faults import parse_json
 from quickbooks.judge import row_count, rows_in
 from quickbooks.own_books import Side
 from quickbooks.payloads import ENTITY, Document, dumps
-from quickbooks.questions import MOST_ROWS
+from quickbooks.questions import MAX_ROWS
 from quickbooks.reading import kept, trouble_of_question
 
 LOOKED_UP_AT_ONCE = 400  # ids per query, which is POSTed and so has room for them
-MOST_ROUNDS = 3  # of look-ups, because people keep saving while we read
-MOST_READS = 100  # per run: more is a mistake of ours, or a company too large for this
-MOST_ATTEMPTS = 5  # per run, including crashes
+MAX_ROUNDS = 3  # of look-ups, because people keep saving while we read
+MAX_READS = 100  # per run: more is a mistake of ours, or a company too large for this
+MAX_ATTEMPTS = 5  # per run, including crashes
 TRY_LATER = timedelta(minutes=1)  # doubles with each attempt
-LONGEST_WAIT = timedelta(seconds=10)  # for turns in the lane's budget, in total per run
-MOST_DIFFERENCES_AT_ONCE = 1000  # rows per INSERT
+MAX_WAIT = timedelta(seconds=10)  # for turns in the lane's budget, in total per run
+DIFFERENCES_PER_INSERT = 1000  # rows per INSERT
 MOST_LINES = 3  # of an invoice, named in one row
 LONGEST_WORDS = 60  # characters of each of them
 AT_A_STRETCH = 10.0  # seconds within which a job starts comparisons; the next run follows soon
@@ -225,7 +225,7 @@ def _claim(sessions: Sessions, config: Config) -> Run | None:
 
 def _try(sessions: Sessions, config: Config, run: Run) -> bool:
     try:
-        if run.attempts > MOST_ATTEMPTS:  # earlier attempts crashed
+        if run.attempts > MAX_ATTEMPTS:  # earlier attempts crashed
             raise _CannotCompare("broken")
         company = _company(sessions, config, run)
         reader = _Reader(sessions, config, run, company)
@@ -234,7 +234,7 @@ def _try(sessions: Sessions, config: Config, run: Run) -> bool:
         _end(sessions, run, str(problem))
         return False
     except _TryLater as problem:
-        if run.attempts >= MOST_ATTEMPTS:
+        if run.attempts >= MAX_ATTEMPTS:
             _end(sessions, run, problem.problem)
         else:
             _put_back(sessions, run, problem)
@@ -286,7 +286,7 @@ def _compare(sessions: Sessions, reader: "_Reader") -> dict[RecordType, Compared
 def _compare_kind(sessions: Sessions, reader: "_Reader", type_: RecordType) -> Compared:
     theirs = reader.list_of(type_)
     looked_up: set[str] = set()
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         with sessions() as session:
             ours = own_books.read(session, reader.side, type_, theirs)
         missing = [id_ for id_ in unseen(reader.side.month, ours, theirs) if id_ not in looked_up]
@@ -318,11 +318,11 @@ class _Reader:
             page, count = self._ask(
                 type_,
                 f"select * from {ENTITY[type_]} where {self._in_month(type_)}"  # noqa: S608
-                f" orderby Id startposition {start} maxresults {MOST_ROWS}",
+                f" orderby Id startposition {start} maxresults {MAX_ROWS}",
             )
             found |= {one.id: one for one in page}
             start += count
-            if count < MOST_ROWS:
+            if count < MAX_ROWS:
                 return list(found.values())
 
     def look_up(self, type_: RecordType, ids: Sequence[str]) -> list[Theirs]:
@@ -334,7 +334,7 @@ class _Reader:
             page, _count = self._ask(
                 type_,
                 f"select * from {ENTITY[type_]} where Id IN ({asked}){active}"  # noqa: S608
-                f" maxresults {MOST_ROWS}",
+                f" maxresults {MAX_ROWS}",
             )
             found += page
         return found
@@ -354,7 +354,7 @@ class _Reader:
 
         Raises _TryLater or _CannotCompare if there is no answer.
         """
-        if self.reads >= MOST_READS:
+        if self.reads >= MAX_READS:
             raise _CannotCompare("too_large")
         self._note_progress(type_)
         self._wait_for_turn()
@@ -391,7 +391,7 @@ class _Reader:
             if not wait:
                 return
             self._waited += wait
-            if self._waited > LONGEST_WAIT:
+            if self._waited > MAX_WAIT:
                 raise _TryLater("busy", max(wait, TRY_LATER))
             time.sleep(wait.total_seconds())
 
@@ -468,8 +468,8 @@ def _store(
         session.execute(delete(Difference).where(Difference.comparison_id == run.comparison_id))
         rows = [_row(run, found) for one in compared.values() for found in one.found]
         rows.sort(key=lambda row: list(Kind).index(row["kind"]))  # by kind, then as compared
-        for first in range(0, len(rows), MOST_DIFFERENCES_AT_ONCE):
-            session.execute(insert(Difference), rows[first : first + MOST_DIFFERENCES_AT_ONCE])
+        for first in range(0, len(rows), DIFFERENCES_PER_INSERT):
+            session.execute(insert(Difference), rows[first : first + DIFFERENCES_PER_INSERT])
         _learn(session, run, company, compared)
     COMPARISONS.labels("compared").inc()
     log.info("compared", comparison=run.comparison_id, differences=len(rows), reads=reads)

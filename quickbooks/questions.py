@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from models.sales import RecordType
 from quickbooks.payloads import ENTITY
 
-MOST_ROWS = 1000  # Intuit's limit per answer
+MAX_ROWS = 1000  # Intuit's limit per answer
 
 _LISTS = (RecordType.LEAD, RecordType.PRODUCT)  # inactive rows are hidden unless requested
 
@@ -90,7 +90,7 @@ def statement(type_: RecordType, questions: Sequence[Question]) -> str:
         hidden = "" if first.about == "Invoice" else " AND Active IN (true, false)"
         return (
             f"SELECT * FROM {first.about} WHERE Id IN ({ids})"  # noqa: S608  (not SQL)
-            f"{hidden} MAXRESULTS {MOST_ROWS}"
+            f"{hidden} MAXRESULTS {MAX_ROWS}"
         )
     values = ", ".join(_quoted(question.value) for question in questions)
     condition = f"{first.name} IN ({values})"
@@ -99,7 +99,7 @@ def statement(type_: RecordType, questions: Sequence[Question]) -> str:
     if type_ in _LISTS:
         condition += " AND Active IN (true, false)"
     entity = ENTITY[type_]
-    return f"SELECT * FROM {entity} WHERE {condition} MAXRESULTS {MOST_ROWS}"  # noqa: S608  (not SQL)
+    return f"SELECT * FROM {entity} WHERE {condition} MAXRESULTS {MAX_ROWS}"  # noqa: S608  (not SQL)
 
 
 def _quoted(value: str) -> str:

@@ -53,11 +53,11 @@ from quickbooks.payloads import ENTITY, dumps
 from quickbooks.questions import Question, asked, first_doubted, kind_asked, next_doubted
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is editing it
-THROTTLED = timedelta(seconds=60)  # Intuit's rule if the answer names no time
+THROTTLE_PAUSE = timedelta(seconds=60)  # Intuit's rule if the answer names no time
 MOST_BY_HAND = 20  # documents with one customer and amount, kept to choose from
 _MARK = re.compile(r"\bDH-[A-Z2-7]{12}\b")  # as made by `models.sales.new_mark`
 BATCH = "batch"  # the path of a batch
-LONGEST_KEPT = 10_000  # characters stored of an answer that was not a plain success
+MAX_ANSWER_KEPT = 10_000  # characters stored of an answer that was not a plain success
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ def read(sent: Sent, answer: Answer) -> Reading:
     if sent.path == BATCH and status is Status.GOOD and said is Said.OBJECT:
         return _read_batch(sent, document or {}, answer)
     verdict = judge.judge(status, said, _operation(sent), is_repeat=sent.sends > 1)
-    kept = None if verdict.fate is Fate.SEEN else answer.body[:LONGEST_KEPT] or None
+    kept = None if verdict.fate is Fate.SEEN else answer.body[:MAX_ANSWER_KEPT] or None
     outcomes = _outcomes(sent, verdict, told, document)
     return Reading(
         outcomes,
@@ -163,7 +163,7 @@ def trouble_of(lane: Lane, answer: Answer, status: Status) -> Pause | Hold | Non
         case Lane.WORKS:
             return None
         case Lane.THROTTLED:
-            return Pause("throttled", answer.retry_after or THROTTLED)
+            return Pause("throttled", answer.retry_after or THROTTLE_PAUSE)
         case Lane.DOWN | Lane.PERHAPS:
             return Pause("outage")
         case Lane.SIGNED_OUT | Lane.ACCESS_LOST | Lane.PLAN_LAPSED | Lane.COMPANY_RESET:
@@ -267,7 +267,7 @@ def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
         Pause("outage") if is_silent else trouble,
         is_silent=is_silent,
         unsure=unsure,
-        kept_answer=None if went_well else answer.body[:LONGEST_KEPT],
+        kept_answer=None if went_well else answer.body[:MAX_ANSWER_KEPT],
     )
 
 

@@ -31,9 +31,11 @@ from outbox import lanes
 from outbox.scheduler import for_a_while
 from quickbooks import oauth
 
-EARLY = timedelta(minutes=5)  # a token is renewed when less than this is left of its hour
+# a token is renewed when less than this is left of its hour
+RENEW_BEFORE_END = timedelta(minutes=5)
 LOCK_WAIT = timedelta(seconds=12)  # longer than a refresh may take: a waiter gets its result
-IDLE = timedelta(days=1)  # an unused connection is refreshed once a day, so that it does not expire
+# an unused connection is refreshed once a day, so that it does not expire
+KEEP_ALIVE_AFTER = timedelta(days=1)
 
 REFRESHES = Counter(
     "dunahub_quickbooks_refreshes_total", "Sign-ins renewed, and what Intuit said", ["outcome"]
@@ -184,7 +186,7 @@ def access_token(
 
 
 def _usable(config: Config, stored: str, left: timedelta, refused: str | None = None) -> str | None:
-    if left < EARLY:
+    if left < RENEW_BEFORE_END:
         return None
     token = decrypt(config, stored)
     return None if token == refused else token
@@ -297,7 +299,8 @@ def _now(session: Session) -> datetime:
 
 # --- The end of a sign-in -----------------------------------------------------------------------
 
-MANY = 3  # companies that refuse us within ten minutes for one reason: more likely our mistake
+# companies that refuse us within ten minutes for one reason: more likely our mistake
+MIN_REFUSED_ALIKE = 3
 _EXPIRED_ALIKE = text(
     """
     SELECT count(*) FROM quickbooks_connections
@@ -335,7 +338,7 @@ def expire(sessions: Sessions, connection_id: int, stored: str, *, reason: str) 
         )
         alike = session.scalar(_EXPIRED_ALIKE, {"reason": reason}) or 0
     log.warning("connection expired", connection=connection_id, reason=reason)
-    if alike >= MANY:
+    if alike >= MIN_REFUSED_ALIKE:
         log.error("many companies refuse us at once: is our own configuration right?", count=alike)
     return True
 
@@ -383,7 +386,7 @@ def _restore_when_many(sessions: Sessions) -> bool:
             .order_by(Connection.id)
             .with_for_update(key_share=True, of=Connection)
         ).all()
-        if len(alike) < MANY:
+        if len(alike) < MIN_REFUSED_ALIKE:
             return False
         for connection in alike:
             connection.status = ConnectionStatus.CONNECTED
@@ -402,7 +405,7 @@ def keep_alive_due(sessions: Sessions, config: Config) -> int:
             .where(
                 Connection.status == ConnectionStatus.CONNECTED,
                 Connection.environment == config.environment,
-                Tokens.refreshed_at < func.clock_timestamp() - IDLE,
+                Tokens.refreshed_at < func.clock_timestamp() - KEEP_ALIVE_AFTER,
             )
             .order_by(func.random())
         ).all()

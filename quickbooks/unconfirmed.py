@@ -17,7 +17,7 @@ from models.base import Json
 from models.quickbooks import Connection, Revocation, UnconfirmedCompany
 from quickbooks import oauth, tokens
 
-LASTS = timedelta(minutes=50)  # its access token lasts an hour, and is not renewed
+KEPT_FOR = timedelta(minutes=50)  # its access token lasts an hour, and is not renewed
 # The fields needed for matching and for `directory.store`.
 _KEPT_OF_CUSTOMERS = (
     "Id",
@@ -132,7 +132,7 @@ def drop_old(session: Session) -> int:
 
 
 def _is_over() -> ColumnElement[bool]:
-    lasts = cast(literal(LASTS), Interval)
+    lasts = cast(literal(KEPT_FOR), Interval)
     return UnconfirmedCompany.created_at + lasts <= func.clock_timestamp()
 
 

@@ -54,7 +54,9 @@ def test_a_decision_about_many_is_carried_out_to_the_end_and_audited_for_each_or
 ) -> None:
     rivera, _ = new_firm_with_lane(session)
     oak, _ = new_firm_with_lane(session, name="Oak HVAC Inc")
-    ids = failed_leads(session, rivera, bulk.PIECE + 50) + failed_leads(session, oak, 30)
+    ids = failed_leads(session, rivera, bulk.ENTRIES_PER_BATCH + 50) + failed_leads(
+        session, oak, 30
+    )
     bulk_id = decided(session, ids, admin_id)
     assert {entry.state for entry in entries_of(session)} == {"failed"}
     assert bulk.carry_out(sessions) == len(ids)
@@ -66,8 +68,8 @@ def test_a_decision_about_many_is_carried_out_to_the_end_and_audited_for_each_or
     for event in session.query(AuditEvent).filter(AuditEvent.action == "outbox.requeued"):
         assert (event.user_id, event.reason) == (admin_id, "QuickBooks is back")
         noted[event.organization_id or 0] += event.details["entries"]
-    assert sorted(noted[rivera]) == ids[: bulk.PIECE + 50]
-    assert sorted(noted[oak]) == ids[bulk.PIECE + 50 :]
+    assert sorted(noted[rivera]) == ids[: bulk.ENTRIES_PER_BATCH + 50]
+    assert sorted(noted[oak]) == ids[bulk.ENTRIES_PER_BATCH + 50 :]
     assert bulk.carry_out(sessions) == 0
 
 
@@ -91,7 +93,7 @@ def test_a_crash_in_a_piece_loses_and_doubles_nothing(
     session: Session, sessions: Sessions, admin_id: int
 ) -> None:
     rivera, _ = new_firm_with_lane(session)
-    ids = failed_leads(session, rivera, bulk.PIECE * 2)
+    ids = failed_leads(session, rivera, bulk.ENTRIES_PER_BATCH * 2)
     bulk_id = decided(session, ids, admin_id)
     session.execute(  # the second piece cannot be written
         text(
@@ -103,10 +105,14 @@ def test_a_crash_in_a_piece_loses_and_doubles_nothing(
     with pytest.raises(Exception, match="crash"):
         bulk.carry_out(sessions)
     found = fresh(session, bulk_id)
-    assert (found.position, found.done, found.finished_at) == (bulk.PIECE, bulk.PIECE, None)
+    assert (found.position, found.done, found.finished_at) == (
+        bulk.ENTRIES_PER_BATCH,
+        bulk.ENTRIES_PER_BATCH,
+        None,
+    )
     session.execute(text("ALTER TABLE outbox DROP CONSTRAINT crash"))
     session.commit()
-    assert bulk.carry_out(sessions) == bulk.PIECE
+    assert bulk.carry_out(sessions) == bulk.ENTRIES_PER_BATCH
     found = fresh(session, bulk_id)
     assert (found.done, found.finished_at is not None) == (len(ids), True)
 
@@ -115,9 +121,9 @@ def test_two_processes_share_the_decisions_and_judge_each_entry_once(
     session: Session, sessions: Sessions, admin_id: int
 ) -> None:
     rivera, _ = new_firm_with_lane(session)
-    ids = failed_leads(session, rivera, bulk.PIECE * 3)
-    for start in range(0, len(ids), bulk.PIECE):
-        decided(session, ids[start : start + bulk.PIECE], admin_id)
+    ids = failed_leads(session, rivera, bulk.ENTRIES_PER_BATCH * 3)
+    for start in range(0, len(ids), bulk.ENTRIES_PER_BATCH):
+        decided(session, ids[start : start + bulk.ENTRIES_PER_BATCH], admin_id)
     judged: list[int] = []
     threads = [
         threading.Thread(target=lambda: judged.append(bulk.carry_out(sessions))) for _ in range(3)
@@ -138,12 +144,12 @@ def test_case_e31_many_of_one_cause_are_sent_again_a_part_at_a_time(
     firm = firm_of(owner)
     lane = lanes.create(session, firm).id
     session.commit()
-    ids = failed_leads(session, firm, 2 * bulk.PIECE + 50)
+    ids = failed_leads(session, firm, 2 * bulk.ENTRIES_PER_BATCH + 50)
     acted = decisions.send_alike(session, session.get_one(Entry, ids[0]), owner.id)
     session.commit()
     assert sorted(acted.done) == ids
-    assert sum(entry.state == "pending" for entry in entries_of(session)) == bulk.PIECE
-    assert bulk.carry_out(sessions) == len(ids) - bulk.PIECE
+    assert sum(entry.state == "pending" for entry in entries_of(session)) == bulk.ENTRIES_PER_BATCH
+    assert bulk.carry_out(sessions) == len(ids) - bulk.ENTRIES_PER_BATCH
     assert {entry.state for entry in entries_of(session)} == {"pending"}
     writers = "SELECT count(DISTINCT xmin::text) FROM outbox WHERE lane_id = :lane"
     assert (session.scalar(text(writers), {"lane": lane}) or 0) >= 3

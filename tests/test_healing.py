@@ -38,7 +38,7 @@ from outbox.company import (
 )
 from outbox.dispatches import next_dispatch
 from outbox.poller import Poller, drain_lane
-from outbox.retry import PATIENCE, PATIENT_ATTEMPTS, Again, GiveUp, after_own_fault
+from outbox.retry import MAX_RETRY_TIME, PATIENT_ATTEMPTS, Again, GiveUp, after_own_fault
 from outbox.scheduler import Engine as OutboxEngine
 from outbox.settle import settle
 from tests.support.drains import drain, make_due, make_older
@@ -478,9 +478,9 @@ def test_a_newer_version_does_not_forget_that_the_older_had_arrived(
     ("attempts", "since", "gives_up"),
     [
         (1, timedelta(0), False),
-        (PATIENT_ATTEMPTS, PATIENCE, True),
-        (PATIENT_ATTEMPTS, PATIENCE - timedelta(seconds=1), False),
-        (2, PATIENCE * 10, False),  # a hold of a month, and then a second failure
+        (PATIENT_ATTEMPTS, MAX_RETRY_TIME, True),
+        (PATIENT_ATTEMPTS, MAX_RETRY_TIME - timedelta(seconds=1), False),
+        (2, MAX_RETRY_TIME * 10, False),  # a hold of a month, and then a second failure
     ],
 )
 def test_rule_12_patience_counts_the_entrys_own_failures(

@@ -365,7 +365,7 @@ def test_a_month_that_has_not_begun_does_not_exist(firm: Situation) -> None:
 def test_a_long_month_is_read_page_by_page(
     firm: Situation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(months, "MOST_ROWS", 3)
+    monkeypatch.setattr(months, "MAX_ROWS", 3)
     lead = firm.save_lead()
     for _ in range(7):
         firm.save_invoice(lead)
@@ -514,7 +514,7 @@ def test_a_throttled_question_pauses_nobody(firm: Situation) -> None:
     assert "QuickBooks is busy." in page.text
     assert firm.connection.lane.pause_until is None
     assert differences(firm) == []
-    for _ in range(months.MOST_ATTEMPTS):
+    for _ in range(months.MAX_ATTEMPTS):
         with firm.sessions.begin() as session:
             session.execute(text("UPDATE quickbooks_comparisons SET available_at = now()"))
         run(firm)
@@ -671,7 +671,7 @@ def test_what_ends_half_way_shows_the_last_result_and_begins_again(firm: Situati
 
 def test_what_keeps_crashing_is_given_up(firm: Situation) -> None:
     firm.ana.open(f"{MATCHES}/{this_month()}").submit()
-    for _ in range(months.MOST_ATTEMPTS):
+    for _ in range(months.MAX_ATTEMPTS):
         assert months._claim(firm.sessions, firm.config)
         with firm.sessions.begin() as session:
             session.execute(text("UPDATE quickbooks_comparisons SET lease_until = now()"))

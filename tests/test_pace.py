@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from outbox.pace import SLOWEST, Pace, learned_slowdown, slowdown_left
-from outbox.poller import LATE
+from outbox.pace import MAX_SLOWDOWN, Pace, learned_slowdown, slowdown_left
+from outbox.poller import MAX_SEND_DELAY
 from outbox.retry import (
     FIRST_DELAY,
-    LONGEST_DELAY,
-    LONGEST_OUTAGE_PAUSE,
-    PATIENCE,
+    MAX_DELAY,
+    MAX_OUTAGE_PAUSE,
+    MAX_RETRY_TIME,
     PATIENT_ATTEMPTS,
     THROTTLE_PAUSE,
     Again,
@@ -50,7 +50,7 @@ def test_no_minute_sees_more_calls_than_the_limit(
 @settings(suppress_health_check=[HealthCheck.too_slow])  # long lists, busy machine
 @given(
     thinking=st.lists(st.floats(0, 3), min_size=60, max_size=200),
-    late=st.lists(st.floats(0, LATE.total_seconds()), min_size=200, max_size=200),
+    late=st.lists(st.floats(0, MAX_SEND_DELAY.total_seconds()), min_size=200, max_size=200),
     items=st.lists(st.integers(2, 30), min_size=200, max_size=200),
 )
 def test_quickbooks_limits_are_kept_however_late_a_call_goes_out(
@@ -79,7 +79,7 @@ def test_a_busy_lane_sends_at_least_95_of_100_batches_that_quickbooks_admits() -
     ("admitted", "slower", "batches"),
     [
         (16, 2.452, 16),  # the items of a batch were counted: 480 in a minute
-        (0, SLOWEST, 10),
+        (0, MAX_SLOWDOWN, 10),
         (38, 1.1, 35),  # nearly all of them were taken: somebody else called as well
     ],
 )
@@ -115,10 +115,10 @@ def test_a_first_call_and_a_burst_go_at_once() -> None:
         (1, 0, 0.0, Again(FIRST_DELAY / 2)),
         (1, 0, 0.99, Again(FIRST_DELAY * 0.99)),
         (4, 60, 0.5, Again(FIRST_DELAY * 4)),
-        (40, 3600, 0.5, Again(LONGEST_DELAY / 2)),
-        (PATIENT_ATTEMPTS - 1, PATIENCE.total_seconds(), 0.0, Again(FIRST_DELAY / 2)),
-        (PATIENT_ATTEMPTS, PATIENCE.total_seconds() - 1, 0.0, Again(FIRST_DELAY / 2)),
-        (PATIENT_ATTEMPTS, PATIENCE.total_seconds(), 0.5, GiveUp()),
+        (40, 3600, 0.5, Again(MAX_DELAY / 2)),
+        (PATIENT_ATTEMPTS - 1, MAX_RETRY_TIME.total_seconds(), 0.0, Again(FIRST_DELAY / 2)),
+        (PATIENT_ATTEMPTS, MAX_RETRY_TIME.total_seconds() - 1, 0.0, Again(FIRST_DELAY / 2)),
+        (PATIENT_ATTEMPTS, MAX_RETRY_TIME.total_seconds(), 0.5, GiveUp()),
     ],
 )
 def test_an_entrys_own_faults(
@@ -129,7 +129,7 @@ def test_an_entrys_own_faults(
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_an_outage_is_probed_at_least_every_minute(consecutive: int, chance: float) -> None:
-    assert timedelta(seconds=1) <= after_outage(consecutive, chance) <= LONGEST_OUTAGE_PAUSE
+    assert timedelta(seconds=1) <= after_outage(consecutive, chance) <= MAX_OUTAGE_PAUSE
 
 
 @pytest.mark.parametrize(

@@ -283,14 +283,16 @@ def test_a_decision_half_done_tells_how_long_the_rest_takes(
 def test_an_owner_sends_very_many_again_a_part_at_a_time(
     ana: Visitor, session: Session, sessions: Sessions, firm: int
 ) -> None:
-    waiting(session, firm, bulk.PIECE + 30)
-    settle(session, bulk.PIECE + 30, "failed")
+    waiting(session, firm, bulk.ENTRIES_PER_BATCH + 30)
+    settle(session, bulk.ENTRIES_PER_BATCH + 30, "failed")
     ana.open(SETTINGS).submit(press="Send all again")
-    assert f"{bulk.PIECE + 30} records will be sent again, a part at a time." in ana.text
+    assert (
+        f"{bulk.ENTRIES_PER_BATCH + 30} records will be sent again, a part at a time." in ana.text
+    )
     assert {entry.state for entry in entries_of(session)} == {"failed"}
     bulk.carry_out(sessions)
     assert {entry.state for entry in entries_of(session)} == {"pending"}
-    assert f"0 of {bulk.PIECE + 30}" in told(ana.open(SETTINGS))
+    assert f"0 of {bulk.ENTRIES_PER_BATCH + 30}" in told(ana.open(SETTINGS))
 
 
 # --- In a browser ---------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from models.base import Json
 from models.outbox import Dispatch, DispatchItem, Entry
 from models.sales import Lead
 from outbox import prune as pruning
-from outbox.prune import FAILURES_KEPT, KEPT, prune
+from outbox.prune import FAILURES_KEPT, HISTORY_KEPT_FOR, prune
 from tests.support.drains import drain
 from tests.support.firm import entries_of, new_firm_with_lane, new_lead
 from tests.support.ledger import Ledger
@@ -53,7 +53,7 @@ def titles(session: Session) -> list[str]:
 
 
 def test_young_history_stays(session: Session, sessions: Sessions, lead: Lead) -> None:
-    grow_old(session, KEPT - timedelta(days=1))
+    grow_old(session, HISTORY_KEPT_FOR - timedelta(days=1))
     assert prune(sessions) == 0
     assert titles(session) == ["A", "B", "C", "D"]
 
@@ -61,7 +61,7 @@ def test_young_history_stays(session: Session, sessions: Sessions, lead: Lead) -
 def test_old_history_goes_but_failures_and_the_newest_stay(
     session: Session, sessions: Sessions, lead: Lead
 ) -> None:
-    grow_old(session, KEPT + timedelta(days=1))
+    grow_old(session, HISTORY_KEPT_FOR + timedelta(days=1))
     assert prune(sessions) == 2
     assert titles(session) == ["B", "D"]
     assert session.query(Dispatch).count() == session.query(DispatchItem).count() == 2
@@ -85,7 +85,7 @@ def test_what_is_not_resolved_stays_for_ever(
 def test_no_gap_in_the_numbers_stops_it(
     session: Session, sessions: Sessions, lead: Lead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "SLICE", 1)
+    monkeypatch.setattr(pruning, "NUMBERS_PER_STATEMENT", 1)
     grow_old(session, FAILURES_KEPT + timedelta(days=1))
     assert prune(sessions) == 3
     assert titles(session) == ["D"]
@@ -114,7 +114,7 @@ def test_each_statement_reads_one_slice_of_the_table_and_no_more(
     session.execute(text("ANALYZE outbox"))
     plan = session.execute(
         text("EXPLAIN (ANALYZE, FORMAT JSON) " + pruning._PRUNE_ENTRIES.text),
-        {"after": 10_000, "slice": 5000, "kept": KEPT, "failures_kept": FAILURES_KEPT},
+        {"after": 10_000, "slice": 5000, "kept": HISTORY_KEPT_FOR, "failures_kept": FAILURES_KEPT},
     ).scalar_one()
     assert ("Seq Scan", "entry") not in set(nodes(plan[0]["Plan"]))
     assert plan[0]["Execution Time"] < 2000

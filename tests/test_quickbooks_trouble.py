@@ -15,7 +15,7 @@ from models.outbox import Counterpart, Dispatch, Entry, Lane
 from models.quickbooks import Connection, Tokens
 from models.sales import Invoice, Payment
 from outbox import actions
-from outbox.pace import SLOWEST
+from outbox.pace import MAX_SLOWDOWN
 from outbox.poller import drain_lane
 from quickbooks import facts, tokens
 from quickbooks.delivery import QuickBooks
@@ -262,7 +262,7 @@ def test_rule_12_a_refused_batch_slows_the_lane_to_what_the_company_admitted(fir
     firm.session.expire_all()
     lane = firm.session.get_one(Lane, firm.connection.lane_id)
     assert lane.pause_reason == "throttled"
-    assert lane.slowdown == SLOWEST  # one in the last minute: others call it as well
+    assert lane.slowdown == MAX_SLOWDOWN  # one in the last minute: others call it as well
     assert lane.slowed_at is not None
     firm.drain_to_the_end()
     assert {entry.attempts for entry in entries_of(firm.session)} == {0}

@@ -289,7 +289,7 @@ def outbox_act() -> ResponseReturnValue:
     if name not in ACTS:
         abort(400)
     back = redirect(url_for("admin.outbox", **query()), 303)
-    if not ids or len(ids) > bulk.MOST:
+    if not ids or len(ids) > bulk.MAX_ENTRIES:
         flash(_("Choose at least one row.") if not ids else _("Too many: choose fewer."), "warn")
         return back
     if not reason:
@@ -314,7 +314,7 @@ def _chosen_ids() -> list[int]:
         if not (newest.isascii() and newest.isdigit() and len(newest) < 19):
             abort(400)
         fitting = select(Entry.id).where(*_asked_filters(), Entry.id <= int(newest))
-        return list(session().scalars(fitting.order_by(Entry.id).limit(bulk.MOST + 1)))
+        return list(session().scalars(fitting.order_by(Entry.id).limit(bulk.MAX_ENTRIES + 1)))
     chosen = request.form.getlist("entry")
     if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in chosen):
         abort(400)

@@ -257,7 +257,7 @@ def requeue_failed() -> ResponseReturnValue:
     """Sends again what needs attention and can be sent: everything, or one cause."""
     code = _told("code")
     ids = sendable(firm(), with_cause(code, _told("thing")) if code else ())
-    if len(ids) > bulk.PIECE:
+    if len(ids) > bulk.ENTRIES_PER_BATCH:
         bulk.decide(session(), "requeue", ids, person().id, "")
         session().commit()
         flash(
