@@ -111,7 +111,7 @@ _SKIP = text(
     """
     UPDATE outbox
     SET state = 'skipped', settled_at = clock_timestamp(), waits_for_type = NULL,
-        waits_for_id = NULL
+        waits_for_id = NULL, withheld = false  -- decided: undoing this sends it
     WHERE id = ANY(:entries)
     """
 )

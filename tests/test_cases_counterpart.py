@@ -388,6 +388,22 @@ def test_case_e18_send_again_of_what_is_withheld_says_so(at: Situation) -> None:
     assert list(acted.refused.values()) == [actions.WITHHELD]
 
 
+def test_undoing_the_skip_of_what_was_withheld_sends_it(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    at.disconnect()
+    edit_invoice(at, invoice, **{"lines-0-unit_price": "150"})
+    reconnect(at)
+    skip(at)
+    [undone] = actions.undo_skip(
+        at.session, [entries_of(at.session)[-1].id], organization_id=at.firm
+    ).done
+    at.session.commit()
+    at.drain()
+    assert entries_of(at.session)[-1].id == undone
+    assert entries_of(at.session)[-1].state == "synced"
+    assert booked(at)["TotalAmt"] == 150
+
+
 def test_case_e32_a_payment_recorded_while_disconnected_is_asked_about(at: Situation) -> None:
     invoice = sent_invoice(at)
     at.disconnect()

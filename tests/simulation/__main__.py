@@ -10,13 +10,18 @@ from contextlib import contextmanager
 
 import structlog
 from cryptography.fernet import Fernet
+from sqlalchemy import Engine, text
 
 from config import Config
 from db import make_engine, make_sessions
 from development.database import migrate
 from development.postgres import throwaway_postgres
 from outbox.capture import attach
+from tests.simulation.coverage import counted_cells
+from tests.simulation.coverage import told as told_of
 from tests.simulation.history import LENGTH, play, shrink
+
+FORGOTTEN_AFTER = 50  # histories
 
 
 def main() -> None:
@@ -26,12 +31,14 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=LENGTH)
     parser.add_argument("--stop", action="store_true", help="at the first violation")
     parser.add_argument("--shrink", action="store_true", help="what fails, to fewer acts")
+    parser.add_argument("--seconds", type=float, help="by the wall clock; then no more histories")
     parser.add_argument("--database", help="address of a migrated one; else one is made")
     parser.add_argument("--processor", type=float, help="seconds of it; then no more histories")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    with _database(options.database) as url:
+    with _database(options.database) as url, counted_cells() as cells:
         engine = make_engine(url)
+        engine.pool._pre_ping = False  # this database does not go away
         sessions = make_sessions(engine)
         attach(sessions)
         config = _config(url)
@@ -40,6 +47,10 @@ def main() -> None:
         for seed in range(options.seed, options.seed + options.histories):
             if options.processor and time.process_time() > options.processor:
                 break
+            if options.seconds and time.monotonic() - began > options.seconds:
+                break
+            if (seed - options.seed) % FORGOTTEN_AFTER == FORGOTTEN_AFTER - 1:
+                _forget(engine)
             told = play(sessions, config, seed, options.length)
             if told.violation and options.shrink:
                 told = shrink(sessions, config, told)
@@ -53,8 +64,16 @@ def main() -> None:
         seconds = time.monotonic() - began
         print(f"{done} acts, {done / seconds:.0f} a second; {failed} histories with a violation")
         print(", ".join(f"{name} {count}" for name, count in visits.most_common()))
+        print(told_of(cells))
         engine.dispose()
     sys.exit(bool(failed))
+
+
+def _forget(engine: Engine) -> None:
+    """The histories that were played: a table that grows makes the next ones slower."""
+    with engine.begin() as connection:
+        connection.execute(text("SELECT set_config('dunahub.captured', 'on', true)"))
+        connection.execute(text("TRUNCATE organizations CASCADE"))
 
 
 @contextmanager

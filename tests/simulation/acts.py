@@ -30,12 +30,12 @@ ALWAYS: dict[Act, int] = {
     people.new_lead: 6,
     people.new_invoice: 8,
     people.pay: 6,
+    people.edit_lead: 5,  # else soon nothing is left to send
+    people.edit_invoice: 7,
 }
 SOMETIMES: dict[Act, int] = {
-    people.edit_lead: 8,
-    people.edit_invoice: 12,
     people.void_invoice: 3,
-    people.delete_lead: 1,
+    people.delete_lead: 2,
     people.refund: 3,
     people.new_product: 4,
     people.send_again: 8,
@@ -61,7 +61,7 @@ SOMETIMES: dict[Act, int] = {
     bookkeeper.change_amount_there: 1,
     bookkeeper.move_there: 2,
     bookkeeper.unapply_there: 1,
-    bookkeeper.deactivate_there: 2,
+    bookkeeper.deactivate_there: 4,
     bookkeeper.reactivate_there: 2,
     bookkeeper.merge_there: 1,
     bookkeeper.close_books_there: 1,
@@ -79,5 +79,6 @@ SOMETIMES: dict[Act, int] = {
     nature.database_trouble: 1,
     nature.clock_step: 1,
     nature.while_out: 6,
+    nature.late_refusal: 2,
     nature.stopped_while_out: 2,
 }

@@ -23,23 +23,22 @@ def edit_there(world: World) -> str | None:
         if entity == "Customer":
             phone = {"FreeFormNumber": "theirs"}
             keeper.edit(entity, one["Id"], DisplayName=one["DisplayName"], PrimaryPhone=phone)
-            wanted.theirs["phone"] = ANY if _is_made_equal(world, record) else "theirs"
+            wanted.theirs["phone"] = ANY if _is_on_its_way(world, record) else "theirs"
         else:
             keeper.edit(entity, one["Id"], CustomerMemo={"value": "theirs"})
-            wanted.theirs["memo"] = ANY if _is_made_equal(world, record) else "theirs"
+            wanted.theirs["memo"] = ANY if _is_on_its_way(world, record) else "theirs"
     except Refusal:
         return None
     return f"there: {entity} {one['Id']} is edited"
 
 
-def _is_made_equal(world: World, record: Record) -> bool:
-    """Whether a person sent it again just now: what stands there will be made equal to ours."""
+def _is_on_its_way(world: World, record: Record) -> bool:
+    """Whether something of ours is to be written there, and may meet what they write."""
     with world.sessions() as session:
         found = session.execute(
             text(
                 "SELECT FROM outbox WHERE lane_id = :lane AND aggregate_type = :type"
                 " AND aggregate_id = :id AND state = 'pending'"
-                " AND (checks OR knowledge -> 'compares' IS NOT NULL)"
             ),
             {"lane": world.lane, "type": record.type, "id": record.id},
         )

@@ -22,6 +22,10 @@ FAULTS: dict[str, Document] = {
     "an item is refused": {"item_fault": {"index": 0, "code": "2050"}},
     "an item is throttled": {"item_fault": {"index": 0, "code": "3001"}},
     "an item finds nobody at home": {"item_fault": {"index": 0, "code": "130"}},
+    "an item is signed out": {"item_fault": {"index": 0, "code": "3100"}},
+    "an item has lost its access": {"item_fault": {"index": 0, "code": "120"}},
+    "an item needs a plan": {"item_fault": {"index": 0, "code": "6190"}},
+    "an item finds another company": {"item_fault": {"index": 0, "code": "10200"}},
 }
 
 
@@ -113,7 +117,7 @@ def crash_between_steps(world: World) -> str:
 
 def database_trouble(world: World) -> str:
     """Again and again, as long as somebody holds that lock."""
-    after, times = world.chance.randrange(2, 30), world.chance.choice([1, 9])
+    after, times = world.chance.randrange(2, 30), world.chance.choice([1, 12])
     for _ in range(times):
         world.ending = lock_timeout(), after
         world.drain()
@@ -160,6 +164,23 @@ def _meanwhile(world: World, act: Callable[[World], str | None]) -> None:
         if words := act(world):
             world.trace.append(f"  meanwhile: {words}")
             world.visits[f"meanwhile {act.__name__}"] += 1
+
+
+def late_refusal(world: World) -> str | None:
+    """Of the old sign-in; meanwhile a person has signed in again."""
+    if not world.is_open:
+        return None
+    one = odd.late_refusal(world.chance)
+    world.quickbooks.odd.insert(0, ("", one))
+    world.quickbooks.meanwhile += [lambda: None, lambda: _signed_in(world)]
+    return f"nature: {one.name}, and meanwhile a person signs in again"
+
+
+def _signed_in(world: World) -> None:
+    with world.steps.paused():
+        if world.is_open:
+            world.disconnect()
+            world.reconnect()
 
 
 def stopped_while_out(world: World) -> str:

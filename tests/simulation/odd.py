@@ -24,7 +24,9 @@ _PROBLEMS = {
     Status.NOT_SENT: Problem.NOT_SENT,
     Status.NO_SIGN_IN: Problem.TOKENS_UNAVAILABLE,
     Status.UNANSWERED: Problem.UNANSWERED,
+    Status.SIGNED_OUT: Problem.SIGNED_OUT,
 }
+REFUSED_SIGN_INS = (Status.SIGNED_OUT, Status.GOOD, Status.REFUSED)
 _FAULTS: dict[Said, tuple[tuple[str, str, str], ...]] = {
     Said.RULE: (
         ("6200", "ValidationFault", "The account period has closed"),
@@ -93,6 +95,8 @@ class Odd:
 def draw(chance: random.Random) -> Odd:
     """Any of them, each status as likely as the next."""
     status = chance.choice([*_CODES, *_PROBLEMS])
+    if status is Status.SIGNED_OUT:
+        status = Status.UNANSWERED  # see `late_refusal`, and the act that ends the sign-in
     said = chance.choice([Said.OBJECT, Said.ANOTHER, Said.NOTHING, Said.NOTHING, *_FAULTS])
     if status in _PROBLEMS:
         said = Said.NOTHING
@@ -110,6 +114,15 @@ def draw(chance: random.Random) -> Odd:
         chance.choice(_NOTHING),
         is_done,
     )
+
+
+def late_refusal(chance: random.Random) -> Odd:
+    """Of the sign-in that the request went out with."""
+    status = chance.choice(REFUSED_SIGN_INS)
+    fault = chance.choice(_FAULTS[Said.SIGNED_OUT])
+    said = Said.NOTHING if status is Status.SIGNED_OUT else Said.SIGNED_OUT
+    code = chance.choice(_CODES[status]) if status in _CODES else None
+    return Odd(status, said, code, fault, "", is_done=False)
 
 
 def _fault(code: str, type_: str, words: str) -> str:

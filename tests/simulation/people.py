@@ -32,7 +32,7 @@ def new_lead(world: World) -> str | None:
         lead.company_name = f"token-{lead.id}"
         session.flush()
         record = Record(RecordType.LEAD, lead.id)
-    world.records[record] = Wanted(values, unsent=not world.is_open)
+    world.records[record] = Wanted(values, past=[dict(values)], unsent=not world.is_open)
     return f"lead {record.id}: {values}"
 
 
@@ -64,6 +64,7 @@ def edit_lead(world: World) -> str | None:
         wanted.unsent = wanted.unsent and not world.is_open
         world.touched(record)
     wanted.values[field] = value
+    wanted.past.append({one: wanted.values[one] for one in ("name", "phone", "email")})
     return f"lead {record.id}: {field} = {value!r}"
 
 
@@ -292,6 +293,8 @@ def _decide(
         chosen = world.chance.choice(entries)
         record = chosen.record
         done = act(session, [chosen.id], organization_id=world.firm).done
+        if done and chosen.state is State.PENDING and chosen.withheld:
+            raise Violated(f"{named(record)} is withheld, and was said to be sent again")
     if not done:
         return None
     _sent_again(world, record)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
+from typing import Any
 from urllib.parse import parse_qsl
 
 from sqlalchemy import Engine, text
@@ -56,6 +57,7 @@ class Wanted:
     # A person asked for another object, so there may be two.
     asked_for_another: bool = False
     chosen: str | None = None  # the customer there that a person chose
+    past: list[dict[str, str]] = field(default_factory=list)  # of a lead: all that it ever was
     unsent: bool = False  # written while nothing was captured for it
     # Of an invoice: what a payment took there follows from the amounts alone.
     is_plain: bool = True
@@ -210,6 +212,7 @@ class World:
         self.at_once = self.chance.choice([1, 2, 3])  # requests under way
         self.depth = 0  # drains within a drain
         self.customers_of_theirs: dict[str, Document] = {}
+        self.read_customers()
 
     @property
     def company(self) -> LocalCompany:
@@ -460,7 +463,7 @@ def money(value: object) -> Decimal:
     return Decimal(str(value or 0)).quantize(Decimal("0.01"))
 
 
-def addresses_of(customer: Mapping[str, object]) -> frozenset[str]:
+def addresses_of(customer: Mapping[str, Any]) -> frozenset[str]:
     return matching.emails_of(customer)
 
 

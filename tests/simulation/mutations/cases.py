@@ -212,14 +212,19 @@ CASES = (
     ),
     Mutation(
         "e19",
-        "what a person chose is forgotten when it is sent again",
+        "what a person chose is forgotten when the record is edited",
         (
             Change(
-                _COUNTERPARTS,
-                "SET decision = link.decision - 'skip'",
-                "SET decision = '{}'",
+                "outbox/capture.py",
+                "            RETURNING id, aggregate_id, lane_id\n        ), marked AS (",
+                """            RETURNING id, aggregate_id, lane_id
+        ), forgotten AS (
+            UPDATE outbox_links AS link SET decision = '{{}}'
+            FROM captured
+            WHERE link.lane_id = captured.lane_id AND link.aggregate_type = '{type_.value}'
+              AND link.aggregate_id = captured.aggregate_id
+        ), marked AS (""",
             ),
-            Change(_COUNTERPARTS, "      AND link.decision -> 'skip' IS NOT NULL\n", ""),
         ),
     ),
     Mutation(
