@@ -1,4 +1,4 @@
-"""The link for the accountant: to read, until a day, revocable, and nothing else."""
+"""The accountant's link: read-only, limited in time, revocable, and for nothing else."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Guessing, old sessions, passwords, invitations, and a record nobody can rewrite."""
+"""Password guessing, old sessions, invitations, and an audit log that cannot be rewritten."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Activity: found by what people remember, and taken away as a file that harms nobody."""
+"""Activity: searched by what people remember, and downloaded as a file that is safe to open."""
 
 import csv
 import io

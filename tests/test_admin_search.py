@@ -1,4 +1,4 @@
-"""What staff search for they find, if a row shows it; an organization's page says how it is."""
+"""Staff find a row by anything it shows; an organization's page shows its status."""
 
 import pytest
 from sqlalchemy.orm import Session

@@ -1,4 +1,4 @@
-"""What nobody can tell of a send arrives once all the same, and stops one record at most."""
+"""A send with an unknown effect arrives exactly once, and stops one record at most."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How benchmarks count, compare and tell. That they run at all is seen by `.ci/run`."""
+"""How benchmarks count, compare and report. `.ci/run` checks that they run at all."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Badges come to tell the news by themselves: little is asked, nothing moves, and it ends."""
+"""Badges refresh by themselves: with few requests, without moving the page, and not forever."""
 
 from collections.abc import Iterator
 

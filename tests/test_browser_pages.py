@@ -1,4 +1,4 @@
-"""Every page in every state is fit for everyone: readable, light, and it talks to nobody else."""
+"""Every page in every state is accessible, light, and sends no request to other hosts."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Sales tax to the cent, whoever computes it; and what a payment leaves when the totals differ."""
+"""Sales tax to the cent, whichever side computes it; and payments when the totals differ."""
 
 from collections.abc import Iterator
 from contextlib import closing

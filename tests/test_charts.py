@@ -1,4 +1,4 @@
-"""Charts: what they count, for whom and in which zone; that the picture and the table are one."""
+"""Charts: what they count, for whom and in which zone; picture and table show the same."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

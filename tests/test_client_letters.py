@@ -1,4 +1,4 @@
-"""Send to client: the mail as it arrives, what the firm sees, a mail server that is away."""
+"""Send to client: the mail as it arrives, what the firm sees, an unreachable mail server."""
 
 from collections.abc import Iterator
 from email.message import EmailMessage

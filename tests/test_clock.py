@@ -1,4 +1,4 @@
-"""The database's clock jumps: to whoever looks then, every stored time jumped the other way."""
+"""The database's clock jumps, so every stored time seems to have jumped the other way."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""A refusal of the database is explained by the constraint that refused, not by what is usual."""
+"""A refusal of the database is explained by the constraint that caused it, not by the usual one."""
 
 import pytest
 from sqlalchemy import text

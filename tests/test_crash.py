@@ -1,4 +1,5 @@
-"""Rule 10: a real process, killed at every step of a drain, leaves nothing that does not heal."""
+"""Rule 10: a real process, killed at every step of a drain, leaves
+nothing that does not recover."""
 
 import random
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""After an upgrade: what an earlier release did twice is found, and said first."""
+"""After an upgrade: duplicates made by an earlier release are found and reported first."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What operators are handed fits what is built: image, compose file, alerts, dashboard, runbook."""
+"""What operators get matches the product: image, compose file, alerts, dashboard, runbook."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""*Send them first, then disconnect* does both, with nobody watching."""
+"""*Send them first, then disconnect* does both, without anyone watching."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Rules 5 to 12, as far as they are the engine's: with a small ledger at the other end."""
+"""Rules 5 to 12, as far as they concern the engine, tested against a small ledger."""
 
 import threading
 from collections.abc import Callable

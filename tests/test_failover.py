@@ -1,4 +1,4 @@
-"""Another database server in the place of the last: what it does not know may have been sent."""
+"""Another database server takes over: what it doesn't know may have been sent."""
 
 import pytest
 from flask import Flask

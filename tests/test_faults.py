@@ -1,4 +1,4 @@
-"""Faults: every shape Intuit sends, what we do about each code, and the words for people."""
+"""Faults: every format Intuit sends, how we handle each code, and the texts for people."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a form may hold is judged before any work is done, and for the document it ends up in."""
+"""Limits of forms are checked before any work is done, and for the resulting document."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What *Does it match?* finds in QuickBooks, the record's page and the lists say too."""
+"""Differences found by *Does it match?* are shown on the record's page and in lists, too."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rules 5 and 10 to 12 where it hurts: silence, refusals, broken processes and databases."""
+"""Rules 5 and 10 to 12 in hard cases: silence, refusals, broken processes and databases."""
 
 import itertools
 import sys

@@ -1,4 +1,4 @@
-"""What machines are told: alive, ready, how it goes; and what one request left in the log."""
+"""Endpoints for monitoring: alive, ready, metrics; and the log lines of a request."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""TOKEN_KEYS are changed while everything runs: nothing is lost, nobody has to reconnect."""
+"""TOKEN_KEYS are rotated while everything runs: nothing is lost, and no firm has to reconnect."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor

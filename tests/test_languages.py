@@ -1,4 +1,4 @@
-"""English and Brazilian Portuguese: both complete, and nobody reads a word of the other one."""
+"""English and Brazilian Portuguese: both are complete, and no page mixes them."""
 
 import re
 from collections.abc import Iterator

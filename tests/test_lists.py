@@ -1,4 +1,4 @@
-"""Lists of invoices and payments: overdue, sorted, summed, and true on their face."""
+"""Lists of invoices and payments: overdue, sorted, with correct sums and statuses."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

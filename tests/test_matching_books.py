@@ -1,4 +1,4 @@
-"""Does it match? A month of the firm's books beside the same month in QuickBooks."""
+"""Does it match? A month of the firm's books compared with QuickBooks."""
 
 import csv
 import io

@@ -9,7 +9,7 @@ from tests.simulation.mutations.cases import CASES
 from tests.simulation.mutations.inventions import INVENTIONS
 
 
-@pytest.mark.full  # who changes the engine mends the patches; a build does not wait for that
+@pytest.mark.full  # update the patches when the engine changes; a build does not wait for that
 @pytest.mark.parametrize("mutation", [*CASES, *INVENTIONS], ids=lambda one: one.name)
 def test_a_mutation_applies_and_is_still_python(mutation: Mutation) -> None:
     for change in mutation.changes:

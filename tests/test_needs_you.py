@@ -1,4 +1,4 @@
-"""What needs somebody is said on every page, counted once, and gone when it is solved."""
+"""What needs a person is shown on every page, counted once, and gone when it is solved."""
 
 from sqlalchemy import text
 

@@ -1,4 +1,4 @@
-"""Where no Chromium is installed: the tests that need one bring one, without root."""
+"""If no Chromium is installed, the tests that need one download it, without root."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Nobody is shown a button that does not work for them, and each says what it does."""
+"""Buttons are only shown to people who may use them, and each does what it says."""
 
 from sqlalchemy import text
 

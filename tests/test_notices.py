@@ -1,4 +1,4 @@
-"""E-mail: to the owner when something stopped, to operators when only they can mend it; once."""
+"""E-mail: to the owner when something stopped, to operators when only they can fix it; once."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Sign-in, sign-up, headers, error pages: what stands around every page."""
+"""Sign-in, sign-up, headers, error pages."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""Settings → QuickBooks, the panel and the badges: what a firm's owner sees and steers."""
+"""Settings → QuickBooks, the panel and the badges: what a firm's owner sees and does."""
 
 from collections.abc import Mapping
 from urllib.parse import urlencode

@@ -1,4 +1,4 @@
-"""What a firm works with, through its pages: from lead to payment."""
+"""A firm's records through its pages: from lead to payment."""
 
 from decimal import Decimal
 

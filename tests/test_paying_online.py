@@ -1,4 +1,4 @@
-"""Clients pay by Stripe: recorded once, when the money is certain, whatever happens to the news."""
+"""Clients pay through Stripe: recorded once, when the money is certain, whatever events arrive."""
 
 import threading
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Owners change roles, end sessions and remove people; what grants power asks for the password."""
+"""Owners change roles, end sessions and remove people, after entering their password again."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

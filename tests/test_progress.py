@@ -1,4 +1,5 @@
-"""Long work tells how far it is, from the database alone: one may leave it and come back."""
+"""Progress of long work, computed from the database alone, so that
+a person can leave and return."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

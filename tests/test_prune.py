@@ -1,4 +1,4 @@
-"""History leaves in small steps; what anyone may still need stays."""
+"""History is deleted in small steps; what may still be needed stays."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Calls at the wire: one deadline for all of a call, and what we may conclude from silence."""
+"""Calls at the wire: one deadline for the whole call, and what we may conclude from silence."""
 
 import http.server
 import socket

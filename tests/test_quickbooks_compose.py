@@ -1,4 +1,4 @@
-"""What goes out next: one request of one kind, or a verdict without one. Pure, read as a table."""
+"""The next request: one of one type, or a verdict without one. Pure, readable as a table."""
 
 import json
 from collections.abc import Mapping

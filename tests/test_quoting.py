@@ -1,4 +1,4 @@
-"""What strangers call themselves leads nowhere in our letters."""
+"""Names chosen by strangers never become links in our letters."""
 
 import re
 

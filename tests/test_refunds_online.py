@@ -1,4 +1,4 @@
-"""Paying back through Stripe: one refund, whatever happens in between."""
+"""Refunds through Stripe: one refund, whatever happens in between."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What `alembic upgrade head` makes is what the models describe, down to index predicates."""
+"""`alembic upgrade head` creates exactly what the models describe, including index predicates."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Signing up: the address is verified first, and strangers learn of nobody's account."""
+"""Sign-up: the address is verified first, and the response doesn't reveal existing accounts."""
 
 from collections.abc import Iterator
 from dataclasses import replace

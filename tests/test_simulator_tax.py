@@ -1,4 +1,4 @@
-"""What tax comes to: by hand, automatically, in Canada; and credit that finds its own way."""
+"""Sales tax: manual, automated, in Canada; and credit that QuickBooks applies by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trouble that people report of the real QuickBooks, each made in one line."""
+"""Problems that people report of the real QuickBooks, each reproduced in one line."""
 
 from __future__ import annotations
 

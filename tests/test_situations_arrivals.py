@@ -1,4 +1,4 @@
-"""Where the firm's money lands: owners choose, records follow, settings over there are checked."""
+"""Where payments are deposited: owners choose, records follow, QuickBooks' settings are checked."""
 
 from sqlalchemy import select
 

@@ -1,4 +1,4 @@
-"""Who is who, and what stands in the way: situations 21 to 33, through the app's own pages."""
+"""Matching customers, and what blocks records: situations 21 to 33, through the app's own pages."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""Clients that say little or nothing cost no thread: everybody else is served at once."""
+"""Clients that send little or nothing occupy no thread: all others are served at once."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Time is steady, and an entry is blamed for nothing but a process that died."""
+"""Time is steady, and an entry is only blamed for processes that died with it."""
 
 import time
 from collections.abc import Callable, Iterator

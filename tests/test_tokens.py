@@ -1,4 +1,4 @@
-"""Tokens: encrypted at rest, refreshed once however many ask, and never lost on the way."""
+"""Tokens: encrypted at rest, refreshed once even with concurrent callers, and never lost."""
 
 import threading
 from collections.abc import Callable

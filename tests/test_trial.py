@@ -1,4 +1,4 @@
-"""The test drive: what it says beforehand is what really arrives, and it sends nothing."""
+"""The test drive: it predicts what really arrives, and sends nothing."""
 
 import random
 from collections.abc import Iterable, Mapping

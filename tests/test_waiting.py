@@ -1,4 +1,4 @@
-"""Rules 5, 6, 11 and 13: who waits for whom, and what a person decides meanwhile."""
+"""Rules 5, 6, 11 and 13: which entries wait for which, and people's decisions meanwhile."""
 
 import threading
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What a person reads when QuickBooks refuses: which thing, in plain words, and what to press."""
+"""What a person reads when QuickBooks refuses: which thing, in plain words, and which button."""
 
 import pytest
 from sqlalchemy import select

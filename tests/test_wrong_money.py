@@ -1,4 +1,4 @@
-"""Forms that would put wrong money into the books are refused, or asked about first."""
+"""Forms that would record wrong amounts are refused, or need confirmation first."""
 
 from decimal import Decimal
 
