@@ -71,6 +71,7 @@ WORKS_ON = 2.5  # a request ends before it is repeated, as at Intuit with 120 s 
 QUIET_WITHIN = 240.0  # seconds for everything to arrive after the last failure
 WRITES_PER_SECOND = 20.0
 WRITERS = 5
+OWNERS_TRY_FOR = 300.0  # seconds, each of which may bring another fault
 FAILOVER_EVERY = 30.0  # seconds
 NEWEST_ARE_LOST = 2.0  # seconds that an asynchronous standby is behind when it takes over
 FOREIGN_KEY = "23503"  # SQLSTATE foreign_key_violation
@@ -561,7 +562,7 @@ def _renew_expired(world: World) -> None:
 
 def _stubbornly(act: Callable[[], object]) -> None:
     """Repeats until it works: databases restart, and QuickBooks may not answer."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + OWNERS_TRY_FOR
     while True:
         try:
             act()
