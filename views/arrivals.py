@@ -86,7 +86,8 @@ class ArrivalsForm(Form):
         for field in form.methods.values():
             field.options = _named(known, "payment_methods", _("With no payment method"))
         if not (known.get("preferences") or {}).get("automated_tax"):
-            form.tax.options = {key: word for key, word in TAXES.items() if key != "quickbooks"}
+            known_taxes = [key for key in TAXES if key != "quickbooks"]
+            form.tax.options = {key: _(TAXES[key]) for key in known_taxes}
         form.tax_code.options = _named(known, "tax_codes", _("The company's usual one"))
         return form
 
