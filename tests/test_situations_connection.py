@@ -48,7 +48,7 @@ def test_situation_4_nothing_of_the_gap_flows_by_itself_and_the_gap_is_counted(
     at.ana.open(SETTINGS)
     assert "3 Not sent · $80.00 of payments" in at.ana.text
     at.ana.open(f"{SETTINGS}/not-sent")
-    assert "$100.00 in all that the books in QuickBooks lack" in at.ana.text
+    assert "$100.00 in total is missing in QuickBooks" in at.ana.text
 
 
 def test_situation_4_an_owner_sends_one_by_hand_after_a_preview_and_a_warning(
