@@ -43,6 +43,7 @@ from models.sales import (
 )
 from outbox import actions, bulk, lanes
 from outbox.poller import drain_lane, due_lanes
+from processors import recording
 from quickbooks import connecting, consenting, disconnecting, months
 from quickbooks.comparison import Month
 from quickbooks.consenting import Connected
@@ -544,8 +545,13 @@ def _troubles(desk: Desk) -> dict[str, str]:
     reversed_ = desk.invoice(regular, ("Sump pump", "1", "410"))
     desk.commit()
     payment = desk.pay(reversed_, "410")
+    kind = desk.invoice(regular, ("Faucet", "1", "120"))
+    desk.commit()
+    kindly_paid = desk.pay(kind, "120")
     desk.drain()
     payment.refunded_amount, payment.refunded_at = Decimal(410), func.clock_timestamp()
+    refund = recording.give_back(desk.session, kindly_paid, Decimal(20), keeps_paid=True)
+    assert refund
     acted = actions.skip(
         desk.session,
         [desk.entry_of(RecordType.INVOICE, skipped.id).id],
@@ -569,6 +575,8 @@ def _troubles(desk: Desk) -> dict[str, str]:
         "closed": (RecordType.INVOICE, closed.id),
         "waiting": (RecordType.INVOICE, waiting.id),
         "waits": (RecordType.PAYMENT, waits.id),
+        "refund": (RecordType.REFUND, refund.id),
+        "refund_payment": (RecordType.PAYMENT, kindly_paid.id),
     }
     keys = {name: str(key) for name, (_, key) in named.items()}
     return keys | {f"{name}_entry": str(desk.entry_of(*of).id) for name, of in named.items()}

@@ -308,6 +308,8 @@ SCENES = (
     Scene("payment-refund", "ana", "/payments/{payment}/refund"),
     Scene("payment-refunded", "finn", "/payments/{fox_payment}/refund", pay_back_a_cent),
     Scene("payment-waits", "ana", "/payments/{waits}"),
+    Scene("payment-with-refund", "ana", "/payments/{refund_payment}"),
+    Scene("refund", "ana", "/refunds/{refund}"),
     Scene("payment-reversed", "ana", "/payments/{reversed}"),
     Scene("payment-not-sent", "ana", "/payments/{gap_payment}"),
     # --- Settings → QuickBooks

@@ -95,7 +95,9 @@ class Difference(Base):
 
     __tablename__ = "quickbooks_differences"
     __table_args__ = (
-        CheckConstraint("aggregate_type IN ('lead', 'invoice', 'payment')", name="aggregate_type"),
+        CheckConstraint(
+            "aggregate_type IN ('lead', 'invoice', 'payment', 'refund')", name="aggregate_type"
+        ),
         CheckConstraint(
             "aggregate_id IS NOT NULL OR remote_id IS NOT NULL", name="is_of_something"
         ),

@@ -115,7 +115,8 @@ class Entry(Base):
         ),
         CheckConstraint("operation IN ('save', 'void')", name="operation"),
         CheckConstraint(
-            "aggregate_type IN ('lead', 'product', 'invoice', 'payment')", name="aggregate_type"
+            "aggregate_type IN ('lead', 'product', 'invoice', 'payment', 'refund')",
+            name="aggregate_type",
         ),
         CheckConstraint("(waits_for_type IS NULL) = (waits_for_id IS NULL)", name="wait_is_whole"),
         CheckConstraint("waits_for_type IS NULL OR state = 'pending'", name="only_pending_waits"),

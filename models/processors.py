@@ -182,6 +182,9 @@ class Refund(Base):
     mark: Mapped[str] = mapped_column(unique=True, default=new_mark)
     remote_id: Mapped[str | None] = mapped_column(unique=True)  # re_…, pyr_… or dp_…
     failure: Mapped[str | None]  # the processor's code or message
+    keeps_paid: Mapped[bool] = mapped_column(server_default="false", default=False)
+    # The refund that was recorded, where the invoice stays paid.
+    goodwill_id: Mapped[int | None] = mapped_column(ForeignKey("goodwill_refunds.id"))
     asked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[CreatedAt]
     available_at: Mapped[CreatedAt]  # next attempt

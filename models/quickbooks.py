@@ -25,6 +25,20 @@ class ConnectionStatus(StrEnum):
     DISCONNECTED = "disconnected"
 
 
+class TakenBack(StrEnum):
+    """What becomes in QuickBooks of a payment that was returned or taken back as a whole."""
+
+    VOID = "void"  # it is voided there, and the invoice is open again on both sides
+    PERSON = "person"  # a person books it there
+
+
+class RefundsAre(StrEnum):
+    """What becomes in QuickBooks of a refund after which the invoice stays paid."""
+
+    RECEIPT = "receipt"  # a refund receipt
+    PERSON = "person"  # a person books it there
+
+
 class Connection(Base):
     """One row per organization and company. Never deleted:
     reconnecting finds the lane and counterparts."""

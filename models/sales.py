@@ -1,4 +1,4 @@
-"""A firm's sales records: leads, products, jobs, proposals, invoices and payments.
+"""A firm's sales records: leads, products, jobs, proposals, invoices, payments and refunds.
 
 The database computes an invoice's sums under the invoice's row lock. Otherwise two people editing
 two lines at once would each store a wrong total.
@@ -35,6 +35,7 @@ class RecordType(StrEnum):
     PRODUCT = "product"
     INVOICE = "invoice"
     PAYMENT = "payment"
+    REFUND = "refund"
 
     @property
     def rank(self) -> int:
@@ -43,7 +44,7 @@ class RecordType(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Record:
-    """Identifies a lead, product, invoice or payment by its type and id."""
+    """Identifies a lead, product, invoice, payment or refund by its type and id."""
 
     type: RecordType
     id: int
@@ -337,11 +338,47 @@ class Payment(Base):
     # the processor's event that reported it
     event_id: Mapped[str | None] = mapped_column(unique=True)
     refunded_at: Mapped[Moment | None]
+    # Taken back: the invoice is open again by that amount.
     refunded_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
+    # Refunded while the invoice stays paid: the sum of its refunds that stand.
+    goodwill_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     first_entry_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
     invoice: Mapped[Invoice] = relationship(back_populates="payments")
+
+    @property
+    def went_back(self) -> Decimal:
+        """All that went back to the client, whatever became of the invoice."""
+        return self.refunded_amount + self.goodwill_amount
+
+    @property
+    def left(self) -> Decimal:
+        """What could still go back."""
+        return self.amount - self.went_back
+
+
+class GoodwillRefund(Base):
+    """Money of a payment that went back to the client, though the invoice stays paid."""
+
+    __tablename__ = "goodwill_refunds"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_is_positive"),
+        Index("ix_goodwill_refunds_of_organization", "organization_id", "id"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"), index=True)
+    amount: Mapped[Decimal] = mapped_column(MONEY)
+    refunded_on: Mapped[date]
+    note: Mapped[str] = mapped_column(server_default="", default="")
+    mark: Mapped[str] = mapped_column(default=new_mark)
+    voided_at: Mapped[Moment | None]  # the processor could not pay it back after all
+    first_entry_at: Mapped[Moment | None]
+    created_at: Mapped[CreatedAt]
+
+    payment: Mapped[Payment] = relationship()
 
 
 # Fields that are sent to QuickBooks. A change of any other field makes no entry.
@@ -355,10 +392,18 @@ SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
         "invoice position product_id product description quantity unit_price taxable".split()
     ),
     Payment: frozenset("amount method reference received_on note refunded_amount".split()),
+    GoodwillRefund: frozenset("amount refunded_on note voided_at".split()),
     Product: frozenset("name quickbooks_name description unit_price taxable".split()),
 }
 
-RECORD_TABLES = ("leads", "products", "invoices", "invoice_lines", "payments")
+RECORD_TABLES = (
+    "leads",
+    "products",
+    "invoices",
+    "invoice_lines",
+    "payments",
+    "goodwill_refunds",
+)
 
 
 def synced_fields_changed(item: object) -> bool:

@@ -98,6 +98,7 @@ _PAYMENT = """
                    FROM payments AS earlier
                    WHERE earlier.invoice_id = payment.invoice_id AND earlier.id < payment.id),
                'method', payment.method,
+               'through', CASE WHEN starts_with(payment.event_id, 'stripe:') THEN 'stripe' END,
                'received_on', payment.received_on,
                -- QuickBooks' own field for a reference holds our mark, by which it is found again.
                'note', concat_ws('. ', 'Check ' || nullif(payment.reference, ''),
@@ -109,12 +110,36 @@ _PAYMENT = """
     JOIN invoices AS invoice ON invoice.id = payment.invoice_id
 """
 
+_REFUND = """
+    SELECT refund.organization_id, refund.id,
+           CASE WHEN refund.voided_at IS NULL THEN 'save' ELSE 'void' END AS operation,
+           jsonb_build_object(
+               'title', refund.amount::text,
+               'needs', jsonb_build_array(
+                   jsonb_build_object('type', 'lead', 'id', invoice.lead_id),
+                   jsonb_build_object('type', 'payment', 'id', refund.payment_id)),
+               'payment_id', refund.payment_id,
+               'invoice_number', invoice.number,
+               'lead_id', invoice.lead_id,
+               'amount', refund.amount::text,
+               'paid_by', payment.method,
+               'through', CASE WHEN starts_with(payment.event_id, 'stripe:') THEN 'stripe' END,
+               'refunded_on', refund.refunded_on,
+               'note', refund.note,
+               'mark', refund.mark
+           ) AS payload
+    FROM goodwill_refunds AS refund
+    JOIN payments AS payment ON payment.id = refund.payment_id
+    JOIN invoices AS invoice ON invoice.id = payment.invoice_id
+"""
+
 # One SELECT per record type, without WHERE. Its first FROM item is named after the type.
 SNAPSHOTS: dict[RecordType, str] = {
     RecordType.LEAD: _LEAD,
     RecordType.PRODUCT: _PRODUCT,
     RecordType.INVOICE: _INVOICE,
     RecordType.PAYMENT: _PAYMENT,
+    RecordType.REFUND: _REFUND,
 }
 
 TABLES: dict[RecordType, str] = {
@@ -122,4 +147,5 @@ TABLES: dict[RecordType, str] = {
     RecordType.PRODUCT: "products",
     RecordType.INVOICE: "invoices",
     RecordType.PAYMENT: "payments",
+    RecordType.REFUND: "goodwill_refunds",
 }

@@ -27,6 +27,7 @@ from db import Sessions
 from models.sales import (
     RECORD_TABLES,
     UNCAPTURED,
+    GoodwillRefund,
     Invoice,
     InvoiceLine,
     Lead,
@@ -112,7 +113,7 @@ def wake_after_commit(session: Session, lanes: Iterable[int]) -> None:
 
 def _refuse_deletes(session: Session) -> None:
     for item in session.deleted:
-        if isinstance(item, Lead | Product | Invoice | Payment):
+        if isinstance(item, Lead | Product | Invoice | Payment | GoodwillRefund):
             raise WriteWithoutCapture(
                 f"A {type(item).__name__.lower()} is voided, refunded or marked as deleted, never"
                 " removed: QuickBooks may have it."
@@ -150,6 +151,8 @@ def _changed_records(session: Session) -> dict[RecordType, list[int]]:
                 changed.setdefault(RecordType.INVOICE, set()).add(item.invoice_id)
             case Payment():
                 changed.setdefault(RecordType.PAYMENT, set()).add(item.id)
+            case GoodwillRefund():
+                changed.setdefault(RecordType.REFUND, set()).add(item.id)
             case Product():
                 changed.setdefault(RecordType.PRODUCT, set()).add(item.id)
     return {type_: sorted(changed[type_]) for type_ in RecordType if type_ in changed}
@@ -235,6 +238,7 @@ _LOCK_UNSENT = {
         (RecordType.LEAD, "record.deleted_at IS NULL"),
         (RecordType.INVOICE, "record.voided_at IS NULL"),
         (RecordType.PAYMENT, "true"),
+        (RecordType.REFUND, "record.voided_at IS NULL"),
     )
 }
 
@@ -281,6 +285,15 @@ _MAKES_ENTRY: dict[RecordType, str] = {
     RecordType.PAYMENT: _KNOWN_TO_LANE.format(
         invoice_id="(snapshot.payload ->> 'invoice_id')::bigint"
     ),
+    # A refund never drags its payment in.
+    RecordType.REFUND: """
+        (EXISTS (SELECT FROM outbox_links AS link
+                 WHERE link.lane_id = lane.id AND link.aggregate_type = 'payment'
+                   AND link.aggregate_id = (snapshot.payload ->> 'payment_id')::bigint
+                   AND link.remote_id IS NOT NULL)
+         OR EXISTS (SELECT FROM outbox AS entry
+                    WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'payment'
+                      AND entry.aggregate_id = (snapshot.payload ->> 'payment_id')::bigint))""",
 }
 
 

@@ -13,13 +13,17 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.base import Json
+from models.outbox import Operation
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS
 
 RECORDS_PER_STATEMENT = 500  # records per statement
 
 # Copied into a snapshot from other records: a change of these alone is no change of the record.
-_BORROWED = frozenset("title needs lead_name invoice_number invoice_total paid_before".split())
+# A payment's `through` never changes; older snapshots have none.
+_BORROWED = frozenset(
+    "title needs lead_name invoice_number invoice_total paid_before paid_by through".split()
+)
 
 # Payments recorded meanwhile on an invoice that is in QuickBooks, or waits to be sent.
 _NEW_PAYMENTS = """
@@ -35,6 +39,23 @@ _NEW_PAYMENTS = """
                         AND entry.aggregate_id = payment.invoice_id
                         AND entry.state || '' IN ('pending', 'failed')))
 """
+
+# Refunds that were recorded meanwhile of a payment that is there, or waits to be sent.
+_NEW_REFUNDS = """
+    UNION
+    SELECT refund.id FROM goodwill_refunds AS refund
+    WHERE refund.organization_id = :organization AND refund.id > :after
+      AND refund.created_at >= :closed_at
+      AND (EXISTS (SELECT FROM outbox_links AS link
+                   WHERE link.lane_id = :lane AND link.aggregate_type = 'payment'
+                     AND link.aggregate_id = refund.payment_id AND link.remote_id IS NOT NULL)
+           OR EXISTS (SELECT FROM outbox AS entry
+                      WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'payment'
+                        AND entry.aggregate_id = refund.payment_id
+                        AND entry.state || '' IN ('pending', 'failed')))
+"""
+
+_MADE_MEANWHILE = {RecordType.PAYMENT: _NEW_PAYMENTS, RecordType.REFUND: _NEW_REFUNDS}
 
 _COMPARED = {
     type_: text(
@@ -53,7 +74,7 @@ _COMPARED = {
             WHERE entry.organization_id = :organization AND entry.state IN ('pending', 'failed')
               AND entry.lane_id = :lane AND entry.aggregate_type = '{type_.value}'
               AND entry.aggregate_id > :after
-            {_NEW_PAYMENTS if type_ is RecordType.PAYMENT else ""}
+            {_MADE_MEANWHILE.get(type_, "")}
             ORDER BY id LIMIT :slice
         ) AS record
         CROSS JOIN LATERAL (
@@ -71,7 +92,7 @@ _COMPARED = {
         ORDER BY snapshot.id
         """  # noqa: S608  (only constants of ours are put together)
     )
-    for type_ in (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT)
+    for type_ in (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT, RecordType.REFUND)
 }
 
 _WITHHOLD = {
@@ -121,14 +142,15 @@ def withhold_changes(
 def has_changed(row: Row[Any]) -> bool:
     """Whether a record differs from what was last sent of it, or would be sent next."""
     if row.last_values is None:
-        # A payment made meanwhile; or a record that was only linked, with nothing to compare it to.
-        return row.remote_id is None and _is_money(row.payload)
+        # Made meanwhile; or a record that was only linked, with nothing to compare it to.
+        is_new: bool = row.remote_id is None and row.operation == Operation.SAVE
+        return is_new and _is_money(row.payload)
     is_other: bool = row.operation != row.last_operation
     return is_other or differ(row.payload, row.last_values)
 
 
 def _is_money(payload: Json) -> bool:
-    """Whether this is a payment that was not fully refunded."""
+    """Whether this is a refund, or a payment that was not fully refunded."""
     amount, refunded = (Decimal(payload.get(key, "0")) for key in ("amount", "refunded_amount"))
     return bool(amount > refunded)
 

@@ -312,17 +312,36 @@ def _with_all_they_need(
     return ready
 
 
-# For invoices without a link: void, with nothing pending, they will never have one.
-_NEVER_TO_COME = text(
-    """
-    SELECT invoice.id FROM invoices AS invoice
-    WHERE invoice.id = ANY(:invoices) AND invoice.voided_at IS NOT NULL
-      AND NOT EXISTS (SELECT FROM outbox AS entry
-                      WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'invoice'
-                        AND entry.aggregate_id = invoice.id
-                        AND entry.state || '' IN ('pending', 'failed'))
-    """
+# The first is never sent without the second.
+_FOLLOWS = (
+    (RecordType.PAYMENT, RecordType.INVOICE),
+    (RecordType.REFUND, RecordType.PAYMENT),
 )
+
+# For records without a link: of a void invoice, with nothing pending, they will never have one.
+_NEVER_TO_COME = {
+    RecordType.INVOICE: text(
+        """
+        SELECT invoice.id FROM invoices AS invoice
+        WHERE invoice.id = ANY(:ids) AND invoice.voided_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM outbox AS entry
+                          WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'invoice'
+                            AND entry.aggregate_id = invoice.id
+                            AND entry.state || '' IN ('pending', 'failed'))
+        """
+    ),
+    RecordType.PAYMENT: text(
+        """
+        SELECT payment.id
+        FROM payments AS payment JOIN invoices AS invoice ON invoice.id = payment.invoice_id
+        WHERE payment.id = ANY(:ids) AND invoice.voided_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM outbox AS entry
+                          WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'payment'
+                            AND entry.aggregate_id = payment.id
+                            AND entry.state || '' IN ('pending', 'failed', 'skipped'))
+        """
+    ),
+}
 
 
 def _without_payments_of_void_invoices(
@@ -331,24 +350,26 @@ def _without_payments_of_void_invoices(
     candidates: Sequence[_Candidate],
     links: Mapping[Record, Remote],
 ) -> list[_Candidate]:
-    """Settles payments of invoices that were voided before they were sent; returns the rest."""
+    """Settles payments of invoices that were voided before they were sent, and the refunds of those
+    payments; returns the rest."""
     awaited = {
         one.due.entry_id: record
         for one in candidates
         for record in one.needs
-        if one.due.record.type == RecordType.PAYMENT
-        and record.type == RecordType.INVOICE
-        and record not in links
+        if (one.due.record.type, record.type) in _FOLLOWS and record not in links
     }
     if not awaited:
         return list(candidates)
-    invoices = sorted({record.id for record in awaited.values()})
-    rows = session.execute(_NEVER_TO_COME, {"lane": claim.lane_id, "invoices": invoices})
-    gone = set(rows.scalars())
+    gone: set[Record] = set()
+    for type_, statement in _NEVER_TO_COME.items():
+        ids = sorted({record.id for record in awaited.values() if record.type == type_})
+        if ids:
+            rows = session.execute(statement, {"lane": claim.lane_id, "ids": ids})
+            gone |= {Record(type_, id_) for id_ in rows.scalars()}
     due = {
         one.due.entry_id: one.due
         for one in candidates
-        if one.due.entry_id in awaited and awaited[one.due.entry_id].id in gone
+        if one.due.entry_id in awaited and awaited[one.due.entry_id] in gone
     }
     settle_entries(session, claim.lane_id, dict.fromkeys(due, Unneeded()), due)
     return [one for one in candidates if one.due.entry_id not in due]

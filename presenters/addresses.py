@@ -37,6 +37,8 @@ def address_of(record: Record) -> str | None:
             return url_for("invoices.show", invoice_id=record.id)
         case RecordType.PAYMENT:
             return url_for("payments.show", payment_id=record.id)
+        case RecordType.REFUND:
+            return url_for("payments.show_goodwill", refund_id=record.id)
 
 
 def fix_address_of(entry: Entry) -> str | None:
@@ -52,5 +54,5 @@ def fix_address_of(entry: Entry) -> str | None:
             return url_for("products.show_edit", product_id=entry.record_id, fix=fix)
         case RecordType.INVOICE:
             return url_for("invoices.show_edit", invoice_id=entry.record_id, fix=fix)
-        case RecordType.PAYMENT:
+        case RecordType.PAYMENT | RecordType.REFUND:
             return None

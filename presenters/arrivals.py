@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.base import Json
-from models.quickbooks import Connection
-from quickbooks.facts import for_documents
+from models.quickbooks import Connection, RefundsAre, TakenBack
+from quickbooks.facts import clearing_account, for_documents
 from quickbooks.payloads import tax_mode
 from web.formats import day
 from web.languages import _
@@ -189,14 +189,48 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
         words = as_method if kind else account
         match_it = "" if where else " · " + _("match the bank deposit in QuickBooks")
         rows.append((label, words + match_it))
+    if by_stripe := name("deposit_accounts", chosen.get("stripe_account_id"), ""):
+        rows.append((_("Payments through Stripe go to"), by_stripe))
     return [
         *rows,
+        (_("A payment that was returned or taken back"), _taken_back_words(chosen)),
+        (_("A refund after which the invoice stays paid"), _refund_words(chosen)),
         (_("Sales tax"), _tax_words(preferences, chosen, mode)),
         (
             _("Invoice numbers"),
             _("DunaHub's numbers") if numbers == "ours" else _("QuickBooks gives its own"),
         ),
     ]
+
+
+def _taken_back_words(chosen: Json) -> str:
+    if chosen.get("taken_back") == TakenBack.VOID:
+        return _("Is voided in QuickBooks too")
+    return _("Somebody books it in QuickBooks by hand")
+
+
+def _refund_words(chosen: Json) -> str:
+    if chosen.get("refunds") == RefundsAre.RECEIPT:
+        return _("Becomes a refund receipt in QuickBooks")
+    return _("Somebody books it in QuickBooks by hand")
+
+
+def stripe_hint(connection: Connection) -> str:
+    """Why what came through Stripe should have an account of its own, and which one fits."""
+    why = _(
+        "Stripe pays out later, less its fees. With an account of its own, each payout matches your"
+        " bank to the cent."
+    )
+    if account := clearing_account(connection.facts):
+        return why + " " + _("We suggest “%(account)s”.", account=account["name"])
+    return (
+        why
+        + " "
+        + _(
+            "We suggest that you add a bank account called “Stripe clearing” in QuickBooks; it"
+            " appears here within a day."
+        )
+    )
 
 
 def _tax_words(preferences: Json, chosen: Json, mode: str) -> str:

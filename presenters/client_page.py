@@ -149,8 +149,8 @@ def _receipts(
             day=reader.day(payment.received_on.isoformat()),
             how=labels.get(payment.id) or reader.say(methods[PaymentMethod(payment.method)]),
             amount=money_of(payment.amount, organization, reader),
-            taken_back=money_of(payment.refunded_amount, organization, reader)
-            if payment.refunded_amount
+            taken_back=money_of(payment.went_back, organization, reader)
+            if payment.went_back
             else "",
         )
         for payment in invoice.payments

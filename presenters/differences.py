@@ -78,8 +78,8 @@ ABOUT: dict[Kind, About] = {
         "bad",
         N_("Paid back here, still recorded in QuickBooks"),
         N_(
-            "DunaHub never books money that goes back. Record the refund in QuickBooks, or delete"
-            " the payment there."
+            "Record the refund in QuickBooks, or void the payment there. Under “How records arrive”"
+            " you can choose that DunaHub voids what is taken back as a whole."
         ),
     ),
     Kind.OTHER_TOTAL: About(
@@ -291,6 +291,10 @@ def _title(row: Difference) -> str:
             return _("Payment %(number)s", number=row.title)
         case RecordType.PAYMENT:
             return _("Payment")
+        case RecordType.REFUND if row.record_id:
+            return _("Refund for invoice %(number)s", number=row.title)
+        case RecordType.REFUND:
+            return _("Refund receipt")
         case _:
             return row.title
 

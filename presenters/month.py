@@ -28,6 +28,7 @@ HEADINGS = {
     RecordType.LEAD: N_("Customers"),
     RecordType.INVOICE: N_("Invoices"),
     RecordType.PAYMENT: N_("Payments"),
+    RecordType.REFUND: N_("Refunds"),
 }
 
 
@@ -92,7 +93,7 @@ def answer_of(comparison: Comparison) -> MonthResult | None:
     if comparison.compared_at is None:
         return None
     month, counts = Month(comparison.month), _counts(comparison)
-    sides = [_side(comparison, type_) for type_ in HEADINGS]
+    sides = [_side(comparison, type_) for type_ in HEADINGS if type_ in comparison.figures]
     differ = sum(count for kind, count in counts.items() if kind not in WILL_SETTLE)
     moving, left_out = counts.get(Kind.ON_ITS_WAY, 0), counts.get(Kind.LEFT_OUT, 0)
     name = month_title(month)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from languages import N_
-from models.sales import Invoice, Lead, Payment, Product, Record, RecordType
+from models.sales import GoodwillRefund, Invoice, Lead, Payment, Product, Record, RecordType
 from web.formats import money
 from web.languages import _
 
@@ -17,6 +17,7 @@ KINDS = {
     RecordType.PRODUCT: N_("service"),
     RecordType.INVOICE: N_("invoice"),
     RecordType.PAYMENT: N_("payment"),
+    RecordType.REFUND: N_("refund"),
 }
 
 
@@ -31,6 +32,8 @@ def called(kind: RecordType, title: object) -> str:
             return _("invoice %(number)s", number=title)
         case RecordType.PAYMENT:
             return _("payment %(amount)s", amount=title)
+        case RecordType.REFUND:
+            return _("refund %(amount)s", amount=title)
 
 
 def first_up(words: str) -> str:
@@ -52,6 +55,7 @@ def names_of(session: Session, records: Iterable[Record]) -> dict[Record, str]:
         (RecordType.PRODUCT, Product.id, Product.name),
         (RecordType.INVOICE, Invoice.id, Invoice.number),
         (RecordType.PAYMENT, Payment.id, Payment.amount),
+        (RecordType.REFUND, GoodwillRefund.id, GoodwillRefund.amount),
     ]
     names: dict[Record, str] = {}
     for kind, key_column, title in titles:
@@ -59,6 +63,6 @@ def names_of(session: Session, records: Iterable[Record]) -> dict[Record, str]:
         if not ids:
             continue
         for key, name in session.execute(select(key_column, title).where(key_column.in_(ids))):
-            shown = money(name) if kind == RecordType.PAYMENT else name
+            shown = money(name) if kind in (RecordType.PAYMENT, RecordType.REFUND) else name
             names[Record(kind, key)] = called(kind, shown)
     return names

@@ -16,7 +16,7 @@ from presenters.history import Attempt, Chapter, history_of
 from presenters.names import KINDS, first_up, names_of
 from presenters.sent import Change, changes_since, cleaned_of
 from presenters.situations import current_entries, live_lane_id
-from presenters.status import Word, our_total, total_difference, words_of
+from presenters.status import Word, is_taken_back, our_total, total_difference, words_of
 from quickbooks.faults import Explanation
 from web.access import firm, own, session
 from web.formats import moment, money
@@ -93,7 +93,7 @@ class Panel:
         """Whether it is void in DunaHub and in QuickBooks, so that its
         total is zero on both sides."""
         entry, link = self.entry, self.link
-        told = entry is not None and entry.operation == Operation.VOID
+        told = entry is not None and (entry.operation == Operation.VOID or is_taken_back(entry))
         return told and link is not None and link.voided_at is not None
 
     @property
@@ -138,7 +138,8 @@ class Panel:
     def credit(self) -> Decimal:
         """The part of a payment that exceeded the invoice; QuickBooks
         keeps it as the customer's credit."""
-        if self.entry is None or self.link is None or self.record.type != RecordType.PAYMENT:
+        is_payment = self.record.type == RecordType.PAYMENT
+        if self.entry is None or self.link is None or not is_payment or self.is_void_there:
             return Decimal(0)
         paid = self.entry.payload
         open_then = Decimal(paid["invoice_total"]) - Decimal(paid["paid_before"])

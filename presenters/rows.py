@@ -90,5 +90,8 @@ def title_of(entry: Entry) -> str:
         case RecordType.PAYMENT:
             number = payload.get("invoice_number", "")
             return _("Payment for invoice %(number)s", number=number)
+        case RecordType.REFUND:
+            number = payload.get("invoice_number", "")
+            return _("Refund for invoice %(number)s", number=number)
         case _:
             return first_up(called(kind, title))

@@ -36,6 +36,7 @@ LABELS = {
     "received_on": N_("Received"),
     "note": N_("Note"),
     "refunded_amount": N_("Paid back"),
+    "refunded_on": N_("Refunded"),
 }
 _AMOUNTS = frozenset({"tax_amount", "total", "amount", "refunded_amount"})
 _SEEN_AS_A_WHOLE = frozenset({"lines"})

@@ -21,7 +21,7 @@ from presenters.names import KINDS
 from presenters.situations import Situation, current_entries, live_lane_id, situations_of
 from web.access import firm, session
 from web.formats import current_zone, day, money, spoken_moment
-from web.languages import _
+from web.languages import _, pgettext
 
 HOLDS = {
     "signed_out": N_("Reconnect QuickBooks, and it will be sent."),
@@ -143,6 +143,8 @@ def _say_synced(it: Situation) -> Word:
         return Word("void", _("Voided in QuickBooks"), "quiet", at)
     if link is None:
         return _nothing_to_send(it)
+    if is_taken_back(entry) and link.voided_at:
+        return Word("void", pgettext("payment", "Voided in QuickBooks"), "quiet", at)
     if it.has_newer:
         return Word("check", _("In QuickBooks"), "good", at, _(link.note) if link.note else None)
     if link.gone_at:
@@ -239,6 +241,11 @@ def _is_money_that_stands(entry: Entry) -> bool:
     return Decimal(refunded) < Decimal(entry.payload.get("amount") or 0)
 
 
+def is_taken_back(entry: Entry) -> bool:
+    """Whether it is a payment that was given back as a whole."""
+    return entry.record_type == RecordType.PAYMENT and not _is_money_that_stands(entry)
+
+
 def our_total(entry: Entry) -> str | None:
     key = "total" if entry.record_type == RecordType.INVOICE else "amount"
     total = entry.payload.get(key)
@@ -277,6 +284,8 @@ def words_of(kind: RecordType, ids: Sequence[int]) -> dict[int, Word]:
 def _why_not_sent(kind: RecordType, connected: bool) -> str:
     if kind == RecordType.PAYMENT and connected:
         return _("Its invoice isn't in QuickBooks.")
+    if kind == RecordType.REFUND and connected:
+        return _("Its payment isn't in QuickBooks.")
     return _("Created while QuickBooks was not connected.")
 
 

@@ -39,6 +39,7 @@ _LABELS = {
     "amount": N_("Amount"),
     "refunded_amount": N_("Refunded"),
     "received_on": N_("Received"),
+    "refunded_on": N_("Date"),
     "note": N_("Note"),
 }
 _MONEY = frozenset({"total", "amount", "refunded_amount"})

@@ -24,7 +24,8 @@ from models.processors import (
     RefundKind,
     RefundState,
 )
-from models.sales import Invoice, Payment
+from models.quickbooks import Connection, RefundsAre
+from models.sales import GoodwillRefund, Invoice, Payment
 from processors.processor import (
     AccountEnded,
     AccountStanding,
@@ -198,6 +199,7 @@ def _refund(database: Database, payment: Payment, seen: RefundSeen) -> Refund:
         amount=seen.amount,
         state=RefundState.ASKED,
         booked=Decimal(0),
+        keeps_paid=keeps_paid(database, payment),
     )
     database.add(refund)
     return refund
@@ -208,19 +210,62 @@ def settle(
 ) -> None:
     """Adds the refund to its payment, or removes it again. The payment is locked."""
     if failure is not None:
-        payment.refunded_amount -= refund.booked
+        if refund.goodwill_id is not None:
+            payment.goodwill_amount -= refund.booked
+            goodwill = database.get_one(GoodwillRefund, refund.goodwill_id)
+            goodwill.voided_at = goodwill.voided_at or datetime.now(UTC)
+        else:
+            payment.refunded_amount -= refund.booked
         refund.booked = Decimal(0)
         refund.state, refund.failure = RefundState.FAILED, failure
     elif refund.state == RefundState.ASKED:
         # A refund and a dispute together may exceed the payment; never subtract more than was paid.
-        refund.booked = min(refund.amount, payment.amount - payment.refunded_amount)
+        refund.booked = min(refund.amount, payment.left)
         refund.state = RefundState.DONE
-        payment.refunded_amount += refund.booked
-        payment.refunded_at = datetime.now(UTC)
+        if refund.booked > 0:
+            given = give_back(database, payment, refund.booked, keeps_paid=refund.keeps_paid)
+            refund.goodwill_id = given.id if given else None
         _audit(database, "payment.refunded", payment, refund.amount, refund.asked_by_id)
     else:
         return  # a finished refund only changes if it fails, and a failed one is final
     refund.settled_at = datetime.now(UTC)
+
+
+def give_back(
+    database: Database, payment: Payment, amount: Decimal, *, keeps_paid: bool
+) -> GoodwillRefund | None:
+    """Counts money that went back on its payment, which is locked and has that much left.
+
+    The invoice is open again by that amount; or, where it stays paid, a refund of its own is
+    recorded, which is returned.
+    """
+    payment.refunded_at = datetime.now(UTC)
+    if not keeps_paid:
+        payment.refunded_amount += amount
+        return None
+    payment.goodwill_amount += amount
+    organization = database.get_one(Organization, payment.organization_id)
+    refund = GoodwillRefund(
+        organization_id=payment.organization_id,
+        payment_id=payment.id,
+        amount=amount,
+        refunded_on=organization.day_at(datetime.now(UTC)),
+        note="",
+    )
+    database.add(refund)
+    database.flush()
+    return refund
+
+
+def keeps_paid(database: Database, payment: Payment) -> bool:
+    """Whether the invoice stays paid after a refund of which nobody said: where the owner has
+    refunds booked as receipts, unless the invoice is void or was paid too much."""
+    connection = database.scalar(Connection.live_of(payment.organization_id))
+    books_receipts = (
+        connection is not None and connection.settings.get("refunds") == RefundsAre.RECEIPT
+    )
+    invoice = payment.invoice
+    return books_receipts and invoice.voided_at is None and not invoice.credit
 
 
 def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) -> None:

@@ -30,10 +30,12 @@ def left_of(database: Database, payment: Payment) -> Decimal:
             Refund.payment_id == payment.id, Refund.state == RefundState.ASKED
         )
     )
-    return max(payment.amount - payment.refunded_amount - (asked or Decimal(0)), Decimal(0))
+    return max(payment.left - (asked or Decimal(0)), Decimal(0))
 
 
-def ask(database: Database, payment: Payment, amount: Decimal, user_id: int) -> Refund:
+def ask(
+    database: Database, payment: Payment, amount: Decimal, user_id: int, *, keeps_paid: bool = False
+) -> Refund:
     """Stores a refund request. The payment must be locked and have that much left."""
     refund = Refund(
         organization_id=payment.organization_id,
@@ -42,6 +44,7 @@ def ask(database: Database, payment: Payment, amount: Decimal, user_id: int) -> 
         amount=amount,
         state=RefundState.ASKED,
         booked=Decimal(0),
+        keeps_paid=keeps_paid,
         asked_by_id=user_id,
         # until then this process carries it out
         available_at=datetime.now(UTC) + FIRST_RETRY_DELAY,

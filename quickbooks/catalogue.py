@@ -82,6 +82,7 @@ EFFECTS = {
         "Saved here, but QuickBooks does not have this version. Payments may wait for it."
     ),
     "payment": N_("Saved here, but not in QuickBooks: the invoice still looks unpaid there."),
+    "refund": N_("Saved here, but not in QuickBooks: the money still looks received there."),
     "": N_("Saved here; QuickBooks doesn't have it yet."),
 }
 
@@ -565,9 +566,10 @@ CATALOGUE: dict[str, Cause] = {
             " shows the full payment; enter the refund there."
         ),
         effect=N_(
-            "We never book a refund by ourselves. Skip this once it is entered in QuickBooks."
+            "Skip this once it is entered in QuickBooks. Under “How records arrive” you can choose"
+            " that payments taken back as a whole are voided there by DunaHub."
         ),
-        actions=(OPEN_QUICKBOOKS, SKIP),
+        actions=(OPEN_QUICKBOOKS, CHOOSE_SETTING, SEND_AGAIN, SKIP),
     ),
     "reversed_unsent": Cause(
         Class.PERSON,
@@ -577,9 +579,7 @@ CATALOGUE: dict[str, Cause] = {
             " heard of"
             " it. Enter what is left of it there."
         ),
-        effect=N_(
-            "We never book a refund by ourselves. Skip this once it is entered in QuickBooks."
-        ),
+        effect=N_("Skip this once it is entered in QuickBooks."),
         actions=(OPEN_QUICKBOOKS, SKIP),
     ),
     "not_entered_invoice": _person(
@@ -618,6 +618,44 @@ CATALOGUE: dict[str, Cause] = {
         ),
         None,
         OPEN_QUICKBOOKS,
+    ),
+    "refund_by_hand": Cause(
+        Class.PERSON,
+        N_("A refund to enter in QuickBooks"),
+        N_(
+            "{amount} of the payment for invoice {invoice} went back to the client, and the invoice"
+            " stays paid. Enter a refund receipt of {amount} in QuickBooks."
+        ),
+        effect=N_(
+            "Skip this once it is entered in QuickBooks. Under “How records arrive” you can choose"
+            " that DunaHub enters refund receipts."
+        ),
+        actions=(OPEN_QUICKBOOKS, CHOOSE_SETTING, SEND_AGAIN, SKIP),
+    ),
+    "receipt_stands": Cause(
+        Class.PERSON,
+        N_("A refund that came back"),
+        N_(
+            "The refund of {amount} for invoice {invoice} could not be paid out after all, but"
+            " QuickBooks has a refund receipt for it. Void or delete the receipt there."
+        ),
+        effect=N_("Once that is done, send it again: we look whether it is gone."),
+        actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
+    ),
+    "no_refund_account": _person(
+        N_("No account for refunds chosen"),
+        N_("QuickBooks needs to know which account refunds are paid from, and none is chosen."),
+        None,
+        CHOOSE_SETTING,
+    ),
+    "fallback_item_inactive": _person(
+        N_("“{item}” is inactive in QuickBooks"),
+        N_(
+            "Refunds are booked on the item “{item}”, which was deleted or made inactive in"
+            " QuickBooks."
+        ),
+        None,
+        CHOOSE_SETTING,
     ),
     "invoice_voided": _person(
         N_("Its invoice is voided in QuickBooks"),

@@ -21,7 +21,7 @@ from outbox.company import Remote
 from quickbooks.matching import name_key, number, remote_of
 from quickbooks.payloads import Document
 
-COMPARED = (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT)
+COMPARED = (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT, RecordType.REFUND)
 CENT = Decimal("0.01")
 _MARK = re.compile(r"DH-[A-Z2-7]{12}")  # as made by `models.sales.new_mark`
 _VOIDED = "Voided"  # the beginning of a void document's note
@@ -109,7 +109,7 @@ class Ours:
 
 @dataclass(frozen=True)
 class Theirs:
-    """A customer, an invoice or a payment as QuickBooks has it."""
+    """A customer, an invoice, a payment or a refund receipt as QuickBooks has it."""
 
     id: str
     title: str
@@ -201,7 +201,8 @@ def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Thei
     customer = row.get("CustomerRef") or {}
     total, note = _cents(row["TotalAmt"]), _text(row.get("PrivateNote"))
     number = _text(row.get("DocNumber" if type_ == RecordType.INVOICE else "PaymentRefNum"))
-    mark = _MARK.search(note if type_ == RecordType.INVOICE else number)
+    marked = {RecordType.INVOICE: note, RecordType.REFUND: f"{number} {note}"}
+    mark = _MARK.search(marked.get(type_, number))
     return Theirs(
         str(row["Id"]),
         number,

@@ -26,6 +26,7 @@ from urllib.parse import quote_plus
 from languages import N_
 from models.base import Json
 from models.outbox import Operation
+from models.quickbooks import RefundsAre, TakenBack
 from models.sales import PaymentMethod, Record, RecordType
 from outbox.company import (
     Composition,
@@ -133,7 +134,7 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
             return _void_step(due, link, links, settings)
         if due.known.decision.get("entered"):
             return _entered_step(due, link, links, settings)
-        if due.record.type == RecordType.PAYMENT and Decimal(due.payload["refunded_amount"]) > 0:
+        if _is_reversed(due):
             return _reversed_step(due, link, links, settings)
         chosen = due.known.decision.get("use")
         if chosen and (link is None or link.id != chosen):
@@ -164,7 +165,10 @@ def _skip_step(
         return unheard if isinstance(unheard, _Read | Learned) else Declined()
     if _must_read(due, link):
         return _read_own(due, link)
-    of_kind = _update_step if due.operation == Operation.SAVE else _void_step
+    if due.operation == Operation.SAVE:
+        of_kind = _reversed_step if _is_reversed(due) else _update_step
+    else:
+        of_kind = _void_step
     step = of_kind(due, link, links, settings)
     return step if isinstance(step, _Read | Synced) else Declined()
 
@@ -181,6 +185,8 @@ def _void_step(
         return _unlinked_void_step(due, _unheard(due, links, settings))
     if link.voided and not due.checks:  # a bookkeeper may have undone it
         return Synced(link)
+    if due.record.type == RecordType.REFUND and not (due.checks or _has_seen(due, _own(link))):
+        return _receipt_stands(due)
     unsure = due.knowledge.get("gone") and not _has_seen(due, _own(link))
     if unsure or _must_read(due, link):
         return _read_own(due, link)
@@ -193,8 +199,23 @@ def _void_step(
     return _void(due, link)
 
 
-def _void(due: Due, remote: Remote) -> _Write:
-    return _Write(due, "void", {"Id": remote.id, "SyncToken": remote.version}, None)
+def _void(due: Due, remote: Remote) -> _Write | Rejected:
+    if due.record.type == RecordType.REFUND:
+        return _receipt_stands(due)
+    body: Document = {"Id": remote.id, "SyncToken": remote.version}
+    if due.record.type == RecordType.PAYMENT:
+        body["sparse"] = True  # it is an update with `include=void`: see `_voiding`
+    return _Write(due, "void", body, None)
+
+
+def _receipt_stands(due: Due) -> Rejected:
+    """How a refund receipt is voided is not documented: a person does it."""
+    return Rejected(ours("receipt_stands", due, _refund_of(due)))
+
+
+def _refund_of(due: Due) -> Json:
+    amount = f"${Decimal(due.payload['amount']):,.2f}"
+    return {"amount": amount, "invoice": due.payload["invoice_number"]}
 
 
 def _unlinked_void_step(due: Due, unheard: _Read | Json | None) -> _Step:
@@ -210,9 +231,20 @@ def _unlinked_void_step(due: Due, unheard: _Read | Json | None) -> _Step:
             return _void(due, remote)
 
 
+def _is_reversed(due: Due) -> bool:
+    """Whether this is a payment of which something was taken back."""
+    return (
+        due.record.type == RecordType.PAYMENT and Decimal(due.payload.get("refunded_amount", 0)) > 0
+    )
+
+
 def _reversed_step(
     due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
 ) -> _Step:
+    """A payment that was taken back as a whole is voided there, where the owner chose so. A part of
+    a payment cannot be voided: that stays with a person."""
+    if settings.get("taken_back") == TakenBack.VOID and _is_whole(due):
+        return _void_step(due, link, links, settings)
     if link is None and (sought := _look_for(due)):
         return sought
     refunded, amount = Decimal(due.payload["refunded_amount"]), Decimal(due.payload["amount"])
@@ -220,10 +252,14 @@ def _reversed_step(
     if isinstance(unheard, _Read):
         return unheard
     is_there = link is not None or unheard is not None
-    if not is_there and refunded >= amount:
+    if not is_there and _is_whole(due):
         return Unneeded()  # created and deleted before it was sent
     about = {"refunded": f"${refunded:,.2f}", "amount": f"${amount:,.2f}"}
     return Rejected(ours("reversed" if is_there else "reversed_unsent", due, about))
+
+
+def _is_whole(due: Due) -> bool:
+    return Decimal(due.payload["refunded_amount"]) >= Decimal(due.payload["amount"])
 
 
 def _unheard(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Read | Json | None:
@@ -242,6 +278,8 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
     sought = _by_mark(due, links, settings)
     if due.looks_first or _unseen(due):
         return _Read(due, "look_up", sought)
+    if _is_by_hand(due, settings) and not (_has_seen(due, sought) and _found(due)):
+        return Rejected(ours("refund_by_hand", due, _refund_of(due)))
     if due.record.type == RecordType.INVOICE and str(due.knowledge.get("seen")).startswith("Cust"):
         # as the question was asked, whatever the setting for numbers is now
         sought = _by_day(due, links)
@@ -269,6 +307,12 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
     is_first = due.record.type == RecordType.LEAD and not due.known.decision.get("anew")
     matched = _match(due, document, settings) if is_first else None
     return matched or _create(due, document)
+
+
+def _is_by_hand(due: Due, settings: Json) -> bool:
+    """Whether it is a refund, and the owner lets a person enter those."""
+    is_refund = due.record.type == RecordType.REFUND
+    return is_refund and settings.get("refunds") != RefundsAre.RECEIPT
 
 
 def _create(due: Due, document: Document) -> _Write:
@@ -329,6 +373,9 @@ def _marks_of(type_: RecordType, document: Document) -> list[Question]:
             return [Question("DocNumber", str(number)), by_day]
         case RecordType.PAYMENT:
             return [Question("PaymentRefNum", str(document["PaymentRefNum"]))]
+        case RecordType.REFUND:
+            day = on_day(str(document["TxnDate"]))
+            return [Question("CustomerRef", str(document["CustomerRef"]["value"]), day)]
 
 
 def _is_what_we_made(due: Due, document: Document, found: Json) -> bool:
@@ -644,6 +691,9 @@ _CHOSEN_FOR = {
     "": N_("sales"),
     PaymentMethod.CARD: N_("card payments"),
     PaymentMethod.ACH: N_("ACH payments"),
+    PaymentMethod.CHECK: N_("checks"),
+    PaymentMethod.CASH: N_("cash"),
+    "stripe": N_("payments through Stripe"),
 }
 
 
@@ -656,7 +706,11 @@ def _inactive_fault(
         about: Json = {"holder_id": remote_id, "holder_name": holder}
         return ours("its_customer_inactive", due, about)
     if inactive["kind"] in ("Account", "PaymentMethod"):
-        chosen_for = _CHOSEN_FOR[due.payload.get("method", "")]
+        chosen_for = _CHOSEN_FOR[due.payload.get("method") or due.payload.get("paid_by", "")]
+        if due.record.type == RecordType.REFUND and inactive["kind"] == "Account":
+            chosen_for = N_("refunds")
+        if remote_id == settings.get("stripe_account_id") and payloads.came_by_stripe(due.payload):
+            chosen_for = _CHOSEN_FOR["stripe"]
         code = "account_inactive" if inactive["kind"] == "Account" else "method_inactive"
         return ours(code, due, {"chosen": name or remote_id, "chosen_for": phrase(chosen_for)})
     fallback = settings.get("fallback_item_id") == remote_id
@@ -671,6 +725,8 @@ def _inactive_fault(
             names.append(line.get("product_name"))
     called = name or next(filter(None, names), None) or phrase(N_("a deleted item"))
     about = {"item": called, "item_id": remote_id, "product_id": product_id}
+    if due.record.type == RecordType.REFUND:
+        return ours("fallback_item_inactive", due, about)
     about["lines"] = ", ".join(lines) or phrase(N_("with the tax"))
     return ours("item_inactive", due, about)
 
@@ -691,11 +747,15 @@ def _by_mark(due: Due, links: Mapping[Record, Remote], settings: Json) -> Questi
             return _by_day(due, links)
         case RecordType.PAYMENT:
             return Question("PaymentRefNum", payloads.payment_reference(due.payload))
+        case RecordType.REFUND:
+            return _by_day(due, links)
 
 
 def _by_day(due: Due, links: Mapping[Record, Remote]) -> Question:
+    """By what every form can be asked for; the mark is in its note."""
     customer = payloads.linked(links, RecordType.LEAD, due.payload["lead_id"])
-    return Question("CustomerRef", customer, on_day(due.payload["issued_on"]))
+    day = due.payload["refunded_on" if due.record.type == RecordType.REFUND else "issued_on"]
+    return Question("CustomerRef", customer, on_day(day))
 
 
 def _judge_found(due: Due, document: Document, found: Json, settings: Json) -> _Step:
@@ -987,8 +1047,16 @@ def _writing_draft(writes: Sequence[_Write]) -> Draft | None:
         return Draft("POST", "batch", _MINOR, body, items, is_batch=True, claims=claims)
     one = together[0]
     path = ENTITY[one.due.record.type].lower()
-    operation = {"operation": "void"} if one.intent == "void" else {}
+    operation = _voiding(one.due.record.type) if one.intent == "void" else {}
     return Draft("POST", path, {**operation, **_MINOR}, dumps(one.body), items, claims=claims)
+
+
+def _voiding(type_: RecordType) -> dict[str, str]:
+    """A payment is voided by an update (Intuit's API reference, Payment), an invoice by an
+    operation of its own."""
+    if type_ == RecordType.PAYMENT:
+        return {"operation": "update", "include": "void"}
+    return {"operation": "void"}
 
 
 def _whole(one: _Write) -> str | None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from config import Config
 from db import Sessions
 from models.base import Json
-from models.quickbooks import Connection, ConnectionStatus
+from models.quickbooks import Connection, ConnectionStatus, RefundsAre, TakenBack
 from models.sales import PaymentMethod
 from outbox.company import Answer, Problem
 from outbox.scheduler import for_a_while
@@ -219,7 +219,8 @@ def read_facts(reader: Reader, company: Json) -> Json:
         "deposit_accounts": [
             _account(row)
             for row in accounts
-            if row.get("AccountType") == "Bank" or row.get("AccountSubType") == "UndepositedFunds"
+            if row.get("AccountType") == "Bank"
+            or row.get("AccountSubType") in ("UndepositedFunds", "OtherCurrentAssets")
         ],
         "payment_methods": [_named(row) for row in reader.rows("PaymentMethod")],
         "items": [
@@ -280,6 +281,14 @@ def choose_settings(facts: Json, chosen: Json) -> Json:
             method: _still_there(deposits.get(method), facts["deposit_accounts"])
             for method in PaymentMethod
         },
+        "stripe_account_id": _still_there(
+            chosen.get("stripe_account_id"), facts["deposit_accounts"]
+        ),
+        "taken_back": chosen.get("taken_back") or TakenBack.PERSON,
+        "refunds": chosen.get("refunds") or RefundsAre.PERSON,
+        "refund_account_id": _still_there(
+            chosen.get("refund_account_id"), facts["deposit_accounts"]
+        ),
         "numbers": chosen.get("numbers") or "as_company",
         "tax": chosen.get("tax") or {"mode": "as_company"},
     }
@@ -304,6 +313,16 @@ def _income_account(accounts: Sequence[Json]) -> str | None:
         return (not by_name, rank)
 
     return str(min(accounts, key=preference)["id"]) if accounts else None
+
+
+def clearing_account(facts: Json) -> Json | None:
+    """The account that looks made for what a processor pays out later; None when there is none."""
+    accounts: Sequence[Json] = facts.get("deposit_accounts") or []
+    for word in ("stripe", "clearing"):
+        for account in accounts:
+            if word in account["name"].casefold():
+                return account
+    return None
 
 
 def _by_name(options: Sequence[Json], names: Sequence[str]) -> str | None:

@@ -363,6 +363,7 @@ _KINDS = {
     RecordType.PRODUCT: "product",
     RecordType.INVOICE: N_("invoice"),
     RecordType.PAYMENT: N_("payment"),
+    RecordType.REFUND: N_("refund"),
 }
 
 

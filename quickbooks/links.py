@@ -18,6 +18,7 @@ _PAGES = {
     RecordType.LEAD: ("customerdetail", "nameId"),
     RecordType.INVOICE: ("invoice", "txnId"),
     RecordType.PAYMENT: ("recvpayment", "txnId"),
+    RecordType.REFUND: ("refundreceipt", "txnId"),
 }
 
 

@@ -6,9 +6,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from models.base import Json
-from outbox.company import Remote
+from outbox.company import Known, Remote
 from quickbooks.cleaning import addresses
-from quickbooks.payloads import Document
+from quickbooks.payloads import Document, parsed
 
 INACTIVE_SUFFIX = " (deleted)"  # QuickBooks appends this to the name of an inactive record
 
@@ -181,6 +181,13 @@ def applied_by(payment: Mapping[str, Any]) -> str | None:
 def credit_of(payment: Mapping[str, Any]) -> Decimal:
     """What of a payment pays no invoice, in dollars."""
     return number(payment.get("UnappliedAmt", 0)) or Decimal(0)
+
+
+def given_back(known: Known) -> str | None:
+    """What the void of a payment adds to its invoices' balances, in dollars and below zero: as much
+    as it took, by QuickBooks' last answer. None when that is not known."""
+    taken = applied_by(parsed(known.seen) or {})
+    return None if taken is None else format(-Decimal(taken), ".2f")
 
 
 def remote_of(found: Mapping[str, Any]) -> Remote:

@@ -52,6 +52,10 @@ _OF_MONTH = {
         SELECT id FROM payments WHERE organization_id = :organization
            AND received_on >= :first AND received_on < :next
     """,
+    RecordType.REFUND: """
+        SELECT id FROM goodwill_refunds WHERE organization_id = :organization
+           AND refunded_on >= :first AND refunded_on < :next
+    """,
 }
 
 _OF_MARKS = {
@@ -61,6 +65,10 @@ _OF_MARKS = {
     """,
     RecordType.PAYMENT: """
         UNION SELECT id FROM payments WHERE organization_id = :organization AND mark = ANY(:marks)
+    """,
+    RecordType.REFUND: """
+        UNION SELECT id FROM goodwill_refunds
+        WHERE organization_id = :organization AND mark = ANY(:marks)
     """,
 }
 
@@ -73,11 +81,14 @@ _KNOWN_INVOICE = """(
                  AND link.aggregate_id = invoice.id AND link.remote_id IS NOT NULL))"""
 
 # What should still be open there: the total less what we put on the invoice. Payments that are not
-# there take nothing of it, and while one is in progress it is unknown.
+# there take nothing of it, nor do those that we voided there, and while one is in progress it is
+# unknown.
 _BALANCE = """(
     SELECT CASE WHEN bool_or(newest.state = 'pending') THEN NULL
                 ELSE greatest(record.total - coalesce(sum(
                     CASE WHEN paid.remote_id IS NULL OR paid.sent_operation <> 'save' THEN 0
+                         WHEN paid.voided_at IS NOT NULL
+                              AND payment.refunded_amount >= payment.amount THEN 0
                          WHEN paid.sent_document IS NULL THEN payment.amount
                          ELSE applied.amount END), 0), 0) END
     FROM payments AS payment
@@ -124,6 +135,17 @@ _COLUMNS = {
         LEFT JOIN outbox_links AS billed
           ON billed.lane_id = :lane AND billed.aggregate_type = 'invoice'
          AND billed.aggregate_id = invoice.id
+    """,
+    RecordType.REFUND: f"""
+        invoice.number AS title, lead.name, record.created_at, record.refunded_on AS day,
+        CASE WHEN record.voided_at IS NULL THEN record.amount ELSE 0.00 END AS amount,
+        record.voided_at IS NULL AS stands, record.mark, customer.remote_id AS customer_id,
+        NULL AS invoice_id, NULL::numeric AS balance,
+        NOT {_KNOWN_INVOICE} AS lacks_invoice, 0.00 AS paid_back
+        FROM wanted JOIN goodwill_refunds AS record USING (id)
+        JOIN payments AS payment ON payment.id = record.payment_id
+        JOIN invoices AS invoice ON invoice.id = payment.invoice_id
+        JOIN leads AS lead ON lead.id = invoice.lead_id
     """,
 }
 

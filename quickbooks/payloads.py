@@ -45,6 +45,7 @@ ENTITY = {
     RecordType.PRODUCT: "Item",
     RecordType.INVOICE: "Invoice",
     RecordType.PAYMENT: "Payment",
+    RecordType.REFUND: "RefundReceipt",
 }
 # What clears a property in a sparse update: {} for objects, "" for texts, both found by others;
 # null would mean "not sent".
@@ -126,6 +127,8 @@ def document(
             return invoice(payload, links, settings)
         case RecordType.PAYMENT:
             return payment(payload, links, settings)
+        case RecordType.REFUND:
+            return refund_receipt(payload, links, settings)
 
 
 def sparse(remote: Remote, changes: Document) -> Document:
@@ -523,7 +526,7 @@ def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
     }
     if method_id := settings.get("payment_methods", {}).get(method):
         document["PaymentMethodRef"] = {"value": method_id}
-    if account := settings.get("deposit_accounts", {}).get(method):
+    if account := deposit_account(payload, settings):
         document["DepositToAccountRef"] = {"value": account}
     if settings.get("multicurrency"):
         document["CurrencyRef"] = {"value": "USD"}
@@ -534,6 +537,22 @@ def payment(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Do
         pays = [{"TxnId": invoice_id, "TxnType": "Invoice"}]
         document["Line"] = [{"Amount": applied, "LinkedTxn": pays}]
     return document
+
+
+def came_by_stripe(payload: Json) -> bool:
+    """Whether the money came through Stripe: it is paid out later, less Stripe's fees."""
+    return payload.get("through") == "stripe"
+
+
+def deposit_account(payload: Json, settings: Json) -> str | None:
+    """Where the money lands: what came through Stripe in its own account, where one was chosen.
+
+    Bank or Other Current Asset; without one QuickBooks takes Undeposited Funds (Intuit's API
+    reference, Payment).
+    """
+    by_stripe = settings.get("stripe_account_id") if came_by_stripe(payload) else None
+    account: str | None = by_stripe or settings.get("deposit_accounts", {}).get(payload["method"])
+    return account
 
 
 def payment_reference(payload: Json) -> str:
@@ -548,6 +567,55 @@ def _open_balance(payload: Json, billed: Remote) -> Decimal:
         return max(_cents(billed.balance), Decimal("0.00"))
     total = _cents(billed.total if billed.total is not None else payload["invoice_total"])
     return max(total - _cents(payload["paid_before"]), Decimal("0.00"))
+
+
+# --- Refunds ------------------------------------------------------------------------------------
+
+
+def refund_receipt(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
+    """A refund as a refund receipt, in dollars: less income, and the invoice stays paid.
+
+    One line of the item for lines without a product, untaxed, so that its total is ours. The
+    account is where the money comes from, and must be given (Intuit's API reference,
+    RefundReceipt). Raises NotWritable or Missing.
+    """
+    fallback = settings.get("fallback_item_id")
+    if not fallback:
+        raise NotWritable(Fault("no_fallback_item"))
+    account = refund_account(payload, settings)
+    if not account:
+        raise NotWritable(Fault("no_refund_account"))
+    description = f"Refund, invoice {payload['invoice_number']}"
+    detail: Document = {"ItemRef": {"value": str(fallback)}, "TaxCodeRef": {"value": "NON"}}
+    document: Document = {
+        "CustomerRef": {"value": linked(links, RecordType.LEAD, payload["lead_id"])},
+        "TxnDate": payload["refunded_on"],
+        "PaymentRefNum": payment_reference(payload),
+        "DepositToAccountRef": {"value": account},
+        "Line": [
+            {
+                "Amount": _amount(payload["amount"]),
+                "DetailType": "SalesItemLineDetail",
+                "Description": description,
+                "SalesItemLineDetail": detail,
+            }
+        ],
+    }
+    if method_id := settings.get("payment_methods", {}).get(payload["paid_by"]):
+        document["PaymentMethodRef"] = {"value": method_id}
+    if settings.get("multicurrency"):
+        document["CurrencyRef"] = {"value": "USD"}
+    mark = f"DunaHub refund, invoice {payload['invoice_number']}, {payload['mark']}"
+    document["PrivateNote"] = clean_text(f"{mark}. {payload['note']}", NOTE_LONGEST)
+    return document
+
+
+def refund_account(payload: Json, settings: Json) -> str | None:
+    """Where the money comes from: Stripe's own account for what goes back through Stripe, else what
+    the owner chose for refunds, else where such payments land."""
+    by_stripe = settings.get("stripe_account_id") if came_by_stripe(payload) else None
+    chosen: str | None = by_stripe or settings.get("refund_account_id")
+    return chosen or settings.get("deposit_accounts", {}).get(payload["paid_by"])
 
 
 # --- Numbers ------------------------------------------------------------------------------------
@@ -636,5 +704,7 @@ def cleanings(type_: RecordType, payload: Json) -> list[Cleaned]:
                     clean_text(line["description"], DESCRIPTION_LONGEST),
                 )
         case RecordType.PAYMENT:
+            note("note", payload["note"], clean_text(payload["note"], NOTE_LONGEST))
+        case RecordType.REFUND:
             note("note", payload["note"], clean_text(payload["note"], NOTE_LONGEST))
     return found

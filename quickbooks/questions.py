@@ -23,6 +23,7 @@ DOUBTED = {
     RecordType.PRODUCT: ("Account",),
     RecordType.INVOICE: ("Item", "Customer"),
     RecordType.PAYMENT: ("Customer", "Account", "PaymentMethod", "Invoice"),
+    RecordType.REFUND: ("Item", "Customer", "Account", "PaymentMethod"),
 }
 _CALLED = {
     "Customer": "Names",

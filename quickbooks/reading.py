@@ -275,14 +275,27 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     """The object that came back (`_object_said`)."""
     found = document[ENTITY[due.record.type]]
     remote = replace(matching.remote_of(found), voided=item.intent == "void")
-    is_new = due.record.type == RecordType.PAYMENT and item.intent == "create"
-    applied = matching.applied_by(found) if is_new else None
+    applied = _applied(item, due, found)
     has_moved = due.record.type == RecordType.PAYMENT and due.knowledge.get("invoice_there")
     note = N_("with the customer whom its invoice has in QuickBooks") if has_moved else None
+    is_new = due.record.type == RecordType.PAYMENT and item.intent == "create"
     if is_new and not has_moved and matching.credit_of(found) > 0:
         note = N_("part of it is credit there: the invoice takes no more in QuickBooks")
     seen = dumps(kept(found))
     return Synced(remote, note, document=item.document, seen=seen, applied=applied)
+
+
+def _applied(item: Item, due: Due, found: Json) -> str | None:
+    """What was written of a payment takes of its invoices' balances, where that is known."""
+    if due.record.type != RecordType.PAYMENT:
+        return None
+    match item.intent:
+        case "create":
+            return matching.applied_by(found)
+        case "void":
+            return matching.given_back(due.known)
+        case _:
+            return None
 
 
 # --- Reading what was asked for -----------------------------------------------------------------
@@ -397,7 +410,8 @@ def _value_of(row: Json, name: str) -> str:
 
 
 def _bears_mark(row: Json, due: Due) -> bool:
-    return due.payload["mark"] in str(row.get("PrivateNote", ""))
+    mark = due.payload["mark"]
+    return mark in str(row.get("PrivateNote", "")) or mark == row.get("PaymentRefNum")
 
 
 def kept(row: Json) -> Json:

@@ -77,6 +77,7 @@ class Windows:
             web.get("/app/requests", self.requests),
             web.get("/app/invoice", self.invoice),
             web.get("/app/recvpayment", self.payment),
+            web.get("/app/refundreceipt", self.refund),
             web.get("/app/customerdetail", self.customer),
             *(web.get(f"/app/{name}", self.listing) for name in LISTINGS),
         ]
@@ -226,6 +227,22 @@ class Windows:
             )
             applied.append((payment, amount))
         return applied
+
+    async def refund(self, request: web.Request) -> web.Response:
+        has = "RefundReceipt", request.query.get("txnId", "")
+        company = self._company(request, has)
+        document = company.get(*has) if company else None
+        if company is None or document is None:
+            return self._pick(request, has)
+        account = company.get("Account", ref_of(document, "DepositToAccountRef"))
+        return self._show(
+            "refund.html",
+            company,
+            page_name="payments",
+            refund=document,
+            account=text_of(account, "Name") if account else "",
+            history=self._history(company, "refundreceipt", document),
+        )
 
     async def payment(self, request: web.Request) -> web.Response:
         has = "Payment", request.query.get("txnId", "")

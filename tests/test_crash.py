@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.outbox import Counterpart, DispatchItem, Entry, State
+from models.quickbooks import Connection
 from outbox import actions
 from outbox.lanes import FAIL_AFTER
 from outbox.watchdog import release_forgotten_waiters
+from processors import recording
 from simulator.testing import Books, SimulatorHandle
 from tests.support import connected
 from tests.support.connected import connect, firm_of, new_owner
@@ -64,9 +66,14 @@ class Rehearsal:
         lead = new_lead(firm)
         changed = new_invoice(firm, lead, [new_line(firm, price="100")], number="1001")
         voided = new_invoice(firm, lead, [new_line(firm, price="70")], number="1002")
-        session.add_all([changed, voided])
+        returned, kept = new_payment(firm, changed, "30"), new_payment(firm, changed, "10")
+        session.add_all([changed, voided, returned, kept])
         session.commit()
+        self._book_what_goes_back(session)
         self.drain()
+        session.refresh(returned)
+        returned.refunded_amount = Decimal(30)
+        recording.give_back(session, kept, Decimal(4), keeps_paid=True)
         lead.phone = "555-0142"
         session.commit()
         product = new_product(firm)
@@ -79,6 +86,14 @@ class Rehearsal:
         changed.memo = "Thank you"
         voided.voided_at = session.execute(text("SELECT now()")).scalar_one()
         assert isinstance(voided.voided_at, datetime)
+        session.commit()
+
+    def _book_what_goes_back(self, session: Session) -> None:
+        """The owner has payments that are taken back voided, and refunds booked as receipts."""
+        connection = session.query(Connection).filter(Connection.lane_id == self.lane).one()
+        account = connection.facts["deposit_accounts"][0]["id"]
+        choices = {"taken_back": "void", "refunds": "receipt", "refund_account_id": account}
+        connection.settings = {**connection.settings, **choices}
         session.commit()
 
     def drain(self) -> None:
@@ -98,7 +113,7 @@ class Rehearsal:
             left = mine.filter(Entry.state.in_([State.PENDING, State.FAILED])).all()
             assert [(one.record_type, one.state, one.fault_code) for one in left] == []
             assert not mine.filter(Entry.attempts > 0).count()
-            assert session.query(Counterpart).filter(Counterpart.lane_id == self.lane).count() == 8
+            assert session.query(Counterpart).filter(Counterpart.lane_id == self.lane).count() == 11
             open_items = session.query(DispatchItem).filter(DispatchItem.outcome.is_(None))
             assert not open_items.filter(DispatchItem.lane_id == self.lane).count()
         assert release_forgotten_waiters(self.sessions) == 0
@@ -115,12 +130,16 @@ def judge_books(books: Books) -> None:
         number: (int(float(str(one["TotalAmt"]))), int(float(str(one["Balance"]))))
         for number, one in invoices.items()
     }
-    assert sums == {"1001": (100, 60), "1002": (0, 0), "1003": (120, 0)}
+    assert sums == {"1001": (100, 50), "1002": (0, 0), "1003": (120, 0)}
     assert "Thank you" in str(invoices["1001"]["CustomerMemo"])
     payments = sorted(Decimal(str(one["TotalAmt"])) for one in books["Payment"])
-    assert payments == [40, 50, 70]
+    assert payments == [0, 10, 40, 50, 70]  # one was taken back and is void
+    [receipt] = books["RefundReceipt"]
+    assert receipt["TotalAmt"] == 4
     for payment in books["Payment"]:
-        paid_for = "1001" if payment["TotalAmt"] == 40 else "1003"
+        if not payment["TotalAmt"]:
+            continue
+        paid_for = "1001" if payment["TotalAmt"] in (10, 40) else "1003"
         assert f"'TxnId': '{invoices[paid_for]['Id']}'" in str(payment["Line"])
 
 

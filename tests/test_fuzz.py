@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ from db import Sessions
 from models import Base
 from models.accounts import Invitation, Role, User
 from models.outbox import Entry
-from models.sales import Job, Lead, Proposal
+from models.sales import GoodwillRefund, Job, Lead, Proposal
 from quickbooks import months
 from quickbooks.comparison import Month
 from simulator.testing import SimulatorHandle
@@ -141,12 +141,16 @@ class Range:
                 digest=f"digest {place}",
                 invited_by_id=owner.id,
             )
-            session.add_all([lead, invoice, payment, product, job, proposal, invitation])
+            refund = GoodwillRefund(
+                organization_id=place, payment=payment, amount=1, refunded_on=date(2026, 11, 20)
+            )
+            session.add_all([lead, invoice, payment, refund, product, job, proposal, invitation])
             session.commit()
             keys = {
                 "lead_id": lead.id,
                 "invoice_id": invoice.id,
                 "payment_id": payment.id,
+                "refund_id": refund.id,
                 "product_id": product.id,
                 "job_id": job.id,
                 "proposal_id": proposal.id,

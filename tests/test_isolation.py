@@ -21,7 +21,7 @@ from models.comparisons import Comparison, Difference
 from models.imports import LeadImport
 from models.outbox import BulkAct, Entry
 from models.quickbooks import Connection
-from models.sales import Job, Proposal
+from models.sales import GoodwillRefund, Job, Proposal
 from tests.support.firm import (
     new_firm,
     new_firm_with_lane,
@@ -178,6 +178,9 @@ def world(app: Flask, session: Session) -> World:
     lead = new_lead(rivera, "Secret Customer")
     invoice = new_invoice(rivera, lead, number="SECRET-1")
     payment = new_payment(rivera, invoice)
+    refund = GoodwillRefund(
+        organization_id=rivera, payment=payment, amount=1, refunded_on=date(2026, 11, 20)
+    )
     product = new_product(rivera, "Secret service")
     job = Job(organization_id=rivera, lead=lead, title="Secret job")
     proposal = Proposal(organization_id=rivera, lead=lead, number="SECRET-2", title="Secret plan")
@@ -204,7 +207,8 @@ def world(app: Flask, session: Session) -> World:
         source="file",
         rows={"read": [{"name": "Secret Customer 2", "email": ""}]},
     )
-    session.add_all([kept, link, head, lead, invoice, payment, product, job, proposal, invitation])
+    session.add_all([kept, link, head, lead, invoice, payment, refund])
+    session.add_all([product, job, proposal, invitation])
     session.commit()
     _compare(session, rivera, lane)
     entry = session.query(Entry).order_by(Entry.id).first()
@@ -216,6 +220,7 @@ def world(app: Flask, session: Session) -> World:
         "lead_id": lead.id,
         "invoice_id": invoice.id,
         "payment_id": payment.id,
+        "refund_id": refund.id,
         "product_id": product.id,
         "job_id": job.id,
         "proposal_id": proposal.id,

@@ -477,10 +477,16 @@ def test_a_kill_in_the_middle_of_everything_loses_nothing_answered(tmp_path: Pat
 
 def test_every_page_opens(simulator: SimulatorHandle, api: ApiClient) -> None:
     api.post("customer", {"DisplayName": "<script>alert(1)</script> & co"})
+    detail: Document = {"ItemRef": {"value": "1"}}
+    line: Document = {"Amount": 9, "DetailType": "SalesItemLineDetail"}
+    line["SalesItemLineDetail"] = detail
+    told: Document = {"CustomerRef": {"value": "1"}, "Line": [line]}
+    receipt = api.post("refundreceipt", told).object("RefundReceipt")["Id"]
     for path in (
         "", "app", "app/homepage", "app/customers", "app/customers?q=amy", "app/invoices",
         "app/payments", "app/items", "app/chartofaccounts", "app/requests", "app/invoice?txnId=70",
-        "app/recvpayment?txnId=71", "app/customerdetail?nameId=1", "app/customers?page=99",
+        "app/recvpayment?txnId=71", f"app/refundreceipt?txnId={receipt}",
+        "app/customerdetail?nameId=1", "app/customers?page=99",
     ):  # fmt: skip
         mark = "&" if "?" in path else "?"
         page = requests.get(f"{simulator.url}/{path}{mark}realm={CRAIG}", timeout=10)

@@ -34,6 +34,7 @@ KIND_NAMES = {
     RecordType.PRODUCT: N_("Service"),
     RecordType.INVOICE: N_("Invoice"),
     RecordType.PAYMENT: N_("Payment"),
+    RecordType.REFUND: N_("Refund"),
 }
 COLUMNS = (
     N_("Saved"),

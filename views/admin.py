@@ -216,9 +216,11 @@ def _shown(rows: Subquery) -> ColumnElement[str]:
 
     invoice = func.concat("Invoice ", part("title"), " · ", part("lead_name"))
     payment = func.concat("Payment for invoice ", part("invoice_number"), " ", part("title"))
+    refund = func.concat("Refund for invoice ", part("invoice_number"), " ", part("title"))
     return case(
         (rows.c.kind == RecordType.INVOICE, invoice),
         (rows.c.kind == RecordType.PAYMENT, payment),
+        (rows.c.kind == RecordType.REFUND, refund),
         (rows.c.kind == RecordType.LEAD, func.concat("Customer ", part("title"))),
         else_=func.concat("Service ", part("title")),
     )

@@ -10,12 +10,12 @@ from sqlalchemy import select
 from languages import N_
 from models.base import Json
 from models.outbox import Entry, State
-from models.quickbooks import Connection
+from models.quickbooks import Connection, RefundsAre, TakenBack
 from models.sales import PaymentMethod
 from outbox import bulk
-from presenters.arrivals import arrivals_of
+from presenters.arrivals import arrivals_of, stripe_hint
 from quickbooks import facts
-from web.access import books_required, firm, note, person, quickbooks_only, session
+from web.access import books_required, dunahub, firm, note, person, quickbooks_only, session
 from web.forms import ChoiceField, Form
 from web.languages import _, ngettext
 
@@ -32,10 +32,20 @@ TAXES = {
     "quickbooks": N_("As QuickBooks computes it"),
     "line": N_("As a separate line on the invoice"),
 }
+TAKEN_BACK = {
+    TakenBack.VOID.value: N_("The payment is voided in QuickBooks too"),
+    TakenBack.PERSON.value: N_("Somebody books it in QuickBooks by hand"),
+}
+REFUNDS = {
+    RefundsAre.RECEIPT.value: N_("A refund receipt in QuickBooks"),
+    RefundsAre.PERSON.value: N_("Somebody books it in QuickBooks by hand"),
+}
 # Faults that a choice here may fix: their entries are sent again when it is saved.
 CURED = (
     "no_income_account",
     "no_fallback_item",
+    "no_refund_account",
+    "fallback_item_inactive",
     "account_inactive",
     "method_inactive",
     "item_inactive",
@@ -52,13 +62,18 @@ class ArrivalsForm(Form):
     ach_deposits = ChoiceField(N_("ACH payments go to"), {})
     check_deposits = ChoiceField(N_("Checks go to"), {})
     cash_deposits = ChoiceField(N_("Cash goes to"), {})
+    stripe_deposits = ChoiceField(N_("Payments through Stripe go to"), {})
     card_method = ChoiceField(N_("Card payments are marked"), {})
     ach_method = ChoiceField(N_("ACH payments are marked"), {})
     check_method = ChoiceField(N_("Checks are marked"), {})
     cash_method = ChoiceField(N_("Cash is marked"), {})
+    taken_back = ChoiceField(N_("A payment that was returned or taken back"), TAKEN_BACK)
+    refunds = ChoiceField(N_("A refund after which the invoice stays paid"), REFUNDS)
+    refund_account = ChoiceField(N_("Refunds are paid from"), {})
     numbers = ChoiceField(N_("Invoice numbers"), NUMBERS)
     tax = ChoiceField(N_("Sales tax"), TAXES)
     tax_code = ChoiceField(N_("Tax code for a rate that QuickBooks does not have"), {})
+    stripe_hint = ""  # "": clients can't pay through Stripe, so there is nothing to choose
 
     @classmethod
     def of(cls, connection: Connection, told: Mapping[str, str] | None = None) -> "ArrivalsForm":
@@ -74,6 +89,10 @@ class ArrivalsForm(Form):
                 "fallback_item": chosen.get("fallback_item_id") or "",
                 **{f"{one}_deposits": deposits.get(one) or "" for one in PaymentMethod},
                 **{f"{one}_method": methods.get(one) or "" for one in PaymentMethod},
+                "stripe_deposits": chosen.get("stripe_account_id") or "",
+                "taken_back": chosen.get("taken_back") or TakenBack.PERSON,
+                "refunds": chosen.get("refunds") or RefundsAre.PERSON,
+                "refund_account": chosen.get("refund_account_id") or "",
                 "numbers": chosen.get("numbers") or "as_company",
                 "tax": tax.get("mode") or "as_company",
                 "tax_code": tax.get("code_id") or "",
@@ -83,6 +102,11 @@ class ArrivalsForm(Form):
         form.fallback_item.options = _named(known, "items", _("Choose an item"))
         for field in form.deposits.values():
             field.options = _named(known, "deposit_accounts", "Undeposited Funds")
+        form.stripe_hint = stripe_hint(connection) if dunahub().processor else ""
+        form.stripe_deposits.options = _named(known, "deposit_accounts", _("As cards and ACH"))
+        form.refund_account.options = _named(
+            known, "deposit_accounts", _("The account where such payments go")
+        )
         for field in form.methods.values():
             field.options = _named(known, "payment_methods", _("With no payment method"))
         if not (known.get("preferences") or {}).get("automated_tax"):
@@ -121,6 +145,10 @@ class ArrivalsForm(Form):
                 one.value: field.data or None for one, field in self.methods.items()
             },
             "methods_are_chosen": True,
+            "stripe_account_id": self.stripe_deposits.data or None,
+            "taken_back": self.taken_back.data,
+            "refunds": self.refunds.data,
+            "refund_account_id": self.refund_account.data or None,
             "numbers": self.numbers.data,
             "tax": {
                 "mode": self.tax.data,

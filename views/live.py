@@ -9,7 +9,7 @@ from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
-from models.sales import Invoice, Lead, Payment, RecordType
+from models.sales import GoodwillRefund, Invoice, Lead, Payment, RecordType
 from presenters.badges import MAX_BADGES, MAX_POLLS, live_of, sentence_of, stamp
 from presenters.panel import Panel, panel_of
 from presenters.status import Word, words_of
@@ -18,10 +18,11 @@ from web.access import firm, quickbooks_only, session
 live = Blueprint("live", __name__, url_prefix="/quickbooks")
 live.before_request(quickbooks_only)
 
-MODELS: dict[RecordType, type[Lead] | type[Invoice] | type[Payment]] = {
+MODELS: dict[RecordType, type[Lead | Invoice | Payment | GoodwillRefund]] = {
     RecordType.LEAD: Lead,
     RecordType.INVOICE: Invoice,
     RecordType.PAYMENT: Payment,
+    RecordType.REFUND: GoodwillRefund,
 }
 
 

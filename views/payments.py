@@ -1,6 +1,5 @@
 """Payments recorded on an invoice, in full or in part."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +12,15 @@ from wtforms.validators import StopValidation
 
 from languages import N_
 from models.processors import Charge, Refund, RefundState
-from models.sales import Invoice, Lead, Payment, PaymentMethod, RecordType
+from models.quickbooks import RefundsAre, TakenBack
+from models.sales import (
+    GoodwillRefund,
+    Invoice,
+    Lead,
+    Payment,
+    PaymentMethod,
+    RecordType,
+)
 from presenters.panel import panel_of
 from presenters.status import words_of
 from processors import recording, refunding
@@ -121,9 +128,17 @@ def create(invoice_id: int) -> ResponseReturnValue:
 @payments.get("/payments/<key:payment_id>")
 def show(payment_id: int) -> ResponseReturnValue:
     payment = own(Payment, payment_id)
+    goodwill = session().scalars(
+        select(GoodwillRefund)
+        .where(GoodwillRefund.payment_id == payment.id)
+        .order_by(GoodwillRefund.id)
+    )
+    given = goodwill.all()
     return render_template(
         "payments/show.html",
         payment=payment,
+        goodwill=given,
+        words=words_of(RecordType.REFUND, [one.id for one in given]),
         charge=session().get(Charge, payment.id),
         refunds=session()
         .scalars(select(Refund).where(Refund.payment_id == payment.id).order_by(Refund.id))
@@ -132,7 +147,22 @@ def show(payment_id: int) -> ResponseReturnValue:
     )
 
 
+@payments.get("/refunds/<key:refund_id>")
+def show_goodwill(refund_id: int) -> ResponseReturnValue:
+    """A refund after which the invoice stays paid."""
+    refund = own(GoodwillRefund, refund_id)
+    return render_template(
+        "payments/goodwill.html", refund=refund, panel=panel_of(RecordType.REFUND, refund.id)
+    )
+
+
 # --- Paid back ------------------------------------------------------------------------------------
+
+
+AFTERWARDS = {
+    "open": N_("is open again by that amount"),
+    "paid": N_("stays paid: the client owes nothing"),
+}
 
 
 class RefundForm(Form):
@@ -144,12 +174,14 @@ class RefundForm(Form):
         least=Decimal("0.01"),
         required=N_("How much was paid back?"),
     )
+    afterwards = ChoiceField(N_("The invoice afterwards"), AFTERWARDS)
     left: Decimal  # of the payment, not yet refunded
 
     @classmethod
     def of(cls, payment: Payment) -> "RefundForm":
         left = refunding.left_of(session(), payment)
-        form = cls(request.form or None, data={"amount": left})
+        usual = "paid" if recording.keeps_paid(session(), payment) else "open"
+        form = cls(request.form or None, data={"amount": left, "afterwards": usual})
         form.left = left
         return form
 
@@ -165,11 +197,19 @@ def show_refund(payment_id: int) -> ResponseReturnValue:
     payment = own(Payment, payment_id)
     if not refunding.left_of(session(), payment):
         return _refuse_refund(payment)
+    return _refund_page(RefundForm.of(payment), payment)
+
+
+def _refund_page(form: RefundForm, payment: Payment) -> str:
+    connection = firm().connection
+    chosen = connection.settings if connection else {}
     return render_template(
         "payments/refund.html",
-        form=RefundForm.of(payment),
+        form=form,
         payment=payment,
         charge=_charge(payment),
+        voids=chosen.get("taken_back") == TakenBack.VOID,
+        books_receipts=chosen.get("refunds") == RefundsAre.RECEIPT,
     )
 
 
@@ -183,20 +223,17 @@ def refund(payment_id: int) -> ResponseReturnValue:
         return _refuse_refund(payment)
     form = RefundForm.of(payment)
     if not form.validate():
-        page = render_template(
-            "payments/refund.html", form=form, payment=payment, charge=_charge(payment)
-        )
-        return page, 422
+        return _refund_page(form, payment), 422
+    amount, stays_paid = form.amount.data or Decimal(0), form.afterwards.data == "paid"
     if charge := _charge(payment):
-        return _refund_online(payment, charge, form.amount.data or Decimal(0))
-    payment.refunded_amount += form.amount.data or Decimal(0)
-    payment.refunded_at = datetime.now(UTC)
+        return _refund_online(payment, charge, amount, keeps_paid=stays_paid)
+    recording.give_back(session(), payment, amount, keeps_paid=stays_paid)
     note(
         "payment.refunded",
         organization_id=firm().id,
         payment=payment.id,
         invoice=payment.invoice.number,
-        amount=str(form.amount.data),
+        amount=str(amount),
     )
     once.remember(url_for("payments.show", payment_id=payment.id))
     session().commit()
@@ -209,7 +246,9 @@ def _charge(payment: Payment) -> Charge | None:
     return session().get(Charge, payment.id) if dunahub().processor else None
 
 
-def _refund_online(payment: Payment, charge: Charge, amount: Decimal) -> ResponseReturnValue:
+def _refund_online(
+    payment: Payment, charge: Charge, amount: Decimal, *, keeps_paid: bool
+) -> ResponseReturnValue:
     """Stores the refund before asking the processor, so that it is paid once even after a crash."""
     if charge.is_disputed:
         flash(_("The client's bank decides about this payment. Answer it at Stripe."), "warn")
@@ -217,7 +256,7 @@ def _refund_online(payment: Payment, charge: Charge, amount: Decimal) -> Respons
     processor = dunahub().processor
     assert processor
     page = url_for("payments.show", payment_id=payment.id)
-    refund = refunding.ask(session(), payment, amount, person().id)
+    refund = refunding.ask(session(), payment, amount, person().id, keeps_paid=keeps_paid)
     refund_id = refund.id
     once.remember(page)
     session().commit()

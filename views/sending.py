@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 
 from models.outbox import Counterpart, Entry
-from models.sales import Invoice, Lead, Payment, Record, RecordType
+from models.sales import GoodwillRefund, Invoice, Lead, Payment, Record, RecordType
 from outbox.capture import send_by_hand
 from presenters.counts import never_sent
 from quickbooks import facts
@@ -55,7 +55,7 @@ def send(invoice_id: int) -> ResponseReturnValue:
     sent = send_by_hand(session(), RecordType.INVOICE, [invoice.id])
     if not sent:
         return _nothing_to_send(invoice)
-    followed = send_by_hand(session(), RecordType.PAYMENT, payments)
+    followed = [*send_by_hand(session(), RecordType.PAYMENT, payments), *_send_refunds(payments)]
     note(
         "outbox.sent_by_hand",
         organization_id=firm().id,
@@ -129,7 +129,8 @@ def send_all(kind: str) -> ResponseReturnValue:
         return redirect(url_for("sending.show_all", kind=kind), 303)
     unsent = _unsent(kind, newest=int(newest))
     sent = send_by_hand(session(), unsent.kind, [one.id for one in unsent.records])
-    followed = send_by_hand(session(), RecordType.PAYMENT, [one.id for one in unsent.payments])
+    payments = [one.id for one in unsent.payments]
+    followed = [*send_by_hand(session(), RecordType.PAYMENT, payments), *_send_refunds(payments)]
     if not sent:
         return _none_to_send(kind)
     note("outbox.sent_by_hand", organization_id=firm().id, entries=[*sent, *followed])
@@ -162,6 +163,16 @@ def _unsent(kind: str, newest: int | None = None) -> Unsent:
         .order_by(Payment.id)
     )
     return Unsent(RecordType(kind), found, payments.all(), counted - len(found))
+
+
+def _send_refunds(payments: Sequence[int]) -> tuple[int, ...]:
+    """The refunds of these payments, after which their invoices stayed paid."""
+    refunds = session().scalars(
+        select(GoodwillRefund.id).where(
+            GoodwillRefund.organization_id == firm().id, GoodwillRefund.payment_id.in_(payments)
+        )
+    )
+    return send_by_hand(session(), RecordType.REFUND, refunds.all())
 
 
 def _is_key(told: str) -> bool:

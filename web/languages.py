@@ -12,6 +12,7 @@ from flask.ctx import has_request_context
 from flask_babel import Babel, Domain, force_locale, get_locale
 from flask_babel import gettext as babel_gettext
 from flask_babel import ngettext as babel_ngettext
+from flask_babel import pgettext as babel_pgettext
 from flask_login import current_user
 
 from languages import ENGLISH, LANGUAGES, Reader, words_of
@@ -43,6 +44,11 @@ def _(text: str, /, **values: object) -> str:
 def ngettext(one: str, many: str, num: int, /, **values: object) -> str:
     """The plural form for this number, which the text may use as %(num)s."""
     return str(babel_ngettext(one, many, num, **values))
+
+
+def pgettext(context: str, text: str, /, **values: object) -> str:
+    """Words of ours that another language says differently in this context."""
+    return str(babel_pgettext(context, text, **values))
 
 
 def language() -> str:

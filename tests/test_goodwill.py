@@ -1,0 +1,360 @@
+"""A refund after which the invoice stays paid: a refund receipt in QuickBooks, if so chosen."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from models.sales import GoodwillRefund, Payment
+from processors import recording
+from tests.support.situation import RIVERA, SETTINGS, Situation
+from tests.support.till import Till
+from tests.test_matching_books import ask, differences, reads
+from tests.test_taken_back import by_stripe, paid
+
+CHECKING = "Checking"
+
+
+@pytest.fixture
+def receipts(at: Situation) -> Situation:
+    """A firm whose refunds become refund receipts, paid from its checking account."""
+    at.connect()
+    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    return at
+
+
+def account(at: Situation, name: str) -> str:
+    return str(next(one["Id"] for one in at.books("Account") if one["Name"] == name))
+
+
+def choose(at: Situation, **choices: str) -> None:
+    at.ana.open(f"{SETTINGS}/arrivals").submit(choices, press="Save")
+    assert "Saved: from now on" in at.ana.text, at.ana.text
+
+
+def refund(at: Situation, payment: int, amount: str = "30", afterwards: str = "paid") -> None:
+    told = {"amount": amount, "afterwards": afterwards}
+    at.ana.open(f"/payments/{payment}/refund").submit(told, press="Record refund")
+    assert "The refund is recorded." in at.ana.text, at.ana.text
+
+
+def refunds(at: Situation) -> list[GoodwillRefund]:
+    at.session.rollback()
+    at.session.expire_all()
+    return list(at.session.scalars(select(GoodwillRefund).order_by(GoodwillRefund.id)))
+
+
+def receipts_of(at: Situation) -> list[dict[str, Any]]:
+    return at.books("RefundReceipt")
+
+
+def pass_and_drain(at: Situation, rounds: int = 8) -> None:
+    for _ in range(rounds):
+        at.pass_time()
+        at.drain()
+
+
+def test_a_refund_becomes_a_receipt_and_the_invoice_stays_paid(receipts: Situation) -> None:
+    at = receipts
+    invoice, payment = paid(at)
+    refund(at, payment)
+    at.drain()
+    [receipt] = receipts_of(at)
+    [ours] = refunds(at)
+    assert receipt["TotalAmt"] == ours.amount == 30
+    assert receipt["PaymentRefNum"] == ours.mark
+    assert receipt["DepositToAccountRef"]["value"] == account(at, CHECKING)
+    [booked] = at.books("Payment")
+    [billed] = at.books("Invoice")
+    assert receipt["CustomerRef"]["value"] == billed["CustomerRef"]["value"]
+    assert (booked["TotalAmt"], billed["Balance"]) == (100, 0)
+    assert at.invoice(invoice).balance == 0
+    assert [state for state in at.states() if "refund" in state] == ["refund synced"]
+    page = at.ana.open(f"/payments/{payment}")
+    assert "Refunded, invoice stays paid $30.00" in page.text
+    page = at.ana.open(f"/refunds/{ours.id}")
+    assert "In QuickBooks" in page.text
+    assert "$30.00 here and there" in page.text
+    assert "$30.00 refunded" in at.ana.open(f"/invoices/{invoice}").text
+    ask(at)
+    assert differences(at) == []
+    assert "Refunds" in at.ana.text
+
+
+def test_several_refunds_each_have_a_receipt_and_never_more_than_came(receipts: Situation) -> None:
+    at = receipts
+    _invoice, payment = paid(at)
+    refund(at, payment, "30")
+    refund(at, payment, "20")
+    at.ana.open(f"/payments/{payment}/refund").submit({"amount": "50.01"}, press="Record refund")
+    assert "Only $50.00 of this payment is left" in at.ana.text
+    at.drain()
+    assert sorted(one["TotalAmt"] for one in receipts_of(at)) == [20, 30]
+    assert len({one["PaymentRefNum"] for one in receipts_of(at)}) == 2
+
+
+def test_it_goes_after_its_payment(receipts: Situation) -> None:
+    at = receipts
+    invoice = at.save_invoice(at.save_lead())
+    payment = at.pay(invoice, "100")
+    refund(at, payment)
+    at.drain()
+    posts = [call for call in at.calls() if call.startswith("POST")]
+    assert posts == ["POST customer", "POST invoice", "POST payment", "POST refundreceipt"]
+
+
+def test_what_its_payment_waits_for_it_waits_for_too(receipts: Situation) -> None:
+    at = receipts
+    at.simulator.fault(
+        match={"entity": "Payment", "method": "POST"}, do={"fault": {"code": "6430"}}
+    )
+    invoice = at.save_invoice(at.save_lead())
+    payment = at.pay(invoice, "100")
+    refund(at, payment)
+    at.drain()
+    assert at.states()[-2:] == ["payment failed", "refund pending"]
+    [ours] = refunds(at)
+    assert "Waits for payment $100.00" in at.ana.open(f"/refunds/{ours.id}").text
+    at.simulator.clear_faults()
+    at.ana.open(f"/payments/{payment}").submit(press="Send again")
+    at.drain()
+    assert at.states()[-2:] == ["payment synced", "refund synced"]
+
+
+def test_of_a_payment_that_never_goes_nothing_goes(receipts: Situation) -> None:
+    at = receipts
+    at.session.rollback()
+    invoice = at.save_invoice(at.save_lead())
+    payment = at.pay(invoice, "100")
+    refund(at, payment)
+    at.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    at.drain()
+    assert receipts_of(at) == []
+    assert all("pending" not in state and "failed" not in state for state in at.states())
+
+
+@pytest.mark.parametrize(
+    "do",
+    [{"reset": "after"}, {"status": 500, "after_commit": True}, {"reset": "before"}],
+)
+@pytest.mark.parametrize("forgets", [False, True])
+def test_an_answer_that_is_lost_never_makes_a_second_receipt(
+    receipts: Situation, do: dict[str, object], forgets: bool
+) -> None:
+    at = receipts
+    _invoice, payment = paid(at)
+    if forgets:  # QuickBooks no longer knows the request id: we must find our own work again
+        at.simulator.company(RIVERA, requestid_ttl=0.0)
+    at.simulator.fault(match={"entity": "RefundReceipt", "method": "POST"}, do=do)
+    refund(at, payment)
+    at.drain()
+    at.simulator.clear_faults()
+    pass_and_drain(at)
+    assert at.entry().state == "synced", at.entry().fault_code
+    [receipt] = receipts_of(at)
+    assert receipt["TotalAmt"] == 30
+
+
+def test_a_restored_backup_finds_its_receipt(receipts: Situation) -> None:
+    at = receipts
+    _invoice, payment = paid(at)
+    refund(at, payment)
+    at.drain()
+    with at.sessions.begin() as session:
+        for statement in (
+            "DELETE FROM outbox_dispatch_items",
+            "DELETE FROM outbox_dispatches",
+            "DELETE FROM outbox_links",
+            "UPDATE outbox SET state = 'pending', settled_at = NULL, first_attempt_at = NULL,"
+            " knowledge = '{}', created_at = created_at - interval '1 hour'",
+        ):
+            session.execute(text(statement))
+    pass_and_drain(at)
+    assert {state.split()[1] for state in at.states()} == {"synced"}
+    assert len(receipts_of(at)) == len(at.books("Payment")) == 1
+
+
+def test_where_nothing_was_chosen_a_person_enters_it(at: Situation) -> None:
+    at.connect()
+    invoice, payment = paid(at)
+    refund(at, payment)
+    at.drain()
+    assert at.fault() == "refund_by_hand"
+    assert receipts_of(at) == []
+    [ours] = refunds(at)
+    page = at.ana.open(f"/refunds/{ours.id}").text
+    assert "Enter a refund receipt of $30.00 in QuickBooks." in page
+    assert at.invoice(invoice).balance == 0
+    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    at.drain()
+    assert receipts_of(at) == []  # it may have been entered: nothing goes by itself
+    at.ana.open(f"/refunds/{ours.id}").submit(press="Send again")
+    at.drain()
+    assert len(receipts_of(at)) == 1
+
+
+def test_without_an_account_the_owner_is_asked_for_one(at: Situation) -> None:
+    at.connect()
+    choose(at, refunds="receipt")
+    _invoice, payment = paid(at)
+    refund(at, payment)
+    at.drain()
+    assert at.fault() == "no_refund_account"
+    choose(at, refund_account=account(at, CHECKING))
+    at.drain()
+    assert at.entry().state == "synced"
+
+
+def test_what_came_through_stripe_goes_back_from_its_account(receipts: Situation) -> None:
+    at = receipts
+    choose(at, card_deposits=account(at, CHECKING), refund_account="")
+    invoice = at.save_invoice(at.save_lead())
+    payment = by_stripe(at, invoice)
+    at.session.rollback()
+    held = recording.lock_payment(at.session, payment, invoice)
+    recording.give_back(at.session, held, Decimal(10), keeps_paid=True)
+    at.session.commit()
+    at.drain()
+    [receipt] = receipts_of(at)
+    assert receipt["DepositToAccountRef"]["value"] == account(at, CHECKING)
+
+
+def test_one_that_came_back_asks_a_person_to_void_the_receipt(receipts: Situation) -> None:
+    at = receipts
+    invoice, payment = paid(at)
+    refund(at, payment)
+    at.drain()
+    at.session.rollback()
+    held = recording.lock_payment(at.session, payment, invoice)
+    [ours] = at.session.scalars(select(GoodwillRefund))
+    ours.voided_at = ours.created_at
+    held.goodwill_amount = Decimal(0)
+    at.session.commit()
+    at.drain()
+    assert at.fault() == "receipt_stands"
+    ask(at)
+    assert [kind for kind, *_ in differences(at)] == ["void_here"]
+    [receipt] = receipts_of(at)
+    told = {"Id": receipt["Id"], "SyncToken": receipt["SyncToken"]}
+    at.bookkeeper().post("refundreceipt", told, operation="delete")
+    at.ana.open(f"/refunds/{ours.id}").submit(press="Send again")
+    pass_and_drain(at, 3)
+    assert at.entry().state == "synced"
+    ask(at)
+    assert differences(at) == []
+
+
+def test_a_refund_made_while_disconnected_is_shown_and_sent_on_request(receipts: Situation) -> None:
+    at = receipts
+    _invoice, payment = paid(at)
+    at.disconnect()
+    refund(at, payment)
+    at.connect()
+    at.drain()
+    assert receipts_of(at) == []
+    at.ana.open(SETTINGS)
+    assert "Refund for invoice" in at.ana.text
+    at.ana.submit(press="Send the changes")
+    pass_and_drain(at, 3)
+    assert len(receipts_of(at)) == 1
+
+
+def test_sent_by_hand_an_invoice_takes_payments_and_refunds_along(at: Situation) -> None:
+    invoice = at.save_invoice(at.save_lead())
+    payment = at.pay(invoice, "100")
+    refund(at, payment)
+    at.connect()
+    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    at.ana.open(f"/quickbooks/send/invoices/{invoice}?payment={payment}")
+    at.ana.submit({"agrees": "y"}, press="Send it")
+    at.drain()
+    assert len(receipts_of(at)) == len(at.books("Payment")) == 1
+
+
+def test_does_it_match_finds_receipts_that_are_gone_or_there_twice(receipts: Situation) -> None:
+    at = receipts
+    _invoice, payment = paid(at)
+    refund(at, payment)
+    at.drain()
+    [receipt] = receipts_of(at)
+    keys = ("CustomerRef", "TxnDate", "DepositToAccountRef", "Line", "PrivateNote")
+    copy = {key: receipt[key] for key in keys}
+    copy["Line"] = [line for line in copy["Line"] if line["DetailType"] == "SalesItemLineDetail"]
+    at.bookkeeper().post("refundreceipt", copy).object("RefundReceipt")
+    ask(at)
+    assert [(kind, type_) for kind, type_, _ in differences(at)] == [("twice_there", "refund")]
+    for one in receipts_of(at):
+        told = {"Id": one["Id"], "SyncToken": one["SyncToken"]}
+        at.bookkeeper().post("refundreceipt", told, operation="delete")
+    ask(at)
+    assert [(kind, type_) for kind, type_, _ in differences(at)] == [("deleted_there", "refund")]
+
+
+def test_a_month_without_refunds_costs_no_question_more(receipts: Situation) -> None:
+    at = receipts
+    paid(at)
+    ask(at)
+    without = reads(at)
+    payment = at.session.scalars(select(Payment.id)).one()
+    refund(at, payment)
+    at.drain()
+    at.simulator.clear_journal()
+    ask(at)
+    assert reads(at) > without
+
+
+@pytest.mark.parametrize("inactive", ["Item", "Account"])
+def test_what_it_is_booked_on_and_was_made_inactive_is_named(
+    receipts: Situation, inactive: str
+) -> None:
+    at = receipts
+    _invoice, payment = paid(at)
+    named = "DunaHub services" if inactive == "Item" else CHECKING
+    found = next(one for one in at.books(inactive) if one["Name"] == named)
+    told = {"Id": found["Id"], "SyncToken": found["SyncToken"], "sparse": True, "Active": False}
+    if inactive == "Item":
+        told |= {"Name": found["Name"]}
+    at.bookkeeper().post(inactive.lower(), told)
+    refund(at, payment)
+    pass_and_drain(at, 3)
+    assert at.fault() in ("fallback_item_inactive", "account_inactive")
+    [ours] = refunds(at)
+    assert named in at.ana.open(f"/refunds/{ours.id}").text
+
+
+# --- Through Stripe -------------------------------------------------------------------------------
+
+
+def test_through_stripe_the_invoice_stays_paid_and_a_failure_takes_it_back(till: Till) -> None:
+    till.pay(card="4000000000005126")  # a refund of it fails later
+    payment = till.payments[0]
+    till.owner.open(f"/payments/{payment.id}/refund")
+    till.owner.submit({"amount": "30", "afterwards": "paid"}, press="Pay it back")
+    assert "on its way back" in till.owner.text
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+    assert till.payments[0].goodwill_amount == 30
+    till.pass_time(60)
+    assert till.payments[0].goodwill_amount == 0
+    [ours] = till.session.scalars(select(GoodwillRefund))
+    assert ours.voided_at
+    assert "could not be paid out" in till.owner.open(f"/payments/{payment.id}").text
+
+
+def test_a_refund_from_stripes_own_pages_opens_the_invoice_as_before(till: Till) -> None:
+    till.pay()
+    till.stripe.act("refund", account=till.account, charge=till.charge_id(), amount=2_500)
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(75)], Decimal(25))
+    assert till.session.scalars(select(GoodwillRefund)).all() == []
+
+
+def test_a_dispute_takes_no_more_than_a_refund_left(till: Till) -> None:
+    till.pay()
+    payment = till.payments[0]
+    till.owner.open(f"/payments/{payment.id}/refund")
+    till.owner.submit({"amount": "40", "afterwards": "paid"}, press="Pay it back")
+    till.stripe.act("return", account=till.account, charge=till.charge_id())
+    till.stripe.await_quiet()
+    [payment] = till.payments
+    assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(60), Decimal(40))
