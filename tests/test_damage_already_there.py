@@ -49,3 +49,24 @@ def test_a_company_to_which_nothing_was_sent_is_not_asked(
     command.upgrade(alembic, "head")
     asked = at.session.scalar(text("SELECT count(*) FROM quickbooks_comparisons"))
     assert asked == 0
+
+
+def test_several_documents_of_one_month_are_compared_once(
+    at: Situation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at.connect()
+    lead = at.save_lead("Quartz Lawn")
+    at.pay(at.save_invoice(lead), "40")
+    at.save_invoice(lead)
+    at.drain()
+    alembic = AlembicConfig(ALEMBIC_INI)
+    monkeypatch.setenv("DATABASE_URL", at.config.database_url)
+    at.session.rollback()
+    command.downgrade(alembic, "0036")
+    command.upgrade(alembic, "head")
+    asked = at.session.execute(
+        text("SELECT month FROM quickbooks_comparisons WHERE asked_at IS NOT NULL")
+    )
+    months_asked = asked.scalars().all()
+    assert months_asked
+    assert len(set(months_asked)) == len(months_asked)

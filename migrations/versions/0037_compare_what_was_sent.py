@@ -14,7 +14,7 @@ depends_on = None
 ASK = """
     INSERT INTO quickbooks_comparisons (organization_id, month, asked_at)
     SELECT DISTINCT connection.organization_id, date_trunc('month', sent.day)::date,
-           clock_timestamp()
+           now()  -- one time for all: with several DISTINCT would keep each document's row
     FROM quickbooks_connections AS connection
     JOIN organizations AS organization
       ON organization.id = connection.organization_id AND organization.region = 'US'
