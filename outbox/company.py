@@ -112,6 +112,7 @@ class Sent:
     looks_up: bool = False  # asks what happened to the items of dispatch `id`; not stored itself
     sign_in: int = 0  # the number of the company's sign-in, because a hold is about one of them
     claims: frozenset[str] = frozenset()
+    outages: int = 0  # of the lane in a row, when it was sent
     goes_alone: bool = False  # no other request of the lane is sent at the same time
 
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.base import Json
-from models.sales import Record
+from models.sales import Record, RecordType
 from outbox.company import (
     Company,
     Composition,
@@ -95,6 +95,7 @@ def next_dispatch(
     request under way has its answer. Without a request, and with none under way, the lane is given
     back.
     """
+    blocked: set[RecordType] = set()
     for _ in range(MAX_ROUNDS):
         with sessions.begin() as session:
             lane = renew(session, claim, config.lease)
@@ -113,13 +114,16 @@ def next_dispatch(
             next_: Sent | Rest | None = None
             unanswered = _unanswered(session, claim, lane, config)
             if unanswered is None:
-                wave = choose_wave(session, claim, lane, limits.wave)
+                wave = choose_wave(session, claim, lane, limits.wave, blocked)
                 if wave is None:
                     _give_back(session, claim, under_way)
                     return None
+                if blocked and not wave.due:
+                    return None
                 stored = _compose_and_store(session, claim, lane, wave, company, config, under_way)
                 if isinstance(stored, Blocked):
-                    return None
+                    blocked.add(wave.due[0].record.type)  # records of other types may be sent
+                    continue
                 next_ = stored
         if unanswered:
             next_ = _repeat(sessions, claim, unanswered, company, config)
@@ -316,6 +320,7 @@ def _repeat(
             sends=row.sends + 1,
             is_repeat=True,
             sign_in=lane.sign_in,
+            outages=lane.consecutive_outages,
             goes_alone=True,
         )
 
@@ -375,6 +380,8 @@ def _look_up(
         is_repeat=True,
         looks_up=True,
         sign_in=lane.sign_in,
+        claims=draft.claims,
+        outages=lane.consecutive_outages,
     )
 
 
@@ -521,4 +528,5 @@ def _store(
         due={one.entry_id: one for one in due if one.entry_id in entries},
         sign_in=lane.sign_in,
         claims=draft.claims,
+        outages=lane.consecutive_outages,
     )

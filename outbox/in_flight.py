@@ -29,6 +29,7 @@ class InFlight:
         self._run = run or _now
         self._limit = limit if run else 1
         self._out: dict[int, Sent] = {}
+        self._is_woken = False
         self._back: queue.SimpleQueue[tuple[Returned, BaseException | None] | None] = (
             queue.SimpleQueue()
         )
@@ -69,6 +70,7 @@ class InFlight:
         except queue.Empty:
             return None
         if back is None:
+            self._is_woken = False
             return None
         returned, problem = back
         del self._out[returned.sent.id]
@@ -78,7 +80,9 @@ class InFlight:
 
     def wake(self) -> None:
         """Ends a wait in `take`, because there is something new to send. Any thread may call it."""
-        self._back.put(None)
+        if not self._is_woken:  # many wakes are one
+            self._is_woken = True
+            self._back.put(None)
 
     def abandon(self, seconds: float) -> None:
         """Waits until nothing is in progress, and ignores the answers."""

@@ -126,7 +126,7 @@ def settle_lane(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) 
 
 
 def _settle_write(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) -> None:
-    if lane.is_resting:
+    if lane.is_resting or _was_sent_before(sent, lane):
         return  # it was sent before the rest began: one trouble, however many requests saw it
     outages = lane.consecutive_outages
     match reading.trouble:
@@ -148,6 +148,13 @@ def _settle_write(session: Session, sent: Sent, reading: Reading, lane: Row[Any]
                 _count_silence(session, sent)  # the answer lacked some items of a batch
             if outages or lane.hold_suspected:
                 session.execute(_WORKS, {"lane": sent.lane_id})
+
+
+def _was_sent_before(sent: Sent, lane: Row[Any]) -> bool:
+    """Whether the trouble that the lane is recovering from was noticed while this was under way. Of
+    a single silence the next answer tells whether it is trouble."""
+    is_one_silence = lane.consecutive_outages == 1 and lane.silent_entry_id is not None
+    return bool(sent.outages < lane.consecutive_outages and not is_one_silence)
 
 
 def _is_its_own(sent: Sent, lane: Row[Any]) -> bool:
@@ -195,7 +202,7 @@ def _hold(session: Session, sent: Sent, lane: Row[Any], reason: str) -> None:
 
 def _settle_question(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) -> None:
     if reading.trouble is None:
-        if lane.questions_unanswered:
+        if lane.questions_unanswered and not lane.are_questions_resting:
             session.execute(_QUESTIONS_WORK, {"lane": sent.lane_id})
         if lane.consecutive_outages:
             session.execute(_NOTHING_LEFT, {"lane": sent.lane_id})

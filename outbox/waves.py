@@ -6,7 +6,7 @@ query finds others. The caller holds the lane's row lock.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -135,9 +135,17 @@ class Wave:
     links: Mapping[Record, Remote] = field(default_factory=dict)
 
 
-def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> Wave | None:
-    """At most `size` entries that may be sent now; perhaps none of
-    those due. None: nothing is due."""
+def choose_wave(
+    session: Session,
+    claim: Claim,
+    lane: Renewed,
+    size: int,
+    blocked: Collection[RecordType] = (),
+) -> Wave | None:
+    """At most `size` entries that may be sent now; perhaps none of those due. None: nothing is due.
+
+    Records of a `blocked` type are left for later.
+    """
     for look in (1,) if claim.takes_one else ENTRIES_EXAMINED:
         rows = session.execute(
             _DUE, {"lane": claim.lane_id, "look": look, "old": REQUEST_ID_TRUSTED_FOR}
@@ -145,21 +153,27 @@ def choose_wave(session: Session, claim: Claim, lane: Renewed, size: int) -> Wav
         if not rows:
             return None
         if rows[0].is_another and servers.notice_change(session):
-            return choose_wave(session, claim, lane, size)
+            return choose_wave(session, claim, lane, size, blocked)
         if claim.takes_one and not _is_named(session, claim, lane, due_from(rows[0])):
             return Wave()
-        wave = _chosen(session, claim, lane, rows, size)
+        wave = _chosen(session, claim, lane, rows, size, blocked)
         if len(wave.due) == size or len(rows) < look:
             break
     return wave
 
 
 def _chosen(
-    session: Session, claim: Claim, lane: Renewed, rows: Sequence[Row[Any]], size: int
+    session: Session,
+    claim: Claim,
+    lane: Renewed,
+    rows: Sequence[Row[Any]],
+    size: int,
+    blocked: Collection[RecordType],
 ) -> Wave:
     newest = _newest_of_each_record(session, claim, rows)
     counterparts = counterparts_of(session, claim.lane_id, [one.due for one in newest])
     ready = _with_all_they_need(session, claim, newest, counterparts.links)
+    ready = [one for one in ready if one.due.record.type not in blocked]
     if not ready:
         return Wave()
     first_kind = min((one.due.record.type for one in ready), key=lambda type_: type_.rank)

@@ -1029,6 +1029,8 @@ def _question_draft(reads: Sequence[_Read]) -> Draft | None:
         query={"query": _asking(alike), **_MINOR},
         body=None,
         items=[Item(one.due.entry_id, one.intent) for one in alike],
+        # What is read must not be changed meanwhile: the answer may be of before or after.
+        claims=frozenset(f"{one.due.record.type} {one.due.record.id}" for one in alike),
     )
 
 
@@ -1081,10 +1083,13 @@ def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
 def _claims(one: _Write) -> frozenset[str]:
     """What this write may change in the company's books, or must be the only one to use."""
     document = one.body
+    before = payloads.parsed(one.due.known.sent_document) or {}  # a name is free once it is changed
     claims = {
-        f"{key} {str(document[key]).casefold()}"
+        f"{key} {str(each[key]).casefold()}"
         for key in ("DisplayName", "Name", "DocNumber")
         if key in document
+        for each in (document, before)
+        if each.get(key, payloads.GENERATED) != payloads.GENERATED
     }
     if one.due.record.type == RecordType.LEAD:
         claims |= {f"e-mail {email}" for email in matching.emails_of(document)}

@@ -3,9 +3,9 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -15,13 +15,25 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.sales import Lead
-from outbox.company import Answer, Problem, Sent
+from models.base import Json
+from models.sales import Lead, Record, RecordType
+from outbox.company import (
+    Answer,
+    Composition,
+    Due,
+    Hold,
+    Pause,
+    Problem,
+    Reading,
+    Remote,
+    Sent,
+)
 from outbox.dispatches import next_dispatch
 from outbox.in_flight import InFlight
-from outbox.lanes import lease_lane
+from outbox.lanes import Claim, lease_lane
 from outbox.pace import Limits, Pace
 from outbox.poller import Poller, drain_lane
+from outbox.settle import settle
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA, connect, firm_of, new_owner
@@ -173,6 +185,103 @@ def test_after_a_refusal_for_too_many_calls_fewer_are_under_way(
         assert isinstance(sent, Sent)
         under_way.start(sent, ledger.send)
     assert under_way.count == 2
+
+
+def under_way_of(
+    sessions: Sessions, claim: Claim, company: Ledger, config: Config, count: int
+) -> list[Sent]:
+    """Stored requests whose calls never begin."""
+    kept: list[Callable[[], None]] = []
+    under_way, stored = InFlight(kept.append, 8), []
+    for _ in range(count):
+        sent = next_dispatch(sessions, claim, company, config, under_way)
+        assert isinstance(sent, Sent)
+        under_way.start(sent, company.send)
+        stored.append(sent)
+    return stored
+
+
+@pytest.mark.parametrize("trouble", [Pause("outage"), Hold("access_lost")])
+def test_an_answer_to_what_was_sent_before_an_outage_counts_no_more_when_it_is_late(
+    session: Session, sessions: Sessions, config: Config, trouble: Pause | Hold
+) -> None:
+    _firm, lane = twelve_leads(session)
+    claim = lease_lane(sessions, lane, config.lease)
+    assert claim
+    company = Ledger(limits=TWO_EACH)
+    refused = Reading(trouble=trouble, taken=False)
+    for sent in under_way_of(sessions, claim, company, config, 3):
+        settle(sessions, claim, sent, Answer(problem=Problem.NOT_SENT), refused)
+        session.execute(text("UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL"))
+        session.commit()
+    found = lane_of(session, lane)
+    assert (found.consecutive_outages, found.state, found.pause_until) == (1, "open", None)
+
+
+def test_a_read_answered_late_does_not_end_the_pause_of_reads(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    _firm, lane = twelve_leads(session)
+    claim = lease_lane(sessions, lane, config.lease)
+    assert claim
+    one, two = (
+        replace(sent, method="GET")
+        for sent in under_way_of(sessions, claim, Ledger(limits=TWO_EACH), config, 2)
+    )
+    throttled = Reading(trouble=Pause("throttled", timedelta(seconds=60)), taken=False)
+    settle(sessions, claim, one, Answer(status=429), throttled)
+    settle(sessions, claim, two, Answer(status=200), Reading())
+    assert lane_of(session, lane).questions_rest_until is not None
+
+
+@dataclass
+class OneLeadAtATime(Ledger):
+    """Sends no lead while another request is under way."""
+
+    def compose(
+        self,
+        entries: Sequence[Due],
+        links: Mapping[Record, Remote],
+        settings: Json,
+        taken: frozenset[str] = frozenset(),
+    ) -> Composition:
+        if taken and entries[0].record.type is RecordType.LEAD:
+            return Composition(None)
+        composition = super().compose(entries, links, settings)
+        assert composition.draft
+        return replace(composition, draft=replace(composition.draft, claims=frozenset("x")))
+
+
+def test_a_record_that_must_wait_for_a_request_holds_up_no_others(
+    session: Session, sessions: Sessions, config: Config, pool: ThreadPoolExecutor
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    known = new_lead(firm, "Known")
+    session.add(known)
+    session.commit()
+    company = OneLeadAtATime(limits=Limits(FREE.calls, FREE.batches, wave=1))
+    drain(sessions, company, lane, config, pool)
+    session.add_all([new_lead(firm, "One"), new_lead(firm, "Two")])
+    session.add(new_invoice(firm, known))
+    session.commit()
+    claim = lease_lane(sessions, lane, config.lease)
+    assert claim
+    one, other = under_way_of(sessions, claim, company, config, 2)
+    types = [due.record.type for sent in (one, other) for due in sent.due.values()]
+    assert types == [RecordType.LEAD, RecordType.INVOICE]
+
+
+def test_many_wakes_are_one() -> None:
+    under_way = InFlight()
+    for _ in range(100):
+        under_way.wake()
+    assert under_way.take(5) is None
+    began = time.monotonic()
+    assert under_way.take(0.2) is None
+    assert time.monotonic() - began >= 0.2
+    under_way.wake()
+    assert under_way.take(5) is None
+    assert time.monotonic() - began < 4
 
 
 def test_a_lost_lease_changes_nothing_whatever_is_under_way(
@@ -385,7 +494,7 @@ def test_records_arrive_once_with_several_requests_under_way(
         invoice = new_invoice(firm[0], lead, number=f"90{number}")
         session.add_all([lead, invoice, new_payment(firm[0], invoice, "40")])
     session.commit()
-    simulator.company(RIVERA, latency=0.02)
+    simulator.company(RIVERA, latency=0.2)  # longer than storing the next request takes
     drain(sessions, company, firm[1], config, pool)
     for _ in range(20):  # a busy machine may have been too slow for an answer
         if set(states(session)) == {"synced"}:

@@ -132,6 +132,20 @@ def test_what_could_get_into_each_others_way_goes_one_after_the_other(
     assert [item.entry_id for item in draft_of(*entries, links=links).items] == [7]
 
 
+def renamed(entry_id: int, record_id: int, old: str, new: str) -> Due:
+    sent = Known(sent_document=json.dumps({"DisplayName": old}))
+    return replace(lead(entry_id, record_id, name=new), known=sent)
+
+
+def test_invoices_that_quickbooks_numbers_go_together() -> None:
+    bills = [bill(number, str(number), record_id=number) for number in (7, 8, 9)]
+    draft = draft_of(*bills, numbers="generated")
+    assert [item.entry_id for item in draft.items] == [7, 8, 9]
+    composition = compose([bill(10, "10", record_id=10)], ALL,
+                          {**SETTINGS, "numbers": "generated"}, draft.claims)  # fmt: skip
+    assert composition.draft
+
+
 @pytest.mark.parametrize(
     ("under_way", "due"),
     [
@@ -140,6 +154,8 @@ def test_what_could_get_into_each_others_way_goes_one_after_the_other(
         ([paid(7)], bill(8)),  # its payment
         ([paid(7)], paid(8)),  # one invoice
         ([lead(7, 1)], bill(8)),  # its customer
+        ([bill(7, checks=True)], paid(8)),  # what is read of its invoice may be of before or after
+        ([renamed(7, 1, "Old", "New")], lead(8, name="old")),  # the name that it gives up
     ],
 )
 def test_what_meets_a_request_under_way_is_left_for_later(under_way: list[Due], due: Due) -> None:
