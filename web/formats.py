@@ -238,6 +238,7 @@ STAFF_WORDS = {
     "product": N_("product"),
     "invoice": N_("invoice"),
     "payment": N_("payment"),
+    "refund": N_("refund"),
     "owner": N_("owner"),
     "member": N_("member"),
     "bookkeeper": N_("bookkeeper"),
