@@ -246,6 +246,13 @@ def wear_out(sessions: Sessions) -> None:
         session.execute(text("UPDATE quickbooks_tokens SET access_expires_at = now()"))
 
 
+def is_worn_out(sessions: Sessions) -> bool:
+    """Whether no new pair was stored."""
+    with sessions() as session:
+        worn_out = text("SELECT access_expires_at <= now() FROM quickbooks_tokens")
+        return bool(session.execute(worn_out).scalar_one())
+
+
 def steps_between_intuits_answer_and_our_commit(steps: list[str]) -> range:
     """The boundaries at which Intuit has handed out a pair that our database does not hold."""
     stored = next(n for n, step in enumerate(steps, 1) if step.startswith("UPDATE quickbooks_tok"))
@@ -264,6 +271,7 @@ def test_killed_between_intuits_answer_to_a_refresh_and_our_commit(
     wear_out(at.sessions)
     steps = zygote.drain(environ, at.connection.lane_id)
     at.simulator.company(RIVERA, old_refresh_grace=grace)
+    in_between = 0
     for point in steps_between_intuits_answer_and_our_commit(steps):
         name = f"Customer {point}"
         at.save_lead(name)
@@ -271,10 +279,12 @@ def test_killed_between_intuits_answer_to_a_refresh_and_our_commit(
         at.simulator.clear_journal()
         zygote.drain(environ, at.connection.lane_id, die_at=point)
         asked = [call["path"] for call in at.simulator.journal() if call["method"] == "POST"]
-        assert asked == ["/oauth2/v1/tokens/bearer"]
+        # The steps of two threads come in any order: the same number may be before or after.
+        is_between = asked == ["/oauth2/v1/tokens/bearer"] and is_worn_out(at.sessions)
+        in_between += is_between
         make_due(at.session)
         at.drain()
-        if not grace:
+        if is_between and not grace:
             assert "Token expired" in at.ana.open(SETTINGS).text
             assert "1 record is on hold and will be sent after you reconnect" in at.ana.text
             assert at.states()[-1] == "lead pending"
@@ -284,3 +294,4 @@ def test_killed_between_intuits_answer_to_a_refresh_and_our_commit(
         assert at.states()[-1] == "lead synced"
         assert at.connection.status == "connected"
         assert [one["DisplayName"] for one in at.books("Customer")].count(name) == 1
+    assert in_between
