@@ -207,9 +207,11 @@ _END_DOUBTS = text(
     """
 )
 
+# What it is not, stays so: otherwise matching would link it again.
 _END_DECISIONS = text(
     """
-    UPDATE outbox_links AS link SET decision = '{}'
+    UPDATE outbox_links AS link
+    SET decision = jsonb_strip_nulls(jsonb_build_object('not', link.decision -> 'not'))
     FROM outbox AS entry
     WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
       AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
@@ -426,7 +428,8 @@ _FORGET = text(
     SET remote_id = NULL, remote_version = NULL, stale = false, remote_number = NULL,
         remote_total = NULL, remote_balance = NULL, voided_at = NULL, note = NULL,
         sent_operation = NULL, sent_values = NULL, sent_document = NULL,
-        declined_operation = NULL, declined_values = NULL, seen = NULL
+        declined_operation = NULL, declined_values = NULL, seen = NULL,
+        gone_at = NULL, differs_since = NULL
     WHERE lane_id = :lane AND aggregate_type = :type AND aggregate_id = :id
     """
 )

@@ -287,6 +287,8 @@ def _news(
         one = pairs.get(own.key)
         if own.remote is None or own.has_moved or (one is None and not month.includes(own.day)):
             continue
+        if one is not None and one.id != own.remote.id:
+            continue  # another copy, found by its mark: its version is not that of ours
         differs = own.key in differing
         is_gone = one is None
         told = own.remote if one is None else one.remote

@@ -124,7 +124,7 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
     if due.knowledge.get("reads", 0) >= MAX_READS:
         return Rejected(ours("internal", due))
     skips = due.known.decision.get("skip")
-    saves = due.operation == Operation.SAVE or _is_wanted_after_all(due)
+    saves = due.operation == Operation.SAVE or _is_wanted_after_all(due, link)
     if due.known.decision.get("anew") and saves:
         link = None  # gone in QuickBooks, and a person wants it created again
     try:
@@ -132,7 +132,7 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
             return _skip_step(due, link, links, settings)
         if not saves:
             return _void_step(due, link, links, settings)
-        if due.known.decision.get("entered"):
+        if due.known.decision.get("entered") and not (link and _changed_since_entered(due)):
             return _entered_step(due, link, links, settings)
         if _is_reversed(due):
             return _reversed_step(due, link, links, settings)
@@ -148,11 +148,14 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _Ste
         return Declined() if skips else Rejected(about_record(refusal.fault, due))
 
 
-def _is_wanted_after_all(due: Due) -> bool:
+def _is_wanted_after_all(due: Due, link: Remote | None) -> bool:
     """Whether a lead deleted here is still needed, because its
-    invoice needs a customer and a person chose one."""
+    invoice needs a customer and a person chose one.
+
+    Without a link the choice was made before it was deleted: nobody needs it.
+    """
     chosen = any(due.known.decision.get(key) for key in ("use", "anew", "activate"))
-    return due.record.type == RecordType.LEAD and chosen
+    return due.record.type == RecordType.LEAD and link is not None and chosen
 
 
 def _skip_step(
@@ -474,6 +477,10 @@ def _judge_by_hand(due: Due, links: Mapping[Record, Remote], rows: Sequence[Json
         exact = [row for row in fitting if matching.number(row.get("TotalAmt")) == total]
         fitting = exact if lead is None else fitting
     match fitting if len(fitting) == 1 else exact or fitting:
+        case [one] if _changed_since_entered(due):
+            remote = matching.remote_of(one)
+            knowledge = {"seen": _own(remote).key, "found": one}
+            return Learned(knowledge, remote, note=N_("found in QuickBooks"), seen=dumps(one))
         case [one]:
             return _entered(one)
         case []:
@@ -487,6 +494,13 @@ def _judge_by_hand(due: Due, links: Mapping[Record, Remote], rows: Sequence[Json
         case several:
             about["count"] = str(len(several))
             return Rejected(ours("entered_several", due, about), ends_decision=True)
+
+
+def _changed_since_entered(due: Due) -> bool:
+    """Whether it was changed here after a person entered it there: the change is still to be sent.
+    What they entered is the entry that they decided about."""
+    entered = due.known.decision["entered"]
+    return entered is not True and due.entry_id > int(entered)
 
 
 def _customer_of(row: Json) -> str:
@@ -513,6 +527,7 @@ def _match(due: Due, document: Document, settings: Json) -> _Step | None:
     known: list[Json] | None = settings.get("customers", [])
     if known is None:
         return Later(DIRECTORY_COMES)
+    known = [one for one in known if one["id"] != due.known.decision.get("not")]
     emails = matching.emails_of(document)
     by_email = [one for one in known if emails & _emails(one)]
     by_name = [one for one in known if matching.same_name(one["name"], document["DisplayName"])]

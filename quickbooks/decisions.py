@@ -42,16 +42,22 @@ def create_anew(session: Session, entry: Entry) -> Acted:
     return Acted((*acted.done, *payments))
 
 
-def not_this(session: Session, entry: Entry) -> Acted:
-    """Unlinks a lead from the wrong customer: it gets a separate customer.
+def not_this(session: Session, entry: Entry, instead: str | None = None) -> Acted:
+    """Unlinks a lead from the wrong customer: it gets this one instead, or a separate customer.
 
-    What was sent to that customer stays with it until it is sent again.
+    Until it has it, the lead's invoices wait: none goes to the wrong one. What was sent to that
+    customer stays with it until it is sent again.
     """
-    linked = entry.counterpart.remote_id if entry.counterpart else None
     acted = actions.requeue(session, [entry.id], organization_id=entry.organization_id)
     if acted.done:
+        linked = entry.counterpart.remote_id if entry.counterpart else None  # under the lane's lock
         counterparts.forget(session, entry.lane_id, entry.record)
-        choice: Json = {"anew": True, "use": None, "not": linked}
+        choice: Json = {
+            "use": instead,
+            "activate": False,
+            "anew": instead is None,
+            "not": linked if linked != instead else None,
+        }
         counterparts.decide(session, entry.lane_id, entry.record, choice)
     return acted
 
@@ -62,8 +68,11 @@ def let_quickbooks_number(session: Session, entry: Entry) -> Acted:
 
 
 def entered(session: Session, entry: Entry) -> Acted:
-    """A person entered it in QuickBooks by hand: it is looked for there, and linked."""
-    return _decide(session, entry, {"entered": True, "use": None, "anew": False})
+    """A person entered it in QuickBooks by hand, as it is now: it is looked for there, and linked.
+
+    What is changed here later is sent: the entry tells which is which.
+    """
+    return _decide(session, entry, {"entered": entry.id, "use": None, "anew": False})
 
 
 def reactivate(session: Session, entry: Entry, remote_id: str) -> Acted:

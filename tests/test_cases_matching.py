@@ -219,6 +219,20 @@ def test_a_link_is_moved_to_another_customer_that_is_there(at: Situation) -> Non
     assert len(at.books("Customer")) == 2
 
 
+def test_an_invoice_meanwhile_goes_to_the_customer_that_was_chosen(at: Situation) -> None:
+    """It is saved after the choice, and before QuickBooks was asked about it."""
+    there(at, "Harborview HOA", "manager@pm.example")
+    other = there(at, "Oakview HOA", "oak@pm.example")
+    at.connect()
+    lead = at.save_lead("Harborview", email="manager@pm.example")
+    at.drain()
+    at.ana.open(f"/quickbooks/customers/{lead}").submit({"customer": other}, press="Use this one")
+    at.save_invoice(lead)
+    at.drain()
+    at.drain()
+    assert [one["CustomerRef"]["value"] for one in at.books("Invoice")] == [other]
+
+
 @pytest.mark.parametrize("customer", ["", "x", "-1", "²"])
 def test_nothing_is_taken_back_without_a_choice(at: Situation, customer: str) -> None:
     at.connect()

@@ -99,6 +99,19 @@ def test_payments_and_later_edits_know_what_was_entered_by_hand(firm: Situation)
     assert "All agree" in ask(firm).text
 
 
+def test_a_change_after_a_person_said_so_is_sent(firm: Situation) -> None:
+    """QuickBooks could not be asked yet when the invoice was changed here."""
+    lead, invoice = stuck_invoice(firm)
+    there = by_hand(firm, lead, DocNumber=firm.invoice(invoice).number)
+    firm.ana.open(f"/invoices/{invoice}").submit(press=DONE)
+    edit = firm.ana.open(f"/invoices/{invoice}/edit")
+    edit.submit({"lines-0-unit_price": "120"}, press="Save invoice")
+    firm.drain()
+    [booked] = firm.books("Invoice")
+    assert (booked["Id"], booked["TotalAmt"]) == (there["Id"], 120)
+    assert firm.states()[-1] == "invoice synced"
+
+
 def test_when_none_is_found_a_sentence_says_so_and_it_can_be_said_again(firm: Situation) -> None:
     lead, invoice = stuck_invoice(firm)
     number = firm.invoice(invoice).number

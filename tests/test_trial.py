@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -374,6 +374,22 @@ def test_what_is_chosen_on_the_page_is_carried_out_once_it_starts(at: Situation)
     assert [entry.fault_code for entry in entries_of(at.session) if entry.fault_code] == [
         "taken_by_another_record"
     ]
+
+
+def test_a_choice_for_a_lead_that_is_deleted_creates_nobody(at: Situation) -> None:
+    with closing(at.simulator.client(RIVERA)) as books:
+        email = {"PrimaryEmailAddr": {"Address": "g@x.example"}}
+        books.post("customer", {"DisplayName": "Green Lawn Co", **email})
+    lead = at.save_lead("Green Lawn Co", email="x@x.example", phone="(415) 555-0101")
+    ana = at.ana.open(back_from_intuit(at.to_intuit(), RIVERA))
+    ana.submit(
+        {f"lead-{lead}": "create_as:Green Lawn Co - 555-0101"}, press="Show what my choices do"
+    )
+    ana.submit(press="Yes, start")
+    with at.sessions.begin() as session:
+        session.get_one(Lead, lead).deleted_at = session.scalar(select(func.now()))
+    at.drain()
+    assert [one["DisplayName"] for one in at.books("Customer")] == ["Green Lawn Co"]
 
 
 def test_only_what_was_offered_can_be_chosen(at: Situation) -> None:

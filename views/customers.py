@@ -61,9 +61,7 @@ def change(lead_id: int) -> ResponseReturnValue:
 
 
 def _take_back(entry: Entry, chosen: str) -> Acted:
-    if chosen == "new":
-        return decisions.not_this(session(), entry)
-    return decisions.use(session(), entry, chosen)
+    return decisions.not_this(session(), entry, None if chosen == "new" else chosen)
 
 
 def _linked(lead: Lead) -> Entry | None:
