@@ -390,7 +390,8 @@ def _without_payments_of_void_invoices(
 
 
 # Between an invoice and its payments the order of capture is kept: an invoice's change is sent
-# after the payments captured before it, and a payment after the invoice's earlier changes.
+# after the payments captured before it, and a payment after the invoice's earlier changes. A payment
+# also goes after an earlier one that was taken back: it gives the invoice its balance back.
 _EARLIER = text(
     """
     SELECT mine.id AS entry_id, 'payment' AS type, payment.id AS record_id
@@ -412,6 +413,18 @@ _EARLIER = text(
      AND other.aggregate_id = (mine.payload ->> 'invoice_id')::bigint
     WHERE mine.id = ANY(:entries) AND mine.aggregate_type = 'payment'
       AND other.lane_id = :lane AND other.state = 'pending' AND other.id < mine.id
+    UNION ALL
+    SELECT mine.id, 'payment', back.id
+    FROM outbox AS mine
+    JOIN payments AS back ON back.invoice_id = (mine.payload ->> 'invoice_id')::bigint
+     AND back.id <> mine.aggregate_id AND back.refunded_amount > 0
+    JOIN outbox AS other ON other.aggregate_type = 'payment' AND other.aggregate_id = back.id
+    WHERE mine.id = ANY(:entries) AND mine.aggregate_type = 'payment'
+      AND other.lane_id = :lane AND other.state = 'pending' AND other.id < mine.id
+      AND (other.payload ->> 'refunded_amount')::numeric >= (other.payload ->> 'amount')::numeric
+      AND EXISTS (SELECT FROM outbox_links AS link
+                  WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
+                    AND link.aggregate_id = back.invoice_id AND link.remote_id IS NOT NULL)
     """
 )
 

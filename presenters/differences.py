@@ -322,6 +322,12 @@ def remark_of(row: Difference) -> str | None:
                     "Same customer, day and total as invoice %(number)s here: is it entered twice?",
                     number=row.ours,
                 )
+            case RecordType.REFUND:
+                return _(
+                    "Same customer, day and amount as the refund for invoice %(number)s here:"
+                    " is it entered twice?",
+                    number=row.ours,
+                )
             case _:
                 return _(
                     "Same customer, day and amount as the payment for invoice %(number)s here:"

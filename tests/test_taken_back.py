@@ -79,6 +79,20 @@ def test_a_payment_after_it_is_applied_in_full(voiding: Situation) -> None:
     assert differences(at) == []
 
 
+def test_a_payment_after_it_waits_for_the_void(voiding: Situation) -> None:
+    """Taken back and paid again before anything was sent: QuickBooks first gets its invoice back."""
+    at = voiding
+    invoice, payment = paid(at)
+    other = at.save_invoice(at.save_lead("Client B"))
+    at.drain()
+    at.pay(other, "100")  # what is created before the void would take the other along in a batch
+    take_back(at, payment)
+    again = at.pay(invoice, "100")
+    at.drain()
+    assert there(at, "payment", again)["UnappliedAmt"] == 0
+    assert there(at, "invoice", invoice)["Balance"] == at.invoice(invoice).balance == 0
+
+
 def test_the_second_of_two_payments_by_mistake(voiding: Situation) -> None:
     """It was credit there: voided, nothing of it is left."""
     at = voiding
