@@ -390,8 +390,8 @@ def _without_payments_of_void_invoices(
 
 
 # Between an invoice and its payments the order of capture is kept: an invoice's change is sent
-# after the payments captured before it, and a payment after the invoice's earlier changes. A payment
-# also goes after an earlier one that was taken back: it gives the invoice its balance back.
+# after the payments captured before it, and a payment after the invoice's earlier changes; also
+# after an earlier payment that was taken back, whose void gives the invoice its balance back.
 _EARLIER = text(
     """
     SELECT mine.id AS entry_id, 'payment' AS type, payment.id AS record_id

@@ -80,7 +80,7 @@ def test_a_payment_after_it_is_applied_in_full(voiding: Situation) -> None:
 
 
 def test_a_payment_after_it_waits_for_the_void(voiding: Situation) -> None:
-    """Taken back and paid again before anything was sent: QuickBooks first gets its invoice back."""
+    """Taken back and paid again before anything was sent: the void goes first."""
     at = voiding
     invoice, payment = paid(at)
     other = at.save_invoice(at.save_lead("Client B"))
