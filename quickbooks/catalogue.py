@@ -614,7 +614,8 @@ CATALOGUE: dict[str, Cause] = {
         N_("Several in QuickBooks"),
         N_(
             "QuickBooks has {count} that fit, for {amount}, and we cannot tell which one is invoice"
-            " {number}'s. Delete the ones too many there and say again that you entered it."
+            " {number}'s. If one was entered twice, delete the copy there and say again that you"
+            " entered it; if all are right, skip this one."
         ),
         None,
         OPEN_QUICKBOOKS,
