@@ -23,6 +23,7 @@ class LeadRow:
     name: str
     word: Word
     why: str
+    contact: str = ""  # here: beside it stands what QuickBooks has
     chosen: str = ""
     choices: dict[str, str] = field(default_factory=dict)  # what may be chosen, in words
 
@@ -98,25 +99,30 @@ def _trial(
 ) -> Trial:
     leads = [one for one in records if one.record.type == RecordType.LEAD]
     tried = {one.key: one for one in trial.try_leads(leads, books)}
+    contacts = {one.record.id: _contact(one) for one in leads}
     invoice = None
     if newest:
         customer = tried[newest.payload["lead_id"]]
         invoice = trial.try_invoice(newest, records, customer, books)
     fault = invoice.fault if invoice else None
     return Trial(
-        [_row(one) for one in reversed(tried.values())],
+        [_row(one, contacts[one.key]) for one in reversed(tried.values())],
         invoice,
-        _row(invoice.customer) if invoice else None,
+        _row(invoice.customer, contacts[invoice.customer.key]) if invoice else None,
         _why(fault, RecordType.INVOICE) if fault else "",
         arrivals_of(connection),
         [check for check in checks_of(connection) if check.tone == "warn"],
     )
 
 
-def _row(one: TriedLead) -> LeadRow:
+def _contact(lead: Due) -> str:
+    return " · ".join(filter(None, (lead.payload["email"], lead.payload["phone"])))
+
+
+def _row(one: TriedLead, contact: str) -> LeadRow:
     choices = {choice.key: _choice_words(choice) for choice in one.choices}
     word, why = _fate_words(one)
-    return LeadRow(one.key, one.name, word, why, one.chosen, choices)
+    return LeadRow(one.key, one.name, word, why, contact, one.chosen, choices)
 
 
 def _fate_words(one: TriedLead) -> tuple[Word, str]:
