@@ -469,13 +469,15 @@ def slow_down(sessions: Sessions, claim: Claim, limits: Limits, *, is_batch: boo
 
 
 def hand_back(sessions: Sessions, claim: Claim, *, counts: bool = True) -> None:
-    """After an exception: the lane may be claimed again soon, and the claim counts as unsettled.
+    """After an exception: the lane may be claimed again soon, and the claim counts as unsettled,
+    also if other requests of it were settled.
 
     `counts` is false if the database was the cause, for which no entry is to blame.
     """
     values = {"lane": claim.lane_id, "token": claim.token, "soon": CLAIM_AGAIN_AFTER}
+    unsettled = claim.claims_unsettled if counts else claim.claims_unsettled - 1
     with sessions.begin() as session:
-        session.execute(_HAND_BACK, {**values, "uncounted": 0 if counts else 1})
+        session.execute(_HAND_BACK, {**values, "unsettled": unsettled})
     if not counts:  # separately: these rows may be what is locked
         with sessions.begin() as session:
             session.execute(_UNCOUNT_REPEATS, {"lane": claim.lane_id, "token": claim.token})
@@ -485,7 +487,7 @@ _HAND_BACK = text(
     """
     UPDATE outbox_lanes
     SET lease_until = least(lease_until, clock_timestamp() + :soon),
-        claims_unsettled = greatest(claims_unsettled - :uncounted, 0)
+        claims_unsettled = :unsettled
     WHERE id = :lane AND lease_token = :token
     """
 )

@@ -65,8 +65,7 @@ def drain_lane(
     try:
         return lane.drain(others_wait)
     except Exception as problem:
-        # The next claim of the lane must find no requests of ours in progress.
-        lane.under_way.abandon(config.call_deadline.total_seconds())
+        lane.settle_rest()
         hand_back(sessions, claim, counts=not isinstance(problem, db.DATABASE_ERRORS))
         raise
 
@@ -107,6 +106,27 @@ class _Drained:
             returned = self.under_way.take(wait.total_seconds())
             if returned and not self._settle(returned):
                 return None
+
+    def settle_rest(self) -> None:
+        """After an exception: settles the requests still in progress as far as that is possible.
+
+        The next claim of the lane must find none of ours in progress.
+        """
+        ends_at = time.monotonic() + self.config.call_deadline.total_seconds()
+        while self.under_way.count:
+            left = max(0.0, ends_at - time.monotonic())
+            try:
+                returned = self.under_way.take(left)
+                if returned is None and not left:
+                    break
+                if returned and not self._settle(returned):
+                    break
+            except db.DATABASE_ERRORS:
+                log.exception("the answers of a lane could not be settled", lane=self.claim.lane_id)
+                break
+            except Exception:
+                log.exception("another request of a lane failed", lane=self.claim.lane_id)
+        self.under_way.abandon(max(0.0, ends_at - time.monotonic()))
 
     def _start(self, sent: Sent, leased_at: float) -> None:
         metrics.DISPATCHES.inc()

@@ -327,6 +327,31 @@ def test_a_lane_is_handed_back_only_once_nothing_is_under_way(
     assert ended.is_set()
 
 
+def test_an_exception_in_one_request_loses_no_answer_of_the_others(
+    session: Session, sessions: Sessions, config: Config, pool: ThreadPoolExecutor
+) -> None:
+    firm, lane = twelve_leads(session)
+    let_go, first = threading.Event(), iter([True])
+
+    def slow_or_broken(_sent: Sent) -> None:
+        if next(first, False):
+            let_go.wait(20)
+        else:
+            raise RuntimeError("a mistake of ours")
+
+    ledger = Ledger(fail=slow_or_broken, limits=TWO_EACH)
+    session.execute(
+        text("UPDATE outbox_lanes SET claims_unsettled = 1 WHERE id = :lane"), {"lane": lane}
+    )
+    session.commit()
+    threading.Timer(0.3, let_go.set).start()
+    with pytest.raises(RuntimeError, match="a mistake"):
+        drain(sessions, ledger, lane, config, pool)
+    assert states(session).count("synced") == 2
+    claims = text("SELECT claims_unsettled FROM outbox_lanes WHERE id = :lane")
+    assert session.scalar(claims, {"lane": lane}) == 2, "still counted, so that the cause is found"
+
+
 def test_a_record_saved_while_others_are_under_way_goes_out_at_once(
     session: Session, sessions: Sessions, config: Config
 ) -> None:
