@@ -29,7 +29,7 @@ from outbox.company import Answer, Company, Fault, Reading, Rejected, Sent
 from outbox.dispatches import Rest, next_dispatch
 from outbox.in_flight import InFlight, Returned
 from outbox.lanes import Claim, hand_back, lease_lane, postpone, release, renew, slow_down
-from outbox.settle import settle
+from outbox.settle import settle, take_back
 
 REQUESTS_PER_TURN = 10  # requests that a lane may send before other lanes get their turn
 # Requests of one lane in progress at once. Intuit admits ten; two are left for reads next to the
@@ -142,15 +142,15 @@ class _Drained:
             # than `MAX_SEND_DELAY`, nothing would ever be sent.
             leased_at, patience = time.monotonic(), spare
             if not _is_still_ours(self.sessions, self.claim, self.company, self.config, sent):
-                log.warning("not sent: the lease was lost", dispatch=sent.id)
+                log.warning("not sent: the lane was lost or stopped", dispatch=sent.id)
                 return None
         return self.company.send(sent)  # no transaction is open here
 
     def _settle(self, returned: Returned) -> bool:
         """False if the lease was lost."""
         sent, answer = returned.sent, returned.answer
-        if answer is None:  # not sent: the next query finds out why
-            return True
+        if answer is None:
+            return take_back(self.sessions, self.claim, sent)
         _note_answer(sent, answer, returned.seconds)
         reading = _read(self.company, sent, answer)
         if settle(self.sessions, self.claim, sent, answer, reading) is None:

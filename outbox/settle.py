@@ -142,6 +142,18 @@ def _settle(
     return settled
 
 
+def take_back(sessions: Sessions, claim: Claim, sent: Sent) -> bool:
+    """A stored request that was not sent after all: its entries are due at once.
+
+    False if the lease was lost.
+    """
+    with sessions.begin() as session:
+        if _fence(session, claim, sent) is None:
+            return False
+        _free(session, sent, was_taken=False)
+    return True
+
+
 def _settle_alone(
     sessions: Sessions, claim: Claim, sent: Sent, answer: Answer, entry_id: int, outcome: Outcome
 ) -> int | None:
@@ -199,7 +211,6 @@ def _settle_outcomes(
 
 def _settle_call(session: Session, sent: Sent, answer: Answer, reading: Reading) -> None:
     """Stores what the answer means for the request. Its items are settled, or stay open."""
-    is_read = sent.method == "GET"
     if reading.unsure:
         _note_what_was_said(session, reading.unsure)
     if not sent.looks_up:
@@ -212,12 +223,17 @@ def _settle_call(session: Session, sent: Sent, answer: Answer, reading: Reading)
                 "answer": storable(reading.kept_answer),
             },
         )
+    _free(session, sent, was_taken=reading.taken)
+
+
+def _free(session: Session, sent: Sent, *, was_taken: bool) -> None:
+    """Frees the entries that the request leaves open, as far as it is known what became of it."""
     if sent.is_repeat:
         session.execute(_NO_CRASH, {"dispatch": sent.id, "entries": sorted(sent.due)})
-    if is_read and not sent.looks_up:
+    if sent.method == "GET" and not sent.looks_up:
         # A failed read changed nothing in QuickBooks, so its entries are free at once.
         session.execute(_FREE, {"dispatch": sent.id})
-    elif not reading.taken:
+    elif not was_taken:
         sends = 0 if sent.looks_up else 1
         session.execute(_NOT_TAKEN, {"dispatch": sent.id, "sends": sends})
 

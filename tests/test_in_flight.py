@@ -32,7 +32,7 @@ from outbox.dispatches import next_dispatch
 from outbox.in_flight import InFlight
 from outbox.lanes import Claim, lease_lane
 from outbox.pace import Limits, Pace
-from outbox.poller import Poller, drain_lane
+from outbox.poller import MAX_SEND_DELAY, Poller, drain_lane
 from outbox.settle import settle
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
@@ -306,6 +306,42 @@ def test_a_lost_lease_changes_nothing_whatever_is_under_way(
     assert unsettled == 2 * len(ledger.calls)
 
 
+@pytest.mark.parametrize(
+    "stop",
+    [
+        "pause_until = clock_timestamp() + interval '1 hour', pause_reason = 'outage'",
+        "state = 'held', hold_reason = 'signed_out'",
+    ],
+)
+def test_what_is_not_sent_because_its_lane_was_stopped_is_due_again_at_once(
+    session: Session, sessions: Sessions, config: Config, stop: str
+) -> None:
+    _firm, lane = twelve_leads(session)
+    ledger = Ledger(limits=TWO_EACH)
+
+    def late(call: Callable[[], None]) -> None:
+        with sessions.begin() as other:
+            other.execute(text(f"UPDATE outbox_lanes SET {stop}"))
+        time.sleep(MAX_SEND_DELAY.total_seconds() + 0.1)
+        call()
+
+    assert drain_lane(sessions, ledger, lane, config, threading.Event(), InFlight(late, 1)) is None
+    assert ledger.calls == []
+    due = text("SELECT count(*) FROM outbox WHERE available_at <= clock_timestamp()")
+    assert session.scalar(due) == 12
+    session.execute(
+        text(
+            "UPDATE outbox_lanes SET state = 'open', hold_reason = NULL,"
+            " pause_until = NULL, pause_reason = NULL"
+        )
+    )
+    session.commit()
+    assert lane_of(session, lane).lease_until is None
+    drain_lane(sessions, ledger, lane, config, threading.Event())
+    assert {sent.method for sent in ledger.calls} == {"POST"}, "nothing had to be looked up"
+    assert set(states(session)) == {"synced"}
+
+
 def test_a_lane_is_handed_back_only_once_nothing_is_under_way(
     session: Session, sessions: Sessions, config: Config, pool: ThreadPoolExecutor
 ) -> None:
@@ -330,7 +366,7 @@ def test_a_lane_is_handed_back_only_once_nothing_is_under_way(
 def test_an_exception_in_one_request_loses_no_answer_of_the_others(
     session: Session, sessions: Sessions, config: Config, pool: ThreadPoolExecutor
 ) -> None:
-    firm, lane = twelve_leads(session)
+    _firm, lane = twelve_leads(session)
     let_go, first = threading.Event(), iter([True])
 
     def slow_or_broken(_sent: Sent) -> None:
