@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models.base import Json
 from models.outbox import Operation
 from models.sales import RecordType
-from models.snapshots import SNAPSHOTS
+from models.snapshots import SNAPSHOTS, TABLES
 
 RECORDS_PER_STATEMENT = 500  # records per statement
 
@@ -25,37 +25,27 @@ _BORROWED = frozenset(
     "title needs lead_name invoice_number invoice_total paid_before paid_by through".split()
 )
 
-# Payments recorded meanwhile on an invoice that is in QuickBooks, or waits to be sent.
-_NEW_PAYMENTS = """
+# Recorded meanwhile, of a record that is there or waits to be sent: payments of an invoice, refunds
+# of a payment.
+_MADE_MEANWHILE = {
+    type_: f"""
     UNION
-    SELECT payment.id FROM payments AS payment
-    WHERE payment.organization_id = :organization AND payment.id > :after
-      AND payment.created_at >= :closed_at
+    SELECT made.id FROM {TABLES[type_]} AS made
+    WHERE made.organization_id = :organization AND made.id > :after
+      AND made.created_at >= :closed_at
       AND (EXISTS (SELECT FROM outbox_links AS link
-                   WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
-                     AND link.aggregate_id = payment.invoice_id AND link.remote_id IS NOT NULL)
+                   WHERE link.lane_id = :lane AND link.aggregate_type = '{of.value}'
+                     AND link.aggregate_id = made.{of.value}_id AND link.remote_id IS NOT NULL)
            OR EXISTS (SELECT FROM outbox AS entry
-                      WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'invoice'
-                        AND entry.aggregate_id = payment.invoice_id
+                      WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = '{of.value}'
+                        AND entry.aggregate_id = made.{of.value}_id
                         AND entry.state || '' IN ('pending', 'failed')))
-"""
-
-# Refunds that were recorded meanwhile of a payment that is there, or waits to be sent.
-_NEW_REFUNDS = """
-    UNION
-    SELECT refund.id FROM goodwill_refunds AS refund
-    WHERE refund.organization_id = :organization AND refund.id > :after
-      AND refund.created_at >= :closed_at
-      AND (EXISTS (SELECT FROM outbox_links AS link
-                   WHERE link.lane_id = :lane AND link.aggregate_type = 'payment'
-                     AND link.aggregate_id = refund.payment_id AND link.remote_id IS NOT NULL)
-           OR EXISTS (SELECT FROM outbox AS entry
-                      WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'payment'
-                        AND entry.aggregate_id = refund.payment_id
-                        AND entry.state || '' IN ('pending', 'failed')))
-"""
-
-_MADE_MEANWHILE = {RecordType.PAYMENT: _NEW_PAYMENTS, RecordType.REFUND: _NEW_REFUNDS}
+    """  # noqa: S608  (only constants of ours are put together)
+    for type_, of in (
+        (RecordType.PAYMENT, RecordType.INVOICE),
+        (RecordType.REFUND, RecordType.PAYMENT),
+    )
+}
 
 _COMPARED = {
     type_: text(
