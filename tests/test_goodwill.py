@@ -1,19 +1,26 @@
 """A refund after which the invoice stays paid: a refund receipt in QuickBooks, if so chosen."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
 from models.sales import GoodwillRefund, Payment
 from processors import recording
+from tests.support.refunds import (
+    CHECKING,
+    account,
+    by_stripe,
+    choose,
+    paid,
+    pass_and_drain,
+    receipts_of,
+    refund,
+    refunds,
+)
 from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.till import Till
 from tests.test_matching_books import ask, differences, reads
-from tests.test_taken_back import by_stripe, paid
-
-CHECKING = "Checking"
 
 
 @pytest.fixture
@@ -22,37 +29,6 @@ def receipts(at: Situation) -> Situation:
     at.connect()
     choose(at, refunds="receipt", refund_account=account(at, CHECKING))
     return at
-
-
-def account(at: Situation, name: str) -> str:
-    return str(next(one["Id"] for one in at.books("Account") if one["Name"] == name))
-
-
-def choose(at: Situation, **choices: str) -> None:
-    at.ana.open(f"{SETTINGS}/arrivals").submit(choices, press="Save")
-    assert "Saved: from now on" in at.ana.text, at.ana.text
-
-
-def refund(at: Situation, payment: int, amount: str = "30", afterwards: str = "paid") -> None:
-    told = {"amount": amount, "afterwards": afterwards}
-    at.ana.open(f"/payments/{payment}/refund").submit(told, press="Record refund")
-    assert "The refund is recorded." in at.ana.text, at.ana.text
-
-
-def refunds(at: Situation) -> list[GoodwillRefund]:
-    at.session.rollback()
-    at.session.expire_all()
-    return list(at.session.scalars(select(GoodwillRefund).order_by(GoodwillRefund.id)))
-
-
-def receipts_of(at: Situation) -> list[dict[str, Any]]:
-    return at.books("RefundReceipt")
-
-
-def pass_and_drain(at: Situation, rounds: int = 8) -> None:
-    for _ in range(rounds):
-        at.pass_time()
-        at.drain()
 
 
 def test_a_refund_becomes_a_receipt_and_the_invoice_stays_paid(receipts: Situation) -> None:

@@ -1,7 +1,6 @@
 """A payment that is taken back as a whole is voided in QuickBooks, where the owner chose so."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
@@ -10,6 +9,7 @@ from models.quickbooks import Connection
 from models.sales import Payment
 from processors import recording
 from quickbooks import facts
+from tests.support.refunds import by_stripe, choose, paid, take_back, there
 from tests.support.situation import SETTINGS, Situation
 from tests.test_matching_books import ask, differences
 
@@ -18,29 +18,8 @@ from tests.test_matching_books import ask, differences
 def voiding(at: Situation) -> Situation:
     """A firm that has payments voided in QuickBooks when they are taken back."""
     at.connect()
-    at.ana.open(f"{SETTINGS}/arrivals").submit({"taken_back": "void"}, press="Save")
-    assert "Saved: from now on" in at.ana.text
+    choose(at, taken_back="void")
     return at
-
-
-def paid(at: Situation, amount: str = "100", number: str = "A") -> tuple[int, int]:
-    """An invoice of $100 with a payment; both arrived."""
-    invoice = at.save_invoice(at.save_lead(f"Client {number}"))
-    payment = at.pay(invoice, amount)
-    at.drain()
-    at.simulator.clear_journal()
-    return invoice, payment
-
-
-def take_back(at: Situation, payment: int, amount: str = "100") -> None:
-    at.ana.open(f"/payments/{payment}/refund").submit({"amount": amount}, press="Record refund")
-    assert "The refund is recorded." in at.ana.text, at.ana.text
-
-
-def there(at: Situation, kind: str, key: int) -> dict[str, Any]:
-    link = at.link(kind, key)
-    assert link
-    return next(one for one in at.books(kind.capitalize()) if one["Id"] == link.remote_id)
 
 
 def test_the_payment_is_voided_and_the_invoice_is_open_on_both_sides(voiding: Situation) -> None:
@@ -266,22 +245,6 @@ def test_taken_back_while_disconnected_is_shown_and_voided_once_sent(voiding: Si
 
 
 # --- Where the money lands ------------------------------------------------------------------------
-
-
-def by_stripe(at: Situation, invoice: int, intent: str = "pi_1") -> int:
-    at.session.rollback()
-    payment = Payment(
-        organization_id=at.firm,
-        invoice_id=invoice,
-        amount=Decimal(100),
-        method="card",
-        received_on=at.invoice(invoice).issued_on,
-        note="",
-        event_id=f"stripe:{intent}",
-    )
-    at.session.add(payment)
-    at.session.commit()
-    return payment.id
 
 
 def test_what_came_through_stripe_goes_to_an_account_of_its_own(at: Situation) -> None:
