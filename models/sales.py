@@ -161,6 +161,8 @@ class Line:
     unit_price: Mapped[Decimal] = mapped_column(PRICE)
     taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
     amount: Mapped[Decimal] = mapped_column(MONEY, Computed("round(quantity * unit_price, 2)"))
+    # the row of the form that added it, so that the same form sent again changes this line
+    form_row: Mapped[str | None]
 
 
 class Job(Base):

@@ -83,6 +83,33 @@ def test_case_s02_a_form_pressed_three_times_makes_one_record(
     assert (count(session, model), count(session, Entry)) == (before + 1, sent)
 
 
+@pytest.mark.parametrize("form", ["job", "proposal", "invoice"])
+def test_case_s02_an_edit_sent_again_adds_its_line_once(
+    form: str, ana: Visitor, session: Session, address: Callable[[str], str]
+) -> None:
+    path, fields, model = FORMS[form]
+    ana.open(address(path)).submit(fields)
+    page = ana.open(f"{ana.path}/edit").answer
+    for price in ("50", "50", "60"):  # pressed twice; then, with *Back*, another price
+        ana.answer = page
+        ana.submit({"lines-1-description": "Extra", "lines-1-unit_price": price})
+        assert ana.status == 200
+        session.rollback()
+        record = session.scalars(select(model).order_by(model.id.desc()).limit(1)).one()  # type: ignore[attr-defined]
+        lines = [(line.description, line.unit_price) for line in record.lines]  # type: ignore[attr-defined]
+        assert lines == [("Visit", Decimal(80)), ("Extra", Decimal(price))]
+
+
+@pytest.mark.parametrize("row", ["²", "9" * 5000, "-1", "", "0x1", "١"])
+def test_case_s03_a_forged_row_number_is_refused(
+    row: str, ana: Visitor, address: Callable[[str], str]
+) -> None:
+    ana.open(address("/jobs/new?lead={lead}"))
+    sent = {"csrf_token": ana.token(), "title": "Valve", f"lines-{row}-description": "a"}
+    answer = ana.client.post(address("/jobs?lead={lead}"), data=sent)
+    assert answer.status_code == 400
+
+
 def test_case_s02_a_refund_pressed_twice_is_paid_back_once(
     ana: Visitor, session: Session, firm: int
 ) -> None:

@@ -4,6 +4,7 @@ With JavaScript it shows one blank line and adds more as needed. Without, it sho
 and a button adds more.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -25,6 +26,7 @@ from models.sales import (
     Proposal,
     ProposalLine,
 )
+from web import once
 from web.access import firm, session
 from web.drafts import RESUMED
 from web.formats import plain
@@ -70,6 +72,11 @@ class LineForm(EditForm):
     def is_kept(self) -> bool:
         written = self.product_id.data or self.description.data or self.unit_price.typed
         return not self.remove.data and bool(self.key.data or written)
+
+    @property
+    def id_in_form(self) -> str:
+        """The same each time that this form is sent, and of no other form."""
+        return f"{once.form_key()} {self.key.name}"
 
     @property
     def amount(self) -> Decimal:
@@ -226,6 +233,7 @@ class LinesForm(EditForm):
 
     def _catch_up_with(self, record: Document) -> None:
         self.catch_up(record)
+        self._find_added_rows(record)
         lines = {str(line.id): line for line in record.lines}
         for row in self.rows:
             line = lines.pop(row.key.data or "", None)
@@ -234,6 +242,14 @@ class LinesForm(EditForm):
             elif row.key.data:
                 row.remove.data = True  # another person removed it
         self.elsewhere = list(lines.values())
+
+    def _find_added_rows(self, record: Document) -> None:
+        """Rows that this form has added before, when it was sent the first time."""
+        added = {line.form_row: line for line in record.lines if line.form_row}
+        for row in self.rows:
+            line = added.get(row.id_in_form)
+            if line is not None and not row.key.data:
+                row.key.data = str(line.id)
 
     def validate_lines(self, _field: FieldList) -> None:  # type: ignore[type-arg]
         if len(self.kept_rows) + len(self.elsewhere) > MAX_LINES:
@@ -267,7 +283,7 @@ class LinesForm(EditForm):
                 row.apply_to(line)
             elif row.is_kept and not row.key.data:
                 last += 1
-                line = make(organization_id=firm().id, position=last)
+                line = make(organization_id=firm().id, position=last, form_row=row.id_in_form)
                 row.apply_to(line)
                 lines.append(line)
 
@@ -287,9 +303,15 @@ def _taxes_nothing(rate: Decimal | None, lines: Sequence[LineForm | AnyLine]) ->
     return bool(rate and lines) and not any(is_taxed(line) for line in lines)
 
 
+_IN_ROW = re.compile(r"lines-([0-9]{1,6})-", re.ASCII)
+
+
 def _rows_of(sent: MultiDict[str, str]) -> int:
     """Number of rows in the form, checked before any of them is parsed."""
-    return len({name.split("-")[1] for name in sent if name.startswith("lines-")})
+    rows = {_IN_ROW.match(name) for name in sent if name.startswith("lines-")}
+    if None in rows:
+        abort(400)  # no form of ours has such a field
+    return len({row[1] for row in rows if row})
 
 
 def _totals(amounts: Sequence[tuple[Decimal, bool]], tax_rate: Decimal) -> Totals:
