@@ -17,7 +17,7 @@ from models.outbox import Counterpart, Entry, Operation
 from models.sales import RecordType
 from quickbooks import own_books
 from quickbooks.comparison import Ours, Theirs, kinds_of, theirs_of
-from quickbooks.payloads import parsed
+from quickbooks.documents import parsed
 
 Place = tuple[int, RecordType, int]  # lane, kind, record
 _UTC = ZoneInfo("UTC")  # documents have no time, and of customers the day is not compared

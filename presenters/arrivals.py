@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from models.base import Json
 from models.quickbooks import Connection, RefundsAre, TakenBack
+from quickbooks import tax
 from quickbooks.facts import clearing_account, for_documents
-from quickbooks.payloads import tax_mode
 from web.formats import day
 from web.languages import _
 
@@ -48,7 +48,7 @@ def checks_of(connection: Connection | None) -> Sequence[Check]:
         _numbers(connection, preferences),
         _closing(preferences),
         _discounts(preferences),
-        _tax(preferences, tax_mode(for_documents(connection))),
+        _tax(preferences, tax.mode_of(for_documents(connection))),
         *_currencies(preferences),
     ]
 
@@ -160,7 +160,7 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
     preferences: Json = facts.get("preferences") or {}
     deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
     effective = for_documents(connection)
-    numbers, mode = effective["numbers"], tax_mode(effective)
+    numbers, mode = effective["numbers"], tax.mode_of(effective)
 
     def name(list_: str, key: str | None, otherwise: str) -> str:
         found = (row["name"] for row in facts.get(list_, []) if row["id"] == key)

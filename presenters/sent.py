@@ -9,7 +9,7 @@ from languages import N_
 from models.base import Json
 from models.outbox import Entry
 from models.snapshots import SNAPSHOTS
-from quickbooks.payloads import Cleaned, cleanings
+from quickbooks.kinds import KINDS
 from web.access import session
 from web.formats import money
 from web.languages import _
@@ -51,10 +51,9 @@ class Change:
 
 def cleaned_of(entry: Entry) -> Sequence[Change]:
     """Texts that QuickBooks cannot store as they are, with what it got instead."""
-    found: list[Cleaned] = cleanings(entry.record_type, entry.payload)
     return [
         Change(_(LABELS[one.field]) if one.field in LABELS else one.field, one.was, one.became)
-        for one in found
+        for one in KINDS[entry.record_type].cleanings(entry.payload)
     ]
 
 

@@ -5,6 +5,10 @@ Cleaning twice gives the same result, and losses are reported.
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from models.base import Json
 
 # Characters that people and word processors write, and their Latin-1 spelling.
 _SPELLED = str.maketrans(
@@ -89,3 +93,40 @@ def clean_name(text: str, longest: int) -> str:
     """A name: one line without colons, which separate a sub-customer
     from its parent in QuickBooks."""
     return clean_line(re.sub(r"\s*:\s*", " - ", latin(text)), longest).strip()
+
+
+@dataclass(frozen=True)
+class SentText:
+    """A text of a snapshot, and the form in which QuickBooks gets it."""
+
+    field: str
+    clean: Callable[[str, int], str]
+    longest: int  # characters
+
+    def of(self, payload: Json) -> str:
+        """As QuickBooks gets it; "" where the snapshot has none."""
+        return self.clean(payload.get(self.field) or "", self.longest)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A field whose text changes on the way to QuickBooks."""
+
+    field: str
+    was: str
+    became: str
+
+
+def cleaned(field: str, was: str | None, became: str) -> list[Cleaned]:
+    """The change, if a person would see one."""
+    is_same = not was or " ".join(was.split()) == " ".join(became.split())
+    return [] if is_same else [Cleaned(field, was or "", became)]
+
+
+def each_cleaned(fields: Iterable[SentText], payload: Json) -> list[Cleaned]:
+    """The changes of these fields of a snapshot."""
+    return [
+        change
+        for one in fields
+        for change in cleaned(one.field, payload.get(one.field), one.of(payload))
+    ]

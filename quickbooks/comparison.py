@@ -18,8 +18,8 @@ from models.comparisons import Kind, Reason
 from models.outbox import State
 from models.sales import RecordType
 from outbox.company import Remote
+from quickbooks.documents import Document
 from quickbooks.matching import name_key, number, remote_of
-from quickbooks.payloads import Document
 
 COMPARED = (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT, RecordType.REFUND)
 CENT = Decimal("0.01")

@@ -44,10 +44,12 @@ from outbox.company import (
     Unneeded,
     Waiting,
 )
-from quickbooks import client, matching, payloads
+from quickbooks import client, documents, kinds, matching
 from quickbooks.cleaning import clean_name
+from quickbooks.documents import Document, Missing, NotWritable, dumps
 from quickbooks.faults import about_record, ours, phrase
-from quickbooks.payloads import ENTITY, Document, Missing, NotWritable, dumps
+from quickbooks.kinds import ENTITY, customer, invoice, item, payment
+from quickbooks.kinds.invoice import GENERATED
 from quickbooks.questions import Question, next_doubted, of_amount, on_day, statement
 
 BATCH = 30  # items, Intuit's limit
@@ -288,7 +290,7 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
         sought = _by_day(due, links)
     if due.known.decision.get("unnumbered"):
         settings = {**settings, "numbers": "generated"}
-    document = payloads.document(due.record, due.payload, links, settings)
+    document = kinds.document(due.record, due.payload, links, settings)
     if doubt := _doubt_step(due, document, links, settings) or _invoice_step(due, document):
         return doubt
     if holder := due.knowledge.get("name_holder"):
@@ -334,7 +336,7 @@ def _look_for(due: Due) -> _Step | None:
     creates = [
         (doubt, document)
         for doubt in due.known.doubts
-        if doubt.intent == "create" and (document := payloads.parsed(doubt.document))
+        if doubt.intent == "create" and (document := documents.parsed(doubt.document))
     ]
     absent = due.knowledge.get("absent", [])
     for doubt, document in creates:
@@ -370,8 +372,8 @@ def _marks_of(type_: RecordType, document: Document) -> list[Question]:
         case RecordType.INVOICE:
             day = on_day(str(document["TxnDate"]))
             by_day = Question("CustomerRef", str(document["CustomerRef"]["value"]), day)
-            number = document.get("DocNumber", payloads.GENERATED)
-            if number == payloads.GENERATED:
+            number = document.get("DocNumber", GENERATED)
+            if number == GENERATED:
                 return [by_day]
             return [Question("DocNumber", str(number)), by_day]
         case RecordType.PAYMENT:
@@ -407,7 +409,7 @@ def _chosen_step(due: Due, remote_id: str) -> _Step:
     if found.get("Active") is not False:
         return Synced(remote, note=N_("chosen by a person"))
     if due.known.decision.get("activate"):
-        return _Write(due, "update", payloads.sparse(remote, _activation(due, found)), None)
+        return _Write(due, "update", documents.sparse(remote, _activation(due, found)), None)
     return replace(_inactive(due, found), ends_decision=True)
 
 
@@ -437,11 +439,11 @@ def _entered_step(
 
 
 def _by_hand(due: Due, links: Mapping[Record, Remote], settings: Json) -> Question:
-    if due.record.type == RecordType.INVOICE and payloads.carries_our_number(settings):
-        return Question("DocNumber", payloads.document_number(due.payload))
-    customer = payloads.linked(links, RecordType.LEAD, due.payload["lead_id"])
+    if due.record.type == RecordType.INVOICE and invoice.carries_our_number(settings):
+        return Question("DocNumber", invoice.number_of(due.payload))
+    customer = documents.linked(links, RecordType.LEAD, due.payload["lead_id"])
     if due.record.type == RecordType.PAYMENT:
-        payloads.linked(links, RecordType.INVOICE, due.payload["invoice_id"])
+        documents.linked(links, RecordType.INVOICE, due.payload["invoice_id"])
     return Question("CustomerRef", customer, of_amount(_amount_of(due)))
 
 
@@ -451,7 +453,7 @@ def _amount_of(due: Due) -> str:
 
 def _rendered(due: Due, links: Mapping[Record, Remote], settings: Json) -> str | None:
     try:
-        return dumps(payloads.document(due.record, due.payload, links, settings))
+        return dumps(kinds.document(due.record, due.payload, links, settings))
     except (Missing, NotWritable):
         return None
 
@@ -627,11 +629,11 @@ def _taken(due: Due, document: Document, one: Json) -> Rejected:
 
 def suggested_name(payload: Json) -> str:
     """Another name for the same lead, made distinct by a detail that a person would recognize."""
-    name = payloads.customer_name(payload)
+    name = customer.name_of(payload)
     phone = matching.phone_of({"PrimaryPhone": {"FreeFormNumber": payload["phone"]}})
     local = f"{phone[-7:-4]}-{phone[-4:]}" if len(phone) >= 7 else ""
     mark = local or clean_name(payload["city"], 40) or payload["email"].strip()[:60] or "2"
-    return f"{name[: payloads.NAME_LONGEST - len(mark) - 3]} - {mark}"
+    return f"{name[: customer.NAME_LONGEST - len(mark) - 3]} - {mark}"
 
 
 def _inactive(due: Due, found: Json) -> Rejected:
@@ -724,7 +726,7 @@ def _inactive_fault(
         chosen_for = _CHOSEN_FOR[due.payload.get("method") or due.payload.get("paid_by", "")]
         if due.record.type == RecordType.REFUND and inactive["kind"] == "Account":
             chosen_for = N_("refunds")
-        if remote_id == settings.get("stripe_account_id") and payloads.came_by_stripe(due.payload):
+        if remote_id == settings.get("stripe_account_id") and payment.came_by_stripe(due.payload):
             chosen_for = _CHOSEN_FOR["stripe"]
         code = "account_inactive" if inactive["kind"] == "Account" else "method_inactive"
         return ours(code, due, {"chosen": name or remote_id, "chosen_for": phrase(chosen_for)})
@@ -753,22 +755,22 @@ def _by_mark(due: Due, links: Mapping[Record, Remote], settings: Json) -> Questi
     """
     match due.record.type:
         case RecordType.LEAD:
-            return Question("DisplayName", payloads.customer_name(due.payload))
+            return Question("DisplayName", customer.name_of(due.payload))
         case RecordType.PRODUCT:
-            return Question("Name", payloads.item_name(due.payload))
-        case RecordType.INVOICE if payloads.carries_our_number(settings):
-            return Question("DocNumber", payloads.document_number(due.payload))
+            return Question("Name", item.name_of(due.payload))
+        case RecordType.INVOICE if invoice.carries_our_number(settings):
+            return Question("DocNumber", invoice.number_of(due.payload))
         case RecordType.INVOICE:
             return _by_day(due, links)
         case RecordType.PAYMENT:
-            return Question("PaymentRefNum", payloads.payment_reference(due.payload))
+            return Question("PaymentRefNum", payment.reference_of(due.payload))
         case RecordType.REFUND:
             return _by_day(due, links)
 
 
 def _by_day(due: Due, links: Mapping[Record, Remote]) -> Question:
     """By what every form can be asked for; the mark is in its note."""
-    customer = payloads.linked(links, RecordType.LEAD, due.payload["lead_id"])
+    customer = documents.linked(links, RecordType.LEAD, due.payload["lead_id"])
     day = due.payload["refunded_on" if due.record.type == RecordType.REFUND else "issued_on"]
     return Question("CustomerRef", customer, on_day(day))
 
@@ -833,7 +835,7 @@ def _item_name_taken(due: Due, document: Document, found: Json) -> Rejected:
     about = {
         "name": document["Name"],
         "holder": phrase(_NOT_SOLD.get(str(found.get("Type")), N_("another kind of item"))),
-        "suggestion": f"{document['Name'][: payloads.ITEM_NAME_LONGEST - 10]} (service)",
+        "suggestion": f"{document['Name'][: item.NAME_LONGEST - 10]} (service)",
     }
     return Rejected(ours("6240", due, about))
 
@@ -844,7 +846,7 @@ _NOT_SOLD = {"Category": N_("a category"), "Group": N_("a bundle")}
 def _judge_number_holder(due: Due, document: Document, found: Json | None) -> _Step:
     if found and due.known.decision.get("anew") and matching.is_voided(due.payload, found):
         # The old one keeps its number; a person wants a new document with another one.
-        return _create(due, {**document, "DocNumber": payloads.GENERATED})
+        return _create(due, {**document, "DocNumber": GENERATED})
     if found and matching.is_our_invoice(
         document, due.payload["total"], found, due.payload["mark"]
     ):
@@ -871,13 +873,13 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
         # An item only has to be linked: it may be shared, and prices are on the lines.
         return Synced(link)
     if due.record.type == RecordType.PRODUCT:
-        return _Write(due, "update", payloads.sparse(link, awakens), None)
+        return _Write(due, "update", documents.sparse(link, awakens), None)
     if due.record.type == RecordType.PAYMENT:
         links = _before_its_payment(due, found, links)
-    document = payloads.document(due.record, due.payload, links, settings)
+    document = kinds.document(due.record, due.payload, links, settings)
     if doubt := _doubt_step(due, document, links, settings) or _invoice_step(due, document):
         return doubt
-    if document.get("DocNumber") == payloads.GENERATED:
+    if document.get("DocNumber") == GENERATED:
         del document["DocNumber"]  # it has its number
     base = _acknowledged(due, links, settings)
     changes = awakens | _changes(due, document, found, base)
@@ -891,7 +893,7 @@ def _update_step(due: Due, link: Remote, links: Mapping[Record, Remote], setting
             "TotalAmt": document["TotalAmt"],
         } | changes
         changes["Line"] = document["Line"]  # all or none: otherwise its links would be lost
-    return _Write(due, "update", payloads.sparse(link, changes), stands)
+    return _Write(due, "update", documents.sparse(link, changes), stands)
 
 
 def _before_its_payment(
@@ -901,7 +903,7 @@ def _before_its_payment(
     payment were not applied yet."""
     invoice = Record(RecordType.INVOICE, due.payload["invoice_id"])
     billed = links.get(invoice)
-    there = found if found is not None else payloads.parsed(due.known.sent_document)
+    there = found if found is not None else documents.parsed(due.known.sent_document)
     if billed is None or billed.balance is None or there is None:
         return links
     own = sum(
@@ -923,9 +925,9 @@ def _changes(due: Due, document: Document, found: Json | None, base: Document | 
         return document
     changes: Document = {}
     if base is not None:
-        changes = payloads.changed(base, document)
+        changes = documents.changed(base, document)
         for doubt in due.known.doubts:  # an unanswered update may have arrived
-            changes |= payloads.changed(payloads.parsed(doubt.document) or base, document)
+            changes |= documents.changed(documents.parsed(doubt.document) or base, document)
     if found is not None and (base is None or due.knowledge.get("compares")):
         ignored = _NOT_OURS
         if base is None or base.get("DocNumber") == document.get("DocNumber"):
@@ -935,7 +937,7 @@ def _changes(due: Due, document: Document, found: Json | None, base: Document | 
             changes |= _tax_changes(document, found)
     if found is not None and not matching.differences(changes, found):
         return {}
-    return payloads.completed(changes, document, base or {}, found or {})
+    return documents.completed(changes, document, base or {}, found or {})
 
 
 def _tax_changes(document: Document, found: Json) -> Document:
@@ -944,22 +946,22 @@ def _tax_changes(document: Document, found: Json) -> Document:
     if "TxnTaxDetail" not in found:
         return {}  # a company without sales tax keeps none
     if ours is not None:
-        is_other = payloads.total_tax(document) != payloads.total_tax(found)
+        is_other = documents.total_tax(document) != documents.total_tax(found)
         return {"TxnTaxDetail": ours} if is_other else {}
     details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
     is_taxed = any(detail.get("TaxCodeRef", {}).get("value") == "TAX" for detail in details)
-    if is_taxed or payloads.total_tax(found) == 0:
+    if is_taxed or documents.total_tax(found) == 0:
         return {}
-    return {"TxnTaxDetail": payloads.CLEARED["TxnTaxDetail"]}
+    return {"TxnTaxDetail": documents.CLEARED["TxnTaxDetail"]}
 
 
 def _acknowledged(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
     """The document that our changes start from: as sent, or as declined."""
-    sent = payloads.parsed(due.known.sent_document)
+    sent = documents.parsed(due.known.sent_document)
     if due.known.declined_values is None and sent is not None:
-        if sent.get("DocNumber") == payloads.GENERATED and due.known.sent_values:
+        if sent.get("DocNumber") == GENERATED and due.known.sent_values:
             # QuickBooks chose the number: what matters is whether ours has changed since.
-            sent["DocNumber"] = payloads.document_number(due.known.sent_values)
+            sent["DocNumber"] = invoice.number_of(due.known.sent_values)
         return sent
     values = due.known.declined_values or due.known.sent_values
     if values is None:
@@ -968,17 +970,17 @@ def _acknowledged(due: Due, links: Mapping[Record, Remote], settings: Json) -> D
     needed = (Record(RecordType(need["type"]), need["id"]) for need in values["needs"])
     then = {**dict.fromkeys(needed, Remote("", "")), **links}
     try:
-        return payloads.document(due.record, values, then, settings)
+        return kinds.document(due.record, values, then, settings)
     except NotWritable:
         return None  # with today's settings it could not be written any more
 
 
 def _standing(due: Due, document: Document, changes: Document, base: Document | None) -> Document:
     """Our document in QuickBooks after the changes: everything except what was declined."""
-    sent = payloads.parsed(due.known.sent_document)
+    sent = documents.parsed(due.known.sent_document)
     if due.known.declined_values is None or sent is None or base is None:
         return document
-    return payloads.merged(sent, changes)
+    return documents.merged(sent, changes)
 
 
 # Written once and then left to QuickBooks: a bookkeeper may add to the note. Only the total tax is
@@ -1098,13 +1100,15 @@ def _together(writes: Sequence[_Write]) -> Iterator[_Write]:
 def _claims(one: _Write) -> frozenset[str]:
     """What this write may change in the company's books, or must be the only one to use."""
     document = one.body
-    before = payloads.parsed(one.due.known.sent_document) or {}  # a name is free once it is changed
+    before = (
+        documents.parsed(one.due.known.sent_document) or {}
+    )  # a name is free once it is changed
     claims = {
         f"{key} {str(each[key]).casefold()}"
         for key in ("DisplayName", "Name", "DocNumber")
         if key in document
         for each in (document, before)
-        if each.get(key, payloads.GENERATED) != payloads.GENERATED
+        if each.get(key, GENERATED) != GENERATED
     }
     if one.due.record.type == RecordType.LEAD:
         claims |= {f"e-mail {email}" for email in matching.emails_of(document)}

@@ -25,7 +25,7 @@ from outbox.scheduler import for_a_while
 from quickbooks import facts, matching
 from quickbooks.cleaning import addresses, clean_name
 from quickbooks.facts import MAX_ROWS, FactsUnavailable, Reader, TooSlow
-from quickbooks.payloads import NAME_LONGEST
+from quickbooks.kinds.customer import NAME_LONGEST
 
 REFRESHED_AFTER = timedelta(days=1)
 CHANGES_READABLE_FOR = timedelta(days=25)  # Intuit reports changes of the last 30 days

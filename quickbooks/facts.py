@@ -24,9 +24,9 @@ from models.sales import PaymentMethod
 from outbox.company import Answer, Problem
 from outbox.scheduler import for_a_while
 from quickbooks import client, matching, tokens
+from quickbooks.documents import dumps
 from quickbooks.faults import faults_in, parse_json
 from quickbooks.judge import row_count, rows_in
-from quickbooks.payloads import dumps
 
 FALLBACK_ITEM = "DunaHub services"
 FACTS_LAST = timedelta(days=1)
@@ -349,7 +349,7 @@ def ensure_fallback_item(reader: Reader, facts: Json, settings: Json) -> None:
 
 
 def of_lane(session: Session, lane_id: int) -> Json:
-    """What `payloads` needs for the records of a lane, without the long lists."""
+    """What `kinds` needs for the records of a lane, without the long lists."""
     row = session.execute(
         select(
             Connection.settings,
@@ -365,7 +365,7 @@ def of_lane(session: Session, lane_id: int) -> Json:
 
 
 def for_documents(connection: Connection) -> Json:
-    """What `payloads` needs, as in `of_lane`, for a loaded connection.
+    """What `kinds` needs, as in `of_lane`, for a loaded connection.
 
     If nothing was chosen, numbers and tax follow the company's preferences: CustomTxnNumbers,
     UsingSalesTax and PartnerTaxEnabled (Intuit's API reference, Preferences).

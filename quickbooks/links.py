@@ -9,22 +9,17 @@ from urllib.parse import urlencode
 from config import Config
 from models.quickbooks import Connection
 from models.sales import RecordType
+from quickbooks.kinds import KINDS
 
 HOSTS = {
     "production": "https://app.qbo.intuit.com",
     "sandbox": "https://app.sandbox.qbo.intuit.com",
 }
-_PAGES = {
-    RecordType.LEAD: ("customerdetail", "nameId"),
-    RecordType.INVOICE: ("invoice", "txnId"),
-    RecordType.PAYMENT: ("recvpayment", "txnId"),
-    RecordType.REFUND: ("refundreceipt", "txnId"),
-}
 
 
 def record_url(config: Config, connection: Connection, type_: RecordType, remote_id: str) -> str:
     """The page of a linked record; for a product the list of products, since it has no page."""
-    page, parameter = _PAGES.get(type_, ("items", None))
+    page, parameter = KINDS[type_].PAGE
     return _url(config, connection, page, {parameter: remote_id} if parameter else {})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from models.base import Json
 from outbox.company import Known, Remote
 from quickbooks.cleaning import addresses
-from quickbooks.payloads import Document, parsed
+from quickbooks.documents import Document, parsed
 
 INACTIVE_SUFFIX = " (deleted)"  # QuickBooks appends this to the name of an inactive record
 

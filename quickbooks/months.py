@@ -44,10 +44,11 @@ from quickbooks.comparison import (
     unseen,
 )
 from quickbooks.delivery import QuickBooks, call_company
+from quickbooks.documents import Document, dumps
 from quickbooks.faults import parse_json
 from quickbooks.judge import row_count, rows_in
+from quickbooks.kinds import ENTITY
 from quickbooks.own_books import Side
-from quickbooks.payloads import ENTITY, Document, dumps
 from quickbooks.questions import MAX_ROWS
 from quickbooks.reading import kept, trouble_of_question
 

@@ -13,7 +13,7 @@ from models.sales import RecordType
 from models.snapshots import TABLES
 from outbox.company import Remote
 from quickbooks.comparison import Month, Ours, Theirs
-from quickbooks.payloads import parsed
+from quickbooks.documents import parsed
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.sales import RecordType
-from quickbooks.payloads import ENTITY
+from quickbooks.kinds import ENTITY
 
 MAX_ROWS = 1000  # Intuit's limit per answer
 

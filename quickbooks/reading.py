@@ -34,6 +34,7 @@ from outbox.company import (
     Synced,
 )
 from quickbooks import judge, matching
+from quickbooks.documents import dumps
 from quickbooks.faults import (
     Class,
     RemoteFault,
@@ -49,7 +50,7 @@ from quickbooks.faults import (
     words_of,
 )
 from quickbooks.judge import Fate, Lane, Operation, Said, Status, Verdict, rows_in
-from quickbooks.payloads import ENTITY, dumps
+from quickbooks.kinds import ENTITY
 from quickbooks.questions import Question, asked, first_doubted, kind_asked, next_doubted
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is editing it

@@ -1,6 +1,6 @@
 """What would happen to a firm's records in a company, without any calls.
 
-Uses the engine's own rules (`composing`, `payloads`), and what was read of the company when it was
+Uses the engine's own rules (`composing`, `kinds`), and what was read of the company when it was
 chosen, or last since. It cannot foresee what only QuickBooks knows: whether a vendor or employee
 has a customer's name, and the tax that it computes.
 """
@@ -20,14 +20,14 @@ from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
 from outbox import counterparts
 from outbox.company import Due, Fault, Rejected, Remote, Synced
-from quickbooks import directory, matching, payloads
+from quickbooks import directory, kinds, matching, tax
 from quickbooks.composing import compose, suggested_name
+from quickbooks.documents import Document, NotWritable
 from quickbooks.facts import FALLBACK_ITEM, for_documents
 from quickbooks.faults import ours
-from quickbooks.payloads import NotWritable
 
 LEADS = 10  # the newest: enough to see the rules at work
-_SUGGESTION_LONGEST = payloads.NAME_LONGEST - 10  # a number still fits behind it
+_SUGGESTION_LONGEST = kinds.customer.NAME_LONGEST - 10  # a number still fits behind it
 CREATED_AT_START = "0"  # the item for lines without a product, where the company has none
 _YET_TO_COME = Remote("0", "0")  # what goes along with an invoice, and has no number there yet
 
@@ -291,7 +291,7 @@ def _without_choice(lead: Due, customers: _Customers, books: Books) -> TriedLead
         return _asking(lead, verdict.fault, customers)
     if composed.draft is None:
         return TriedLead(key, name, Fate.WAIT)
-    return _create(lead, payloads.customer_name(lead.payload), customers)
+    return _create(lead, kinds.customer.name_of(lead.payload), customers)
 
 
 def _create(lead: Due, name: str, customers: _Customers) -> TriedLead:
@@ -310,7 +310,7 @@ def _as_chosen(lead: Due, choice: Choice, customers: _Customers) -> TriedLead:
         there = None if found is None else str(found["name"]).removesuffix(matching.INACTIVE_SUFFIX)
         return TriedLead(key, name, Fate.LINK, there, choice.value)
     try:
-        created = choice.value or payloads.customer_name(lead.payload)
+        created = choice.value or kinds.customer.name_of(lead.payload)
     except NotWritable as refusal:
         return _asking(lead, refusal.fault, customers)
     if customers.has(created):
@@ -344,7 +344,7 @@ def _choices(lead: Due, fault: Fault, customers: _Customers) -> Iterator[Choice]
         if (one := customers.by_id.get(str(id_))) is not None:
             shown = {"name": one["name"], "email": one["email"], "phone": one["phone"]}
             yield Choice(Act.USE if one["active"] else Act.ACTIVATE, one["id"], shown)
-    if customers.has(payloads.customer_name(lead.payload)):
+    if customers.has(kinds.customer.name_of(lead.payload)):
         yield Choice(Act.CREATE_AS, _free_name(lead, customers))
     else:
         yield Choice(Act.CREATE)
@@ -353,7 +353,7 @@ def _choices(lead: Due, fault: Fault, customers: _Customers) -> Iterator[Choice]
 def _free_name(lead: Due, customers: _Customers) -> str:
     """The name that would be suggested, with a number where that is taken too."""
     named = {**lead.payload, "quickbooks_name": suggested_name(lead.payload)}
-    suggested = name = payloads.customer_name(named)[:_SUGGESTION_LONGEST]
+    suggested = name = kinds.customer.name_of(named)[:_SUGGESTION_LONGEST]
     number = 2
     while customers.has(name):
         number += 1
@@ -394,13 +394,13 @@ def try_invoice(
     payload, settings = invoice.payload, books.settings
     links = {**{one.record: _YET_TO_COME for one in needed}, **books.links}
     products = {one.record.id: one for one in needed if one.record.type == RecordType.PRODUCT}
-    document: payloads.Document = {}
+    document: Document = {}
     fault = None
     try:
         for product in products.values():
             if product.record not in books.links:
-                payloads.item(product.payload, settings)
-        document = payloads.invoice(payload, links, settings)
+                kinds.item.document(product.payload, {}, settings)
+        document = kinds.invoice.document(payload, links, settings)
     except NotWritable as refusal:
         fault = refusal.fault
     items = books.facts.get("items", [])
@@ -412,7 +412,7 @@ def try_invoice(
     return TriedInvoice(
         key=invoice.record.id,
         number=str(document.get("DocNumber") or payload["number"]),
-        is_our_number=payloads.carries_our_number(settings),
+        is_our_number=kinds.invoice.carries_our_number(settings),
         customer=customer,
         issued_on=payload["issued_on"],
         due_on=payload["due_on"],
@@ -430,14 +430,14 @@ def try_invoice(
 def _tax_mode(payload: Json, settings: Json) -> str:
     """Whether QuickBooks adds tax does not depend on ours: less than half a cent is none here."""
     is_taxed = any(line["taxable"] for line in payload["lines"])
-    if Decimal(payload["tax_amount"]) or (is_taxed and payloads.taxes_lines(payload, settings)):
-        return payloads.tax_mode(settings)
+    if Decimal(payload["tax_amount"]) or (is_taxed and tax.taxes_lines(payload, settings)):
+        return tax.mode_of(settings)
     return "none"
 
 
 def _lines(
     payload: Json,
-    document: payloads.Document,
+    document: Document,
     names: Sequence[str],
     fallback: str,
     known: set[str],
@@ -463,7 +463,7 @@ def _item_name(product: Due | None, fallback: str, books: Books) -> str:
         if there is not None:
             return there
     try:
-        return payloads.item_name(product.payload)
+        return kinds.item.name_of(product.payload)
     except NotWritable:
         return str(product.payload["name"])
 

@@ -28,7 +28,7 @@ from outbox.company import (
 )
 from quickbooks.composing import compose
 from quickbooks.questions import Question, asked, on_day, statement
-from tests.test_payloads import SETTINGS, a_lead, a_line, a_payment, an_invoice
+from tests.test_kinds import SETTINGS, a_lead, a_line, a_payment, an_invoice
 
 LEAD, INVOICE = Record(RecordType.LEAD, 1), Record(RecordType.INVOICE, 3)
 PAYMENT, PRODUCT = Record(RecordType.PAYMENT, 4), Record(RecordType.PRODUCT, 2)

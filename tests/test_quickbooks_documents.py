@@ -15,13 +15,13 @@ from db import Sessions
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Remote
-from quickbooks import client, facts, matching, payloads, tokens
+from quickbooks import client, facts, kinds, matching, tokens
 from quickbooks.client import Call
+from quickbooks.documents import NotWritable, dumps
 from quickbooks.faults import faults_of_item, parse_json
-from quickbooks.payloads import NotWritable, dumps
 from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA, connect, new_owner
-from tests.test_payloads import a_lead, a_line, an_invoice
+from tests.test_kinds import a_lead, a_line, an_invoice
 
 LEAD, PRODUCT = Record(RecordType.LEAD, 1), Record(RecordType.PRODUCT, 2)
 PIECES = (
@@ -98,7 +98,7 @@ def company(
     settings = facts.for_documents(connection)
     customer = reader.post("customer", {"DisplayName": "Green Lawn"})["Customer"]
     product = {"name": "Design", "description": "", "unit_price": "75", "taxable": True}
-    item = reader.post("item", payloads.item(product, settings))["Item"]
+    item = reader.post("item", kinds.item.document(product, {}, settings))["Item"]
     links = {LEAD: Remote(str(customer["Id"]), "0"), PRODUCT: Remote(str(item["Id"]), "0")}
     return Company(reader, settings, links)
 
@@ -111,7 +111,7 @@ def accepted_invoices(company: Company, count: int, seed: int) -> int:
     for number in range(count):
         payload = odd_invoice(chance, number)
         total_of[payload["number"]] = payload["total"]
-        documents.append(payloads.invoice(payload, company.links, company.settings))
+        documents.append(kinds.invoice.document(payload, company.links, company.settings))
     for document, item in company.create("Invoice", documents):
         assert faults_of_item(item) == [], document
         assert item["Invoice"]["TotalAmt"] == Decimal(total_of[document["DocNumber"]])
@@ -123,7 +123,7 @@ def accepted_customers(company: Company, count: int, seed: int) -> int:
     documents: list[Json] = []
     for number in range(count):
         with suppress(NotWritable):  # letters that Latin-1 does not have: a person is asked
-            documents.append(payloads.customer(odd_lead(chance, number)))
+            documents.append(kinds.customer.document(odd_lead(chance, number), {}, {}))
     for document, item in company.create("Customer", documents):
         assert faults_of_item(item) == [], document
         assert matching.differences(document, item["Customer"]) == {}

@@ -31,7 +31,7 @@ from outbox.company import (
     Synced,
 )
 from quickbooks.reading import read
-from tests.test_payloads import a_lead, a_payment, an_invoice
+from tests.test_kinds import a_lead, a_payment, an_invoice
 
 TYPES = {"Customer": RecordType.LEAD, "Invoice": RecordType.INVOICE, "Payment": RecordType.PAYMENT}
 PAYLOADS = {"Customer": a_lead(), "Invoice": an_invoice(), "Payment": a_payment("40.00")}

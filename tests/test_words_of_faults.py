@@ -16,7 +16,7 @@ from quickbooks.faults import RemoteFault, explain, fault_of, plain_words
 from simulator.testing import SimulatorHandle
 from tests.support.connected import connect, new_owner, states
 from tests.support.firm import new_invoice, new_lead, new_line, new_payment, new_product
-from tests.test_payloads import an_invoice
+from tests.test_kinds import an_invoice
 from tests.test_quickbooks_trouble import Firm, bookkeeper
 
 

@@ -14,7 +14,7 @@ from models.sales import GoodwillRefund, Invoice, Lead, Payment, Record, RecordT
 from outbox.capture import send_by_hand
 from presenters.counts import never_sent
 from quickbooks import facts
-from quickbooks.payloads import carries_our_number
+from quickbooks.kinds.invoice import carries_our_number
 from web.access import books_required, firm, note, own, quickbooks_only, session
 from web.languages import _, ngettext
 from web.paging import asked

@@ -33,9 +33,9 @@ CASES = (
         (
             Change(
                 _COMPOSING,
-                "    if base is not None:\n        changes = payloads",
+                "    if base is not None:\n        changes = documents",
                 '    if base is not None and not due.knowledge.get("compares"):\n'
-                "        changes = payloads",
+                "        changes = documents",
             ),
         ),
     ),
@@ -111,7 +111,7 @@ CASES = (
         "a payment applies a balance that was frozen when it was captured",
         (
             Change(
-                "quickbooks/payloads.py",
+                "quickbooks/kinds/payment.py",
                 "    if billed.balance is not None:\n",
                 "    if billed is None:\n",
             ),
@@ -161,7 +161,7 @@ CASES = (
         (
             Change(
                 _COMPOSING,
-                "return due.record.type == RecordType.LEAD and chosen",
+                "return due.record.type == RecordType.LEAD and link is not None and chosen",
                 "return False and chosen",
             ),
         ),

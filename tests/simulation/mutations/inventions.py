@@ -7,7 +7,7 @@ _SETTLE = "outbox/settle.py"
 _COUNTERPARTS = "outbox/counterparts.py"
 _LANES = "outbox/lanes.py"
 _COMPOSING = "quickbooks/composing.py"
-_PAYLOADS = "quickbooks/payloads.py"
+_DOCUMENTS = "quickbooks/documents.py"
 _JUDGE = "quickbooks/judge.py"
 _READING = "quickbooks/reading.py"
 
@@ -132,7 +132,7 @@ INVENTIONS = (
         "a memo that was taken out stays there",
         (
             Change(
-                _PAYLOADS,
+                _DOCUMENTS,
                 '    "CustomerMemo": {"value": ""},\n    "PrivateNote"',
                 '    "PrivateNote"',
             ),
@@ -144,7 +144,7 @@ INVENTIONS = (
         (
             Change(
                 _COMPOSING,
-                "        changes = payloads.changed(base, document)\n        for doubt",
+                "        changes = documents.changed(base, document)\n        for doubt",
                 "        changes = {**document}\n        for doubt",
             ),
         ),

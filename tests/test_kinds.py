@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Remote
-from quickbooks import payloads
+from quickbooks import kinds
 from quickbooks.cleaning import clean_line, clean_name, clean_text, latin, loses_letters
-from quickbooks.payloads import Missing, NotWritable, changed, dumps, sparse
+from quickbooks.documents import Document, Missing, NotWritable, changed, dumps, sparse
+from quickbooks.kinds import customer, item, payment
 
 CENT = Decimal("0.01")
 LEAD = Record(RecordType.LEAD, 1)
@@ -106,8 +107,12 @@ def a_payment(amount: str, **fields: Any) -> Json:
     }
 
 
+def customer_of(payload: Json) -> Document:
+    return customer.document(payload, {}, {})
+
+
 def invoice(payload: Json, **settings: Any) -> Any:
-    return payloads.invoice(payload, LINKS, {**SETTINGS, **settings})
+    return kinds.invoice.document(payload, LINKS, {**SETTINGS, **settings})
 
 
 # --- Money --------------------------------------------------------------------------------------
@@ -187,23 +192,23 @@ def test_a_half_cent_is_sent_as_an_amount_alone() -> None:
 def test_a_payment_puts_on_the_invoice_what_it_still_takes(
     amount: str, fields: Json, applied: str | None
 ) -> None:
-    document = payloads.payment(a_payment(amount, **fields), LINKS, SETTINGS)
+    document = payment.document(a_payment(amount, **fields), LINKS, SETTINGS)
     assert document["TotalAmt"] == Decimal(amount)
     assert [line["Amount"] for line in document["Line"]] == ([Decimal(applied)] if applied else [])
 
 
 def test_a_payment_goes_by_quickbooks_total_where_it_knows_it() -> None:
     links = {**LINKS, INVOICE: Remote("130", "0", total="99.99")}
-    document = payloads.payment(a_payment("100.00"), links, SETTINGS)
+    document = payment.document(a_payment("100.00"), links, SETTINGS)
     assert document["Line"][0]["Amount"] == Decimal("99.99")
 
 
 def test_a_payment_names_its_method_account_and_mark() -> None:
-    card = payloads.payment(a_payment("40.00"), LINKS, SETTINGS)
+    card = payment.document(a_payment("40.00"), LINKS, SETTINGS)
     assert card["PaymentMethodRef"] == {"value": "3"}
     assert card["DepositToAccountRef"] == {"value": "35"}
     assert card["PaymentRefNum"] == "DH-MNOPQRSTUVWX"
-    ach = payloads.payment(a_payment("40.00", method="ach"), LINKS, SETTINGS)
+    ach = payment.document(a_payment("40.00", method="ach"), LINKS, SETTINGS)
     assert ach["PaymentMethodRef"] == {"value": "8"}
     assert "DepositToAccountRef" not in ach
 
@@ -211,7 +216,7 @@ def test_a_payment_names_its_method_account_and_mark() -> None:
 def test_a_payment_on_a_voided_invoice_goes_to_a_person() -> None:
     links = {**LINKS, INVOICE: Remote("130", "3", voided=True)}
     with pytest.raises(NotWritable) as refusal:
-        payloads.payment(a_payment("40.00"), links, SETTINGS)
+        payment.document(a_payment("40.00"), links, SETTINGS)
     assert refusal.value.fault.code == "invoice_voided"
 
 
@@ -282,7 +287,7 @@ def test_a_zero_invoice_is_fine() -> None:
 
 def test_rule_11_what_is_not_there_yet_is_named() -> None:
     with pytest.raises(Missing) as missing:
-        payloads.invoice(an_invoice(), {}, SETTINGS)
+        kinds.invoice.document(an_invoice(), {}, SETTINGS)
     assert missing.value.record == LEAD
 
 
@@ -304,9 +309,9 @@ def test_quickbooks_numbers_where_the_company_wants_it() -> None:
 
 def test_an_item_needs_an_income_account() -> None:
     product = {"name": "A", "description": "", "unit_price": "75.5000", "taxable": True}
-    assert payloads.item(product, SETTINGS)["UnitPrice"] == Decimal("75.50")
+    assert item.document(product, {}, SETTINGS)["UnitPrice"] == Decimal("75.50")
     with pytest.raises(NotWritable) as refusal:
-        payloads.item(product, {})
+        item.document(product, {}, {})
     assert refusal.value.fault.code == "no_income_account"
 
 
@@ -314,7 +319,7 @@ def test_an_item_needs_an_income_account() -> None:
 
 
 def test_a_lead_becomes_a_customer() -> None:
-    document = payloads.customer(
+    document = customer_of(
         a_lead(
             company_name="Green: Lawn",
             email=" green@lawn.example ",
@@ -342,28 +347,28 @@ def test_a_lead_becomes_a_customer() -> None:
             "PostalCode": "93650",
         },
     }
-    assert payloads.customer(a_lead()) == {"DisplayName": "Green Lawn Co"}
+    assert customer_of(a_lead()) == {"DisplayName": "Green Lawn Co"}
 
 
 def test_name_parts_are_cleaned_like_names_and_the_cleaning_is_told() -> None:
     lead = a_lead(given_name="Ana\tLucía:", family_name="R" * 120)
-    document = payloads.customer(lead)
+    document = customer_of(lead)
     assert (document["GivenName"], document["FamilyName"]) == ("Ana Lucía -", "R" * 100)
-    told = payloads.cleanings(RecordType.LEAD, lead)
+    told = customer.cleanings(lead)
     assert [cleaned.field for cleaned in told] == ["given_name", "family_name"]
 
 
 def test_a_name_part_that_was_emptied_is_cleared_there() -> None:
-    before = payloads.customer(a_lead(given_name="Kim", family_name="Ng"))
-    now = payloads.customer(a_lead(family_name="Ng"))
-    assert payloads.changed(before, now) == {"GivenName": ""}
+    before = customer_of(a_lead(given_name="Kim", family_name="Ng"))
+    now = customer_of(a_lead(family_name="Ng"))
+    assert changed(before, now) == {"GivenName": ""}
 
 
 def test_an_entry_of_the_first_release_has_no_name_parts() -> None:
     lead = a_lead()
     del lead["given_name"], lead["family_name"]
-    assert payloads.customer(lead) == {"DisplayName": "Green Lawn Co"}
-    assert payloads.cleanings(RecordType.LEAD, lead) == []
+    assert customer_of(lead) == {"DisplayName": "Green Lawn Co"}
+    assert customer.cleanings(lead) == []
 
 
 @pytest.mark.parametrize(
@@ -383,10 +388,8 @@ def test_an_entry_of_the_first_release_has_no_name_parts() -> None:
     ],
 )
 def test_names_are_cleaned(name: str, sent: str) -> None:
-    assert payloads.customer(a_lead(name=name))["DisplayName"] == sent
-    found = {
-        one.field: one.became for one in payloads.cleanings(RecordType.LEAD, a_lead(name=name))
-    }
+    assert customer_of(a_lead(name=name))["DisplayName"] == sent
+    found = {one.field: one.became for one in customer.cleanings(a_lead(name=name))}
     assert ("name" in found) == (" ".join(name.split()) != sent)
 
 
@@ -407,16 +410,16 @@ def test_what_cannot_be_cleaned_names_its_field(
     fields: Json, code: str | None, field: str | None
 ) -> None:
     if code is None:
-        assert payloads.customer(a_lead(**fields))["DisplayName"] == "-"
+        assert customer_of(a_lead(**fields))["DisplayName"] == "-"
         return
     with pytest.raises(NotWritable) as refusal:
-        payloads.customer(a_lead(**fields))
+        customer_of(a_lead(**fields))
     assert (refusal.value.fault.code, refusal.value.fault.field) == (code, field)
 
 
 def test_a_name_chosen_for_quickbooks_wins() -> None:
     lead = a_lead(name="גינה ירוקה", quickbooks_name="Green Garden")
-    assert payloads.customer(lead)["DisplayName"] == "Green Garden"
+    assert customer_of(lead)["DisplayName"] == "Green Garden"
 
 
 anything = st.text(alphabet=st.characters(codec="utf-8"), max_size=60) | st.text(max_size=60)
@@ -446,7 +449,7 @@ def test_plain_text_is_cleaned_the_same_with_and_without_a_foreign_letter(text: 
 def test_every_text_makes_a_document_or_asks_for_another_name(text: str) -> None:
     fields = dict.fromkeys("company_name phone street city state postal_code".split(), text)
     with suppress(NotWritable):
-        document = payloads.customer(a_lead(name=text, **fields))
+        document = customer_of(a_lead(name=text, **fields))
         assert json.loads(dumps(document)) == document
     document = invoice(an_invoice(a_line(description=text), memo=text))
     assert json.loads(dumps(document), parse_float=Decimal)["TxnDate"] == "2026-11-18"
@@ -459,8 +462,8 @@ def test_long_texts_are_cut_where_everyone_sees_it() -> None:
     assert len(document["CustomerMemo"]["value"]) == 1000
     fields = [
         one.field
-        for one in payloads.cleanings(
-            RecordType.INVOICE, an_invoice(a_line(description="x" * 10_000), memo="y" * 2000)
+        for one in kinds.invoice.cleanings(
+            an_invoice(a_line(description="x" * 10_000), memo="y" * 2000)
         )
     ]
     assert fields == ["memo", "lines"]
@@ -468,7 +471,7 @@ def test_long_texts_are_cut_where_everyone_sees_it() -> None:
 
 def test_a_long_street_keeps_to_five_lines_and_two_thousand_characters() -> None:
     street = "\n".join("street " + "x" * 480 for _ in range(9))
-    address = payloads.customer(a_lead(street=street))["BillAddr"]
+    address = customer_of(a_lead(street=street))["BillAddr"]
     assert set(address) <= {f"Line{n}" for n in range(1, 6)}
     assert sum(map(len, address.values())) <= 2000
 
@@ -477,8 +480,8 @@ def test_a_long_street_keeps_to_five_lines_and_two_thousand_characters() -> None
 
 
 def test_an_update_says_only_what_changed_and_clears_what_went() -> None:
-    before = payloads.customer(a_lead(email="a@lawn.example", phone="1", city="Fresno"))
-    now = payloads.customer(a_lead(email="b@lawn.example"))
+    before = customer_of(a_lead(email="a@lawn.example", phone="1", city="Fresno"))
+    now = customer_of(a_lead(email="b@lawn.example"))
     assert changed(before, now) == {
         "PrimaryEmailAddr": {"Address": "b@lawn.example"},
         "PrimaryPhone": {},

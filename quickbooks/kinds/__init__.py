@@ -1,0 +1,53 @@
+"""The record types as QuickBooks knows them: one module each, with the same names in all.
+
+A new record type is one more module here and one line of KINDS.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from models.base import Json
+from models.sales import Record, RecordType
+from outbox.company import Remote
+from quickbooks.cleaning import Cleaned, SentText
+from quickbooks.documents import Document
+from quickbooks.kinds import customer, invoice, item, payment, refund
+
+
+class RecordKind(Protocol):
+    """What a module of `kinds/` offers. All of it is pure."""
+
+    ENTITY: str  # QuickBooks' name of the type
+    PAGE: tuple[str, str | None]  # its page in QuickBooks, and the parameter with the id
+    FIELDS: tuple[SentText, ...]  # texts that are sent, with the lengths that QuickBooks stores
+
+    def document(
+        self, payload: Json, links: Mapping[Record, Remote], settings: Json, /
+    ) -> Document:
+        """What QuickBooks should have of the record. Raises NotWritable or Missing.
+
+        Money and quantities are `Decimal` from the snapshot's strings to the digits in the body.
+        Empty fields are left out, so that fields that we do not manage are not cleared.
+        """
+        ...
+
+    def cleanings(self, payload: Json, /) -> list[Cleaned]:
+        """The texts that QuickBooks gets in another form, for people to see."""
+        ...
+
+
+KINDS: Mapping[RecordType, RecordKind] = {
+    RecordType.LEAD: customer,
+    RecordType.PRODUCT: item,
+    RecordType.INVOICE: invoice,
+    RecordType.PAYMENT: payment,
+    RecordType.REFUND: refund,
+}
+ENTITY: Mapping[RecordType, str] = {type_: kind.ENTITY for type_, kind in KINDS.items()}
+
+
+def document(
+    record: Record, payload: Json, links: Mapping[Record, Remote], settings: Json
+) -> Document:
+    """What QuickBooks should have of the record. Raises NotWritable or Missing."""
+    return KINDS[record.type].document(payload, links, settings)

@@ -1,0 +1,83 @@
+"""A payment applied to its invoice, in dollars. The excess stays the customer's credit.
+
+The excess is TotalAmt minus the lines: UnappliedAmt (Intuit's API reference, Payment).
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from models.base import Json
+from models.sales import Record, RecordType
+from outbox.company import Fault, Remote
+from quickbooks.amounts import cents, dollars
+from quickbooks.cleaning import Cleaned, SentText, clean_text, each_cleaned
+from quickbooks.documents import Document, NotWritable, in_dollars, linked
+
+ENTITY = "Payment"
+PAGE: tuple[str, str | None] = ("recvpayment", "txnId")
+
+REFERENCE_LONGEST = 21  # by convention, no limit is documented
+NOTE_LONGEST = 4000
+FIELDS: tuple[SentText, ...] = (SentText("note", clean_text, NOTE_LONGEST),)
+
+
+def document(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
+    """The payment, with as much of it as the invoice can take. Raises NotWritable or Missing."""
+    invoice_id = linked(links, RecordType.INVOICE, payload["invoice_id"])
+    billed = links[Record(RecordType.INVOICE, payload["invoice_id"])]
+    if billed.voided:
+        raise NotWritable(Fault("invoice_voided", about={"invoice": payload["invoice_number"]}))
+    amount = dollars(payload["amount"])
+    applied = min(amount, _open_balance(payload, billed))
+    found: Document = {
+        "CustomerRef": {"value": linked(links, RecordType.LEAD, payload["lead_id"])},
+        "TotalAmt": amount,
+        "TxnDate": payload["received_on"],
+        "PaymentRefNum": reference_of(payload),
+    }
+    if method_id := settings.get("payment_methods", {}).get(payload["method"]):
+        found["PaymentMethodRef"] = {"value": method_id}
+    if account := deposit_account(payload, settings):
+        found["DepositToAccountRef"] = {"value": account}
+    note = f"Invoice {payload['invoice_number']}. {payload['note']}"
+    found["PrivateNote"] = clean_text(note, NOTE_LONGEST)
+    found["Line"] = []
+    if applied > 0:
+        pays = [{"TxnId": invoice_id, "TxnType": "Invoice"}]
+        found["Line"] = [{"Amount": applied, "LinkedTxn": pays}]
+    return found | in_dollars(settings)
+
+
+def came_by_stripe(payload: Json) -> bool:
+    """Whether the money came through Stripe: it is paid out later, less Stripe's fees."""
+    return payload.get("through") == "stripe"
+
+
+def deposit_account(payload: Json, settings: Json) -> str | None:
+    """Where the money lands: what came through Stripe in its own account, where one was chosen.
+
+    Bank or Other Current Asset; without one QuickBooks takes Undeposited Funds (Intuit's API
+    reference, Payment).
+    """
+    by_stripe = settings.get("stripe_account_id") if came_by_stripe(payload) else None
+    account: str | None = by_stripe or settings.get("deposit_accounts", {}).get(payload["method"])
+    return account
+
+
+def reference_of(payload: Json) -> str:
+    """The payment's mark as its PaymentRefNum, by which it can be found."""
+    return str(payload["mark"])[:REFERENCE_LONGEST]
+
+
+def _open_balance(payload: Json, billed: Remote) -> Decimal:
+    """What the invoice can still be paid in QuickBooks: the last
+    known balance, minus what we applied since."""
+    if billed.balance is not None:
+        return max(cents(billed.balance), Decimal("0.00"))
+    total = cents(billed.total if billed.total is not None else payload["invoice_total"])
+    return max(total - cents(payload["paid_before"]), Decimal("0.00"))
+
+
+def cleanings(payload: Json) -> list[Cleaned]:
+    """The texts that QuickBooks gets in another form, for people to see."""
+    return each_cleaned(FIELDS, payload)

@@ -1,0 +1,60 @@
+"""A refund as a refund receipt, in dollars: less income, and the invoice stays paid."""
+
+from collections.abc import Mapping
+
+from models.base import Json
+from models.sales import Record, RecordType
+from outbox.company import Fault, Remote
+from quickbooks.amounts import dollars
+from quickbooks.cleaning import Cleaned, SentText, clean_text, each_cleaned
+from quickbooks.documents import Document, NotWritable, fallback_item, in_dollars, linked
+from quickbooks.kinds.payment import NOTE_LONGEST, came_by_stripe, reference_of
+
+ENTITY = "RefundReceipt"
+PAGE: tuple[str, str | None] = ("refundreceipt", "txnId")
+FIELDS: tuple[SentText, ...] = (SentText("note", clean_text, NOTE_LONGEST),)
+
+
+def document(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
+    """One line of the item for lines without a product, untaxed, so that its total is ours.
+
+    The account is where the money comes from, and must be given (Intuit's API reference,
+    RefundReceipt). Raises NotWritable or Missing.
+    """
+    fallback = fallback_item(settings)
+    account = account_of(payload, settings)
+    if not account:
+        raise NotWritable(Fault("no_refund_account"))
+    detail: Document = {"ItemRef": {"value": fallback}, "TaxCodeRef": {"value": "NON"}}
+    found: Document = {
+        "CustomerRef": {"value": linked(links, RecordType.LEAD, payload["lead_id"])},
+        "TxnDate": payload["refunded_on"],
+        "PaymentRefNum": reference_of(payload),
+        "DepositToAccountRef": {"value": account},
+        "Line": [
+            {
+                "Amount": dollars(payload["amount"]),
+                "DetailType": "SalesItemLineDetail",
+                "Description": f"Refund, invoice {payload['invoice_number']}",
+                "SalesItemLineDetail": detail,
+            }
+        ],
+    }
+    if method_id := settings.get("payment_methods", {}).get(payload["paid_by"]):
+        found["PaymentMethodRef"] = {"value": method_id}
+    mark = f"DunaHub refund, invoice {payload['invoice_number']}, {payload['mark']}"
+    found["PrivateNote"] = clean_text(f"{mark}. {payload['note']}", NOTE_LONGEST)
+    return found | in_dollars(settings)
+
+
+def account_of(payload: Json, settings: Json) -> str | None:
+    """Where the money comes from: Stripe's own account for what goes back through Stripe, else what
+    the owner chose for refunds, else where such payments land."""
+    by_stripe = settings.get("stripe_account_id") if came_by_stripe(payload) else None
+    chosen: str | None = by_stripe or settings.get("refund_account_id")
+    return chosen or settings.get("deposit_accounts", {}).get(payload["paid_by"])
+
+
+def cleanings(payload: Json) -> list[Cleaned]:
+    """The texts that QuickBooks gets in another form, for people to see."""
+    return each_cleaned(FIELDS, payload)
