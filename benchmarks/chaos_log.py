@@ -97,6 +97,8 @@ class FirmLog:
     phases: Phases = field(default_factory=Phases)
     leads: list[Lead] = field(default_factory=list)
     invoices: list[Invoice] = field(default_factory=list)
+    # Edits that were sent, perhaps, and went down with a server whose standby was behind.
+    lost_versions: set[int] = field(default_factory=set)
 
     @property
     def records(self) -> int:
@@ -135,7 +137,7 @@ def judge(log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: 
         if fate == "off" and id(lead) in may_be_needed:
             fate = "maybe"
         if found := _presence(verdict, f"customer {lead.name}", fate, customers.get(lead.name, [])):
-            _judge_content(log, verdict, lead.name, lead.saves, _version_of(_phone_of(found)))
+            _judge_content(log, verdict, lead.name, lead.saves, version_of(_phone_of(found)))
     for invoice in log.invoices:
         _judge_invoice(log, verdict, invoice, invoices, payments)
     _judge_order(log, books, journal, verdict)
@@ -224,7 +226,7 @@ def _judge_invoice(
             f"{name}: {row.get('TotalAmt')} of {invoice.total}, open {row.get('Balance')}"
             f" with {paid} paid",
         )
-    _judge_content(log, verdict, name, invoice.saves, _version_of(_memo_of(row)))
+    _judge_content(log, verdict, name, invoice.saves, version_of(_memo_of(row)))
 
 
 def _money(row: Document, name: str) -> Decimal:
@@ -241,7 +243,7 @@ def _memo_of(row: Document) -> str:
     return str(memo.get("value", "")) if isinstance(memo, dict) else ""
 
 
-def _version_of(words: str) -> int | None:
+def version_of(words: str) -> int | None:
     found = re.search(r"(\d+)\s*$", words)
     return int(found[1]) if found else None
 
@@ -249,7 +251,7 @@ def _version_of(words: str) -> int | None:
 def _judge_order(
     log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: Verdict
 ) -> None:
-    """No older version of a record may be sent after a newer one."""
+    """No older version of a record may be sent after a newer one that our database still knows."""
     newest: Counter[str] = Counter()
     names = {str(one["Id"]): str(one.get("DisplayName")) for one in books.get("Customer", [])}
     numbers = {str(one["Id"]): str(one.get("DocNumber")) for one in books.get("Invoice", [])}
@@ -259,13 +261,13 @@ def _judge_order(
         for document in _documents(entry["body"]):
             if "PrimaryPhone" in document:
                 key = str(document.get("DisplayName") or names.get(str(document.get("Id"))))
-                version = _version_of(_phone_of(document))
+                version = version_of(_phone_of(document))
             elif "CustomerMemo" in document:
                 key = str(document.get("DocNumber") or numbers.get(str(document.get("Id"))))
-                version = _version_of(_memo_of(document))
+                version = version_of(_memo_of(document))
             else:
                 continue
-            if version is not None:
+            if version is not None and version not in log.lost_versions:
                 if version < newest[key]:
                     verdict.note("out_of_order", f"{key}: {version} after {newest[key]}")
                 newest[key] = max(newest[key], version)

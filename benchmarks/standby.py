@@ -137,6 +137,17 @@ class Pair:
 
     # --- The standby takes over -------------------------------------------------------------------
 
+    def catch_up(self) -> None:
+        """Until the standby has all that the primary has now. After a restart of the primary it
+        takes seconds (`wal_retrieve_retry_interval`) until it follows again."""
+        assert self.standby
+        saved = self.primary.ask("SELECT pg_current_wal_lsn()")
+        deadline = time.monotonic() + DEADLINE
+        while self.standby.ask(f"SELECT pg_last_wal_replay_lsn() >= '{saved}'") is not True:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the standby does not get to {saved}")
+            time.sleep(0.05)
+
     def cut(self) -> None:
         """From now on the standby learns of nothing more."""
         assert self.standby

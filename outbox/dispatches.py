@@ -114,7 +114,7 @@ def next_dispatch(
             next_: Sent | Rest | None = None
             unanswered = _unanswered(session, claim, lane, config)
             if unanswered is None:
-                wave = choose_wave(session, claim, lane, limits.wave, blocked)
+                wave = choose_wave(session, claim, lane, limits.wave, config.resend_after, blocked)
                 if wave is None:
                     _give_back(session, claim, under_way)
                     return None

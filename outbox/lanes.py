@@ -28,7 +28,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to drain one lane until a time. The token only rises, and fences late answers."""
+    """The right to drain one lane until a time. The token only rises, and fences late answers, also
+    those to requests from before a failover."""
 
     lane_id: int
     organization_id: int
@@ -345,7 +346,8 @@ def _forget_line(session: Session, lane_id: int) -> None:
 _LEASE = text(
     """
     UPDATE outbox_lanes
-    SET lease_token = lease_token + 1,
+    -- By chance, so that a standby that lacked the last leases never gives out their tokens again.
+    SET lease_token = lease_token + 1 + floor(random() * 1000000)::bigint,
         lease_until = clock_timestamp() + :lease,
         claims_unsettled = claims_unsettled + 1
     WHERE id = (

@@ -53,8 +53,9 @@ _DUE = text(
            -- Nothing that this database server saw says what became of it (outbox/servers.py).
            entry.id <= server.last_entry_id
            AND coalesce(past.last_dispatch, 0) <= server.last_dispatch_id AS is_doubted,
-           server.is_another
-    FROM (SELECT last_entry_id, last_dispatch_id, server <> current_server() AS is_another
+           server.is_another, server.is_settling
+    FROM (SELECT last_entry_id, last_dispatch_id, server <> current_server() AS is_another,
+                 coalesce(changed_at > clock_timestamp() - :resend_after, false) AS is_settling
           FROM database_server) AS server,
          outbox AS entry
     CROSS JOIN LATERAL (
@@ -69,6 +70,15 @@ _DUE = text(
                       WHERE item.entry_id = entry.id AND item.outcome IS NULL)
     ORDER BY entry.available_at
     LIMIT :look
+    """
+)
+
+_AWAIT_FORMER = text(
+    """
+    UPDATE outbox_lanes
+    SET pause_until = server.changed_at + :resend_after, pause_reason = 'takeover'
+    FROM database_server AS server
+    WHERE outbox_lanes.id = :lane
     """
 )
 
@@ -140,20 +150,31 @@ def choose_wave(
     claim: Claim,
     lane: Renewed,
     size: int,
+    resend_after: timedelta,
     blocked: Collection[RecordType] = (),
 ) -> Wave | None:
     """At most `size` entries that may be sent now; perhaps none of those due. None: nothing is due.
 
-    Records of a `blocked` type are left for later.
+    Records of a `blocked` type are left for later. What another database server knew waits
+    `resend_after` first: a request that only that one stored may still be on its way.
     """
     for look in (1,) if claim.takes_one else ENTRIES_EXAMINED:
         rows = session.execute(
-            _DUE, {"lane": claim.lane_id, "look": look, "old": REQUEST_ID_TRUSTED_FOR}
+            _DUE,
+            {
+                "lane": claim.lane_id,
+                "look": look,
+                "old": REQUEST_ID_TRUSTED_FOR,
+                "resend_after": resend_after,
+            },
         ).all()
         if not rows:
             return None
         if rows[0].is_another and servers.notice_change(session):
-            return choose_wave(session, claim, lane, size, blocked)
+            return choose_wave(session, claim, lane, size, resend_after, blocked)
+        if rows[0].is_settling and any(row.is_doubted for row in rows):
+            session.execute(_AWAIT_FORMER, {"lane": claim.lane_id, "resend_after": resend_after})
+            return None
         if claim.takes_one and not _is_named(session, claim, lane, due_from(rows[0])):
             return Wave()
         wave = _chosen(session, claim, lane, rows, size, blocked)

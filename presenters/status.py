@@ -36,6 +36,7 @@ PAUSES = {
     "throttled": N_("QuickBooks is busy."),
     "outage": N_("QuickBooks can't be reached right now."),
     "refused": N_("QuickBooks refused our access a moment ago. We are checking again."),
+    "takeover": N_("We are waiting to see what already reached QuickBooks."),
 }
 CUSTOMERS_UNREAD = N_("We are loading your QuickBooks customers first, to avoid duplicates.")
 
