@@ -21,6 +21,12 @@ def confirm_email_letter(user: User, email: str, link: str) -> Letter:
     return _letter("confirm_email", user.language, email, link=link)
 
 
+def email_change_asked_letter(user: User, email: str, address: str) -> Letter:
+    """To the address that still counts, while its reader can prevent the change."""
+    link = f"{address.rstrip('/')}/account"
+    return _letter("email_change_asked", user.language, user.email, email=email, link=link)
+
+
 def email_changed_letter(user: User, email: str) -> Letter:
     """To the old address."""
     return _letter("email_changed", user.language, user.email, email=email)

@@ -187,8 +187,7 @@ def test_an_address_changes_once_its_reader_confirms(
     ana = Visitor(mailing).sign_in(ANA).open("/account")
     ana.submit({"email": "ana@new.example"}, press="Change e-mail")
     assert "We wrote to ana@new.example." in ana.text
-    ((to, _subject, body),) = letters(post_office)
-    assert to == "ana@new.example"
+    (body,) = (body for to, _subject, body in letters(post_office) if to == "ana@new.example")
     assert session.scalars(select(User.email)).one() == ANA
     phone = Visitor(mailing).open(link_in(body))
     assert "ana@new.example" in phone.text
@@ -206,14 +205,14 @@ def test_an_address_of_somebody_else_is_never_taken(
 ) -> None:
     ana = Visitor(mailing).sign_in(ANA).open("/account")
     ana.submit({"email": CARLA}, press="Change e-mail")
-    ((_to, _subject, body),) = letters(post_office)
+    (body,) = (body for to, _subject, body in letters(post_office) if to == CARLA)
     new_person(session, new_firm(session, name="Oak"), CARLA.upper())
     assert Visitor(mailing).open(link_in(body)).submit(press="Confirm").status == 404
     session.rollback()
     assert session.scalars(select(User.email).order_by(User.id)).all() == [ANA, CARLA.upper()]
     ana.open("/account").submit({"email": CARLA}, press="Change e-mail")
     assert f"We wrote to {CARLA}." in ana.text  # the same answer; nobody is told who has an account
-    assert letters(post_office) == []
+    assert [to for to, _subject, _body in letters(post_office)] == [ANA]
 
 
 def test_case_s01_an_old_password_may_not_change_the_address(
@@ -225,6 +224,63 @@ def test_case_s01_an_old_password_may_not_change_the_address(
     ana.post("/account/email", {"email": "x@y.example"})
     assert ana.answer.headers["Location"].startswith("/confirm")
     assert session.scalars(select(AccountLink)).all() == []
+
+
+@pytest.mark.parametrize(
+    "act", ["everywhere", "password", "by an owner", "operator's sign-out", "operator's reset"]
+)
+def test_case_s01_what_ends_the_sessions_ends_a_link_to_another_address(
+    mailing: Flask, post_office: PostOffice, session: Session, ana: int, act: str
+) -> None:
+    intruder = Visitor(mailing).sign_in(ANA).open("/account")
+    intruder.submit({"email": "evil@evil.example"}, press="Change e-mail")
+    (link,) = (link_in(body) for to, _subject, body in letters(post_office) if to != ANA)
+    end_sessions(mailing, session, ana, act)
+    assert intruder.open("/leads", follow=False).status == 302
+    assert Visitor(mailing).open(link).status == 404
+    assert Visitor(mailing).post(link).status == 404
+    session.rollback()
+    assert session.scalars(select(User.email).where(User.id == ana)).one() == ANA
+
+
+def end_sessions(app: Flask, session: Session, ana: int, act: str) -> None:
+    match act:
+        case "everywhere":
+            Visitor(app).sign_in(ANA).open("/account").submit(press="Sign out everywhere")
+        case "password":
+            fields = {"current": PASSWORD, "password": NEW}
+            Visitor(app).sign_in(ANA).open("/account").submit(fields, press="Change password")
+        case "by an owner":
+            firm = session.scalars(select(User.organization_id).where(User.id == ana)).one()
+            assert firm
+            new_person(session, firm, CARLA)
+            page = Visitor(app).sign_in(CARLA).open(f"/settings/people/{ana}")
+            page.submit(press="Sign out everywhere")
+        case "operator's sign-out":
+            assert run(app, "sign-out", "--email", ANA)[0] == 0
+        case "operator's reset":
+            code, said = run(app, "reset", "--email", ANA)
+            assert code == 0
+            assert Visitor(app).open(link_in(said)).status == 200  # its own link works
+
+
+def test_case_s01_the_old_address_hears_of_a_change_that_is_asked_for(
+    mailing: Flask, post_office: PostOffice
+) -> None:
+    ana = Visitor(mailing).sign_in(ANA)
+    new_one, taken, same = "ana@new.example", CARLA, ANA.upper()
+    ana.open("/account").submit({"email": new_one}, press="Change e-mail")
+    ((subject, body),) = (
+        (subject, body) for to, subject, body in letters(post_office) if to == ANA
+    )
+    assert subject == "Another e-mail address for your DunaHub account?"
+    assert new_one in body
+    assert "/account" in body
+    # An address that has an account gets no letter, but ours is written to: it must not show.
+    ana.open("/account").submit({"email": taken}, press="Change e-mail")
+    assert taken in letters(post_office)[-1][2]
+    ana.open("/account").submit({"email": same}, press="Change e-mail")
+    assert letters(post_office) == []
 
 
 # --- Commands -------------------------------------------------------------------------------------

@@ -21,7 +21,11 @@ from models.passwords import (
     needs_new_hash,
 )
 from notices import mail
-from notices.people import confirm_email_letter, password_changed_letter
+from notices.people import (
+    confirm_email_letter,
+    email_change_asked_letter,
+    password_changed_letter,
+)
 from web.access import (
     dunahub,
     fresh_required,
@@ -34,7 +38,7 @@ from web.access import (
     sign_in_half,
     sign_out,
 )
-from web.account_links import address_of, end_links, new_link
+from web.account_links import address_of, end_access, new_link
 from web.forms import Form, line
 from web.guesses import bound_guesses
 from web.languages import _, language
@@ -223,6 +227,8 @@ def change_email() -> ResponseReturnValue:
         session().commit()
         link = address_of(config, secret, LinkPurpose.EMAIL)
         mail.send_later(config, confirm_email_letter(user, email, link))
+    if email.lower() != user.email.lower():
+        mail.send_later(config, email_change_asked_letter(user, email, config.base_url))
     flash(
         _(
             "We wrote to %(email)s. Open the link in the letter within 24 hours; until then you"
@@ -243,8 +249,7 @@ def change_password() -> ResponseReturnValue:
         return _account(form), 422
     user = person()
     user.password_hash = hash_password(form.password.data or "")
-    user.session_version += 1
-    end_links(session(), user)
+    end_access(session(), user)
     note("account.password_changed", organization_id=user.organization_id)
     session().commit()
     sign_in(user)  # this browser stays signed in, all others are signed out
@@ -256,7 +261,7 @@ def change_password() -> ResponseReturnValue:
 @accounts.post("/account/sign-out-everywhere")
 def sign_out_everywhere() -> ResponseReturnValue:
     user = person()
-    user.session_version += 1
+    end_access(session(), user)
     note("account.signed_out_everywhere", organization_id=user.organization_id)
     sign_out()
     session().commit()

@@ -55,7 +55,7 @@ def reset(email: str, second_factor: bool) -> None:
     """Sign a person out everywhere and print a link to set a new password."""
     with dunahub().sessions.begin() as session:
         user = _person(session, email)
-        user.session_version += 1
+        account_links.end_access(session, user)
         if second_factor:
             user.totp_secret = user.totp_step = None
             session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
@@ -85,7 +85,7 @@ def sign_out(email: str) -> None:
     """End all sessions of a person."""
     with dunahub().sessions.begin() as session:
         user = _person(session, email)
-        user.session_version += 1
+        account_links.end_access(session, user)
         _note(session, user, "account.signed_out_by_operator")
     click.echo(f"{user.name} is signed out everywhere.")
 
@@ -96,7 +96,7 @@ def remove(email: str) -> None:
     """Remove a person: end their sessions and refuse sign-in. What they did stays in the log."""
     with dunahub().sessions.begin() as session:
         user = _person(session, email)
-        user.session_version += 1
+        account_links.end_access(session, user)
         user.removed_at = func.clock_timestamp()
         session.execute(
             update(Invitation)

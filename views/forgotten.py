@@ -18,7 +18,7 @@ from notices import mail
 from notices.people import email_changed_letter, new_password_letter, password_changed_letter
 from views.accounts import find_person, judge_new_password
 from web.access import dunahub, public, session
-from web.account_links import LINK_LASTS, address_of, end_links, good_link, new_link
+from web.account_links import LINK_LASTS, address_of, end_access, end_links, good_link, new_link
 from web.forms import Form
 from web.languages import _
 from web.security import SIGN_INS, limiter
@@ -95,8 +95,7 @@ def set_password(secret: str) -> ResponseReturnValue:
     if not form.validate():
         return render_template("accounts/new_password.html", form=form, user=user), 422
     user.password_hash = hash_password(form.password.data or "")
-    user.session_version += 1
-    end_links(session(), user)
+    end_access(session(), user)
     session().add(
         AuditEvent(
             organization_id=user.organization_id, user_id=user.id, action="account.password_reset"

@@ -33,6 +33,7 @@ from web.access import (
     session,
     step_out,
 )
+from web.account_links import end_access
 from web.forms import ChoiceField, Form, line
 from web.languages import _, reader
 from web.security import limiter
@@ -287,7 +288,7 @@ def change_role(user_id: int) -> ResponseReturnValue:
 def sign_out(user_id: int) -> ResponseReturnValue:
     """Ends all sessions of a colleague, for a lost phone or a browser used by someone else."""
     colleague = _colleague(user_id, locked=True)
-    colleague.session_version += 1
+    end_access(session(), colleague)
     note("account.signed_out_by_owner", organization_id=firm().id, email=colleague.email)
     session().commit()
     flash(_("%(name)s is signed out everywhere.", name=colleague.name), "good")
@@ -301,7 +302,7 @@ def remove(user_id: int) -> ResponseReturnValue:
     """Ends a person's access and their open invitations. What they did stays in the log."""
     colleague = _colleague(user_id, locked=True)
     colleague.removed_at = func.clock_timestamp()
-    colleague.session_version += 1
+    end_access(session(), colleague)
     session().execute(
         update(Invitation)
         .where(Invitation.invited_by_id == colleague.id, Invitation.is_open())

@@ -43,6 +43,13 @@ def good_link(secret: str, purpose: LinkPurpose) -> list[ColumnElement[bool]]:
     ]
 
 
+def end_access(session: Session, user: User) -> None:
+    """Ends a person's sessions, and their links: someone else may have asked for one in a session
+    of theirs, and a link to another address would give that person the account."""
+    user.session_version += 1
+    end_links(session, user)
+
+
 def end_links(session: Session, user: User) -> None:
     """Ends all of a person's links, after one was used or the password changed."""
     session.execute(
