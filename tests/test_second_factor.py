@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from models.accounts import RecoveryCode, Role, User
+from notices import mail
 from quickbooks import tokens
 from tests.support.firm import new_firm
+from tests.support.post_office import PostOffice, running_post_office, text_of
 from tests.support.visitor import PASSWORD, Visitor, new_person
 from web import recovery
 
@@ -165,6 +167,51 @@ def test_turning_it_off_asks_no_code_any_more(app: Flask, ana: Visitor) -> None:
     ana.open(PAGE).submit(press="Turn off")
     assert "The second factor is off." in ana.text
     assert is_in(Visitor(app).sign_in(ANA))
+
+
+def test_case_s01_each_change_of_the_second_factor_is_told_by_e_mail(
+    app: Flask, ana: Visitor, session: Session
+) -> None:
+    with running_post_office() as post_office:
+        hub = app.extensions["dunahub"]
+        address = f"smtp://127.0.0.1:{post_office.port}"
+        mails = replace(hub.config, smtp_url=address, mail_from="notices@dunahub.example")
+        app.extensions["dunahub"] = replace(hub, config=mails)
+
+        secret, codes = turn_on(ana)
+        ((to, subject, body),) = letters(post_office)
+        assert (to, subject) == (ANA, "Your DunaHub second factor was changed")
+        assert "was turned on" in body
+        assert secret not in body.replace(" ", "")
+        ana.open(PAGE).submit(press="New recovery codes")
+        assert "New recovery codes were made" in told(post_office)
+        unused = ana.page.select("main code")[0].get_text()
+        sign_in(app, codes[0])  # a code that no longer works is nothing to write about
+        assert letters(post_office) == []
+        assert is_in(sign_in(app, unused))
+        assert "signed in with a recovery code" in told(post_office)
+        ana.open(PAGE).submit(press="Turn off")
+        assert "was turned off" in told(post_office)
+        turn_on(ana)
+        letters(post_office)
+        reset = ["people", "reset", "--email", ANA]
+        app.test_cli_runner().invoke(args=reset)
+        assert letters(post_office) == []  # it is still on
+        for _ in range(2):
+            app.test_cli_runner().invoke(args=[*reset, "--second-factor"])
+        assert "was turned off" in told(post_office)  # once: the second time it was off
+
+
+def told(post_office: PostOffice) -> str:
+    ((_to, _subject, body),) = letters(post_office)
+    return " ".join(body.split())
+
+
+def letters(post_office: PostOffice) -> list[tuple[str, str, str]]:
+    mail.wait_until_sent()
+    found = [(str(one["To"]), str(one["Subject"]), text_of(one)) for one in post_office.letters]
+    post_office.letters.clear()
+    return found
 
 
 def test_case_s01_an_old_password_may_not_change_the_second_factor(ana: Visitor) -> None:

@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 
 from models.accounts import AuditEvent, Invitation, LinkPurpose, RecoveryCode, Role, User
 from models.passwords import hash_password, is_guessable
+from notices import mail
+from notices.people import second_factor_letter
 from web import account_links
 from web.access import dunahub
 
@@ -56,12 +58,17 @@ def reset(email: str, second_factor: bool) -> None:
     with dunahub().sessions.begin() as session:
         user = _person(session, email)
         account_links.end_access(session, user)
+        had_factor = user.totp_secret is not None
         if second_factor:
             user.totp_secret = user.totp_step = None
             session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
         secret = account_links.new_link(session, user, LinkPurpose.PASSWORD, user.email)
         _note(session, user, "account.reset_by_operator", second_factor=second_factor)
-    link = account_links.address_of(dunahub().config, secret)
+    config = dunahub().config
+    if second_factor and had_factor:
+        mail.send_later(config, second_factor_letter(user, "off", config.base_url))
+        mail.wait_until_sent()
+    link = account_links.address_of(config, secret)
     click.echo(f"{user.name} is signed out everywhere. For a new password, within 30 minutes:")
     click.echo(link)
 

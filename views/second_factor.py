@@ -15,6 +15,8 @@ from wtforms import StringField
 
 from languages import N_
 from models.accounts import RecoveryCode, User
+from notices import mail
+from notices.people import FactorChange, second_factor_letter
 from quickbooks import tokens
 from web.access import (
     dunahub,
@@ -70,12 +72,15 @@ def enter() -> ResponseReturnValue:
     if count(f"codes of user {user.id}", GUESS_PERIOD) > MAX_GUESSES:
         form.code.errors = [_("Too many tries. Wait 15 minutes, then try again.")]
         return render_template("accounts/code.html", form=form), 429
-    if not (_takes(user, form.code.data or "") or _uses_up(user, form.code.data or "")):
+    by_app = _takes(user, form.code.data or "")
+    if not by_app and not _uses_up(user, form.code.data or ""):
         form.code.errors = [_("This code isn't right, or it was used already.")]
         return render_template("accounts/code.html", form=form), 422
     sign_in(user)
     note("account.signed_in", organization_id=user.organization_id)
     session().commit()
+    if not by_app:
+        _write_to(user, "code_used")
     return redirect(safe_target(request.args.get("next"), url_for("home.show")), 303)
 
 
@@ -191,6 +196,7 @@ def turn_on() -> ResponseReturnValue:
     codes = _replace_codes(user)
     note("account.second_factor_on", organization_id=user.organization_id)
     session().commit()
+    _write_to(user, "on")
     cookie.pop(PENDING_KEY)
     return _overview(codes)
 
@@ -204,6 +210,7 @@ def renew_codes() -> ResponseReturnValue:
     codes = _replace_codes(person())
     note("account.recovery_codes_renewed", organization_id=person().organization_id)
     session().commit()
+    _write_to(person(), "new_codes")
     return _overview(codes)
 
 
@@ -217,8 +224,14 @@ def turn_off() -> ResponseReturnValue:
     session().execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
     note("account.second_factor_off", organization_id=user.organization_id)
     session().commit()
+    _write_to(user, "off")
     flash(_("The second factor is off. You sign in with your password alone."), "good")
     return redirect(url_for("second_factor.show"), 303)
+
+
+def _write_to(user: User, change: FactorChange) -> None:
+    config = dunahub().config
+    mail.send_later(config, second_factor_letter(user, change, config.base_url))
 
 
 def _replace_codes(user: User) -> list[str]:
