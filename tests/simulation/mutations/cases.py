@@ -263,7 +263,7 @@ CASES = (
     Mutation(
         "e32",
         "a payment recorded while disconnected is never found",
-        (Change(_CHANGES, "AND payment.created_at >= :closed_at", "AND false"),),
+        (Change(_CHANGES, "AND made.created_at >= :closed_at", "AND false"),),
     ),
     Mutation(
         "e34",
