@@ -12,6 +12,7 @@ from models.quickbooks import Connection
 from models.sales import Invoice, Payment, Record, RecordType
 from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
 from presenters.buttons import Button, buttons_of
+from presenters.chosen import choice_in, customer_there, who_chose
 from presenters.history import Attempt, Chapter, history_of
 from presenters.names import KINDS, first_up, names_of
 from presenters.sent import Change, changes_since, cleaned_of
@@ -68,6 +69,15 @@ class Panel:
     chain: Sequence[ChainStep] = ()
     history: Sequence[Chapter] = field(default_factory=tuple)
     send_address: str | None = None  # where an owner may send it by hand
+    choice: str = ""  # what a person chose, until it is done
+
+    @property
+    def detail(self) -> str | None:
+        """Below the pill, unless the facts say it."""
+        is_a_fact = (
+            self.link is not None and self.link.note and self.word.detail == _(self.link.note)
+        )
+        return None if is_a_fact else self.word.detail
 
     @property
     def explanation(self) -> Explanation | None:
@@ -102,6 +112,8 @@ class Panel:
         link, word, is_invoice = self.link, self.word, self.record.type == RecordType.INVOICE
         if link is None:
             return
+        if name := customer_there(link, self.connection):
+            yield Fact(_("Customer there"), name)
         if link.remote_number:
             yield Fact(_("Number there"), link.remote_number, is_number=True)
         if self.total and self.record.type != RecordType.LEAD:
@@ -109,7 +121,9 @@ class Panel:
             yield Fact(label, self._totals(self.total, link), is_number=True)
         if self.connection:
             yield Fact(_("Company"), self.connection.company_name)
-        if link.note:
+        if by := who_chose(link, self.connection):
+            yield Fact(_("How"), _("Chosen by %(name)s", name=by))
+        elif link.note:
             yield Fact(_("How"), first_up(_(link.note)))
         if word.at and word.tone == "good":
             yield Fact(_("Since"), moment(word.at))
@@ -182,7 +196,12 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
     record = Record(kind, key)
     chain = _chain(record)
     if not chain:
-        return Panel(record, words_of(kind, [key])[key], send_address=_send_address(record))
+        return Panel(
+            record,
+            words_of(kind, [key])[key],
+            send_address=_send_address(record),
+            choice=choice_in(firm().connection, record),
+        )
     entry = chain[-1].entry
     link, connection = entry.counterpart, entry.connection
     return Panel(
@@ -195,6 +214,7 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
         our_total(entry),
         chain,
         history_of(record),
+        choice=choice_in(connection, record),
     )
 
 
