@@ -1,21 +1,16 @@
-"""Numbers of records that were sent, are waiting, failed, or were never sent."""
+"""Numbers of records that were sent, are waiting or failed."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 
 from models.accounts import Organization
 from models.outbox import Entry, State
 from models.quickbooks import Connection
-from models.sales import Invoice, Lead, Payment
 from quickbooks.standing import Standing
-from web.access import (
-    firm,
-    session,
-)
+from web.access import session
 
 
 @dataclass(frozen=True)
@@ -23,7 +18,6 @@ class Counts:
     sent_this_month: int
     waiting: int
     failed: int
-    not_sent: int
 
 
 def counts_of(organization: Organization) -> Counts:
@@ -43,11 +37,7 @@ def counts_of(organization: Organization) -> Counts:
             Entry.settled_at >= month_start(organization.zone),
         )
     )
-    not_sent = sum(
-        session().scalar(select(func.count()).select_from(model).where(*never_sent(model))) or 0
-        for model in NEVER_SENT.values()
-    )
-    return Counts(sent or 0, states.get(State.PENDING, 0), states.get(State.FAILED, 0), not_sent)
+    return Counts(sent or 0, states.get(State.PENDING, 0), states.get(State.FAILED, 0))
 
 
 def month_start(zone: ZoneInfo) -> datetime:
@@ -79,32 +69,3 @@ def waiting_in(connection: Connection) -> int:
         Entry.lane_id == connection.lane_id, Entry.state == State.PENDING
     )
     return session().scalar(pending) or 0
-
-
-def not_sent_sums() -> dict[str, Decimal]:
-    """Amounts missing in QuickBooks, in dollars: invoices and payments."""
-    amounts = {Invoice: Invoice.total, Payment: Payment.amount - Payment.refunded_amount}
-    return {
-        kind: session().scalar(
-            select(func.coalesce(func.sum(amounts[model]), 0)).where(*never_sent(model))
-        )
-        or Decimal(0)
-        for kind, model in NEVER_SENT.items()
-        if model in amounts
-    }
-
-
-NEVER_SENT: dict[str, type[Lead] | type[Invoice] | type[Payment]] = {
-    "invoice": Invoice,
-    "payment": Payment,
-    "lead": Lead,
-}
-
-
-def never_sent(model: type[Lead] | type[Invoice] | type[Payment]) -> list[ColumnElement[bool]]:
-    conditions = [model.organization_id == firm().id, model.first_entry_at.is_(None)]
-    if model is Invoice:
-        conditions.append(Invoice.voided_at.is_(None))
-    elif model is Lead:
-        conditions.append(Lead.deleted_at.is_(None))
-    return conditions

@@ -154,8 +154,8 @@ ABOUT: dict[Kind, About] = {
     Kind.LEFT_OUT: About(
         "dash",
         "quiet",
-        N_("Not sent on purpose"),
-        N_("Only in DunaHub, as intended. The reason is shown next to each."),
+        N_("Not sent"),
+        N_("Only in DunaHub. Nothing is wrong: why it was not sent is written next to each."),
     ),
 }
 

@@ -50,16 +50,24 @@ def month_title(month: Month) -> str:
 class SideFigures:
     """One line of figures: a record type on both sides."""
 
+    type_: RecordType
     heading: str
     here: int
     there: int
     agree: int
     sum_here: Decimal | None
     sum_there: Decimal | None
+    not_sent: int  # of those here: left out, so that they can't agree
+    differs: bool  # whether a difference explains that both sides differ
 
     @property
-    def is_equal(self) -> bool:
-        return (self.here, self.sum_here) == (self.there, self.sum_there)
+    def agreement(self) -> str:
+        """How many agree of those that were to be sent."""
+        if not self.here:
+            return "–"
+        if self.here == self.not_sent:
+            return _("none sent")
+        return _("%(agree)s of %(here)s", agree=self.agree, here=self.here - self.not_sent)
 
 
 @dataclass(frozen=True)
@@ -94,11 +102,28 @@ def answer_of(comparison: Comparison) -> MonthResult | None:
         return None
     month, counts = Month(comparison.month), _counts(comparison)
     sides = [_side(comparison, type_) for type_ in HEADINGS if type_ in comparison.figures]
+    word, sentence = _verdict(comparison, counts, sides)
+    return MonthResult(month, comparison, word, sentence, _more(counts, sides), counts, sides)
+
+
+def _verdict(
+    comparison: Comparison, counts: Mapping[Kind, int], sides: Sequence[SideFigures]
+) -> tuple[Word, str]:
+    """The result in a pill and in a sentence."""
+    month = Month(comparison.month)
     differ = sum(count for kind, count in counts.items() if kind not in WILL_SETTLE)
     moving, left_out = counts.get(Kind.ON_ITS_WAY, 0), counts.get(Kind.LEFT_OUT, 0)
-    name = month_title(month)
+    at = comparison.compared_at
+    if differ and differ == counts.get(Kind.MADE_THERE):
+        pill = _("%(num)s only in QuickBooks", num=differ)
+        sentence = ngettext(
+            "%(num)s record of %(month)s is only in QuickBooks.",
+            "%(num)s records of %(month)s are only in QuickBooks.",
+            differ,
+            month=month_name(month),
+        )
+        return Word("out", pill, "quiet", at), sentence
     if differ:
-        icon, tone = "differs", "warn"
         pill = ngettext("%(num)s differs", "%(num)s differ", differ)
         sentence = ngettext(
             "%(num)s difference in %(month)s.",
@@ -106,64 +131,58 @@ def answer_of(comparison: Comparison) -> MonthResult | None:
             differ,
             month=month_name(month),
         )
-    elif moving:
-        icon, tone = "clock", "busy"
+        return Word("differs", pill, "warn", at), sentence
+    if moving:
         pill = ngettext("%(num)s on its way", "%(num)s on their way", moving)
         sentence = ngettext(
             "%(month)s matches once %(num)s record has arrived.",
             "%(month)s matches once %(num)s records have arrived.",
             moving,
-            month=name,
+            month=month_title(month),
         )
-    elif left_out:
-        icon, tone = "check", "good"
-        pill = _("What was sent agrees")
-        sentence = ngettext(
-            "%(month)s matches, but for %(num)s record that was not sent on purpose.",
-            "%(month)s matches, but for %(num)s records that were not sent on purpose.",
-            left_out,
-            month=name,
-        )
-    elif not any(side.here or side.there for side in sides):
-        icon, tone = "dash", "quiet"
-        pill = _("Nothing to compare")
+        return Word("clock", pill, "busy", at), sentence
+    if not any(side.here or side.there for side in sides):
         sentence = _(
             "Nothing to compare in %(month)s: nothing here, and nothing in QuickBooks.",
             month=month_name(month),
         )
-    else:
-        icon, tone = "check", "good"
-        pill = _("All agree")
-        sentence = _all_agree(name, comparison)
-    return MonthResult(
-        month,
-        comparison,
-        Word(icon, pill, tone, comparison.compared_at),
-        sentence,
-        _more(counts) if differ or moving else (),
-        counts,
-        sides,
-    )
+        return Word("dash", _("Nothing to compare"), "quiet", at), sentence
+    if left_out and not any(side.agree for side in sides):
+        sentence = _("Nothing of %(month)s was sent to QuickBooks.", month=month_name(month))
+        return Word("dash", _("Nothing was sent"), "quiet", at), sentence
+    if left_out:
+        sentence = _("All that was sent in %(month)s agrees.", month=month_name(month))
+        return Word("check", _("What was sent agrees"), "good", at), sentence
+    return Word("check", _("All agree"), "good", at), _all_agree(month_title(month), comparison)
 
 
-def _more(counts: Mapping[Kind, int]) -> list[str]:
+def _more(counts: Mapping[Kind, int], sides: Sequence[SideFigures]) -> list[str]:
+    """Further sentences, each with a number that its rows add up to."""
     made, moving, left_out = (
         counts.get(kind, 0) for kind in (Kind.MADE_THERE, Kind.ON_ITS_WAY, Kind.LEFT_OUT)
     )
+    differ = sum(count for kind, count in counts.items() if kind not in WILL_SETTLE)
     sentences = [
         made
+        and made == differ
+        and any(side.agree for side in sides)
+        and _("All that was sent agrees."),
+        made
+        and made < differ
         and ngettext(
             "%(num)s of them was entered in QuickBooks by hand.",
             "%(num)s of them were entered in QuickBooks by hand.",
             made,
         ),
         moving
+        and differ
         and ngettext("%(num)s record is on its way.", "%(num)s records are on their way.", moving),
         left_out
         and ngettext(
-            "%(num)s record was not sent on purpose.",
-            "%(num)s records were not sent on purpose.",
+            "%(num)s record was not sent: %(parts)s.",
+            "%(num)s records were not sent: %(parts)s.",
             left_out,
+            parts=", ".join(counted(side.type_, side.not_sent) for side in sides if side.not_sent),
         ),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -180,14 +199,31 @@ def _counts(comparison: Comparison) -> dict[Kind, int]:
 def _side(comparison: Comparison, type_: RecordType) -> SideFigures:
     figures = comparison.figures[type_.value]
     has_sums = type_ != RecordType.LEAD
+    kinds = {Kind(kind) for kind, count in figures["kinds"].items() if count}
     return SideFigures(
+        type_,
         _(HEADINGS[type_]),
         figures["here"],
         figures["there"],
         figures["agree"],
         Decimal(figures["sum_here"]) if has_sums else None,
         Decimal(figures["sum_there"]) if has_sums else None,
+        figures["kinds"].get(Kind.LEFT_OUT, 0),
+        bool(kinds - WILL_SETTLE - {Kind.MADE_THERE}),
     )
+
+
+def counted(type_: RecordType, count: int) -> str:
+    """18 invoices; 1 customer."""
+    match type_:
+        case RecordType.LEAD:
+            return ngettext("%(num)s customer", "%(num)s customers", count)
+        case RecordType.PAYMENT:
+            return ngettext("%(num)s payment", "%(num)s payments", count)
+        case RecordType.REFUND:
+            return ngettext("%(num)s refund", "%(num)s refunds", count)
+        case _:
+            return ngettext("%(num)s invoice", "%(num)s invoices", count)
 
 
 def _all_agree(month: str, comparison: Comparison) -> str:

@@ -43,7 +43,7 @@ def test_the_link_shows_what_was_sent_and_what_was_not(app: Flask, at: Situation
     assert reader.status == 200
     assert "Rivera Plumbing LLC" in reader.text
     assert "Green Lawn Co" in reader.text
-    assert "$100.00 in invoices" in reader.text
+    assert "not sent since: 1 invoice $100.00 · 1 lead." in reader.text
     assert "Invoice 77" in reader.open(f"{path}/not-sent").text
     csv = reader.open(f"{path}/activity.csv").answer.get_data(as_text=True)
     assert "Green Lawn Co" in csv

@@ -256,7 +256,7 @@ def test_a_record_that_needs_a_person_has_its_button(firm: Situation) -> None:
     assert f"/leads/{lead}" in str(button["href"])
 
 
-def test_what_was_left_out_on_purpose_says_why(firm: Situation) -> None:
+def test_what_was_not_sent_says_why(firm: Situation) -> None:
     """Saved while disconnected, its payment, and one that was skipped."""
     firm.disconnect()
     lead = firm.save_lead("Maple Dental")
@@ -277,7 +277,7 @@ def test_what_was_left_out_on_purpose_says_why(firm: Situation) -> None:
         ("payment", 1): "its_invoice",
         ("invoice", skipped): "skipped",
     }
-    assert "matches, but for 4 records that were not sent on purpose." in page.text
+    assert "4 records were not sent: 1 customer, 2 invoices, 1 payment." in page.text
     assert page.page.find("a", href=f"/quickbooks/send/invoices/{invoice}")
     page.submit(press=f"Undo skip Invoice {firm.invoice(skipped).number}")
     assert "It will be sent." in page.text

@@ -46,9 +46,10 @@ def test_situation_4_nothing_of_the_gap_flows_by_itself_and_the_gap_is_counted(
     for page in (f"/leads/{lead}", f"/invoices/{invoice}", f"/payments/{payment}"):
         assert "Not sent" in at.ana.open(page).panel()
     at.ana.open(SETTINGS)
-    assert "3 Not sent · $80.00 of payments" in at.ana.text
+    assert "3 Not sent 1 invoice $100.00 · 1 payment $80.00 · 1 lead" in at.ana.text
     at.ana.open(f"{SETTINGS}/not-sent")
-    assert "$100.00 in total is missing in QuickBooks" in at.ana.text
+    assert "3 records are only in DunaHub:" in at.ana.text
+    assert "1 Invoices $100.00 1 Payments $80.00 1 Leads" in at.ana.text
 
 
 def test_situation_4_an_owner_sends_one_by_hand_after_a_preview_and_a_warning(

@@ -26,9 +26,9 @@ from models.accounts import AuditEvent
 from models.comparisons import Comparison
 from models.outbox import Entry, State
 from models.sales import Invoice, Payment
-from presenters.counts import NEVER_SENT, never_sent, not_sent_sums
 from presenters.differences import groups_of
 from presenters.month import answer_of, comparison_of
+from presenters.not_sent import NEVER_SENT, never_sent, not_sent_parts
 from presenters.rows import rows_of
 from presenters.standing import standing
 from views.activity import lines_of
@@ -192,7 +192,7 @@ def show() -> ResponseReturnValue:
         failed=rows_of(
             session().scalars(failed.order_by(Entry.id.desc()).limit(LINKS_SHOWN)).all()
         ),
-        sums=not_sent_sums(),
+        missing=not_sent_parts(),
         page=page,
         rows=rows_of(page.rows),
     )
@@ -236,7 +236,7 @@ def not_sent() -> ResponseReturnValue:
     elif model is Payment:
         query = query.options(joinedload(Payment.invoice).joinedload(Invoice.lead))
     page = page_of(query, model.id)
-    return render_template("books/not_sent.html", page=page, kind=kind, sums=not_sent_sums())
+    return render_template("books/not_sent.html", page=page, kind=kind, missing=not_sent_parts())
 
 
 @books.get("/activity.csv")

@@ -24,6 +24,7 @@ from presenters.month import (
     refusal_of,
     this_month,
 )
+from presenters.not_sent import not_sent_parts
 from presenters.standing import standing
 from quickbooks import months
 from quickbooks.comparison import Month
@@ -129,6 +130,7 @@ def show(month: str) -> ResponseReturnValue:
         answer=answer,
         groups=groups_of(answer, ROWS_PER_KIND) if answer and not listed else [],
         listed=listed,
+        not_sent=not_sent_parts().count if answer and Kind.LEFT_OUT in answer.counts else 0,
         progress=progress_of(comparison),
         problem=problem_of(comparison),
         refusal=refusal_of(standing()),

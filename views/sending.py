@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from models.outbox import Counterpart, Entry
 from models.sales import GoodwillRefund, Invoice, Lead, Payment, Record, RecordType
 from outbox.capture import send_by_hand
-from presenters.counts import never_sent
+from presenters.not_sent import never_sent
 from quickbooks import facts
 from quickbooks.kinds.invoice import carries_our_number
 from web.access import books_required, firm, note, own, quickbooks_only, session
