@@ -1,7 +1,8 @@
 """Preview of what would happen to records in a company."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.quickbooks import Connection, ConnectionStatus, UnconfirmedCompany
 from models.sales import RecordType
@@ -14,13 +15,14 @@ from quickbooks.faults import explain
 from quickbooks.standing import row_of
 from quickbooks.trial import Act, Choice, Fate, TriedInvoice, TriedLead
 from web.access import dunahub, firm, session
-from web.languages import _, reader
+from web.languages import _, ngettext, reader
 
 
 @dataclass(frozen=True)
 class LeadRow:
     key: int
     name: str
+    fate: Fate
     word: Word
     why: str
     contact: str = ""  # here: beside it stands what QuickBooks has
@@ -43,9 +45,51 @@ class Trial:
     warnings: list[Check]
 
     @property
+    def to_choose(self) -> list[LeadRow]:
+        """What would ask, or would without the choice that was made."""
+        return [row for row in self.leads if row.choices or row.fate is Fate.ASK]
+
+    @property
+    def without_question(self) -> list[LeadRow]:
+        return [row for row in self.leads if row not in self.to_choose]
+
+    @property
+    def words_of_the_others(self) -> str:
+        """On what unfolds them."""
+        count = len(self.without_question)
+        if self.to_choose:
+            return ngettext("See the other lead", "See the other %(num)s leads", count)
+        return ngettext("See the lead", "See the %(num)s leads", count)
+
+    @property
+    def fates(self) -> list[Word]:
+        """How many leads have which fate: "7 would be created"."""
+        counts = Counter(row.fate for row in self.leads)
+        first = {row.fate: row.word for row in reversed(self.leads)}
+        return [
+            replace(first[fate], text=_how_many(fate, counts[fate]))
+            for fate in Fate
+            if counts[fate]
+        ]
+
+    @property
     def asks(self) -> int:
         """For how many leads something may be chosen and is not."""
         return sum(bool(row.choices) and not row.chosen for row in self.leads)
+
+
+def _how_many(fate: Fate, count: int) -> str:
+    match fate:
+        case Fate.THERE:
+            return ngettext("%(num)s is in QuickBooks", "%(num)s are in QuickBooks", count)
+        case Fate.LINK:
+            return ngettext("%(num)s would link", "%(num)s would link", count)
+        case Fate.CREATE:
+            return ngettext("%(num)s would be created", "%(num)s would be created", count)
+        case Fate.ASK:
+            return ngettext("%(num)s would ask", "%(num)s would ask", count)
+        case Fate.WAIT:
+            return ngettext("%(num)s would wait", "%(num)s would wait", count)
 
 
 def as_connection(company: UnconfirmedCompany) -> Connection:
@@ -122,7 +166,7 @@ def _contact(lead: Due) -> str:
 def _row(one: TriedLead, contact: str) -> LeadRow:
     choices = {choice.key: _choice_words(choice) for choice in one.choices}
     word, why = _fate_words(one)
-    return LeadRow(one.key, one.name, word, why, contact, one.chosen, choices)
+    return LeadRow(one.key, one.name, one.fate, word, why, contact, one.chosen, choices)
 
 
 def _fate_words(one: TriedLead) -> tuple[Word, str]:

@@ -101,7 +101,7 @@ def test_what_is_chosen_in_the_test_drive_is_what_happens(ana: Person) -> None:
     [customer] = ana.books("Customer")
     assert (customer["DisplayName"], customer["SyncToken"]) == (NAME, "0")  # only linked
     ana.go("/settings/quickbooks/test-drive")
-    expect(page.get_by_role("main").get_by_text("Is in QuickBooks")).to_be_visible()
+    expect(page.get_by_role("main").get_by_text("1 is in QuickBooks", exact=True)).to_be_visible()
     fits(ana)
 
 

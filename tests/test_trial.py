@@ -362,6 +362,11 @@ def test_what_is_chosen_on_the_page_is_carried_out_once_it_starts(at: Situation)
     assert at.connection.settings["deposit_accounts"]["card"] == checking
     test_drive = ana.open("/settings/quickbooks/test-drive").text
     assert test_drive.count("Would ask") == 1
+    linked = "When it is sent, it is linked to the customer “Green Lawn Co”. Chosen by Ana"
+    assert linked in ana.open(f"/leads/{used}").panel()
+    created = "When it is sent, a new customer “Harbor Cafe - 555-0101” is created. Chosen by Ana"
+    assert created in ana.open(f"/leads/{renamed}").panel()
+    assert "When it is sent" not in ana.open(f"/leads/{later}").panel()
     for lead in (used, renamed, later):
         at.save_invoice(lead)
         at.drain()
@@ -370,6 +375,10 @@ def test_what_is_chosen_on_the_page_is_carried_out_once_it_starts(at: Situation)
     assert used_link
     assert renamed_link
     assert used_link.remote_id == there["Id"]
+    panel = ana.open(f"/leads/{used}").panel()
+    assert "Customer there Green Lawn Co" in panel
+    assert "How Chosen by Ana" in panel
+    assert "When it is sent" not in panel
     assert names[renamed_link.remote_id] == "Harbor Cafe - 555-0101"
     assert [entry.fault_code for entry in entries_of(at.session) if entry.fault_code] == [
         "taken_by_another_record"
