@@ -139,7 +139,7 @@ def steps() -> list[SetupStep]:
         *(_step_of_quickbooks(organization) if person().is_owner else []),
         _step(
             N_("Record a payment"),
-            N_("By card or bank transfer; open the invoice that it is for."),
+            N_("Open the invoice that it is for."),
             "invoices.index",
             _has(Payment),
         ),

@@ -98,3 +98,10 @@ def is_due_for_check(connection: Connection | None) -> bool:
         return False
     checked = connection.checked_at
     return checked is None or checked < datetime.now(UTC) - CHECK_INTERVAL
+
+
+def last_check(connection: Connection | None) -> datetime | None:
+    """When QuickBooks last answered about the company. Every page shows this one."""
+    if connection is None:
+        return None
+    return max(filter(None, (connection.facts_read_at, connection.checked_at)), default=None)

@@ -391,6 +391,13 @@ def test_an_amount_that_is_none_is_refused_with_a_sentence(
     assert session.scalars(select(Payment)).all() == []
 
 
+def test_a_paid_invoice_offers_no_payment(ana: Visitor, session: Session, firm: int) -> None:
+    invoice = f"/invoices/{saved(session, new_invoice(firm, new_lead(firm)))}"
+    assert "Record payment" in ana.open(invoice).text
+    ana.open(f"{invoice}/payments/new").submit({"amount": "100"})
+    assert "Record payment" not in ana.open(invoice).text
+
+
 def test_a_total_below_what_was_paid_asks_before_it_is_saved(
     ana: Visitor, session: Session, firm: int
 ) -> None:

@@ -8,7 +8,7 @@ from quickbooks import checking, facts
 from tests.support.situation import SETTINGS, Situation
 from tests.support.visitor import Visitor, new_person
 
-ROOMS = ["Status", "How records arrive", "Check", "Test drive", "Proof", "Activity"]
+ROOMS = ["Status", "Does it match?", "Activity", "How records arrive", "Check", "Test drive"]
 OF_MEMBERS = [name for name in ROOMS if name != "Test drive"]  # that is for who keeps the books
 OUTAGE = {"status": 503, "body": "<html>down</html>"}
 
@@ -45,7 +45,7 @@ def test_without_a_company_there_is_nothing_to_choose_or_check(at: Situation) ->
     assert rooms(at.ana.open(SETTINGS)) == []
     at.connect()
     at.disconnect()
-    assert rooms(at.ana.open(SETTINGS)) == ["Status", "Proof", "Activity"]
+    assert rooms(at.ana.open(SETTINGS)) == ["Status", "Does it match?", "Activity"]
     assert "Connect QuickBooks first" in at.ana.open(f"{SETTINGS}/check").text
 
 
@@ -171,6 +171,30 @@ def test_case_s15_opening_the_settings_often_asks_once(at: Situation) -> None:
         )
     assert at.calls() == [f"GET {at.connection.realm_id}", "GET preferences"]
     assert not at.ana.open(SETTINGS).page.select("form[hx-post]")
+
+
+def test_every_page_says_the_same_time_of_the_last_check(at: Situation) -> None:
+    at.connect()
+    at.session.execute(
+        text(
+            "UPDATE quickbooks_connections SET facts_read_at = now() - interval '3 days',"
+            " checked_at = now() - interval '2 days'"
+        )
+    )
+    at.session.commit()
+    checked = _times(at.ana.open(SETTINGS))
+    assert len(checked) == 1
+    assert checked == _times(at.ana.open(f"{SETTINGS}/check"), ".card > p.small-text")
+    token = {"csrf_token": at.ana.open(SETTINGS).token()}
+    told = at.ana.client.post(f"{SETTINGS}/check", data=token, headers={"HX-Request": "true"})
+    assert 'hx-swap-oob="true"' in told.text
+    [now] = _times(at.ana.open(SETTINGS))
+    assert now not in checked
+    assert now in told.text
+
+
+def _times(visitor: Visitor, where: str = "#checked") -> list[str]:
+    return [str(one["datetime"]) for one in visitor.page.select(f"{where} time")]
 
 
 def test_case_s15_checking_by_hand_is_bounded(at: Situation) -> None:

@@ -80,9 +80,7 @@ def test_situation_21_the_existing_customer_is_linked_by_one_button_and_not_chan
     link = at.link("lead", lead)
     assert link
     assert (link.remote_id, link.note) == (theirs, "chosen by a person")
-    panel = at.ana.open(f"/leads/{lead}").panel()
-    assert "Customer there Green Lawn Co" in panel
-    assert "How Chosen by Ana" in panel
+    assert "How Chosen by Ana" in at.ana.open(f"/leads/{lead}").panel()
     [customer] = [c for c in at.books("Customer") if c["Id"] == theirs]
     assert customer["PrimaryEmailAddr"]["Address"] == "old@lawn.example"
     assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()

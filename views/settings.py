@@ -14,20 +14,21 @@ from presenters.acts import acts_of
 from presenters.arrivals import checks_of
 from presenters.causes import sendable, troubles_of, with_cause
 from presenters.charts import usual_delay
-from presenters.counts import (
-    NEVER_SENT,
-    behind_line,
-    counts_of,
-    never_sent,
-    not_sent_sums,
-    waiting_in,
-)
+from presenters.counts import behind_line, counts_of, waiting_in
 from presenters.month import latest_answers
+from presenters.not_sent import (
+    NEVER_SENT,
+    never_sent,
+    not_sent_parts,
+    nothing_not_sent,
+    why_not_sent,
+)
 from presenters.progress import Moving, moving_of
 from presenters.standing import (
     CHECK_INTERVAL,
     delay_of,
     is_due_for_check,
+    last_check,
     standing,
     status_word,
 )
@@ -138,6 +139,7 @@ def show() -> ResponseReturnValue:
         company_address=company_url(dunahub().config, connection) if connection else None,
         usually=usual_delay(firm()) if connection else None,
         checks_itself=is_due_for_check(connection),
+        last_check=last_check(connection),
         answers=latest_answers(most=1),
         unconfirmed=unconfirmed.of(session(), dunahub().config, firm().id),
     )
@@ -152,7 +154,7 @@ def _status(now: Standing) -> dict[str, object]:
         "status": status_word(now),
         "delay": delay,
         "counts": counts_of(firm()),
-        "sums": not_sent_sums(),
+        "missing": not_sent_parts(),
         "waiting_there": waiting_in(connection) if connection and not connection.is_live else 0,
         "moving": moving_of(connection, asked_since(), asked_round(), is_delayed=delay is not None),
     }
@@ -179,7 +181,10 @@ def show_check() -> ResponseReturnValue:
         flash(_("Connect QuickBooks first: then there is something to check."))
         return redirect(url_for("quickbooks.show"))
     return render_template(
-        "settings/check.html", connection=connection, checks=checks_of(connection)
+        "settings/check.html",
+        connection=connection,
+        last_check=last_check(connection),
+        checks=checks_of(connection),
     )
 
 
@@ -194,7 +199,10 @@ def check() -> ResponseReturnValue:
     if by_itself:
         is_first = tallies.count(f"check-by-itself:{key}", CHECK_INTERVAL.seconds) == 1
         found = _ask(key) if is_first else Checked.ANSWERS
-        return Response(headers={"HX-Refresh": "true"} if found is Checked.SIGNED_OUT else {})
+        if found is Checked.SIGNED_OUT:
+            return Response(headers={"HX-Refresh": "true"})
+        shown = last_check(standing().connection)
+        return render_template("settings/_checked.html", last_check=shown, oob=True)
     if tallies.count(f"check:{key}", 60 * 60) > MAX_CHECKS_PER_HOUR:
         flash(_("You checked very often just now. Try again in an hour."), "warn")
         return redirect(_checked_from(), 303)
@@ -231,8 +239,9 @@ def _tell_check(found: Checked) -> None:
 @quickbooks.get("/not-sent")
 def not_sent() -> ResponseReturnValue:
     """Records saved without QuickBooks, one type at a time."""
-    kind = asked("type")
-    model = NEVER_SENT.get(kind, Invoice)
+    kind = asked("type") if asked("type") in NEVER_SENT else "invoice"
+    can_send = standing().status is not ConnectionStatus.DISCONNECTED and person().keeps_books
+    model = NEVER_SENT[kind]
     query = select(model).where(*never_sent(model))
     if model is Invoice:
         query = query.options(joinedload(Invoice.lead))
@@ -242,9 +251,11 @@ def not_sent() -> ResponseReturnValue:
     return render_template(
         "settings/not_sent.html",
         page=page,
-        kind=kind if kind in NEVER_SENT else "invoice",
-        sums=not_sent_sums(),
-        can_send=standing().status is not ConnectionStatus.DISCONNECTED and person().keeps_books,
+        kind=kind,
+        missing=not_sent_parts(),
+        can_send=can_send,
+        why=why_not_sent(kind, can_send=can_send),
+        nothing=nothing_not_sent(kind),
     )
 
 
