@@ -17,9 +17,16 @@ from models.accounts import Organization
 from models.clients import Letterhead
 from models.outbox import Counterpart
 from models.quickbooks import Connection
-from models.sales import Invoice, InvoiceLine, Lead, Proposal, ProposalLine, RecordType
-
-CENT = Decimal("0.01")
+from models.sales import (
+    DiscountKind,
+    Invoice,
+    InvoiceLine,
+    Lead,
+    Proposal,
+    ProposalLine,
+    RecordType,
+)
+from models.sums import CENT, Totals, totals_of
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,12 @@ def _invoice(session: Session, invoice: Invoice, firm: Firm, write: "_Writer") -
         ),
         client=_address(invoice.lead),
         lines=tuple(_line(line, write) for line in invoice.lines),
-        sums=_sums(invoice.subtotal, invoice.tax_amount, invoice.tax_rate, write),
+        sums=_sums(
+            Totals(invoice.subtotal, invoice.discount_amount, invoice.tax_amount),
+            invoice.tax_rate,
+            write,
+            invoice.discount_value if invoice.discount_kind == DiscountKind.PERCENT else None,
+        ),
         paid=write.money(invoice.paid_amount) if invoice.paid_amount else "",
         due="" if is_void else write.money(max(invoice.balance, Decimal(0))),
         stamp=write.say(N_("VOID")) if is_void else write.say(N_("PAID")) if is_paid else "",
@@ -151,9 +163,7 @@ def _invoice(session: Session, invoice: Invoice, firm: Firm, write: "_Writer") -
 def _proposal(
     proposal: Proposal, firm: Firm, write: "_Writer", organization: Organization
 ) -> Paper:
-    subtotal = sum((line.amount for line in proposal.lines), Decimal(0))
-    taxed = sum((line.amount for line in proposal.lines if line.taxable), Decimal(0))
-    tax = (taxed * proposal.tax_rate / 100).quantize(CENT, ROUND_HALF_UP)
+    amounts = [(line.amount, line.taxable) for line in proposal.lines]
     written_on = organization.day_at(proposal.created_at)
     answers = {"accepted": N_("ACCEPTED"), "declined": N_("DECLINED")}
     stamp = answers.get(proposal.status, "")
@@ -165,7 +175,7 @@ def _proposal(
         dates=(write.say(N_("Issued %(day)s")) % {"day": write.day(written_on)},),
         client=_address(proposal.lead),
         lines=tuple(_line(line, write) for line in proposal.lines),
-        sums=_sums(subtotal, tax, proposal.tax_rate, write),
+        sums=_sums(totals_of(amounts, proposal.tax_rate), proposal.tax_rate, write),
         paid="",
         due="",
         stamp=write.say(stamp) if stamp else "",
@@ -203,13 +213,20 @@ def _line(line: InvoiceLine | ProposalLine, write: "_Writer") -> PaperLine:
 
 
 def _sums(
-    subtotal: Decimal, tax: Decimal, rate: Decimal, write: "_Writer"
+    totals: Totals, rate: Decimal, write: "_Writer", discount_percent: Decimal | None = None
 ) -> tuple[tuple[str, str], ...]:
-    total = (write.say(N_("Total")), write.money(subtotal + tax))
-    if not tax and not rate:
-        return (total,)
-    label = write.say(N_("Sales tax %(rate)s %%")) % {"rate": write.number(rate)}
-    return ((write.say(N_("Subtotal")), write.money(subtotal)), (label, write.money(tax)), total)
+    between: list[tuple[str, str]] = []
+    if totals.discount_amount:
+        label = write.say(N_("Discount"))
+        if discount_percent is not None:
+            told = {"percent": write.number(discount_percent)}
+            label = write.say(N_("Discount %(percent)s %%")) % told
+        between.append((label, write.money(-totals.discount_amount)))
+    if totals.tax_amount or rate:
+        label = write.say(N_("Sales tax %(rate)s %%")) % {"rate": write.number(rate)}
+        between.append((label, write.money(totals.tax_amount)))
+    subtotal = [(write.say(N_("Subtotal")), write.money(totals.subtotal))] if between else []
+    return (*subtotal, *between, (write.say(N_("Total")), write.money(totals.total)))
 
 
 class _Writer:

@@ -196,9 +196,13 @@ class Desk:
         return made
 
     def invoice(
-        self, lead: Lead, *lines: tuple[Product | str, str, str], memo: str = ""
+        self,
+        lead: Lead,
+        *lines: tuple[Product | str, str, str],
+        memo: str = "",
+        discount: str = "0",
     ) -> Invoice:
-        """`lines`: product or text, quantity, price."""
+        """`lines`: product or text, quantity, price. `discount` is a percentage."""
         self.firm.last_invoice_number += 1
         today = self.session.scalars(select(func.current_date())).one()
         made = Invoice(
@@ -209,6 +213,7 @@ class Desk:
             due_on=today + timedelta(days=30),
             memo=memo,
             tax_rate=self.firm.tax_rate,
+            discount_value=Decimal(discount),
             lines=[
                 InvoiceLine(
                     organization_id=self.firm.id,
@@ -301,7 +306,8 @@ def _work_before_connecting(desk: Desk) -> None:
     desk.lead("Grace Pariente", email="Cool_Cars@intuit.com")
     desk.lead("Dukes Basketball Camp", email="Dukes_bball@intuit.com")
     lead = desk.lead("Harbor Café", email="owner@harbor.example")
-    desk.invoice(lead, (desk.product("Drain cleaning", "150"), "1", "150"), ("Valve", "2", "45.5"))
+    lines = ((desk.product("Drain cleaning", "150"), "1", "150"), ("Valve", "2", "45.5"))
+    desk.invoice(lead, *lines, discount="5")
     desk.commit()
 
 

@@ -129,6 +129,13 @@ def wrong_lines(page: Page) -> None:
     press("Save invoice")(page)
 
 
+def give_a_discount(page: Page) -> None:
+    page.get_by_label("Product, or what you did").first.fill("Leak repair")
+    page.get_by_label("Price").first.fill("389")
+    page.locator(".discount summary").click()
+    page.get_by_label("Discount", exact=True).fill("5")
+
+
 def search_a_product(page: Page) -> None:
     page.get_by_label("Product, or what you did").first.press_sequentially("p")
     page.get_by_role("listbox").wait_for()
@@ -271,6 +278,7 @@ SCENES = (
     Scene("invoice-choose-lead", "ana", "/invoices/new"),
     Scene("invoice-new-from-lead", "ana", "/invoices/new?lead={lead}"),
     Scene("invoice-new-search", "ana", "/invoices/new?lead={lead}", search_a_product),
+    Scene("invoice-new-discount", "ana", "/invoices/new?lead={lead}", give_a_discount),
     Scene("invoices-menu", "ana", "/invoices?state=overdue", open_menu),
     Scene("invoice-new-from-job", "ana", "/invoices/new?job={job}"),
     Scene("invoice-new-from-proposal", "ana", "/invoices/new?proposal={proposal}"),

@@ -57,6 +57,11 @@ class PaymentMethod(StrEnum):
     CASH = "cash"
 
 
+class DiscountKind(StrEnum):
+    PERCENT = "percent"  # of the subtotal
+    AMOUNT = "amount"
+
+
 class JobStatus(StrEnum):
     SCHEDULED = "scheduled"
     IN_PROGRESS = "in_progress"
@@ -233,6 +238,11 @@ class Invoice(Base):
     __table_args__ = (
         UniqueConstraint("organization_id", "number"),
         CheckConstraint("char_length(number) BETWEEN 1 AND 21", name="number_length"),
+        CheckConstraint("discount_kind IN ('percent', 'amount')", name="discount_kind"),
+        CheckConstraint(
+            "discount_value >= 0 AND (discount_kind = 'amount' OR discount_value <= 100)",
+            name="discount_value",
+        ),
         Index("ix_invoices_of_organization", "organization_id", "id"),
         Index(
             "ix_invoices_never_sent",
@@ -258,8 +268,14 @@ class Invoice(Base):
     due_on: Mapped[date]
     memo: Mapped[str] = mapped_column(server_default="", default="")
     tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
+    # One discount for the whole invoice, taken off before tax. A value of 0 is none.
+    discount_kind: Mapped[DiscountKind] = mapped_column(
+        server_default=DiscountKind.PERCENT, default=DiscountKind.PERCENT
+    )
+    discount_value: Mapped[Decimal] = mapped_column(PRICE, server_default="0", default=Decimal(0))
     # Sums, written only by `recalculate`.
     subtotal: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
+    discount_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     tax_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     total: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     paid_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
@@ -389,7 +405,10 @@ SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
         "name given_name family_name company_name email phone street city state postal_code"
         " quickbooks_name deleted_at".split()
     ),
-    Invoice: frozenset("lead_id lead number issued_on due_on memo tax_rate voided_at".split()),
+    Invoice: frozenset(
+        "lead_id lead number issued_on due_on memo tax_rate discount_kind discount_value"
+        " voided_at".split()
+    ),
     InvoiceLine: frozenset(  # with invoice_id: a line removed from `lines` is deleted as an orphan
         "invoice position product_id product description quantity unit_price taxable".split()
     ),
@@ -438,25 +457,37 @@ def recalculate(session: Session, invoice_ids: Iterable[int]) -> None:
     session.connection().execute(_RECALCULATE, {"invoice_ids": sorted(invoice_ids)})
 
 
+# The same sums as `models.sums`. The 30 decimals keep the division exact to the cent.
 _RECALCULATE = text(
     """
     UPDATE invoices
     SET subtotal = sums.subtotal,
-        tax_amount = sums.tax_amount,
-        total = sums.subtotal + sums.tax_amount,
+        discount_amount = sums.discount_amount,
+        tax_amount = tax.amount,
+        total = sums.subtotal - sums.discount_amount + tax.amount,
         paid_amount = sums.paid_amount
     FROM (
-        SELECT invoice.id,
-               coalesce(sum(line.amount), 0) AS subtotal,
-               round(coalesce(sum(line.amount) FILTER (WHERE line.taxable), 0)
-                     * invoice.tax_rate / 100, 2) AS tax_amount,
-               (SELECT coalesce(sum(payment.amount - payment.refunded_amount), 0)
-                FROM payments AS payment WHERE payment.invoice_id = invoice.id) AS paid_amount
-        FROM invoices AS invoice
-        LEFT JOIN invoice_lines AS line ON line.invoice_id = invoice.id
-        WHERE invoice.id = ANY(:invoice_ids)
-        GROUP BY invoice.id
+        SELECT billed.*,
+               greatest(0, least(subtotal, round(
+                   CASE discount_kind WHEN 'percent' THEN subtotal * discount_value / 100
+                                      ELSE discount_value END, 2))) AS discount_amount
+        FROM (
+            SELECT invoice.id, invoice.tax_rate, invoice.discount_kind, invoice.discount_value,
+                   coalesce(sum(line.amount), 0) AS subtotal,
+                   coalesce(sum(line.amount) FILTER (WHERE line.taxable), 0) AS taxable,
+                   (SELECT coalesce(sum(payment.amount - payment.refunded_amount), 0)
+                    FROM payments AS payment WHERE payment.invoice_id = invoice.id) AS paid_amount
+            FROM invoices AS invoice
+            LEFT JOIN invoice_lines AS line ON line.invoice_id = invoice.id
+            WHERE invoice.id = ANY(:invoice_ids)
+            GROUP BY invoice.id
+        ) AS billed
     ) AS sums
+    CROSS JOIN LATERAL (
+        SELECT round((sums.taxable - CASE WHEN sums.discount_amount = 0 THEN 0
+                          ELSE round(sums.discount_amount::numeric(50, 30) * sums.taxable
+                                     / sums.subtotal, 2) END) * sums.tax_rate / 100, 2) AS amount
+    ) AS tax
     WHERE invoices.id = sums.id
     """
 )

@@ -61,7 +61,10 @@ _INVOICE = """
                'tax_amount', invoice.tax_amount::text,
                'total', invoice.total::text,
                'lines', coalesce(lines.lines, '[]'::jsonb)
-           ) AS payload
+           ) || CASE WHEN invoice.discount_amount = 0 THEN '{}'::jsonb ELSE jsonb_build_object(
+               -- Only where there is one: snapshots from before discounts are equal without it.
+               'discount_amount', invoice.discount_amount::text
+           ) END AS payload
     FROM invoices AS invoice
     CROSS JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(

@@ -79,7 +79,7 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
     def forget_old_sums(session: Session, _flush: UOWTransaction) -> None:
         for key in session.info.pop(_SUMMED, ()):
             if invoice := session.identity_map.get(identity_key(Invoice, key)):
-                sums = ["subtotal", "tax_amount", "total", "paid_amount", "revision"]
+                sums = "subtotal discount_amount tax_amount total paid_amount revision".split()
                 session.expire(invoice, sums)
 
     @event.listens_for(sessions, "after_transaction_end")

@@ -108,9 +108,14 @@ def _discounts(preferences: Json) -> Check:
         return Check(
             "good",
             _("Discounts"),
-            _("Discounts are on; one that is entered there changes the total."),
+            _("Discounts are on: an invoice's discount is sent as its own line."),
         )
-    return Check("good", _("Discounts"), _("Discounts are off; DunaHub sends none."))
+    return Check(
+        "warn",
+        _("Discounts"),
+        _("Discounts are off: an invoice with a discount waits until you turn them on."),
+        _place("Sales, Sales form content, Discount"),
+    )
 
 
 def _tax(preferences: Json, mode: str) -> Check:
@@ -176,6 +181,8 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
             name("items", chosen.get("fallback_item_id"), _("none yet")),
         ),
     ]
+    if discounts := name("income_accounts", chosen.get("discount_account_id"), ""):
+        rows.append((_("Discounts go to"), discounts))
     for method, label in (
         ("card", _("Card payments go to")),
         ("ach", _("ACH payments go to")),

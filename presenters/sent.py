@@ -29,6 +29,7 @@ LABELS = {
     "due_on": N_("Due"),
     "memo": N_("Message to the customer"),
     "lines": N_("Lines"),
+    "discount_amount": N_("Discount"),
     "tax_amount": N_("Tax"),
     "total": N_("Total"),
     "amount": N_("Amount"),
@@ -38,7 +39,7 @@ LABELS = {
     "refunded_amount": N_("Paid back"),
     "refunded_on": N_("Refunded"),
 }
-_AMOUNTS = frozenset({"tax_amount", "total", "amount", "refunded_amount"})
+_AMOUNTS = frozenset({"discount_amount", "tax_amount", "total", "amount", "refunded_amount"})
 _SEEN_AS_A_WHOLE = frozenset({"lines"})
 
 
@@ -62,10 +63,13 @@ def changes_since(entry: Entry) -> Sequence[Change]:
     now = _as_it_is(entry)
     if now is None:
         return []
+    was = entry.payload
+    if "discount_amount" in {**was, **now}:  # left out of a snapshot without a discount
+        was, now = {"discount_amount": "0.00", **was}, {"discount_amount": "0.00", **now}
     return [
-        Change(_(label), _shown(name, entry.payload), _shown(name, now))
+        Change(_(label), _shown(name, was), _shown(name, now))
         for name, label in LABELS.items()
-        if name in now and name in entry.payload and now[name] != entry.payload[name]
+        if name in now and name in was and now[name] != was[name]
     ]
 
 

@@ -546,6 +546,16 @@ CATALOGUE: dict[str, Cause] = {
         N_("{amount} is more than QuickBooks can store in one amount."),
         "lines",
     ),
+    "discounts_off": _person(
+        N_("Discounts are turned off in QuickBooks"),
+        N_(
+            "This invoice has a discount. Turn discounts on in QuickBooks (gear icon, Account and"
+            " settings, Sales, Sales form content) and send this again, or take the discount off"
+            " here."
+        ),
+        "discount_value",
+        OPEN_QUICKBOOKS,
+    ),
     "no_income_account": _person(
         N_("No income account chosen"),
         N_("QuickBooks needs to know which income account “{item}” belongs to."),

@@ -21,7 +21,7 @@ from quickbooks import facts, tokens
 
 MAY_TAKE = 8.0  # seconds for both reads, while a person waits
 # Refusals caused by the company's settings: our copy of them is outdated.
-CONTRADICTIONS = ("6200", "6210", "6140", "6160", "6230")
+CONTRADICTIONS = ("6200", "6210", "6140", "6160", "6230", "discounts_off")
 AGAIN_AFTER = timedelta(minutes=10)  # if it could not be read
 
 log = structlog.get_logger()
@@ -53,6 +53,7 @@ def check(sessions: Sessions, config: Config, connection_id: int) -> Checked:
             connection.facts = {**connection.facts, **company}
             connection.company_name = company["name"]
             connection.checked_at = func.clock_timestamp()
+            facts.send_with_discounts(session, connection)
     return Checked.ANSWERS
 
 

@@ -44,7 +44,7 @@ from outbox.company import (
     Unneeded,
     Waiting,
 )
-from quickbooks import client, documents, kinds, matching
+from quickbooks import client, discount, documents, kinds, matching
 from quickbooks.cleaning import clean_name
 from quickbooks.documents import Document, Missing, NotWritable, dumps
 from quickbooks.faults import about_record, ours, phrase
@@ -673,7 +673,8 @@ _REFERENCES = {
 def _used(document: Document, kind: str) -> list[str]:
     """Ids of things of this kind that a document uses."""
     if keys := _REFERENCES.get(kind):
-        return [document[key]["value"] for key in keys if key in document]
+        used = [document[key]["value"] for key in keys if key in document]
+        return [*used, *discount.accounts_of(document)] if kind == "Account" else used
     if kind == "Invoice":
         return _paid_invoices(document)
     details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
@@ -726,6 +727,8 @@ def _inactive_fault(
         chosen_for = _CHOSEN_FOR[due.payload.get("method") or due.payload.get("paid_by", "")]
         if due.record.type == RecordType.REFUND and inactive["kind"] == "Account":
             chosen_for = N_("refunds")
+        if due.record.type == RecordType.INVOICE:
+            chosen_for = N_("discounts")
         if remote_id == settings.get("stripe_account_id") and payment.came_by_stripe(due.payload):
             chosen_for = _CHOSEN_FOR["stripe"]
         code = "account_inactive" if inactive["kind"] == "Account" else "method_inactive"

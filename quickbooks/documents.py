@@ -29,7 +29,7 @@ CLEARED: Document = {
 }
 # QuickBooks computes with these together: sending one without the other would restore its own
 # result.
-_TOGETHER = ("Line", "TxnTaxDetail")
+_TOGETHER = ("Line", "TxnTaxDetail", "ApplyTaxAfterDiscount")
 
 
 class NotWritable(Exception):

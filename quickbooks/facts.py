@@ -19,8 +19,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from config import Config
 from db import Sessions
 from models.base import Json
+from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus, RefundsAre, TakenBack
 from models.sales import PaymentMethod
+from outbox import actions
 from outbox.company import Answer, Problem
 from outbox.scheduler import for_a_while
 from quickbooks import client, matching, tokens
@@ -170,6 +172,7 @@ def _preferences(told: Json) -> Json:
         "applies_credits": sales.get("AutoApplyCredit") is True
         or sales.get("AutoApplyPayments") is True,
         "allows_discounts": sales.get("AllowDiscount") is True,
+        "discount_account_id": str(sales.get("DefaultDiscountAccount") or ""),
         "uses_sales_tax": tax.get("UsingSalesTax") is True,
         "automated_tax": "PartnerTaxEnabled" in tax,
         "tax_code_id": str((tax.get("TaxGroupCodeRef") or {}).get("value") or ""),
@@ -281,6 +284,10 @@ def choose_settings(facts: Json, chosen: Json) -> Json:
             method: _still_there(deposits.get(method), facts["deposit_accounts"])
             for method in PaymentMethod
         },
+        "discount_account_id": _still_there(
+            chosen.get("discount_account_id"), facts["income_accounts"]
+        )
+        or discount_account(facts),
         "stripe_account_id": _still_there(
             chosen.get("stripe_account_id"), facts["deposit_accounts"]
         ),
@@ -313,6 +320,14 @@ def _income_account(accounts: Sequence[Json]) -> str | None:
         return (not by_name, rank)
 
     return str(min(accounts, key=preference)["id"]) if accounts else None
+
+
+def discount_account(facts: Json) -> str | None:
+    """The company's default, or else an account for discounts; None leaves it to QuickBooks."""
+    accounts: Sequence[Json] = facts["income_accounts"]
+    usual = (facts.get("preferences") or {}).get("discount_account_id")
+    made_for_it = [one["id"] for one in accounts if one["subtype"] == "DiscountsRefundsGiven"]
+    return _still_there(usual, accounts) or next(iter(made_for_it), None)
 
 
 def clearing_account(facts: Json) -> Json | None:
@@ -392,6 +407,7 @@ def _effective(chosen: Json, preferences: Json, tax_codes: list[Json]) -> Json:
         "tax": tax,
         "tax_codes": tax_codes,
         "multicurrency": preferences.get("multicurrency", False),
+        "allows_discounts": preferences.get("allows_discounts", True),
     }
 
 
@@ -435,7 +451,22 @@ def refresh(sessions: Sessions, config: Config, connection_id: int) -> bool:
                 # the owner may have chosen meanwhile
                 settings = choose_settings(facts, connection.settings)
             store(session, connection, facts, settings)
+            send_with_discounts(session, connection)
     return True
+
+
+def send_with_discounts(session: Session, connection: Connection) -> None:
+    """Sends again what was kept back because the company had discounts turned off."""
+    if not (connection.facts.get("preferences") or {}).get("allows_discounts"):
+        return
+    kept_back = select(Entry.id).where(
+        Entry.lane_id == connection.lane_id,
+        Entry.state == State.FAILED,
+        Entry.fault_code == "discounts_off",
+    )
+    session.flush()
+    if ids := session.scalars(kept_back).all():
+        actions.requeue(session, ids, organization_id=connection.organization_id)
 
 
 def older_than(

@@ -59,7 +59,7 @@ def _own_lines(theirs: object) -> list[object]:
 
 def _same(ours: object, theirs: object) -> bool:
     if isinstance(ours, bool) or ours is None:
-        return ours == theirs
+        return ours == (theirs or False if isinstance(ours, bool) else theirs)
     if isinstance(ours, Decimal | int):
         return number(theirs) == ours
     return str(ours) == ("" if theirs is None else str(theirs))

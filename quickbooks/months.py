@@ -554,7 +554,8 @@ def _in_a_line(lines: Sequence[Document]) -> str:
     for line in lines:
         item = (line.get("SalesItemLineDetail") or {}).get("ItemRef") or {}
         words = str(line.get("Description") or item.get("name") or "").replace("\0", "")
-        parts.append(f"{words[:LONGEST_WORDS]} ${line.get('Amount') or 0:,.2f}".strip())
+        minus = "−" if line.get("DetailType") == "DiscountLineDetail" else ""
+        parts.append(f"{words[:LONGEST_WORDS]} {minus}${line.get('Amount') or 0:,.2f}".strip())
     more = [f"+{len(parts) - MOST_LINES}"] if len(parts) > MOST_LINES else []
     return "; ".join([*parts[:MOST_LINES], *more])
 

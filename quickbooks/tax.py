@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from models.base import Json
+from models.sums import taxable_after
+from quickbooks import discount
 from quickbooks.amounts import dollars, shortest
 from quickbooks.documents import Document, fallback_item
 
@@ -44,6 +46,9 @@ def detail(payload: Json, settings: Json) -> Document | None:
     taxable = sum(
         (Decimal(line["amount"]) for line in payload["lines"] if line["taxable"]), Decimal("0.00")
     )
+    off = discount.amount_of(payload)
+    if off:
+        taxable = taxable_after(off, taxable, Decimal(payload["subtotal"]))
     return {
         "TxnTaxCodeRef": {"value": code["id"]},
         "TotalTax": tax,

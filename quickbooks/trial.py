@@ -22,6 +22,7 @@ from outbox import counterparts
 from outbox.company import Due, Fault, Rejected, Remote, Synced
 from quickbooks import directory, kinds, matching, tax
 from quickbooks.composing import compose, suggested_name
+from quickbooks.discount import amount_of
 from quickbooks.documents import Document, NotWritable
 from quickbooks.facts import FALLBACK_ITEM, for_documents
 from quickbooks.faults import ours
@@ -116,6 +117,7 @@ class TriedInvoice:
     issued_on: str
     due_on: str
     lines: Sequence[TriedLine]
+    discount: Decimal  # taken off the subtotal, sent as a line of its own
     tax: str  # as we computed it
     tax_mode: str  # none | line | manual | billed | automated: who computes it there
     total: str
@@ -417,6 +419,7 @@ def try_invoice(
         issued_on=payload["issued_on"],
         due_on=payload["due_on"],
         lines=list(_lines(payload, document, names, fallback, known)),
+        discount=amount_of(payload),
         tax=payload["tax_amount"],
         tax_mode=_tax_mode(payload, settings),
         total=payload["total"],
@@ -448,7 +451,7 @@ def _lines(
             is_new = matching.name_key(item) not in known
             yield TriedLine(line["description"], item, is_new, Decimal(line["amount"]))
         return
-    sent = document["Line"]
+    sent = [line for line in document["Line"] if "SalesItemLineDetail" in line]
     for line, item in zip(sent, [*names, *[fallback] * (len(sent) - len(names))], strict=True):
         is_new = matching.name_key(item) not in known
         yield TriedLine(line.get("Description", ""), item, is_new, line["Amount"])

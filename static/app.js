@@ -38,7 +38,7 @@ function amountOf(line, editor) {
 }
 
 function addUp(editor) {
-  let [subtotal, taxed] = [0n, 0n];
+  let [subtotal, taxed] = [0n, 0n]; // cents
   for (const line of editor.querySelectorAll(".line")) {
     const cents = amountOf(line, editor);
     line.querySelector("output").textContent = cents === null ? "" : money(cents, editor);
@@ -47,9 +47,30 @@ function addUp(editor) {
   }
   const form = editor.closest("form");
   const typed = form.querySelector('[name="tax_rate"]')?.value ?? "";
+  const off = discountOf(form, subtotal, editor);
+  if (off.cents) taxed -= rounded(off.cents * taxed, subtotal);
   const tax = rounded(taxed * (scaled(typed, editor) ?? 0n), SCALE * 100n);
-  const sums = { subtotal: money(subtotal, editor), tax: money(tax, editor), total: money(subtotal + tax, editor), rate: typed.trim() || "0" };
+  const sums = {
+    subtotal: money(subtotal, editor),
+    discount: money(-off.cents, editor),
+    percent: off.percent,
+    tax: money(tax, editor),
+    total: money(subtotal - off.cents + tax, editor),
+    rate: typed.trim() || "0",
+  };
   form.querySelectorAll("[data-sum]").forEach((sum) => { sum.textContent = sums[sum.dataset.sum]; });
+  form.querySelectorAll('[data-when="discount"]').forEach((row) => { row.hidden = !off.cents; });
+}
+
+function discountOf(form, subtotal, editor) { // as models/sums.py
+  const typed = form.querySelector('[name="discount_value"]')?.value.trim() ?? "";
+  const sign = typed.endsWith("%") ? "percent" : typed.includes("$") ? "amount" : null;
+  const isPercent = (sign ?? form.querySelector('[name="discount_kind"]')?.value) === "percent";
+  const value = scaled(typed.replace(/%$/, ""), editor);
+  if (!value || value < 0n || subtotal <= 0n) return { cents: 0n, percent: "" };
+  const cents = isPercent ? rounded(subtotal * value, SCALE * 100n) : rounded(value * 100n, SCALE);
+  const percent = isPercent ? `${typed.replace(/\s*%$/, "")} %` : "";
+  return { cents: cents < subtotal ? cents : subtotal, percent };
 }
 
 function renumber(editor) {
@@ -259,7 +280,9 @@ function openEditor(editor) {
     if (event.target.closest(".line-remove button")) removeLine(lineOf(event), editor);
   });
   const form = editor.closest("form");
-  form.querySelector('[name="tax_rate"]')?.addEventListener("input", () => addUp(editor));
+  form.querySelectorAll('[name="tax_rate"], [name="discount_value"], [name="discount_kind"]').forEach((field) => {
+    field.addEventListener("input", () => addUp(editor));
+  });
   form.querySelector('[name="add_rows"]').addEventListener("click", (event) => {
     event.preventDefault();
     addLine(editor);

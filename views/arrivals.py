@@ -58,6 +58,7 @@ CURED = (
 class ArrivalsForm(Form):
     income_account = ChoiceField(N_("Sales go to the account"), {})
     fallback_item = ChoiceField(N_("Lines without a product use the item"), {})
+    discount_account = ChoiceField(N_("Discounts go to"), {})
     card_deposits = ChoiceField(N_("Card payments go to"), {})
     ach_deposits = ChoiceField(N_("ACH payments go to"), {})
     check_deposits = ChoiceField(N_("Checks go to"), {})
@@ -87,6 +88,7 @@ class ArrivalsForm(Form):
             data={
                 "income_account": chosen.get("income_account_id") or "",
                 "fallback_item": chosen.get("fallback_item_id") or "",
+                "discount_account": chosen.get("discount_account_id") or "",
                 **{f"{one}_deposits": deposits.get(one) or "" for one in PaymentMethod},
                 **{f"{one}_method": methods.get(one) or "" for one in PaymentMethod},
                 "stripe_deposits": chosen.get("stripe_account_id") or "",
@@ -100,6 +102,9 @@ class ArrivalsForm(Form):
         )
         form.income_account.options = _named(known, "income_accounts", _("Choose an account"))
         form.fallback_item.options = _named(known, "items", _("Choose an item"))
+        form.discount_account.options = _named(
+            known, "income_accounts", _("QuickBooks' own account for discounts")
+        )
         for field in form.deposits.values():
             field.options = _named(known, "deposit_accounts", "Undeposited Funds")
         form.stripe_hint = stripe_hint(connection) if dunahub().processor else ""
@@ -138,6 +143,7 @@ class ArrivalsForm(Form):
         return {
             "income_account_id": self.income_account.data or None,
             "fallback_item_id": self.fallback_item.data or None,
+            "discount_account_id": self.discount_account.data or None,
             "deposit_accounts": {
                 one.value: field.data or None for one, field in self.deposits.items()
             },

@@ -16,7 +16,16 @@ from wtforms.validators import StopValidation
 
 from db import breaks
 from languages import N_
-from models.sales import Invoice, InvoiceLine, InvoiceStatus, Lead, ProposalStatus, RecordType
+from models.sales import (
+    DiscountKind,
+    Invoice,
+    InvoiceLine,
+    InvoiceStatus,
+    Lead,
+    ProposalStatus,
+    RecordType,
+)
+from models.sums import CENT, Discount
 from presenters.client_card import client_card
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
@@ -24,8 +33,8 @@ from views.letterhead import letterhead
 from views.sheets import send_pdf, show_sheet
 from web import once
 from web.access import dunahub, firm, firms_only, note, own, session
-from web.formats import money
-from web.forms import DayField, area, line, tax_rate_field
+from web.formats import currency_sign, money
+from web.forms import DayField, DiscountField, area, line, tax_rate_field
 from web.languages import _, ngettext
 from web.lines import Document, LinesForm
 from web.numbers import next_invoice_number
@@ -45,6 +54,8 @@ class InvoiceForm(LinesForm):
     due_on = DayField(N_("Due"), required=N_("When is it due?"))
     tax_rate = tax_rate_field()
     memo = area(N_("Message to the customer"))
+    discount_kind = StringField(default=DiscountKind.PERCENT.value)
+    discount_value = DiscountField(N_("Discount"))
     due_in = StringField()  # days; empty: use the day in the form
     due_shown = HiddenField()  # the due date when the form was shown
     confirms_below_paid = BooleanField(N_("Save it with the lower total"))
@@ -53,7 +64,34 @@ class InvoiceForm(LinesForm):
     invoiced_before: Sequence[Invoice] = ()  # from the same job or proposal
 
     def columns(self) -> frozenset[str]:
-        return frozenset("number issued_on due_on tax_rate memo".split())
+        columns = "number issued_on due_on tax_rate discount_kind discount_value memo"
+        return frozenset(columns.split())
+
+    @property
+    def discount(self) -> Discount:
+        return Discount(
+            self.discount_kind.data or DiscountKind.PERCENT, self.discount_value.data or Decimal(0)
+        )
+
+    @property
+    def discount_kinds(self) -> dict[str, str]:
+        return {DiscountKind.PERCENT.value: "%", DiscountKind.AMOUNT.value: currency_sign()}
+
+    def validate_discount_value(self, field: DiscountField) -> None:
+        """After the lines: it is taken off their sum."""
+        if not field.data:
+            return
+        if self.discount_kind.data == DiscountKind.PERCENT:
+            if field.data > 100:
+                raise StopValidation(_("A discount can be 100 % at most."))
+            return
+        if field.data != field.data.quantize(CENT):
+            raise StopValidation(_("Use at most %(most)s decimals.", most=2))
+        subtotal = self.totals_now.subtotal
+        if field.data > subtotal and not self.lines.errors:
+            raise StopValidation(
+                _("The discount is more than the subtotal of %(sum)s.", sum=money(subtotal))
+            )
 
     def validate_due_on(self, field: DayField) -> None:
         if field.data and self.issued_on.data and field.data < self.issued_on.data:
@@ -68,6 +106,7 @@ class InvoiceForm(LinesForm):
 
     def is_to_be_saved(self, record: Document | None = None) -> bool:
         self._work_out_due()
+        self._work_out_discount()
         return super().is_to_be_saved(record)
 
     def _work_out_due(self) -> None:
@@ -79,6 +118,11 @@ class InvoiceForm(LinesForm):
             self.due_on.data = issued_on + timedelta(days=min(int(days), MAX_DUE_DAYS))
             self.due_on.raw_data = None  # otherwise the page would show what was sent
             self.due_on.process_errors = []
+
+    def _work_out_discount(self) -> None:
+        known = [kind.value for kind in DiscountKind]
+        kind = self.discount_value.kind_typed or self.discount_kind.data
+        self.discount_kind.data = kind if kind in known else DiscountKind.PERCENT.value
 
     @property
     def terms(self) -> int | None:

@@ -57,6 +57,10 @@ def currency() -> str:
     return organization.currency if organization else "USD"
 
 
+def currency_sign() -> str:
+    return str(numbers.get_currency_symbol(currency(), language()))
+
+
 def decimal_symbol() -> str:
     return str(numbers.get_decimal_symbol(language()))
 

@@ -17,6 +17,7 @@ from wtforms.validators import StopValidation
 from wtforms.widgets import DateInput, TextInput
 
 from languages import LANGUAGES, N_
+from models.sales import DiscountKind
 from web.drafts import RESUMED
 from web.formats import STATUSES, plain, typed
 from web.languages import _, language
@@ -169,6 +170,29 @@ def tax_rate_field() -> NumberField:
     return NumberField(
         N_("Tax rate, %"), decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
     )
+
+
+class DiscountField(NumberField):
+    """A percentage or an amount. A typed sign wins over the choice next to it: 5 %, $20."""
+
+    def __init__(self, label: str, **kw: Any) -> None:
+        super().__init__(
+            label, decimals=4, most=MAX_MONEY, least=Decimal(0), empty=Decimal(0), **kw
+        )
+
+    def _value(self) -> str:
+        return "" if not self.raw_data and not self.data else super()._value()
+
+    def process_formdata(self, valuelist: Sequence[Any]) -> None:
+        typed_text = tidy(valuelist[0]) if valuelist else ""
+        super().process_formdata([typed_text.removesuffix("%")])
+
+    @property
+    def kind_typed(self) -> str | None:
+        """The kind that its sign says."""
+        if self.typed.endswith("%"):
+            return DiscountKind.PERCENT
+        return DiscountKind.AMOUNT if "$" in self.typed else None
 
 
 class DayField(Field):

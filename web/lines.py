@@ -6,7 +6,6 @@ and a button adds more.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Self, TypeVar
 
@@ -17,6 +16,7 @@ from wtforms import BooleanField, Field, FieldList, FormField, HiddenField, Text
 from wtforms.validators import StopValidation
 
 from languages import N_
+from models import sums
 from models.sales import (
     Invoice,
     InvoiceLine,
@@ -26,6 +26,7 @@ from models.sales import (
     Proposal,
     ProposalLine,
 )
+from models.sums import CENT, Discount, Totals
 from web import once
 from web.access import firm, session
 from web.drafts import RESUMED
@@ -43,17 +44,6 @@ MAX_LINES = 200  # of a document, also if several people add to it
 MAX_ROWS = MAX_LINES + 50
 MAX_PRODUCTS = 1_000  # in the list: enough for a firm's price list, not a catalogue
 MAX_QUANTITY = MAX_PRICE = Decimal("9999999.9999")
-CENT = Decimal("0.01")
-
-
-@dataclass(frozen=True)
-class Totals:
-    subtotal: Decimal
-    tax_amount: Decimal
-
-    @property
-    def total(self) -> Decimal:
-        return self.subtotal + self.tax_amount
 
 
 class LineForm(EditForm):
@@ -259,14 +249,17 @@ class LinesForm(EditForm):
         if not all(judged):
             raise StopValidation(_("Some lines need a look."))
 
-    def totals(self, tax_rate: Decimal) -> Totals:
-        """The totals that the document would have."""
-        amounts = [(row.amount, bool(row.taxable.data)) for row in self.kept_rows]
-        return _totals([*amounts, *_amounts(self.elsewhere)], tax_rate)
-
     @property
     def totals_now(self) -> Totals:
-        return self.totals((self.tax_rate.data if self.tax_rate else None) or Decimal(0))
+        """The totals that the document would have."""
+        amounts = [(row.amount, bool(row.taxable.data)) for row in self.kept_rows]
+        rate = (self.tax_rate.data if self.tax_rate else None) or Decimal(0)
+        return sums.totals_of([*amounts, *_amounts(self.elsewhere)], rate, self.discount)
+
+    @property
+    def discount(self) -> Discount:
+        """Only invoices have one."""
+        return Discount()
 
     def save_lines(self, lines: list[Line], make: type[Line]) -> None:
         """Writes the rows into the record's lines, matched by key, changing only what differs.
@@ -289,7 +282,7 @@ class LinesForm(EditForm):
 
 
 def totals_of(lines: Sequence[AnyLine], tax_rate: Decimal = Decimal(0)) -> Totals:
-    return _totals(_amounts(lines), tax_rate)
+    return sums.totals_of(_amounts(lines), tax_rate)
 
 
 def _amounts(lines: Sequence[AnyLine]) -> list[tuple[Decimal, bool]]:
@@ -312,12 +305,6 @@ def _rows_of(sent: MultiDict[str, str]) -> int:
     if None in rows:
         abort(400)  # no form of ours has such a field
     return len({row[1] for row in rows if row})
-
-
-def _totals(amounts: Sequence[tuple[Decimal, bool]], tax_rate: Decimal) -> Totals:
-    subtotal = sum((amount for amount, _taxable in amounts), Decimal(0))
-    taxed = sum((amount for amount, taxable in amounts if taxable), Decimal(0))
-    return Totals(subtotal, (taxed * tax_rate / 100).quantize(CENT, ROUND_HALF_UP))
 
 
 def _products(chosen: Sequence[int]) -> dict[int, Product]:

@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Fault, Remote
-from quickbooks import tax
+from quickbooks import discount, tax
 from quickbooks.amounts import dollars, shortest, unit_price
 from quickbooks.cleaning import Cleaned, SentText, clean_line, clean_text, cleaned, each_cleaned
 from quickbooks.documents import Document, NotWritable, fallback_item, in_dollars, linked
@@ -42,6 +42,8 @@ def document(payload: Json, links: Mapping[Record, Remote], settings: Json) -> D
     found["Line"] = _lines(payload, links, settings)
     if tax_detail := tax.detail(payload, settings):
         found["TxnTaxDetail"] = tax_detail
+    if discount.amount_of(payload) and tax.taxes_lines(payload, settings):
+        found["ApplyTaxAfterDiscount"] = True  # as on our invoice
     if memo := _MEMO.of(payload):
         found["CustomerMemo"] = {"value": memo}
     # Our number and mark, by which the invoice is found whatever number QuickBooks gave it.
@@ -67,6 +69,8 @@ def _lines(payload: Json, links: Mapping[Record, Remote], settings: Json) -> lis
     amount = Decimal(payload["tax_amount"])
     if amount and tax.mode_of(settings) == "line":
         lines.append(tax.line(amount, payload, settings))
+    if discount.amount_of(payload):
+        lines.append(discount.line(payload, settings))
     return lines
 
 
