@@ -78,7 +78,7 @@ def test_the_database_and_the_form_add_up_alike(
         totals.tax_amount,
         totals.total,
     )
-    assert 0 <= invoice.discount_amount <= max(invoice.subtotal, 0)
+    assert 0 <= invoice.discount_amount <= max(invoice.subtotal, Decimal(0))
 
 
 def test_tax_is_computed_on_what_is_left() -> None:
@@ -191,7 +191,7 @@ def test_paper_and_the_clients_page_show_it(at: Situation) -> None:
 
 # --- In QuickBooks --------------------------------------------------------------------------------
 
-COMPANIES = {
+COMPANIES: dict[str, dict[str, Any]] = {
     "none": {"UsingSalesTax": True, "PartnerTaxEnabled": None},
     "line": {"UsingSalesTax": False},
     "manual": {"UsingSalesTax": True, "PartnerTaxEnabled": None},
