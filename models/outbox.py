@@ -317,6 +317,8 @@ class DispatchItem(Base):
     intent: Mapped[str]  # what the request does for this entry: create | update | void | look_up …
     outcome: Mapped[str | None]
     settled_at: Mapped[Moment | None]
+    # what it may change; until its outcome is known, nothing else may
+    claims: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     # Times it was repeated or asked about since an answer was last settled; each was a crash.
     repeats_unsettled: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     # The whole document as QuickBooks has it after this request; a sparse request says less.

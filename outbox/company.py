@@ -74,6 +74,8 @@ class Item:
     entry_id: int
     intent: str  # create | update | void | read | look_up: what the request does for the entry
     document: str | None = None  # for a write: the whole document in QuickBooks afterwards
+    # what it may change: until its outcome is known, no other request may
+    claims: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,11 @@ class Draft:
     body: str | None
     items: Sequence[Item]
     is_batch: bool = False
-    # what it may change, so that no concurrent request changes it
-    claims: frozenset[str] = frozenset()
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """What it may change, so that no concurrent request changes it."""
+        return frozenset[str]().union(*(item.claims for item in self.items))
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,17 @@ class Fault:
     detail: str = ""  # QuickBooks' message, redacted
 
 
+@dataclass(frozen=True)
+class Observed:
+    """A counterpart as it was found in the company. `remote` is None when it was deleted there."""
+
+    record: Record
+    remote_id: str
+    remote: Remote | None
+    seen: str | None = None
+    differs: bool | None = None  # from what we sent; None if that was not compared
+
+
 # --- Outcomes of an item ----------------------------------------------------------------------
 
 
@@ -181,6 +197,7 @@ class Learned:
     document: str | None = None  # found in QuickBooks: what an earlier request of ours created
     seen: str | None = field(default=None, compare=False)
     ends_doubts: bool = False  # it was looked up by every mark
+    observed: tuple[Observed, ...] = ()  # what was read of other records
 
 
 @dataclass(frozen=True)

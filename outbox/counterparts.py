@@ -24,6 +24,7 @@ from outbox.company import (
     Fault,
     Known,
     Learned,
+    Observed,
     Outcome,
     Rejected,
     Remote,
@@ -346,44 +347,38 @@ _OBSERVE = text(
                          WHEN link.sent_operation = 'void' THEN link.voided_at END,
         gone_at = CASE WHEN row.gone THEN coalesce(link.gone_at, clock_timestamp()) END,
         differs_since = CASE WHEN row.differs
-                             THEN coalesce(link.differs_since, clock_timestamp()) END,
+                             THEN coalesce(link.differs_since, clock_timestamp())
+                             WHEN row.differs IS NULL THEN link.differs_since END,
         seen = coalesce(row.seen, link.seen), updated_at = clock_timestamp()
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
-        id bigint, remote_id text, remote_version text, remote_number text, remote_total text,
-        remote_balance text, voided boolean, gone boolean, differs boolean, seen text)
-    WHERE link.lane_id = :lane AND link.aggregate_type = :type AND link.aggregate_id = row.id
-      AND link.remote_id = row.remote_id AND link.updated_at < :since
+        type text, id bigint, remote_id text, remote_version text, remote_number text,
+        remote_total text, remote_balance text, voided boolean, gone boolean, differs boolean,
+        seen text)
+    WHERE link.lane_id = :lane AND link.aggregate_type = row.type AND link.aggregate_id = row.id
+      AND link.remote_id = row.remote_id
+      AND link.updated_at < coalesce(CAST(:since AS timestamptz), 'infinity')
     """
 )
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A counterpart as a comparison found it. `remote` is None when it was deleted there."""
-
-    record_id: int
-    remote_id: str
-    remote: Remote | None
-    seen: str | None = None
-    differs: bool = False
 
 
 def observe(
     session: Session,
     lane_id: int,
-    type_: RecordType,
     observed: Sequence[Observed],
-    since: datetime,
+    since: datetime | None = None,
 ) -> None:
-    """Stores what a comparison that began then found of these records. The caller holds the lane.
+    """Stores what was found of these records by what began to read `since`. The caller holds the
+    lane.
 
-    Each is read again before it is written the next time.
+    Each is read again before it is written the next time. Without `since` nothing was written
+    while it was read.
     """
     if not observed:
         return
     rows = [
         {
-            "id": one.record_id,
+            "type": one.record.type,
+            "id": one.record.id,
             "remote_id": one.remote_id,
             "remote_version": one.remote and one.remote.version,
             "remote_number": one.remote and one.remote.number,
@@ -396,9 +391,7 @@ def observe(
         }
         for one in observed
     ]
-    session.execute(
-        _OBSERVE, {"lane": lane_id, "type": type_, "rows": as_json(rows), "since": since}
-    )
+    session.execute(_OBSERVE, {"lane": lane_id, "rows": as_json(rows), "since": since})
 
 
 # --- People's decisions ---------------------------------------------------------------------------

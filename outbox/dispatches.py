@@ -62,6 +62,10 @@ SENDS_BEFORE_LOOK_UP = 3
 # if the next batch is at least this far away, one entry may be sent alone
 SINGLE_FITS = timedelta(milliseconds=300)
 
+# for what meets a request whose outcome is unknown: until it is asked again whether that is known
+ASK_AGAIN = timedelta(seconds=5)
+BETWEEN_CLAIMS = "\x1f"  # in no name, number or address that is sent
+
 FEW_IN_FLIGHT = 2  # while the company wants fewer calls
 NOTHING = InFlight()  # for callers that send one request after another
 
@@ -399,12 +403,12 @@ _STORE = text(
         RETURNING id
     ), item AS (
         INSERT INTO outbox_dispatch_items (dispatch_id, position, organization_id, lane_id,
-                                           entry_id, intent, document)
+                                           entry_id, intent, document, claims)
         SELECT dispatch.id, item.position - 1, :organization, :lane, item.entry_id, item.intent,
-               item.document
+               item.document, string_to_array(item.claims, :between)
         FROM dispatch, unnest(CAST(:entries AS bigint[]), CAST(:intents AS text[]),
-                              CAST(:documents AS text[]))
-          WITH ORDINALITY AS item (entry_id, intent, document, position)
+                              CAST(:documents AS text[]), CAST(:claims AS text[]))
+          WITH ORDINALITY AS item (entry_id, intent, document, claims, position)
     ), entry AS (
         UPDATE outbox
         SET available_at = clock_timestamp() + :after,
@@ -413,6 +417,18 @@ _STORE = text(
     )
     SELECT id FROM dispatch
     """  # noqa: S608  (only constants of ours are put together)
+)
+
+
+# What requests without an outcome may have changed. One that is withheld is not even asked about,
+# so nothing can wait for it.
+_DOUBTED = text(
+    """
+    SELECT unnest(item.claims)
+    FROM outbox_dispatch_items AS item JOIN outbox AS entry ON entry.id = item.entry_id
+    WHERE item.lane_id = :lane AND item.outcome IS NULL AND entry.state = 'pending'
+      AND NOT entry.withheld
+    """
 )
 
 
@@ -429,12 +445,18 @@ def _compose_and_store(
     if not due:
         return None
     settings = company.settings(session, claim.lane_id, due)
-    composition = _compose(company, due, links, settings, under_way.claims)
+    doubted = frozenset(session.execute(_DOUBTED, {"lane": claim.lane_id}).scalars())
+    taken = under_way.claims | doubted
+    composition = _compose(company, due, links, settings, taken)
     settle_entries(session, claim.lane_id, composition.verdicts, {one.entry_id: one for one in due})
     draft = composition.draft
     if draft is None:
         if not composition.verdicts and under_way.count:
             return Blocked()
+        if not composition.verdicts and doubted:
+            later = {one.entry_id: Later(ASK_AGAIN) for one in due}
+            settle_entries(session, claim.lane_id, later, {one.entry_id: one for one in due})
+            return None
         if not composition.verdicts:
             raise RuntimeError("The company neither composed nor settled anything of a wave.")
         return None
@@ -448,7 +470,7 @@ def _compose_and_store(
         single = None
         if wait > SINGLE_FITS and lane.slowdown == 1 and not limits.counts_items:
             first = [one for one in due if one.entry_id == draft.items[0].entry_id]
-            single = _compose(company, first, links, settings, under_way.claims).draft
+            single = _compose(company, first, links, settings, taken).draft
         if single is None or single.is_batch:
             return _rest(session, claim, wait, under_way)
         draft = single
@@ -512,6 +534,8 @@ def _store(
             "entries": entries,
             "intents": [item.intent for item in draft.items],
             "documents": [item.document for item in draft.items],
+            "claims": [BETWEEN_CLAIMS.join(sorted(item.claims)) for item in draft.items],
+            "between": BETWEEN_CLAIMS,
             "after": config.resend_after,
             **budget,
         },

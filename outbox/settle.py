@@ -28,6 +28,7 @@ from outbox.company import (
     Outcome,
     Reading,
     Rejected,
+    Remote,
     Retry,
     Sent,
     Synced,
@@ -453,6 +454,8 @@ def settle_entries(
     if not outcomes:
         return 0
     outcomes = counterparts.write(session, outcomes, due)
+    learned = [outcome for outcome in outcomes.values() if isinstance(outcome, Learned)]
+    counterparts.observe(session, lane_id, [one for each in learned for one in each.observed])
     retried = [entry_id for entry_id, outcome in outcomes.items() if isinstance(outcome, Retry)]
     history: dict[int, Row[Any]] = {}
     if retried:
@@ -475,9 +478,10 @@ def settle_entries(
         [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Later | Retry | Waiting)],
     )
     payments = [
-        {"invoice": due[entry_id].payload["invoice_id"], "applied": outcome.applied}
+        {"invoice": due[entry_id].payload["invoice_id"], "applied": applied}
         for entry_id, outcome in outcomes.items()
-        if isinstance(outcome, Synced) and due[entry_id].record.type == RecordType.PAYMENT
+        if due[entry_id].record.type == RecordType.PAYMENT
+        for applied in _applied(outcome, due[entry_id])
     ]
     if payments:
         session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
@@ -487,6 +491,19 @@ def settle_entries(
             {"lane": lane_id},
         )
     return len(moved)
+
+
+def _applied(outcome: Outcome, due: Due) -> tuple[str | None, ...]:
+    """What a payment took of its invoice's balance, if anything; None if that is not known."""
+    match outcome:
+        case Synced(applied=applied):
+            return (applied,)
+        case Learned(remote=Remote()) | Learned(knowledge={"found": dict()}) if (
+            not due.known.remote
+        ):
+            return (None,)  # it was found to be there
+        case _:
+            return ()
 
 
 def _row(entry_id: int, outcome: Outcome, history: Any) -> _Row:

@@ -103,20 +103,14 @@ def compose(
 
     `taken` holds the claims of requests under way. What meets one of them is left for later.
     """
-    reads: list[_Read] = []
-    writes: list[_Write] = []
-    verdicts: dict[int, Outcome] = {}
-    for due in entries:
-        step = _next_step(due, links, settings)
-        match step:
-            case _Read() | _Write() if _meets(step, taken):
-                pass
-            case _Read():
-                reads.append(step)
-            case _Write():
-                writes.append(step)
-            case _:
-                verdicts[due.entry_id] = step
+    steps = [(due, _next_step(due, links, settings)) for due in entries]
+    verdicts = {due.entry_id: step for due, step in steps if not isinstance(step, _Read | _Write)}
+    # What a verdict changes is composed again, from the links as they are then.
+    learned = [_records_changed(due) for due in entries if due.entry_id in verdicts]
+    taken = taken.union(*learned)
+    free = [step for _due, step in steps if not _meets(step, taken)]
+    reads = [step for step in free if isinstance(step, _Read)]
+    writes = [step for step in free if isinstance(step, _Write)]
     draft = _question_draft(reads) or _writing_draft(writes)
     return Composition(draft, verdicts)
 
@@ -293,6 +287,8 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
     document = kinds.document(due.record, due.payload, links, settings)
     if doubt := _doubt_step(due, document, links, settings) or _invoice_step(due, document):
         return doubt
+    if due.record.type == RecordType.PAYMENT and (asked := _balance_step(due, links)):
+        return asked
     if holder := due.knowledge.get("name_holder"):
         question = Question("Id", str(holder))
         if not _has_seen(due, question):
@@ -705,6 +701,21 @@ def _invoice_step(due: Due, document: Document) -> _Step | None:
     return None
 
 
+def _balance_step(due: Due, links: Mapping[Record, Remote]) -> _Step | None:
+    """Reads the invoice of a new payment when it is not known how much it can still be paid."""
+    billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
+    there = due.knowledge.get("invoice_found")
+    about = {"invoice": due.payload["invoice_number"]}
+    if there == {}:
+        return Rejected(ours("its_invoice_gone", due, about))
+    if billed.balance is None:
+        return _Read(due, "look_up", Question("Id", billed.id, about="Invoice"))
+    is_paid_by_us = Decimal(due.payload["paid_before"]) >= Decimal(due.payload["invoice_total"])
+    if there and Decimal(billed.balance) == 0 and not is_paid_by_us:
+        return Rejected(ours("its_invoice_paid", due, about))
+    return None
+
+
 _CHOSEN_FOR = {
     "": N_("sales"),
     PaymentMethod.CARD: N_("card payments"),
@@ -1048,9 +1059,10 @@ def _question_draft(reads: Sequence[_Read]) -> Draft | None:
         path="query",
         query={"query": _asking(alike), **_MINOR},
         body=None,
-        items=[Item(one.due.entry_id, one.intent) for one in alike],
         # What is read must not be changed meanwhile: the answer may be of before or after.
-        claims=frozenset(f"{one.due.record.type} {one.due.record.id}" for one in alike),
+        items=[
+            Item(one.due.entry_id, one.intent, claims=_records_changed(one.due)) for one in alike
+        ],
     )
 
 
@@ -1062,15 +1074,14 @@ def _writing_draft(writes: Sequence[_Write]) -> Draft | None:
     if not writes:
         return None
     together = [writes[0]] if writes[0].goes_alone else list(_together(writes))
-    items = [Item(one.due.entry_id, one.intent, _whole(one)) for one in together]
-    claims = frozenset[str]().union(*map(_claims, together))
+    items = [Item(one.due.entry_id, one.intent, _whole(one), _claims(one)) for one in together]
     if len(together) > 1:
         body = _batch_body(together)
-        return Draft("POST", "batch", _MINOR, body, items, is_batch=True, claims=claims)
+        return Draft("POST", "batch", _MINOR, body, items, is_batch=True)
     one = together[0]
     path = ENTITY[one.due.record.type].lower()
     operation = _voiding(one.due.record.type) if one.intent == "void" else {}
-    return Draft("POST", path, {**operation, **_MINOR}, dumps(one.body), items, claims=claims)
+    return Draft("POST", path, {**operation, **_MINOR}, dumps(one.body), items)
 
 
 def _voiding(type_: RecordType) -> dict[str, str]:

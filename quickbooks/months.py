@@ -27,9 +27,9 @@ from models.base import Json
 from models.comparisons import Comparison, Difference, Kind
 from models.outbox import Lane, LaneState
 from models.quickbooks import Connection, ConnectionStatus
-from models.sales import RecordType
+from models.sales import Record, RecordType
 from outbox import counterparts, lanes
-from outbox.company import Hold, Pause, Problem
+from outbox.company import Hold, Observed, Pause, Problem
 from quickbooks import client, own_books
 from quickbooks.comparison import (
     COMPARED,
@@ -489,14 +489,14 @@ def _learn(
     lane_id = company.side.lane_id
     session.execute(select(Lane.id).where(Lane.id == lane_id).with_for_update(key_share=True))
     for type_, one in compared.items():
-        observed = [_observed(news) for news in one.news]
-        counterparts.observe(session, lane_id, type_, observed, run.started_at)
+        observed = [_observed(type_, news) for news in one.news]
+        counterparts.observe(session, lane_id, observed, run.started_at)
 
 
-def _observed(news: News) -> counterparts.Observed:
+def _observed(type_: RecordType, news: News) -> Observed:
     theirs = news.theirs
-    return counterparts.Observed(
-        news.record_id,
+    return Observed(
+        Record(type_, news.record_id),
         news.remote_id,
         theirs.remote if theirs else None,
         dumps(kept(dict(theirs.object))) if theirs else None,

@@ -16,7 +16,7 @@ import structlog
 
 from languages import N_
 from models.base import Json
-from models.sales import RecordType
+from models.sales import Record, RecordType
 from outbox.company import (
     Answer,
     Due,
@@ -24,6 +24,7 @@ from outbox.company import (
     Hold,
     Item,
     Learned,
+    Observed,
     Outcome,
     Pause,
     Reading,
@@ -110,14 +111,24 @@ def _said_instead(sent: Sent, document: Json | None) -> Said:
 
 
 def _object_said(sent: Sent, item: Item, due: Due, document: Mapping[str, Any]) -> Said:
-    """Whether it is the object that we wrote. An update or void has its Id; a create has none."""
+    """Whether it is the object that we wrote: the one that we named, or one with our mark or name,
+    and a void has taken its amounts."""
     found = document.get(ENTITY[due.record.type])
     if not isinstance(found, dict) or not matching.is_object(found):
         return Said.NOTHING
     written = _document_of(sent, item, due) or {}
-    if item.intent != "create" and str(found["Id"]) != str(written.get("Id")):
-        return Said.ANOTHER
-    return Said.OBJECT
+    match item.intent:
+        case "create":
+            is_ours = matching.is_what_we_created(due, written, found)
+        case "void":
+            is_ours = str(found["Id"]) == str(written.get("Id")) and not _has_amount(found)
+        case _:
+            is_ours = str(found["Id"]) == str(written.get("Id"))
+    return Said.OBJECT if is_ours else Said.ANOTHER
+
+
+def _has_amount(found: Json) -> bool:
+    return matching.number(found.get("TotalAmt")) != 0
 
 
 def _outcomes(
@@ -315,6 +326,9 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
     # something its document uses, asked about separately
     if first and kind != ENTITY[first.record.type]:
         wanted = [question.value for question in questions]
+        if kind == ENTITY[RecordType.INVOICE]:
+            row = next((one for one in rows if str(one["Id"]) == wanted[0]), None)
+            return {first.entry_id: _found_invoice(first, wanted[0], row)}
         return {first.entry_id: _found_inactive(first.record.type, kind, wanted, rows)}
     question_of = dict(zip((item.entry_id for item in sent.items), questions, strict=True))
 
@@ -346,13 +360,29 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
     return _each(sent, outcome_of)
 
 
+def _found_invoice(due: Due, remote_id: str, row: Json | None) -> Learned:
+    """The invoice of a payment, as it stands in QuickBooks; its own page says the same then."""
+    told = _told_of_invoice(row)
+    is_doubted = bool(due.knowledge.get("doubted"))
+    knowledge: Json = (
+        {"doubted": None, "invoice_there": told} if is_doubted else {"invoice_found": told}
+    )
+    remote = None
+    if row is not None:
+        voided = matching.is_voided({"total": due.payload["invoice_total"]}, row)
+        remote = replace(matching.remote_of(row), voided=voided)
+    invoice = Record(RecordType.INVOICE, due.payload["invoice_id"])
+    differs = True if remote is None or remote.voided else None
+    seen = None if row is None else dumps(kept(row))
+    knowledge["reads"] = _reads(due) + 1
+    return Learned(knowledge, observed=(Observed(invoice, remote_id, remote, seen, differs),))
+
+
 def _found_inactive(
     type_: RecordType, kind: str, wanted: Sequence[str], rows: Sequence[Json]
 ) -> Outcome:
     """Which of the things used by a document are inactive; or what to check next."""
     by_id = {str(row["Id"]): row for row in rows}
-    if kind == "Invoice":
-        return Learned({"doubted": None, "invoice_there": _told_of_invoice(by_id.get(wanted[0]))})
     for id_ in wanted:
         row = by_id.get(id_)
         if row is None or row.get("Active") is False:

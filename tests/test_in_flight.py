@@ -249,7 +249,8 @@ class OneLeadAtATime(Ledger):
             return Composition(None)
         composition = super().compose(entries, links, settings)
         assert composition.draft
-        return replace(composition, draft=replace(composition.draft, claims=frozenset("x")))
+        items = [replace(item, claims=frozenset("x")) for item in composition.draft.items]
+        return replace(composition, draft=replace(composition.draft, items=items))
 
 
 def test_a_record_that_must_wait_for_a_request_holds_up_no_others(

@@ -116,19 +116,21 @@ def refused_with(sent: Sent, code: str, detail: str = "", element: str = "") -> 
     return as_fault
 
 
+OURS = {"Id": "266", "SyncToken": "0", "PrivateNote": f"DunaHub, {PAYLOADS['Invoice']['mark']}"}
+
 # --- Yes ----------------------------------------------------------------------------------------
 
 
 def test_the_object_in_the_answer_is_the_link() -> None:
     document = {
-        "Invoice": {"Id": "266", "SyncToken": "0", "DocNumber": "1043", "TotalAmt": 100.1},
+        "Invoice": OURS | {"DocNumber": "1043", "TotalAmt": 100.1},
         "time": "2020-09-29T05:58:07.300-07:00",
     }
     assert outcome_of(sent_of(), document) == Synced(Remote("266", "0", "1043", "100.10"))
 
 
 def test_a_total_that_is_no_number_is_no_total() -> None:
-    document = {"Invoice": {"Id": "266", "SyncToken": 0, "TotalAmt": {"odd": 1}}}
+    document = {"Invoice": OURS | {"TotalAmt": {"odd": 1}}}
     assert outcome_of(sent_of(), document) == Synced(Remote("266", "0"))
 
 

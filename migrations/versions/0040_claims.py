@@ -1,0 +1,21 @@
+"""What each unanswered item may have changed, so that nothing else changes it meanwhile.
+
+Items of the previous release have none, and block nothing, as before.
+"""
+
+from alembic import op
+
+revision = "0040"
+down_revision = "0039"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(
+        "ALTER TABLE outbox_dispatch_items ADD COLUMN claims text[] NOT NULL DEFAULT '{}'::text[]"
+    )
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE outbox_dispatch_items DROP COLUMN claims")

@@ -1,0 +1,199 @@
+"""Answers that are not about what we wrote, and what a payment may take of its invoice."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from simulator.testing import SimulatorHandle
+from tests.support.refunds import choose, take_back
+from tests.support.situation import RIVERA, Situation, begin
+from tests.test_cases_counterpart import booked, edit_invoice, send_again, sent_invoice, skip, void
+from tests.test_doubts_and_decisions import wait_and_drain
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    with begin(app, sessions, config, session, simulator) as situation:
+        yield situation
+
+
+def answer_with(at: Situation, path: str, remote_id: str) -> None:
+    """The next write is done, but answered with another object."""
+    at.simulator.fault(match={"path": path, "times": 1}, do={"answer_of": remote_id})
+
+
+def totals(at: Situation, entity: str) -> list[Decimal]:
+    return sorted(Decimal(str(one["TotalAmt"])) for one in at.books(entity))
+
+
+# --- The answer shows another object --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whose", ["another invoice of ours", "the bookkeeper's"])
+def test_case_e16_an_invoice_answered_with_another_is_looked_up(at: Situation, whose: str) -> None:
+    first = sent_invoice(at)
+    standing = booked(at)
+    other = str(standing["Id"])
+    if whose == "the bookkeeper's":
+        theirs = {key: standing[key] for key in ("CustomerRef", "Line")}
+        other = str(at.bookkeeper().post("invoice", theirs).object("Invoice")["Id"])
+    answer_with(at, "/invoice", other)
+    second = at.save_invoice(at.invoice(first).lead_id, "70")
+    at.drain()
+    edit_invoice(at, second, **{"lines-0-unit_price": "90"})
+    wait_and_drain(at)
+    expected = [90, 100, 100] if whose == "the bookkeeper's" else [90, 100]
+    assert totals(at, "Invoice") == expected
+    link = at.link("invoice", second)
+    assert link
+    assert link.remote_id not in (None, other)
+    assert set(at.states()) <= {"lead synced", "invoice synced", "invoice superseded"}
+
+
+def test_case_e16_a_payment_answered_with_another_is_not_sent_twice(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    at.pay(invoice, "10")
+    at.drain()
+    answer_with(at, "/payment", str(booked(at, "Payment")["Id"]))
+    at.pay(invoice, "40")
+    at.drain()
+    wait_and_drain(at)
+    send_again(at)
+    wait_and_drain(at)
+    assert totals(at, "Payment") == [10, 40]
+    assert booked(at)["Balance"] == 50
+    assert at.states()[-1] == "payment synced"
+
+
+def test_case_e16_a_customer_answered_with_another_is_looked_up(at: Situation) -> None:
+    at.connect()
+    at.save_lead("Green Lawn")
+    at.drain()
+    answer_with(at, "/customer", str(booked(at, "Customer")["Id"]))
+    second = at.save_lead("Maple Court")
+    at.drain()
+    wait_and_drain(at)
+    assert [one["DisplayName"] for one in at.books("Customer")] == ["Green Lawn", "Maple Court"]
+    link = at.link("lead", second)
+    assert link
+    assert link.remote_id == at.books("Customer")[1]["Id"]
+
+
+@pytest.mark.parametrize("kind", ["invoice", "payment"])
+def test_case_e16_a_void_is_believed_once_the_amounts_are_gone(at: Situation, kind: str) -> None:
+    invoice = sent_invoice(at)
+    choose(at, taken_back="void")
+    payment = at.pay(invoice, "40") if kind == "payment" else 0
+    at.drain()
+    # A gateway drops what makes it a void, so that the answer shows the object as it stands.
+    standing = booked(at, kind.capitalize())
+    unchanged = {kind.capitalize(): {key: standing[key] for key in ("Id", "SyncToken")}}
+    unchanged[kind.capitalize()]["TotalAmt"] = 40 if kind == "payment" else 100
+    at.simulator.fault(
+        match={"path": f"/{kind}", "times": 1}, do={"status": 200, "body": unchanged}
+    )
+    if kind == "invoice":
+        void(at, invoice)
+    else:
+        take_back(at, payment, "40")
+    at.drain()
+    link = at.link(kind, invoice if kind == "invoice" else payment)
+    assert link
+    assert not link.voided_at
+    wait_and_drain(at)
+    assert booked(at, kind.capitalize())["TotalAmt"] == 0
+    assert at.states()[-1].endswith("synced")
+
+
+# --- What a payment takes of its invoice ----------------------------------------------------------
+
+
+def test_case_e08_a_payment_after_one_that_was_found_takes_what_is_open(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    at.pay(invoice, "50")
+    skip(at)
+    at.pay(invoice, "20")
+    at.simulator.fault(match={"path": "/payment", "times": 1}, do={"reset": "after"})
+    at.drain()
+    wait_and_drain(at)
+    at.pay(invoice, "50")
+    at.drain()
+    assert [one["UnappliedAmt"] for one in at.books("Payment")] == [0, 0]
+    assert booked(at)["Balance"] == 30
+    at.pay(invoice, "45")
+    at.drain()
+    assert [one["UnappliedAmt"] for one in at.books("Payment")] == [0, 0, 15]
+    assert booked(at)["Balance"] == 0
+
+
+def test_case_e08_two_payments_at_once_take_no_more_than_is_open(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE outbox_links SET remote_balance = NULL"))
+    at.pay(invoice, "60")
+    at.pay(invoice, "60")
+    at.drain()
+    wait_and_drain(at)
+    assert [one["UnappliedAmt"] for one in at.books("Payment")] == [0, 20]
+    assert booked(at)["Balance"] == 0
+
+
+@pytest.mark.parametrize("act", ["void", "delete", "pay"])
+def test_case_e08_a_payment_of_an_invoice_that_takes_nothing_asks(at: Situation, act: str) -> None:
+    invoice = sent_invoice(at)
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE outbox_links SET remote_balance = NULL"))
+    standing = booked(at)
+    if act == "pay":
+        line = [{"Amount": 100, "LinkedTxn": [{"TxnId": standing["Id"], "TxnType": "Invoice"}]}]
+        theirs = {"CustomerRef": standing["CustomerRef"], "TotalAmt": 100, "Line": line}
+        at.bookkeeper().post("payment", theirs)
+    else:
+        at.simulator.act(RIVERA, act, entity="Invoice", object_id=standing["Id"])
+    at.pay(invoice, "40")
+    at.drain()
+    wait_and_drain(at)
+    asked = {"void": "invoice_voided", "delete": "its_invoice_gone", "pay": "its_invoice_paid"}
+    assert at.fault() == asked[act]
+    assert len(at.books("Payment")) == (1 if act == "pay" else 0)
+
+
+# --- What is in doubt -----------------------------------------------------------------------------
+
+
+def test_case_e08_a_payment_waits_for_one_of_its_invoice_in_doubt(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    at.pay(invoice, "60")
+    at.simulator.fault(match={"path": "/payment", "times": 1}, do={"reset": "after"})
+    at.drain()
+    at.pay(invoice, "60")
+    at.drain()
+    assert len(at.books("Payment")) == 1
+    for _ in range(6):
+        at.pass_time()
+        at.drain()
+    assert [one["UnappliedAmt"] for one in at.books("Payment")] == [0, 20]
+    assert at.states()[-2:] == ["payment synced", "payment synced"]
+
+
+def test_a_lead_waits_for_one_with_its_address_in_doubt(at: Situation) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": "/customer", "times": 1}, do={"reset": "after"})
+    at.save_lead("Green Lawn", email="kim@lawn.example")
+    at.drain()
+    at.save_lead("Maple Court", email="kim@lawn.example")
+    at.save_lead("Oak HOA", email="oak@oak.example")
+    at.drain()
+    assert [one["DisplayName"] for one in at.books("Customer")] == ["Green Lawn", "Oak HOA"]
+    wait_and_drain(at)
+    wait_and_drain(at)
+    assert len(at.books("Customer")) == 3
+    assert set(at.states()) == {"lead synced"}
