@@ -272,6 +272,8 @@ class Dispatch(Base):
     sends: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     # Sends that got no answer while other calls of the lane did. A crash of ours does not count.
     silences: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    # It was looked for and not found: sent once more, with its id, before a new request is made.
+    goes_again: Mapped[bool] = mapped_column(server_default="false", default=False)
     created_at: Mapped[CreatedAt]
     sent_at: Mapped[Moment | None]
     answered_at: Mapped[Moment | None]

@@ -38,6 +38,8 @@ class Doubt:
     request: int
     intent: str  # create | update | void
     document: str | None  # what it would have created; None if it was not stored
+    # it may be sent again with its id: it is recent, was sent once, and of this entry alone
+    is_repeatable: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class Learned:
     document: str | None = None  # found in QuickBooks: what an earlier request of ours created
     seen: str | None = field(default=None, compare=False)
     ends_doubts: bool = False  # it was looked up by every mark
+    repeats: int | None = None  # … and this request is sent again instead, byte for byte
     observed: tuple[Observed, ...] = ()  # what was read of other records
 
 

@@ -5,9 +5,9 @@ QuickBooks answered, which requests are in doubt, what a person decided. The cal
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,8 @@ from outbox.company import (
     Synced,
 )
 from outbox.texts import as_json
+
+REQUEST_ID_TRUSTED_FOR = timedelta(minutes=10)
 
 # --- Reading ------------------------------------------------------------------------------------
 
@@ -86,12 +88,41 @@ def counterparts_of(session: Session, lane_id: int, due: Sequence[Due]) -> Count
             ),
         },
     )
+    found = rows.all()
+    doubts = [one["request"] for row in found for one in row.doubts]
+    repeatable = _repeatable(session, doubts, [one.entry_id for one in due]) if doubts else set()
     return Counterparts(
-        {Record(RecordType(row.aggregate_type), row.aggregate_id): _known(row) for row in rows}
+        {
+            Record(RecordType(row.aggregate_type), row.aggregate_id): _known(row, repeatable)
+            for row in found
+        }
     )
 
 
-def _known(row: Row[Any]) -> Known:
+# Nobody promises that a list of QuickBooks' is up to date. QuickBooks knows a request again by its
+# id for a while, so the same request is safer than a new one.
+_REPEATABLE = text(
+    """
+    SELECT dispatch.id
+    FROM outbox_dispatches AS dispatch
+    JOIN outbox_dispatch_items AS item ON item.dispatch_id = dispatch.id
+    WHERE dispatch.id = ANY(:requests) AND dispatch.sends = 1
+      AND dispatch.created_at > clock_timestamp() - CAST(:trusted AS interval)
+    GROUP BY dispatch.id
+    HAVING count(*) = 1 AND bool_and(item.entry_id = ANY(:entries))
+       AND bool_and(item.outcome IS NULL OR item.outcome = 'looked_up')
+    """
+)
+
+
+def _repeatable(
+    session: Session, requests: Sequence[int], entries: Sequence[int]
+) -> Collection[int]:
+    values = {"requests": requests, "entries": entries, "trusted": REQUEST_ID_TRUSTED_FOR}
+    return set(session.execute(_REPEATABLE, values).scalars())
+
+
+def _known(row: Row[Any], repeatable: Collection[int]) -> Known:
     remote = None
     if row.remote_id is not None:
         remote = Remote(
@@ -109,7 +140,10 @@ def _known(row: Row[Any]) -> Known:
         row.sent_document,
         row.declined_values,
         row.seen,
-        tuple(Doubt(one["request"], one["intent"], one["document"]) for one in row.doubts),
+        tuple(
+            Doubt(one["request"], one["intent"], one["document"], one["request"] in repeatable)
+            for one in row.doubts
+        ),
         row.decision,
     )
 
@@ -272,6 +306,18 @@ def send_after_all(session: Session, entries: Sequence[int], *, skipped: Sequenc
         session.execute(_END_DECLINES, {"entries": list(skipped)})
 
 
+_REPEAT = text(
+    """
+    WITH item AS (
+        UPDATE outbox_dispatch_items SET outcome = NULL, settled_at = NULL
+        WHERE dispatch_id = :dispatch AND entry_id = :entry
+        RETURNING dispatch_id
+    )
+    UPDATE outbox_dispatches SET goes_again = true FROM item WHERE id = item.dispatch_id
+    """
+)
+
+
 def write(
     session: Session, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
 ) -> dict[int, Outcome]:
@@ -291,7 +337,9 @@ def write(
                 undecided.append(entry_id)
             case Rejected():
                 failed.append(entry_id)
-        if isinstance(outcome, Learned) and outcome.ends_doubts:
+        if isinstance(outcome, Learned) and outcome.repeats:
+            session.execute(_REPEAT, {"dispatch": outcome.repeats, "entry": entry_id})
+        elif isinstance(outcome, Learned) and outcome.ends_doubts:
             undoubted.append(entry_id)
     for statement, entries in (
         (_ACKNOWLEDGE, kept),

@@ -41,7 +41,7 @@ from outbox.company import (
     Sent,
     Waiting,
 )
-from outbox.counterparts import counterparts_of, keep_doubts
+from outbox.counterparts import REQUEST_ID_TRUSTED_FOR, counterparts_of, keep_doubts
 from outbox.in_flight import InFlight
 from outbox.lanes import (
     FAIL_AFTER,
@@ -55,7 +55,7 @@ from outbox.lanes import (
 )
 from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
-from outbox.waves import REQUEST_ID_TRUSTED_FOR, Wave, choose_wave, due_from
+from outbox.waves import Wave, choose_wave, due_from
 
 MAX_ROUNDS = 20  # look-ups in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
@@ -190,7 +190,8 @@ _SPEND = text(SPEND)
 
 _SEND_AGAIN = text(
     """
-    UPDATE outbox_dispatches SET sends = sends + 1, sent_at = clock_timestamp()
+    UPDATE outbox_dispatches
+    SET sends = sends + 1, sent_at = clock_timestamp(), goes_again = false
     WHERE id = :dispatch
     """
 )
@@ -282,7 +283,7 @@ def _is_to_be_looked_up(dispatch: Row[Any], waiting: Sequence[Row[Any]]) -> bool
     second object is looked up before it is sent a second time.
     """
     if dispatch.sends and any(item.intent == "create" for item in waiting):
-        return True
+        return not dispatch.goes_again or dispatch.age >= REQUEST_ID_TRUSTED_FOR
     return bool(dispatch.sends >= SENDS_BEFORE_LOOK_UP or dispatch.age >= REQUEST_ID_TRUSTED_FOR)
 
 

@@ -20,7 +20,12 @@ from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
 from outbox import servers
 from outbox.company import Due, Fault, Rejected, Remote, Unneeded
-from outbox.counterparts import Counterparts, counterparts_of, needs_of
+from outbox.counterparts import (
+    REQUEST_ID_TRUSTED_FOR,
+    Counterparts,
+    counterparts_of,
+    needs_of,
+)
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
 
@@ -28,7 +33,6 @@ from outbox.settle import settle_entries
 # or are of another type.
 ENTRIES_EXAMINED = (40, 120)
 # after this QuickBooks may have forgotten a request id: look it up first
-REQUEST_ID_TRUSTED_FOR = timedelta(minutes=10)
 
 # Prerequisites of an invoice that may be sent with it although no entry was written for them.
 TAKEN_ALONG = frozenset({RecordType.LEAD, RecordType.PRODUCT})

@@ -327,7 +327,8 @@ def _look_for(due: Due) -> _Step | None:
     """Looks for what unanswered creates of the record may have made, by each of their marks.
 
     Found: it is ours, and continues as a change of what that request created. Not found by any
-    mark: the doubt ends. None: nothing is in doubt.
+    mark: the same request is sent again, if QuickBooks may still know its id; else the doubt ends.
+    None: nothing is in doubt.
     """
     creates = [
         (doubt, document)
@@ -342,7 +343,10 @@ def _look_for(due: Due) -> _Step | None:
                 return _ours(found, doubt.document)
             if question.key not in absent and not found:
                 return _Read(due, "look_up", question)
-    return Learned({"absent": []}, ends_doubts=True) if creates else None
+    if not creates:
+        return None
+    again = next((doubt.request for doubt, _document in creates if doubt.is_repeatable), None)
+    return Learned({"absent": []}, ends_doubts=True, repeats=again)
 
 
 def _ours(found: Json, document: str | None = None) -> Learned:

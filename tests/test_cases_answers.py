@@ -113,6 +113,41 @@ def test_case_e16_a_void_is_believed_once_the_amounts_are_gone(at: Situation, ki
     assert at.states()[-1].endswith("synced")
 
 
+# --- Not found, but there -------------------------------------------------------------------------
+
+EMPTY = {"QueryResponse": {}, "time": "2026-11-28T10:00:00-08:00"}
+
+
+@pytest.mark.parametrize("kind", ["customer", "invoice", "payment"])
+def test_case_e08_what_a_stale_list_does_not_show_is_not_created_twice(
+    at: Situation, kind: str
+) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": f"/{kind}", "times": 1}, do={"reset": "after"})
+    at.simulator.fault(match={"path": "/query", "times": 1}, do={"status": 200, "body": EMPTY})
+    invoice = at.save_invoice(at.save_lead())
+    at.pay(invoice, "40")
+    for _ in range(12):
+        at.drain()
+        at.pass_time()
+    assert [len(at.books(one)) for one in ("Customer", "Invoice", "Payment")] == [1, 1, 1]
+    assert at.states() == ["lead synced", "invoice synced", "payment synced"]
+
+
+def test_a_request_that_is_looked_for_twice_is_sent_as_a_new_one(at: Situation) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": "/customer", "times": 2}, do={"reset": "before"})
+    at.save_lead()
+    at.drain()
+    for _ in range(12):
+        at.pass_time()
+        at.drain()
+    sent = [call for call in at.simulator.journal() if call["path"].endswith("/customer")]
+    assert len({call["requestid"] for call in sent[:2]}) == 1
+    assert len({call["requestid"] for call in sent}) == 2
+    assert at.states() == ["lead synced"]
+
+
 # --- What a payment takes of its invoice ----------------------------------------------------------
 
 
