@@ -390,7 +390,14 @@ _OBSERVE = text(
     SET remote_version = coalesce(row.remote_version, link.remote_version), stale = true,
         remote_number = coalesce(row.remote_number, link.remote_number),
         remote_total = coalesce(row.remote_total, link.remote_total),
-        remote_balance = coalesce(row.remote_balance, link.remote_balance),
+        -- while a payment of it is under way the balance may be of before or after
+        remote_balance = CASE WHEN NOT EXISTS (
+            SELECT FROM outbox_dispatch_items AS item
+            JOIN outbox AS entry ON entry.id = item.entry_id
+            WHERE item.lane_id = link.lane_id AND item.outcome IS NULL
+              AND link.aggregate_type = 'invoice' AND entry.aggregate_type = 'payment'
+              AND entry.payload -> 'invoice_id' = to_jsonb(link.aggregate_id)
+        ) THEN coalesce(row.remote_balance, link.remote_balance) END,
         voided_at = CASE WHEN row.voided THEN coalesce(link.voided_at, clock_timestamp())
                          WHEN link.sent_operation = 'void' THEN link.voided_at END,
         gone_at = CASE WHEN row.gone THEN coalesce(link.gone_at, clock_timestamp()) END,

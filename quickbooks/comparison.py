@@ -6,7 +6,6 @@ lines and balance too, payments by the invoice they pay. Record pages use the sa
 (`presenters/apart.py`).
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
@@ -19,11 +18,10 @@ from models.outbox import State
 from models.sales import RecordType
 from outbox.company import Remote
 from quickbooks.documents import Document
-from quickbooks.matching import name_key, number, remote_of
+from quickbooks.matching import MARK, name_key, number, remote_of
 
 COMPARED = (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT, RecordType.REFUND)
 CENT = Decimal("0.01")
-_MARK = re.compile(r"DH-[A-Z2-7]{12}")  # as made by `models.sales.new_mark`
 _VOIDED = "Voided"  # the beginning of a void document's note
 
 Place = tuple[str, str]  # key by which two documents look alike
@@ -202,7 +200,7 @@ def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Thei
     total, note = _cents(row["TotalAmt"]), _text(row.get("PrivateNote"))
     number = _text(row.get("DocNumber" if type_ == RecordType.INVOICE else "PaymentRefNum"))
     marked = {RecordType.INVOICE: note, RecordType.REFUND: f"{number} {note}"}
-    mark = _MARK.search(marked.get(type_, number))
+    mark = MARK.search(marked.get(type_, number))
     return Theirs(
         str(row["Id"]),
         number,

@@ -712,7 +712,7 @@ def _balance_step(due: Due, links: Mapping[Record, Remote]) -> _Step | None:
     about = {"invoice": due.payload["invoice_number"]}
     if there == {}:
         return Rejected(ours("its_invoice_gone", due, about))
-    if billed.balance is None:
+    if billed.balance is None or due.knowledge.get("balance_unsure"):
         return _Read(due, "look_up", Question("Id", billed.id, about="Invoice"))
     is_paid_by_us = Decimal(due.payload["paid_before"]) >= Decimal(due.payload["invoice_total"])
     if there and Decimal(billed.balance) == 0 and not is_paid_by_us:

@@ -11,6 +11,7 @@ from outbox.company import Due, Known, Remote
 from quickbooks.cleaning import addresses
 from quickbooks.documents import Document, parsed
 
+MARK = re.compile(r"\bDH-[A-Z2-7]{12}\b")  # as made by `models.sales.new_mark`
 INACTIVE_SUFFIX = " (deleted)"  # QuickBooks appends this to the name of an inactive record
 
 # values that clear a property, or mean that it is missing
@@ -143,8 +144,11 @@ def phone_of(customer: Mapping[str, Any]) -> str:
 
 def is_our_invoice(document: Document, total: str, found: Mapping[str, Any], mark: str) -> bool:
     """It has our mark, or the same customer, day and total."""
-    if mark in str(found.get("PrivateNote", "")):
+    note = str(found.get("PrivateNote", ""))
+    if mark in note:
         return True
+    if MARK.search(note):
+        return False  # another record of ours
     return (
         agrees(document["CustomerRef"], found.get("CustomerRef"))
         and agrees(document["TxnDate"], found.get("TxnDate"))

@@ -57,7 +57,6 @@ from quickbooks.questions import Question, asked, first_doubted, kind_asked, nex
 STALE_TRIES = 2  # a version refused twice in a row: someone is editing it
 THROTTLE_PAUSE = timedelta(seconds=60)  # Intuit's rule if the answer names no time
 MOST_BY_HAND = 20  # documents with one customer and amount, kept to choose from
-_MARK = re.compile(r"\bDH-[A-Z2-7]{12}\b")  # as made by `models.sales.new_mark`
 BATCH = "batch"  # the path of a batch
 MAX_ANSWER_KEPT = 10_000  # characters stored of an answer that was not a plain success
 
@@ -365,7 +364,9 @@ def _found_invoice(due: Due, remote_id: str, row: Json | None) -> Learned:
     told = _told_of_invoice(row)
     is_doubted = bool(due.knowledge.get("doubted"))
     knowledge: Json = (
-        {"doubted": None, "invoice_there": told} if is_doubted else {"invoice_found": told}
+        {"doubted": None, "invoice_there": told}
+        if is_doubted
+        else {"invoice_found": told, "balance_unsure": False}
     )
     remote = None
     if row is not None:
@@ -431,8 +432,12 @@ def _entered_by_hand(rows: Sequence[Json], question: Question, due: Due) -> list
             matching.number(row.get("TotalAmt")) == 0
             and str(row.get("PrivateNote")).startswith("Voided")
         )
-        and (due.payload["mark"] in str(row.get(key)) or not _MARK.search(str(row.get(key))))
+        and _is_not_anothers(str(row.get(key)), due)
     ][:MOST_BY_HAND]
+
+
+def _is_not_anothers(text: str, due: Due) -> bool:
+    return due.payload["mark"] in text or not matching.MARK.search(text)
 
 
 def _value_of(row: Json, name: str) -> str:
@@ -483,6 +488,8 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
             return Rejected(fault_of(fault, due))
         case "610" if item.intent == "void" and "gone" not in due.knowledge:
             return Learned({"gone": True, "seen": None, "found": None})
+        case "6000" if _may_have_another_balance(item, due):
+            return Learned({"balance_unsure": True})
         case "620" if due.record.type == RecordType.PAYMENT and _may_look_at_invoice(due):
             return Learned({"doubted": "Invoice"})
         case "610" | "2500" if item.intent != "void" and "doubted" not in due.knowledge:
@@ -490,6 +497,12 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
     if class_of(fault) is Class.RETRY:
         return Retry(fault_of(fault, due))
     return Rejected(fault_of(fault, due))
+
+
+def _may_have_another_balance(item: Item, due: Due) -> bool:
+    """Whether a new payment was refused for what a person may have changed of its invoice there."""
+    is_new_payment = due.record.type == RecordType.PAYMENT and item.intent == "create"
+    return is_new_payment and "balance_unsure" not in due.knowledge
 
 
 def _may_look_at_invoice(due: Due) -> bool:

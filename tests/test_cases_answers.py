@@ -10,6 +10,10 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
+from models.sales import Record, RecordType
+from outbox import counterparts
+from outbox.company import Observed
+from quickbooks import matching
 from simulator.testing import SimulatorHandle
 from tests.support.refunds import choose, take_back
 from tests.support.situation import RIVERA, Situation, begin
@@ -179,6 +183,46 @@ def test_case_e08_two_payments_at_once_take_no_more_than_is_open(at: Situation) 
     wait_and_drain(at)
     assert [one["UnappliedAmt"] for one in at.books("Payment")] == [0, 20]
     assert booked(at)["Balance"] == 0
+
+
+def test_case_e08_a_payment_takes_what_a_bookkeeper_left_open(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    standing = booked(at)
+    line = [{"Amount": 30, "LinkedTxn": [{"TxnId": standing["Id"], "TxnType": "Invoice"}]}]
+    theirs = {"CustomerRef": standing["CustomerRef"], "TotalAmt": 30, "Line": line}
+    at.bookkeeper().post("payment", theirs)
+    at.pay(invoice, "100")
+    at.drain()
+    assert [one["UnappliedAmt"] for one in at.books("Payment")] == [0, 30]
+    assert (booked(at)["Balance"], at.states()[-1]) == (0, "payment synced")
+
+
+def test_a_comparison_during_a_payment_does_not_count_it_twice(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    at.pay(invoice, "60")
+    at.simulator.fault(match={"path": "/payment", "times": 1}, do={"reset": "after"})
+    at.drain()
+    there = booked(at)
+    record, remote = Record(RecordType.INVOICE, invoice), matching.remote_of(there)
+    assert remote.balance == "40.00"
+    lane = at.connection.lane_id
+    with at.sessions.begin() as session:
+        counterparts.observe(session, lane, [Observed(record, remote.id, remote, differs=False)])
+    wait_and_drain(at)
+    at.pay(invoice, "40")
+    at.drain()
+    assert [one["UnappliedAmt"] for one in at.books("Payment")] == [0, 0]
+    assert booked(at)["Balance"] == 0
+
+
+def test_an_invoice_with_the_mark_of_another_is_not_ours() -> None:
+    document = {"CustomerRef": {"value": "1"}, "TxnDate": "2026-11-28"}
+    found = {**document, "TotalAmt": 100}
+    mark, other = "DH-ABCDEFGHIJKL", "DH-ABCDEFGHIJKM"
+    assert matching.is_our_invoice(document, "100.00", found, mark)
+    bears = {**found, "PrivateNote": f"DunaHub invoice 1001, {other}"}
+    assert not matching.is_our_invoice(document, "100.00", bears, mark)
+    assert matching.is_our_invoice(document, "100.00", bears, other)
 
 
 @pytest.mark.parametrize("act", ["void", "delete", "pay"])
