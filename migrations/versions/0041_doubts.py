@@ -6,8 +6,8 @@ Items of the previous release have none, and block nothing, as before.
 
 from alembic import op
 
-revision = "0040"
-down_revision = "0039"
+revision = "0041"
+down_revision = "0040"
 branch_labels = None
 depends_on = None
 
