@@ -287,8 +287,6 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
     document = kinds.document(due.record, due.payload, links, settings)
     if doubt := _doubt_step(due, document, links, settings) or _invoice_step(due, document):
         return doubt
-    if due.record.type == RecordType.PAYMENT and (asked := _balance_step(due, links)):
-        return asked
     if holder := due.knowledge.get("name_holder"):
         question = Question("Id", str(holder))
         if not _has_seen(due, question):
@@ -307,7 +305,9 @@ def _create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> _S
         return _judge_found(due, document, found, settings)
     is_first = due.record.type == RecordType.LEAD and not due.known.decision.get("anew")
     matched = _match(due, document, settings) if is_first else None
-    return matched or _create(due, document)
+    is_payment = due.record.type == RecordType.PAYMENT
+    unsure = _balance_step(due, links) if is_payment else None
+    return matched or unsure or _create(due, document)
 
 
 def _is_by_hand(due: Due, settings: Json) -> bool:
