@@ -103,6 +103,9 @@ class Situation:
         with self.sessions.begin() as session:
             session.execute(text("UPDATE outbox SET available_at = now() WHERE state = 'pending'"))
             session.execute(text("UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL"))
+            session.execute(
+                text("UPDATE database_server SET changed_at = changed_at - interval '1 hour'")
+            )
 
     # --- What there is --------------------------------------------------------------------------
 
