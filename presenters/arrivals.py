@@ -114,7 +114,7 @@ def _discounts(preferences: Json) -> Check:
         "warn",
         _("Discounts"),
         _("Discounts are off: an invoice with a discount waits until you turn them on."),
-        _place("Sales, Sales form content, Discount"),
+        _place("Sales, Sales form content"),
     )
 
 

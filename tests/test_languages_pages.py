@@ -66,6 +66,7 @@ TYPED = {
     *"Green Lawn Sprinkler repair Valve Plan office lawn Net Los Angeles America invoice".split(),
     *"customer payment item batch create Checking Services Bank Hours Design Visa Check".split(),
     *"services of Product Income California San Rocha Elm Cash bruno admin dunahub new".split(),
+    *"Discounts given".split(),
 }
 READ_ALOUD = ("aria-label", "title", "placeholder", "alt", "data-label")
 
