@@ -15,7 +15,8 @@ from models.sales import Record
 from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, Sent
 from outbox.pace import Limits, Pace
 from quickbooks import client, directory, facts, tokens
-from quickbooks.composing import BATCH, compose
+from quickbooks.composing import compose
+from quickbooks.drafts import BATCH
 from quickbooks.faults import faults_in, plain_words
 from quickbooks.reading import read
 

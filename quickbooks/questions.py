@@ -8,23 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.sales import RecordType
-from quickbooks.kinds import ENTITY
-
 MAX_ROWS = 1000  # Intuit's limit per answer
 
-_LISTS = (RecordType.LEAD, RecordType.PRODUCT)  # inactive rows are hidden unless requested
+# of these, inactive rows are hidden unless requested
+_LISTS = ("Customer", "Item", "Account", "PaymentMethod")
 
-
-# What a document uses that may be inactive, in the order in which it is checked, and QuickBooks'
-# name for it in a fault.
-DOUBTED = {
-    RecordType.LEAD: (),
-    RecordType.PRODUCT: ("Account",),
-    RecordType.INVOICE: ("Item", "Customer"),
-    RecordType.PAYMENT: ("Customer", "Account", "PaymentMethod", "Invoice"),
-    RecordType.REFUND: ("Item", "Customer", "Account", "PaymentMethod"),
-}
+# QuickBooks' name, in a fault, for something that a document uses
 _CALLED = {
     "Customer": "Names",
     "Item": "ItemRef",
@@ -33,18 +22,17 @@ _CALLED = {
 }
 
 
-def first_doubted(type_: RecordType, detail: str) -> str | None:
+def first_doubted(uses: Sequence[str], detail: str) -> str | None:
     """What to check after a fault that only says that something is inactive; None if it names
     something that such a document does not use."""
     told = [kind for kind, called in _CALLED.items() if called in detail]
-    kinds = [kind for kind in DOUBTED[type_] if kind in told or not told]
+    kinds = [kind for kind in uses if kind in told or not told]
     return kinds[0] if kinds else None
 
 
-def next_doubted(type_: RecordType, kind: str) -> str:
+def next_doubted(uses: Sequence[str], kind: str) -> str:
     """What to check if nothing of this kind is inactive."""
-    kinds = DOUBTED[type_]
-    rest = kinds[kinds.index(kind) + 1 :] if kind in kinds else ()
+    rest = uses[uses.index(kind) + 1 :] if kind in uses else ()
     return rest[0] if rest else "nothing"
 
 
@@ -79,7 +67,7 @@ def of_amount(amount: str) -> str:
     return f" AND TotalAmt = '{amount}'"
 
 
-def statement(type_: RecordType, questions: Sequence[Question]) -> str:
+def statement(entity: str, questions: Sequence[Question]) -> str:
     """One query for questions of one kind and property.
 
     Values in single quotes, escaped with a backslash; conditions only joined by AND; at most a
@@ -88,19 +76,17 @@ def statement(type_: RecordType, questions: Sequence[Question]) -> str:
     first = questions[0]
     if first.about:
         ids = ", ".join(_quoted(value) for value in (first.value, *first.others))
-        hidden = "" if first.about == "Invoice" else " AND Active IN (true, false)"
-        return (
-            f"SELECT * FROM {first.about} WHERE Id IN ({ids})"  # noqa: S608  (not SQL)
-            f"{hidden} MAXRESULTS {MAX_ROWS}"
-        )
+        return _select(first.about, f"Id IN ({ids})")
     values = ", ".join(_quoted(question.value) for question in questions)
     condition = f"{first.name} IN ({values})"
     if first.and_:
         condition = f"{first.name} = {values}{first.and_}"
-    if type_ in _LISTS:
-        condition += " AND Active IN (true, false)"
-    entity = ENTITY[type_]
-    return f"SELECT * FROM {entity} WHERE {condition} MAXRESULTS {MAX_ROWS}"  # noqa: S608  (not SQL)
+    return _select(entity, condition)
+
+
+def _select(entity: str, condition: str) -> str:
+    shown = condition + (" AND Active IN (true, false)" if entity in _LISTS else "")
+    return f"SELECT * FROM {entity} WHERE {shown} MAXRESULTS {MAX_ROWS}"  # noqa: S608  (not SQL)
 
 
 def _quoted(value: str) -> str:

@@ -51,7 +51,7 @@ from quickbooks.faults import (
     words_of,
 )
 from quickbooks.judge import Fate, Lane, Operation, Said, Status, Verdict, rows_in
-from quickbooks.kinds import ENTITY
+from quickbooks.kinds import ENTITY, KINDS
 from quickbooks.questions import Question, asked, first_doubted, kind_asked, next_doubted
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is editing it
@@ -392,7 +392,7 @@ def _found_inactive(
             )
             name = (name or str((row or {}).get("Name", ""))).removesuffix(matching.INACTIVE_SUFFIX)
             return Learned({"inactive": {"kind": kind, "id": id_, "name": name}})
-    return Learned({"doubted": next_doubted(type_, kind)})
+    return Learned({"doubted": next_doubted(KINDS[type_].USES, kind)})
 
 
 def _told_of_invoice(row: Json | None) -> Json:
@@ -512,7 +512,7 @@ def _may_look_at_invoice(due: Due) -> bool:
 def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:
     """The object, or something it uses, is gone: one read finds out which, to name it."""
     is_own = item.intent == "update" and fault.code == "610" and "gone" not in due.knowledge
-    if not is_own and (doubted := first_doubted(due.record.type, fault.detail)):
+    if not is_own and (doubted := first_doubted(KINDS[due.record.type].USES, fault.detail)):
         return Learned({"doubted": doubted})
     if is_own:
         return Learned({"gone": True, "seen": None, "found": None, "compares": True})

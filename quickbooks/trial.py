@@ -21,7 +21,7 @@ from models.snapshots import SNAPSHOTS
 from outbox import counterparts
 from outbox.company import Due, Fault, Rejected, Remote, Synced
 from quickbooks import directory, kinds, matching, tax
-from quickbooks.composing import compose, suggested_name
+from quickbooks.composing import compose
 from quickbooks.discount import amount_of
 from quickbooks.documents import Document, NotWritable
 from quickbooks.facts import FALLBACK_ITEM, for_documents
@@ -354,7 +354,7 @@ def _choices(lead: Due, fault: Fault, customers: _Customers) -> Iterator[Choice]
 
 def _free_name(lead: Due, customers: _Customers) -> str:
     """The name that would be suggested, with a number where that is taken too."""
-    named = {**lead.payload, "quickbooks_name": suggested_name(lead.payload)}
+    named = {**lead.payload, "quickbooks_name": kinds.customer.suggested_name(lead.payload)}
     suggested = name = kinds.customer.name_of(named)[:_SUGGESTION_LONGEST]
     number = 2
     while customers.has(name):

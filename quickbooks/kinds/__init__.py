@@ -12,6 +12,7 @@ from outbox.company import Remote
 from quickbooks.cleaning import Cleaned, SentText
 from quickbooks.documents import Document
 from quickbooks.kinds import customer, invoice, item, payment, refund
+from quickbooks.questions import Question
 
 
 class RecordKind(Protocol):
@@ -19,6 +20,10 @@ class RecordKind(Protocol):
 
     ENTITY: str  # QuickBooks' name of the type
     PAGE: tuple[str, str | None]  # its page in QuickBooks, and the parameter with the id
+    NAME: str | None  # the property that only one of them may have
+    USES: tuple[str, ...]  # what it uses that may be inactive, in the order in which it is checked
+    GONE: str  # the fault when it was deleted in QuickBooks
+    VOIDING: Mapping[str, str]  # how the request that voids it is marked
     FIELDS: tuple[SentText, ...]  # texts that are sent, with the lengths that QuickBooks stores
 
     def document(
@@ -29,6 +34,21 @@ class RecordKind(Protocol):
         Money and quantities are `Decimal` from the snapshot's strings to the digits in the body.
         Empty fields are left out, so that fields that we do not manage are not cleared.
         """
+        ...
+
+    def find_by(self, payload: Json, links: Mapping[Record, Remote], settings: Json, /) -> Question:
+        """How to find what an unanswered create of ours made. Raises NotWritable or Missing.
+
+        Needs as little as possible: a record that has no document any more may have arrived.
+        """
+        ...
+
+    def marks(self, document: Document, /) -> list[Question]:
+        """Everything that a document of ours can be found by."""
+        ...
+
+    def is_same(self, document: Document, found: Json, /) -> bool:
+        """Whether the object found by a mark of this document is what it created."""
         ...
 
     def cleanings(self, payload: Json, /) -> list[Cleaned]:

@@ -10,6 +10,7 @@ from languages import N_
 from models.base import Json
 from models.sales import Record
 from outbox.company import Fault, Remote
+from quickbooks import matching
 from quickbooks.cleaning import (
     Cleaned,
     SentText,
@@ -20,9 +21,14 @@ from quickbooks.cleaning import (
     loses_letters,
 )
 from quickbooks.documents import Document, NotWritable
+from quickbooks.questions import Question
 
 ENTITY = "Customer"
 PAGE: tuple[str, str | None] = ("customerdetail", "nameId")
+NAME: str | None = "DisplayName"
+USES: tuple[str, ...] = ()
+GONE = "customer_gone"
+VOIDING: Mapping[str, str] = {"operation": "void"}
 
 NAME_LONGEST = 500
 EMAIL_LONGEST = 100
@@ -72,6 +78,15 @@ def name_of(payload: Json) -> str:
     return judged_name(payload["quickbooks_name"] or payload["name"], NAME_LONGEST)
 
 
+def suggested_name(payload: Json) -> str:
+    """Another name for the same lead, made distinct by a detail that a person would recognize."""
+    name = name_of(payload)
+    phone = matching.phone_of({"PrimaryPhone": {"FreeFormNumber": payload["phone"]}})
+    local = f"{phone[-7:-4]}-{phone[-4:]}" if len(phone) >= 7 else ""
+    mark = local or clean_name(payload["city"], 40) or payload["email"].strip()[:60] or "2"
+    return f"{name[: NAME_LONGEST - len(mark) - 3]} - {mark}"
+
+
 def judged_name(name: str, longest: int) -> str:
     """A name that QuickBooks can store. Raises NotWritable."""
     if loses_letters(name):
@@ -113,6 +128,21 @@ def _address(payload: Json) -> Document:
             address[f"Line{position}"] = kept
         room -= len(kept)
     return address | _filled(_PLACE, payload)
+
+
+def find_by(payload: Json, _links: Mapping[Record, Remote], _settings: Json) -> Question:
+    """By its name. Raises NotWritable."""
+    return Question("DisplayName", name_of(payload))
+
+
+def marks(document: Document) -> list[Question]:
+    """Its name."""
+    return [Question("DisplayName", str(document["DisplayName"]))]
+
+
+def is_same(document: Document, found: Json) -> bool:
+    """A customer has no mark: it must equal what we would have created."""
+    return matching.same_customer(document, found) or matching.is_our_customer(document, found)
 
 
 def cleanings(payload: Json) -> list[Cleaned]:

@@ -10,9 +10,14 @@ from quickbooks import discount, tax
 from quickbooks.amounts import dollars, shortest, unit_price
 from quickbooks.cleaning import Cleaned, SentText, clean_line, clean_text, cleaned, each_cleaned
 from quickbooks.documents import Document, NotWritable, fallback_item, in_dollars, linked
+from quickbooks.questions import Question, on_day
 
 ENTITY = "Invoice"
 PAGE: tuple[str, str | None] = ("invoice", "txnId")
+NAME: str | None = None
+USES: tuple[str, ...] = ("Item", "Customer")
+GONE = "invoice_gone"
+VOIDING: Mapping[str, str] = {"operation": "void"}
 
 # for a DocNumber: QuickBooks assigns it, whatever the company's setting
 GENERATED = "AUTO_GENERATE"
@@ -109,6 +114,32 @@ def _quickbooks_agrees(quantity: Decimal, price: Decimal, amount: Decimal) -> bo
     nearest = exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
     is_half = abs(exact * 100 % 1) == Decimal("0.5")
     return nearest == amount and not is_half and quantity != 0
+
+
+def find_by(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Question:
+    """By our number, where QuickBooks has it. Raises Missing."""
+    if carries_our_number(settings):
+        return Question("DocNumber", number_of(payload))
+    return by_day(payload, links)
+
+
+def by_day(payload: Json, links: Mapping[Record, Remote]) -> Question:
+    """By what every form can be asked for; the mark is in its note. Raises Missing."""
+    customer = linked(links, RecordType.LEAD, payload["lead_id"])
+    return Question("CustomerRef", customer, on_day(payload["issued_on"]))
+
+
+def marks(document: Document) -> list[Question]:
+    """Its number, if it is ours; its customer and day."""
+    day = on_day(str(document["TxnDate"]))
+    customer = Question("CustomerRef", str(document["CustomerRef"]["value"]), day)
+    number = document.get("DocNumber", GENERATED)
+    return [customer] if number == GENERATED else [Question("DocNumber", str(number)), customer]
+
+
+def is_same(_document: Document, _found: Json) -> bool:
+    """It has our mark."""
+    return True
 
 
 def cleanings(payload: Json) -> list[Cleaned]:

@@ -12,12 +12,19 @@ from quickbooks.amounts import shortest, unit_price
 from quickbooks.cleaning import Cleaned, SentText, clean_name, clean_text, each_cleaned
 from quickbooks.documents import Document, NotWritable
 from quickbooks.kinds.customer import judged_name
+from quickbooks.questions import Question
 
 ENTITY = "Item"
 PAGE: tuple[str, str | None] = ("items", None)  # the list: an item has no page
+NAME: str | None = "Name"
+USES: tuple[str, ...] = ("Account",)
+GONE = "610"
+VOIDING: Mapping[str, str] = {"operation": "void"}
 
 NAME_LONGEST = 100
 _DESCRIPTION = SentText("description", clean_text, 4000)
+# types that a line can use, which excludes categories and bundles
+SOLD = ("Service", "NonInventory", "Inventory")
 FIELDS: tuple[SentText, ...] = (SentText("name", clean_name, NAME_LONGEST), _DESCRIPTION)
 
 
@@ -45,6 +52,21 @@ def name_of(payload: Json) -> str:
     """
     # Older snapshots have no separate name for QuickBooks.
     return judged_name(payload.get("quickbooks_name") or payload["name"], NAME_LONGEST)
+
+
+def find_by(payload: Json, _links: Mapping[Record, Remote], _settings: Json) -> Question:
+    """By its name. Raises NotWritable."""
+    return Question("Name", name_of(payload))
+
+
+def marks(document: Document) -> list[Question]:
+    """Its name."""
+    return [Question("Name", str(document["Name"]))]
+
+
+def is_same(_document: Document, found: Json) -> bool:
+    """An item of that name that lines can use: it may be shared."""
+    return found.get("Type") in SOLD
 
 
 def cleanings(payload: Json) -> list[Cleaned]:

@@ -12,9 +12,15 @@ from outbox.company import Fault, Remote
 from quickbooks.amounts import cents, dollars
 from quickbooks.cleaning import Cleaned, SentText, clean_text, each_cleaned
 from quickbooks.documents import Document, NotWritable, in_dollars, linked
+from quickbooks.questions import Question
 
 ENTITY = "Payment"
 PAGE: tuple[str, str | None] = ("recvpayment", "txnId")
+NAME: str | None = None
+USES: tuple[str, ...] = ("Customer", "Account", "PaymentMethod", "Invoice")
+GONE = "610"
+# it is an update (Intuit's API reference, Payment)
+VOIDING: Mapping[str, str] = {"operation": "update", "include": "void"}
 
 REFERENCE_LONGEST = 21  # by convention, no limit is documented
 NOTE_LONGEST = 4000
@@ -76,6 +82,27 @@ def _open_balance(payload: Json, billed: Remote) -> Decimal:
         return max(cents(billed.balance), Decimal("0.00"))
     total = cents(billed.total if billed.total is not None else payload["invoice_total"])
     return max(total - cents(payload["paid_before"]), Decimal("0.00"))
+
+
+def find_by(payload: Json, _links: Mapping[Record, Remote], _settings: Json) -> Question:
+    """By its mark."""
+    return Question("PaymentRefNum", reference_of(payload))
+
+
+def marks(document: Document) -> list[Question]:
+    """Its reference, which is its mark."""
+    return [Question("PaymentRefNum", str(document["PaymentRefNum"]))]
+
+
+def is_same(_document: Document, _found: Json) -> bool:
+    """It has our mark."""
+    return True
+
+
+def invoices_paid_by(document: Document) -> list[str]:
+    """Ids of the invoices that a payment in QuickBooks, or one of ours, is applied to."""
+    lines = document.get("Line", ())
+    return [linked["TxnId"] for line in lines for linked in line.get("LinkedTxn", ())]
 
 
 def cleanings(payload: Json) -> list[Cleaned]:

@@ -1,6 +1,7 @@
 """A refund as a refund receipt, in dollars: less income, and the invoice stays paid."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from models.base import Json
 from models.sales import Record, RecordType
@@ -9,9 +10,14 @@ from quickbooks.amounts import dollars
 from quickbooks.cleaning import Cleaned, SentText, clean_text, each_cleaned
 from quickbooks.documents import Document, NotWritable, fallback_item, in_dollars, linked
 from quickbooks.kinds.payment import NOTE_LONGEST, came_by_stripe, reference_of
+from quickbooks.questions import Question, on_day
 
 ENTITY = "RefundReceipt"
 PAGE: tuple[str, str | None] = ("refundreceipt", "txnId")
+NAME: str | None = None
+USES: tuple[str, ...] = ("Item", "Customer", "Account", "PaymentMethod")
+GONE = "610"
+VOIDING: Mapping[str, str] = {"operation": "void"}
 FIELDS: tuple[SentText, ...] = (SentText("note", clean_text, NOTE_LONGEST),)
 
 
@@ -53,6 +59,29 @@ def account_of(payload: Json, settings: Json) -> str | None:
     by_stripe = settings.get("stripe_account_id") if came_by_stripe(payload) else None
     chosen: str | None = by_stripe or settings.get("refund_account_id")
     return chosen or settings.get("deposit_accounts", {}).get(payload["paid_by"])
+
+
+def find_by(payload: Json, links: Mapping[Record, Remote], _settings: Json) -> Question:
+    """By its customer and day; the mark is in its note. Raises Missing."""
+    customer = linked(links, RecordType.LEAD, payload["lead_id"])
+    return Question("CustomerRef", customer, on_day(payload["refunded_on"]))
+
+
+def marks(document: Document) -> list[Question]:
+    """Its customer and day."""
+    day = on_day(str(document["TxnDate"]))
+    return [Question("CustomerRef", str(document["CustomerRef"]["value"]), day)]
+
+
+def is_same(_document: Document, _found: Json) -> bool:
+    """It has our mark."""
+    return True
+
+
+def about_refund(payload: Json) -> Json:
+    """The amount and the invoice, for sentences about it."""
+    amount = f"${Decimal(payload['amount']):,.2f}"
+    return {"amount": amount, "invoice": payload["invoice_number"]}
 
 
 def cleanings(payload: Json) -> list[Cleaned]:

@@ -8,6 +8,8 @@ _LANES = "outbox/lanes.py"
 _CHANGES = "outbox/changes.py"
 _TROUBLE = "outbox/trouble.py"
 _COMPOSING = "quickbooks/composing.py"
+_UPDATING = "quickbooks/updating.py"
+_WHOSE = "quickbooks/whose.py"
 _JUDGE = "quickbooks/judge.py"
 _READING = "quickbooks/reading.py"
 
@@ -32,7 +34,7 @@ CASES = (
         "send again writes only keys of the new document: clears are lost",
         (
             Change(
-                _COMPOSING,
+                _UPDATING,
                 "    if base is not None:\n        changes = documents",
                 '    if base is not None and not due.knowledge.get("compares"):\n'
                 "        changes = documents",
@@ -149,7 +151,7 @@ CASES = (
         "an unanswered create is looked for by today's marks only",
         (
             Change(
-                _COMPOSING,
+                "quickbooks/unanswered.py",
                 '        if doubt.intent == "create" and (document :=',
                 '        if doubt.intent == "never" and (document :=',
             ),
@@ -182,7 +184,7 @@ CASES = (
         "what was sent is rendered again by today's settings",
         (
             Change(
-                _COMPOSING,
+                _UPDATING,
                 "    if due.known.declined_values is None and sent is not None:\n        if sent",
                 "    if due.known.declined_values is None and sent == {}:\n        if sent",
             ),
@@ -350,7 +352,7 @@ CASES = (
         "agreement beside contradiction links silently",
         (
             Change(
-                _COMPOSING,
+                _WHOSE,
                 "    return has_other_name or bool(phone and one",
                 "    return not has_other_name and not phone and bool(phone and one",
             ),
@@ -361,7 +363,7 @@ CASES = (
         "an address among several of one field is not seen",
         (
             Change(
-                _COMPOSING,
+                _WHOSE,
                 'return frozenset(filter(None, one["email"].split(",")))',
                 'return frozenset(filter(None, [one["email"]]))',
             ),
@@ -372,7 +374,7 @@ CASES = (
         "a payment of a moved invoice goes with the old customer",
         (
             Change(
-                _COMPOSING,
+                "quickbooks/inactive.py",
                 '    document["CustomerRef"] = {"value": there["customer"]}\n',
                 "",
             ),

@@ -6,7 +6,7 @@ _WAVES = "outbox/waves.py"
 _SETTLE = "outbox/settle.py"
 _COUNTERPARTS = "outbox/counterparts.py"
 _LANES = "outbox/lanes.py"
-_COMPOSING = "quickbooks/composing.py"
+_DRAFTS = "quickbooks/drafts.py"
 _DOCUMENTS = "quickbooks/documents.py"
 _JUDGE = "quickbooks/judge.py"
 _READING = "quickbooks/reading.py"
@@ -108,9 +108,9 @@ INVENTIONS = (
         "two payments of one invoice go in one batch",
         (
             Change(
-                _COMPOSING,
+                _DRAFTS,
                 "        claims |= {f\"invoice there {linked['TxnId']}\" for linked in"
-                ' line.get("LinkedTxn", ())}\n    return _records_changed(one.due) | claims',
+                ' line.get("LinkedTxn", ())}\n    return records_changed(one.due) | claims',
                 '        claims |= {f"{linked}" for linked in line.get("Never", ())}\n'
                 "    return frozenset(claims)",
             ),
@@ -121,9 +121,9 @@ INVENTIONS = (
         "a request goes though it meets another that is under way",
         (
             Change(
-                _COMPOSING,
-                "    if not taken or not isinstance(step, _Read | _Write):",
-                "    if True or not isinstance(step, _Read | _Write):",
+                _DRAFTS,
+                "    if not taken or not isinstance(step, Ask | Write):",
+                "    if True or not isinstance(step, Ask | Write):",
             ),
         ),
     ),
@@ -143,7 +143,7 @@ INVENTIONS = (
         "an edit writes the whole document over a bookkeeper's",
         (
             Change(
-                _COMPOSING,
+                "quickbooks/updating.py",
                 "        changes = documents.changed(base, document)\n        for doubt",
                 "        changes = {**document}\n        for doubt",
             ),

@@ -1,0 +1,169 @@
+"""The next step of a record that QuickBooks has: what to change there, if anything. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from models.base import Json
+from models.sales import Record, RecordType
+from outbox.company import Due, Rejected, Remote, Synced
+from quickbooks import documents, kinds, matching, steps
+from quickbooks.documents import Document, NotWritable, dumps
+from quickbooks.faults import ours
+from quickbooks.inactive import doubt_step, invoice_step
+from quickbooks.kinds import KINDS, invoice
+from quickbooks.kinds.invoice import GENERATED
+from quickbooks.steps import Step, Write
+
+# Written once and then left to QuickBooks: a bookkeeper may add to the note. Only the total tax is
+# compared, and only when it is sent again (`_tax_changes`).
+_NOT_OURS = frozenset({"PrivateNote", "TxnTaxDetail"})
+
+
+def update_step(due: Due, link: Remote, links: Mapping[Record, Remote], settings: Json) -> Step:
+    """Changes what is different there. Raises NotWritable or Missing."""
+    if steps.must_read(due, link):
+        return steps.read_own(due, link)
+    is_seen = steps.has_seen(due, steps.own(link))
+    there = steps.found(due) if is_seen else None
+    if is_seen and there is None:
+        return Rejected(ours(KINDS[due.record.type].GONE, due))
+    if link.voided or (there is not None and matching.is_voided(due.payload, there)):
+        return Rejected(ours("voided_there", due))
+    activates = bool(due.known.decision.get("activate"))
+    if there is None and (activates or due.knowledge.get("gone")):
+        return steps.read_own(due, link)
+    awakens: Document = {}
+    if there is not None and there.get("Active") is False:
+        if due.record.type == RecordType.LEAD and not activates:
+            return steps.inactive(due, there)
+        awakens = steps.activation(due, there) if activates else {}
+    if due.record.type == RecordType.PRODUCT:
+        # An item only has to be linked: it may be shared, and prices are on the lines.
+        body = documents.sparse(link, awakens)
+        return Write(due, "update", body, None) if awakens else Synced(link)
+    return _changing_step(due, link, there, awakens, links, settings)
+
+
+def _changing_step(
+    due: Due,
+    link: Remote,
+    there: Json | None,
+    awakens: Document,
+    links: Mapping[Record, Remote],
+    settings: Json,
+) -> Step:
+    is_payment = due.record.type == RecordType.PAYMENT
+    if is_payment:
+        links = _before_its_payment(due, there, links)
+    document = kinds.document(due.record, due.payload, links, settings)
+    if doubt := doubt_step(due, document, links, settings) or invoice_step(due, document):
+        return doubt
+    if document.get("DocNumber") == GENERATED:
+        del document["DocNumber"]  # it has its number
+    base = _acknowledged(due, links, settings)
+    changes = awakens | _changes(due, document, there, base)
+    stands = _standing(due, document, changes, base)
+    if not changes:
+        remote = matching.remote_of(there) if there else link
+        return Synced(remote, document=dumps(stands), seen=dumps(there) if there else None)
+    if is_payment:
+        always = {key: document[key] for key in ("CustomerRef", "TotalAmt")}
+        # The lines all or none: otherwise its links would be lost.
+        changes = always | changes | {"Line": document["Line"]}
+    return Write(due, "update", documents.sparse(link, changes), stands)
+
+
+def _before_its_payment(
+    due: Due, there: Json | None, links: Mapping[Record, Remote]
+) -> Mapping[Record, Remote]:
+    """The links with what the payment's invoice could be paid if this
+    payment were not applied yet."""
+    paid = Record(RecordType.INVOICE, due.payload["invoice_id"])
+    billed = links.get(paid)
+    there = there if there is not None else documents.parsed(due.known.sent_document)
+    if billed is None or billed.balance is None or there is None:
+        return links
+    own = sum(
+        Decimal(str(line["Amount"]))
+        for line in there.get("Line", ())
+        for linked in line.get("LinkedTxn", ())
+        if linked.get("TxnType") == "Invoice" and linked.get("TxnId") == billed.id
+    )
+    return {**links, paid: replace(billed, balance=str(Decimal(billed.balance) + own))}
+
+
+def _changes(due: Due, document: Document, there: Json | None, base: Document | None) -> Document:
+    """What to write: changes here since the last acknowledged document, and possible differences.
+
+    `there` is what QuickBooks has, if it was read. A record that was sent again (`compares`) is
+    made equal to ours; otherwise a bookkeeper's changes are kept.
+    """
+    if base is None and there is None:
+        return document
+    changes: Document = {}
+    if base is not None:
+        changes = documents.changed(base, document)
+        for doubt in due.known.doubts:  # an unanswered update may have arrived
+            changes |= documents.changed(documents.parsed(doubt.document) or base, document)
+    if there is None:
+        return documents.completed(changes, document, base or {}, {})
+    changes |= _differences(due, document, there, base)
+    if not matching.differences(changes, there):
+        return {}
+    return documents.completed(changes, document, base or {}, there)
+
+
+def _differences(due: Due, document: Document, there: Json, base: Document | None) -> Document:
+    """What is to be made equal to ours."""
+    compares = due.knowledge.get("compares")
+    if base is not None and not compares:
+        return {}
+    ignored = _NOT_OURS
+    if base is None or base.get("DocNumber") == document.get("DocNumber"):
+        ignored |= {"DocNumber"}  # unchanged here: QuickBooks may have assigned another one
+    found = matching.differences(document, there, ignoring=ignored)
+    return found | _tax_changes(document, there) if compares else found
+
+
+def _tax_changes(document: Document, there: Json) -> Document:
+    """Our tax, if QuickBooks has another. If QuickBooks computes it, it is not ours."""
+    our_tax = document.get("TxnTaxDetail")
+    if "TxnTaxDetail" not in there:
+        return {}  # a company without sales tax keeps none
+    if our_tax is not None:
+        is_other = documents.total_tax(document) != documents.total_tax(there)
+        return {"TxnTaxDetail": our_tax} if is_other else {}
+    details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
+    is_taxed = any(detail.get("TaxCodeRef", {}).get("value") == "TAX" for detail in details)
+    if is_taxed or documents.total_tax(there) == 0:
+        return {}
+    return {"TxnTaxDetail": documents.CLEARED["TxnTaxDetail"]}
+
+
+def _acknowledged(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
+    """The document that our changes start from: as sent, or as declined."""
+    sent = documents.parsed(due.known.sent_document)
+    if due.known.declined_values is None and sent is not None:
+        if sent.get("DocNumber") == GENERATED and due.known.sent_values:
+            # QuickBooks chose the number: what matters is whether ours has changed since.
+            sent["DocNumber"] = invoice.number_of(due.known.sent_values)
+        return sent
+    values = due.known.declined_values or due.known.sent_values
+    if values is None:
+        return None
+    # What it needed at that time, but not now, doesn't matter.
+    needed = (Record(RecordType(need["type"]), need["id"]) for need in values["needs"])
+    then = {**dict.fromkeys(needed, Remote("", "")), **links}
+    try:
+        return kinds.document(due.record, values, then, settings)
+    except NotWritable:
+        return None  # with today's settings it could not be written any more
+
+
+def _standing(due: Due, document: Document, changes: Document, base: Document | None) -> Document:
+    """Our document in QuickBooks after the changes: everything except what was declined."""
+    sent = documents.parsed(due.known.sent_document)
+    if due.known.declined_values is None or sent is None or base is None:
+        return document
+    return documents.merged(sent, changes)

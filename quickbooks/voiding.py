@@ -1,0 +1,105 @@
+"""The next step of a record that was voided, deleted, or taken back here. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from languages import N_
+from models.base import Json
+from models.quickbooks import TakenBack
+from models.sales import Record, RecordType
+from outbox.company import Due, Rejected, Remote, Synced, Unneeded
+from quickbooks import matching, steps
+from quickbooks.documents import Document
+from quickbooks.faults import ours
+from quickbooks.kinds.refund import about_refund
+from quickbooks.steps import Ask, Step, Write
+from quickbooks.unanswered import look_for, unheard
+
+
+def void_step(
+    due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
+) -> Step:
+    """Voids what QuickBooks has of it."""
+    if due.record.type == RecordType.LEAD:
+        # A customer stays in the books; what was never sent need not be.
+        return Unneeded() if link is None else Synced(None, note=N_("kept in QuickBooks"))
+    if link is None:
+        return look_for(due) or _unlinked_void_step(due, unheard(due, links, settings))
+    return _linked_void_step(due, link)
+
+
+def _unlinked_void_step(due: Due, answer: Ask | Json | None) -> Step:
+    match answer:
+        case Ask():
+            return answer
+        case None:
+            return Unneeded()
+        case there:
+            remote = matching.remote_of(there)
+            if matching.is_voided(due.payload, there):
+                return Synced(replace(remote, voided=True))
+            return _void(due, remote)
+
+
+def _linked_void_step(due: Due, link: Remote) -> Step:
+    is_seen = steps.has_seen(due, steps.own(link))
+    if link.voided and not due.checks:  # a bookkeeper may have undone it
+        return Synced(link)
+    if due.record.type == RecordType.REFUND and not (due.checks or is_seen):
+        return _receipt_stands(due)
+    if (due.knowledge.get("gone") and not is_seen) or steps.must_read(due, link):
+        return steps.read_own(due, link)
+    if not is_seen:
+        return _void(due, link)
+    there = steps.found(due)
+    if there is None:
+        return Synced(replace(link, voided=True), note="was deleted in QuickBooks")
+    if matching.is_voided(due.payload, there):
+        return Synced(replace(matching.remote_of(there), voided=True))
+    return _void(due, link)
+
+
+def _void(due: Due, remote: Remote) -> Write | Rejected:
+    if due.record.type == RecordType.REFUND:
+        return _receipt_stands(due)
+    body: Document = {"Id": remote.id, "SyncToken": remote.version}
+    if due.record.type == RecordType.PAYMENT:
+        body["sparse"] = True  # it is an update with `include=void`: see its VOIDING
+    return Write(due, "void", body, None)
+
+
+def _receipt_stands(due: Due) -> Rejected:
+    """How a refund receipt is voided is not documented: a person does it."""
+    return Rejected(ours("receipt_stands", due, about_refund(due.payload)))
+
+
+def is_reversed(due: Due) -> bool:
+    """Whether this is a payment of which something was taken back."""
+    return (
+        due.record.type == RecordType.PAYMENT and Decimal(due.payload.get("refunded_amount", 0)) > 0
+    )
+
+
+def reversed_step(
+    due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
+) -> Step:
+    """A payment that was taken back as a whole is voided there, where the owner chose so. A part of
+    a payment cannot be voided: that stays with a person."""
+    if settings.get("taken_back") == TakenBack.VOID and _is_whole(due):
+        return void_step(due, link, links, settings)
+    if link is None and (sought := look_for(due)):
+        return sought
+    answer = None if link else unheard(due, links, settings)
+    if isinstance(answer, Ask):
+        return answer
+    is_there = link is not None or answer is not None
+    if not is_there and _is_whole(due):
+        return Unneeded()  # created and deleted before it was sent
+    refunded, amount = Decimal(due.payload["refunded_amount"]), Decimal(due.payload["amount"])
+    about = {"refunded": f"${refunded:,.2f}", "amount": f"${amount:,.2f}"}
+    return Rejected(ours("reversed" if is_there else "reversed_unsent", due, about))
+
+
+def _is_whole(due: Due) -> bool:
+    return Decimal(due.payload["refunded_amount"]) >= Decimal(due.payload["amount"])

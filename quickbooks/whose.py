@@ -1,0 +1,160 @@
+"""Which customer of the company a lead may already be, before it is first sent. Pure."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from languages import N_
+from models.base import Json
+from models.sales import RecordType
+from outbox.company import Due, Later, Rejected, Remote, Synced
+from quickbooks import matching, steps
+from quickbooks.documents import Document
+from quickbooks.faults import ours, phrase
+from quickbooks.kinds import KINDS
+from quickbooks.kinds.customer import suggested_name
+from quickbooks.steps import Step
+
+MAX_CHOICES = 20  # customers offered for a choice
+# Until a lead is checked again if its company's customers were never read. Reading them makes it
+# due (`directory.store`), so this is only a fallback: checking thousands of leads every minute is
+# work.
+DIRECTORY_COMES = timedelta(hours=1)
+
+
+def match_lead(due: Due, document: Document, settings: Json) -> Step | None:
+    """Matches a first send against the company's customers: by e-mail address, then by name.
+
+    Exactly one match links. Several need a decision, and so does one that another lead has, or that
+    agrees in one field and contradicts in another. None creates. Until the customers have been read
+    the lead waits: late is better than twice.
+    """
+    known: list[Json] | None = settings.get("customers", [])
+    if known is None:
+        return Later(DIRECTORY_COMES)
+    known = [one for one in known if one["id"] != due.known.decision.get("not")]
+    match _alike(document, known):
+        case []:
+            return None
+        case [one]:
+            return _judge_one(due, document, one)
+        case several:
+            return _several(due, several)
+
+
+def _alike(document: Document, known: Sequence[Json]) -> list[Json]:
+    """Those with the same address and name; else with one of them; active ones first."""
+    by_email = [one for one in known if _has_same_email(document, one)]
+    by_name = [one for one in known if matching.same_name(one["name"], document["DisplayName"])]
+    both = [one for one in by_email if one in by_name]
+    alike = both or [*by_email, *by_name]
+    return [one for one in alike if one["active"]] or alike
+
+
+def _judge_one(due: Due, document: Document, one: Json) -> Step:
+    has_same_email = _has_same_email(document, one)
+    if one["lead_id"] is not None and one["lead_id"] != due.record.id:
+        return _taken(due, document, one)
+    if has_same_email and _is_perhaps_another(document, one):
+        return _perhaps(due, one)
+    if not has_same_email and _contradict(document, one):
+        return name_taken(due, document, _as_customer(one))
+    if not one["active"]:
+        return steps.inactive(due, _as_customer(one))
+    remote = Remote(one["id"], one["version"], stale=True)
+    if has_same_email:
+        return Synced(remote, note=N_("was in QuickBooks already, with the same e-mail address"))
+    return Synced(remote, note=N_("was in QuickBooks already, with the same name"))
+
+
+def _has_same_email(document: Document, one: Json) -> bool:
+    return bool(matching.emails_of(document) & _emails(one))
+
+
+def _emails(one: Json) -> frozenset[str]:
+    return frozenset(filter(None, one["email"].split(",")))
+
+
+def _contradict(document: Document, one: Json) -> bool:
+    """Same name, but nothing else agrees, and something contradicts."""
+    emails, phone = matching.emails_of(document), matching.phone_of(document)
+    if emails & _emails(one) or (phone and phone == one["phone"]):
+        return False
+    return bool((emails and one["email"]) or (phone and one["phone"]))
+
+
+def _is_perhaps_another(document: Document, one: Json) -> bool:
+    """Same e-mail address, as many clients of a property manager
+    have, but another name or phone."""
+    phone = matching.phone_of(document)
+    if phone and phone == one["phone"]:
+        return False  # two things agree
+    names = (document["DisplayName"], document.get("CompanyName", ""))
+    has_other_name = not any(matching.names_agree(name, one["name"]) for name in names)
+    return has_other_name or bool(phone and one["phone"])
+
+
+def _perhaps(due: Due, one: Json) -> Rejected:
+    about = {
+        "holder_id": one["id"],
+        "holder_name": one["name"],
+        "email": one["email"],
+        "separate": "yes",
+    }
+    return Rejected(ours("perhaps_another", due, about))
+
+
+def _as_customer(one: Json) -> Json:
+    """A stored customer in QuickBooks' format."""
+    return {
+        "Id": one["id"],
+        "DisplayName": one["name"],
+        "PrimaryEmailAddr": {"Address": one["email"]},
+        "PrimaryPhone": {"FreeFormNumber": one["phone"]},
+    }
+
+
+def _several(due: Due, found: Sequence[Json]) -> Rejected:
+    named: list[object] = [
+        f"{one['name']} ({one['email']})"
+        if one["email"]
+        else phrase(N_("{name} (no e-mail address)"), name=one["name"])
+        for one in found[:3]
+    ]
+    more = len(found) - len(named)
+    shown = [
+        {key: one[key] for key in ("id", "name", "email", "phone")} for one in found[:MAX_CHOICES]
+    ]
+    holder = phrase(N_("{names} and {more} more"), names=named, more=more) if more else named
+    about = {"holder": holder, "candidates": shown}
+    return Rejected(ours("several_customers", due, about))
+
+
+def _taken(due: Due, document: Document, one: Json) -> Rejected:
+    about = {
+        "holder_id": one["id"],
+        "holder_name": f"“{one['name']}”",
+        "other": phrase(N_("the lead “{name}”"), name=one["lead_name"]),
+    }
+    if matching.same_name(one["name"], document["DisplayName"]):
+        about["suggestion"] = suggested_name(due.payload)
+    else:
+        about["separate"] = "yes"
+    return Rejected(ours("taken_by_another_record", due, about))
+
+
+def name_taken(due: Due, document: Document, there: Json | None) -> Rejected:
+    """The name belongs to another object; None if we don't know to which."""
+    name = document[KINDS[due.record.type].NAME or ""]
+    if there is None:
+        holder: Json = {"holder": phrase(N_("a vendor, an employee or another record"))}
+    else:
+        holder = {
+            "holder": phrase(N_("another customer")),
+            "holder_id": str(there["Id"]),
+            "holder_name": str(there.get("DisplayName", name)),
+        }
+        if email := matching.email_of(there):
+            holder["holder"] = phrase(N_("another customer ({email})"), email=email)
+    if due.record.type == RecordType.LEAD:
+        holder["suggestion"] = suggested_name(due.payload)
+    return Rejected(ours("6240", due, {"name": name, **holder}))
