@@ -51,7 +51,9 @@ def _is_by_hand(due: Due, settings: Json) -> bool:
     return is_refund and settings.get("refunds") != RefundsAre.RECEIPT
 
 
-def _first_step(due: Due, document: Document, sought: Question, links: Mapping[Record, Remote], settings: Json) -> Step:
+def _first_step(
+    due: Due, document: Document, sought: Question, links: Mapping[Record, Remote], settings: Json
+) -> Step:
     """Nothing was refused yet."""
     if steps.has_seen(due, sought) and (there := steps.found(due)):
         return _judge_found(due, document, there)
