@@ -59,7 +59,7 @@ from models.quickbooks import Connection, Purpose
 from models.sales import Invoice, InvoiceLine, Lead, Payment, Product, new_mark
 from outbox import actions, lanes
 from outbox.capture import attach
-from quickbooks import consenting, disconnecting
+from quickbooks import consenting, decisions, disconnecting
 from quickbooks.consenting import Connected
 from quickbooks.oauth import Unavailable
 from simulator.testing import Books, SimulatorHandle, running_simulator
@@ -78,6 +78,9 @@ FOREIGN_KEY = "23503"  # SQLSTATE foreign_key_violation
 CALM_EVERY = 25  # failures, after which faults that were not triggered are removed
 # another user keeps editing the same object in QuickBooks: a person must decide
 STALE_TWICE = "5010"
+# The customer was made with an edit that went down with a server: the lead has other values now,
+# and the owner is asked whether it is the same.
+NAME_TAKEN = "6240"
 
 
 @dataclass
@@ -111,6 +114,7 @@ class World:
     owning: threading.RLock = field(default_factory=threading.RLock)
     versions: Iterator[int] = field(default_factory=lambda: itertools.count(2))
     saves_lost: int = 0  # with servers whose standby was behind
+    asked: int = 0  # whether a customer is the one that a lost edit described
     kills: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -801,6 +805,7 @@ def _wait_for_quiet(world: World) -> float:
     while time.monotonic() - began < QUIET_WITHIN * world.patience:
         with suppress(SQLAlchemyError), world.sessions() as session:
             _ask_a_person(session)
+            world.asked += _ask_about_customers(session) if world.saves_lost else 0
             waiting = session.query(Entry).filter(Entry.state == "pending").count()
             if not waiting:
                 break
@@ -818,6 +823,18 @@ def _ask_a_person(session: Session) -> None:
     if stopped:
         actions.requeue(session, stopped, organization_id=None)
         session.commit()
+
+
+def _ask_about_customers(session: Session) -> int:
+    """Uses the customer that has the lead's name, as an owner would after a failover that lost the
+    values it was made with. Returns how many there were."""
+    named = session.scalars(
+        select(Entry).where(Entry.state == "failed", Entry.fault_code == NAME_TAKEN)
+    ).all()
+    for entry in named:
+        decisions.use(session, entry, str(entry.fault_about["holder_id"]))
+    session.commit()
+    return len(named)
 
 
 def _report(
@@ -852,6 +869,7 @@ def _report(
         "mixed_up": len(mixed_up),
         "stuck": len(stuck),
         "saves_lost_with_a_server": world.saves_lost,
+        "owner_asked_about_a_customer": world.asked,
         "kills": world.kills,
         "faults": dict(world.faults),
         "requests": len(journal),

@@ -277,6 +277,12 @@ def _newest_of_each_record(
             later = [id_ for id_ in mine if id_ > first_payment]
             waits.update(dict.fromkeys(later, record))
             entries = earlier
+        doubted = max((id_ for id_ in mine if due[id_].is_doubted), default=0)
+        if doubted and record.type == RecordType.LEAD:
+            # A customer is recognized by its values, so it is looked for with those that the former
+            # server may have sent.
+            waits.update({id_: record for id_ in mine if id_ > doubted})
+            entries = [entry for entry in entries if entry.id <= doubted]
         # A captured entry is more reliable than one sent along, whose snapshot was read without a
         # lock.
         pending = [entry for entry in entries if entry.state == "pending"]

@@ -32,19 +32,19 @@ def office(
     return office
 
 
-def _forget_what_was_sent(office: Office) -> None:
+def _forget_what_was_sent(office: Office, kind: str = "payment") -> None:
     """As on a standby that lacks the last seconds: all was stored there, and nothing was sent."""
     session = office.session
     session.rollback()
     for statement in (
         "DELETE FROM outbox_dispatch_items",
         "DELETE FROM outbox_dispatches",
-        "DELETE FROM outbox_links WHERE aggregate_type = 'payment'",
+        "DELETE FROM outbox_links WHERE aggregate_type = :kind",
         "UPDATE outbox SET state = 'pending', settled_at = NULL, first_attempt_at = NULL,"
         " attempts = 0, knowledge = '{}', available_at = created_at"
-        " WHERE aggregate_type = 'payment'",
+        " WHERE aggregate_type = :kind",
     ):
-        session.execute(text(statement))
+        session.execute(text(statement), {"kind": kind} if ":kind" in statement else {})
     session.commit()
 
 
@@ -131,6 +131,23 @@ def test_case_e26_an_edit_after_the_failover_is_looked_for_too(office: Office) -
     _wait_out(office)
     assert _payments(office) == 1
     assert "superseded" in {state for _, state in office.states()}
+
+
+def test_case_e26_a_customer_changed_after_the_failover_is_known_by_what_it_was(
+    office: Office,
+) -> None:
+    lead = new_lead(office.firm, "Green Lawn Co", phone="713-555-0100")
+    office.save(lead)
+    office.drain()
+    _forget_what_was_sent(office, "lead")
+    _take_over(office)
+    servers.notice_change(office.session)
+    lead.phone = "713-555-0199"
+    office.session.commit()
+    _wait_out(office)
+    (customer,) = office.books("Customer")
+    assert customer["PrimaryPhone"]["FreeFormNumber"] == "713-555-0199"
+    assert {state for _, state in office.states()} == {"synced"}
 
 
 def test_case_e26_the_command_doubts_what_a_snapshot_put_back(app: Flask, office: Office) -> None:
