@@ -270,6 +270,7 @@ class SignUp(Base):
     email: Mapped[str]
     digest: Mapped[str] = mapped_column(unique=True)  # SHA-256: the link itself is a secret
     created_at: Mapped[CreatedAt]
+    used_at: Mapped[Moment | None]  # when somebody signed up with this address
 
 
 class RecoveryCode(Base):

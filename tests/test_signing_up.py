@@ -142,6 +142,30 @@ def test_case_s09_a_form_sent_twice_makes_one_account_and_says_where_to_go(
     assert accounts_of(session, EVE) == 1
 
 
+@pytest.mark.parametrize("then", ["moved to another address", "removed"])
+def test_case_s09_a_link_makes_one_account_whatever_becomes_of_it(
+    mailing: Flask, post_office: PostOffice, session: Session, then: str
+) -> None:
+    ask(mailing, EVE)
+    ask(mailing, EVE.upper())
+    links = [link_in(body) for _to, _subject, body in letters(post_office)]
+    Visitor(mailing).open(links[0]).submit(FIRM)
+    eve = session.scalars(select(User)).one()
+    if then == "removed":
+        eve.removed_at = eve.created_at
+    else:
+        eve.email = "eve@new.example"
+    session.commit()
+    for link in links:
+        visitor = Visitor(mailing).open(link)
+        assert visitor.path == "/sign-in"
+        assert "This link was used already." in visitor.page.get_text(" ")
+        assert Visitor(mailing).post(link, FIRM).status == 303
+    session.rollback()
+    assert session.query(User).count() == 1
+    assert len(session.scalars(select(Organization)).all()) == 1
+
+
 def test_the_link_works_for_a_day(
     mailing: Flask, post_office: PostOffice, session: Session
 ) -> None:

@@ -23,7 +23,13 @@ from notices import mail
 from notices.people import has_account_letter, sign_up_letter
 from views.accounts import find_person, home, judge_new_password, normal_email
 from web.access import dunahub, public, session, sign_in
-from web.account_links import address_of_sign_up, digest, good_sign_up, new_sign_up
+from web.account_links import (
+    address_of_sign_up,
+    digest,
+    end_sign_ups,
+    good_sign_up,
+    new_sign_up,
+)
 from web.forms import ChoiceField, Form, line
 from web.languages import _, language
 from web.security import SIGN_INS, limiter
@@ -148,7 +154,7 @@ def _begin_unverified() -> ResponseReturnValue:
 @public
 def show_firm(secret: str) -> ResponseReturnValue:
     asked = _asked(secret)
-    return _already(asked.email) if find_person(asked.email) else _firm_page(_verified_form(asked))
+    return _already(asked.email) if _is_over(asked) else _firm_page(_verified_form(asked))
 
 
 @signing_up.post("/sign-up/<secret>")
@@ -156,7 +162,7 @@ def show_firm(secret: str) -> ResponseReturnValue:
 @limiter.limit(SIGN_INS)
 def finish(secret: str) -> ResponseReturnValue:
     asked = _asked(secret)
-    if find_person(asked.email):  # the form was submitted twice, or two links were opened
+    if _is_over(asked):  # the form was submitted twice, or two links were opened
         return _already(asked.email)
     form = _verified_form(asked)
     if not form.validate():
@@ -165,7 +171,15 @@ def finish(secret: str) -> ResponseReturnValue:
     return _welcome(user) if user else _already(form.address)
 
 
+def _is_over(asked: SignUp) -> bool:
+    """A used link makes no second account, also if the first one has another address by now."""
+    return bool(asked.used_at or find_person(asked.email))
+
+
 def _already(email: str) -> ResponseReturnValue:
+    if find_person(email) is None:
+        flash(_("This link was used already. Sign in with your account."))
+        return redirect(url_for("accounts.show_sign_in"), 303)
     flash(_("%(email)s has an account. Sign in with it.", email=email))
     return redirect(url_for("accounts.show_sign_in"), 303)
 
@@ -177,7 +191,7 @@ def _verified_form(asked: SignUp) -> FirmForm:
 
 
 def _asked(secret: str) -> SignUp:
-    """A link that still works. All others get 404."""
+    """A link of the last day. All others get 404."""
     return session().scalars(select(SignUp).where(*good_sign_up(secret))).one_or_none() or abort(
         404
     )
@@ -211,6 +225,7 @@ def _new_owner(form: FirmForm) -> User | None:
             raise
         session().rollback()
         return None
+    end_sign_ups(session(), form.address)
     session().add(
         AuditEvent(organization_id=organization.id, user_id=user.id, action="account.signed_up")
     )

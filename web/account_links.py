@@ -73,9 +73,18 @@ def address_of_sign_up(config: Config, secret: str) -> str:
 
 
 def good_sign_up(secret: str) -> list[ColumnElement[bool]]:
-    """Conditions of a link that still works."""
+    """Conditions of a link that still works, or was used."""
     in_time = SignUp.created_at > func.clock_timestamp() - SIGN_UP_LASTS
     return [SignUp.digest == digest(secret), in_time]
+
+
+def end_sign_ups(session: Session, email: str) -> None:
+    """Ends all links to sign up with this address, after one was used."""
+    session.execute(
+        update(SignUp)
+        .where(func.lower(SignUp.email) == email.lower(), SignUp.used_at.is_(None))
+        .values(used_at=func.clock_timestamp())
+    )
 
 
 def digest(secret: str) -> str:
