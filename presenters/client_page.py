@@ -80,6 +80,8 @@ def _state(invoice: Invoice, coming: Decimal, today: date) -> str:
         return "void"
     if invoice.status == InvoiceStatus.PAID:
         return "paid"
+    if invoice.balance <= 0:
+        return "nothing_due"
     if coming >= invoice.balance:
         return "on_its_way"
     if invoice.due_on < today:
@@ -90,6 +92,7 @@ def _state(invoice: Invoice, coming: Decimal, today: date) -> str:
 def _headline(state: str, reader: Reader) -> str:
     words = {
         "void": N_("Nothing is due"),
+        "nothing_due": N_("Nothing is due"),
         "paid": N_("Paid. Thank you!"),
         "on_its_way": N_("Your payment is on its way"),
         "overdue": N_("Overdue"),
@@ -103,7 +106,7 @@ def _below(state: str, invoice: Invoice, paper: Paper, reader: Reader, total: st
         "day": reader.day(invoice.due_on.isoformat()),
     }
     match state:
-        case "void" | "paid" | "on_its_way":
+        case "void" | "paid" | "on_its_way" | "nothing_due":
             return paper.title
         case _ if invoice.paid_amount:
             paid = reader.say(N_("%(paid)s of %(total)s is paid already."))

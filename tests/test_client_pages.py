@@ -205,6 +205,33 @@ def test_a_client_answers_a_proposal_once(
     assert proposal.status == status
 
 
+def test_a_client_accepts_only_what_was_on_the_page(
+    app: Flask, session: Session, proposal: Proposal
+) -> None:
+    client = Visitor(app).open(link_to(session, proposal))
+    proposal.lines[0].unit_price = Decimal(9000)
+    session.commit()
+    client.submit(press="Accept")
+    assert "changed after you opened it" in client.text
+    session.refresh(proposal)
+    assert proposal.status in ("draft", "sent")
+    client.submit(press="Accept")
+    session.refresh(proposal)
+    assert proposal.status == "accepted"
+
+
+def test_an_invoice_of_nothing_says_that_nothing_is_due(
+    app: Flask, session: Session, invoice: Invoice
+) -> None:
+    invoice.lines[0].unit_price = Decimal(0)
+    del invoice.lines[1:]
+    invoice.tax_rate = Decimal(0)
+    session.commit()
+    client = Visitor(app).open(link_to(session, invoice))
+    assert "Nothing is due" in client.text
+    assert "on its way" not in client.text
+
+
 def test_an_invoice_takes_no_answer_and_a_proposal_no_payment(
     app: Flask, session: Session, invoice: Invoice, proposal: Proposal
 ) -> None:

@@ -3,6 +3,7 @@
 No sign-in: the token gives access to this one document and nothing else.
 """
 
+import hashlib
 import re
 from datetime import UTC, datetime
 from io import BytesIO
@@ -80,7 +81,9 @@ def show(token: str) -> ResponseReturnValue:
             },
         }
         if isinstance(document, Proposal):
-            return render_template("client/proposal.html", proposal=document, **shared)
+            return render_template(
+                "client/proposal.html", proposal=document, seen=_content_of(document), **shared
+            )
         today = link.organization.day_at(datetime.now(UTC))
         page = invoice_page(session(), document, paper, _account(link), reader, today)
         awaits = "paid" in request.args and page.state in ("due", "overdue", "part_paid")
@@ -175,30 +178,44 @@ def answer(token: str) -> ResponseReturnValue:
     said = answers.get(request.form.get("answer", ""))
     if link.proposal_id is None or said is None:
         abort(400)
-    changed = session().execute(
-        update(Proposal)
-        .where(
-            Proposal.id == link.proposal_id,
-            Proposal.status.in_((ProposalStatus.DRAFT, ProposalStatus.SENT)),
-        )
-        .values(status=said)
-        .returning(Proposal.number)
+    proposal = (
+        session()
+        .scalars(select(Proposal).where(Proposal.id == link.proposal_id).with_for_update())
+        .one()
     )
-    number = changed.scalar_one_or_none()
     with speaking(_language(link)):
-        if number is None:
+        if proposal.status not in (ProposalStatus.DRAFT, ProposalStatus.SENT):
             flash(_("This proposal was answered already."), "warn")
+        elif request.form.get("seen") != _content_of(proposal):
+            flash(
+                _(
+                    "The proposal was changed after you opened it, so your answer wasn't saved."
+                    " Please read it again."
+                ),
+                "warn",
+            )
         else:
+            proposal.status = said
             session().add(
                 AuditEvent(
                     organization_id=link.organization_id,
                     action=f"proposal.{said}",
-                    details={"number": number},
+                    details={"number": proposal.number},
                 )
             )
             flash(_("Thank you. We have your answer."), "good")
         session().commit()
     return redirect(url_for("client_pages.show", token=token), 303)
+
+
+def _content_of(proposal: Proposal) -> str:
+    """A digest of what the client agrees to. Two different proposals never share one."""
+    lines = [
+        (line.description, f"{line.quantity:f}", f"{line.unit_price:f}", line.taxable)
+        for line in proposal.lines
+    ]
+    told = repr((proposal.title, f"{proposal.tax_rate:f}", lines))
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 # --- Behind the token -----------------------------------------------------------------------------
