@@ -294,6 +294,8 @@ class Draft(Base):
     digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the secret that finds it
     address: Mapped[str]
     fields: Mapped[str]  # JSON: (name, value) pairs in order
+    # whose session had ended; None if that is not known
+    organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
     created_at: Mapped[CreatedAt]
 
 

@@ -116,3 +116,14 @@ def test_who_signed_in_again_in_another_tab_goes_on_from_the_page_that_was_open(
     assert (ana.status, "What you typed is still here" in ana.text) == (400, True)
     ana.submit(press="Go on").submit()
     assert session.scalars(select(Lead)).one().name == "Kim Park"
+
+
+def test_a_draft_of_a_firm_opens_for_nobody_of_another(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    new_person(session, new_firm(session, name="Oak HVAC"), "carla@oak.example")
+    ana.open("/leads/new")
+    signed_out(ana, session, "signed out everywhere")
+    ana.submit({"name": "Green Lawn Co", "notes": "The key is under the mat"})
+    ana.submit({"email": "carla@oak.example", "password": PASSWORD})
+    assert (ana.status, "Green Lawn" in ana.text) == (404, False)

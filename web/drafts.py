@@ -12,12 +12,14 @@ from datetime import timedelta
 from flask import flash, redirect, request, url_for
 from flask_login import current_user
 from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from models.accounts import Draft
-from web.access import dunahub
+from models.accounts import Draft, User
+from web.access import dunahub, firm
 from web.languages import _
 from web.security import address_of_visitor
+from web.sessions import ended_session_id
 from web.tallies import count
 
 DRAFTS_KEPT_FOR = timedelta(days=1)
@@ -75,17 +77,32 @@ def _keep() -> str | None:
     with dunahub().sessions.begin() as session:  # the request's own session may have failed
         session.execute(delete(Draft).where(Draft.created_at < func.now() - DRAFTS_KEPT_FOR))
         session.add(
-            Draft(digest=_digest(secret), address=request.full_path.rstrip("?"), fields=told)
+            Draft(
+                digest=_digest(secret),
+                address=request.full_path.rstrip("?"),
+                fields=told,
+                organization_id=_organization(session),
+            )
         )
     return url_for("drafts.show", secret=secret)
 
 
+def _organization(session: Session) -> int | None:
+    """The organization of the session that has ended, by its cookie; None if there is none."""
+    key, _, _version = ended_session_id().partition(":")
+    if not (key.isascii() and key.isdigit() and len(key) < 19):
+        return None
+    return session.scalar(select(User.organization_id).where(User.id == int(key)))
+
+
 def find(secret: str) -> tuple[str, list[tuple[str, str]]] | None:
-    """The form's address and fields."""
+    """The form's address and fields. None for people of another organization, too."""
     with dunahub().sessions() as session:
         draft = session.scalar(
             select(Draft).where(
-                Draft.digest == _digest(secret), Draft.created_at > func.now() - DRAFTS_KEPT_FOR
+                Draft.digest == _digest(secret),
+                Draft.created_at > func.now() - DRAFTS_KEPT_FOR,
+                Draft.organization_id.is_(None) | (Draft.organization_id == firm().id),
             )
         )
     if draft is None:

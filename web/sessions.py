@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from flask import Flask, Request
+from flask import Flask, Request, current_app, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature
 
@@ -26,3 +26,14 @@ class TolerantSessions(SecureCookieSessionInterface):
         if -CLOCKS_DIFFER <= age <= app.permanent_session_lifetime:
             return self.session_class(content)
         return self.session_class()
+
+
+def ended_session_id() -> str:
+    """Whose session the browser's cookie was, however old it is; "" if it isn't one of ours."""
+    signed = request.cookies.get(current_app.config["SESSION_COOKIE_NAME"], "")
+    serializer = TolerantSessions().get_signing_serializer(current_app)
+    try:
+        content = serializer.loads(signed) if serializer else {}
+    except BadSignature:
+        return ""
+    return str(content.get("_user_id", ""))
