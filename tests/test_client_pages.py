@@ -190,6 +190,26 @@ def test_the_link_is_in_no_log(
     assert all(path not in str(record.__dict__) for record in caplog.records)
 
 
+def test_a_link_opens_its_own_document_and_no_other(
+    app: Flask, session: Session, firm: int, invoice: Invoice
+) -> None:
+    lead = invoice.lead
+    others = [new_invoice(firm, lead, number="2044")]
+    others.append(new_invoice(new_firm(session), new_lead(firm), number="2055"))
+    session.add_all(others)
+    session.commit()
+    path = link_to(session, invoice)
+    client = Visitor(app)
+    for number in (other.id for other in others):
+        words = client.open(f"{path}?invoice_id={number}").text
+        assert "1043" in words
+        assert not {"2044", "2055"} & set(re.findall(r"[0-9]{4}", words))
+        for door in (f"{path}/{number}", f"/i/{number}", f"{path}/../{number}"):
+            assert client.client.get(door).status_code == 404
+        assert client.open(f"/invoices/{number}").path == "/sign-in"
+    assert client.open("/leads").path == "/sign-in"
+
+
 @pytest.mark.parametrize(("button", "status"), [("Accept", "accepted"), ("Decline", "declined")])
 def test_a_client_answers_a_proposal_once(
     app: Flask, session: Session, proposal: Proposal, button: str, status: str

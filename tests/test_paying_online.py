@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from bs4 import BeautifulSoup
 from sqlalchemy import text
 
 from models.accounts import Organization, Region
 from models.sales import RecordType
 from processors import tending
 from tests.support.firm import entries_of, new_payment
-from tests.support.till import Till
+from tests.support.till import CONNECT_SECRET, PLATFORM_SECRET, STRIPE_KEY, Till
 from tests.support.visitor import Visitor
 
 ACH_TAKES = 400_001  # seconds: see running_stripe
@@ -286,6 +287,36 @@ def test_a_firm_that_leaves_stripe_takes_no_more_payments(till: Till) -> None:
 def test_connecting_twice_makes_one_account(till: Till) -> None:
     till.owner.post("/settings/payments/connect")
     assert len(till.stripe.all("", "account")) == 1
+
+
+def test_a_link_pays_its_own_invoice_whatever_is_sent_along(till: Till) -> None:
+    other, _token = till.new_invoice("50", number="1044")
+    page = till.client.client.get(f"/i/{till.token}").get_data(as_text=True)
+    key = BeautifulSoup(page, "html.parser").select_one("[name=csrf_token]")
+    assert key
+    asked = {"method": "card", "invoice_id": str(other), "amount": "0.50", "account_id": "acct_x"}
+    address = f"/i/{till.token}/pay?invoice_id={other}"
+    answer = till.client.client.post(address, data={**asked, "csrf_token": str(key["value"])})
+    assert answer.status_code == 303
+    [checkout] = till.checkouts
+    assert (checkout.invoice_id, checkout.amount) == (till.invoice_id, Decimal(100))
+    assert checkout.account_id == till.account
+
+
+def test_no_secret_is_in_a_page_or_a_log(till: Till, caplog: pytest.LogCaptureFixture) -> None:
+    till.pay()
+    payment = till.payments[0].id
+    till.owner.open(f"/payments/{payment}/refund").submit({"amount": "10"}, press="Pay it back")
+    till.stripe.act("faults", path="refunds", kind="500_before", times=9)
+    till.owner.open(f"/payments/{payment}/refund").submit({"amount": "10"}, press="Pay it back")
+    doors = (f"/payments/{payment}", f"/invoices/{till.invoice_id}", "/settings/payments")
+    pages = "".join(till.owner.open(door).answer.get_data(as_text=True) for door in doors)
+    pages += till.see() + till.see(args="?paid=1")
+    logs = caplog.text + "".join(str(record.__dict__) for record in caplog.records)
+    assert "refund not answered yet" in logs
+    for secret in (STRIPE_KEY, PLATFORM_SECRET, CONNECT_SECRET, "whsec_", "sk_test_"):
+        assert secret not in pages
+        assert secret not in logs
 
 
 def test_a_firm_in_brazil_has_no_online_payments(till: Till) -> None:
