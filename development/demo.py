@@ -143,7 +143,7 @@ def work(browser: Browser) -> tuple[list[str], float]:
         {"title": "Tankless water heater", "tax_rate": str(TAX_RATE)} | _line_fields(), press="Save"
     )
     browser.open(f"/invoices/new?proposal={_id_in(browser.url)}")
-    browser.submit({"memo": "Thank you!"}, press="Save")
+    browser.submit({"memo": "Thank you!"}, press="Save invoice")
     invoice_page = browser.url
     for method, amount in PAYMENTS:
         browser.open(f"/invoices/{_id_in(invoice_page)}/payments/new")
@@ -165,7 +165,7 @@ def pay_online(stack: Stack, browser: Browser, lead_id: int) -> list[Check]:
             "lines-0-unit_price": ONLINE_SUM,
             "tax_rate": "0",
         }
-        browser.submit(line, press="Save")
+        browser.submit(line, press="Save invoice")
         browser.submit(press="Make a link")
         link = browser.page.select_one("#client-link")
         if link is None:

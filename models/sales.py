@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
 from sqlalchemy import (
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     UniqueConstraint,
     event,
+    func,
     inspect,
     text,
 )
@@ -328,6 +329,67 @@ class InvoiceLine(Line, Base):
 
     invoice: Mapped[Invoice] = relationship(back_populates="lines")
     product: Mapped[Product | None] = relationship()
+
+
+class InvoiceDraft(Base):
+    """What becomes an invoice once it is finished, and is no record before: it has no number, is
+    never sent, and counts in no sum. It may be incomplete."""
+
+    __tablename__ = "invoice_drafts"
+    __table_args__ = (
+        CheckConstraint("discount_kind IN ('percent', 'amount')", name="discount_kind"),
+        CheckConstraint(
+            "discount_value >= 0 AND (discount_kind = 'amount' OR discount_value <= 100)",
+            name="discount_value",
+        ),
+        Index("ix_invoice_drafts_of_organization", "organization_id", "id"),
+    )
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id"))
+    issued_on: Mapped[date]
+    due_on: Mapped[date]
+    memo: Mapped[str] = mapped_column(server_default="", default="")
+    tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
+    discount_kind: Mapped[DiscountKind] = mapped_column(
+        server_default=DiscountKind.PERCENT, default=DiscountKind.PERCENT
+    )
+    discount_value: Mapped[Decimal] = mapped_column(PRICE, server_default="0", default=Decimal(0))
+    saved_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
+    created_at: Mapped[CreatedAt]
+
+    lead: Mapped[Lead] = relationship()
+    job: Mapped[Job | None] = relationship()
+    proposal: Mapped[Proposal | None] = relationship()
+    lines: Mapped[list["InvoiceDraftLine"]] = relationship(
+        order_by="InvoiceDraftLine.position", cascade="all, delete-orphan"
+    )
+
+
+class InvoiceDraftLine(Base):
+    """Like an invoice's line, but quantity and price may be missing."""
+
+    __tablename__ = "invoice_draft_lines"
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    draft_id: Mapped[int] = mapped_column(ForeignKey("invoice_drafts.id"), index=True)
+    position: Mapped[int]
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    description: Mapped[str]
+    quantity: Mapped[Decimal | None] = mapped_column(QUANTITY)
+    unit_price: Mapped[Decimal | None] = mapped_column(PRICE)
+    taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
+    form_row: Mapped[str | None]
+
+    @property
+    def amount(self) -> Decimal:
+        """Rounded like an invoice's; 0 without a price."""
+        quantity = Decimal(1) if self.quantity is None else self.quantity
+        return (quantity * (self.unit_price or 0)).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 class Payment(Base):

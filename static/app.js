@@ -171,7 +171,9 @@ function showChosen(line) { // which product it is, under what the customer read
   const chosen = document.createElement("p");
   chosen.className = "line-chosen small-text muted";
   const name = document.createElement("span");
-  name.textContent = `${select.labels[0].textContent}: ${select.selectedOptions[0].text}`;
+  const option = select.selectedOptions[0];
+  const untaxed = option.dataset.taxable === "no" && isTaxed(line.closest(".lines")) ? ` · ${line.closest(".lines").dataset.untaxed}` : "";
+  name.textContent = `${select.labels[0].textContent}: ${option.text.trim()}${untaxed}`;
   const button = document.createElement("button");
   button.type = "button";
   button.className = "button plain";

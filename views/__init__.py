@@ -30,6 +30,7 @@ from views.forgotten import forgotten
 from views.health import health
 from views.home import home
 from views.imports import imports
+from views.invoice_drafts import invoice_drafts
 from views.invoices import invoices
 from views.jobs import jobs
 from views.languages import languages
@@ -85,6 +86,7 @@ def register(app: Flask) -> None:
         jobs,
         proposals,
         invoices,
+        invoice_drafts,
         payments,
         settings,
         people,

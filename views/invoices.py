@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import contains_eager
+from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, FieldList, HiddenField, StringField
 from wtforms.validators import StopValidation
 
@@ -19,6 +20,8 @@ from languages import N_
 from models.sales import (
     DiscountKind,
     Invoice,
+    InvoiceDraft,
+    InvoiceDraftLine,
     InvoiceLine,
     InvoiceStatus,
     Lead,
@@ -29,6 +32,7 @@ from models.sums import CENT, Discount
 from presenters.client_card import client_card
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
+from presenters.unfinished import drafts_of
 from views.letterhead import letterhead
 from views.sheets import send_pdf, show_sheet
 from web import once
@@ -46,10 +50,10 @@ invoices.before_request(firms_only)
 
 OFFERED_TERMS = (0, 7, 15, 30, 60)  # days, offered in addition to the firm's and the invoice's own
 MAX_DUE_DAYS = 365
+SAVE_DRAFT = "save_draft"  # the button that only keeps what was typed
 
 
 class InvoiceForm(LinesForm):
-    number = line(N_("Number"), most=21)
     issued_on = DayField(N_("Issued"), required=N_("When is it issued?"))
     due_on = DayField(N_("Due"), required=N_("When is it due?"))
     tax_rate = tax_rate_field()
@@ -63,8 +67,12 @@ class InvoiceForm(LinesForm):
 
     invoiced_before: Sequence[Invoice] = ()  # from the same job or proposal
 
+    def __init__(self, sent: MultiDict[str, str] | None = None) -> None:
+        super().__init__(sent)
+        self.is_draft = bool(sent and SAVE_DRAFT in sent)
+
     def columns(self) -> frozenset[str]:
-        columns = "number issued_on due_on tax_rate discount_kind discount_value memo"
+        columns = "issued_on due_on tax_rate discount_kind discount_value memo"
         return frozenset(columns.split())
 
     @property
@@ -88,17 +96,23 @@ class InvoiceForm(LinesForm):
         if field.data != field.data.quantize(CENT):
             raise StopValidation(_("Use at most %(most)s decimals.", most=2))
         subtotal = self.totals_now.subtotal
+        if self.is_draft:
+            return
         if field.data > subtotal and not self.lines.errors:
             raise StopValidation(
                 _("The discount is more than the subtotal of %(sum)s.", sum=money(subtotal))
             )
 
     def validate_due_on(self, field: DayField) -> None:
+        if self.is_draft:
+            return
         if field.data and self.issued_on.data and field.data < self.issued_on.data:
             raise StopValidation(_("It can't be due before it is issued."))
 
     def validate_lines(self, field: FieldList) -> None:  # type: ignore[type-arg]
         super().validate_lines(field)
+        if self.is_draft:
+            return
         if not self.kept_rows and not self.elsewhere:
             raise StopValidation(_("Add a line: what is billed?"))
         if self.totals_now.total < 0:
@@ -162,6 +176,19 @@ class InvoiceForm(LinesForm):
             self.asked.append((self.confirms_again, _("Already invoiced: %(told)s.", told=told)))
 
 
+class NumberedForm(InvoiceForm):
+    """Of an invoice that exists: its number may be changed, and it does not become a draft."""
+
+    number = line(N_("Number"), most=21)
+
+    def __init__(self, sent: MultiDict[str, str] | None = None) -> None:
+        super().__init__(sent)
+        self.is_draft = False
+
+    def columns(self) -> frozenset[str]:
+        return super().columns() | {"number"}
+
+
 OVERDUE = "overdue"  # a filter, not a status: overdue invoices are open or partly paid
 SORTS = {
     "": (N_("Newest first"), None),
@@ -182,6 +209,7 @@ def index() -> ResponseReturnValue:
     words = words_of(RecordType.INVOICE, [invoice.id for invoice in page.rows])
     return render_template(
         "invoices/index.html",
+        drafts=len(drafts_of()),
         page=page,
         words=words,
         wanted=wanted,
@@ -256,24 +284,61 @@ def create() -> ResponseReturnValue:
     if saved := once.saved_before():
         return saved
     origin, form = required_origin(), InvoiceForm(request.form)
-    form.invoiced_before = _invoiced_before(origin)
+    form.invoiced_before = invoiced_before(origin)
     if not form.is_to_be_saved():
         page = render_template("invoices/form.html", form=form, origin=origin, invoice=None)
         return page, form.status_code
-    invoice = Invoice(
-        organization_id=firm().id, lead=origin.lead, job=origin.job, proposal=origin.proposal
-    )
+    if form.is_draft:
+        return save_draft(
+            InvoiceDraft(
+                organization_id=firm().id,
+                lead=origin.lead,
+                job=origin.job,
+                proposal=origin.proposal,
+            ),
+            form,
+        )
+    invoice = new_invoice(origin)
     form.apply_to(invoice)
-    invoice.number = next_invoice_number()
     form.save_lines(invoice.lines, InvoiceLine)
+    return save_new(invoice)
+
+
+def new_invoice(origin: Origin) -> Invoice:
+    """With the next number; billing a proposal means that it was agreed."""
     if origin.proposal:
-        origin.proposal.status = ProposalStatus.ACCEPTED  # billed, so it must have been agreed
+        origin.proposal.status = ProposalStatus.ACCEPTED
+    return Invoice(
+        organization_id=firm().id,
+        lead=origin.lead,
+        job=origin.job,
+        proposal=origin.proposal,
+        number=next_invoice_number(),
+    )
+
+
+def save_new(invoice: Invoice) -> ResponseReturnValue:
+    """Commits, and goes to its page."""
     session().add(invoice)
     session().flush()
     once.remember(url_for("invoices.show", invoice_id=invoice.id))
     session().commit()
     flash(_("Invoice %(number)s is saved.", number=invoice.number), "good")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+def save_draft(draft: InvoiceDraft, form: InvoiceForm) -> ResponseReturnValue:
+    """Keeps what was typed, and goes to the draft's page. Commits."""
+    form.apply_to(draft)
+    draft.saved_at = datetime.now(UTC)
+    form.save_lines(draft.lines, InvoiceDraftLine)
+    session().add(draft)
+    session().flush()
+    address = url_for("invoice_drafts.show", draft_id=draft.id)
+    once.remember(address)
+    session().commit()
+    flash(_("The draft is saved. Nothing is sent before you finish it."), "good")
+    return redirect(address, 303)
 
 
 @invoices.get("/<key:invoice_id>")
@@ -304,7 +369,7 @@ def show_edit(invoice_id: int) -> ResponseReturnValue:
     invoice = own(Invoice, invoice_id)
     if invoice.voided_at:
         return _refuse_change(invoice)
-    form = InvoiceForm.showing(invoice)
+    form = NumberedForm.showing(invoice)
     return render_template(
         "invoices/form.html",
         form=form,
@@ -315,7 +380,7 @@ def show_edit(invoice_id: int) -> ResponseReturnValue:
 
 @invoices.post("/<key:invoice_id>")
 def update(invoice_id: int) -> ResponseReturnValue:
-    invoice, form = own(Invoice, invoice_id, locked=True), InvoiceForm(request.form)
+    invoice, form = own(Invoice, invoice_id, locked=True), NumberedForm(request.form)
     if invoice.voided_at:
         return _refuse_change(invoice)
     form.number.data = form.number.data or invoice.number
@@ -366,11 +431,11 @@ def _form_for(origin: Origin) -> InvoiceForm:
         memo=head.message,
         tax_rate=proposal.tax_rate if proposal else firm().tax_rate,
     )
-    form.invoiced_before = _invoiced_before(origin)
+    form.invoiced_before = invoiced_before(origin)
     return form
 
 
-def _invoiced_before(origin: Origin) -> Sequence[Invoice]:
+def invoiced_before(origin: Origin) -> Sequence[Invoice]:
     """Invoices from the same job or proposal. Locks it, so that two
     people don't both create one."""
     source = origin.proposal or origin.job
@@ -382,7 +447,7 @@ def _invoiced_before(origin: Origin) -> Sequence[Invoice]:
     return session().scalars(query.order_by(Invoice.id)).all()
 
 
-def _write(invoice: Invoice, form: InvoiceForm) -> bool:
+def _write(invoice: Invoice, form: NumberedForm) -> bool:
     """Whether the number was free, as decided by the unique index."""
     try:
         with session().begin_nested(), session().no_autoflush:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from languages import N_
 from models.sales import Invoice, Job, JobLine, JobStatus, Lead, RecordType
 from presenters.status import words_of
+from presenters.unfinished import drafts_of
 from web import once
 from web.access import firm, firms_only, own, session
 from web.forms import DayField, area, line, status_field
@@ -91,7 +92,12 @@ def show(job_id: int) -> ResponseReturnValue:
     )
     words = words_of(RecordType.INVOICE, [invoice.id for invoice in invoices])
     return render_template(
-        "jobs/show.html", job=job, totals=totals_of(job.lines), invoices=invoices, words=words
+        "jobs/show.html",
+        job=job,
+        totals=totals_of(job.lines),
+        invoices=invoices,
+        drafts=drafts_of(job),
+        words=words,
     )
 
 

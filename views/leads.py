@@ -15,6 +15,7 @@ from languages import N_
 from models.sales import Invoice, Job, Lead, Proposal, RecordType
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
+from presenters.unfinished import drafts_of
 from web import once
 from web.access import firm, firms_only, own, session
 from web.forms import EditForm, area, line
@@ -110,6 +111,7 @@ def show(lead_id: int) -> ResponseReturnValue:
         lead=lead,
         panel=panel_of(RecordType.LEAD, lead.id),
         invoices=invoices,
+        drafts=drafts_of(lead),
         jobs=_latest(Job, lead),
         proposals=_latest(Proposal, lead),
         words=words_of(RecordType.INVOICE, [invoice.id for invoice in invoices]),

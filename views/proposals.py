@@ -9,6 +9,7 @@ from languages import N_
 from models.sales import Invoice, Lead, Proposal, ProposalLine, ProposalStatus, RecordType
 from presenters.client_card import client_card
 from presenters.status import words_of
+from presenters.unfinished import drafts_of
 from views.sheets import send_pdf, show_sheet
 from web import once
 from web.access import dunahub, firm, firms_only, own, session
@@ -97,6 +98,7 @@ def show(proposal_id: int) -> ResponseReturnValue:
         client=client_card(session(), proposal, dunahub().config.base_url),
         totals=totals_of(proposal.lines, proposal.tax_rate),
         invoices=invoices,
+        drafts=drafts_of(proposal),
         words=words_of(RecordType.INVOICE, [invoice.id for invoice in invoices]),
     )
 

@@ -37,6 +37,7 @@ FORMS = {
     "proposals.update",
     "invoices.create",
     "invoices.update",
+    "invoice_drafts.update",
     "payments.create",
 }
 _OURS = {"csrf_token", "shown_in", RESUMED}

@@ -19,6 +19,8 @@ from languages import N_
 from models import sums
 from models.sales import (
     Invoice,
+    InvoiceDraft,
+    InvoiceDraftLine,
     InvoiceLine,
     Job,
     JobLine,
@@ -34,9 +36,9 @@ from web.formats import plain
 from web.forms import MAX_MONEY, MAX_TEXT_LENGTH, EditForm, KeyField, NumberField, Storable, tidy
 from web.languages import _
 
-Line = TypeVar("Line", InvoiceLine, ProposalLine, JobLine)
-AnyLine = InvoiceLine | ProposalLine | JobLine
-Document = Invoice | Proposal | Job
+Line = TypeVar("Line", InvoiceLine, InvoiceDraftLine, ProposalLine, JobLine)
+AnyLine = InvoiceLine | InvoiceDraftLine | ProposalLine | JobLine
+Document = Invoice | InvoiceDraft | Proposal | Job
 
 BLANK_ROWS = 3  # JavaScript removes all but the first
 MAX_LINES = 200  # of a document, also if several people add to it
@@ -74,16 +76,16 @@ class LineForm(EditForm):
         quantity, price = self.quantity.data or Decimal(0), self.unit_price.data or Decimal(0)
         return (quantity * price).quantize(CENT, ROUND_HALF_UP)
 
-    def judge(self, products: dict[int, Product]) -> bool:
+    def judge(self, products: dict[int, Product], *, may_be_incomplete: bool = False) -> bool:
         """Whether this line is valid; adds errors to the fields."""
         self._find(products)
         if self.product_id.data and self.product_id.data not in products:
             self.product_id.data = None
             _complain(self.product_id, _("Choose a product or service from the list."))
         self._complete(products.get(self.product_id.data or 0))
-        if not self.description.data:
+        if not self.description.data and not may_be_incomplete:
             _complain(self.description, _("What did you do or deliver?"))
-        if self.unit_price.data is None and not self.unit_price.errors:
+        if self.unit_price.data is None and not (self.unit_price.errors or may_be_incomplete):
             _complain(self.unit_price, _("What does one cost?"))
         if abs(self.amount) > MAX_MONEY:
             _complain(
@@ -127,6 +129,7 @@ class LinesForm(EditForm):
     tax_rate: NumberField | None = None
     confirms_untaxed = BooleanField(N_("Save it without tax"))
     status_code = 422  # of the response that shows the form again
+    is_draft = False  # saved as it is: nothing is required, and nothing is asked
 
     products: dict[int, Product]
     asked: list[tuple[BooleanField, str]]
@@ -156,7 +159,7 @@ class LinesForm(EditForm):
 
     @classmethod
     def showing(cls, record: object) -> Self:
-        assert isinstance(record, Invoice | Proposal | Job)
+        assert isinstance(record, Document)
         form = super().showing(record)
         for line in record.lines:
             row = form._add_row(line)
@@ -203,7 +206,8 @@ class LinesForm(EditForm):
             self._catch_up_with(record)
         if not self.validate():
             return False
-        self.ask(record)
+        if not self.is_draft:
+            self.ask(record)
         return all(box.data for box, _sentence in self.asked)
 
     def ask(self, record: Document | None) -> None:
@@ -245,7 +249,9 @@ class LinesForm(EditForm):
         if len(self.kept_rows) + len(self.elsewhere) > MAX_LINES:
             raise StopValidation(_("%(most)s lines are the most for one document.", most=MAX_LINES))
         # judge all rows, so that each shows its errors
-        judged = [row.judge(self.products) for row in self.kept_rows]
+        judged = [
+            row.judge(self.products, may_be_incomplete=self.is_draft) for row in self.kept_rows
+        ]
         if not all(judged):
             raise StopValidation(_("Some lines need a look."))
 
