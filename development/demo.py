@@ -33,8 +33,9 @@ LINES = (  # description, quantity, price, taxable, amount
     ("Plumber, per hour", "3.5", "96.50", False, "337.75"),
     ("City permit", "2", "35.25", False, "70.50"),
 )
-TAX, TOTAL = Decimal("107.73"), Decimal("1764.98")
-PAYMENTS = (("card", Decimal("1000.00")), ("ach", Decimal("764.98")))
+DISCOUNT_PERCENT, DISCOUNT = "5", Decimal("82.86")  # of the invoice, taken off before tax
+TAX, TOTAL = Decimal("102.34"), Decimal("1676.73")
+PAYMENTS = (("card", Decimal("1000.00")), ("ach", Decimal("676.73")))
 
 ONLINE_SUM = "120.00"
 ONLINE = (("Pay by card", ""), ("Pay from your bank account", "000123456789"))
@@ -143,7 +144,7 @@ def work(browser: Browser) -> tuple[list[str], float]:
         {"title": "Tankless water heater", "tax_rate": str(TAX_RATE)} | _line_fields(), press="Save"
     )
     browser.open(f"/invoices/new?proposal={_id_in(browser.url)}")
-    browser.submit({"memo": "Thank you!"}, press="Save invoice")
+    browser.submit({"memo": "Thank you!", "discount_value": DISCOUNT_PERCENT}, press="Save invoice")
     invoice_page = browser.url
     for method, amount in PAYMENTS:
         browser.open(f"/invoices/{_id_in(invoice_page)}/payments/new")
@@ -252,12 +253,17 @@ def _judge(books: Books) -> list[Check]:
     checks = [
         Check("customers", CUSTOMER, _listed(one["DisplayName"] for one in customers)),
         Check("invoices", "1", str(len(invoices))),
-        Check("payments", "1000.00, 764.98", _listed(_money(one["TotalAmt"]) for one in payments)),
+        Check(
+            "payments",
+            _listed(_money(sum_) for _, sum_ in PAYMENTS),
+            _listed(_money(one["TotalAmt"]) for one in payments),
+        ),
     ]
     if not (customers and invoices):
         return checks
     customer_id, invoice = customers[0]["Id"], invoices[0]
     lines = [line for line in invoice["Line"] if line["DetailType"] == "SalesItemLineDetail"]
+    off = [line for line in invoice["Line"] if line["DetailType"] == "DiscountLineDetail"]
     paid = [
         link["TxnId"]
         for payment in payments
@@ -268,6 +274,7 @@ def _judge(books: Books) -> list[Check]:
         *checks,
         Check("invoice's customer", customer_id, invoice["CustomerRef"]["value"]),
         Check("invoice's lines", _listed(map(_line, LINES)), _listed(map(_line_there, lines))),
+        Check("invoice's discount", str(DISCOUNT), _listed(_money(one["Amount"]) for one in off)),
         Check("invoice's tax", str(TAX), _money(invoice["TxnTaxDetail"]["TotalTax"])),
         Check("invoice's total", str(TOTAL), _money(invoice["TotalAmt"])),
         Check("invoice's balance", "0.00", _money(invoice["Balance"])),

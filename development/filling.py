@@ -28,6 +28,8 @@ from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
 from models.quickbooks import Connection, Purpose, Tokens
 from models.sales import (
     Invoice,
+    InvoiceDraft,
+    InvoiceDraftLine,
     InvoiceLine,
     Job,
     JobLine,
@@ -393,11 +395,33 @@ def _gap(desk: Desk) -> dict[str, str]:
     lead = desk.lead("Old Mill Brewery", email="taps@oldmill.example")
     invoice = desk.invoice(lead, ("Winterize the lines", "1", "340"))
     payment = desk.pay(invoice, "340", "ach")
+    draft = InvoiceDraft(
+        organization_id=desk.firm.id,
+        lead=lead,
+        issued_on=invoice.issued_on,
+        due_on=invoice.due_on,
+        discount_value=Decimal(5),
+        lines=[
+            InvoiceDraftLine(
+                organization_id=desk.firm.id,
+                position=1,
+                description="Open the lines in spring",
+                unit_price=Decimal(310),
+            ),
+            InvoiceDraftLine(
+                organization_id=desk.firm.id,
+                position=2,
+                description="New valve, price from the supplier",
+            ),
+        ],
+    )
+    desk.session.add(draft)
     desk.commit()
     return {
         "gap_lead": str(lead.id),
         "gap_invoice": str(invoice.id),
         "gap_payment": str(payment.id),
+        "draft": str(draft.id),
     }
 
 

@@ -455,6 +455,48 @@ def test_the_box_finds_products_and_amounts_follow_while_typing(ana: Person) -> 
     expect(page.locator("dd.total").first).to_have_text("$1,524.40")
 
 
+def test_a_discount_is_added_up_while_it_is_typed(ana: Person) -> None:
+    new_invoice_of(ana)
+    page = ana.page
+    page.get_by_label("Product, or what you did").fill("Drain cleaning")
+    page.get_by_label("Price").fill("389")
+    expect(page.locator("[data-sum=discount]")).to_be_hidden()
+    page.locator(".discount summary").click()
+    typed = page.get_by_label("Discount", exact=True)
+    for words, off, total in (
+        ("5", "−$19.45", "$397.27"),
+        ("33.333", "−$129.67", "$278.78"),
+        ("$20", "−$20.00", "$396.68"),
+        ("400", "−$389.00", "$0.00"),
+    ):
+        typed.fill(words)
+        expect(page.locator("[data-sum=discount]")).to_have_text(off)
+        for shown in page.locator("[data-sum=total]").all():
+            expect(shown).to_have_text(total)
+    typed.fill("19.45")
+    page.get_by_label("Percent or amount").select_option("amount")
+    expect(page.locator("[data-sum=percent]")).to_have_text("")
+    ana.press("Save invoice")
+    ana.told("is saved")
+    expect(page.locator("dl.totals").first).to_contain_text("−$19.45")
+    expect(page.locator("dd.total").first).to_have_text("$397.27")
+
+
+def test_a_draft_is_kept_and_finished_later(ana: Person) -> None:
+    new_invoice_of(ana)
+    page = ana.page
+    page.get_by_label("Product, or what you did").fill("Water heater")
+    ana.press("Save draft")
+    ana.told("The draft is saved.")
+    ana.go("/invoices")
+    ana.follow("1 draft is not finished")
+    page.locator("tbody tr").first.click()
+    page.get_by_label("Price").fill("100")
+    ana.press("Finish invoice")
+    ana.told("Invoice 1001 is saved.")
+    expect(page.locator("dd.total").first).to_have_text("$107.50")
+
+
 def test_a_line_is_removed_and_kept_without_a_round_trip(ana: Person) -> None:
     new_invoice_of(ana)
     page = ana.page

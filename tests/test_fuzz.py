@@ -32,7 +32,7 @@ from db import Sessions
 from models import Base
 from models.accounts import Invitation, Role, User
 from models.outbox import Entry
-from models.sales import GoodwillRefund, Job, Lead, Proposal
+from models.sales import GoodwillRefund, InvoiceDraft, Job, Lead, Proposal
 from quickbooks import months
 from quickbooks.comparison import Month
 from simulator.testing import SimulatorHandle
@@ -134,6 +134,12 @@ class Range:
             payment, product = new_payment(place, invoice), new_product(place)
             job = Job(organization_id=place, lead=lead, title="Valve")
             proposal = Proposal(organization_id=place, lead=lead, number="9", title="Plan")
+            draft = InvoiceDraft(
+                organization_id=place,
+                lead=lead,
+                issued_on=date(2026, 11, 20),
+                due_on=date(2026, 12, 20),
+            )
             invitation = Invitation(
                 organization_id=place,
                 email="tom@rivera.example",
@@ -144,7 +150,9 @@ class Range:
             refund = GoodwillRefund(
                 organization_id=place, payment=payment, amount=1, refunded_on=date(2026, 11, 20)
             )
-            session.add_all([lead, invoice, payment, refund, product, job, proposal, invitation])
+            session.add_all(
+                [lead, invoice, payment, refund, product, job, proposal, draft, invitation]
+            )
             session.commit()
             keys = {
                 "lead_id": lead.id,
@@ -154,6 +162,7 @@ class Range:
                 "product_id": product.id,
                 "job_id": job.id,
                 "proposal_id": proposal.id,
+                "draft_id": draft.id,
                 "invitation_id": invitation.id,
             }
         session.execute(text("UPDATE outbox SET state = 'failed', fault_code = '6240',"

@@ -21,7 +21,7 @@ from models.comparisons import Comparison, Difference
 from models.imports import LeadImport
 from models.outbox import BulkAct, Entry
 from models.quickbooks import Connection
-from models.sales import GoodwillRefund, Job, Proposal
+from models.sales import GoodwillRefund, InvoiceDraft, Job, Proposal
 from tests.support.firm import (
     new_firm,
     new_firm_with_lane,
@@ -39,6 +39,7 @@ FIRM_BLUEPRINTS = {
     "jobs",
     "proposals",
     "invoices",
+    "invoice_drafts",
     "payments",
     "drafts",
     "settings",
@@ -184,6 +185,8 @@ def world(app: Flask, session: Session) -> World:
     product = new_product(rivera, "Secret service")
     job = Job(organization_id=rivera, lead=lead, title="Secret job")
     proposal = Proposal(organization_id=rivera, lead=lead, number="SECRET-2", title="Secret plan")
+    days = {"issued_on": date(2026, 11, 20), "due_on": date(2026, 12, 20)}
+    draft = InvoiceDraft(organization_id=rivera, lead=lead, memo="Secret draft", **days)
     invitation = Invitation(
         organization_id=rivera,
         email="new@rivera.example",
@@ -208,7 +211,7 @@ def world(app: Flask, session: Session) -> World:
         rows={"read": [{"name": "Secret Customer 2", "email": ""}]},
     )
     session.add_all([kept, link, head, lead, invoice, payment, refund])
-    session.add_all([product, job, proposal, invitation])
+    session.add_all([product, job, proposal, draft, invitation])
     session.commit()
     _compare(session, rivera, lane)
     entry = session.query(Entry).order_by(Entry.id).first()
@@ -224,6 +227,7 @@ def world(app: Flask, session: Session) -> World:
         "product_id": product.id,
         "job_id": job.id,
         "proposal_id": proposal.id,
+        "draft_id": draft.id,
         "entry_id": entry.id,
         "bulk_id": bulk.id,
         "organization_id": rivera,
