@@ -166,8 +166,8 @@ def test_a_draft_is_changed_and_each_line_with_it(at: Situation) -> None:
 
 def test_two_people_at_one_draft_both_keep_their_lines(at: Situation) -> None:
     draft = save(at, LINE)
+    page = at.ana.open(f"/invoices/drafts/{draft}").answer  # his
     at.ana.open(f"/invoices/drafts/{draft}")
-    page = at.ana.answer
     at.ana.submit({"lines-1-description": "Hers", "lines-1-unit_price": "5"}, press="Save draft")
     at.ana.answer = page
     at.ana.submit({"lines-1-description": "His", "lines-1-unit_price": "7"}, press="Finish invoice")
