@@ -185,12 +185,14 @@ def _note_answer(sent: Sent, answer: Answer, seconds: float) -> None:
 def _is_still_ours(
     sessions: Sessions, claim: Claim, company: Company, config: Config, sent: Sent
 ) -> bool:
-    """Renews the lease, and counts the call from now on."""
+    """Renews the lease, and counts the call from now on. False also when a person has disconnected
+    and signed in again since: what the request holds may be withheld now."""
     with sessions.begin() as session:
         lane = renew(session, claim, config.lease)
-        if lane:
-            postpone(session, claim, lane, company.limits, is_batch=sent.path == "batch")
-    return lane is not None
+        if lane is None or lane.sign_in != sent.sign_in:
+            return False
+        postpone(session, claim, lane, company.limits, is_batch=sent.path == "batch")
+    return True
 
 
 def _read(company: Company, sent: Sent, answer: Answer) -> Reading:

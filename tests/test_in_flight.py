@@ -343,6 +343,26 @@ def test_what_is_not_sent_because_its_lane_was_stopped_is_due_again_at_once(
     assert set(states(session)) == {"synced"}
 
 
+def test_a_late_call_of_an_earlier_sign_in_is_not_sent(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    _firm, lane = twelve_leads(session)
+    ledger, first = Ledger(limits=TWO_EACH), iter([True])
+
+    def late(call: Callable[[], None]) -> None:
+        if next(first, False):
+            with sessions.begin() as other:
+                other.execute(text("UPDATE outbox_lanes SET sign_in = sign_in + 1"))
+            time.sleep(MAX_SEND_DELAY.total_seconds() + 0.1)
+        call()
+
+    sign_in = lane_of(session, lane).sign_in
+    session.rollback()
+    drain_lane(sessions, ledger, lane, config, threading.Event(), InFlight(late, 1))
+    assert {sent.sign_in for sent in ledger.calls} == {sign_in + 1}
+    assert set(states(session)) == {"synced"}
+
+
 def test_a_lane_is_handed_back_only_once_nothing_is_under_way(
     session: Session, sessions: Sessions, config: Config, pool: ThreadPoolExecutor
 ) -> None:

@@ -47,6 +47,8 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             if code == "customer_inactive" and world.chance.random() < 0.7:
                 return _reactivate(world, session, entry, str(about["holder_id"]))
             return _rename(world, session, entry, str(about["suggestion"]))
+        case "6240":  # a change to a name that another one has
+            return _rename(world, session, entry, f"{entry.payload['name']} {entry.record_id}")
         case "perhaps_another" | "several_customers" | "customer_gone":
             wanted.asked_for_another = True
             return decisions.create_anew(session, entry), "create a new one"

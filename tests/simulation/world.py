@@ -265,8 +265,8 @@ class World:
         """Nothing flows that a person withheld."""
         if not self.is_open:
             raise Violated(f"{sent.method} {sent.path} was sent though the lane is closed")
-        if sent.method != "POST":
-            return
+        if sent.method != "POST" or sent.sign_in != self.sign_in():
+            return  # one of an earlier sign-in was about to be sent when a person disconnected
         for due in sent.due.values():
             if due.record in self.withheld:
                 raise Violated(f"{due.record.type} {due.record.id} is withheld, and was sent")
@@ -298,6 +298,12 @@ class World:
             (lanes.send_waiting if sends else lanes.skip_waiting)(session, self.lane)
         self.withheld.clear()
         self.relieved += 1
+
+    def sign_in(self) -> int:
+        """The number of the lane's present sign-in."""
+        with self.sessions() as session:
+            query = text("SELECT sign_in FROM outbox_lanes WHERE id = :lane")
+            return int(session.execute(query, {"lane": self.lane}).scalar_one())
 
     def _withheld(self) -> set[Record]:
         with self.sessions() as session:
