@@ -37,7 +37,9 @@ def give(world: "World", entry_id: int) -> str | None:
 def _button(world: "World", session: "Session", entry: Entry, code: str) -> tuple[Acted, str]:
     about, wanted = entry.fault_about, world.records[entry.record]
     match code:
-        case "perhaps_another" | "taken_by_another_record" if world.chance.random() < 0.6:
+        case "perhaps_another" | "taken_by_another_record" if (
+            about.get("holder_id") and world.chance.random() < 0.6
+        ):
             return _use(world, session, entry, str(about["holder_id"]))
         case "6240" if about.get("holder_id") and entry.record_type == RecordType.LEAD:
             if world.chance.random() < 0.5:

@@ -381,13 +381,14 @@ def leave_what_waits(world: World) -> str | None:
         return None
     from tests.simulation import check
 
+    saved_since = world.with_entries(withheld=False)
     for record in world.withheld:
         wanted = world.records[record]
         there = check.objects(world, record)
         if there or _is_there(world, record):
             wanted.theirs = dict.fromkeys(_properties(record), ANY)
             wanted.theirs |= check.seen(record, there[0]) if len(there) == 1 else {}
-        else:
+        elif record not in saved_since:
             world.unwanted.add(record)
         wanted.is_plain = False
     world.decide(sends=False)

@@ -306,8 +306,12 @@ class World:
             return int(session.execute(query, {"lane": self.lane}).scalar_one())
 
     def _withheld(self) -> set[Record]:
+        return self.with_entries(withheld=True)
+
+    def with_entries(self, *, withheld: bool) -> set[Record]:
+        """The records with entries that wait: for a decision, or to be sent."""
         with self.sessions() as session:
-            rows = session.execute(_WITHHELD, {"lane": self.lane})
+            rows = session.execute(_WAITING, {"lane": self.lane, "withheld": withheld})
             return {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in rows}
 
     def touched(self, record: Record) -> None:
@@ -392,9 +396,9 @@ class LaneSeen:
     waits: bool
 
 
-_WITHHELD = text(
+_WAITING = text(
     "SELECT DISTINCT aggregate_type, aggregate_id FROM outbox"
-    " WHERE lane_id = :lane AND state = 'pending' AND withheld"
+    " WHERE lane_id = :lane AND state = 'pending' AND withheld = :withheld"
 )
 
 # In one statement, because time passes often.
