@@ -611,15 +611,23 @@ class _Gone(Exception):
     """What was to be changed went down with a server."""
 
 
+_ONE_SAVE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(:key)")
+
+
 def _save(
     world: World, write: Callable[[Session], None], is_there: Callable[[Session], bool]
 ) -> Saved:
     """Saves until the record is certainly stored; after a commit
-    without an answer, looks for it."""
-    begin = time.monotonic()
+    without an answer, looks for it.
+
+    A commit that waits for a synchronous standby is not seen yet, even when the connection is gone;
+    the lock waits for its end, so that the record is not saved twice.
+    """
+    begin, lock = time.monotonic(), {"key": secrets.randbits(62)}
     while True:
         try:
             with world.sessions() as session:
+                session.execute(_ONE_SAVE_AT_A_TIME, lock)
                 write(session)
                 session.commit()
             return Saved(0, begin, time.monotonic())
@@ -633,6 +641,7 @@ def _save(
             time.sleep(0.2)
         try:
             with world.sessions() as session:
+                session.execute(_ONE_SAVE_AT_A_TIME, lock)
                 if is_there(session):
                     return Saved(0, begin, time.monotonic())
         except NoResultFound as problem:
