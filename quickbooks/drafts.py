@@ -52,6 +52,7 @@ def _asking(reads: Sequence[Ask]) -> str:
 
 
 def writing_draft(writes: Sequence[Write]) -> Draft | None:
+    """The next request: one write that goes alone, or a batch of several. None without any."""
     if not writes:
         return None
     together = [writes[0]] if writes[0].goes_alone else list(_together(writes))
