@@ -307,7 +307,8 @@ CASES = (
             Change(
                 "outbox/dispatches.py",
                 '    if dispatch.sends and any(item.intent == "create" for item in waiting):\n'
-                "        return True\n",
+                "        return not dispatch.goes_again"
+                " or dispatch.age >= REQUEST_ID_TRUSTED_FOR\n",
                 "",
             ),
         ),
