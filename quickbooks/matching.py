@@ -121,11 +121,21 @@ def emails_of(customer: Mapping[str, Any]) -> frozenset[str]:
 _FORMS = frozenset("inc incorporated llc ltd co corp company corporation the and & of".split())
 
 
+# Words that only one of two customers has in its name: a son, a building, a part of town.
+_DISTINCTIONS = frozenset(
+    """jr junior sr senior ii iii iv son sons phase unit suite apt apartment lot bldg building tower
+    north south east west northeast northwest southeast southwest upper lower
+    two three four five second third estate trust""".split()
+)
+
+
 def names_agree(one: str, other: str) -> bool:
-    """Whether two names may mean one customer: the significant words
-    of the shorter are all in the longer."""
+    """Whether two names may mean one customer: the significant words of the shorter are all in the
+    longer, and none of the others tells two customers apart ("Jr", "Phase 2", "North")."""
     words, others = _words(one), _words(other)
-    return bool(words and others) and (words <= others or others <= words)
+    if not (words and others) or not (words <= others or others <= words):
+        return False
+    return not any(word in _DISTINCTIONS or re.search(r"\d", word) for word in words ^ others)
 
 
 def _words(name: str) -> set[str]:

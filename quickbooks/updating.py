@@ -67,6 +67,9 @@ def _changing_step(
     if not changes:
         remote = matching.remote_of(there) if there else link
         return Synced(remote, document=dumps(stands), seen=dumps(there) if there else None)
+    is_unknown = there is None and due.known.sent_document is None
+    if is_unknown and due.record.type == RecordType.INVOICE:
+        return steps.read_own(due, link)  # it was only linked: lines and tax there may be others
     if is_payment:
         always = {key: document[key] for key in ("CustomerRef", "TotalAmt")}
         # The lines all or none: otherwise its links would be lost.
@@ -106,12 +109,14 @@ def _changes(due: Due, document: Document, there: Json | None, base: Document | 
         changes = documents.changed(base, document)
         for doubt in due.known.doubts:  # an unanswered update may have arrived
             changes |= documents.changed(documents.parsed(doubt.document) or base, document)
+    # What was sent, with the settings of then: tax that was sent is cleared, whatever they are now.
+    sent = documents.parsed(due.known.sent_document) or base or {}
     if there is None:
-        return documents.completed(changes, document, base or {}, {})
+        return documents.completed(changes, document, sent, {})
     changes |= _differences(due, document, there, base)
     if not matching.differences(changes, there):
         return {}
-    return documents.completed(changes, document, base or {}, there)
+    return documents.completed(changes, document, sent, there)
 
 
 def _differences(due: Due, document: Document, there: Json, base: Document | None) -> Document:

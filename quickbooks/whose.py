@@ -84,13 +84,12 @@ def _contradict(document: Document, one: Json) -> bool:
 
 def _is_perhaps_another(document: Document, one: Json) -> bool:
     """Same e-mail address, as many clients of a property manager
-    have, but another name or phone."""
+    have, but another name or phone. Another name is asked about though the phone is the same: that
+    may be the manager's, too."""
     phone = matching.phone_of(document)
-    if phone and phone == one["phone"]:
-        return False  # two things agree
     names = (document["DisplayName"], document.get("CompanyName", ""))
     has_other_name = not any(matching.names_agree(name, one["name"]) for name in names)
-    return has_other_name or bool(phone and one["phone"])
+    return has_other_name or bool(phone and one["phone"] and phone != one["phone"])
 
 
 def _perhaps(due: Due, one: Json) -> Rejected:

@@ -151,6 +151,13 @@ def test_case_e12_a_decision_about_a_deleted_leads_customer_is_carried_out(at: S
         ("Kim Green", "Green Lawn", False),
         ("Maple Court HOA", "Harborview HOA", False),
         ("", "Green", False),
+        ("John Smith", "John Smith Jr.", False),
+        ("Maple Court HOA", "Maple Court HOA Phase 2", False),
+        ("Green Lawn", "Green Lawn North", False),
+        ("Acme", "Acme Two", False),
+        ("Oak Unit 4", "Oak", False),
+        ("Unit 4 Oak", "Oak Co, Unit 4", True),
+        ("Kim Green", "Kim A. Green", True),
     ],
 )
 def test_names_agree_where_the_shorter_is_in_the_longer(one: str, other: str, agree: bool) -> None:

@@ -26,7 +26,9 @@ from outbox.company import (
     Unneeded,
     Waiting,
 )
+from quickbooks import kinds
 from quickbooks.composing import compose
+from quickbooks.documents import dumps
 from quickbooks.questions import Question, asked, on_day, statement
 from tests.test_kinds import SETTINGS, a_lead, a_line, a_payment, an_invoice
 
@@ -210,10 +212,49 @@ def test_without_knowing_what_arrived_before_nothing_is_blanked() -> None:
 
 def test_what_was_needed_before_and_no_more_is_not_waited_for() -> None:
     before = an_invoice(a_line(), a_line(product_id=77), lead_id=88)
-    body = body_of(draft_of(bill(before=before)))
+    found = {"Id": "130", "SyncToken": "2", "TotalAmt": "200", "Line": []}
+    knowledge = {"seen": "Id=130", "found": found}
+    body = body_of(draft_of(bill(before=before, knowledge=knowledge)))
     assert body["CustomerRef"] == {"value": "58"}
     assert len(body["Line"]) == 1
     assert "TxnDate" not in body
+
+
+def taxed(price: str) -> Json:
+    return an_invoice(a_line("1", price, taxable=True), tax_rate="8")
+
+
+def test_an_invoice_that_was_only_linked_is_read_before_it_is_changed() -> None:
+    due = Due(3, INVOICE, Operation.SAVE, taxed("110"), known=Known(sent_values=taxed("100")))
+    draft = draft_of(due, tax={"mode": "line"})
+    assert (draft.method, draft.items[0].intent) == ("GET", "read")
+    tax = {"TxnTaxDetail": {"TotalTax": "8.00"}}
+    found = {"Id": "130", "SyncToken": "2", "TotalAmt": "108", "Line": [], **tax}
+    due = replace(due, knowledge={"seen": "Id=130", "found": found})
+    body = body_of(draft_of(due, tax={"mode": "line"}))
+    assert [line["Amount"] for line in body["Line"]] == [Decimal("110.00"), Decimal("8.80")]
+    assert body["TxnTaxDetail"] == {"TotalTax": 0}
+
+
+@pytest.mark.parametrize("now", ["line", "none"])
+def test_tax_that_was_sent_is_cleared_though_a_change_since_was_declined(now: str) -> None:
+    sent = dumps(kinds.document(INVOICE, taxed("100"), ALL, SETTINGS))
+    known = Known(sent_values=taxed("100"), sent_document=sent, declined_values=taxed("105"))
+    due = Due(3, INVOICE, Operation.SAVE, taxed("110"), known=known)
+    body = body_of(draft_of(due, tax={"mode": now}))
+    assert body["TxnTaxDetail"] == {"TotalTax": 0}
+
+
+@pytest.mark.parametrize("phone", ["", "555-201-0001", "555-999-9999"])
+def test_case_r11_another_name_is_asked_about_whatever_else_agrees(phone: str) -> None:
+    there = {
+        "id": "77", "version": "0", "name": "Harborview HOA", "email": "manager@pm.example",
+        "phone": "5552010001", "active": True, "lead_id": None, "lead_name": None,
+    }  # fmt: skip
+    due = lead(9, name="Maple Court HOA", email="manager@pm.example", phone=phone)
+    verdict = verdict_on(due, {}, customers=[there])
+    assert isinstance(verdict, Rejected)
+    assert verdict.fault.code == "perhaps_another"
 
 
 def test_lines_that_differ_over_there_go_with_their_tax() -> None:
