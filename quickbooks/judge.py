@@ -43,7 +43,7 @@ class Said(StrEnum):
     """What an answer, or one item of a batch, says."""
 
     OBJECT = "object"  # what was requested: the object, or rows
-    ANOTHER = "another"  # an object with another Id than the one we wrote
+    ANOTHER = "another"  # an object that is not the one we wrote, or one beside a fault
     NOTHING = "nothing"  # neither an object nor a fault: HTML, {}, cut off
     RULE = "rule"  # the document violates a rule, or conflicts with existing data
     INSIDE = "inside"  # an internal error of QuickBooks, or an unknown one

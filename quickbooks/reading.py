@@ -5,6 +5,7 @@ are only reported: `composing` evaluates them.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -70,8 +71,8 @@ def read(sent: Sent, answer: Answer) -> Reading:
     Batch).
     """
     status, told = judge.status_of(answer), faults_in(answer.body)
-    document = parse_json(answer.body) if answer.body and not told else None
-    said = judge.said_by(told) if told else _said_instead(sent, document)
+    document = parse_json(answer.body) if answer.body else None
+    said = _said(told, _said_beside(sent, document))
     if sent.path == BATCH and status is Status.GOOD and said is Said.OBJECT:
         return _read_batch(sent, document or {}, answer)
     verdict = judge.judge(status, said, _operation(sent), is_repeat=sent.sends > 1)
@@ -95,13 +96,23 @@ def _operation(sent: Sent) -> Operation:
     return Operation(sent.items[0].intent)
 
 
-def _said_instead(sent: Sent, document: Json | None) -> Said:
-    """What an answer without a fault says, and whether it fits the request."""
+def _said(told: Sequence[RemoteFault], beside: Said) -> Said:
+    """What an answer, or one item of a batch, says. One with a fault and an object contradicts
+    itself: it may have been done or not."""
+    if not told:
+        return beside
+    return judge.said_by(told) if beside is Said.NOTHING else Said.ANOTHER
+
+
+def _said_beside(sent: Sent, document: Json | None) -> Said:
+    """What an answer says besides its faults, and whether it fits the request."""
     if document is None:
         return Said.NOTHING
     if sent.method == "GET":
-        kind = kind_asked(parse_qs(sent.query)["query"][0])
-        return Said.NOTHING if rows_in(document, kind) is None else Said.OBJECT
+        rows = rows_in(document, kind_asked(parse_qs(sent.query)["query"][0]))
+        # nothing found beside a fault is only the fault
+        is_answer = rows if faults_of_item(document) else rows is not None
+        return Said.OBJECT if is_answer else Said.NOTHING
     if sent.path == BATCH:
         return Said.OBJECT if _items_of(document) else Said.NOTHING
     item = sent.items[0]
@@ -230,10 +241,12 @@ def _each(sent: Sent, outcome_of: Callable[[Item, Due], Outcome | None]) -> dict
 
 
 def _items_of(document: Json) -> dict[str, Json]:
-    """The answers of a batch by bId."""
+    """The answers of a batch by bId. One with two answers has none: they contradict each other."""
     listed = document.get("BatchItemResponse")
     items = listed if isinstance(listed, list) else []
-    return {str(one.get("bId")): one for one in items if isinstance(one, dict)}
+    told = [(str(one.get("bId")), one) for one in items if isinstance(one, dict)]
+    count = Counter(place for place, _one in told)
+    return {place: one for place, one in told if count[place] == 1}
 
 
 def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
@@ -246,7 +259,7 @@ def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
     def outcome_of(item: Item, due: Due) -> Outcome | None:
         one = told.get(place_of[item.entry_id], {})
         faults = faults_of_item(one)
-        said = judge.said_by(faults) if faults else _object_said(sent, item, due, one)
+        said = _said(faults, _object_said(sent, item, due, one))
         verdict = judge.judge(Status.GOOD, said, Operation.ITEM, is_repeat=sent.sends > 1)
         verdicts[item.entry_id] = verdict
         if faults:
