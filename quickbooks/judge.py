@@ -247,6 +247,16 @@ def rows_in(
     return found if found or not listed else None
 
 
+def shows_all(document: Json, kind: str, rows: Sequence[Json]) -> bool:
+    """Whether these rows of an answer (`rows_in`) are all that it tells of: none was no object, and
+    `maxResults` is the number of rows returned (Intuit's guide, *Data queries*). A `totalCount` of
+    rows without any is the answer to another question."""
+    response = document["QueryResponse"]
+    told = [response.get("maxResults"), None if rows else response.get("totalCount")]
+    counts = [matching.number(one) or 0 for one in told if one is not None]
+    return all(count <= len(rows) for count in (row_count(document, kind), *counts))
+
+
 def row_count(document: Json, kind: str) -> int:
     """The number of rows in an answer (`rows_in`), including those
     that are no objects: the next page begins after them."""

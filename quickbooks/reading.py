@@ -109,7 +109,7 @@ def _said_beside(sent: Sent, document: Json | None) -> Said:
     if document is None:
         return Said.NOTHING
     if sent.method == "GET":
-        rows = rows_in(document, kind_asked(parse_qs(sent.query)["query"][0]))
+        rows = _rows_shown(document, parse_qs(sent.query)["query"][0])
         # nothing found beside a fault is only the fault
         is_answer = rows if faults_of_item(document) else rows is not None
         return Said.OBJECT if is_answer else Said.NOTHING
@@ -118,6 +118,26 @@ def _said_beside(sent: Sent, document: Json | None) -> Said:
     item = sent.items[0]
     due = sent.due.get(item.entry_id)
     return Said.NOTHING if due is None else _object_said(sent, item, due, document)
+
+
+def _rows_shown(document: Json, statement: str) -> list[Json] | None:
+    """The rows that answer a question about entries; None if some may be missing from them, so that
+    they don't say what is not there."""
+    kind = kind_asked(statement)
+    rows = rows_in(document, kind)
+    if rows is None or not judge.shows_all(document, kind, rows):
+        return None
+    questions = asked(statement)
+    is_to_the_point = all(any(_fits(row, one) for one in questions) for row in rows)
+    return rows if is_to_the_point else None
+
+
+def _fits(row: Json, question: Question) -> bool:
+    """Whether a row is an answer to the question at all. How QuickBooks compares names is not
+    documented."""
+    if question.name in ("DisplayName", "Name") or question.name not in row:
+        return True
+    return _value_of(row, question.name).strip().casefold() == question.value.strip().casefold()
 
 
 def _object_said(sent: Sent, item: Item, due: Due, document: Mapping[str, Any]) -> Said:
@@ -426,9 +446,7 @@ def _answers(row: Json, question: Question, due: Due) -> bool:
     match question.name:
         case "DisplayName" | "Name":
             return matching.same_name(there, question.value)
-        case "DocNumber":
-            return there == question.value and _bears_mark(row, due)
-        case "CustomerRef":
+        case "DocNumber" | "CustomerRef":
             return _bears_mark(row, due)
         case _:
             return there == question.value

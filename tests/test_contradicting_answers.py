@@ -1,6 +1,6 @@
 """Answers that contradict themselves, or that don't show what they tell of: they prove nothing."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -51,3 +51,68 @@ def test_case_e16_rows_with_a_fault_are_no_answer() -> None:
     assert read(sent, answer_of(told)).outcomes == {1: Learned({"unseen": True})}
     empty = {"QueryResponse": {}, **fault("4001")}
     assert isinstance(read(sent, answer_of(empty)).outcomes[1], Rejected)
+
+
+# --- Questions ------------------------------------------------------------------------------------
+
+MINE = {**OURS, "DocNumber": "1042", "TotalAmt": 100, "CustomerRef": {"value": "58"}}
+THEIRS = {**MINE, "Id": "7", "PrivateNote": "by hand"}
+NO_OBJECT = {key: value for key, value in MINE.items() if key != "SyncToken"}
+
+
+def rows(*shown: Json, **told: int) -> Json:
+    return {"QueryResponse": {"Invoice": list(shown), **told}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        rows(THEIRS, NO_OBJECT),
+        rows(THEIRS, maxResults=2),
+        rows(maxResults=1),
+        {"QueryResponse": {"startPosition": 1, "maxResults": 1}},
+        {"QueryResponse": {"totalCount": 1}},
+        {"QueryResponse": {"totalCount": "1"}},
+        rows({**THEIRS, "DocNumber": "999", "CustomerRef": {"value": "4"}}),
+    ],
+    ids=["no object", "one of two", "none of one", "no list", "count", "text", "other question"],
+)
+@pytest.mark.parametrize(
+    "condition", ["DocNumber IN ('1042')", "CustomerRef = '58' AND TxnDate = '2026-11-18'"]
+)
+def test_case_e06_what_an_answer_leaves_out_is_not_absent(condition: str, document: Json) -> None:
+    reading = read(question_of("Invoice", condition, [1]), answer_of(document))
+    assert reading.outcomes == {1: Learned({"unseen": True})}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"QueryResponse": {}},
+        {"QueryResponse": {"startPosition": 1, "maxResults": 0}},
+        {"QueryResponse": {"totalCount": 0}},
+        rows(THEIRS, startPosition=1, maxResults=1, totalCount=1),
+        rows({**THEIRS, "DocNumber": " 1042"}),
+    ],
+)
+def test_an_answer_that_shows_all_says_what_is_absent(document: Json) -> None:
+    reading = read(question_of("Invoice", "DocNumber IN ('1042')", [1]), answer_of(document))
+    (outcome,) = reading.outcomes.values()
+    assert isinstance(outcome, Learned)
+    assert outcome.knowledge["found"] is None
+    assert outcome.knowledge["checked"]
+
+
+def test_an_invoice_is_ours_by_its_mark_however_its_number_is_written() -> None:
+    document = rows({**MINE, "DocNumber": "1042 "})
+    reading = read(question_of("Invoice", "DocNumber IN ('1042')", [1]), answer_of(document))
+    (outcome,) = reading.outcomes.values()
+    assert isinstance(outcome, Learned)
+    assert outcome.knowledge["found"]["Id"] == OURS["Id"]
+
+
+def test_case_e06_a_customer_that_an_answer_leaves_out_is_not_inactive() -> None:
+    sent = question_of("Customer", "Id IN ('58')", [1], knowledge={"doubted": "Customer"})
+    sent = replace(sent, due=question_of("Invoice", "Id IN ('1')", [1]).due)
+    told = {"QueryResponse": {"startPosition": 1, "maxResults": 1}}
+    assert read(sent, answer_of(told)).outcomes == {1: Learned({"unseen": True})}
