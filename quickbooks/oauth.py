@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import requests
-from oauthlib.oauth2 import OAuth2Error
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
@@ -248,7 +247,7 @@ def _grant(ask: Any, kept: str | None = None) -> Grant:
         )
     except (GrantRefused, Misconfigured, Unavailable):
         raise
-    except (requests.RequestException, OAuth2Error, OSError, ValueError, KeyError) as problem:
+    except Exception as problem:  # whatever oauthlib raises for an answer that is no object
         _unavailable(problem)
 
 
@@ -273,7 +272,7 @@ def _lasts(token: Mapping[str, Any], key: str, otherwise: int) -> timedelta:
     """A number of seconds, which Intuit sometimes writes as a string."""
     try:
         return timedelta(seconds=int(token.get(key, otherwise)))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return timedelta(seconds=otherwise)
 
 

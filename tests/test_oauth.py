@@ -4,6 +4,7 @@ import base64
 import json
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -105,6 +106,16 @@ def test_numbers_written_as_strings_are_numbers(sandbox: Config, wire: RequestsM
     assert grant.refresh_lasts == timedelta(seconds=8726400)
 
 
+@pytest.mark.parametrize("odd", ["1e400", "-1e400", "1e12", "null", "{}", '"soon"', "NaN"])
+def test_case_e10_odd_times_of_a_sign_in_are_no_error(
+    sandbox: Config, wire: RequestsMock, odd: str
+) -> None:
+    body = json.dumps(GRANT)[:-1] + f', "expires_in": {odd}, "x_refresh_token_expires_in": {odd}}}'
+    wire.post(TOKEN_URL, body=body)
+    with suppress(Unavailable):  # by oauthlib
+        assert oauth.refresh(sandbox, "RT1-old").access_token == GRANT["access_token"]
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
@@ -129,6 +140,8 @@ def test_numbers_written_as_strings_are_numbers(sandbox: Config, wire: RequestsM
         (503, "<html>Service Unavailable</html>", Unavailable),
         (200, "<html>Sign in to the hotel network</html>", Unavailable),
         (200, {"token_type": "bearer"}, Unavailable),
+        *((200, body, Unavailable) for body in ("null", [], "5", '"text"', "true", "[1]", "{}")),
+        (200, '{"access_token": {}, "refresh_token": 1}', Unavailable),
         (302, "", Unavailable),
     ],
 )
