@@ -48,6 +48,22 @@ def agrees(ours: object, theirs: object) -> bool:
             return _same(ours, theirs)
 
 
+def is_left(before: object, ours: object, theirs: object) -> bool:
+    """Whether a part that we had, and have no longer, is still in theirs."""
+    match before, ours, theirs:
+        case dict(), dict(), dict():
+            gone = (key for key in before if key not in ours and theirs.get(key) not in _BLANK)
+            kept = (key for key in before if key in ours)
+            return any(True for _ in gone) or any(
+                is_left(before[key], ours[key], theirs.get(key)) for key in kept
+            )
+        case list(), list(), _:
+            lines = zip(before, ours, _own_lines(theirs), strict=False)
+            return any(is_left(*line) for line in lines)
+        case _:
+            return False
+
+
 def _own_lines(theirs: object) -> list[object]:
     """Their lines without the subtotal that QuickBooks adds."""
     if not isinstance(theirs, list):

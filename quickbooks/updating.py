@@ -62,6 +62,8 @@ def _changing_step(
     if document.get("DocNumber") == GENERATED:
         del document["DocNumber"]  # it has its number
     base = _acknowledged(due, links, settings)
+    if due.record.type == RecordType.INVOICE and base is not None:
+        document = invoice.as_set_then(document, due.payload, base, due.known.sent_values or {})
     changes = awakens | _changes(due, document, there, base)
     stands = _standing(due, document, changes, base)
     if not changes:
@@ -115,7 +117,12 @@ def _changes(due: Due, document: Document, there: Json | None, base: Document | 
         return documents.completed(changes, document, sent, {})
     changes |= _differences(due, document, there, base)
     if not matching.differences(changes, there):
-        return {}
+        before = base or {}
+        changes = {
+            key: value
+            for key, value in changes.items()
+            if matching.is_left(before.get(key), value, there.get(key))
+        }
     return documents.completed(changes, document, sent, there)
 
 

@@ -56,6 +56,39 @@ def document(payload: Json, links: Mapping[Record, Remote], settings: Json) -> D
     return found | in_dollars(settings)
 
 
+def as_set_then(document: Document, payload: Json, base: Document, sent: Json) -> Document:
+    """The document without what only a changed setting changes in `base`, which was made from the
+    snapshot `sent`: who numbers it, and which items its lines use."""
+    found = dict(document)
+    if not sent:
+        return found
+    if "DocNumber" not in base and number_of(sent) == number_of(payload):
+        found.pop("DocNumber", None)  # QuickBooks chose it, and it may be on the client's paper
+    if _products(sent) == _products(payload) and _unassigned(base) == _unassigned(document):
+        found["Line"] = base["Line"]
+    return found
+
+
+def _products(payload: Json) -> list[int | None]:
+    return [line["product_id"] for line in payload["lines"]]
+
+
+def _unassigned(document: Document) -> list[Document]:
+    """The lines without their items and accounts."""
+    return [
+        {
+            key: {one: value for one, value in part.items() if one not in _ASSIGNED}
+            if isinstance(part, dict)
+            else part
+            for key, part in line.items()
+        }
+        for line in document["Line"]
+    ]
+
+
+_ASSIGNED = ("ItemRef", "DiscountAccountRef")
+
+
 def number_of(payload: Json) -> str:
     """Our number as a DocNumber: at most 21 characters (Intuit's API reference, Invoice)."""
     return _NUMBER.of(payload)
