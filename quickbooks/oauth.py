@@ -268,10 +268,13 @@ def _bare(problem: Exception) -> Exception:
     return RuntimeError(f"{type(problem).__name__}: {redact(str(problem))}")
 
 
+LONGEST = 10**9  # seconds; about 30 years, before any calendar ends
+
+
 def _lasts(token: Mapping[str, Any], key: str, otherwise: int) -> timedelta:
     """A number of seconds, which Intuit sometimes writes as a string."""
     try:
-        return timedelta(seconds=int(token.get(key, otherwise)))
+        return timedelta(seconds=min(int(token.get(key, otherwise)), LONGEST))
     except (TypeError, ValueError, OverflowError):
         return timedelta(seconds=otherwise)
 
