@@ -51,3 +51,14 @@ def test_an_owner_chooses_where_checks_and_cash_go(at: Situation) -> None:
     check, cash = sorted(at.books("Payment"), key=lambda one: int(one["Id"]))
     assert check["DepositToAccountRef"]["value"] == accounts["Checking"]
     assert "PaymentMethodRef" not in cash
+
+
+@pytest.mark.parametrize(("method", "name"), [("check", "Check"), ("cash", "Cash")])
+def test_the_preview_of_an_unsent_invoice_names_how_it_was_paid(
+    at: Situation, method: str, name: str
+) -> None:
+    pay(at, method)
+    at.connect()
+    [invoice] = at.session.scalars(select(Payment.invoice_id))
+    at.ana.open(f"/quickbooks/send/invoices/{invoice}")
+    assert f"$40.00 · {name} · received" in at.ana.text
