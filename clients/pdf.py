@@ -4,13 +4,15 @@ Uses fpdf2, which needs no system packages. It omits characters that the font do
 """
 
 import logging
+import unicodedata
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import segno
 from fpdf import FPDF
-from fpdf.enums import XPos, YPos
+from fpdf.enums import MethodReturnValue, XPos, YPos
+from fpdf.fonts import TTFFont
 from sqlalchemy.orm import Session
 
 from clients.paper import Paper, PaperLine, firm_of, paper_of
@@ -25,6 +27,10 @@ INK, MUTED, RULE, STAMP = (28, 32, 36), (95, 102, 109), (205, 207, 203), (180, 3
 ACCENT, GOOD = (15, 118, 110), (23, 120, 63)
 QR_SIZE = 26.0
 LOGO_HEIGHT, LOGO_WIDTH = 18.0, 50.0
+# Drawing takes about a second per 50,000 characters, and anyone with the link may ask for it.
+MAX_SHEET = 60_000  # characters of all texts together; after that, each is cut to MIN_TEXT
+MIN_TEXT = 60
+ROW_LENGTH = 60  # characters that a line break counts as
 
 # it warns about each character missing from the font
 logging.getLogger("fpdf").setLevel(logging.ERROR)
@@ -56,6 +62,8 @@ def draw(paper: Paper, reader: Reader, *, link: str = "", format_: str = "Letter
     sheet.lines()
     sheet.sums()
     sheet.message()
+    if sheet.is_cut:
+        sheet.say_cut(online=bool(link))
     if link:
         sheet.pay_link(link)
     return bytes(sheet.output())
@@ -65,6 +73,7 @@ class _Sheet(FPDF):
     def __init__(self, paper: Paper, reader: Reader, format_: str) -> None:
         super().__init__(format=format_)
         self.paper, self.say = paper, reader.say
+        self.room, self.is_cut = MAX_SHEET, False
         self.set_lang(reader.language.replace("_", "-"))
         self.set_title(paper.title)
         self.set_author(paper.firm.name)
@@ -141,14 +150,13 @@ class _Sheet(FPDF):
         self._rule()
 
     def _line(self, line: PaperLine, widths: tuple[float, ...]) -> None:
+        width = widths[0] - 2
+        title = self._rows(line.title, width, size=10, bold=True)
+        description = self._rows(line.description, width, size=9) if line.description else []
         # keep a line on one page, unless it fills a whole page
-        with self.offset_rendering() as trial:
-            self._draw_line(line, widths)
-        if trial.page_break_triggered and self.get_y() > MARGIN + 20:
+        height = 3 + 5 * len(title) + 4.5 * len(description)
+        if self.get_y() + height > self.page_break_trigger and self.get_y() > MARGIN + 20:
             self.add_page()
-        self._draw_line(line, widths)
-
-    def _draw_line(self, line: PaperLine, widths: tuple[float, ...]) -> None:
         self.ln(2)
         top = self.get_y()
         self._ink(INK, 10, bold=True)
@@ -158,9 +166,10 @@ class _Sheet(FPDF):
             self._ink(INK, 10, bold=place == 2)
             self.cell(widths[place + 1], 5, value, align="R")
         self.set_xy(MARGIN, top)
-        self._text(line.title, widths[0] - 2, bold=True)
-        if line.description:
-            self._text(line.description, widths[0] - 2, size=9, colour=MUTED)
+        self._ink(INK, 10, bold=True)
+        self._draw_rows(title, 5)
+        self._ink(MUTED, 9)
+        self._draw_rows(description, 4.5)
         self.ln(1)
 
     def sums(self) -> None:
@@ -182,6 +191,12 @@ class _Sheet(FPDF):
         if self.paper.message:
             self.ln(6)
             self._text(self.paper.message, self.epw)
+
+    def say_cut(self, *, online: bool) -> None:
+        self.ln(6)
+        shortened = N_("Long texts are shortened here.")
+        complete = N_("Long texts are shortened here. They are complete at the address below.")
+        self._text(self.say(complete if online else shortened), self.epw, size=9, colour=MUTED)
 
     def pay_link(self, address: str) -> None:
         if self.get_y() + QR_SIZE + 8 > self.page_break_trigger:
@@ -215,7 +230,40 @@ class _Sheet(FPDF):
         colour: tuple[int, int, int] = INK,
     ) -> None:
         self._ink(colour, size, bold=bold)
+        text = self._drawn(text)
         self.multi_cell(width, size * 0.5, text, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+
+    def _rows(self, text: str, width: float, *, size: float, bold: bool = False) -> list[str]:
+        """The text broken into rows of this width."""
+        self._ink(INK, size, bold=bold)
+        found = self.multi_cell(
+            width, size * 0.5, self._drawn(text), dry_run=True, output=MethodReturnValue.LINES
+        )
+        assert isinstance(found, list)
+        return found
+
+    def _draw_rows(self, rows: list[str], height: float) -> None:
+        for row in rows:
+            self.cell(0, height, row, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+
+    def _drawn(self, text: str) -> str:
+        """The part of a text that can be drawn in reasonable time, in the current font.
+
+        fpdf2 measures a row again with each character, so a row of characters without width, or
+        that the font doesn't have, would take minutes.
+        """
+        font = self.current_font
+        assert isinstance(font, TTFFont)
+        text = unicodedata.normalize("NFC", text).replace("\t", " ")
+        text = "".join(sign for sign in text if sign == "\n" or font.cw.get(ord(sign), 1) > 0)
+        room = most = max(MIN_TEXT, self.room)
+        for place, sign in enumerate(text):
+            room -= ROW_LENGTH if sign == "\n" else 1
+            if room < 0:
+                text, room, self.is_cut = text[:place].rstrip() + "…", 0, True
+                break
+        self.room -= most - room
+        return text
 
     def _right(
         self,
@@ -228,7 +276,9 @@ class _Sheet(FPDF):
         half = self.epw / 2
         self._ink(colour, size, bold=bold)
         self.set_x(MARGIN + half)
-        self.multi_cell(half, size * 0.5, text, align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.multi_cell(
+            half, size * 0.5, self._drawn(text), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT
+        )
 
     def _rule(self) -> None:
         self.set_draw_color(*RULE)

@@ -1,6 +1,7 @@
 """Letterhead, printed sheet and PDF: what a client gets on paper."""
 
 import re
+import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from io import BytesIO
@@ -240,6 +241,46 @@ def test_odd_words_still_become_a_pdf(ana: Visitor, session: Session, odd: str) 
     answer = ana.client.get(f"/invoices/{invoice.id}/pdf")
     assert answer.status_code == 200
     assert "Invoice 1043" in text_of(answer.data)
+
+
+@pytest.mark.parametrize("long", ["word ", "x", "\u200b", "\n", "漢", "\u0301"])
+def test_case_s03_the_longest_texts_are_drawn_in_seconds(
+    ana: Visitor, session: Session, long: str
+) -> None:
+    firm = firm_id(session)
+    text_ = "Part no. 1\n" + (long * 20_000)[:19_980]
+    lines = [new_line(firm, text_, position=n) for n in range(200)]
+    invoice = new_invoice(firm, new_lead(firm, "Maria"), lines, number="1043")
+    invoice.memo = text_
+    session.add(invoice)
+    session.commit()
+    began = time.process_time()
+    data = ana.client.get(f"/invoices/{invoice.id}/pdf").data
+    assert time.process_time() - began < 10  # minutes or hours when it was not bounded
+    told = text_of(data)
+    assert told.count("Part no. 1") == 201  # each line has its beginning
+    assert "$20,000.00" in told
+
+
+def test_a_long_text_is_complete_on_the_sheet_and_one_that_is_cut_says_so(
+    ana: Visitor, session: Session
+) -> None:
+    firm = firm_id(session)
+    terms = " ".join(f"term{n:05}" for n in range(1_900))  # 18,999 characters
+    lines = [new_line(firm, f"Work no. {n}", position=n) for n in range(3)]
+    invoice = new_invoice(firm, new_lead(firm), lines, number="1043")
+    invoice.memo = terms
+    session.add(invoice)
+    session.commit()
+    told = text_of(ana.client.get(f"/invoices/{invoice.id}/pdf").data)
+    assert [word for word in terms.split() if word not in told] == []
+    assert "shortened" not in told
+    for line in lines:
+        line.description = f"Work\n{terms}"
+    session.commit()
+    told = text_of(ana.client.get(f"/invoices/{invoice.id}/pdf").data)
+    assert "Long texts are shortened here." in told
+    assert "…" in told
 
 
 def test_two_hundred_lines_fill_pages_and_lose_none(ana: Visitor, session: Session) -> None:
