@@ -15,6 +15,7 @@ from web.access import PASSWORD_FRESH_SECONDS
 
 ANA, PAULA, TOM = "ana@rivera.example", "paula@rivera.example", "tom@rivera.example"
 PEOPLE = "/settings/people"
+ACCOUNTANT = "/settings/quickbooks/accountant"
 
 
 @pytest.fixture
@@ -92,12 +93,35 @@ def test_a_removed_address_can_be_invited_and_join_again(
     assert user(session, TOM).id != ids[TOM]
 
 
-def test_the_open_invitations_of_a_removed_person_end(
-    app: Flask, ana: Visitor, ids: dict[str, int], session: Session
+@pytest.mark.parametrize("end", ["removed", "member", "bookkeeper", "command line"])
+def test_case_s01_what_an_owner_gave_to_others_ends_with_their_power(
+    app: Flask, ana: Visitor, ids: dict[str, int], session: Session, end: str
 ) -> None:
-    Visitor(app).sign_in(PAULA).open(PEOPLE).submit({"email": "friend@evil.example"})
-    ana.open(f"{PEOPLE}/{ids[PAULA]}").submit(press="Remove")
+    paula = Visitor(app).sign_in(PAULA)
+    paula.open(PEOPLE).submit({"email": "friend@evil.example", "role": "owner"})
+    invitation = shown_link(paula)
+    paula.open(ACCOUNTANT).submit({"name": "Dana at Miller CPA", "days": "90"})
+    books = shown_link(paula)
+    ana.open(ACCOUNTANT).submit({"name": "Dana at Miller CPA", "days": "90"})
+    mine = shown_link(ana)
+    for link in (invitation, books, mine):
+        assert Visitor(app).open(link).status == 200
+    page = ana.open(f"{PEOPLE}/{ids[PAULA]}")
+    if end == "removed":
+        page.submit(press="Remove")
+    elif end == "command line":
+        app.test_cli_runner().invoke(args=["people", "remove", "--email", PAULA])
+    else:
+        page.submit({"role": end}, press="Save")
+    for link, status in ((invitation, 404), (books, 404), (mine, 200)):
+        assert Visitor(app).open(link).status == status
     assert session.scalars(select(Invitation)).one().withdrawn_at
+
+
+def shown_link(visitor: Visitor) -> str:
+    link = visitor.page.find("code")
+    assert link, visitor.text
+    return "/" + link.get_text().split("/", 3)[3]
 
 
 def test_an_owner_ends_the_sessions_of_a_colleague(

@@ -2,10 +2,10 @@
 
 import click
 from flask.cli import AppGroup
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from models.accounts import AuditEvent, Invitation, LinkPurpose, RecoveryCode, Role, User
+from models.accounts import AuditEvent, LinkPurpose, RecoveryCode, Role, User
 from models.passwords import hash_password, is_guessable
 from notices import mail
 from notices.people import second_factor_letter
@@ -105,15 +105,7 @@ def remove(email: str) -> None:
         user = _person(session, email)
         account_links.end_access(session, user)
         user.removed_at = func.clock_timestamp()
-        session.execute(
-            update(Invitation)
-            .where(
-                Invitation.invited_by_id == user.id,
-                Invitation.accepted_at.is_(None),
-                Invitation.withdrawn_at.is_(None),
-            )
-            .values(withdrawn_at=func.clock_timestamp())
-        )
+        account_links.end_grants(session, user)
         _note(session, user, "account.removed_by_operator")
     click.echo(f"{user.name} is removed and signed out everywhere.")
 

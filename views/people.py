@@ -33,7 +33,7 @@ from web.access import (
     session,
     step_out,
 )
-from web.account_links import end_access
+from web.account_links import end_access, end_grants
 from web.forms import ChoiceField, Form, line
 from web.languages import _, reader
 from web.security import limiter
@@ -277,6 +277,8 @@ def change_role(user_id: int) -> ResponseReturnValue:
             role=form.role.data,
         )
         colleague.role = Role(form.role.data or "")
+        if not colleague.is_owner:
+            end_grants(session(), colleague)
     session().commit()
     flash(_("The role of %(name)s is saved.", name=colleague.name), "good")
     return redirect(url_for("people.index"), 303)
@@ -299,15 +301,11 @@ def sign_out(user_id: int) -> ResponseReturnValue:
 @owner_required
 @fresh_required
 def remove(user_id: int) -> ResponseReturnValue:
-    """Ends a person's access and their open invitations. What they did stays in the log."""
+    """Ends a person's access and what they gave to others. What they did stays in the log."""
     colleague = _colleague(user_id, locked=True)
     colleague.removed_at = func.clock_timestamp()
     end_access(session(), colleague)
-    session().execute(
-        update(Invitation)
-        .where(Invitation.invited_by_id == colleague.id, Invitation.is_open())
-        .values(withdrawn_at=func.clock_timestamp())
-    )
+    end_grants(session(), colleague)
     note("account.removed", organization_id=firm().id, email=colleague.email)
     session().commit()
     flash(_("%(name)s is removed and signed out everywhere.", name=colleague.name), "good")

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy.orm import Session
 
 from config import Config
-from models.accounts import AccountLink, LinkPurpose, SignUp, User
+from models.accountants import AccountantLink
+from models.accounts import AccountLink, Invitation, LinkPurpose, SignUp, User
 
 LINK_PREFIX = "lnk_"  # lets the log recognize and hide such links
 LINK_LASTS = {LinkPurpose.PASSWORD: timedelta(minutes=30), LinkPurpose.EMAIL: timedelta(hours=24)}
@@ -56,6 +57,25 @@ def end_links(session: Session, user: User) -> None:
         update(AccountLink)
         .where(AccountLink.user_id == user.id, AccountLink.used_at.is_(None))
         .values(used_at=func.clock_timestamp())
+    )
+
+
+def end_grants(session: Session, user: User) -> None:
+    """Ends what a person gave to others as an owner: open invitations, and links for accountants.
+    A person who must not act any longer could have made them for themselves."""
+    session.execute(
+        update(Invitation)
+        .where(
+            Invitation.invited_by_id == user.id,
+            Invitation.accepted_at.is_(None),
+            Invitation.withdrawn_at.is_(None),
+        )
+        .values(withdrawn_at=func.clock_timestamp())
+    )
+    session.execute(
+        update(AccountantLink)
+        .where(AccountantLink.created_by_id == user.id, AccountantLink.revoked_at.is_(None))
+        .values(revoked_at=func.clock_timestamp())
     )
 
 
