@@ -28,6 +28,8 @@ PLACEHOLDERS = ("change", "secret", "example", "password", "development", "postg
 # Intuit may work on a request for this long. Sending it again earlier could execute it twice.
 INTUIT_WORKS_FOR = timedelta(seconds=120)
 SLOW_ANSWER = timedelta(seconds=10)  # a full batch takes about as long on a slow day at Intuit
+# gunicorn ends a process 75 s after TERM: a longer call would be cut off by each deploy
+MAX_CALL_DEADLINE = timedelta(seconds=70)
 MAX_POLL_INTERVAL = timedelta(seconds=20)  # /readyz fails when nothing polled for 30 s
 LARGEST_SECRET_FILE = 64 * 1024
 MIN_COMPARED_LENGTH = 8  # a shorter password may occur inside a longer secret by chance
@@ -143,6 +145,11 @@ class Config:
                 "CALL_DEADLINE must be shorter than LEASE, and LEASE shorter than RESEND_AFTER"
                 f" (they are {self.call_deadline}, {self.lease} and {self.resend_after})."
             )
+        if self.call_deadline > MAX_CALL_DEADLINE:
+            raise BadConfig(
+                f"CALL_DEADLINE must be at most {MAX_CALL_DEADLINE.seconds} seconds: a process that"
+                " is stopped waits that long for its calls, and 75 seconds at most."
+            )
         if self.poll_interval > MAX_POLL_INTERVAL:
             raise BadConfig(
                 f"POLL_INTERVAL must be at most {MAX_POLL_INTERVAL.seconds} seconds:"
@@ -222,9 +229,13 @@ class Config:
             raise BadConfig("SMTP_URL is set; then MAIL_FROM must be an e-mail address.")
 
     def _judge_stripe(self) -> None:
+        if self.stripe_accounts not in ("v1", "v2"):
+            raise BadConfig("STRIPE_ACCOUNTS must be v1 or v2.")
         if not self.stripe_secret_key:
             if self.stripe_webhook_secrets:
                 raise BadConfig("STRIPE_WEBHOOK_SECRET is set, but STRIPE_SECRET_KEY is not.")
+            if self.stripe_api_base:
+                raise BadConfig("STRIPE_API_BASE is set, but STRIPE_SECRET_KEY is not.")
             return
         if not self.stripe_secret_key.startswith((*STRIPE_LIVE_KEYS, *STRIPE_TEST_KEYS)):
             raise BadConfig(
@@ -238,10 +249,13 @@ class Config:
             )
         if any(not each.startswith("whsec_") for each in self.stripe_webhook_secrets):
             raise BadConfig("STRIPE_WEBHOOK_SECRET must hold values that start with whsec_.")
-        if self.stripe_accounts not in ("v1", "v2"):
-            raise BadConfig("STRIPE_ACCOUNTS must be v1 or v2.")
-        if self.stripe_is_live and not self.base_url.startswith("https://"):
-            raise BadConfig("STRIPE_SECRET_KEY is for real money; then BASE_URL must be https://.")
+        if self.stripe_is_live != (self.environment == "production"):
+            kind = "for real money" if self.stripe_is_live else "a test key"
+            raise BadConfig(
+                f"STRIPE_SECRET_KEY is {kind}, but QUICKBOOKS_ENVIRONMENT is {self.environment}:"
+                " use test keys with a simulator or sandbox, and live keys with production."
+                " Otherwise money that never moved would be in real books, or real money in none."
+            )
         if self.stripe_api_base:
             address = _web_address("STRIPE_API_BASE", self.stripe_api_base)
             if not _is_this_machine(address.hostname) or self.stripe_is_live:
@@ -338,6 +352,9 @@ def _database_address(text: str) -> URL:
         raise BadConfig(
             "DATABASE_URL must name a database: postgresql://user:password@host/dunahub."
         )
+    if {"password", "sslpassword"} & address.query.keys():
+        # There, it would be neither judged nor hidden in logs.
+        raise BadConfig("DATABASE_URL must have no password after the ?: put it before the @.")
     return address
 
 

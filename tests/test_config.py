@@ -176,6 +176,12 @@ def test_a_complete_production_environment_is_accepted() -> None:
         (PRODUCTION, {"RESEND_AFTER": "80"}, "RESEND_AFTER"),
         (PRODUCTION, {"RESEND_AFTER": "120"}, "RESEND_AFTER"),
         (PRODUCTION, {"CALL_DEADLINE": "1"}, "CALL_DEADLINE"),
+        (
+            PRODUCTION,
+            {"CALL_DEADLINE": "300", "LEASE": "400", "RESEND_AFTER": "500"},
+            "CALL_DEADLINE",
+        ),
+        (PRODUCTION, {"CALL_DEADLINE": "70.5"}, "CALL_DEADLINE must be at most 70 seconds"),
         (SIMULATED, {"POLL_INTERVAL": "3600"}, "POLL_INTERVAL"),
         # Lists with nothing in them.
         (PRODUCTION, {"PAYMENTS_WEBHOOK_SECRET": ","}, "PAYMENTS_WEBHOOK_SECRET"),
@@ -254,6 +260,9 @@ def test_a_complete_production_environment_is_accepted() -> None:
                 "postgresql://dunahub@localhost:99999/dunahub",
                 "postgresql://dunahub@localhost:port/dunahub",
                 "postgresql-dunahub@localhost",
+                "postgresql://dunahub@localhost/dunahub?password=W7v2kQ9xPz",
+                "postgresql://dunahub@localhost/dunahub?sslmode=require&password=W7v2kQ9xPz",
+                "postgresql://dunahub:W7v2kQ9xPz@localhost/dunahub?sslpassword=Hq4Lw8Tn2Z",
             )
         ),
         # Numbers and words.
@@ -426,21 +435,38 @@ STRIPE = {
         ({"STRIPE_ACCOUNTS": "v3"}, "STRIPE_ACCOUNTS"),
         ({"STRIPE_API_BASE": "https://stripe.example"}, "STRIPE_API_BASE"),
         ({"STRIPE_API_BASE": "127.0.0.1:5002"}, "STRIPE_API_BASE"),
-        (
-            {
-                "STRIPE_SECRET_KEY": "sk_live_Pw7Zt3Vn8Rk2Lx6Qd9Hb4Jf1Mg5Ys0",
-                "STRIPE_API_BASE": "http://127.0.0.1:5002",
-                "BASE_URL": "https://127.0.0.1:5000",
-            },
-            "STRIPE_API_BASE",
-        ),
-        (
-            {"STRIPE_SECRET_KEY": "sk_live_Pw7Zt3Vn8Rk2Lx6Qd9Hb4Jf1Mg5Ys0"},
-            "BASE_URL",
-        ),
     ],
 )
-def test_a_stripe_that_cannot_work_is_refused_by_name(change: dict[str, str], names: str) -> None:
+def test_case_s06_a_stripe_that_cannot_work_is_refused_by_name(
+    change: dict[str, str], names: str
+) -> None:
     assert Config.from_environ(SIMULATED | STRIPE).stripe_is_live is False
     with pytest.raises(BadConfig, match=names):
         Config.from_environ(SIMULATED | STRIPE | change)
+
+
+LIVE = STRIPE | {"STRIPE_SECRET_KEY": "sk_live_Pw7Zt3Vn8Rk2Lx6Qd9Hb4Jf1Mg5Ys0"}
+RESTRICTED = STRIPE | {"STRIPE_SECRET_KEY": "rk_live_Pw7Zt3Vn8Rk2Lx6Qd9Hb4Jf1Mg5Ys0"}
+SANDBOX = PRODUCTION | {"QUICKBOOKS_ENVIRONMENT": "sandbox"}
+
+
+def test_case_s06_test_money_is_for_test_books_and_real_money_for_real_ones() -> None:
+    assert Config.from_environ(PRODUCTION | LIVE).stripe_is_live
+    assert Config.from_environ(PRODUCTION | RESTRICTED).stripe_is_live
+    for environ in (SIMULATED | STRIPE, SANDBOX | STRIPE):
+        assert not Config.from_environ(environ).stripe_is_live
+    for environ in (PRODUCTION | STRIPE, SANDBOX | LIVE, SANDBOX | RESTRICTED, SIMULATED | LIVE):
+        with pytest.raises(BadConfig, match=r"STRIPE_SECRET_KEY.* QUICKBOOKS_ENVIRONMENT"):
+            Config.from_environ(environ)
+    with pytest.raises(BadConfig, match="STRIPE_API_BASE"):
+        Config.from_environ(PRODUCTION | LIVE | {"STRIPE_API_BASE": "http://127.0.0.1:5002"})
+    with pytest.raises(BadConfig, match="BASE_URL"):
+        Config.from_environ(PRODUCTION | LIVE | {"BASE_URL": "http://localhost"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("STRIPE_ACCOUNTS", "v3"), ("STRIPE_API_BASE", "http://127.0.0.1:5002")]
+)
+def test_case_s06_what_only_stripe_uses_is_not_silently_ignored(name: str, value: str) -> None:
+    with pytest.raises(BadConfig, match=name):
+        Config.from_environ(COMPLETE | {name: value})
