@@ -153,11 +153,11 @@ def test_of_two_owners_who_act_on_each_other_at_once_one_remains(
         return visitor.client.post(f"{PEOPLE}/{other}{act}", data=fields).status_code
 
     with ThreadPoolExecutor(2) as pool:
-        statuses = sorted(pool.map(press, pairs))
+        statuses = list(pool.map(press, pairs))
     owners = select(User).where(User.role == Role.OWNER, User.removed_at.is_(None))
     assert len(session.scalars(owners).all()) == 1
-    assert statuses[0] == 303
-    assert statuses[1] in (302, 303, 403)  # signed out, or no owner any more
+    assert 303 in statuses
+    assert set(statuses) <= {302, 303, 403}  # signed out, or no owner any more
 
 
 @pytest.mark.parametrize("act", ["role", "sign-out", "remove"])
