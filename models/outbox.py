@@ -359,7 +359,8 @@ class Counterpart(Base):
     note: Mapped[str | None]  # how the link was made, if not by a plain create
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
-    remote_balance: Mapped[str | None]  # what the invoice can still be paid there
+    # what the invoice can still be paid there; of a payment what is credit
+    remote_balance: Mapped[str | None]
     # What a comparison found: that it was deleted there; that it differs there from what is here.
     # How it differs follows from `seen`, so an answer from QuickBooks may end it.
     gone_at: Mapped[Moment | None]

@@ -116,6 +116,24 @@ _SKIP = text(
     """
 )
 
+# Who skips a payment of which a part was taken back has entered that part by hand: if the rest is
+# taken back later, the payment cannot simply be voided.
+_NOTE_PART_BY_HAND = text(
+    """
+    INSERT INTO outbox_links AS link
+        (organization_id, lane_id, aggregate_type, aggregate_id, decision)
+    SELECT DISTINCT ON (entry.lane_id, entry.aggregate_id)
+           entry.organization_id, entry.lane_id, entry.aggregate_type, entry.aggregate_id,
+           jsonb_build_object('refunded_by_hand', entry.payload ->> 'refunded_amount')
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND entry.aggregate_type = 'payment'
+      AND (entry.payload ->> 'refunded_amount')::numeric > 0
+    ORDER BY entry.lane_id, entry.aggregate_id, entry.id DESC
+    ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE
+    SET decision = link.decision || EXCLUDED.decision
+    """
+)
+
 # Everything that waited for a skipped entry's record is checked again: a newer entry of the record
 # may be sent, and so may entries that only need the record to exist.
 _RELEASE = text(
@@ -223,6 +241,7 @@ def _act(
 def _skip(session: Session, done: list[Row[Any]]) -> None:
     entries = [entry.id for entry in done]
     session.execute(_SKIP, {"entries": entries})
+    session.execute(_NOTE_PART_BY_HAND, {"entries": entries})
     session.execute(_RELEASE, {"entries": entries})
     session.execute(_FORGET_OUTAGE, {"lanes": sorted({entry.lane_id for entry in done})})
 

@@ -28,7 +28,8 @@ class Remote:
     total: str | None = None
     stale: bool = False  # the version may be outdated: read before writing
     voided: bool = False
-    balance: str | None = None  # what the invoice can still be paid there, if known
+    # what the invoice can still be paid there, or what of the payment is credit there, if known
+    balance: str | None = None
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ class Synced:
     ("nothing").
 
     `document` is what QuickBooks has of ours now; None if the record was only linked. `seen` is the
-    object in the answer. `applied` is the part of a new payment that was applied to its invoice, in
-    dollars.
+    object in the answer. `applied` is what a payment took of its invoice's balance, in dollars;
+    below zero, what its void gave back.
     """
 
     remote: Remote | None

@@ -266,7 +266,9 @@ _END_SKIPS = text(
 
 _END_DECLINES = text(
     """
-    UPDATE outbox_links AS link SET declined_operation = NULL, declined_values = NULL
+    UPDATE outbox_links AS link
+    SET declined_operation = NULL, declined_values = NULL,
+        decision = link.decision - 'refunded_by_hand'
     FROM outbox AS entry
     WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
       AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id

@@ -7,6 +7,7 @@ are set-based; rows are passed as one JSON parameter each.
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ import db
 from db import Sessions
 from models.outbox import State
 from models.sales import Record, RecordType
+from models.snapshots import SNAPSHOTS
 from outbox import counterparts, metrics, trouble
 from outbox.company import (
     Answer,
@@ -438,6 +440,29 @@ _APPLY_PAYMENTS = text(
     """
 )
 
+# A void gave the invoice its balance back: what was paid too much before, and is credit, pays it
+# now. Only its record's snapshot is read, without a lock, so anything captured goes instead of it.
+_APPLY_CREDIT = text(
+    f"""
+    INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
+                        operation, payload, taken_along_for, checks, knowledge)
+    SELECT snapshot.organization_id, :lane, 'payment', snapshot.id, 'save', snapshot.payload,
+           'invoice ' || (snapshot.payload ->> 'invoice_number'), true, '{{"applies_credit": true}}'
+    FROM ({SNAPSHOTS[RecordType.PAYMENT]}
+          WHERE payment.invoice_id = ANY(:invoices) AND payment.refunded_amount = 0) AS snapshot
+    JOIN outbox_links AS link
+      ON link.lane_id = :lane AND link.aggregate_type = 'payment'
+     AND link.aggregate_id = snapshot.id AND link.remote_id IS NOT NULL
+     AND link.voided_at IS NULL AND link.remote_balance::numeric > 0
+    WHERE NOT EXISTS (
+        SELECT FROM outbox AS entry
+        WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'payment'
+          AND entry.aggregate_id = snapshot.id
+          AND entry.state || '' IN ('pending', 'failed', 'skipped'))
+    ORDER BY snapshot.id
+    """  # noqa: S608  (only constants of ours are put together)
+)
+
 
 def settle_entries(
     session: Session,
@@ -485,6 +510,8 @@ def settle_entries(
     ]
     if payments:
         session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
+    if freed := [one["invoice"] for one in payments if Decimal(one["applied"] or 0) < 0]:
+        session.execute(_APPLY_CREDIT, {"lane": lane_id, "invoices": freed})
     if any(isinstance(outcome, Synced) for outcome in outcomes.values()):
         session.execute(
             text("UPDATE outbox_lanes SET last_synced_at = clock_timestamp() WHERE id = :lane"),

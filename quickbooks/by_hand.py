@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from languages import N_
 from models.base import Json
+from models.outbox import Operation
 from models.sales import Record, RecordType
 from outbox.company import Due, Learned, Rejected, Remote, Synced
 from quickbooks import kinds, matching, steps
@@ -40,16 +41,27 @@ def entered_step(
 
 
 def _question(due: Due, links: Mapping[Record, Remote], settings: Json) -> Question:
+    entered = _as_entered(due)
     if due.record.type == RecordType.INVOICE and invoice.carries_our_number(settings):
-        return Question("DocNumber", invoice.number_of(due.payload))
-    customer = linked(links, RecordType.LEAD, due.payload["lead_id"])
+        return Question("DocNumber", invoice.number_of(entered))
+    customer = linked(links, RecordType.LEAD, entered["lead_id"])
     if due.record.type == RecordType.PAYMENT:
-        linked(links, RecordType.INVOICE, due.payload["invoice_id"])
-    return Question("CustomerRef", customer, of_amount(_amount_of(due)))
+        linked(links, RecordType.INVOICE, entered["invoice_id"])
+    return Question("CustomerRef", customer, of_amount(str(_amount_of(due))))
 
 
-def _amount_of(due: Due) -> str:
-    return str(due.payload["total" if due.record.type == RecordType.INVOICE else "amount"])
+def _as_entered(due: Due) -> Json:
+    """The record as it was when the person said so, whatever was changed here since."""
+    values: Json = due.known.decision.get("entered_values") or due.payload
+    return values
+
+
+def _amount_of(due: Due) -> Decimal:
+    """Of a payment what was not taken back."""
+    entered = _as_entered(due)
+    if due.record.type == RecordType.INVOICE:
+        return Decimal(entered["total"])
+    return Decimal(entered["amount"]) - Decimal(entered.get("refunded_amount") or 0)
 
 
 def _rendered(due: Due, links: Mapping[Record, Remote], settings: Json) -> str | None:
@@ -66,10 +78,13 @@ def _entered(there: Json, document: str | None = None) -> Synced:
 
 def _judge(due: Due, links: Mapping[Record, Remote], rows: Sequence[Json]) -> Step:
     """Exactly one match is linked; otherwise a person sees what was found."""
-    if due.record.type == RecordType.PAYMENT:
-        fitting, exact = _payments_fitting(due, links, rows)
-    else:
-        fitting, exact = _invoices_fitting(due, links, rows)
+    match due.record.type:
+        case RecordType.PAYMENT:
+            fitting, exact = _payments_fitting(due, links, rows)
+        case RecordType.REFUND:
+            fitting, exact = list(rows), _of_day(rows, _as_entered(due)["refunded_on"])
+        case _:
+            fitting, exact = _invoices_fitting(due, links, rows)
     match fitting if len(fitting) == 1 else exact or fitting:
         case [one] if changed_since_entered(due):
             remote = matching.remote_of(one)
@@ -88,10 +103,14 @@ def _payments_fitting(
     due: Due, links: Mapping[Record, Remote], rows: Sequence[Json]
 ) -> tuple[list[Json], list[Json]]:
     """Those that pay its invoice, and those of its day among them."""
-    billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
+    entered = _as_entered(due)
+    billed = links[Record(RecordType.INVOICE, entered["invoice_id"])]
     fitting = [row for row in rows if billed.id in payment.invoices_paid_by(row)]
-    day = str(due.payload["received_on"])
-    return fitting, [row for row in fitting if str(row.get("TxnDate")) == day]
+    return fitting, _of_day(fitting, entered["received_on"])
+
+
+def _of_day(rows: Sequence[Json], day: str) -> list[Json]:
+    return [row for row in rows if str(row.get("TxnDate")) == day]
 
 
 def _invoices_fitting(
@@ -99,9 +118,9 @@ def _invoices_fitting(
 ) -> tuple[list[Json], list[Json]]:
     """Those of its customer, and those of its total among them. If the customer is not known, the
     total must be the same."""
-    lead = links.get(Record(RecordType.LEAD, due.payload["lead_id"]))
+    lead = links.get(Record(RecordType.LEAD, _as_entered(due)["lead_id"]))
     fitting = [row for row in rows if lead is None or _customer_of(row) == lead.id]
-    total = Decimal(_amount_of(due))
+    total = _amount_of(due)
     exact = [row for row in fitting if matching.number(row.get("TotalAmt")) == total]
     return (exact if lead is None else fitting), exact
 
@@ -117,15 +136,16 @@ def _not_entered(due: Due, rows: Sequence[Json]) -> Rejected:
 
 
 def _about(due: Due) -> Json:
-    number = due.payload["number" if due.record.type == RecordType.INVOICE else "invoice_number"]
-    return {"number": number, "amount": f"${Decimal(_amount_of(due)):,.2f}"}
+    key = "number" if due.record.type == RecordType.INVOICE else "invoice_number"
+    return {"number": _as_entered(due)[key], "amount": f"${_amount_of(due):,.2f}"}
 
 
 def changed_since_entered(due: Due) -> bool:
     """Whether it was changed here after a person entered it there: the change is still to be sent.
     What they entered is the entry that they decided about."""
     entered = due.known.decision["entered"]
-    return entered is not True and due.entry_id > int(entered)
+    is_void = due.operation == Operation.VOID  # what is entered is entered to be there
+    return is_void or (entered is not True and due.entry_id > int(entered))
 
 
 def _customer_of(row: Json) -> str:

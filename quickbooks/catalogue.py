@@ -105,6 +105,7 @@ DEFAULT_WORDS = {
     "item": N_("a product or service"),
     "amount": N_("the amount"),
     "refunded": N_("a part"),
+    "rest": N_("the rest"),
     "date": N_("this date"),
     "invoice": N_("the invoice"),
     "chosen": N_("of your choice"),
@@ -591,6 +592,42 @@ CATALOGUE: dict[str, Cause] = {
         ),
         effect=N_("Skip this once it is entered in QuickBooks."),
         actions=(OPEN_QUICKBOOKS, SKIP),
+    ),
+    "reversed_rest": Cause(
+        Class.PERSON,
+        N_("The rest of a payment to take back in QuickBooks"),
+        N_(
+            "{refunded} of this payment was refunded before, and a person entered that in"
+            " QuickBooks. Now the rest was refunded or returned, too: enter {rest} there. We don't"
+            " void the payment, because that would take the first part off twice."
+        ),
+        effect=N_(
+            "Skip this once it is entered in QuickBooks. If you void the payment there instead,"
+            " and delete what was entered for the first part, send it again: we look how it is."
+        ),
+        actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
+    ),
+    "its_payment_gone": Cause(
+        Class.PERSON,
+        N_("The refunded payment is gone in QuickBooks"),
+        N_(
+            "The payment for invoice {invoice} is voided or deleted in QuickBooks, so a refund"
+            " receipt of {amount} would take off money that is not there."
+        ),
+        effect=N_(
+            "If the payment was removed because of this refund, skip this. Otherwise send the"
+            " payment again, then this."
+        ),
+        actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
+    ),
+    "not_entered_refund": _person(
+        N_("Not found in QuickBooks"),
+        N_(
+            "We looked for a refund receipt of {amount} for this customer in QuickBooks and found"
+            " none. Correct yours there and say again that you entered it, or send this one."
+        ),
+        None,
+        OPEN_QUICKBOOKS,
     ),
     "not_entered_invoice": _person(
         N_("Not found in QuickBooks"),

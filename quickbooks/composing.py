@@ -65,7 +65,10 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step
         link = None  # gone in QuickBooks, and a person wants it created again
     skips = due.known.decision.get("skip")
     step_of = _skip_step if skips else _save_step if saves else void_step
+    was_entered = due.known.decision.get("entered") and not (link and changed_since_entered(due))
     try:
+        if was_entered and not skips:
+            return entered_step(due, link, links, settings)
         return step_of(due, link, links, settings)
     except Missing as missing:
         return Declined() if skips else Waiting(missing.record)
@@ -105,12 +108,9 @@ def _skip_step(
 def _save_step(
     due: Due, link: Remote | None, links: Mapping[Record, Remote], settings: Json
 ) -> Step:
-    decision = due.known.decision
-    if decision.get("entered") and not (link and changed_since_entered(due)):
-        return entered_step(due, link, links, settings)
     if is_reversed(due):
         return reversed_step(due, link, links, settings)
-    chosen = decision.get("use")
+    chosen = due.known.decision.get("use")
     if chosen and (link is None or link.id != chosen):
         return chosen_step(due, str(chosen))
     if link is None:

@@ -72,7 +72,12 @@ def entered(session: Session, entry: Entry) -> Acted:
 
     What is changed here later is sent: the entry tells which is which.
     """
-    return _decide(session, entry, {"entered": entry.id, "use": None, "anew": False})
+    acted = actions.requeue(session, [entry.id], organization_id=entry.organization_id)
+    if acted.done:
+        choice: Json = {"entered": entry.id, "use": None, "anew": False}
+        choice["entered_values"] = entry.payload  # as requeued: with the values of now
+        counterparts.decide(session, entry.lane_id, entry.record, choice)
+    return acted
 
 
 def reactivate(session: Session, entry: Entry, remote_id: str) -> Acted:

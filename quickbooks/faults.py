@@ -196,11 +196,14 @@ def explain(
     )
 
 
+_DOCUMENTS = (RecordType.INVOICE, RecordType.PAYMENT, RecordType.REFUND)
+
+
 def _actions_of(cause: Cause, record: str) -> Iterator[Action]:
-    """The cause's actions. An invoice or payment that can be skipped can also be entered by hand;
-    customers have other buttons for that."""
+    """The cause's actions. A document that can be skipped can also be entered by hand; customers
+    have other buttons for that."""
     for action in cause.actions:
-        if action.name == SKIP.name and record in (RecordType.INVOICE, RecordType.PAYMENT):
+        if action.name == SKIP.name and record in _DOCUMENTS:
             yield ENTERED
         yield action
 
@@ -244,7 +247,7 @@ def phrase(words: str, **values: object) -> Json:
 
 
 _MARKED = frozenset({"what", "label"})  # always texts of ours
-_AMOUNTS = frozenset({"amount", "refunded"})
+_AMOUNTS = frozenset({"amount", "refunded", "rest"})
 
 
 def _spoken(key: str, value: object, reader: Reader) -> str:

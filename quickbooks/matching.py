@@ -238,11 +238,21 @@ def given_back(known: Known) -> str | None:
     return None if taken is None else format(-Decimal(taken), ".2f")
 
 
+def applied_now(known: Known, found: Mapping[str, Any]) -> str | None:
+    """What a payment takes of its invoices more than it did, in dollars. None if not known."""
+    before, after = applied_by(parsed(known.seen) or {}), applied_by(found)
+    if before is None or after is None:
+        return None
+    return format(Decimal(after) - Decimal(before), ".2f")
+
+
 def remote_of(found: Mapping[str, Any]) -> Remote:
     """What we store of an object (`is_object`): id, version, number, and the total in dollars."""
     total, balance = number(found.get("TotalAmt")), number(found.get("Balance"))
     # for a customer the balance is everything they owe
     is_invoice = "DueDate" in found or "Line" in found
+    if "UnappliedAmt" in found:  # a payment: what of it pays no invoice
+        balance = credit_of(found)
     return Remote(
         id=str(found["Id"]),
         version=str(found["SyncToken"]),

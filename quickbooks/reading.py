@@ -338,6 +338,8 @@ def _applied(item: Item, due: Due, found: Json) -> str | None:
             return matching.applied_by(found)
         case "void":
             return matching.given_back(due.known)
+        case "update" if due.knowledge.get("applies_credit"):
+            return matching.applied_now(due.known, found)
         case _:
             return None
 
@@ -417,6 +419,9 @@ def _found_inactive(
 ) -> Outcome:
     """Which of the things used by a document are inactive; or what to check next."""
     by_id = {str(row["Id"]): row for row in rows}
+    if kind == "Payment":
+        payment = by_id.get(wanted[0], {})
+        return Learned({"payment_there": {"total": str(payment.get("TotalAmt") or 0)}})
     for id_ in wanted:
         row = by_id.get(id_)
         if row is None or row.get("Active") is False:
@@ -454,7 +459,6 @@ def _answers(row: Json, question: Question, due: Due) -> bool:
 
 def _entered_by_hand(rows: Sequence[Json], question: Question, due: Due) -> list[Json]:
     """What a person may have entered: it stands, and is not another record of ours."""
-    key = "PrivateNote" if due.record.type == RecordType.INVOICE else "PaymentRefNum"
     return [
         kept(row)
         for row in rows
@@ -463,12 +467,13 @@ def _entered_by_hand(rows: Sequence[Json], question: Question, due: Due) -> list
             matching.number(row.get("TotalAmt")) == 0
             and str(row.get("PrivateNote")).startswith("Voided")
         )
-        and _is_not_anothers(str(row.get(key)), due)
+        and _is_no_other_of_ours(row, due)
     ][:MOST_BY_HAND]
 
 
-def _is_not_anothers(text: str, due: Due) -> bool:
-    return due.payload["mark"] in text or not matching.MARK.search(text)
+def _is_no_other_of_ours(row: Json, due: Due) -> bool:
+    marks = matching.MARK.findall(f"{row.get('PrivateNote')} {row.get('PaymentRefNum')}")
+    return not marks or due.payload["mark"] in marks
 
 
 def _value_of(row: Json, name: str) -> str:

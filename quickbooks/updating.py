@@ -11,7 +11,7 @@ from quickbooks import documents, kinds, matching, steps
 from quickbooks.documents import Document, NotWritable, dumps
 from quickbooks.faults import ours
 from quickbooks.inactive import doubt_step, invoice_step
-from quickbooks.kinds import KINDS, invoice
+from quickbooks.kinds import KINDS, invoice, payment
 from quickbooks.kinds.invoice import GENERATED
 from quickbooks.steps import Step, Write
 
@@ -30,6 +30,8 @@ def update_step(due: Due, link: Remote, links: Mapping[Record, Remote], settings
         return Rejected(ours(KINDS[due.record.type].GONE, due))
     if link.voided or (there is not None and matching.is_voided(due.payload, there)):
         return Rejected(ours("voided_there", due))
+    if due.knowledge.get("applies_credit") and there is not None:
+        return _credit_step(due, link, there, links)
     activates = bool(due.known.decision.get("activate"))
     if there is None and (activates or due.knowledge.get("gone")):
         return steps.read_own(due, link)
@@ -43,6 +45,35 @@ def update_step(due: Due, link: Remote, links: Mapping[Record, Remote], settings
         body = documents.sparse(link, awakens)
         return Write(due, "update", body, None) if awakens else Synced(link)
     return _changing_step(due, link, there, awakens, links, settings)
+
+
+def _credit_step(
+    due: Due, link: Remote, there: Json, links: Mapping[Record, Remote]
+) -> Write | Synced:
+    """Applies what is still credit to the payment's invoice, as far as it can be paid now. What the
+    bookkeeper did with the rest stays."""
+    billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
+    own = {"TxnId": billed.id, "TxnType": "Invoice"}
+    lines = [_payment_line(line) for line in there.get("Line", ())]
+    others = [line for line in lines if own not in line["LinkedTxn"]]
+    mine = sum(line["Amount"] for line in lines if line not in others)
+    applied = min(matching.credit_of(there), payment.open_balance(due.payload, billed))
+    if applied <= 0 or billed.voided:
+        return Synced(replace(matching.remote_of(there), stale=link.stale), seen=dumps(there))
+    changes: Document = {
+        "CustomerRef": there["CustomerRef"],
+        "TotalAmt": Decimal(str(there["TotalAmt"])),
+        "Line": [*others, {"Amount": mine + applied, "LinkedTxn": [own]}],
+    }
+    sent = documents.parsed(due.known.sent_document)
+    stands = sent and {**sent, "Line": changes["Line"]}
+    return Write(due, "update", documents.sparse(matching.remote_of(there), changes), stands)
+
+
+def _payment_line(line: Json) -> Document:
+    """A line of a payment as it is written: what it pays, and how much of that."""
+    linked = [{"TxnId": one["TxnId"], "TxnType": one["TxnType"]} for one in line["LinkedTxn"]]
+    return {"Amount": Decimal(str(line["Amount"])), "LinkedTxn": linked}
 
 
 def _changing_step(

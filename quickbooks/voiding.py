@@ -87,6 +87,8 @@ def reversed_step(
     """A payment that was taken back as a whole is voided there, where the owner chose so. A part of
     a payment cannot be voided: that stays with a person."""
     if settings.get("taken_back") == TakenBack.VOID and _is_whole(due):
+        if part := _part_by_hand(due):
+            return _rest_step(due, link, part, links, settings)
         return void_step(due, link, links, settings)
     if link is None and (sought := look_for(due)):
         return sought
@@ -103,3 +105,34 @@ def reversed_step(
 
 def _is_whole(due: Due) -> bool:
     return Decimal(due.payload["refunded_amount"]) >= Decimal(due.payload["amount"])
+
+
+def _part_by_hand(due: Due) -> Decimal:
+    """The part that was taken back before, and entered in QuickBooks by a person; 0 if none was."""
+    values = due.known.declined_values or due.known.sent_values or {}
+    skipped = due.known.decision.get("refunded_by_hand")
+    part = Decimal(skipped or values.get("refunded_amount") or 0)
+    return part if part < Decimal(due.payload["amount"]) else Decimal(0)
+
+
+def _rest_step(
+    due: Due,
+    link: Remote | None,
+    part: Decimal,
+    links: Mapping[Record, Remote],
+    settings: Json,
+) -> Step:
+    """Voids the payment if the person took the part off the payment itself. If it may be a document
+    of its own, a void would take it off twice: the rest is a person's, too."""
+    if link is not None and not steps.has_seen(due, steps.own(link)):
+        return steps.read_own(due, link)
+    there = steps.found(due) if link is not None else None
+    amount = Decimal(due.payload["amount"])
+    if link is not None and (
+        there is None
+        or matching.is_voided(due.payload, there)
+        or matching.number(there.get("TotalAmt")) == amount - part
+    ):
+        return void_step(due, link, links, settings)
+    about = {"refunded": f"${part:,.2f}", "rest": f"${amount - part:,.2f}"}
+    return Rejected(ours("reversed_rest", due, about))

@@ -34,7 +34,7 @@ def document(payload: Json, links: Mapping[Record, Remote], settings: Json) -> D
     if billed.voided:
         raise NotWritable(Fault("invoice_voided", about={"invoice": payload["invoice_number"]}))
     amount = dollars(payload["amount"])
-    applied = min(amount, _open_balance(payload, billed))
+    applied = min(amount, open_balance(payload, billed))
     found: Document = {
         "CustomerRef": {"value": linked(links, RecordType.LEAD, payload["lead_id"])},
         "TotalAmt": amount,
@@ -75,7 +75,7 @@ def reference_of(payload: Json) -> str:
     return str(payload["mark"])[:REFERENCE_LONGEST]
 
 
-def _open_balance(payload: Json, billed: Remote) -> Decimal:
+def open_balance(payload: Json, billed: Remote) -> Decimal:
     """What the invoice can still be paid in QuickBooks: the last
     known balance, minus what we applied since."""
     if billed.balance is not None:

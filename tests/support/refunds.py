@@ -52,7 +52,8 @@ def by_stripe(at: Situation, invoice: int, intent: str = "pi_1") -> int:
 
 
 def take_back(at: Situation, payment: int, amount: str = "100") -> None:
-    at.ana.open(f"/payments/{payment}/refund").submit({"amount": amount}, press="Record refund")
+    told = {"amount": amount, "afterwards": "open"}
+    at.ana.open(f"/payments/{payment}/refund").submit(told, press="Record refund")
     assert "The refund is recorded." in at.ana.text, at.ana.text
 
 
