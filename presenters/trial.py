@@ -174,8 +174,7 @@ def _fate_words(one: TriedLead) -> tuple[Word, str]:
         case Fate.THERE:
             return Word("check", _("Is in QuickBooks"), "good"), ""
         case Fate.LINK:
-            why = _("to the customer “%(name)s”", name=one.customer or "")
-            return Word("check", _("Would link"), "good"), why
+            return Word("check", _("Would link"), "good"), _why_linked(one)
         case Fate.CREATE if one.customer and one.customer != one.name:
             why = _("as a new customer, “%(name)s”", name=one.customer)
             return Word("send", _("Would be created"), "busy"), why
@@ -187,6 +186,15 @@ def _fate_words(one: TriedLead) -> tuple[Word, str]:
         case Fate.WAIT:
             why = _("until your customers in QuickBooks are read")
             return Word("clock", _("Would wait"), "quiet"), why
+
+
+def _why_linked(one: TriedLead) -> str:
+    name = one.customer or ""
+    if one.shares_email is None:
+        return _("to the customer “%(name)s”", name=name)
+    if one.shares_email:
+        return _("to the customer “%(name)s”, who has the same e-mail address", name=name)
+    return _("to the customer “%(name)s”, who has the same name", name=name)
 
 
 def _choice_words(choice: Choice) -> str:

@@ -26,6 +26,7 @@ from quickbooks.discount import amount_of
 from quickbooks.documents import Document, NotWritable
 from quickbooks.facts import FALLBACK_ITEM, for_documents
 from quickbooks.faults import ours
+from quickbooks.whose import SAME_EMAIL
 
 LEADS = 10  # the newest: enough to see the rules at work
 _SUGGESTION_LONGEST = kinds.customer.NAME_LONGEST - 10  # a number still fits behind it
@@ -91,6 +92,7 @@ class TriedLead:
     fate: Fate
     customer: str | None = None  # in QuickBooks: whom it would be linked to, or what it would be
     customer_id: str | None = None
+    shares_email: bool | None = None  # with that customer, else the name; None if it was chosen
     fault: Fault | None = None  # what would be asked
     choices: Sequence[Choice] = ()  # what can be answered beforehand
     chosen: str = ""  # the key of the choice that was made
@@ -288,7 +290,8 @@ def _without_choice(lead: Due, customers: _Customers, books: Books) -> TriedLead
     verdict = composed.verdicts.get(lead.entry_id)
     if isinstance(verdict, Synced) and verdict.remote:
         there = verdict.remote.id
-        return TriedLead(key, name, Fate.LINK, customers.by_id[there]["name"], there)
+        shares_email = verdict.note == SAME_EMAIL
+        return TriedLead(key, name, Fate.LINK, customers.by_id[there]["name"], there, shares_email)
     if isinstance(verdict, Rejected):
         return _asking(lead, verdict.fault, customers)
     if composed.draft is None:

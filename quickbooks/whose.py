@@ -14,6 +14,8 @@ from quickbooks.kinds import KINDS
 from quickbooks.kinds.customer import suggested_name
 from quickbooks.steps import Step
 
+SAME_EMAIL = N_("was in QuickBooks already, with the same e-mail address")
+SAME_NAME = N_("was in QuickBooks already, with the same name")
 MAX_CHOICES = 20  # customers offered for a choice
 # Until a lead is checked again if its company's customers were never read. Reading them makes it
 # due (`directory.store`), so this is only a fallback: checking thousands of leads every minute is
@@ -61,9 +63,7 @@ def _judge_one(due: Due, document: Document, one: Json) -> Step:
     if not one["active"]:
         return steps.inactive(due, _as_customer(one))
     remote = Remote(one["id"], one["version"], stale=True)
-    if has_same_email:
-        return Synced(remote, note=N_("was in QuickBooks already, with the same e-mail address"))
-    return Synced(remote, note=N_("was in QuickBooks already, with the same name"))
+    return Synced(remote, note=SAME_EMAIL if has_same_email else SAME_NAME)
 
 
 def _has_same_email(document: Document, one: Json) -> bool:

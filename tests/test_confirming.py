@@ -104,7 +104,7 @@ def test_choose_another_gives_up_the_access_and_asks_intuit_again(
     ana: Visitor, simulator: SimulatorHandle, session: Session
 ) -> None:
     chosen(ana)
-    form = ana._form({}, "Choose another")
+    form = ana._form({}, "Choose another company")
     token = form.select_one("[name=csrf_token]")
     assert token
     answer = ana.client.post(

@@ -30,7 +30,7 @@ def test_all_invoices_go_with_their_payments_after_a_preview(at: Situation) -> N
     assert "3 · $240.00" in at.ana.text
     assert "would count that income twice" in at.ana.text
     at.ana.submit(press="Send them")
-    assert "Nothing was sent. Confirm first" in at.ana.text
+    assert "Nothing was sent. Tick the box first" in at.ana.text
     assert at.states() == []
     at.ana.submit({"agrees": "y"}, press="Send them")
     assert "6 records go to QuickBooks now." in at.ana.text

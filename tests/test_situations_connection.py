@@ -63,7 +63,7 @@ def test_situation_4_an_owner_sends_one_by_hand_after_a_preview_and_a_warning(
     assert "would count $100.00 of income twice" in at.ana.text
     assert "Green Lawn Co goes along" in at.ana.text
     at.ana.submit(press="Send it")
-    assert "Nothing was sent. Confirm first" in at.ana.text
+    assert "Nothing was sent. Tick the box first" in at.ana.text
     assert at.states() == []
     at.ana.submit({"agrees": "y"}, press="Send it")
     assert "goes to QuickBooks now with 1 payment." in at.ana.text

@@ -48,7 +48,7 @@ def show(invoice_id: int) -> ResponseReturnValue:
 def send(invoice_id: int) -> ResponseReturnValue:
     invoice = own(Invoice, invoice_id)
     if request.form.get("agrees") != "y":
-        flash(_("Nothing was sent. Confirm first that it is not in QuickBooks yet."), "warn")
+        flash(_("Nothing was sent. Tick the box first."), "warn")
         return redirect(url_for("sending.show", invoice_id=invoice.id), 303)
     wanted = set(request.form.getlist("payment"))
     payments = [one.id for one in _unsent_payments(invoice) if str(one.id) in wanted]
@@ -125,7 +125,7 @@ def send_all(kind: str) -> ResponseReturnValue:
     """Sends what was shown and is still unsent."""
     newest = request.form.get("newest", "")
     if request.form.get("agrees") != "y" or not _is_key(newest):
-        flash(_("Nothing was sent. Confirm first that it is not in QuickBooks yet."), "warn")
+        flash(_("Nothing was sent. Tick the box first."), "warn")
         return redirect(url_for("sending.show_all", kind=kind), 303)
     unsent = _unsent(kind, newest=int(newest))
     sent = send_by_hand(session(), unsent.kind, [one.id for one in unsent.records])
