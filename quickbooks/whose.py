@@ -152,8 +152,15 @@ def name_taken(due: Due, document: Document, there: Json | None) -> Rejected:
             "holder_id": str(there["Id"]),
             "holder_name": str(there.get("DisplayName", name)),
         }
-        if email := matching.email_of(there):
-            holder["holder"] = phrase(N_("another customer ({email})"), email=email)
+        told = " · ".join(filter(None, (matching.email_of(there), _phone(there))))
+        if told:
+            holder["holder"] = phrase(N_("another customer ({email})"), email=told)
     if due.record.type == RecordType.LEAD:
         holder["suggestion"] = suggested_name(due.payload)
     return Rejected(ours("6240", due, {"name": name, **holder}))
+
+
+def _phone(there: Json) -> str:
+    """The phone number as people read it."""
+    digits = matching.phone_of(there)
+    return f"{digits[:3]}-{digits[3:6]}-{digits[6:]}" if len(digits) == 10 else digits
