@@ -101,7 +101,7 @@ def disconnect_due(sessions: Sessions, config: Config) -> int:
 
 def _awaits_sending() -> ColumnElement[bool]:
     """Whether something is left that will be sent by itself. Excludes entries that wait for a
-    failed record, or are behind the line: they would keep the connection forever."""
+    failed record, are behind the line, or are withheld: they would keep the connection forever."""
     return exists().where(
         Entry.lane_id == Connection.lane_id,
         Entry.state == State.PENDING,
@@ -111,6 +111,7 @@ def _awaits_sending() -> ColumnElement[bool]:
             select(Lane.line).where(Lane.id == Connection.lane_id).scalar_subquery(), 0
         ),
         Entry.waits_for_type.is_(None),
+        ~Entry.withheld,
     )
 
 

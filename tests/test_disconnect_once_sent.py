@@ -128,3 +128,17 @@ def test_case_s01_downloads_ask_an_old_session_for_the_password(at: Situation, p
     at.ana.open(path).submit({"password": "dunahub-demo"})
     assert at.ana.status == 200
     assert at.ana.path.startswith(path.partition("csv")[0].rstrip("/"))  # no comparison yet
+
+
+def test_case_s13_what_the_owner_withholds_holds_nothing_up(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    at.disconnect()
+    at.ana.open(f"/leads/{lead}/edit").submit({"phone": "555-201-0001"}, press="Save lead")
+    at.connect()
+    at.save_lead("Other")
+    at.ana.open(DISCONNECT).submit(press=SEND_FIRST)
+    assert run_job(at) == 0
+    at.drain()
+    assert (run_job(at), status(at)) == (1, ConnectionStatus.DISCONNECTED)
