@@ -6,6 +6,7 @@ which stays until the owner decides; so do later changes of the same record.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ from models.outbox import Operation
 from models.sales import RecordType
 from models.snapshots import SNAPSHOTS, TABLES
 
+LONGEST_SAVE = timedelta(minutes=10)  # longer than any request may take
 RECORDS_PER_STATEMENT = 500  # records per statement
 
 # Copied into a snapshot from other records: a change of these alone is no change of the record.
@@ -32,7 +34,12 @@ _MADE_MEANWHILE = {
     UNION
     SELECT made.id FROM {TABLES[type_]} AS made
     WHERE made.organization_id = :organization AND made.id > :after
-      AND made.created_at >= :closed_at
+      -- what was being saved when the lane was closed began before
+      AND made.created_at >= CAST(:closed_at AS timestamptz) - CAST(:longest AS interval)
+      AND (made.created_at >= :closed_at
+           OR NOT EXISTS (SELECT FROM outbox AS own
+                          WHERE own.lane_id + 0 = :lane AND own.aggregate_type = '{type_.value}'
+                            AND own.aggregate_id = made.id))
       AND (EXISTS (SELECT FROM outbox_links AS link
                    WHERE link.lane_id = :lane AND link.aggregate_type = '{of.value}'
                      AND link.aggregate_id = made.{of.value}_id AND link.remote_id IS NOT NULL)
@@ -119,7 +126,13 @@ def withhold_changes(
         after = 0
         while rows := session.execute(
             statement,
-            {**where, "after": after, "slice": RECORDS_PER_STATEMENT, "closed_at": closed_at},
+            {
+                **where,
+                "after": after,
+                "slice": RECORDS_PER_STATEMENT,
+                "closed_at": closed_at,
+                "longest": LONGEST_SAVE,
+            },
         ).all():
             if changed := [row.id for row in rows if has_changed(row)]:
                 count += session.execute(

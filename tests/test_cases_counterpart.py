@@ -378,6 +378,34 @@ def test_case_e07b_a_payment_refunded_meanwhile_does_not_arrive_whole(at: Situat
     assert at.books("Payment") == []
 
 
+def test_case_e07b_a_payment_saved_while_it_was_disconnected_is_listed(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    at.disconnect()
+    payment = at.pay(invoice, "40")
+    # Its transaction began before, and then waited for the lane that was being closed.
+    with at.sessions.begin() as session:
+        session.execute(
+            text(
+                "UPDATE payments SET created_at = lane.closed_at - interval '1 second'"
+                " FROM outbox_lanes AS lane WHERE payments.id = :payment"
+            ),
+            {"payment": payment},
+        )
+    reconnect(at)
+    decide(at, "send")
+    assert booked(at, "Payment")["TotalAmt"] == 40
+
+
+def test_case_e07b_a_payment_skipped_just_before_is_not_listed(at: Situation) -> None:
+    invoice = sent_invoice(at)
+    at.pay(invoice, "40")
+    skip(at)
+    at.disconnect()
+    reconnect(at)
+    decide(at, "send")
+    assert at.books("Payment") == []
+
+
 def test_case_e18_send_again_of_what_is_withheld_says_so(at: Situation) -> None:
     invoice = sent_invoice(at)
     at.disconnect()
