@@ -104,6 +104,34 @@ def test_files_of_other_programs_are_read(content: bytes, names: list[str]) -> N
 
 
 @pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("front@oak.example, billing@oak.example", "front@oak.example, billing@oak.example"),
+        ("a@x.example; b@x.example", "a@x.example, b@x.example"),
+        ("a@x.example,b@x.example;c@x.example", "a@x.example, b@x.example, c@x.example"),
+        ("a@x.example b@x.example", "a@x.example, b@x.example"),
+        ("a@x.example\nb@x.example", "a@x.example, b@x.example"),
+        ("n/a, billing@oak.example", "billing@oak.example"),
+        ("Oak Lawn <billing@oak.example>", "billing@oak.example"),
+        ("mailto:billing@oak.example", "billing@oak.example"),
+        ("A@x.example, a@x.example.", "a@x.example"),
+        ("@, @oak, oak@, none", ""),
+        ("front @ oak.example", ""),
+    ],
+)
+def test_case_r12_each_address_of_a_field_is_kept(
+    ana: Visitor, session: Session, written: str, kept: str
+) -> None:
+    upload(ana, f'Name,Email\nOak,"{written}"\n'.encode())
+    ana.submit(press="Save as leads")
+    session.rollback()
+    lead = session.scalars(select(Lead)).one()
+    assert lead.email == kept
+    form = ana.open(f"/leads/{lead.id}/edit")
+    assert form.submit(press="Save lead").status == 200  # the form takes what the import kept
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "no_table"),

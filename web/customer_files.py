@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 
 MAX_NAME_PART = 100  # of a contact's name, as in the form
@@ -23,6 +24,8 @@ HEADINGS: Mapping[str, Sequence[str]] = {
     "notes": ("notes", "note", "memo", "notas"),
 }
 _FIELD_OF = {heading: field for field, headings in HEADINGS.items() for heading in headings}
+
+_BETWEEN_ADDRESSES = re.compile(r'[,;\s<>()\[\]"]+')
 
 Row = dict[str, str]
 
@@ -77,9 +80,16 @@ def tidied(values: Mapping[str, str]) -> Row:
         row[field] = row[field][:MAX_NAME_PART]
     contact = f"{row['given_name']} {row['family_name']}".strip()
     row["name"] = row["name"] or row["company_name"] or contact
-    if "@" not in row["email"].strip("@") or any(one.isspace() for one in row["email"]):
-        row["email"] = row["email"].split(",")[0].strip() if "," in row["email"] else ""
+    row["email"] = ", ".join(_addresses(row["email"]))
     return row
+
+
+def _addresses(text: str) -> list[str]:
+    """The e-mail addresses of a field, without what other programs write next to them:
+    `Oak Lawn <billing@oak.example>; mailto:front@oak.example`."""
+    parts = (part.removeprefix("mailto:").rstrip(".") for part in _BETWEEN_ADDRESSES.split(text))
+    found = {part.casefold(): part for part in parts if "@" in part.strip("@")}
+    return list(found.values())
 
 
 def _line(value: str) -> str:
