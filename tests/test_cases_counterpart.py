@@ -5,6 +5,7 @@ not to one of its entries (rule 14).
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -384,13 +385,8 @@ def test_case_e07b_a_payment_saved_while_it_was_disconnected_is_listed(at: Situa
     payment = at.pay(invoice, "40")
     # Its transaction began before, and then waited for the lane that was being closed.
     with at.sessions.begin() as session:
-        session.execute(
-            text(
-                "UPDATE payments SET created_at = lane.closed_at - interval '1 second'"
-                " FROM outbox_lanes AS lane WHERE payments.id = :payment"
-            ),
-            {"payment": payment},
-        )
+        closed_at = session.scalar(text("SELECT max(closed_at) FROM outbox_lanes"))
+        session.get_one(Payment, payment).created_at = closed_at - timedelta(seconds=1)
     reconnect(at)
     decide(at, "send")
     assert booked(at, "Payment")["TotalAmt"] == 40
