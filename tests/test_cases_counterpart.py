@@ -484,4 +484,5 @@ def test_a_lead_without_changes_keeps_its_entry(at: Situation) -> None:
     waiting = at.session.scalars(select(Entry).where(Entry.withheld)).all()
     assert [entry.record.id for entry in waiting] == [lead]
     assert at.session.get_one(Lead, lead).name == "Green Lawn"
-    assert "Customer Green Lawn not in QuickBooks yet" in at.ana.open(SETTINGS).text
+    page = at.ana.open(SETTINGS).text
+    assert "Green Lawn · not in QuickBooks yet" in page
