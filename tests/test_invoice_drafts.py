@@ -220,7 +220,8 @@ def test_a_day_that_was_chosen_stays(at: Situation) -> None:
 
 def test_a_draft_of_a_proposal_accepts_it_on_finishing_only(at: Situation) -> None:
     lead = at.save_lead()
-    at.ana.open(f"/proposals/new?lead={lead}").submit({**LINE, "title": "Plan"}, press="Save")
+    fields = {**LINE, "title": "Plan"}
+    at.ana.open(f"/proposals/new?lead={lead}").submit(fields, press="Save proposal")
     proposal = int(at.ana.path.rpartition("/")[2])
     at.ana.open(f"/invoices/new?proposal={proposal}").submit(press="Save draft")
     draft = drafts(at)[0].id
