@@ -477,9 +477,9 @@ def hand_back(sessions: Sessions, claim: Claim, *, counts: bool = True) -> None:
     `counts` is false if the database was the cause, for which no entry is to blame.
     """
     values = {"lane": claim.lane_id, "token": claim.token, "soon": CLAIM_AGAIN_AFTER}
-    unsettled = claim.claims_unsettled if counts else claim.claims_unsettled - 1
+    least, uncounted = (claim.claims_unsettled, 0) if counts else (0, 1)
     with sessions.begin() as session:
-        session.execute(_HAND_BACK, {**values, "unsettled": unsettled})
+        session.execute(_HAND_BACK, {**values, "least": least, "uncounted": uncounted})
     if not counts:  # separately: these rows may be what is locked
         with sessions.begin() as session:
             session.execute(_UNCOUNT_REPEATS, {"lane": claim.lane_id, "token": claim.token})
@@ -489,7 +489,7 @@ _HAND_BACK = text(
     """
     UPDATE outbox_lanes
     SET lease_until = least(lease_until, clock_timestamp() + :soon),
-        claims_unsettled = :unsettled
+        claims_unsettled = greatest(claims_unsettled - :uncounted, :least)
     WHERE id = :lane AND lease_token = :token
     """
 )
