@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -341,6 +342,26 @@ def test_what_is_not_sent_because_its_lane_was_stopped_is_due_again_at_once(
     drain_lane(sessions, ledger, lane, config, threading.Event())
     assert {sent.method for sent in ledger.calls} == {"POST"}, "nothing had to be looked up"
     assert set(states(session)) == {"synced"}
+
+
+def test_a_database_error_brings_no_crashes_back_that_were_settled(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    _firm, lane = twelve_leads(session)
+    session.execute(text("UPDATE outbox_lanes SET claims_unsettled = 1"))
+    session.commit()
+    first = iter([True])
+
+    def fail_later(_sent: Sent) -> None:
+        if not next(first, False):
+            raise OperationalError("the server restarts", {}, Exception())
+
+    with pytest.raises(OperationalError):
+        drain_lane(
+            sessions, Ledger(fail=fail_later, limits=TWO_EACH), lane, config, threading.Event()
+        )
+    assert states(session).count("synced") == 2
+    assert lane_of(session, lane).claims_unsettled == 0
 
 
 def test_a_late_call_of_an_earlier_sign_in_is_not_sent(
