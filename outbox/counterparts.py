@@ -32,6 +32,7 @@ from outbox.company import (
 )
 from outbox.texts import as_json
 
+# after this QuickBooks may have forgotten a request id: look it up first
 REQUEST_ID_TRUSTED_FOR = timedelta(minutes=10)
 
 # --- Reading ------------------------------------------------------------------------------------

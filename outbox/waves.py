@@ -32,7 +32,6 @@ from outbox.settle import settle_entries
 # Entries examined for one wave: a few more than it holds, and many more if many of those must wait
 # or are of another type.
 ENTRIES_EXAMINED = (40, 120)
-# after this QuickBooks may have forgotten a request id: look it up first
 
 # Prerequisites of an invoice that may be sent with it although no entry was written for them.
 TAKEN_ALONG = frozenset({RecordType.LEAD, RecordType.PRODUCT})

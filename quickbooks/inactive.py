@@ -70,13 +70,15 @@ def invoice_step(due: Due, document: Document) -> Step | None:
 
 
 def balance_step(due: Due, links: Mapping[Record, Remote]) -> Step | None:
-    """Reads the invoice of a new payment when it is not known how much it can still be paid."""
+    """Reads the invoice of a new payment when it is not known how much it can still be paid, and
+    before money would be left as credit: QuickBooks would not refuse that."""
     billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
     there = due.knowledge.get("invoice_found")
     about = {"invoice": due.payload["invoice_number"]}
     if there == {}:
         return Rejected(ours("its_invoice_gone", due, about))
-    if billed.balance is None or due.knowledge.get("balance_unsure"):
+    is_short = there is None and Decimal(billed.balance or 0) < Decimal(due.payload["amount"])
+    if billed.balance is None or is_short or due.knowledge.get("balance_unsure"):
         return Ask(due, "look_up", Question("Id", billed.id, about="Invoice"))
     is_paid_by_us = Decimal(due.payload["paid_before"]) >= Decimal(due.payload["invoice_total"])
     if there and Decimal(billed.balance) == 0 and not is_paid_by_us:

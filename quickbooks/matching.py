@@ -6,8 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from models.base import Json
-from models.sales import RecordType
-from outbox.company import Due, Known, Remote
+from outbox.company import Known, Remote
 from quickbooks.cleaning import addresses
 from quickbooks.documents import Document, parsed
 
@@ -191,23 +190,6 @@ def is_object(found: Mapping[str, Any]) -> bool:
     return all(
         isinstance(found.get(key), str | int) and str(found[key]) for key in ("Id", "SyncToken")
     )
-
-
-_NAMED_BY = {
-    RecordType.LEAD: "DisplayName",
-    RecordType.PRODUCT: "Name",
-    RecordType.PAYMENT: "PaymentRefNum",
-    RecordType.REFUND: "PaymentRefNum",
-}
-
-
-def is_what_we_created(due: Due, document: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Whether the answer to a create shows our document: its name, or the record's mark. An answer
-    that came from elsewhere (a cache, another item of the batch) shows another object."""
-    key = _NAMED_BY.get(due.record.type)
-    if key is None:
-        return due.payload["mark"] in str(found.get("PrivateNote", ""))
-    return same_name(str(document.get(key, "")), str(found.get(key, "")))
 
 
 def is_voided(payload: Json, found: Mapping[str, Any]) -> bool:

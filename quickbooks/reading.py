@@ -149,12 +149,21 @@ def _object_said(sent: Sent, item: Item, due: Due, document: Mapping[str, Any]) 
     written = _document_of(sent, item, due) or {}
     match item.intent:
         case "create":
-            is_ours = matching.is_what_we_created(due, written, found)
+            is_ours = _is_created(due, written, found)
         case "void":
             is_ours = str(found["Id"]) == str(written.get("Id")) and not _has_amount(found)
         case _:
             is_ours = str(found["Id"]) == str(written.get("Id"))
     return Said.OBJECT if is_ours else Said.ANOTHER
+
+
+def _is_created(due: Due, written: Json, found: Json) -> bool:
+    """Whether the answer to a create shows our document. One that came from elsewhere (a cache,
+    another item of the batch) shows another object."""
+    name = KINDS[due.record.type].NAME
+    if name is None:
+        return _bears_mark(found, due)
+    return matching.same_name(str(written.get(name, "")), str(found.get(name, "")))
 
 
 def _has_amount(found: Json) -> bool:

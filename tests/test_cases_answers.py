@@ -173,6 +173,17 @@ def test_case_e08_a_payment_after_one_that_was_found_takes_what_is_open(at: Situ
     assert booked(at)["Balance"] == 0
 
 
+@pytest.mark.parametrize("known", ["0.00", "30.00"])
+def test_case_e08_no_money_is_left_as_credit_by_an_old_balance(at: Situation, known: str) -> None:
+    invoice = sent_invoice(at)
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE outbox_links SET remote_balance = :known"), {"known": known})
+    at.pay(invoice, "40")
+    at.drain()
+    assert booked(at, "Payment")["UnappliedAmt"] == 0
+    assert (booked(at)["Balance"], at.states()[-1]) == (60, "payment synced")
+
+
 def test_case_e08_two_payments_at_once_take_no_more_than_is_open(at: Situation) -> None:
     invoice = sent_invoice(at)
     with at.sessions.begin() as session:
