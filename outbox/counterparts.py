@@ -312,7 +312,8 @@ def send_after_all(session: Session, entries: Sequence[int], *, skipped: Sequenc
 _REPEAT = text(
     """
     WITH item AS (
-        UPDATE outbox_dispatch_items SET outcome = NULL, settled_at = NULL
+        UPDATE outbox_dispatch_items
+        SET outcome = NULL, settled_at = NULL, repeats_unsettled = 0
         WHERE dispatch_id = :dispatch AND entry_id = :entry
         RETURNING dispatch_id
     )

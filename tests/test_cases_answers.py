@@ -138,6 +138,20 @@ def test_case_e08_what_a_stale_list_does_not_show_is_not_created_twice(
     assert at.states() == ["lead synced", "invoice synced", "payment synced"]
 
 
+def test_a_request_that_goes_again_after_crashes_is_not_given_up(at: Situation) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": "/customer", "times": 1}, do={"reset": "before"})
+    at.save_lead()
+    at.drain()
+    with at.sessions.begin() as session:  # a process was killed while it looked for the lead
+        session.execute(text("UPDATE outbox_dispatch_items SET repeats_unsettled = 2"))
+    for _ in range(12):
+        at.pass_time()
+        at.drain()
+    assert (at.states(), at.fault()) == (["lead synced"], None)
+    assert len(at.books("Customer")) == 1
+
+
 def test_a_request_that_is_looked_for_twice_is_sent_as_a_new_one(at: Situation) -> None:
     at.connect()
     at.simulator.fault(match={"path": "/customer", "times": 2}, do={"reset": "before"})
