@@ -21,7 +21,7 @@ from models.sales import (
 )
 
 # Whom the first firm's QuickBooks company has already: one of the same e-mail address, one by a
-# client's company, and one of the same name who may be somebody else.
+# client's company, and one of the same name who may be another person.
 CUSTOMERS_THERE: tuple[dict[str, object], ...] = (
     {"DisplayName": "Grace Lindqvist", "PrimaryEmailAddr": {"Address": "grace.l@example.com"}},
     {"DisplayName": "Corner Bookshop", "PrimaryEmailAddr": {"Address": "dee@corner.example"}},
