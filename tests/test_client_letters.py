@@ -1,5 +1,6 @@
 """Send to client: the mail as it arrives, what the firm sees, an unreachable mail server."""
 
+import sys
 from collections.abc import Iterator
 from email.message import EmailMessage
 from io import BytesIO
@@ -199,6 +200,23 @@ def test_pressing_send_twice_sends_once(
     ana.answer = page
     ana.submit(press="Send")
     assert session.query(ClientLetter).count() == 1
+
+
+@pytest.mark.parametrize("limit", ["MAX_LETTERS_A_DAY", "MAX_LETTERS_TO_ONE"])
+def test_case_s09_letters_to_clients_are_limited(
+    ana: Visitor,
+    invoice_id: int,
+    session: Session,
+    postbox: tuple[Postbox, int],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+) -> None:
+    monkeypatch.setattr(sys.modules["views.client_letters"], limit, 2)
+    for _ in range(3):
+        ana.open(f"/invoices/{invoice_id}/send").submit({"subject": "Mine"}, press="Send")
+    assert (ana.status, "Too many letters" in ana.text) == (429, True)
+    assert ana.page.select_one('input[name="subject"]')["value"] == "Mine"  # type: ignore[index]
+    assert session.query(ClientLetter).count() == 2
 
 
 def test_without_a_mail_server_the_page_says_what_to_configure(

@@ -20,6 +20,12 @@ from web.access import dunahub, firm, firms_only, note, own, person, session
 from web.forms import Form, area, line
 from web.languages import _, language
 from web.paging import asked
+from web.tallies import count
+
+A_DAY = 24 * 60 * 60  # seconds
+# Whoever gets into an account must not be able to send spam from our address.
+MAX_LETTERS_A_DAY = 200  # of an organization
+MAX_LETTERS_TO_ONE = 40  # a day: a property manager may get dozens of invoices
 
 client_letters = Blueprint("client_letters", __name__)
 client_letters.before_request(firms_only)
@@ -92,6 +98,11 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
     form = LetterForm(request.form)
     if not mail.is_possible(dunahub().config) or not form.validate():
         return _page(document, form), 422
+    if not _may_write_to(form.to_address.data or ""):
+        form.to_address.errors = [
+            _("Too many letters were sent in the last 24 hours. Send this one tomorrow.")
+        ]
+        return _page(document, form), 429
     link = make_link(session(), document)
     link.language = _language()
     session().add(
@@ -120,6 +131,13 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
     session().commit()
     flash(_("It is being sent to %(address)s.", address=form.to_address.data), "good")
     return redirect(page, 303)
+
+
+def _may_write_to(address: str) -> bool:
+    """Counts the letter, and says whether it is within the limits."""
+    key = f"letters of {firm().id}"
+    to_one = count(f"{key} to {address.casefold()}", A_DAY)
+    return to_one <= MAX_LETTERS_TO_ONE and count(key, A_DAY) <= MAX_LETTERS_A_DAY
 
 
 def _kind() -> LetterKind:
