@@ -171,6 +171,17 @@ def test_case_s01_what_grants_power_asks_for_an_old_password_again(
     assert (tom.role, tom.removed_at, tom.session_version) == (Role.MEMBER, None, 0)
 
 
+def test_case_s01_organization_settings_ask_for_an_old_password_again(
+    ana: Visitor, ids: dict[str, int], session: Session
+) -> None:
+    grow_stale(ana)
+    ana.post("/settings/organization", {"name": "Evil LLC"})
+    assert ana.answer.headers["Location"].startswith("/confirm")
+    organization = user(session, ANA).organization
+    assert organization
+    assert organization.name != "Evil LLC"
+
+
 def test_case_s01_inviting_asks_for_an_old_password_again(ana: Visitor, session: Session) -> None:
     grow_stale(ana)
     ana.post(f"{PEOPLE}/invitations", {"email": "x@y.example", "role": "owner"})

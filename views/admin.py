@@ -431,6 +431,7 @@ def _open_counts(organization: Organization) -> dict[str, int]:
 
 
 @admin.post("/organizations/<key:organization_id>/region")
+@fresh_required
 def change_region(organization_id: int) -> ResponseReturnValue:
     """Changing US to BR ends the connection and hides QuickBooks; changing back gives Not
     connected.

@@ -43,6 +43,7 @@ from web.access import (
     dunahub,
     firm,
     firms_only,
+    fresh_required,
     note,
     owner_required,
     person,
@@ -94,6 +95,7 @@ def show_organization() -> ResponseReturnValue:
 
 @settings.post("/organization")
 @owner_required
+@fresh_required
 def update_organization() -> ResponseReturnValue:
     form = OrganizationForm(request.form)
     if not form.validate():
