@@ -213,13 +213,13 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
 def _taken_back_words(chosen: Json) -> str:
     if chosen.get("taken_back") == TakenBack.VOID:
         return _("Is voided in QuickBooks too")
-    return _("Somebody books it in QuickBooks by hand")
+    return _("You enter it in QuickBooks yourself")
 
 
 def _refund_words(chosen: Json) -> str:
     if chosen.get("refunds") == RefundsAre.RECEIPT:
         return _("Becomes a refund receipt in QuickBooks")
-    return _("Somebody books it in QuickBooks by hand")
+    return _("You enter it in QuickBooks yourself")
 
 
 def stripe_hint(connection: Connection) -> str:

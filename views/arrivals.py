@@ -34,11 +34,11 @@ TAXES = {
 }
 TAKEN_BACK = {
     TakenBack.VOID.value: N_("The payment is voided in QuickBooks too"),
-    TakenBack.PERSON.value: N_("Somebody books it in QuickBooks by hand"),
+    TakenBack.PERSON.value: N_("You enter it in QuickBooks yourself"),
 }
 REFUNDS = {
     RefundsAre.RECEIPT.value: N_("A refund receipt in QuickBooks"),
-    RefundsAre.PERSON.value: N_("Somebody books it in QuickBooks by hand"),
+    RefundsAre.PERSON.value: N_("You enter it in QuickBooks yourself"),
 }
 # Faults that a choice here may fix: their entries are sent again when it is saved.
 CURED = (
