@@ -18,12 +18,13 @@ def draft(
         _template(document, kind),
         reader,
         name=lead.given_name or lead.name,
-        number=document.number,
+        number=paper.number,
         sum=paper.due or paper.sums[-1][1],
         day=reader.day(document.due_on.isoformat()) if isinstance(document, Invoice) else "",
         link=LINK,
         firm=paper.firm.name,
         document=paper.title,
+        pays_online=paper.takes_payments,
     )
 
 

@@ -16,6 +16,7 @@ from languages import N_, Reader
 from models.accounts import Organization
 from models.clients import Letterhead
 from models.outbox import Counterpart
+from models.processors import ProcessorAccount
 from models.quickbooks import Connection
 from models.sales import (
     DiscountKind,
@@ -64,6 +65,7 @@ class Paper:
     """A document as text. `due` is empty for a proposal and a void invoice."""
 
     firm: Firm
+    number: str  # as the client knows it
     title: str  # Invoice 1043
     reference: str  # our own number, if the title shows QuickBooks'
     about: str  # title of a proposal
@@ -75,6 +77,7 @@ class Paper:
     due: str
     stamp: str  # VOID, PAID, or the client's answer to a proposal
     message: str
+    takes_payments: bool  # the client can pay it online
 
 
 def paper_of(session: Session, document: Invoice | Proposal, reader: Reader) -> Paper:
@@ -138,6 +141,7 @@ def _invoice(session: Session, invoice: Invoice, firm: Firm, write: "_Writer") -
     is_paid = not is_void and invoice.balance <= 0 < invoice.total
     return Paper(
         firm=firm,
+        number=number,
         title=write.say(N_("Invoice %(number)s")) % {"number": number},
         reference="" if number == invoice.number else invoice.number,
         about="",
@@ -157,7 +161,15 @@ def _invoice(session: Session, invoice: Invoice, firm: Firm, write: "_Writer") -
         due="" if is_void else write.money(max(invoice.balance, Decimal(0))),
         stamp=write.say(N_("VOID")) if is_void else write.say(N_("PAID")) if is_paid else "",
         message=invoice.memo,
+        takes_payments=not is_void and _takes_payments(session, invoice),
     )
+
+
+def _takes_payments(session: Session, invoice: Invoice) -> bool:
+    accounts = session.scalars(
+        select(ProcessorAccount).where(ProcessorAccount.organization_id == invoice.organization_id)
+    )
+    return invoice.balance > 0 and any(account.can_charge for account in accounts)
 
 
 def _proposal(
@@ -169,6 +181,7 @@ def _proposal(
     stamp = answers.get(proposal.status, "")
     return Paper(
         firm=firm,
+        number=proposal.number,
         title=write.say(N_("Proposal %(number)s")) % {"number": proposal.number},
         reference="",
         about=proposal.title,
@@ -180,6 +193,7 @@ def _proposal(
         due="",
         stamp=write.say(stamp) if stamp else "",
         message="",
+        takes_payments=False,
     )
 
 

@@ -206,7 +206,9 @@ class _Sheet(FPDF):
         image = BytesIO()
         segno.make(address, error="m", micro=False).save(image, kind="png", scale=8, border=1)
         self.image(image, x=MARGIN, y=top, w=QR_SIZE, h=QR_SIZE)
-        invites = N_("Pay or see this online") if self.paper.due else N_("See this online")
+        invites = (
+            N_("Pay or see this online") if self.paper.takes_payments else N_("See this online")
+        )
         self.set_xy(MARGIN + QR_SIZE + 4, top + 6)
         self._ink(INK, 10, bold=True)
         self.cell(0, 5, self.say(invites), new_x=XPos.LEFT, new_y=YPos.NEXT)

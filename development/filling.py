@@ -18,7 +18,7 @@ import requests
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from clients.links import make_link
+from clients.links import make_link, revoke_link
 from config import Config
 from db import Sessions
 from models.accounts import Invitation, Organization, Role, User
@@ -78,6 +78,7 @@ OTHERS = {  # besides those of the seed: one firm for each message of the settin
     "Jade Masonry": ("jana@jade.example", "Jana Jade"),
     "Kite Sailing": ("kim@kite.example", "Kim Kite"),
     "Buckeye Plumbing": ("lia@buckeye.example", "Lia Lund"),
+    "Lake Tiling": ("lou@lake.example", "Lou Lake"),
 }
 
 
@@ -127,6 +128,8 @@ def fill(
         _read_customers(kite, since=timedelta(hours=2))
     with desk("lia@buckeye.example") as buckeye:
         _work_before_connecting(buckeye)
+    with desk("lou@lake.example") as lake:
+        keys |= _clients_who_owe(lake)
     return keys
 
 
@@ -338,17 +341,7 @@ def _fill_rivera(desk: Desk, invoices: int) -> dict[str, str]:
 def _clients(desk: Desk, keys: dict[str, str]) -> dict[str, str]:
     """Clients' pages, and a Stripe account for payments."""
     session, firm = desk.session, desk.firm.id
-    account = ProcessorAccount(
-        organization_id=firm,
-        is_live=False,
-        account_id="acct_1Rivera",
-        takes_cards=True,
-        takes_ach=True,
-        pays_out=True,
-        is_submitted=True,
-        asked_at=datetime.now(UTC),
-    )
-    session.add(account)
+    account = _paying_account(desk, "acct_1Rivera")
 
     def link(document: Invoice | Proposal) -> str:
         return make_link(session, document).token
@@ -423,6 +416,55 @@ def _gap(desk: Desk) -> dict[str, str]:
         "gap_payment": str(payment.id),
         "draft": str(draft.id),
     }
+
+
+def _paying_account(desk: Desk, account_id: str) -> ProcessorAccount:
+    account = ProcessorAccount(
+        organization_id=desk.firm.id,
+        is_live=False,
+        account_id=account_id,
+        takes_cards=True,
+        takes_ach=True,
+        pays_out=True,
+        is_submitted=True,
+        asked_at=datetime.now(UTC),
+    )
+    desk.session.add(account)
+    return account
+
+
+def _clients_who_owe(desk: Desk) -> dict[str, str]:
+    """Clients' pages of invoices that are late, paid in part, or that the bank sent back."""
+    account = _paying_account(desk, "acct_1Lake")
+    lead = desk.lead("Maria Santos", email="maria@santos.example")
+    late, part, failed, hidden, back = (
+        desk.invoice(lead, ("Tile the bathroom floor", "1", price), memo="Thank you!")
+        for price in ("840", "1260", "315.50", "90", "410")
+    )
+    late.issued_on -= timedelta(days=45)
+    late.due_on -= timedelta(days=45)
+    desk.pay(part, "500", "check")
+    returned = desk.pay(back, "410", "ach")
+    desk.session.flush()
+    returned.refunded_amount = returned.amount
+    desk.session.add(
+        Checkout(
+            organization_id=desk.firm.id,
+            invoice_id=failed.id,
+            account_id=account.account_id,
+            method="ach",
+            amount=Decimal("315.50"),
+            state=CheckoutState.FAILED,
+            failure="insufficient_funds",
+            expires_at=datetime.now(UTC),
+            told={},
+        )
+    )
+    shown = {"late": late, "part_paid": part, "failed": failed, "hidden": hidden, "back": back}
+    links = {name: make_link(desk.session, each).token for name, each in shown.items()}
+    revoke_link(desk.session, hidden)
+    desk.commit()
+    return {f"client_{name}": token for name, token in links.items()}
 
 
 def _month(desk: Desk, invoices: int) -> dict[str, str]:

@@ -13,6 +13,7 @@ from models.accounts import Organization
 from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
 from models.sales import Invoice, InvoiceStatus, PaymentMethod
 from processors import paying
+from processors.processor import MAX_AMOUNT, MIN_AMOUNT
 
 FAILURES = {  # of a bank transfer, by Stripe's code
     "insufficient_funds": N_("The account did not have enough money."),
@@ -42,6 +43,7 @@ class InvoicePage:
     by_ach: bool
     on_its_way: str  # sum of transfers in progress
     failure: str  # why the last transfer failed
+    how_to_pay: tuple[str, ...]  # sentences, where something is due that can't be paid online
     receipts: tuple[ClientReceipt, ...]
 
 
@@ -71,6 +73,7 @@ def invoice_page(
         by_ach=can_pay and account is not None and account.takes_ach,
         on_its_way=money(coming) if coming else "",
         failure=_failure(session, invoice, reader) if left else "",
+        how_to_pay=() if can_pay or not left else _how_to_pay(left, account, paper, reader),
         receipts=_receipts(session, invoice, reader, organization),
     )
 
@@ -113,6 +116,31 @@ def _below(state: str, invoice: Invoice, paper: Paper, reader: Reader, total: st
             return f"{due}\n{paid % {'paid': paper.paid, 'total': total}}"
         case _:
             return due
+
+
+def _how_to_pay(
+    left: Decimal, account: ProcessorAccount | None, paper: Paper, reader: Reader
+) -> tuple[str, ...]:
+    """Why there is no button, and whom to ask. What the firm wrote about it is on the invoice."""
+    firm = paper.firm
+    can_charge = account is not None and account.can_charge
+    if can_charge and left < MIN_AMOUNT:
+        why = N_("An amount this small can't be paid online.")
+    elif can_charge and left > MAX_AMOUNT:
+        why = N_("An amount this large can't be paid online.")
+    else:
+        why = N_("This invoice can't be paid online.")
+    if firm.phone and firm.email:
+        ask = N_("Ask %(firm)s how to pay: call %(phone)s or write to %(email)s.")
+    elif firm.phone:
+        ask = N_("Ask %(firm)s how to pay: call %(phone)s.")
+    elif firm.email:
+        ask = N_("Ask %(firm)s how to pay: write to %(email)s.")
+    else:
+        ask = N_("Ask %(firm)s how to pay.")
+    phone = firm.phone.replace(" ", "\u00a0")
+    told = {"firm": firm.name, "phone": phone, "email": firm.email}
+    return reader.say(why), reader.say(ask) % told
 
 
 def _failure(session: Session, invoice: Invoice, reader: Reader) -> str:

@@ -696,6 +696,15 @@ CATALOGUE: dict[str, Cause] = {
         None,
         CHOOSE_SETTING,
     ),
+    "no_refund_choices": _person(
+        N_("No account and no item for refunds chosen"),
+        N_(
+            "QuickBooks needs to know which account refunds are paid from and which item they are"
+            " booked on. Both are chosen on one page."
+        ),
+        None,
+        CHOOSE_SETTING,
+    ),
     "fallback_item_inactive": _person(
         N_("“{item}” is inactive in QuickBooks"),
         N_(

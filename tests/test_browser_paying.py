@@ -80,9 +80,8 @@ def paid_in_books(shop: Shop, count: int) -> float:
     return time.monotonic() - began
 
 
-def test_a_client_gets_the_mail_and_pays_by_card_and_by_bank_transfer(
-    shop: Shop, browser: Browser
-) -> None:
+def open_shop(shop: Shop) -> Person:
+    """QuickBooks and Stripe are connected, and there is a client."""
     owner = shop.owner
     owner.connect()
     owner.go("/settings/payments")
@@ -90,6 +89,13 @@ def test_a_client_gets_the_mail_and_pays_by_card_and_by_bank_transfer(
     owner.page.get_by_role("button", name="Agree and submit").click()  # on Stripe's page
     expect(owner.page.get_by_text("Clients can pay")).to_be_visible()
     owner.new_lead("Maria Santos", "maria@client.example")
+    return owner
+
+
+def test_a_client_gets_the_mail_and_pays_by_card_and_by_bank_transfer(
+    shop: Shop, browser: Browser
+) -> None:
+    owner = open_shop(shop)
 
     context = browser.new_context(viewport=NARROW)
     client = context.new_page()
@@ -123,6 +129,68 @@ def test_a_client_gets_the_mail_and_pays_by_card_and_by_bank_transfer(
     sees_receipt(client)
     assert sorted(Decimal(str(one["TotalAmt"])) for one in owner.books("Payment")) == [80, 120]
     context.close()
+
+
+@pytest.mark.full
+def test_money_that_goes_back_is_the_same_on_both_sides(shop: Shop, browser: Browser) -> None:
+    """A part out of goodwill, and a bank transfer that the bank takes back after it arrived."""
+    owner = open_shop(shop)
+    choose_how_money_goes_back(owner)
+    context = browser.new_context(viewport=NARROW)
+    client = context.new_page()
+
+    page, link = send(shop, "120")
+    client.goto(link)
+    client.get_by_role("button", name="Pay by card").click()
+    client.get_by_label("Card number").fill("4242 4242 4242 4242")
+    client.get_by_role("button", name="Pay $120.00").click()
+    sees_receipt(client)
+    paid_in_books(shop, 1)
+    owner.go(page)
+    owner.page.locator("section:has(#payments) td a").first.click()
+    owner.follow("Pay back through Stripe")
+    owner.fill("Paid back", "20")
+    owner.page.get_by_label("The invoice afterwards").select_option("paid")
+    owner.press("Pay it back")
+    owner.told("The money is on its way back to your client.")
+    eventually(lambda: len(owner.books("RefundReceipt")) == 1)
+    [receipt] = owner.books("RefundReceipt")
+    assert receipt["TotalAmt"] == 20
+    client.goto(link)
+    sees_receipt(client)
+    expect(client.get_by_text("$20.00 returned to you")).to_be_visible()
+
+    page, link = send(shop, "80")
+    client.goto(link)
+    client.get_by_role("button", name="Pay from your bank account (ACH)").click()
+    client.get_by_label("Account number").select_option("000555555559")  # returned once it was paid
+    client.get_by_role("button", name="Pay $80.00").click()
+    expect(client.get_by_role("heading", name="Your payment is on its way")).to_be_visible(
+        timeout=ARRIVES
+    )
+    shop.stripe.act("advance", seconds=400_001)
+    shop.stripe.await_quiet()
+    shop.stripe.act("advance", seconds=400_001)
+    eventually(lambda: [bill for bill in owner.books("Invoice") if bill["Balance"] == 80] != [])
+    [back] = [one for one in owner.books("Payment") if one["TotalAmt"] != 120]
+    assert back["TotalAmt"] == 0  # voided
+    client.goto(link)
+    expect(client.get_by_role("button", name="Pay by card")).to_be_visible()
+    owner.go(page)
+    expect(owner.page.get_by_text("paid back", exact=True)).to_be_visible()
+    context.close()
+
+
+def choose_how_money_goes_back(owner: Person) -> None:
+    owner.go("/settings/quickbooks/arrivals")
+    for label, choice in (
+        ("A payment that was returned or taken back", "The payment is voided in QuickBooks too"),
+        ("A refund after which the invoice stays paid", "A refund receipt in QuickBooks"),
+        ("Refunds are paid from", "Checking"),
+    ):
+        owner.page.get_by_label(label, exact=True).select_option(label=choice)
+    owner.press("Save")
+    owner.told("Saved: from now on")
 
 
 def sees_receipt(client: Page) -> None:

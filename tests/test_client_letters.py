@@ -15,6 +15,7 @@ from clients import post
 from config import Config
 from db import Sessions
 from models.clients import ClientLetter
+from models.processors import ProcessorAccount
 from models.sales import Proposal
 from tests.support.firm import new_firm, new_invoice, new_lead
 from tests.support.postbox import Postbox, running_postbox
@@ -222,10 +223,29 @@ def test_case_s09_letters_to_clients_are_limited(
 def test_without_a_mail_server_the_page_says_what_to_configure(
     ana: Visitor, invoice_id: int
 ) -> None:
-    ana.open(f"/invoices/{invoice_id}").submit(press="Make a link")
     page = ana.open(f"/invoices/{invoice_id}/send")
     assert "has to set SMTP_URL and MAIL_FROM" in page.text
-    assert page.page.select_one("#client-link")
+    page.submit(press="Make a link")
+    for path in (f"/invoices/{invoice_id}", f"/invoices/{invoice_id}/send"):
+        page = ana.open(path)
+        assert page.page.select_one("input#client-link")
+        button = page.page.select_one("[data-copies=client-link]")
+        assert button
+        assert button.text == "Copy the link"
+
+
+@pytest.mark.parametrize("kind", ["", "reminder"])
+def test_a_letter_promises_no_payment_where_none_is_possible(
+    ana: Visitor, invoice_id: int, session: Session, postbox: tuple[Postbox, int], kind: str
+) -> None:
+    page = ana.open(f"/invoices/{invoice_id}/send?kind={kind}")
+    assert "You can see it here:" in page.text
+    firm = session.execute(text("SELECT id FROM organizations")).scalar_one()
+    account = ProcessorAccount(organization_id=firm, is_live=False, account_id="acct_1")
+    account.takes_cards = True
+    session.add(account)
+    session.commit()
+    assert "You can see it and pay it here:" in ana.open(f"/invoices/{invoice_id}/send").text
 
 
 def test_a_proposal_that_goes_out_is_no_draft_any_more(

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from clients.links import make_link
-from models.clients import ClientLink
+from models.clients import ClientLink, Letterhead
 from models.sales import Invoice, Proposal, ProposalLine
 from tests.support.firm import new_firm, new_invoice, new_lead, new_payment
 from tests.support.visitor import Visitor, new_person
@@ -149,6 +149,30 @@ def test_each_state_says_what_is_so(
     assert says in page.text
     assert ("Payments received" in page.text) == (state in ("part", "paid"))
     assert "Pay by card" not in page.text  # no processor here
+
+
+@pytest.mark.parametrize(
+    ("phone", "email", "asks"),
+    [
+        ("(916) 555-0142", "o@r.example", "call (916) 555-0142 or write to o@r.example."),
+        ("(916) 555-0142", "", "how to pay: call (916) 555-0142."),
+        ("", "o@r.example", "how to pay: write to o@r.example."),
+        ("", "", "Ask Rivera Plumbing LLC how to pay."),
+    ],
+)
+def test_who_cannot_pay_online_is_told_whom_to_ask(
+    app: Flask, session: Session, invoice: Invoice, phone: str, email: str, asks: str
+) -> None:
+    firm = invoice.organization_id
+    session.add(Letterhead(organization_id=firm, phone=phone, email=email))
+    session.commit()
+    path = link_to(session, invoice)
+    page = Visitor(app).open(path).text.replace("\xa0", " ")
+    assert "This invoice can't be paid online." in page
+    assert asks in page
+    session.add(new_payment(firm, invoice, "100"))
+    session.commit()
+    assert "paid online" not in Visitor(app).open(path).text
 
 
 def test_the_client_reads_it_in_their_language(

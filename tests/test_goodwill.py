@@ -48,7 +48,8 @@ def test_a_refund_becomes_a_receipt_and_the_invoice_stays_paid(receipts: Situati
     assert at.invoice(invoice).balance == 0
     assert [state for state in at.states() if "refund" in state] == ["refund synced"]
     page = at.ana.open(f"/payments/{payment}")
-    assert "Refunded, invoice stays paid $30.00" in page.text
+    assert page.text.count("$30.00") == 1
+    assert "$30.00 · recorded by hand · the invoice stays paid" in page.text
     page = at.ana.open(f"/refunds/{ours.id}")
     assert "In QuickBooks" in page.text
     assert "$30.00 here and there" in page.text
@@ -170,14 +171,35 @@ def test_where_nothing_was_chosen_a_person_enters_it(at: Situation) -> None:
     assert len(receipts_of(at)) == 1
 
 
-def test_without_an_account_the_owner_is_asked_for_one(at: Situation) -> None:
+def test_receipts_are_chosen_together_with_all_that_they_need(at: Situation) -> None:
     at.connect()
-    choose(at, refunds="receipt")
+    page = at.ana.open(f"{SETTINGS}/arrivals")
+    page.submit({"refunds": "receipt", "refund_account": "", "fallback_item": ""}, press="Save")
+    assert page.status == 422
+    assert "Choose an account: QuickBooks pays no refund from Undeposited Funds." in page.text
+    assert "Choose an item: refund receipts are booked on it." in page.text
+
+
+@pytest.mark.parametrize(
+    ("gone", "fault"),
+    [
+        (["refund_account_id"], "no_refund_account"),
+        (["refund_account_id", "fallback_item_id"], "no_refund_choices"),
+    ],
+)
+def test_choices_that_are_gone_are_asked_for_together(
+    receipts: Situation, gone: list[str], fault: str
+) -> None:
+    at = receipts
     _invoice, payment = paid(at)
+    connection = at.connection
+    item = connection.settings["fallback_item_id"]
+    connection.settings = {**connection.settings, **dict.fromkeys(gone)}
+    at.session.commit()
     refund(at, payment)
     at.drain()
-    assert at.fault() == "no_refund_account"
-    choose(at, refund_account=account(at, CHECKING))
+    assert at.fault() == fault
+    choose(at, refund_account=account(at, CHECKING), fallback_item=str(item))
     at.drain()
     assert at.entry().state == "synced"
 
@@ -314,7 +336,9 @@ def test_through_stripe_the_invoice_stays_paid_and_a_failure_takes_it_back(till:
     assert till.payments[0].goodwill_amount == 0
     [ours] = till.session.scalars(select(GoodwillRefund))
     assert ours.voided_at
-    assert "could not be paid out" in till.owner.open(f"/payments/{payment.id}").text
+    told = till.owner.open(f"/payments/{payment.id}").text
+    assert told.count("$30.00") == 1
+    assert "could not be paid back through Stripe: the card has expired or was canceled" in told
 
 
 def test_a_refund_from_stripes_own_pages_opens_the_invoice_as_before(till: Till) -> None:

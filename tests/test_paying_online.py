@@ -265,6 +265,23 @@ def test_trouble_while_opening_the_page_costs_one_more_press(till: Till, kind: s
     assert till.sums() == ([Decimal(100)], Decimal(0))
 
 
+@pytest.mark.parametrize(
+    ("price", "why"),
+    [("0.49", "small"), ("0.01", "small"), ("1000000", "large"), ("0.50", ""), ("999999.99", "")],
+)
+def test_amounts_that_stripe_takes_are_paid_to_the_cent_and_others_say_so(
+    till: Till, price: str, why: str
+) -> None:
+    _invoice, till.token = till.new_invoice(price, number="1044")
+    if why:
+        assert f"An amount this {why} can't be paid online. Ask Rivera" in till.see()
+        assert "Pay by card" not in till.see()
+        return
+    till.pay()
+    assert [payment.amount for payment in till.payments] == [Decimal(price)]
+    assert "Paid. Thank you!" in till.see()
+
+
 # --- The account ----------------------------------------------------------------------------------
 
 

@@ -55,6 +55,10 @@ def test_a_part_then_the_rest_goes_back(paid: Till) -> None:
     assert paid.sums() == ([Decimal(0)], Decimal(100))
     assert there(paid) == [3000, 7000]
     assert [refund.state for refund in paid.refunds] == ["done", "done"]
+    told = paid.owner.open(f"/payments/{paid.payments[0].id}").text
+    assert told.count("$30.00") == told.count("$70.00") == 1
+    told = paid.owner.open(f"/invoices/{paid.invoice_id}").text
+    assert "$100.00 paid back" in told
     [*_, last] = entries_of(paid.session, RecordType.PAYMENT, paid.payments[0].id)
     assert last.payload["refunded_amount"] == "100.00"
 
@@ -97,7 +101,7 @@ def test_a_refund_that_stripe_refuses_says_why(paid: Till) -> None:
     paid.stripe.act("refund", account=paid.account, charge=paid.charge_id(), amount=10_000)
     assert "Stripe refused" in pay_back(paid, "30")
     page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
-    assert "refused by Stripe: Charge ch_" in page
+    assert "could not be paid back through Stripe: Charge ch_" in page
     assert paid.sums() == ([Decimal(100)], Decimal(0))
 
 
@@ -121,7 +125,7 @@ def test_a_refund_that_fails_later_is_taken_back(till: Till) -> None:
     assert till.sums() == ([Decimal(100)], Decimal(0))
     assert till.refunds[0].state == "failed"
     page = till.owner.open(f"/payments/{till.payments[0].id}").text
-    assert "expired_or_canceled_card" in page
+    assert "could not be paid back through Stripe: the card has expired or was canceled" in page
 
 
 def test_a_refund_and_a_dispute_take_off_no_more_than_came(paid: Till) -> None:

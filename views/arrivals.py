@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
+from wtforms.validators import StopValidation
 
 from languages import N_
 from models.base import Json
@@ -45,6 +46,7 @@ CURED = (
     "no_income_account",
     "no_fallback_item",
     "no_refund_account",
+    "no_refund_choices",
     "fallback_item_inactive",
     "account_inactive",
     "method_inactive",
@@ -75,6 +77,7 @@ class ArrivalsForm(Form):
     tax = ChoiceField(N_("Sales tax"), TAXES)
     tax_code = ChoiceField(N_("Tax code for a rate that QuickBooks does not have"), {})
     stripe_hint = ""  # "": clients can't pay through Stripe, so there is nothing to choose
+    creates_item = False  # for lines without a product, when the connection starts
 
     @classmethod
     def of(cls, connection: Connection, told: Mapping[str, str] | None = None) -> "ArrivalsForm":
@@ -119,6 +122,21 @@ class ArrivalsForm(Form):
             form.tax.options = {key: _(TAXES[key]) for key in known_taxes}
         form.tax_code.options = _named(known, "tax_codes", _("The company's usual one"))
         return form
+
+    def validate_fallback_item(self, field: ChoiceField) -> None:
+        if self.makes_receipts and not (field.data or self.creates_item):
+            raise StopValidation(_("Choose an item: refund receipts are booked on it."))
+
+    def validate_refund_account(self, field: ChoiceField) -> None:
+        has_others = all(deposits.data for deposits in self.deposits.values())
+        if self.makes_receipts and not (field.data or has_others):
+            raise StopValidation(
+                _("Choose an account: QuickBooks pays no refund from Undeposited Funds.")
+            )
+
+    @property
+    def makes_receipts(self) -> bool:
+        return self.refunds.data == RefundsAre.RECEIPT
 
     @property
     def deposits(self) -> dict[PaymentMethod, ChoiceField]:

@@ -13,7 +13,7 @@ from languages import LANGUAGES, N_, reader_of
 from models.clients import ClientLetter, LetterKind
 from models.sales import Invoice, Proposal, ProposalStatus
 from notices import mail
-from views.client_links import page_of
+from views.client_links import link_made_at, page_of
 from views.sheets import address_of
 from web import once
 from web.access import dunahub, firm, firms_only, note, own, person, session
@@ -89,6 +89,7 @@ def _page(document: Invoice | Proposal, form: LetterForm) -> str:
         chosen=_language(),
         is_possible=mail.is_possible(dunahub().config),
         address=address_of(link) if link else "",
+        link_made_at=link_made_at(document),
         place=LINK,
     )
 

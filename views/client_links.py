@@ -38,6 +38,13 @@ def page_of(document: Invoice | Proposal) -> str:
     return url_for("proposals.show", proposal_id=document.id)
 
 
+def link_made_at(document: Invoice | Proposal) -> str:
+    """The address of the form that makes a link to this document."""
+    if isinstance(document, Invoice):
+        return url_for("client_links.make_for_invoice", invoice_id=document.id)
+    return url_for("client_links.make_for_proposal", proposal_id=document.id)
+
+
 def _make(document: Invoice | Proposal) -> ResponseReturnValue:
     make_link(session(), document)
     session().commit()

@@ -156,6 +156,7 @@ def _arrivals_form(
     form = ArrivalsForm.of(as_connection(company), told)
     created = _("“%(item)s”, created when you start", item=FALLBACK_ITEM)
     form.fallback_item.options = {**form.fallback_item.options, "": created}
+    form.creates_item = True
     return form
 
 

@@ -23,6 +23,7 @@ from models.sales import (
 )
 from presenters.panel import panel_of
 from presenters.status import words_of
+from presenters.went_back import went_back
 from processors import recording, refunding
 from views.invoices import today
 from web import once
@@ -128,21 +129,14 @@ def create(invoice_id: int) -> ResponseReturnValue:
 @payments.get("/payments/<key:payment_id>")
 def show(payment_id: int) -> ResponseReturnValue:
     payment = own(Payment, payment_id)
-    goodwill = session().scalars(
-        select(GoodwillRefund)
-        .where(GoodwillRefund.payment_id == payment.id)
-        .order_by(GoodwillRefund.id)
-    )
-    given = goodwill.all()
+    gone = went_back(session(), payment)
+    receipts = [one.goodwill.id for one in gone if one.goodwill]
     return render_template(
         "payments/show.html",
         payment=payment,
-        goodwill=given,
-        words=words_of(RecordType.REFUND, [one.id for one in given]),
+        went_back=gone,
+        words=words_of(RecordType.REFUND, receipts),
         charge=session().get(Charge, payment.id),
-        refunds=session()
-        .scalars(select(Refund).where(Refund.payment_id == payment.id).order_by(Refund.id))
-        .all(),
         panel=panel_of(RecordType.PAYMENT, payment.id),
     )
 

@@ -27,10 +27,11 @@ def document(payload: Json, links: Mapping[Record, Remote], settings: Json) -> D
     The account is where the money comes from, and must be given (Intuit's API reference,
     RefundReceipt). Raises NotWritable or Missing.
     """
-    fallback = fallback_item(settings)
     account = account_of(payload, settings)
     if not account:
-        raise NotWritable(Fault("no_refund_account"))
+        has_item = bool(settings.get("fallback_item_id"))
+        raise NotWritable(Fault("no_refund_account" if has_item else "no_refund_choices"))
+    fallback = fallback_item(settings)
     detail: Document = {"ItemRef": {"value": fallback}, "TaxCodeRef": {"value": "NON"}}
     found: Document = {
         "CustomerRef": {"value": linked(links, RecordType.LEAD, payload["lead_id"])},

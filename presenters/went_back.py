@@ -1,0 +1,71 @@
+"""What went back of a payment: each amount once, however it went."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from languages import N_
+from models.processors import Refund, RefundKind, RefundState
+from models.sales import GoodwillRefund, Payment
+
+REASONS = {  # why Stripe, or the client's bank, did not take a refund
+    "access_ended": N_("your Stripe account is no longer connected"),
+    "lost_or_stolen_card": N_("the card was lost or stolen"),
+    "expired_or_canceled_card": N_("the card has expired or was canceled"),
+    "charge_for_pending_refund_disputed": N_("the client's bank asked for the money meanwhile"),
+    "insufficient_funds": N_("your Stripe account does not have enough money"),
+    "declined": N_("the client's bank declined it"),
+    "merchant_request": N_("it was canceled at Stripe"),
+}
+
+
+@dataclass(frozen=True)
+class WentBack:
+    """One amount. `how` is what happened to it: asked, refunded, failed, taken, given_back,
+    recorded."""
+
+    amount: Decimal
+    how: str
+    at: datetime | date | None = None  # None: several may be in it
+    why: str = ""  # it failed
+    goodwill: GoodwillRefund | None = None  # the refund after which the invoice stays paid
+
+
+def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
+    """Oldest first, except what was recorded by hand and opened the invoice again: the payment
+    only has its sum."""
+    through = session.scalars(
+        select(Refund).where(Refund.payment_id == payment.id).order_by(Refund.id)
+    ).all()
+    goodwill = session.scalars(
+        select(GoodwillRefund)
+        .where(GoodwillRefund.payment_id == payment.id)
+        .order_by(GoodwillRefund.id)
+    ).all()
+    receipts = {one.id: one for one in goodwill}
+    told = [_through_processor(one, receipts.pop(one.goodwill_id or 0, None)) for one in through]
+    told += [
+        WentBack(one.amount, "recorded", one.refunded_on, goodwill=one) for one in receipts.values()
+    ]
+    booked = sum((one.booked for one in through if one.goodwill_id is None), Decimal(0))
+    if by_hand := payment.refunded_amount - booked:
+        told.append(WentBack(by_hand, "recorded"))
+    return tuple(told)
+
+
+def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentBack:
+    is_failed = refund.state == RefundState.FAILED
+    if refund.kind == RefundKind.DISPUTE:
+        how = "given_back" if is_failed else "taken"
+    elif is_failed:
+        how = "failed"
+    else:
+        how = "asked" if refund.state == RefundState.ASKED else "refunded"
+    failure = refund.failure or ""
+    spoken = failure if " " in failure else failure.replace("_", " ")
+    why = REASONS.get(failure, spoken) if how == "failed" else ""
+    at = refund.settled_at or refund.created_at
+    return WentBack(refund.amount, how, at, why, goodwill)
