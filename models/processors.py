@@ -156,6 +156,11 @@ class Charge(Base):
             "prevented",
         )
 
+    @property
+    def is_refundable(self) -> bool:
+        """While the bank only inquires, a refund ends the matter; later Stripe refuses it."""
+        return not self.is_disputed or (self.dispute_state or "").startswith("warning")
+
 
 class Refund(Base):
     """Money paid back through the processor. Stored before the

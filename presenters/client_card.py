@@ -25,6 +25,8 @@ class ClientCard:
     can_remind: bool = False
     disputed: Decimal = Decimal(0)  # the client's bank has not decided yet
     taken_back: Decimal = Decimal(0)  # by the client's bank
+    # Bank transfers at a Stripe account that we have no access to any more.
+    out_of_sight: Decimal = Decimal(0)
 
 
 def client_card(session: Session, document: Invoice | Proposal, base_url: str) -> ClientCard:
@@ -35,9 +37,12 @@ def client_card(session: Session, document: Invoice | Proposal, base_url: str) -
         return ClientCard(address, Decimal(0), Decimal(0), Decimal(0), letters)
     letters = letters_of(session, document)
     owed = Decimal(0) if document.voided_at else document.total
+    out_of_sight = _out_of_sight(session, document) if document.balance > 0 else Decimal(0)
+    coming = paying.on_its_way(session, document.id)
     return ClientCard(
         address=address,
-        on_its_way=paying.on_its_way(session, document.id),
+        on_its_way=Decimal(0) if out_of_sight else coming,
+        out_of_sight=out_of_sight,
         failed=_failed(session, document),
         overpaid=max(document.paid_amount - owed, Decimal(0)),
         letters=letters,
@@ -62,6 +67,15 @@ def letters_of(session: Session, document: Invoice | Proposal) -> tuple[ClientLe
         .limit(LETTERS_SHOWN)
     )
     return tuple(found)
+
+
+def _out_of_sight(session: Session, invoice: Invoice) -> Decimal:
+    coming = select(func.coalesce(func.sum(Checkout.amount), 0)).where(
+        Checkout.invoice_id == invoice.id,
+        Checkout.state == CheckoutState.ON_ITS_WAY,
+        ~paying.is_open(Checkout.account_id),
+    )
+    return session.scalar(coming) or Decimal(0)
 
 
 def _disputed(session: Session, invoice: Invoice) -> Decimal:

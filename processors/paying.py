@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as Database
 
 from db import Sessions
@@ -29,6 +30,7 @@ from processors.processor import (
 
 OPEN_FOR = timedelta(hours=1)  # Stripe allows thirty minutes to a day
 MIN_TIME_LEFT = timedelta(minutes=5)  # before it expires: the client needs time to type
+TRANSFER_TAKES = timedelta(days=10)  # at most
 MAX_TRIES = 3  # each closes one page that doesn't fit
 
 log = structlog.get_logger()
@@ -58,11 +60,22 @@ def account_of(
     )
 
 
+def is_open(account_id: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Whether we have access to this account. Without it, there is no point in asking."""
+    return account_id.in_(
+        select(ProcessorAccount.account_id).where(ProcessorAccount.ended_at.is_(None))
+    )
+
+
 def on_its_way(database: Database, invoice_id: int) -> Decimal:
-    """The sum of bank transfers in progress."""
+    """The sum of bank transfers in progress. One at an account that we lost access to counts for as
+    long as it may take: afterwards, the client may pay again."""
+    is_recent = Checkout.created_at > func.clock_timestamp() - TRANSFER_TAKES
     return database.scalar(
         select(func.coalesce(func.sum(Checkout.amount), 0)).where(
-            Checkout.invoice_id == invoice_id, Checkout.state == CheckoutState.ON_ITS_WAY
+            Checkout.invoice_id == invoice_id,
+            Checkout.state == CheckoutState.ON_ITS_WAY,
+            or_(is_open(Checkout.account_id), is_recent),
         )
     ) or Decimal(0)
 
@@ -71,6 +84,14 @@ def payable(database: Database, invoice: Invoice) -> Decimal:
     """The amount that can be paid online now; 0 if nothing is due, or not by this means."""
     left = invoice.balance - on_its_way(database, invoice.id)
     return left if MIN_AMOUNT <= left <= MAX_AMOUNT else Decimal(0)
+
+
+def may_be_paid(database: Database, invoice: Invoice) -> bool:
+    """Whether a page is open that the client may just have paid on."""
+    opened = select(Checkout.id).where(
+        Checkout.invoice_id == invoice.id, Checkout.state.in_(recording.WAITING_STATES)
+    )
+    return invoice.balance > 0 and database.scalar(opened) is not None
 
 
 def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | None:

@@ -88,6 +88,7 @@ class Receipt:
     failure: str | None
     fee: Decimal | None  # None: not known yet
     balance_transaction_id: str | None
+    went_back: bool  # some of it was refunded or disputed
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,8 @@ class Processor(Protocol):
         ...
 
     def refunds(self, account_id: str, payment_intent_id: str) -> Iterator[RefundSeen]: ...
+
+    def disputes(self, account_id: str, payment_intent_id: str) -> Iterator[DisputeSeen]: ...
 
     def sessions_since(self, account_id: str, since: datetime) -> Iterator[Session]: ...
 

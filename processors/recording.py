@@ -67,7 +67,7 @@ def carry_out(database: Database, event: Event) -> bool:
         case DisputeSeen() as dispute:
             note_dispute(database, dispute, event.account_id)
         case AccountStanding() as standing:
-            note_standing(database, standing)
+            note_standing(database, standing, is_answer=False)
         case FeeKnown(intent):
             _mark(database, intent, event.account_id, fee_asked_at=None)
         case AccountEnded(account_id):
@@ -162,12 +162,15 @@ def _record_payment(database: Database, checkout: Checkout, amount: Decimal) -> 
 
 
 def note_receipt(database: Database, charge: Charge, receipt: Receipt) -> None:
-    """Stores the payment method, and the processor's fee once it is known."""
+    """Stores the payment method, the processor's fee once it is known, and whether to look for
+    money that went back."""
     charge.charge_id = receipt.charge_id or charge.charge_id
     charge.label = receipt.label or charge.label
     charge.balance_transaction_id = receipt.balance_transaction_id
     if receipt.fee is not None:
         charge.fee = receipt.fee
+    if receipt.went_back:  # an event may have said so before we had the payment
+        charge.refunds_due_at = datetime.now(UTC)
 
 
 # --- Paying back ----------------------------------------------------------------------------------
@@ -275,11 +278,13 @@ def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) 
     if payment is None:
         return
     charge = database.get_one(Charge, payment.id)
-    is_older = (
-        charge.dispute_id == seen.id
-        and charge.dispute_state in DECIDED_STATES
-        and seen.state not in DECIDED_STATES
-        and not seen.state.startswith("appeal")
+    is_older = charge.dispute_id == seen.id and (
+        charge.dispute_state == "won"  # nothing follows it
+        or (
+            charge.dispute_state in DECIDED_STATES
+            and seen.state not in DECIDED_STATES
+            and not seen.state.startswith("appeal")
+        )
     )
     if is_older:
         return
@@ -338,10 +343,13 @@ def _mark(
 # --- Accounts -------------------------------------------------------------------------------------
 
 
-def note_standing(database: Database, standing: AccountStanding) -> None:
+def note_standing(database: Database, standing: AccountStanding, *, is_answer: bool = True) -> None:
+    """Stores what the account may do. That Stripe answers us shows that we have access; an event
+    may be older than the end of it."""
+    same = ProcessorAccount.account_id == standing.account_id
     database.execute(
         update(ProcessorAccount)
-        .where(ProcessorAccount.account_id == standing.account_id)
+        .where(same if is_answer else same & ProcessorAccount.ended_at.is_(None))
         .values(
             takes_cards=standing.takes_cards,
             takes_ach=standing.takes_ach,

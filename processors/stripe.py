@@ -244,6 +244,15 @@ class Stripe:
             for found in listed.auto_paging_iter():
                 yield refund_of(_plain(found))
 
+    def disputes(self, account_id: str, payment_intent_id: str) -> Iterator[DisputeSeen]:
+        with _translated():
+            listed = self._client.v1.disputes.list(
+                {"payment_intent": payment_intent_id, "limit": PAGE_SIZE},
+                {"stripe_account": account_id},
+            )
+            for found in listed.auto_paging_iter():
+                yield dispute_of(_plain(found))
+
     # --- What happened lately ---------------------------------------------------------------------
 
     def sessions_since(self, account_id: str, since: datetime) -> Iterator[Session]:
@@ -290,7 +299,7 @@ class Stripe:
                 continue
             except ValueError as problem:  # not valid UTF-8
                 raise BadSignature("The body is not text.") from problem
-            return event_of(json.loads(body))
+            return event_of(json.loads(body), is_live=self.is_live)
         raise BadSignature("The signature fits none of the secrets, or it is too old.")
 
 
@@ -387,6 +396,7 @@ def receipt_of(intent: Fields) -> Receipt:
         failure=failure,
         fee=dollars(transaction["fee"]) if is_final else None,
         balance_transaction_id=transaction.get("id"),
+        went_back=bool(charge.get("amount_refunded") or charge.get("disputed")),
     )
 
 
@@ -420,14 +430,18 @@ def dispute_of(dispute: Fields) -> DisputeSeen:
     )
 
 
-def event_of(event: object) -> Event:
-    """Parses an event. Raises ValueError if it is none of Stripe's."""
+def event_of(event: object, *, is_live: bool) -> Event:
+    """Parses an event. Raises ValueError if it is none of Stripe's.
+
+    A live endpoint also receives the test events of connected accounts: they tell us nothing.
+    """
     if not isinstance(event, dict):
         raise ValueError("not an event")
     key, kind = _key(event.get("id")), _key(event.get("type"))
     account_id = _key(event["account"]) if event.get("account") else None
     thing = (event.get("data") or {}).get("object")
-    told = _told(kind, thing, account_id) if isinstance(thing, dict) else None
+    is_ours = event.get("livemode", is_live) == is_live
+    told = _told(kind, thing, account_id) if is_ours and isinstance(thing, dict) else None
     return Event(key, kind, account_id, told)
 
 

@@ -50,6 +50,7 @@ def read_fees(sessions: Sessions, processor: Processor) -> int:
         Charge.fee_asked_at,
         FEE_CHECK_INTERVAL,
         Charge.fee.is_(None),
+        paying.is_open(Charge.account_id),
     ):
         with sessions() as database:
             charge = database.get_one(Charge, payment_id)
@@ -64,20 +65,25 @@ def read_fees(sessions: Sessions, processor: Processor) -> int:
 
 
 def read_refunds(sessions: Sessions, processor: Processor) -> int:
-    """Reads refunds made at the processor, after an event mentioned one."""
+    """Reads refunds and disputes of payments of which something was said to have gone back."""
     with sessions() as database:
         due = database.scalars(
-            select(Charge).where(Charge.refunds_due_at.is_not(None)).limit(AT_ONCE)
+            select(Charge)
+            .where(Charge.refunds_due_at.is_not(None), paying.is_open(Charge.account_id))
+            .limit(AT_ONCE)
         ).all()
     for charge in due:
         try:
             seen = list(processor.refunds(charge.account_id, charge.payment_intent_id))
+            disputes = list(processor.disputes(charge.account_id, charge.payment_intent_id))
         except (Unreachable, Refused, AccessEnded) as problem:
             log.warning("refunds not read", payment=charge.payment_id, problem=str(problem))
             continue
         with sessions.begin() as database:
             for refund in seen:
                 recording.note_refund(database, refund, charge.account_id)
+            for dispute in reversed(disputes):  # the newest last
+                recording.note_dispute(database, dispute, charge.account_id)
             database.execute(
                 update(Charge)
                 .where(
@@ -101,6 +107,7 @@ def tend_checkouts(sessions: Sessions, processor: Processor) -> int:
             OPEN_CHECK_INTERVAL,
             Checkout.state.in_(recording.WAITING_STATES),
             Checkout.session_id.is_not(None),
+            paying.is_open(Checkout.account_id),
             Checkout.created_at < func.clock_timestamp() - OPEN_CHECK_INTERVAL,
         ),
         *_claim(
@@ -110,6 +117,7 @@ def tend_checkouts(sessions: Sessions, processor: Processor) -> int:
             Checkout.asked_at,
             TRANSFER_CHECK_INTERVAL,
             Checkout.state == CheckoutState.ON_ITS_WAY,
+            paying.is_open(Checkout.account_id),
             Checkout.created_at < func.clock_timestamp() - TRANSFER_CHECK_INTERVAL,
         ),
     ]
@@ -129,6 +137,7 @@ def _outdated(sessions: Sessions) -> list[int]:
             .join(Invoice, Invoice.id == Checkout.invoice_id)
             .where(
                 Checkout.state == CheckoutState.OPEN,
+                paying.is_open(Checkout.account_id),
                 or_(
                     Invoice.voided_at.is_not(None),
                     Checkout.amount != Invoice.total - Invoice.paid_amount,

@@ -6,9 +6,10 @@ from decimal import Decimal
 
 import pytest
 from bs4 import BeautifulSoup
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from models.accounts import Organization, Region
+from models.processors import ProcessorAccount
 from models.sales import RecordType
 from processors import tending
 from tests.support.firm import entries_of, new_payment
@@ -151,8 +152,9 @@ def test_events_out_of_order_end_the_same(till: Till, account: str) -> None:
     till.pass_time(ACH_TAKES + 20)
     till.stripe.act("let_go_held", reversed=True)
     till.stripe.await_quiet()
-    if account == "000555555559":  # of a payment that nobody knew yet, the return was lost on us
-        tending.compare(till.sessions, till.processor)
+    if account == "000555555559":  # the return came before we had the payment: Stripe is asked
+        tending.read_fees(till.sessions, till.processor)
+        tending.read_refunds(till.sessions, till.processor)
     paid = {"000123456789": [Decimal(100)], "000555555559": [Decimal(0)]}.get(account, [])
     assert till.sums()[0] == paid
 
@@ -282,6 +284,42 @@ def test_amounts_that_stripe_takes_are_paid_to_the_cent_and_others_say_so(
     assert "Paid. Thank you!" in till.see()
 
 
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+def test_what_went_back_before_we_had_the_payment_is_found_with_it(till: Till, kind: str) -> None:
+    till.stripe.act("webhooks", mode="held")
+    till.pay()
+    [session] = till.stripe.all(till.account, "checkout.session")
+    charge = till.stripe.all(till.account, "charge")[0]["id"]
+    told = {"amount": 2_500} if kind == "refund" else {}
+    till.stripe.act(kind, account=till.account, charge=charge, **told)
+    till.stripe.await_quiet()
+    till.stripe.act("let_go_held", reversed=True)
+    till.stripe.await_quiet()
+    assert session["id"] == till.checkouts[0].session_id
+    tending.read_fees(till.sessions, till.processor)
+    tending.read_refunds(till.sessions, till.processor)
+    if kind == "refund":
+        assert till.sums() == ([Decimal(75)], Decimal(25))
+    else:
+        assert till.charges[0].is_disputed
+
+
+def test_the_page_stops_waiting_once_nothing_is_being_paid(till: Till) -> None:
+    """The client opens the address of the receipt again, after the money went back."""
+    waits = "We are waiting for the confirmation"
+    page = till.page()
+    assert waits in till.see(args="?paid=1")
+    till.stripe.pay(page)
+    till.stripe.await_quiet()
+    assert waits not in till.see(args="?paid=1")
+    till.stripe.act("refund", account=till.account, charge=till.charge_id(), amount=10_000)
+    till.stripe.await_quiet()
+    tending.read_refunds(till.sessions, till.processor)
+    seen = till.see(args="?paid=1")
+    assert waits not in seen
+    assert "Pay by card" in seen
+
+
 # --- The account ----------------------------------------------------------------------------------
 
 
@@ -299,6 +337,58 @@ def test_a_firm_that_leaves_stripe_takes_no_more_payments(till: Till) -> None:
     till.stripe.await_quiet()
     assert "no longer connected to DunaHub" in till.owner.open("/settings/payments").text
     assert "Pay by card" not in till.see()
+
+
+def test_a_firm_that_left_stripe_connects_another_account(till: Till) -> None:
+    till.pay()
+    till.stripe.act("let_go", account=till.account)
+    till.stripe.await_quiet()
+    assert "Connect Stripe" in till.owner.open("/settings/payments").text
+    for _ in range(2):
+        till.owner.post("/settings/payments/connect")
+    left, now = till.account, till.session.scalars(select(ProcessorAccount)).one()
+    till.session.refresh(now)
+    assert now.account_id != left
+    till.stripe.act("onboard", account=now.account_id)
+    till.stripe.await_quiet()
+    _invoice, till.token = till.new_invoice("50", number="1044")
+    till.pay()
+    assert [charge.account_id for charge in till.charges] == [left, now.account_id]
+    assert till.owner.open(f"/payments/{till.payments[0].id}").status == 200
+
+
+def test_of_an_account_that_left_nothing_is_asked_and_the_firm_is_told(till: Till) -> None:
+    till.send_transfer()
+    _invoice, token = till.new_invoice("50", number="1044")
+    till.stripe.pay(till.page(token=token))
+    till.stripe.await_quiet()
+    till.stripe.act("let_go", account=till.account)
+    till.stripe.await_quiet()
+    till.session.execute(text("UPDATE checkouts SET created_at = now() - interval '8 hours'"))
+    till.session.execute(text("UPDATE charges SET refunds_due_at = now()"))
+    till.session.commit()
+    assert tending.read_fees(till.sessions, till.processor) == 0
+    assert tending.read_refunds(till.sessions, till.processor) == 0
+    assert tending.tend_checkouts(till.sessions, till.processor) == 0
+    says = "was on its way when your Stripe account was disconnected"
+    page = f"/invoices/{till.invoice_id}"
+    assert says in till.owner.open(page).text
+    assert "Your payment is on its way" in till.see()
+    till.session.execute(text("UPDATE checkouts SET created_at = now() - interval '11 days'"))
+    till.session.commit()
+    assert "Amount due $100.00" in till.see()
+    till.session.add(new_payment(till.firm, till.invoice, "100"))
+    till.session.commit()
+    assert says not in till.owner.open(page).text
+
+
+def test_an_old_event_of_an_account_that_left_connects_nothing(till: Till) -> None:
+    till.stripe.act("webhooks", mode="held")
+    till.stripe.act("restrict", account=till.account)
+    till.stripe.act("let_go", account=till.account)
+    till.stripe.act("let_go_held", reversed=True)
+    till.stripe.await_quiet()
+    assert "no longer connected to DunaHub" in till.owner.open("/settings/payments").text
 
 
 def test_connecting_twice_makes_one_account(till: Till) -> None:

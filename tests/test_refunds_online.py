@@ -142,6 +142,30 @@ def test_a_disputed_payment_cannot_be_paid_back(paid: Till) -> None:
     assert there(paid) == []
 
 
+def tell(till: Till, told: Told) -> None:
+    with till.sessions.begin() as database:
+        recording.carry_out(database, Event(f"evt_{told!r}"[:200], "x", till.account, told))
+
+
+def test_while_the_bank_only_inquires_the_money_can_be_paid_back(paid: Till) -> None:
+    intent = paid.charges[0].payment_intent_id
+    tell(paid, DisputeSeen("dp_1", intent, Decimal(100), "warning_needs_response", "general"))
+    assert "on its way back" in pay_back(paid, "100")
+    assert there(paid) == [10_000]
+    tell(paid, DisputeSeen("dp_1", intent, Decimal(100), "warning_closed", "general"))
+    assert paid.sums() == ([Decimal(0)], Decimal(100))
+
+
+@pytest.mark.parametrize("order", ["lost won", "won lost", "won needs_response lost", "lost lost"])
+def test_a_dispute_that_was_won_stays_won_in_any_order(paid: Till, order: str) -> None:
+    intent = paid.charges[0].payment_intent_id
+    for number, state in enumerate(order.split()):
+        seen = DisputeSeen("dp_1", intent, Decimal(100), state, f"general{number}")
+        tell(paid, seen)
+    left = Decimal(100) if "won" in order else Decimal(0)
+    assert paid.sums() == ([left], Decimal(100) - left)
+
+
 def test_the_events_of_another_firms_account_change_nothing(paid: Till) -> None:
     intent = paid.charges[0].payment_intent_id
     mark = paid.checkouts[0].mark
@@ -239,7 +263,7 @@ def test_killed_around_the_commit_of_an_event_one_payment_is_recorded(
 from processors.stripe import event_of
 import json
 session = hub.sessions()
-processors.recording.carry_out(session, event_of(json.loads({json.dumps(done)!r})))
+processors.recording.carry_out(session, event_of(json.loads({json.dumps(done)!r}), is_live=False))
 event.listen(Session, "{moment}", die)
 session.commit()
 """

@@ -9,8 +9,9 @@ import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from models.processors import ProcessorEvent
+from models.processors import ProcessorEvent, Refund
 from models.sales import Payment
+from processors.stripe import event_of
 from tests.support.till import CONNECT_SECRET, PLATFORM_SECRET, STRIPE_KEY
 
 EVENT = {"id": "evt_1", "object": "event", "type": "customer.created", "data": {"object": {}}}
@@ -85,6 +86,37 @@ def test_events_of_odd_shapes_are_refused_or_ignored(
 )
 def test_what_is_no_event_is_refused(app: Flask, body: bytes) -> None:
     assert tell(app, body) in (400, 401)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_events_about_what_is_not_ours_change_nothing(
+    app: Flask, session: Session, kind: str
+) -> None:
+    thing = {
+        "id": "cs_1",
+        "metadata": {"dunahub": "no_mark_of_ours", "invoice_id": "1"},
+        "payment_intent": "pi_1",
+        "status": "complete",
+        "payment_status": "paid",
+        "amount_total": 100,
+        "amount": 100,
+    }
+    told = {"id": "evt_1", "type": kind, "account": "acct_x", "data": {"object": thing}}
+    assert tell(app, json.dumps(told).encode()) == 200
+    assert session.query(Payment).count() == session.query(Refund).count() == 0
+
+
+def test_an_event_in_test_mode_says_nothing_to_a_live_endpoint() -> None:
+    """Its account has the same id in both modes, and may be restricted in one of them."""
+    told = {
+        "id": "evt_1",
+        "type": "account.updated",
+        "account": "acct_x",
+        "data": {"object": {"id": "acct_x", "charges_enabled": False}},
+    }
+    for mode in (True, False):
+        assert event_of({**told, "livemode": mode}, is_live=mode).told is not None
+        assert event_of({**told, "livemode": mode}, is_live=not mode).told is None
 
 
 def test_a_body_beyond_all_reason_is_refused(app: Flask) -> None:

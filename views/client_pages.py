@@ -86,7 +86,7 @@ def show(token: str) -> ResponseReturnValue:
             )
         today = link.organization.day_at(datetime.now(UTC))
         page = invoice_page(session(), document, paper, _account(link), reader, today)
-        awaits = "paid" in request.args and page.state in ("due", "overdue", "part_paid")
+        awaits = "paid" in request.args and paying.may_be_paid(session(), document)
         return render_template("client/invoice.html", page=page, awaits=awaits, **shared)
 
 
@@ -146,7 +146,10 @@ def pay(token: str) -> ResponseReturnValue:
             recording.end_account(session(), wish.account_id)
             session().commit()
             flash(_("Paying online is not possible right now. Please contact us."), "bad")
-        except (Refused, Unreachable) as problem:
+        except Refused as problem:
+            log.error("checkout refused", invoice=wish.invoice_id, problem=str(problem))
+            flash(_("Paying online is not possible right now. Please contact us."), "bad")
+        except Unreachable as problem:
             log.error("checkout not opened", invoice=wish.invoice_id, problem=str(problem))
             flash(_("The payment page can't be reached. Please try again in a minute."), "bad")
         else:

@@ -33,6 +33,7 @@ from presenters.client_card import client_card
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
 from presenters.unfinished import drafts_of
+from processors import paying
 from views.letterhead import letterhead
 from views.sheets import send_pdf, show_sheet
 from web import once
@@ -402,7 +403,8 @@ def show_void(invoice_id: int) -> ResponseReturnValue:
     invoice = own(Invoice, invoice_id)
     if invoice.voided_at:
         return _refuse_change(invoice)
-    return render_template("invoices/void.html", invoice=invoice)
+    on_its_way = paying.on_its_way(session(), invoice.id)
+    return render_template("invoices/void.html", invoice=invoice, on_its_way=on_its_way)
 
 
 @invoices.post("/<key:invoice_id>/void")

@@ -3,6 +3,7 @@
 import structlog
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy import delete
 
 from models.accounts import Organization
 from models.processors import ProcessorAccount
@@ -53,8 +54,8 @@ def connect() -> ResponseReturnValue:
     address = dunahub().config.base_url.rstrip("/") + url_for("online_payments.come_back")
     step_out()
     try:
-        if account is None:
-            account = _open_account(processor, organization, owner_id, email)
+        if account is None or account.ended_at:
+            account = _open_account(processor, organization, owner_id, email, account)
         url = processor.onboarding_url(account.account_id, return_url=address, refresh_url=address)
     except AccessEnded:
         flash(_("Stripe says that this account is no longer connected to DunaHub."), "bad")
@@ -67,12 +68,19 @@ def connect() -> ResponseReturnValue:
 
 
 def _open_account(
-    processor: Processor, organization: Organization, owner_id: int, email: str
+    processor: Processor,
+    organization: Organization,
+    owner_id: int,
+    email: str,
+    ended: ProcessorAccount | None,
 ) -> ProcessorAccount:
     """Uses the firm's idempotency key: requested twice, or after a
-    crash, it is the same account."""
-    key = f"account-{organization.id}-{organization.created_at:%Y%m%d%H%M%S%f}"
+    crash, it is the same account. One that ended is replaced by a new one."""
+    since = ended.ended_at if ended else organization.created_at
+    key = f"account-{organization.id}-{since:%Y%m%d%H%M%S%f}"
     account_id = processor.open_account(email=email, name=organization.name, key=key)
+    if ended:
+        session().execute(delete(ProcessorAccount).where(ProcessorAccount.id == ended.id))
     account = ProcessorAccount(
         organization_id=organization.id,
         is_live=processor.is_live,

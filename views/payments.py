@@ -24,7 +24,7 @@ from models.sales import (
 from presenters.panel import panel_of
 from presenters.status import words_of
 from presenters.went_back import went_back
-from processors import recording, refunding
+from processors import paying, recording, refunding
 from views.invoices import today
 from web import once
 from web.access import dunahub, firm, firms_only, note, own, person, session, step_out
@@ -90,7 +90,17 @@ def show_new(invoice_id: int) -> ResponseReturnValue:
         return _refuse(invoice)
     open_amount = invoice.balance if invoice.balance > 0 else None
     form = PaymentForm(data={"amount": open_amount, "received_on": today()})
-    return render_template("payments/form.html", form=form, invoice=invoice)
+    return _form_page(form, invoice)
+
+
+def _form_page(form: PaymentForm, invoice: Invoice, above: Decimal = Decimal(0)) -> str:
+    return render_template(
+        "payments/form.html",
+        form=form,
+        invoice=invoice,
+        above=above,
+        on_its_way=paying.on_its_way(session(), invoice.id),
+    )
 
 
 @payments.post("/invoices/<key:invoice_id>/payments")
@@ -103,8 +113,7 @@ def create(invoice_id: int) -> ResponseReturnValue:
     is_right = form.validate()
     above = form.above(invoice) if is_right else Decimal(0)
     if not is_right or (above and not form.confirms_above.data):
-        page = render_template("payments/form.html", form=form, invoice=invoice, above=above)
-        return page, 422
+        return _form_page(form, invoice, above), 422
     payment = Payment(
         organization_id=firm().id,
         invoice=invoice,
@@ -244,7 +253,7 @@ def _refund_online(
     payment: Payment, charge: Charge, amount: Decimal, *, keeps_paid: bool
 ) -> ResponseReturnValue:
     """Stores the refund before asking the processor, so that it is paid once even after a crash."""
-    if charge.is_disputed:
+    if not charge.is_refundable:
         flash(_("The client's bank decides about this payment. Answer it at Stripe."), "warn")
         return redirect(url_for("payments.show", payment_id=payment.id), 303)
     processor = dunahub().processor
