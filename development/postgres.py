@@ -131,15 +131,38 @@ def clone_postgres(source: "Server", folder: Path) -> None:
     (folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)  # its socket lies in its folder
 
 
+MEMORY = Path("/dev/shm")  # noqa: S108 (Linux) a database is made here in a fifth of the time
+ENOUGH_MEMORY = 4 * 1024**3  # bytes; Docker gives 64 MB where nobody asks for more
+PREFIX = "dunahub-postgres-"
+
+
 @contextmanager
 def throwaway_postgres() -> Iterator[Server]:
-    """A fast, empty server, removed completely after the block."""
-    folder = Path(tempfile.mkdtemp(prefix="dunahub-postgres-"))
+    """A fast, empty server, removed completely after the block. In memory where there is enough."""
+    in_memory = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_MEMORY
+    if in_memory:
+        _remove_leftovers(MEMORY)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY if in_memory else None))
     try:
         with running_postgres(folder / "data", throwaway=True) as server:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(of: Path) -> None:
+    """What runs that were killed left in memory an hour ago or earlier."""
+    for folder in of.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            is_old = time.time() - folder.stat().st_mtime > 3600
+            if is_old and not _is_running(folder / "data"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(folder: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return psutil.pid_exists(_postmaster(folder))
+    return False
 
 
 def _ready(tethered: Tethered, folder: Path, socket_folder: Path) -> Server:

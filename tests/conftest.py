@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
+from jinja2.bccache import Bucket, BytecodeCache
 from playwright.sync_api import Browser
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
@@ -259,9 +260,27 @@ def till(app: Flask, session: Session, sessions: Sessions, stripe: StripeHandle)
         yield Till(app, session, sessions, stripe)
 
 
+class _CompiledTemplates(BytecodeCache):
+    """Every test has an app of its own; compiling a page's templates takes longer than the page."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED_TEMPLATES = _CompiledTemplates()
+
+
 @pytest.fixture
 def app(config: Config) -> Iterator[Flask]:
     app = create_app(config)
+    app.jinja_env.bytecode_cache = COMPILED_TEMPLATES
     yield app
     app.extensions["dunahub"].database.dispose()
 

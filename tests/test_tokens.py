@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import responses
 from cryptography.fernet import Fernet
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import Engine, event, func, select, text, update
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -102,15 +102,21 @@ def test_calls_that_wait_for_a_refresh_hold_no_database_connection(
 ) -> None:
     wear_out()
     simulator.clear_journal()
-    simulator.fault(match={"path": TOKEN_PATH, "times": 1}, do={"delay": 2})
+    looked: list[object] = []
+    event.listen(engine, "checkin", lambda *connection: looked.append(connection))
+
+    def held() -> int:
+        return engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]
+
     with ThreadPoolExecutor(8) as calls:
-        tokens_ = [
-            calls.submit(tokens.access, sessions, config, connection.lane_id) for _ in range(8)
-        ]
-        eventually(lambda: refreshes(simulator) > 0, lambda: simulator.journal())
-        held = engine.pool.checkedout()  # type: ignore[attr-defined]
-        assert len({each.result().token for each in tokens_}) == 1
-    assert held == 1
+        with sessions.begin() as session:  # so that the refresh waits for as long as we look
+            session.execute(select(Tokens).with_for_update())
+            asked = [
+                calls.submit(tokens.access, sessions, config, connection.lane_id) for _ in range(8)
+            ]
+            # each has seen that the token is old: ours is held, and that of the one who refreshes
+            eventually(lambda: len(looked) >= 8 and held() == 2, lambda: (len(looked), held()))
+        assert len({each.result().token for each in asked}) == 1
     assert refreshes(simulator) == 1
 
 

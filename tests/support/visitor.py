@@ -37,6 +37,7 @@ class Visitor:
     app: Flask
     client: FlaskClient = field(init=False)
     answer: TestResponse = field(init=False)
+    _parsed: tuple[TestResponse, BeautifulSoup] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         number = next(_addresses)  # an address of one's own: sign-ins are counted by it
@@ -102,7 +103,9 @@ class Visitor:
 
     @property
     def page(self) -> BeautifulSoup:
-        return _soup(self.answer)
+        if self._parsed is None or self._parsed[0] is not self.answer:
+            self._parsed = (self.answer, _soup(self.answer))
+        return self._parsed[1]
 
     @property
     def text(self) -> str:
@@ -159,7 +162,7 @@ def firm_of(session: Session, name: str, region: str = "US") -> int:
 
 
 def _soup(answer: TestResponse) -> BeautifulSoup:
-    return BeautifulSoup(answer.get_data(as_text=True), "html.parser")
+    return BeautifulSoup(answer.get_data(as_text=True), "lxml")
 
 
 def _button(form: Tag, press: str | None) -> Tag | None:
