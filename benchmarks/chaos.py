@@ -37,7 +37,7 @@ import psutil
 import requests
 import structlog
 from cryptography.fernet import Fernet
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 from sqlalchemy.exc import IntegrityError, NoResultFound, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -54,7 +54,7 @@ from development.postgres import Server, running_postgres
 from development.processes import Tethered
 from development.stack import ROOT, free_port
 from models.accounts import User
-from models.outbox import Entry, Lane, LaneState
+from models.outbox import Counterpart, Entry, Lane, LaneState
 from models.quickbooks import Connection, Purpose
 from models.sales import Invoice, InvoiceLine, Lead, Payment, Product, new_mark
 from outbox import actions, lanes
@@ -846,6 +846,17 @@ def _ask_about_customers(session: Session) -> int:
     return len(named)
 
 
+def _links_of(session: Session, entry: Entry) -> list[tuple[object, ...]]:
+    """What the record is linked to, and who else is linked to what its fault names."""
+    holder = str(entry.fault_about.get("holder_id") or entry.fault_about.get("remote_id"))
+    return [
+        (link.record_id, link.remote_id, link.sent_values, link.updated_at.isoformat())
+        for link in session.query(Counterpart)
+        .filter_by(lane_id=entry.lane_id, record_type=entry.record_type)
+        .filter(or_(Counterpart.remote_id == holder, Counterpart.record_id == entry.record_id))
+    ]
+
+
 def _report(
     world: World, seed: int, minutes: float, quiet: float, seconds: float
 ) -> dict[str, object]:
@@ -863,7 +874,8 @@ def _report(
             f"stuck: {one.state}{' withheld' * one.withheld} {one.record_type} {one.record_id}"
             f" entry {one.id} due {one.available_at} lane {one.lane_id}"
             f" {one.fault_code or ''} {one.fault_detail or ''} waits for {one.waits_for_type}"
-            f" {one.waits_for_id or ''}"
+            f" {one.waits_for_id or ''} {one.fault_about or ''}"
+            f" {_links_of(session, one)}"
             for one in left
         ]
         lanes_ = [
