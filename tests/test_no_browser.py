@@ -27,6 +27,7 @@ def browser_test(folder: Path, *options: str) -> "subprocess.CompletedProcess[st
     return run(folder, ["pytest", "-p", "no:cacheprovider", "-n", "0", test, *options], CI="true")
 
 
+@pytest.mark.full
 @pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_a_browser_test_brings_its_own_chromium_and_says_so(tmp_path: Path) -> None:
