@@ -110,8 +110,11 @@ def _is_whole(due: Due) -> bool:
 def _part_by_hand(due: Due) -> Decimal:
     """The part that was taken back before, and entered in QuickBooks by a person; 0 if none was."""
     values = due.known.declined_values or due.known.sent_values or {}
-    skipped = due.known.decision.get("refunded_by_hand")
-    part = Decimal(skipped or values.get("refunded_amount") or 0)
+    decision = due.known.decision
+    # Either choice may have been made a moment ago, and nothing was settled since.
+    entered = (decision.get("entered_values") or {}) if decision.get("entered") else {}
+    chosen = decision.get("refunded_by_hand") or Decimal(entered.get("refunded_amount") or 0)
+    part = Decimal(chosen or values.get("refunded_amount") or 0)
     return part if part < Decimal(due.payload["amount"]) else Decimal(0)
 
 

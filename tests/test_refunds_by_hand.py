@@ -43,6 +43,19 @@ def void_there(firm: Situation, payment: int) -> None:
 
 
 @pytest.mark.parametrize("button", [DONE, SKIP])
+def test_a_part_entered_by_hand_and_the_rest_right_after_it(firm: Situation, button: str) -> None:
+    """Nothing was settled in between."""
+    _invoice, payment = paid(firm)
+    take_back(firm, payment, "30")
+    firm.drain()
+    firm.ana.open(f"/payments/{payment}").submit(press=button)
+    take_back(firm, payment, "70")
+    pass_and_drain(firm, 3)
+    assert firm.fault() == "reversed_rest"
+    assert there(firm, "payment", payment)["TotalAmt"] == 100
+
+
+@pytest.mark.parametrize("button", [DONE, SKIP])
 def test_a_part_entered_by_hand_is_not_voided_with_the_rest(firm: Situation, button: str) -> None:
     """The books have the part as a document of its own: a void would take it off twice."""
     _invoice, payment = paid(firm)
