@@ -14,6 +14,7 @@ from tests.simulation.history import play, shrink
 
 # Always the same ones here, so that a build fails for what it changed.
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))
+MONEY_SEED = 32  # the rest of a payment is taken back right after a part was entered by hand
 SHARE = 4  # histories of each part
 LONG = 400  # histories of the long run; `python -m tests.simulation` plays as many as you like
 
@@ -26,16 +27,23 @@ def test_whatever_happens_each_record_is_there_once_and_as_it_is_shown(
     _play(sessions, config, SEED + part * SHARE, SHARE)
 
 
+@pytest.mark.timeout(600)
+def test_money_that_goes_back_is_booked_once(sessions: Sessions, config: Config) -> None:
+    _play(sessions, config, MONEY_SEED, 2, money=True)
+
+
 @pytest.mark.full
 @pytest.mark.timeout(3600)
 def test_a_long_run_from_another_seed(sessions: Sessions, config: Config) -> None:
     _play(sessions, config, secrets.randbelow(10**6), LONG)
 
 
-def _play(sessions: Sessions, config: Config, seed: int, histories: int) -> None:
+def _play(
+    sessions: Sessions, config: Config, seed: int, histories: int, *, money: bool = False
+) -> None:
     print(f"SIMULATION_SEED={seed}")  # noqa: T201  (shown when it fails)
     for number in range(histories):
-        told = play(sessions, config, seed + number)
+        told = play(sessions, config, seed + number, money=money)
         if told.violation is not None:
             pytest.fail(shrink(sessions, config, told, tries=20).script)
 

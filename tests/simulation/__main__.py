@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--histories", type=int, default=100)
     parser.add_argument("--length", type=int, default=LENGTH)
+    parser.add_argument("--money", action="store_true", help="some of it goes back")
     parser.add_argument("--stop", action="store_true", help="at the first violation")
     parser.add_argument("--shrink", action="store_true", help="what fails, to fewer acts")
     parser.add_argument("--seconds", type=float, help="by the wall clock; then no more histories")
@@ -51,7 +52,7 @@ def main() -> None:
                 break
             if (seed - options.seed) % FORGOTTEN_AFTER == FORGOTTEN_AFTER - 1:
                 _forget(engine)
-            told = play(sessions, config, seed, options.length)
+            told = play(sessions, config, seed, options.length, money=options.money)
             if told.violation and options.shrink:
                 told = shrink(sessions, config, told)
             done += told.acts

@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from models.outbox import Counterpart, Entry, State
 from models.sales import Record, RecordType
 from quickbooks import matching
-from tests.simulation import answers
+from tests.simulation import answers, money_back
 from tests.simulation.world import (
     ANY,
     LaneSeen,
@@ -31,6 +31,10 @@ _ENDS = frozenset(
     {
         "reversed",
         "reversed_unsent",
+        "reversed_rest",
+        "refund_by_hand",
+        "receipt_stands",
+        "its_payment_gone",
         "invoice_voided",
         "voided_there",
         "its_invoice_gone",
@@ -242,6 +246,9 @@ def _page_is_true(world: World, record: Record, wanted: Wanted) -> None:
             _invoice_is_true(world, record, wanted)
         case RecordType.PAYMENT:
             _payment_is_true(world, record, wanted)
+        case RecordType.REFUND:
+            there = objects(world, record)
+            money_back.refund_is_true(record, wanted, [money(one["TotalAmt"]) for one in there])
 
 
 def _the_one(world: World, record: Record, wanted: Wanted) -> Object | None:
@@ -357,6 +364,7 @@ def _belongs(world: World, record: Record, one: Object, lead: Record) -> None:
 
 
 def _payment_is_true(world: World, record: Record, wanted: Wanted) -> None:
+    money_back.payment_is_gone(world, record, wanted, len(objects(world, record)))
     if wanted.voided or "void" in wanted.theirs or "amount" in wanted.theirs:
         return
     one = _the_one(world, record, wanted)
@@ -413,6 +421,12 @@ def objects(world: World, record: Record) -> list[Object]:
                 for one in world.company.all("Payment")
                 if one.get("PaymentRefNum") == values["mark"]
                 and "Voided" not in str(one.get("PrivateNote", ""))
+            ]
+        case RecordType.REFUND:
+            return [
+                dict(one)
+                for one in world.company.all("RefundReceipt")
+                if one.get("PaymentRefNum") == values["mark"]
             ]
         case _:
             return []

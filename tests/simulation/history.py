@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from config import Config
 from db import Sessions
-from tests.simulation import acts, check
+from tests.simulation import acts, check, money_back
 from tests.simulation.acts import Act
 from tests.simulation.world import World
 
@@ -27,6 +27,7 @@ class Told:
     """What a history came to."""
 
     seed: int
+    money: bool = False
     acts: int = 0
     violation: str | None = None
     trace: list[str] = field(default_factory=list)
@@ -43,15 +44,22 @@ class Told:
         return "".join(one for one in self.violation or "" if not one.isdigit())
 
 
-def play(sessions: Sessions, config: Config, seed: int, length: int = LENGTH) -> Told:
-    """Plays one history. Which acts exist in it, and how often, is drawn first (a swarm)."""
-    return play_steps(sessions, config, seed, steps_of(seed, length))
+def play(
+    sessions: Sessions, config: Config, seed: int, length: int = LENGTH, *, money: bool = False
+) -> Told:
+    """Plays one history. Which acts exist in it, and how often, is drawn first (a swarm).
+
+    With `money` some of it goes back.
+    """
+    return play_steps(sessions, config, seed, steps_of(seed, length, money=money), money=money)
 
 
-def steps_of(seed: int, length: int = LENGTH) -> list[Step]:
+def steps_of(seed: int, length: int = LENGTH, *, money: bool = False) -> list[Step]:
     """The acts of a history, in order."""
     chance = random.Random(seed)
     weights = dict(acts.ALWAYS)
+    if money:
+        weights.update(money_back.ACTS)
     share = chance.choice([0.2, 0.35, 0.5])
     for act, weight in acts.SOMETIMES.items():
         if chance.random() < share:
@@ -60,10 +68,14 @@ def steps_of(seed: int, length: int = LENGTH) -> list[Step]:
     return [Step(act, chance.randrange(2**32)) for act in chosen]
 
 
-def play_steps(sessions: Sessions, config: Config, seed: int, steps: list[Step]) -> Told:
+def play_steps(
+    sessions: Sessions, config: Config, seed: int, steps: list[Step], *, money: bool = False
+) -> Told:
     """Plays these acts and then the calm; ends at the first violation."""
     world = World(sessions, config, seed)
-    told = Told(seed, trace=world.trace, visits=world.visits)
+    told = Told(seed, trace=world.trace, visits=world.visits, money=money)
+    if money:
+        money_back.begin(world)
     try:
         for step in steps:
             world.chance.seed(step.chance)
@@ -94,7 +106,7 @@ def shrink(sessions: Sessions, config: Config, failed: Told, tries: int = TRIES)
         while start < len(best.steps) and tries > 0:
             fewer = best.steps[:start] + best.steps[start + size :]
             tries -= 1
-            told = play_steps(sessions, config, failed.seed, fewer)
+            told = play_steps(sessions, config, failed.seed, fewer, money=failed.money)
             if told.kind == failed.kind:
                 best = told
             else:

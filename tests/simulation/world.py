@@ -270,6 +270,14 @@ class World:
         for due in sent.due.values():
             if due.record in self.withheld:
                 raise Violated(f"{due.record.type} {due.record.id} is withheld, and was sent")
+            if due.record.type is RecordType.PAYMENT and "include=void" in sent.query:
+                self._may_void(due.record)
+
+    def _may_void(self, record: Record) -> None:
+        from tests.simulation import check, money_back
+
+        for there in check.objects(self, record):
+            money_back.may_void(self, record, money(there["TotalAmt"]))
 
     # --- People -----------------------------------------------------------------------------------
 
@@ -325,7 +333,8 @@ class World:
     def needs_of(self, record: Record) -> set[Record]:
         """What must be there before it, all the way down: it may be taken along."""
         values = self.records[record].values
-        direct = {values[key] for key in ("lead", "invoice", "product") if values.get(key)}
+        keys = ("lead", "invoice", "product", "payment")
+        direct = {values[key] for key in keys if values.get(key)}
         return direct.union(*(self.needs_of(one) for one in direct))
 
     # --- The directory ----------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Mutation:
     changes: tuple[Change, ...]
     # Why the simulation cannot see it, where that is so; a test elsewhere does.
     unseen: str | None = None
+    money: bool = False  # found where money goes back
 
     def apply(self, root: Path) -> None:
         """Writes the changed files below `root`."""

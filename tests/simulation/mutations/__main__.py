@@ -77,7 +77,11 @@ def play(mutation: Mutation, limits: list[str]) -> Found:
         shutil.copytree(ROOT, copy, ignore=_LEFT_OUT)
         mutation.apply(copy)
         told = subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--stop", "--histories=1000000", *limits],
+            [
+                *(sys.executable, "-m", "tests.simulation", "--stop", "--histories=1000000"),
+                *(["--money"] if mutation.money else []),
+                *limits,
+            ],
             check=False,  # 1: found
             cwd=copy,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},

@@ -3,6 +3,9 @@
 from tests.simulation.mutations import Change, Mutation
 
 _WAVES = "outbox/waves.py"
+_VOIDING = "quickbooks/voiding.py"
+_PAYMENT = "quickbooks/kinds/payment.py"
+_REFUND = "quickbooks/kinds/refund.py"
 _SETTLE = "outbox/settle.py"
 _COUNTERPARTS = "outbox/counterparts.py"
 _LANES = "outbox/lanes.py"
@@ -182,5 +185,36 @@ INVENTIONS = (
                 "    if not records:\n        rows = [",
             ),
         ),
+    ),
+    # --- Money that goes back
+    Mutation(
+        "rest",
+        "a payment of which a part was entered by hand is voided with the rest",
+        (Change(_VOIDING, "if part := _part_by_hand(due):", "if part := Decimal(0):"),),
+        money=True,
+    ),
+    Mutation(
+        "void",
+        "a payment that was taken back is updated, not voided",
+        (Change(_PAYMENT, '= {"operation": "update", "include": "void"}', "= {}"),),
+        money=True,
+    ),
+    Mutation(
+        "credit",
+        "what was credit stays credit after the void that makes room for it",
+        (Change(_SETTLE, 'if Decimal(one["applied"] or 0) < 0', "if False"),),
+        money=True,
+    ),
+    Mutation(
+        "receipts",
+        "a refund receipt whose answer was lost is created a second time",
+        (
+            Change(
+                _REFUND,
+                'day = on_day(str(document["TxnDate"]))\n    return [Question(',
+                'day = on_day("2020-01-01")\n    return [Question(',
+            ),
+        ),
+        money=True,
     ),
 )
