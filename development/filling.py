@@ -22,6 +22,7 @@ from clients.links import make_link, revoke_link
 from config import Config
 from db import Sessions
 from models.accounts import Invitation, Organization, Role, User
+from models.clients import Letterhead
 from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, Lane, State
 from models.passwords import CHEAP_HASHER, DEMO_PASSWORD, hash_password
 from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
@@ -126,8 +127,11 @@ def fill(
         keys["gable_lead"] = _read_customers(gable)
     with desk("kim@kite.example") as kite:
         _read_customers(kite, since=timedelta(hours=2))
+        _paying_account(kite, "acct_1Kite").ended_at = datetime.now(UTC)
+        kite.commit()
     with desk("lia@buckeye.example") as buckeye:
         _work_before_connecting(buckeye)
+        keys |= _clients_who_cannot_pay(buckeye)
     with desk("lou@lake.example") as lake:
         keys |= _clients_who_owe(lake)
     return keys
@@ -465,6 +469,21 @@ def _clients_who_owe(desk: Desk) -> dict[str, str]:
     revoke_link(desk.session, hidden)
     desk.commit()
     return {f"client_{name}": token for name, token in links.items()}
+
+
+def _clients_who_cannot_pay(desk: Desk) -> dict[str, str]:
+    """The page of an invoice while Stripe still wants something from the firm."""
+    account = _paying_account(desk, "acct_1Buckeye")
+    account.takes_cards = account.takes_ach = account.pays_out = account.is_submitted = False
+    account.wanted = {"due": ["external_account", "individual.verification.document"]}
+    invoice = desk.invoice(desk.lead("Nora Quinn"), ("Snake the drain", "1", "180"))
+    head = Letterhead(organization_id=desk.firm.id, phone="(614) 555-0190")
+    head.email = "office@buckeye-plumbing.example"
+    desk.session.add(head)
+    desk.session.flush()
+    token = make_link(desk.session, invoice).token
+    desk.commit()
+    return {"client_asks": token}
 
 
 def _month(desk: Desk, invoices: int) -> dict[str, str]:

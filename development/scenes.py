@@ -270,10 +270,13 @@ SCENES = (
     Scene("client-paid-back", "", "/i/{client_back}"),
     Scene("client-due-in-portuguese", "", "/i/{client_late}?language=pt_BR"),
     Scene("client-link-revoked", "", "/i/{client_hidden}", status=410),
+    Scene("client-asks-how-to-pay", "", "/i/{client_asks}"),
     Scene("client-proposal", "", "/i/{client_proposal}"),
     Scene("client-send-unconfigured", "ana", "/invoices/{waiting}/send"),
     Scene("online-payments", "ana", "/settings/payments"),
     Scene("online-payments-of-nobody", "nina", "/settings/payments"),
+    Scene("online-payments-not-ready", "lia", "/settings/payments"),
+    Scene("online-payments-left", "kim", "/settings/payments"),
     Scene("payment-online", "ana", "/payments/{gap_payment}"),
     Scene("payment-online-refund", "ana", "/payments/{gap_payment}/refund"),
     # --- Invoices

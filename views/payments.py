@@ -163,8 +163,8 @@ def show_goodwill(refund_id: int) -> ResponseReturnValue:
 
 
 AFTERWARDS = {
-    "open": N_("is open again by that amount"),
-    "paid": N_("stays paid: the client owes nothing"),
+    "open": N_("is open again"),
+    "paid": N_("stays paid"),
 }
 
 
