@@ -328,7 +328,7 @@ def test_what_stripe_still_wants_is_shown_and_nobody_can_pay_until_then(till: Ti
     till.stripe.await_quiet()
     settings = till.owner.open("/settings/payments").text
     assert "Not ready yet" in settings
-    assert "individual › verification › document" in settings
+    assert "About you: verification, document" in settings
     assert "Pay by card" not in till.see()
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import delete
 
 from models.accounts import Organization
 from models.processors import ProcessorAccount
+from presenters.stripe_wants import stripe_wants
 from processors import paying, recording
 from processors.processor import AccessEnded, Processor, Refused, Unreachable
 from web.access import (
@@ -35,12 +36,13 @@ def us_only() -> None:
 
 @online_payments.get("")
 def show() -> ResponseReturnValue:
-    processor = dunahub().processor
+    processor, account = dunahub().processor, account_of_firm()
     return render_template(
         "settings/payments.html",
         is_configured=processor is not None,
         is_live=processor is not None and processor.is_live,
-        account=account_of_firm(),
+        account=account,
+        wanted=stripe_wants(account),
     )
 
 
