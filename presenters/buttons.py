@@ -12,6 +12,8 @@ from quickbooks.links import company_url
 from web.access import dunahub, person
 from web.languages import _
 
+PRIMARY = "button primary"
+
 
 @dataclass(frozen=True)
 class Button:
@@ -29,7 +31,7 @@ def buttons_of(
     actions = explanation.actions if explanation else _without_cause()
     buttons = [button for action in actions for button in _buttons(action, entry, fix_address)]
     if buttons and buttons[0].look == "button":
-        buttons[0] = replace(buttons[0], look="button primary")
+        buttons[0] = replace(buttons[0], look=PRIMARY)
     return buttons
 
 

@@ -13,11 +13,13 @@ from models.accounts import Organization
 from models.base import MONEY
 from models.outbox import Entry, Lane, LaneState, State
 from models.sales import RecordType
+from presenters.buttons import PRIMARY, Button
 from presenters.rows import Row, rows_of
 from quickbooks.catalogue import SEND_AGAIN
 from quickbooks.faults import Explanation, explain
-from web.access import session
-from web.languages import reader
+from web.access import person, session
+from web.formats import money
+from web.languages import _, ngettext, reader
 
 MAX_CAUSES = 20  # on the settings page; the list shows all
 RECORDS_NAMED = 5  # of each cause
@@ -42,6 +44,44 @@ class Trouble:
     @property
     def first(self) -> Row:
         return self.named[0]
+
+    @property
+    def sums(self) -> str:
+        """How many records, and how much money they are about."""
+        parts = [
+            ngettext("%(num)s record", "%(num)s records", self.count),
+            self.invoices and _("%(sum)s of invoices", sum=money(self.invoices)),
+            self.payments and _("%(sum)s of payments", sum=money(self.payments)),
+        ]
+        return " · ".join(part for part in parts if part)
+
+    @property
+    def more(self) -> int:
+        return self.count - len(self.named)
+
+    @property
+    def button(self) -> Button | None:
+        """What one presses to solve it; None if each record is solved by itself."""
+        if self.count == 1 and self.first.fix_address:
+            return Button(_("Fix"), self.first.fix_address, look=PRIMARY)
+        if (self.count > 1 and not self.is_shared) or self.first.address is None:
+            return None
+        if not person().keeps_books:
+            return Button(_("See why"), self.first.address)
+        return Button(self._fix_words(), self.first.address, look=PRIMARY)
+
+    def _fix_words(self) -> str:
+        match self.count:
+            case 1:
+                return _("Fix")
+            case 2:
+                return _("Fix both")
+            case _:
+                return _("Fix all")
+
+    @property
+    def is_sent_again(self) -> bool:
+        return any(action.name == "send_again" for action in self.explanation.actions)
 
     @property
     def is_shared(self) -> bool:

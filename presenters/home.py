@@ -15,7 +15,8 @@ from models.clients import Letterhead
 from models.quickbooks import Connection
 from models.sales import Invoice, Job, JobStatus, Lead, Payment, Product
 from web.access import firm, person, session
-from web.languages import _
+from web.formats import money as formatted
+from web.languages import _, ngettext
 
 ROWS_SHOWN = 5  # rows per list; each links to the full list
 DUE_SOON_WITHIN = timedelta(days=7)
@@ -32,6 +33,42 @@ class Money:
     due: Sum
     overdue: Sum
     received: Sum  # this month
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of the home page, and the list that it counts."""
+
+    number: str
+    words: str
+    address: str
+    is_bad: bool = False
+
+
+def figures(needs: str) -> list[Figure]:
+    """`needs`: how many things in QuickBooks need a person; "" for none."""
+    sums = money()
+    shown = [
+        Figure(
+            formatted(sums.due.amount),
+            ngettext("due · %(num)s invoice", "due · %(num)s invoices", sums.due.count),
+            url_for("invoices.index", state="open"),
+        ),
+        Figure(
+            formatted(sums.overdue.amount),
+            ngettext("overdue · %(num)s invoice", "overdue · %(num)s invoices", sums.overdue.count),
+            url_for("invoices.index", state="overdue"),
+            is_bad=sums.overdue.count > 0,
+        ),
+        Figure(
+            formatted(sums.received.amount), _("received this month"), url_for("payments.index")
+        ),
+    ]
+    if firm().has_quickbooks:
+        words = _("QuickBooks needs you") if needs else _("Nothing in QuickBooks needs you")
+        address = url_for("quickbooks.show")
+        shown.append(Figure(needs or "0", words, address, is_bad=bool(needs)))
+    return shown
 
 
 def today() -> date:

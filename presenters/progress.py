@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from flask import url_for
+from markupsafe import Markup, escape
 from sqlalchemy import Integer, case, cast, func, select, text
 
 from models.accounts import AuditEvent
@@ -16,6 +17,7 @@ from models.quickbooks import Connection
 from presenters.status import PACE
 from web.access import session
 from web.asking import MAX_SINCE_AGE, pause_after
+from web.formats import moment
 from web.languages import _, ngettext
 
 MIN_RECORDS_SHOWN = 20  # records: fewer are sent before one has read the number
@@ -47,6 +49,30 @@ class Progress:
     @property
     def percent(self) -> int:
         return 100 * (self.done + self.failed) // self.total if self.total else 100
+
+    @property
+    def words_below(self) -> str | Markup:
+        """Why it does not move, or that it moves without the page."""
+        if self.pause_until:
+            sentence = _("QuickBooks takes nothing right now; we try again at %(time)s.", time="%s")
+            return escape(sentence) % moment(self.pause_until)
+        return "" if self.is_over else _("You can leave this page; it goes on.")
+
+    @property
+    def words_failed(self) -> str:
+        return ngettext(
+            "%(num)s record needs attention.", "%(num)s records need attention.", self.failed
+        )
+
+    @property
+    def words_stuck(self) -> str:
+        if not self.stuck:
+            return ""
+        return ngettext(
+            "%(num)s record waits for another one, or for a later try.",
+            "%(num)s records wait for other ones, or for a later try.",
+            self.stuck,
+        )
 
     @property
     def words_left(self) -> str:
@@ -165,6 +191,21 @@ class Moving:
     is_unread_long: bool  # reading has failed for longer than it takes
     address: str | None
     seconds: int | None
+
+    @property
+    def reading_sentence(self) -> str:
+        if self.is_unread_long:
+            return _(
+                "We could not load the customers of %(company)s from QuickBooks yet. We keep"
+                " trying. New customers wait here until we have, to avoid duplicates; everything"
+                " else is sent.",
+                company=self.reads_customers or "",
+            )
+        return _(
+            "We are loading the customers of %(company)s from QuickBooks. New customers are sent"
+            " after that, to avoid duplicates; everything else is sent now.",
+            company=self.reads_customers or "",
+        )
 
 
 def moving_of(

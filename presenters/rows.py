@@ -15,8 +15,8 @@ from presenters.names import called, first_up
 from presenters.situations import situations_of
 from presenters.status import Word, our_total, say
 from quickbooks.faults import Explanation
-from web.access import session, step_out
-from web.formats import current_zone
+from web.access import person, session, step_out
+from web.formats import current_zone, money
 from web.languages import _
 
 AT_ONCE = 500  # rows of a download in memory at a time
@@ -34,6 +34,23 @@ class Row:
     quickbooks_address: str | None
     explanation: Explanation | None
     fix_address: str | None
+
+    @property
+    def amounts(self) -> str:
+        """Its amount, and what of it was refunded."""
+        refunded = self.refunded and _("%(amount)s refunded", amount=money(self.refunded))
+        return " · ".join(part for part in (money(self.amount), refunded) if part)
+
+    @property
+    def help_address(self) -> str | None:
+        """Where a person may do something about it."""
+        if self.fix_address or self.word.tone == "bad":
+            return self.fix_address or self.address
+        return None
+
+    @property
+    def help_words(self) -> str:
+        return _("Fix") if self.fix_address or person().keeps_books else _("See why")
 
 
 def rows_of(entries: Sequence[Entry]) -> list[Row]:

@@ -23,6 +23,7 @@ from presenters.health import health
 from presenters.history import chapters_of, laid_out
 from presenters.names import KINDS
 from presenters.progress import Progress
+from presenters.region import stakes_of
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks import disconnecting
 from web.access import admins_only, dunahub, fresh_required, note, person, session
@@ -452,7 +453,11 @@ def change_region(organization_id: int) -> ResponseReturnValue:
         return back
     if request.form.get("agrees") != "y":
         return render_template(
-            "admin/region.html", organization=found, region=region, reason=reason, **_stakes(found)
+            "admin/region.html",
+            organization=found,
+            region=region,
+            reason=reason,
+            stakes=stakes_of(found, region),
         )
     note(
         "organization.region_changed",
@@ -468,17 +473,6 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     disconnecting.revoke_now(dunahub().sessions, dunahub().config, organization_id)
     flash(_("%(name)s is in %(region)s now.", name=name, region=region), "good")
     return back
-
-
-def _stakes(organization: Organization) -> dict[str, object]:
-    """What a change of region affects: the connected company, and what waits for it."""
-    connection = organization.connection
-    waiting = session().scalar(
-        select(func.count()).where(
-            Entry.organization_id == organization.id, Entry.state == State.PENDING
-        )
-    )
-    return {"company": connection and connection.company_name, "waiting": waiting}
 
 
 # --- Audit ----------------------------------------------------------------------------------------

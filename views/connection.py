@@ -10,6 +10,15 @@ from flask.typing import ResponseReturnValue
 
 from models.quickbooks import ConnectionStatus, Purpose, UnconfirmedCompany
 from presenters.company import last_sale
+from presenters.consent import (
+    Refusal,
+    bad_state,
+    company_taken,
+    misconfigured,
+    not_allowed,
+    other_company,
+    unsuitable,
+)
 from presenters.counts import waiting_in
 from presenters.progress import sending_of
 from presenters.standing import standing
@@ -93,9 +102,9 @@ def callback() -> ResponseReturnValue:
     try:
         finished = connecting.finish(dunahub().sessions, dunahub().config, user, _told())
     except BadState:
-        return render_template("settings/callback.html", outcome="bad_state"), 400
+        return _refused(bad_state()), 400
     except NotAllowed:
-        return render_template("settings/callback.html", outcome="not_allowed"), 403
+        return _refused(not_allowed()), 403
     return _answer(finished)
 
 
@@ -116,15 +125,21 @@ def _answer(finished: Finished) -> ResponseReturnValue:
         case TryAgain():
             flash(_("Intuit did not answer as it should. Nothing was changed; try again."), "warn")
         case OtherCompany():
-            return render_template("settings/callback.html", outcome="other_company", told=finished)
+            return _refused(other_company(finished), other=finished)
         case CompanyTaken():
-            return render_template("settings/callback.html", outcome="taken"), 409
+            return _refused(company_taken()), 409
         case Unsuitable():
-            page = render_template("settings/callback.html", outcome="unsuitable", told=finished)
+            page = _refused(unsuitable(finished))
             return page, 422
         case Misconfigured():
-            return render_template("settings/callback.html", outcome="misconfigured"), 502
+            return _refused(misconfigured()), 502
     return redirect(url_for("quickbooks.show"), 303)
+
+
+def _refused(refusal: Refusal, other: OtherCompany | None = None) -> str:
+    return render_template(
+        "settings/callback.html", title=refusal.title, why=refusal.why, told=other
+    )
 
 
 def _success(connected: Connected) -> str:

@@ -1,11 +1,11 @@
-"""The first page: unpaid money, what needs a person, and setup steps."""
+"""The first page: unpaid figures, what needs a person, and setup steps."""
 
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import func
 
-from presenters.home import late_invoices, money, next_jobs, steps
+from presenters.home import figures, late_invoices, next_jobs, steps
 from presenters.needs import needs_you
 from web.access import firm, firms_only, note, owner_required, person, public, session
 
@@ -21,8 +21,7 @@ def show() -> ResponseReturnValue:
         return redirect(url_for("admin.outbox"))
     return render_template(
         "home.html",
-        money=money(),
-        needs=needs_you(),
+        figures=figures(needs_you()),
         steps=[] if firm().steps_hidden_at else steps(),
         late=late_invoices(),
         jobs=next_jobs(),

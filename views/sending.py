@@ -95,6 +95,17 @@ class Unsent:
     left: int  # beyond this batch
 
     @property
+    def title(self) -> str:
+        count = len(self.records)
+        if self.kind is RecordType.LEAD:
+            return ngettext(
+                "Send %(num)s lead to QuickBooks?", "Send %(num)s leads to QuickBooks?", count
+            )
+        return ngettext(
+            "Send %(num)s invoice to QuickBooks?", "Send %(num)s invoices to QuickBooks?", count
+        )
+
+    @property
     def total(self) -> Decimal:
         return sum((one.total for one in self.records if isinstance(one, Invoice)), Decimal(0))
 

@@ -14,6 +14,12 @@ from presenters.acts import acts_of
 from presenters.arrivals import checks_of
 from presenters.causes import sendable, troubles_of, with_cause
 from presenters.charts import usual_delay
+from presenters.connection_words import (
+    delay_sentences,
+    facts_of,
+    notices_of,
+    what_connecting_does,
+)
 from presenters.counts import behind_line, counts_of, waiting_in
 from presenters.month import latest_answers
 from presenters.not_sent import (
@@ -130,6 +136,7 @@ def record() -> ResponseReturnValue:
 def show() -> ResponseReturnValue:
     now = standing()
     connection = now.connection
+    on_hold = waiting_in(connection) if connection and now.held_for else 0
     return render_template(
         "settings/quickbooks.html",
         **_status(now),
@@ -137,7 +144,8 @@ def show() -> ResponseReturnValue:
         can_be_sent=len(sendable(firm(), most=MAX_FAILED_CHECKED)),
         behind=behind_line(now),
         withheld=withheld_of(connection) if connection and connection.is_live else [],
-        on_hold=waiting_in(connection) if connection and now.held_for else 0,
+        notices=list(notices_of(now, on_hold)),
+        what_connecting_does=what_connecting_does(),
         company_address=company_url(dunahub().config, connection) if connection else None,
         usually=usual_delay(firm()) if connection else None,
         checks_itself=is_due_for_check(connection),
@@ -150,6 +158,7 @@ def show() -> ResponseReturnValue:
 def _status(now: Standing) -> dict[str, object]:
     """The status card, which changes by itself."""
     connection, delay = now.connection, delay_of(now)
+    waiting_there = waiting_in(connection) if connection and not connection.is_live else 0
     return {
         "standing": now,
         "connection": connection,
@@ -157,7 +166,8 @@ def _status(now: Standing) -> dict[str, object]:
         "delay": delay,
         "counts": counts_of(firm()),
         "missing": not_sent_parts(),
-        "waiting_there": waiting_in(connection) if connection and not connection.is_live else 0,
+        "facts": facts_of(now, waiting_there),
+        "delay_sentences": delay_sentences(delay),
         "moving": moving_of(connection, asked_since(), asked_round(), is_delayed=delay is not None),
     }
 
