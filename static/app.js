@@ -8,9 +8,11 @@
 
 const SCALE = 10000n; // quantities, prices and rates have four decimals
 
-function scaled(text, editor) {
-  const grouping = editor.dataset.decimal === "," ? /\./g : /,/g;
-  const plain = text.replace(/[\s$R]/g, "").replace("−", "-").replace(grouping, "").replace(",", ".");
+function scaled(text, editor) { // as `web/forms.py` reads it: what is refused there adds nothing here
+  let plain = text.trim().replace("−", "-").replace(/^(-?)\s*(US\$|R\$|\$)?\s*/, "$1");
+  if (/^-?[1-9]\d{0,2}([ \u00a0\u2009\u202f]\d{3})+([.,]\d*)?$/.test(plain)) plain = plain.replace(/\s/g, "");
+  if (editor.dataset.decimal === ",") plain = plain.replace(/[.,]/g, (sign) => (sign === "," ? "." : ","));
+  if (/^-?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$/.test(plain)) plain = plain.replace(/,/g, "");
   const match = /^(-?)(\d*)\.?(\d{0,4})$/.exec(plain);
   if (!match || !(match[2] || match[3])) return null;
   const number = BigInt(match[2] || "0") * SCALE + BigInt(match[3].padEnd(4, "0"));

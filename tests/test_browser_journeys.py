@@ -456,6 +456,26 @@ def test_the_box_finds_products_and_amounts_follow_while_typing(ana: Person) -> 
     expect(page.locator("dd.total").first).to_have_text("$1,524.40")
 
 
+def test_a_price_is_read_while_typing_as_it_is_read_when_saved(ana: Person) -> None:
+    new_invoice_of(ana)
+    price, amount = ana.page.get_by_label("Price"), ana.page.locator(".line output").first
+    for typed, read in (
+        ("12 50", ""),
+        ("1 234.50", "$1,234.50"),
+        ("12,50", ""),
+        ("0,500", ""),
+        ("1,234,567", "$1,234,567.00"),
+        ("- $5", "−$5.00"),
+        ("1.005", "$1.01"),
+    ):
+        price.fill(typed)
+        expect(amount).to_have_text(read)
+    price.fill("12 50")
+    ana.page.get_by_label("Product, or what you did").fill("Visit")
+    ana.press("Save invoice")
+    expect(ana.page.locator(".line-errors")).to_contain_text("Type a number, like 1234.50.")
+
+
 def test_a_discount_is_added_up_while_it_is_typed(ana: Person) -> None:
     new_invoice_of(ana)
     page = ana.page

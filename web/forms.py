@@ -30,8 +30,10 @@ _EXAMPLE = Decimal("1234.50")
 MAX_MONEY = Decimal("99999999.99")  # the sum of an invoice's lines still fits its column
 
 _NUMBER = re.compile(r"-?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})", re.ASCII)
-_GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
-_CURRENCIES = re.compile(r"^(-?)\s*(US\$|R\$|\$)")
+# 0,500 is no group: someone means a half
+_GROUPED = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", re.ASCII)
+_SPACED = re.compile(r"-?[1-9]\d{0,2}([ \u00a0\u2009\u202f]\d{3})+([.,]\d*)?", re.ASCII)
+_CURRENCIES = re.compile(r"^(-?)\s*(US\$|R\$|\$)?\s*")
 
 
 class Form(PlainForm):
@@ -158,9 +160,12 @@ def language_of_form() -> str:
 def _plainly(text: str, language: str) -> str:
     """A number typed in this language, normalized: decimal point, no thousands separators.
 
-    Commas that don't separate thousands are kept and so refused: 12,50 never becomes 1250.
+    Commas and blanks that don't separate thousands are kept and so refused: 12,50, 12 50 and
+    0,500 never become 1250 and 500.
     """
-    text = _CURRENCIES.sub(r"\1", "".join(text.split()).replace("−", "-"))
+    text = _CURRENCIES.sub(r"\1", text.replace("−", "-").strip())
+    if _SPACED.fullmatch(text):
+        text = "".join(text.split())
     if numbers.get_decimal_symbol(language) == ",":
         text = text.translate(str.maketrans(".,", ",."))
     return text.replace(",", "") if _GROUPED.fullmatch(text) else text
