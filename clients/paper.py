@@ -27,7 +27,7 @@ from models.sales import (
     ProposalLine,
     RecordType,
 )
-from models.sums import CENT, Totals, totals_of
+from models.sums import CENT, Totals, discount_of, totals_of
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,8 @@ def _invoice(session: Session, invoice: Invoice, firm: Firm, write: "_Writer") -
         lines=tuple(_line(line, write) for line in invoice.lines),
         sums=_sums(
             Totals(invoice.subtotal, invoice.discount_amount, invoice.tax_amount),
-            invoice.tax_rate,
+            invoice,
             write,
-            invoice.discount_value if invoice.discount_kind == DiscountKind.PERCENT else None,
         ),
         paid=write.money(invoice.paid_amount) if invoice.paid_amount else "",
         due="" if is_void else write.money(max(invoice.balance, Decimal(0))),
@@ -188,7 +187,7 @@ def _proposal(
         dates=(write.say(N_("Issued %(day)s")) % {"day": write.day(written_on)},),
         client=_address(proposal.lead),
         lines=tuple(_line(line, write) for line in proposal.lines),
-        sums=_sums(totals_of(amounts, proposal.tax_rate), proposal.tax_rate, write),
+        sums=_sums(totals_of(amounts, proposal.tax_rate, discount_of(proposal)), proposal, write),
         paid="",
         due="",
         stamp=write.say(stamp) if stamp else "",
@@ -227,17 +226,17 @@ def _line(line: InvoiceLine | ProposalLine, write: "_Writer") -> PaperLine:
 
 
 def _sums(
-    totals: Totals, rate: Decimal, write: "_Writer", discount_percent: Decimal | None = None
+    totals: Totals, document: Invoice | Proposal, write: "_Writer"
 ) -> tuple[tuple[str, str], ...]:
     between: list[tuple[str, str]] = []
     if totals.discount_amount:
         label = write.say(N_("Discount"))
-        if discount_percent is not None:
-            told = {"percent": write.number(discount_percent)}
+        if document.discount_kind == DiscountKind.PERCENT:
+            told = {"percent": write.number(document.discount_value)}
             label = write.say(N_("Discount %(percent)s %%")) % told
         between.append((label, write.money(-totals.discount_amount)))
-    if totals.tax_amount or rate:
-        label = write.say(N_("Sales tax %(rate)s %%")) % {"rate": write.number(rate)}
+    if totals.tax_amount or document.tax_rate:
+        label = write.say(N_("Sales tax %(rate)s %%")) % {"rate": write.number(document.tax_rate)}
         between.append((label, write.money(totals.tax_amount)))
     subtotal = [(write.say(N_("Subtotal")), write.money(totals.subtotal))] if between else []
     return (*subtotal, *between, (write.say(N_("Total")), write.money(totals.total)))

@@ -171,6 +171,25 @@ class Line:
     form_row: Mapped[str | None]
 
 
+class Discounted:
+    """One discount for the whole document, taken off before tax. A value of 0 is none."""
+
+    discount_kind: Mapped[DiscountKind] = mapped_column(
+        server_default=DiscountKind.PERCENT, default=DiscountKind.PERCENT
+    )
+    discount_value: Mapped[Decimal] = mapped_column(PRICE, server_default="0", default=Decimal(0))
+
+    @staticmethod
+    def checks() -> list[CheckConstraint]:
+        return [
+            CheckConstraint("discount_kind IN ('percent', 'amount')", name="discount_kind"),
+            CheckConstraint(
+                "discount_value >= 0 AND (discount_kind = 'amount' OR discount_value <= 100)",
+                name="discount_value",
+            ),
+        ]
+
+
 class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
@@ -201,11 +220,12 @@ class JobLine(Line, Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
 
 
-class Proposal(Base):
+class Proposal(Discounted, Base):
     __tablename__ = "proposals"
     __table_args__ = (
         UniqueConstraint("organization_id", "number"),
         CheckConstraint("status IN ('draft', 'sent', 'accepted', 'declined')", name="status"),
+        *Discounted.checks(),
         Index("ix_proposals_of_organization", "organization_id", "id"),
     )
 
@@ -234,16 +254,12 @@ class ProposalLine(Line, Base):
     product: Mapped[Product | None] = relationship()
 
 
-class Invoice(Base):
+class Invoice(Discounted, Base):
     __tablename__ = "invoices"
     __table_args__ = (
         UniqueConstraint("organization_id", "number"),
         CheckConstraint("char_length(number) BETWEEN 1 AND 21", name="number_length"),
-        CheckConstraint("discount_kind IN ('percent', 'amount')", name="discount_kind"),
-        CheckConstraint(
-            "discount_value >= 0 AND (discount_kind = 'amount' OR discount_value <= 100)",
-            name="discount_value",
-        ),
+        *Discounted.checks(),
         Index("ix_invoices_of_organization", "organization_id", "id"),
         Index(
             "ix_invoices_never_sent",
@@ -269,11 +285,6 @@ class Invoice(Base):
     due_on: Mapped[date]
     memo: Mapped[str] = mapped_column(server_default="", default="")
     tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
-    # One discount for the whole invoice, taken off before tax. A value of 0 is none.
-    discount_kind: Mapped[DiscountKind] = mapped_column(
-        server_default=DiscountKind.PERCENT, default=DiscountKind.PERCENT
-    )
-    discount_value: Mapped[Decimal] = mapped_column(PRICE, server_default="0", default=Decimal(0))
     # Sums, written only by `recalculate`.
     subtotal: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     discount_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
@@ -331,17 +342,13 @@ class InvoiceLine(Line, Base):
     product: Mapped[Product | None] = relationship()
 
 
-class InvoiceDraft(Base):
+class InvoiceDraft(Discounted, Base):
     """What becomes an invoice once it is finished, and is no record before: it has no number, is
     never sent, and counts in no sum. It may be incomplete."""
 
     __tablename__ = "invoice_drafts"
     __table_args__ = (
-        CheckConstraint("discount_kind IN ('percent', 'amount')", name="discount_kind"),
-        CheckConstraint(
-            "discount_value >= 0 AND (discount_kind = 'amount' OR discount_value <= 100)",
-            name="discount_value",
-        ),
+        *Discounted.checks(),
         Index("ix_invoice_drafts_of_organization", "organization_id", "id"),
     )
 
@@ -354,10 +361,6 @@ class InvoiceDraft(Base):
     due_on: Mapped[date]
     memo: Mapped[str] = mapped_column(server_default="", default="")
     tax_rate: Mapped[Decimal] = mapped_column(PERCENT, server_default="0", default=Decimal(0))
-    discount_kind: Mapped[DiscountKind] = mapped_column(
-        server_default=DiscountKind.PERCENT, default=DiscountKind.PERCENT
-    )
-    discount_value: Mapped[Decimal] = mapped_column(PRICE, server_default="0", default=Decimal(0))
     saved_at: Mapped[Moment] = mapped_column(server_default=func.clock_timestamp())
     created_at: Mapped[CreatedAt]
 

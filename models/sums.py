@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from models.sales import DiscountKind
+from models.sales import Discounted, DiscountKind
 
 CENT = Decimal("0.01")
 
@@ -21,6 +21,10 @@ class Discount:
         is_percent = self.kind == DiscountKind.PERCENT
         amount = subtotal * self.value / 100 if is_percent else self.value
         return max(min(_cents(amount), subtotal), Decimal(0))
+
+
+def discount_of(document: Discounted) -> Discount:
+    return Discount(document.discount_kind, document.discount_value)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from models.quickbooks import Connection
 from models.sales import Record, RecordType
 from quickbooks.faults import Explanation, explain
 from quickbooks.links import record_url
-from web.access import dunahub
+from web.access import dunahub, person
 from web.languages import reader
 
 
@@ -39,6 +39,24 @@ def address_of(record: Record) -> str | None:
             return url_for("payments.show", payment_id=record.id)
         case RecordType.REFUND:
             return url_for("payments.show_goodwill", refund_id=record.id)
+
+
+# Decisions about a record that are made on its page, in its panel.
+_CHOICES = frozenset(
+    "link_existing send_as choose_customer create_new create_again reactivate other_item fallback"
+    " let_quickbooks_number".split()
+)
+
+
+def help_address_of(entry: Entry) -> str | None:
+    """Where this person fixes it: by a choice on the record's page, or in the record's form."""
+    explanation = explanation_of(entry)
+    offered = {action.name for action in explanation.actions} if explanation else set()
+    has_panel = entry.record_type != RecordType.PRODUCT
+    if entry.state == State.FAILED and offered & _CHOICES and has_panel and person().keeps_books:
+        page = address_of(entry.record)
+        return page and f"{page}#panel-{entry.record_type.value}-{entry.record_id}"
+    return fix_address_of(entry)
 
 
 def fix_address_of(entry: Entry) -> str | None:

@@ -22,6 +22,7 @@ class Button:
     posts: bool = False  # a form's button; otherwise a link
     leaves: bool = False  # opens QuickBooks in a new tab
     look: str = "button"
+    hint: str = ""  # what pressing it does, below the buttons
 
 
 def buttons_of(
@@ -64,8 +65,15 @@ def _buttons(action: Action, entry: Entry, fix_address: str | None) -> Iterator[
             return  # a void is looked at anyway when it is sent again
         case "skip":
             address = url_for("outbox.skip", entry_id=entry.id)
-            yield Button(label, address, posts=True, look="button plain")
+            yield Button(label, address, posts=True, look="button plain", hint=_skip_hint(label))
         case _:
             look = "button plain" if name == "entered" else "button"
             address = url_for("fixes.decide", entry_id=entry.id, choice=name)
             yield Button(label, address, posts=True, look=look)
+
+
+def _skip_hint(label: str) -> str:
+    return _(
+        "“%(label)s” leaves it out of QuickBooks. Nothing changes here, and you can undo it.",
+        label=label,
+    )

@@ -12,7 +12,7 @@ from models.comparisons import Comparison, Difference, Kind, Reason
 from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Payment, Record, RecordType
-from presenters.addresses import address_of, fix_address_of
+from presenters.addresses import address_of, help_address_of
 from presenters.month import HEADINGS, MonthResult
 from presenters.situations import current_entries
 from presenters.status import Word, words_of
@@ -369,7 +369,7 @@ def _link_for(
     row: Difference, entry: Entry | None, invoices: Mapping[int, int]
 ) -> tuple[str, str] | None:
     if row.kind == Kind.NEEDS_ATTENTION and entry:
-        return _("Fix"), fix_address_of(entry) or _address(row) or ""
+        return _("Fix"), help_address_of(entry) or _address(row) or ""
     if row.reason not in (Reason.NOT_CONNECTED, Reason.ITS_INVOICE) or row.record_id is None:
         return None
     match row.record_type:

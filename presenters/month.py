@@ -58,6 +58,7 @@ class SideFigures:
     sum_here: Decimal | None
     sum_there: Decimal | None
     not_sent: int  # of those here: left out, so that they can't agree
+    void: int  # besides those here
     differs: bool  # whether a difference explains that both sides differ
 
     @property
@@ -184,6 +185,11 @@ def _more(counts: Mapping[Kind, int], sides: Sequence[SideFigures]) -> list[str]
             left_out,
             parts=", ".join(counted(side.type_, side.not_sent) for side in sides if side.not_sent),
         ),
+        any(side.void for side in sides)
+        and _(
+            "Void here, so counted as nothing: %(parts)s.",
+            parts=", ".join(counted(side.type_, side.void) for side in sides if side.void),
+        ),
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -209,6 +215,7 @@ def _side(comparison: Comparison, type_: RecordType) -> SideFigures:
         Decimal(figures["sum_here"]) if has_sums else None,
         Decimal(figures["sum_there"]) if has_sums else None,
         figures["kinds"].get(Kind.LEFT_OUT, 0),
+        figures.get("void", 0) if has_sums else 0,  # customers are deleted, not void
         bool(kinds - WILL_SETTLE - {Kind.MADE_THERE}),
     )
 

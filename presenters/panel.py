@@ -13,6 +13,7 @@ from models.sales import Invoice, Payment, Record, RecordType
 from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
 from presenters.buttons import Button, buttons_of
 from presenters.chosen import choice_in, customer_there, who_chose
+from presenters.customers import LeadAlike, leads_alike
 from presenters.history import Attempt, Chapter, history_of
 from presenters.names import KINDS, first_up, names_of
 from presenters.sent import Change, changes_since, cleaned_of
@@ -42,6 +43,10 @@ class ChainStep:
     @property
     def buttons(self) -> Sequence[Button]:
         return buttons_of(self.entry, self.explanation, self.fix_address)
+
+    @property
+    def leads_alike(self) -> Sequence[LeadAlike]:
+        return leads_alike(self.entry)
 
     @property
     def state(self) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Select
 from models.accounts import Organization
 from models.outbox import Entry
 from models.sales import RecordType
-from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
+from presenters.addresses import address_in_quickbooks, address_of, explanation_of, help_address_of
 from presenters.names import called, first_up
 from presenters.situations import situations_of
 from presenters.status import Word, our_total, say
@@ -71,7 +71,7 @@ def rows_of(entries: Sequence[Entry]) -> list[Row]:
                 address_of(entry.record),
                 address_in_quickbooks(it.connection, it.link),
                 explanation_of(entry),
-                fix_address_of(entry),
+                help_address_of(entry),
             )
         )
     return rows

@@ -155,6 +155,7 @@ class Figures:
     here: int
     there: int
     agree: int
+    void: int  # void or taken back here, so neither counted nor added
     sum_here: Decimal
     sum_there: Decimal
 
@@ -472,6 +473,7 @@ def _figures(
         here=len(here),
         there=len(there),
         agree=sum(own.key not in differing for own in here),
+        void=sum(not own.stands and month.includes(own.day) for own in ours),
         sum_here=sum((own.amount for own in here), Decimal("0.00")),
         sum_there=sum((one.amount for one in there), Decimal("0.00")),
     )

@@ -103,19 +103,25 @@ def test_case_r12_several_addresses_of_a_lead_are_kept(at: Situation) -> None:
 def test_case_e34_two_leads_of_one_customer_share_it_once_asked(at: Situation) -> None:
     customer = there(at, "Green Lawn Co", "kim@lawn.example")
     at.connect()
-    first = at.save_lead("Green Lawn Co", email="kim@lawn.example")
+    place = {"street": "12 Elm Street", "city": "Austin", "state": "TX", "phone": "512-555-0142"}
+    first = at.save_lead("Green Lawn Co", email="kim@lawn.example", **place)
     at.drain()
-    second = at.save_lead("Green Lawn Co, North", email="kim@lawn.example")
+    second = at.save_lead("Green Lawn Co, North", email="kim@lawn.example", street="9 Oak Road")
     at.drain()
     assert at.fault() == "taken_by_another_record"
+    invoice = at.save_invoice(second)
+    at.drain()
+    for page in (f"/leads/{second}", f"/invoices/{invoice}"):  # what tells the two apart
+        panel = at.ana.open(page).panel()
+        told = "The other lead Green Lawn Co 12 Elm Street Austin, TX 512-555-0142 kim@lawn.example"
+        assert told in panel
+        assert "This lead Green Lawn Co, North 9 Oak Road kim@lawn.example" in panel
     at.ana.open(f"/leads/{second}").submit(press="Use “Green Lawn Co” for both")
     at.drain()
     for lead in (first, second):
         link = at.link("lead", lead)
         assert link
         assert link.remote_id == customer
-    at.save_invoice(second)
-    at.drain()
     assert at.books("Invoice")[0]["CustomerRef"]["value"] == customer
 
 

@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from models.sales import DiscountKind, Invoice
+from models.sales import DiscountKind, Invoice, InvoiceDraft, Proposal, ProposalStatus
 from models.sums import Discount, totals_of
 from quickbooks import checking, months
 from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA
 from tests.support.firm import entries_of, new_firm, new_invoice, new_lead, new_line
 from tests.support.situation import SETTINGS, Situation, begin
+from tests.support.visitor import Visitor
 from tests.test_cases_counterpart import booked, edit_invoice, send_again
 
 OFF = "discount_value"
@@ -130,6 +131,7 @@ def test_what_is_typed_is_taken_off(at: Situation, typed: str, kind: str, off: s
         ("5.00001", "percent", "Use at most 4 decimals."),
         ("a lot", "percent", "Type a number"),
         ("5%%", "percent", "Type a number"),
+        ("$5%", "percent", "Type a number"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_the_field(
@@ -187,6 +189,62 @@ def test_paper_and_the_clients_page_show_it(at: Situation) -> None:
     assert link
     assert said in at.ana.open("/i/" + str(link["value"]).rpartition("/")[2]).text
     assert at.ana.client.get(f"/invoices/{made}/pdf").status_code == 200
+
+
+def save_proposal(at: Situation, *lines: str, **fields: str) -> int:
+    page = at.ana.open(f"/proposals/new?lead={at.save_lead()}")
+    typed = {"title": "Main line", **TAXED, **fields}
+    for place, price in enumerate(lines):
+        typed |= {f"lines-{place}-description": "Visit", f"lines-{place}-unit_price": price}
+    page.submit(typed, press="Save proposal")
+    return at.session.scalars(select(Proposal.id).order_by(Proposal.id.desc())).first() or 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "said"),
+    [
+        ("10", "percent", "Discount 10 % −$20.00 {tax} 7.5 % $13.50 Total $193.50"),
+        ("$10", "percent", "Discount −$10.00 {tax} 7.5 % $14.25 Total $204.25"),
+    ],
+)
+def test_a_proposals_discount_is_shown_and_carries_over_to_its_invoice(
+    at: Situation, typed: str, kind: str, said: str
+) -> None:
+    proposal = save_proposal(at, "200", **{OFF: typed, KIND: kind})
+    assert said.format(tax="Tax") in at.ana.open(f"/proposals/{proposal}").text
+    assert said.format(tax="Sales tax") in at.ana.open(f"/proposals/{proposal}/print").text
+    total = said.split()[-1]
+    assert total in at.ana.open("/proposals").text
+    at.ana.open(f"/invoices/new?proposal={proposal}").submit(press="Save invoice")
+    invoice = at.session.scalars(select(Invoice)).one()
+    assert f"${invoice.total}" == total
+    assert said.format(tax="Tax") in at.ana.text
+
+
+def test_a_draft_of_a_discounted_proposal_keeps_the_discount(at: Situation) -> None:
+    proposal = save_proposal(at, "200", **{OFF: "$10", KIND: "percent"})
+    at.ana.open(f"/invoices/new?proposal={proposal}").submit(press="Save draft")
+    draft = at.session.scalars(select(InvoiceDraft)).one()
+    at.ana.open(f"/invoices/drafts/{draft.id}").submit(press="Finish invoice")
+    assert at.session.scalars(select(Invoice)).one().total == Decimal("204.25")
+
+
+def test_a_proposals_discount_that_is_more_than_its_lines_is_refused(at: Situation) -> None:
+    save_proposal(at, "100", **{OFF: "100.01", KIND: "amount"})
+    assert "The discount is more than the subtotal of $100.00." in at.ana.text
+    assert at.session.scalars(select(Proposal)).all() == []
+
+
+def test_a_client_does_not_accept_a_discount_that_changed(at: Situation) -> None:
+    proposal = save_proposal(at, "100", **{OFF: "10", KIND: "percent"})
+    at.ana.open(f"/proposals/{proposal}").submit(press="Make a link")
+    link = at.ana.page.select_one("#client-link")
+    assert link
+    client = Visitor(at.app).open("/i/" + str(link["value"]).rpartition("/")[2])
+    at.ana.open(f"/proposals/{proposal}/edit").submit({OFF: "5"}, press="Save proposal")
+    client.submit(press="Accept")
+    at.session.rollback()
+    assert at.session.get_one(Proposal, proposal).status != ProposalStatus.ACCEPTED
 
 
 # --- In QuickBooks --------------------------------------------------------------------------------

@@ -208,7 +208,9 @@ def test_a_void_on_both_sides_agrees(firm: Situation) -> None:
     firm.ana.open(f"/invoices/{invoice}/void").submit()
     firm.drain()
     assert in_quickbooks(firm, "invoice", invoice)["TotalAmt"] == 0
-    assert "All agree" in ask(firm).text
+    page = ask(firm).text
+    assert "All agree" in page
+    assert "Void here, so counted as nothing: 1 invoice." in page
     assert comparison(firm).figures["invoice"]["here"] == 0
 
 

@@ -34,10 +34,17 @@ def test_fix_leads_to_a_fix_for_whoever_sees_it(at: Situation) -> None:
     at.connect()
     refused_lead(at)
     tom = colleague(at, Role.MEMBER)
-    for visitor in (tom, at.ana):  # a name is changed by anybody
+    # a name is changed by anybody; only who keeps the books has other choices
+    for visitor, place in ((tom, "/leads/1/edit?fix=name"), (at.ana, "/leads/1#panel-lead-1")):
         fix = visitor.open(SETTINGS).page.find("a", string="Fix")
         assert fix
-        assert "/leads/1/edit?fix=name" in str(fix["href"])  # type: ignore[index]
+        assert str(fix["href"]) == place  # type: ignore[index]
+    panel = at.ana.open("/leads/1").page.select_one("#panel-lead-1")
+    assert panel
+    labels = [button.text.strip() for button in panel.select(".buttons .button")]
+    assert labels[0].startswith("Send as “Green Lawn Co")
+    assert {"Change the name here", "Skip"} <= set(labels)
+    assert "“Skip” leaves it out of QuickBooks." in panel.text
     at.session.execute(text("UPDATE outbox SET fault_code = '2020', fault_field = NULL"))
     at.session.commit()
     for page in (SETTINGS, f"{SETTINGS}/activity"):

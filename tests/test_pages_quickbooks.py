@@ -343,6 +343,8 @@ def test_a_name_clash_says_why_where_and_how_and_the_fix_goes_by_itself(
 
     fix = settings.page.find("a", string="Fix")
     ana.open(str(fix["href"]))  # type: ignore[index]
+    rename = ana.page.find("a", string="Change the name here")
+    ana.open(str(rename["href"]))  # type: ignore[index]
     field = ana.page.find(id="name")
     assert field["aria-invalid"] == "true"  # type: ignore[index]
     assert "Name already used in QuickBooks" in ana.text

@@ -8,7 +8,14 @@ from quickbooks import checking, facts
 from tests.support.situation import SETTINGS, Situation
 from tests.support.visitor import Visitor, new_person
 
-ROOMS = ["Status", "Does it match?", "Activity", "How records arrive", "Check", "Test drive"]
+ROOMS = [
+    "Status",
+    "Does it match?",
+    "Activity",
+    "How records arrive",
+    "Settings check",
+    "Test drive",
+]
 OF_MEMBERS = [name for name in ROOMS if name != "Test drive"]  # that is for who keeps the books
 OUTAGE = {"status": 503, "body": "<html>down</html>"}
 

@@ -217,7 +217,8 @@ def _content_of(proposal: Proposal) -> str:
         (line.description, f"{line.quantity:f}", f"{line.unit_price:f}", line.taxable)
         for line in proposal.lines
     ]
-    told = repr((proposal.title, f"{proposal.tax_rate:f}", lines))
+    discount = (proposal.discount_kind.value, f"{proposal.discount_value:f}")
+    told = repr((proposal.title, f"{proposal.tax_rate:f}", discount, lines))
     return hashlib.sha256(told.encode()).hexdigest()
 
 

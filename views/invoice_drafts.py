@@ -9,7 +9,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import contains_eager, selectinload
 
 from models.sales import Invoice, InvoiceDraft, InvoiceDraftLine, InvoiceLine, Lead
-from models.sums import Discount, Totals, totals_of
 from views.invoices import (
     InvoiceForm,
     invoiced_before,
@@ -21,6 +20,7 @@ from views.invoices import (
 from web import once
 from web.access import firm, firms_only, own, session
 from web.languages import _
+from web.lines import totals_of_document
 from web.origins import Origin
 from web.paging import asked, containing, page_of
 
@@ -40,7 +40,7 @@ def index() -> ResponseReturnValue:
     if wanted:
         query = query.where(containing(wanted, Lead.name, Lead.company_name))
     page = page_of(query, InvoiceDraft.id)
-    totals = {draft.id: _totals(draft) for draft in page.rows}
+    totals = {draft.id: totals_of_document(draft) for draft in page.rows}
     return render_template("invoices/drafts.html", page=page, wanted=wanted, totals=totals)
 
 
@@ -100,11 +100,6 @@ def _move_to_today(draft: InvoiceDraft, form: InvoiceForm) -> None:
     if draft.issued_on == firm().day_at(draft.saved_at) and rested > timedelta(0):
         form.issued_on.data = draft.issued_on + rested
         form.due_on.data = draft.due_on + rested
-
-
-def _totals(draft: InvoiceDraft) -> Totals:
-    amounts = [(line.amount, line.taxable) for line in draft.lines]
-    return totals_of(amounts, draft.tax_rate, Discount(draft.discount_kind, draft.discount_value))
 
 
 def _finished(draft: InvoiceDraft, origin: Origin) -> Invoice:

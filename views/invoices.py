@@ -18,17 +18,16 @@ from wtforms.validators import StopValidation
 from db import breaks
 from languages import N_
 from models.sales import (
-    DiscountKind,
     Invoice,
     InvoiceDraft,
     InvoiceDraftLine,
     InvoiceLine,
     InvoiceStatus,
     Lead,
+    Proposal,
     ProposalStatus,
     RecordType,
 )
-from models.sums import CENT, Discount
 from presenters.client_card import client_card
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
@@ -38,10 +37,10 @@ from views.letterhead import letterhead
 from views.sheets import send_pdf, show_sheet
 from web import once
 from web.access import dunahub, firm, firms_only, note, own, session
-from web.formats import currency_sign, money
-from web.forms import DayField, DiscountField, area, line, tax_rate_field
+from web.formats import money
+from web.forms import DayField, area, line, tax_rate_field
 from web.languages import _, ngettext
-from web.lines import Document, LinesForm
+from web.lines import DiscountedForm, Document
 from web.numbers import next_invoice_number
 from web.origins import Origin, asked_origin, choose_lead, required_origin
 from web.paging import Sort, asked, containing, page_of
@@ -54,13 +53,11 @@ MAX_DUE_DAYS = 365
 SAVE_DRAFT = "save_draft"  # the button that only keeps what was typed
 
 
-class InvoiceForm(LinesForm):
+class InvoiceForm(DiscountedForm):
     issued_on = DayField(N_("Issued"), required=N_("When is it issued?"))
     due_on = DayField(N_("Due"), required=N_("When is it due?"))
     tax_rate = tax_rate_field()
     memo = area(N_("Message to the customer"))
-    discount_kind = StringField(default=DiscountKind.PERCENT.value)
-    discount_value = DiscountField(N_("Discount"))
     due_in = StringField()  # days; empty: use the day in the form
     due_shown = HiddenField()  # the due date when the form was shown
     confirms_below_paid = BooleanField(N_("Save it with the lower total"))
@@ -73,36 +70,7 @@ class InvoiceForm(LinesForm):
         self.is_draft = bool(sent and SAVE_DRAFT in sent)
 
     def columns(self) -> frozenset[str]:
-        columns = "issued_on due_on tax_rate discount_kind discount_value memo"
-        return frozenset(columns.split())
-
-    @property
-    def discount(self) -> Discount:
-        return Discount(
-            self.discount_kind.data or DiscountKind.PERCENT, self.discount_value.data or Decimal(0)
-        )
-
-    @property
-    def discount_kinds(self) -> dict[str, str]:
-        return {DiscountKind.PERCENT.value: "%", DiscountKind.AMOUNT.value: currency_sign()}
-
-    def validate_discount_value(self, field: DiscountField) -> None:
-        """After the lines: it is taken off their sum."""
-        if not field.data:
-            return
-        if self.discount_kind.data == DiscountKind.PERCENT:
-            if field.data > 100:
-                raise StopValidation(_("A discount can be 100 % at most."))
-            return
-        if field.data != field.data.quantize(CENT):
-            raise StopValidation(_("Use at most %(most)s decimals.", most=2))
-        subtotal = self.totals_now.subtotal
-        if self.is_draft:
-            return
-        if field.data > subtotal and not self.lines.errors:
-            raise StopValidation(
-                _("The discount is more than the subtotal of %(sum)s.", sum=money(subtotal))
-            )
+        return super().columns() | frozenset("issued_on due_on tax_rate memo".split())
 
     def validate_due_on(self, field: DayField) -> None:
         if self.is_draft:
@@ -121,7 +89,6 @@ class InvoiceForm(LinesForm):
 
     def is_to_be_saved(self, record: Document | None = None) -> bool:
         self._work_out_due()
-        self._work_out_discount()
         return super().is_to_be_saved(record)
 
     def _work_out_due(self) -> None:
@@ -133,11 +100,6 @@ class InvoiceForm(LinesForm):
             self.due_on.data = issued_on + timedelta(days=min(int(days), MAX_DUE_DAYS))
             self.due_on.raw_data = None  # otherwise the page would show what was sent
             self.due_on.process_errors = []
-
-    def _work_out_discount(self) -> None:
-        known = [kind.value for kind in DiscountKind]
-        kind = self.discount_value.kind_typed or self.discount_kind.data
-        self.discount_kind.data = kind if kind in known else DiscountKind.PERCENT.value
 
     @property
     def terms(self) -> int | None:
@@ -432,9 +394,19 @@ def _form_for(origin: Origin) -> InvoiceForm:
         due_on=today() + timedelta(days=head.due_days),
         memo=head.message,
         tax_rate=proposal.tax_rate if proposal else firm().tax_rate,
+        **_discount_of(proposal),
     )
     form.invoiced_before = invoiced_before(origin)
     return form
+
+
+def _discount_of(proposal: Proposal | None) -> dict[str, object]:
+    if proposal is None:
+        return {}
+    return {
+        "discount_kind": proposal.discount_kind.value,
+        "discount_value": proposal.discount_value,
+    }
 
 
 def invoiced_before(origin: Origin) -> Sequence[Invoice]:

@@ -15,7 +15,7 @@ from web import once
 from web.access import dunahub, firm, firms_only, own, session
 from web.forms import line, status_field, tax_rate_field
 from web.languages import _
-from web.lines import LinesForm, totals_of
+from web.lines import DiscountedForm, totals_of_document
 from web.numbers import next_proposal_number
 from web.origins import asked_origin, choose_lead, required_origin
 from web.paging import asked, containing, page_of
@@ -24,13 +24,13 @@ proposals = Blueprint("proposals", __name__, url_prefix="/proposals")
 proposals.before_request(firms_only)
 
 
-class ProposalForm(LinesForm):
+class ProposalForm(DiscountedForm):
     title = line(N_("What is proposed?"), required=N_("Say in a few words what is proposed."))
     status = status_field(ProposalStatus)
     tax_rate = tax_rate_field()
 
     def columns(self) -> frozenset[str]:
-        return frozenset("title status tax_rate".split())
+        return super().columns() | frozenset("title status tax_rate".split())
 
 
 @proposals.get("")
@@ -48,7 +48,7 @@ def index() -> ResponseReturnValue:
     if asked("state"):
         query = query.where(Proposal.status == asked("state"))
     page = page_of(query, Proposal.id)
-    totals = {row.id: totals_of(row.lines, row.tax_rate) for row in page.rows}
+    totals = {row.id: totals_of_document(row) for row in page.rows}
     return render_template(
         "proposals/index.html",
         page=page,
@@ -96,7 +96,7 @@ def show(proposal_id: int) -> ResponseReturnValue:
         "proposals/show.html",
         proposal=proposal,
         client=client_card(session(), proposal, dunahub().config.base_url),
-        totals=totals_of(proposal.lines, proposal.tax_rate),
+        totals=totals_of_document(proposal),
         invoices=invoices,
         drafts=drafts_of(proposal),
         words=words_of(RecordType.INVOICE, [invoice.id for invoice in invoices]),

@@ -190,7 +190,9 @@ class DiscountField(NumberField):
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
         typed_text = tidy(valuelist[0]) if valuelist else ""
-        super().process_formdata([typed_text.removesuffix("%")])
+        if not ("%" in typed_text and "$" in typed_text):  # otherwise refused: which of them?
+            typed_text = typed_text.removesuffix("%").strip()
+        super().process_formdata([typed_text])
 
     @property
     def kind_typed(self) -> str | None:

@@ -12,12 +12,21 @@ from typing import Self, TypeVar
 from flask import abort, request
 from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
-from wtforms import BooleanField, Field, FieldList, FormField, HiddenField, TextAreaField
+from wtforms import (
+    BooleanField,
+    Field,
+    FieldList,
+    FormField,
+    HiddenField,
+    StringField,
+    TextAreaField,
+)
 from wtforms.validators import StopValidation
 
 from languages import N_
 from models import sums
 from models.sales import (
+    DiscountKind,
     Invoice,
     InvoiceDraft,
     InvoiceDraftLine,
@@ -32,8 +41,17 @@ from models.sums import CENT, Discount, Totals
 from web import once
 from web.access import firm, session
 from web.drafts import RESUMED
-from web.formats import plain
-from web.forms import MAX_MONEY, MAX_TEXT_LENGTH, EditForm, KeyField, NumberField, Storable, tidy
+from web.formats import currency_sign, money, plain
+from web.forms import (
+    MAX_MONEY,
+    MAX_TEXT_LENGTH,
+    DiscountField,
+    EditForm,
+    KeyField,
+    NumberField,
+    Storable,
+    tidy,
+)
 from web.languages import _
 
 Line = TypeVar("Line", InvoiceLine, InvoiceDraftLine, ProposalLine, JobLine)
@@ -264,7 +282,7 @@ class LinesForm(EditForm):
 
     @property
     def discount(self) -> Discount:
-        """Only invoices have one."""
+        """A job has none."""
         return Discount()
 
     def save_lines(self, lines: list[Line], make: type[Line]) -> None:
@@ -287,11 +305,63 @@ class LinesForm(EditForm):
                 lines.append(line)
 
 
-def totals_of(lines: Sequence[AnyLine], tax_rate: Decimal = Decimal(0)) -> Totals:
-    return sums.totals_of(_amounts(lines), tax_rate)
+class DiscountedForm(LinesForm):
+    """With one discount for the whole document."""
+
+    discount_kind = StringField(default=DiscountKind.PERCENT.value)
+    discount_value = DiscountField(N_("Discount"))
+
+    def columns(self) -> frozenset[str]:
+        return frozenset({"discount_kind", "discount_value"})
+
+    @property
+    def discount(self) -> Discount:
+        return Discount(
+            self.discount_kind.data or DiscountKind.PERCENT, self.discount_value.data or Decimal(0)
+        )
+
+    @property
+    def discount_kinds(self) -> dict[str, str]:
+        return {DiscountKind.PERCENT.value: "%", DiscountKind.AMOUNT.value: currency_sign()}
+
+    def validate_discount_value(self, field: DiscountField) -> None:
+        """After the lines: it is taken off their sum."""
+        if not field.data:
+            return
+        if self.discount_kind.data == DiscountKind.PERCENT:
+            if field.data > 100:
+                raise StopValidation(_("A discount can be 100 % at most."))
+            return
+        if field.data != field.data.quantize(CENT):
+            raise StopValidation(_("Use at most %(most)s decimals.", most=2))
+        subtotal = self.totals_now.subtotal
+        if self.is_draft:
+            return
+        if field.data > subtotal and not self.lines.errors:
+            raise StopValidation(
+                _("The discount is more than the subtotal of %(sum)s.", sum=money(subtotal))
+            )
+
+    def is_to_be_saved(self, record: Document | None = None) -> bool:
+        self._work_out_discount()
+        return super().is_to_be_saved(record)
+
+    def _work_out_discount(self) -> None:
+        known = [kind.value for kind in DiscountKind]
+        kind = self.discount_value.kind_typed or self.discount_kind.data
+        self.discount_kind.data = kind if kind in known else DiscountKind.PERCENT.value
 
 
-def _amounts(lines: Sequence[AnyLine]) -> list[tuple[Decimal, bool]]:
+def totals_of(lines: Sequence[AnyLine]) -> Totals:
+    """Before tax and discount."""
+    return sums.totals_of(_amounts(lines), Decimal(0))
+
+
+def totals_of_document(document: Proposal | InvoiceDraft) -> Totals:
+    return sums.totals_of(_amounts(document.lines), document.tax_rate, sums.discount_of(document))
+
+
+def _amounts(lines: Iterable[AnyLine]) -> list[tuple[Decimal, bool]]:
     return [(line.amount, line.taxable) for line in lines]
 
 
