@@ -739,6 +739,7 @@ def _unsold(desk: Desk) -> dict[str, str]:
         title="Replumb building B",
         status=ProposalStatus.ACCEPTED,
         tax_rate=desk.firm.tax_rate,
+        discount_value=Decimal(5),
         lines=[
             ProposalLine(
                 organization_id=desk.firm.id,

@@ -151,6 +151,8 @@ def delay_sentences(delay: Delay | None) -> list[str | Markup]:
         return []
     if delay.is_busy:
         why: str | Markup = _("QuickBooks is busy.")
+    elif delay.answers_again:
+        why = _("QuickBooks answers again.")
     elif delay.since:
         why = escape(_("QuickBooks isn't answering since %(time)s.", time="%s")) % moment(
             delay.since

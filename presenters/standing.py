@@ -43,6 +43,7 @@ class Delay:
     """Records wait for QuickBooks, and will be sent by themselves once it answers."""
 
     is_busy: bool  # QuickBooks throttled us; otherwise it does not answer
+    answers_again: bool  # a check was answered since; what was unanswered is looked up later
     since: datetime | None
     waiting: int
     next_try: datetime | None  # None: any moment now
@@ -52,11 +53,15 @@ _WAITING = text(
     """
     SELECT count(*) AS waiting,
            min(available_at) FILTER (WHERE waits_for_type IS NULL) AS due,
-           (SELECT min(dispatch.sent_at) FROM outbox_dispatch_items AS item
-            JOIN outbox_dispatches AS dispatch ON dispatch.id = item.dispatch_id
-            WHERE item.lane_id = :lane AND item.outcome IS NULL) AS sent_at,
+           min(unanswered.first) AS sent_at, min(unanswered.last) AS last_sent_at,
            clock_timestamp() AS now
     FROM outbox
+    CROSS JOIN (
+        SELECT min(dispatch.sent_at) AS first, max(dispatch.sent_at) AS last
+        FROM outbox_dispatch_items AS item
+        JOIN outbox_dispatches AS dispatch ON dispatch.id = item.dispatch_id
+        WHERE item.lane_id = :lane AND item.outcome IS NULL
+    ) AS unanswered
     WHERE organization_id = :organization AND state = 'pending' AND lane_id = :lane AND NOT withheld
     """
 )
@@ -75,9 +80,13 @@ def delay_of(now: Standing) -> Delay | None:
     row = _waiting_in(connection, lane)
     if not row.waiting:
         return None
+    answered_at, last_sent_at = last_check(connection), row.last_sent_at
+    is_paused = bool(lane.pause_until and lane.pause_until > row.now)
+    answers_again = bool(answered_at and last_sent_at and answered_at > last_sent_at)
     next_try = max(filter(None, (row.due, lane.pause_until)), default=None)
     return Delay(
         is_busy,
+        answers_again and not is_paused,
         None if is_busy else lane.outage_since or row.sent_at,
         row.waiting,
         next_try if next_try and next_try > row.now else None,

@@ -48,7 +48,7 @@ function addUp(editor) {
     if (part(line, "taxable").checked) taxed += cents ?? 0n;
   }
   const form = editor.closest("form");
-  const typed = form.querySelector('[name="tax_rate"]')?.value ?? "";
+  const typed = (form.querySelector('[name="tax_rate"]')?.value ?? "").trim().replace(/\s*%$/, "");
   const off = discountOf(form, subtotal, editor);
   if (off.cents) taxed -= rounded(off.cents * taxed, subtotal);
   const tax = rounded(taxed * (scaled(typed, editor) ?? 0n), SCALE * 100n);

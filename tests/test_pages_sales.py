@@ -123,7 +123,7 @@ def test_an_invoice_is_made_from_a_proposal_with_the_same_lines(
     ana.open(f"/proposals/new?lead={lead_id}").submit(
         {
             "title": "New sprinklers",
-            "tax_rate": "8.5",
+            "tax_rate": "8.5 %",
             "lines-0-product_id": str(product.id),
             "lines-0-quantity": "3.5",
             "lines-1-description": "PVC parts",

@@ -112,6 +112,7 @@ def test_try_now_ends_the_rest_and_says_whether_quickbooks_answers(at: Situation
     at.simulator.clear_faults()
     at.ana.open(SETTINGS).submit(press="Check now")
     assert "QuickBooks answers and lets us in." in at.ana.text
+    assert "QuickBooks answers again. 1 record waits and nothing is lost." in status_card(at.ana)
     at.pass_time()
     at.drain()
     assert at.states() == ["lead synced"]

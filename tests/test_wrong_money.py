@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models.accounts import Organization
-from models.sales import Invoice, Job, Payment, Proposal
+from models.sales import Invoice, Job, Lead, Payment, Proposal, ProposalStatus
 from tests.support.firm import new_firm, new_invoice, new_lead, new_line, new_product
 from tests.support.visitor import Visitor, new_person
 
@@ -45,6 +45,45 @@ def lead(session: Session, firm: int) -> int:
 def count(session: Session, model: type[Invoice] | type[Payment]) -> int:
     session.rollback()
     return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+# --- A form that was opened before somebody changed the record ------------------------------------
+
+
+def test_a_void_asks_again_when_a_payment_came_meanwhile(
+    ana: Visitor, firm: int, lead: int, session: Session
+) -> None:
+    invoice = new_invoice(firm, session.get_one(Lead, lead))
+    session.add(invoice)
+    session.commit()
+    address = f"/invoices/{invoice.id}"
+    ana.open(f"{address}/void")
+    form = ana.answer
+    ana.open(f"{address}/payments/new").submit({"amount": "40"})
+    ana.answer = form
+    ana.submit(press="Void the invoice")
+    assert ana.status == 422
+    assert "What was paid on it has changed" in ana.text
+    assert "$40.00 was already paid on it" in ana.text
+    ana.submit(press="Void the invoice")
+    assert "is void" in ana.text
+
+
+def test_changing_what_a_client_agreed_to_asks_first(
+    ana: Visitor, lead: int, session: Session
+) -> None:
+    ana.open(f"/proposals/new?lead={lead}").submit({"title": "Main line", **LINE})
+    proposal = session.scalars(select(Proposal)).one()
+    ana.open(f"/proposals/{proposal.id}/edit")
+    proposal.status = ProposalStatus.ACCEPTED  # while the form is open
+    session.commit()
+    ana.submit({"lines-0-unit_price": "9000"}, press="Save proposal")
+    assert ana.status == 422
+    assert "accepted at $100.00. The new total is $9,000.00." in ana.text
+    ana.submit({"confirms_accepted": "y"}, press="Save proposal")
+    assert "is saved" in ana.text
+    ana.open(f"/proposals/{proposal.id}/edit").submit({"title": "Main line, north"})
+    assert "is saved" in ana.text  # what is to be paid stays
 
 
 # --- Tax ------------------------------------------------------------------------------------------

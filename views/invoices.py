@@ -365,8 +365,7 @@ def show_void(invoice_id: int) -> ResponseReturnValue:
     invoice = own(Invoice, invoice_id)
     if invoice.voided_at:
         return _refuse_change(invoice)
-    on_its_way = paying.on_its_way(session(), invoice.id)
-    return render_template("invoices/void.html", invoice=invoice, on_its_way=on_its_way)
+    return _void_page(invoice)
 
 
 @invoices.post("/<key:invoice_id>/void")
@@ -374,11 +373,19 @@ def void(invoice_id: int) -> ResponseReturnValue:
     invoice = own(Invoice, invoice_id, locked=True)
     if invoice.voided_at:
         return _refuse_change(invoice)
+    if request.form.get("paid", "") != str(invoice.paid_amount):  # a payment came meanwhile
+        flash(_("What was paid on it has changed since you opened this page."), "warn")
+        return _void_page(invoice), 422
     invoice.voided_at = datetime.now(UTC)
     note("invoice.voided", organization_id=firm().id, number=invoice.number)
     session().commit()
     flash(_("Invoice %(number)s is void.", number=invoice.number))
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+def _void_page(invoice: Invoice) -> str:
+    on_its_way = paying.on_its_way(session(), invoice.id)
+    return render_template("invoices/void.html", invoice=invoice, on_its_way=on_its_way)
 
 
 def today() -> date:

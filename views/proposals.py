@@ -4,6 +4,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
+from wtforms import BooleanField
 
 from languages import N_
 from models.sales import Invoice, Lead, Proposal, ProposalLine, ProposalStatus, RecordType
@@ -13,9 +14,10 @@ from presenters.unfinished import drafts_of
 from views.sheets import send_pdf, show_sheet
 from web import once
 from web.access import dunahub, firm, firms_only, own, session
+from web.formats import money
 from web.forms import line, status_field, tax_rate_field
 from web.languages import _
-from web.lines import DiscountedForm, totals_of_document
+from web.lines import DiscountedForm, Document, totals_of_document
 from web.numbers import next_proposal_number
 from web.origins import asked_origin, choose_lead, required_origin
 from web.paging import asked, containing, page_of
@@ -29,8 +31,23 @@ class ProposalForm(DiscountedForm):
     status = status_field(ProposalStatus)
     tax_rate = tax_rate_field()
 
+    confirms_accepted = BooleanField(N_("Save it though the client agreed to something else"))
+
     def columns(self) -> frozenset[str]:
         return super().columns() | frozenset("title status tax_rate".split())
+
+    def ask(self, record: Document | None) -> None:
+        super().ask(record)
+        if not isinstance(record, Proposal) or self.status.data != ProposalStatus.ACCEPTED:
+            return
+        agreed = totals_of_document(record).total
+        if record.status == ProposalStatus.ACCEPTED and self.totals_now.total != agreed:
+            sentence = _(
+                "This proposal was accepted at %(agreed)s. The new total is %(total)s.",
+                agreed=money(agreed),
+                total=money(self.totals_now.total),
+            )
+            self.asked.append((self.confirms_accepted, sentence))
 
 
 @proposals.get("")

@@ -171,8 +171,16 @@ def _plainly(text: str, language: str) -> str:
     return text.replace(",", "") if _GROUPED.fullmatch(text) else text
 
 
-def tax_rate_field() -> NumberField:
-    return NumberField(
+class RateField(NumberField):
+    """A percentage, with or without its sign: 7.5 and 7.5 %."""
+
+    def process_formdata(self, valuelist: Sequence[Any]) -> None:
+        text = tidy(valuelist[0]) if valuelist else ""
+        super().process_formdata([text.removesuffix("%").strip()])
+
+
+def tax_rate_field() -> RateField:
+    return RateField(
         N_("Tax rate, %"), decimals=4, most=Decimal(100), least=Decimal(0), empty=Decimal(0)
     )
 
