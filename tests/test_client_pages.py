@@ -285,6 +285,28 @@ def test_an_invoice_takes_no_answer_and_a_proposal_no_payment(
     assert client.post(f"{link_to(session, invoice)}/pay", {"method": "card"}).status == 400
 
 
+@pytest.mark.parametrize("act", ["pay", "answer"])
+def test_a_client_whose_page_was_open_too_long_gets_it_again(
+    app: Flask, session: Session, invoice: Invoice, act: str
+) -> None:
+    path = link_to(session, invoice)
+    client = Visitor(app)
+    client.answer = client.client.post(f"{path}/{act}", data={"method": "card"})
+    assert client.status == 400
+    assert "This page was open too long" in client.text
+    links = [str(link["href"]) for link in client.page.select("a")]
+    assert links == [path]
+    assert "Amount due $100.00" in client.open(path).text
+
+
+@pytest.mark.parametrize("path", ["/i/" + "x" * 27, "/i/x/y/z", "/i/" + "x" * 27 + "/pdf"])
+def test_a_client_never_sees_our_menu(app: Flask, path: str) -> None:
+    page = Visitor(app).open(path)
+    assert page.status == 404
+    assert "There is nothing here" in page.text
+    assert not page.page.select("a, nav, form")
+
+
 def test_trying_many_links_is_bounded(app: Flask, invoice: Invoice) -> None:
     client = Visitor(app)
     answers = [client.open(f"/i/{n:027}").status for n in range(125)]

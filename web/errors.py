@@ -52,6 +52,8 @@ def _patience(error: TooManyRequests) -> int:
 
 def show_stale_form(error: CSRFError) -> ResponseReturnValue:
     """The session ended or changed: shows what was typed again, to be saved."""
+    if _is_for_client():
+        return _page("stale", 400)
     if not current_user.is_authenticated:
         return drafts.lead_to_sign_in() or _page("stale", 400)
     fields = drafts.sent_fields()
@@ -77,5 +79,15 @@ def show_failure(error: Exception) -> ResponseReturnValue:
 
 
 def _page(name: int | str, status: int | None) -> ResponseReturnValue:
-    page = render_template("error.html", name=str(name), reference=g.get("reference", ""))
+    page = render_template(
+        "error.html",
+        name=str(name),
+        reference=g.get("reference", ""),
+        is_for_client=_is_for_client(),
+    )
     return page, status or 500
+
+
+def _is_for_client() -> bool:
+    """Whether this is a page of a firm's client, who has no account with us."""
+    return request.path.startswith("/i/")
