@@ -5,6 +5,8 @@ from sqlalchemy import select
 
 from models.sales import Payment
 from tests.support.situation import Situation
+from tests.support.visitor import PASSWORD
+from web.access import PASSWORD_FRESH_SECONDS
 
 
 def pay(at: Situation, method: str, **fields: str) -> None:
@@ -51,6 +53,20 @@ def test_an_owner_chooses_where_checks_and_cash_go(at: Situation) -> None:
     check, cash = sorted(at.books("Payment"), key=lambda one: int(one["Id"]))
     assert check["DepositToAccountRef"]["value"] == accounts["Checking"]
     assert "PaymentMethodRef" not in cash
+
+
+def test_case_s01_where_money_goes_asks_for_an_old_password_again(at: Situation) -> None:
+    at.connect()
+    page = at.ana.open("/settings/quickbooks/arrivals").page
+    accounts = {one.get_text(): str(one["value"]) for one in page.select("#check_deposits option")}
+    before = at.connection.settings
+    with at.ana.client.session_transaction() as cookie:
+        cookie["signed_in_at"] -= PASSWORD_FRESH_SECONDS + 1
+    at.ana.submit({"check_deposits": accounts["Checking"]}, press="Save")
+    assert (at.ana.path, at.connection.settings) == ("/confirm", before)
+    at.ana.submit({"password": PASSWORD}).submit(press="Go on")
+    at.ana.submit(press="Save")
+    assert at.connection.settings["deposit_accounts"]["check"] == accounts["Checking"]
 
 
 @pytest.mark.parametrize(("method", "name"), [("check", "Check"), ("cash", "Cash")])

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import pytest
 from flask import Flask
@@ -9,8 +10,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models.accounts import AuditEvent, Invitation, Role, User
+from models.clients import Letterhead
 from tests.support.firm import new_firm
-from tests.support.visitor import Visitor, new_person
+from tests.support.visitor import PASSWORD, Visitor, new_person
 from web.access import PASSWORD_FRESH_SECONDS
 
 ANA, PAULA, TOM = "ana@rivera.example", "paula@rivera.example", "tom@rivera.example"
@@ -171,15 +173,42 @@ def test_case_s01_what_grants_power_asks_for_an_old_password_again(
     assert (tom.role, tom.removed_at, tom.session_version) == (Role.MEMBER, None, 0)
 
 
-def test_case_s01_organization_settings_ask_for_an_old_password_again(
-    ana: Visitor, ids: dict[str, int], session: Session
+@pytest.mark.parametrize(
+    ("path", "typed"),
+    [
+        ("/settings/organization", {"name": "Evil LLC"}),
+        ("/settings/letterhead", {"message": "Pay to account 666"}),
+    ],
+)
+def test_case_s01_what_clients_see_asks_for_an_old_password_again_and_keeps_the_form(
+    ana: Visitor, session: Session, path: str, typed: dict[str, str]
 ) -> None:
+    before = stored(session)
+    ana.open(path)
     grow_stale(ana)
-    ana.post("/settings/organization", {"name": "Evil LLC"})
-    assert ana.answer.headers["Location"].startswith("/confirm")
+    ana.submit(typed, press="Save")
+    assert (ana.path, stored(session)) == ("/confirm", before)
+    ana.submit({"password": PASSWORD}).submit(press="Go on")
+    assert stored(session) == before  # shown again, not saved by itself
+    ana.submit(press="Save")
+    assert set(typed.values()) <= set(stored(session))
+
+
+def stored(session: Session) -> list[str]:
+    session.expire_all()
     organization = user(session, ANA).organization
     assert organization
-    assert organization.name != "Evil LLC"
+    head = session.get(Letterhead, organization.id)
+    return [organization.name, head.message if head else ""]
+
+
+def test_a_chosen_logo_is_asked_for_again_with_the_password(ana: Visitor) -> None:
+    ana.open("/settings/letterhead")
+    grow_stale(ana)
+    fields = {"csrf_token": ana.token(), "logo": (BytesIO(b"x"), "logo.png")}
+    ana.answer = ana.client.post("/settings/letterhead", data=fields, follow_redirects=True)
+    assert ana.path == "/confirm"
+    assert "The file was not kept. Choose it again." in ana.text
 
 
 def test_case_s01_inviting_asks_for_an_old_password_again(ana: Visitor, session: Session) -> None:

@@ -37,7 +37,6 @@ from web import once
 from web.access import (
     dunahub,
     firm,
-    fresh_required,
     note,
     own,
     owner_required,
@@ -50,6 +49,7 @@ from web.access import (
 from web.account_links import digest, new_secret
 from web.downloads import csv_of
 from web.forms import ChoiceField, Form, line
+from web.fresh import fresh_required
 from web.languages import _
 from web.paging import asked, page_of
 from web.security import limiter

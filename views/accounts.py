@@ -28,7 +28,6 @@ from notices.people import (
 )
 from web.access import (
     dunahub,
-    fresh_required,
     note,
     person,
     public,
@@ -40,6 +39,7 @@ from web.access import (
 )
 from web.account_links import address_of, end_access, new_link
 from web.forms import Form, line
+from web.fresh import fresh_required
 from web.guesses import bound_guesses
 from web.languages import _, language
 from web.security import SIGN_INS, limiter

@@ -16,9 +16,10 @@ from models.sales import Lead, RecordType
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
 from views.settings import quickbooks
-from web.access import firm, fresh_required, note, session
+from web.access import firm, note, session
 from web.downloads import csv_of
 from web.forms import EARLIEST_DAY, LATEST_DAY
+from web.fresh import fresh_required
 from web.languages import _, reader
 from web.paging import asked, containing, page_of, query
 

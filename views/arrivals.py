@@ -18,6 +18,7 @@ from presenters.arrivals import arrivals_of, stripe_hint
 from quickbooks import facts
 from web.access import books_required, dunahub, firm, note, person, quickbooks_only, session
 from web.forms import ChoiceField, Form
+from web.fresh import fresh_required
 from web.languages import _, ngettext
 
 arrivals = Blueprint("arrivals", __name__, url_prefix="/settings/quickbooks/arrivals")
@@ -210,6 +211,7 @@ def show() -> ResponseReturnValue:
 
 @arrivals.post("")
 @books_required
+@fresh_required
 def update() -> ResponseReturnValue:
     locked = Connection.live_of(firm().id).with_for_update(key_share=True, of=Connection)
     connection = session().scalar(locked)

@@ -44,7 +44,6 @@ from web.access import (
     books_required,
     dunahub,
     firm,
-    fresh_required,
     owner_required,
     person,
     quickbooks_only,
@@ -52,6 +51,7 @@ from web.access import (
     step_out,
 )
 from web.asking import asked_round, pause_after
+from web.fresh import fresh_required
 from web.languages import _
 
 connection = Blueprint("connection", __name__, url_prefix="/settings/quickbooks")

@@ -17,6 +17,7 @@ from models.clients import DEFAULT_DUE_DAYS, MAX_DUE_DAYS, Letterhead
 from views.settings import settings
 from web.access import firm, note, owner_required, session
 from web.forms import EditForm, NumberField, area, line
+from web.fresh import fresh_required
 from web.languages import _
 
 
@@ -57,10 +58,12 @@ def show_letterhead() -> ResponseReturnValue:
 
 @settings.post("/letterhead")
 @owner_required
+@fresh_required
 def update_letterhead() -> ResponseReturnValue:
     head, form = letterhead(), LetterheadForm(request.form)
-    logo_error = "" if not form.validate() else _keep_logo(head, form)
-    if form.errors or logo_error:
+    is_valid = form.validate()
+    logo_error = _keep_logo(head, form) if is_valid else ""
+    if not is_valid or logo_error:
         session().rollback()
         page = render_template(
             "settings/letterhead.html", form=form, head=letterhead(), logo_error=logo_error

@@ -31,7 +31,6 @@ from quickbooks.comparison import Month
 from web.access import (
     books_required,
     firm,
-    fresh_required,
     note,
     person,
     quickbooks_only,
@@ -40,6 +39,7 @@ from web.access import (
 )
 from web.downloads import csv_of
 from web.forms import EARLIEST_DAY
+from web.fresh import fresh_required
 from web.languages import _
 from web.paging import asked
 

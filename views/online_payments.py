@@ -13,13 +13,13 @@ from processors.processor import AccessEnded, Processor, Refused, Unreachable
 from web.access import (
     dunahub,
     firm,
-    fresh_required,
     note,
     owner_required,
     person,
     session,
     step_out,
 )
+from web.fresh import fresh_required
 from web.languages import _
 
 online_payments = Blueprint("online_payments", __name__, url_prefix="/settings/payments")

@@ -25,7 +25,6 @@ from web.access import (
     dunahub,
     firm,
     firms_only,
-    fresh_required,
     note,
     own,
     owner_required,
@@ -33,6 +32,7 @@ from web.access import (
     session,
     step_out,
 )
+from web.fresh import fresh_required
 from web.account_links import end_access, end_grants
 from web.forms import ChoiceField, Form, line
 from web.languages import _, reader

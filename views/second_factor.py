@@ -20,7 +20,6 @@ from notices.people import FactorChange, second_factor_letter
 from quickbooks import tokens
 from web.access import (
     dunahub,
-    fresh_required,
     half_signed_in,
     needs_second_factor,
     note,
@@ -32,6 +31,7 @@ from web.access import (
 )
 from web.account_links import digest
 from web.forms import Form, tidy
+from web.fresh import fresh_required
 from web.languages import _
 from web.recovery import new_codes, plain_code
 from web.security import SIGN_INS, limiter

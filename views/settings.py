@@ -49,7 +49,6 @@ from web.access import (
     dunahub,
     firm,
     firms_only,
-    fresh_required,
     note,
     owner_required,
     person,
@@ -61,6 +60,7 @@ from web.access import (
 from web.asking import asked_round, asked_since
 from web.flashes import tell
 from web.forms import ChoiceField, EditForm, line, tax_rate_field
+from web.fresh import fresh_required
 from web.languages import _, ngettext
 from web.paging import asked, page_of
 from web.zones import ZONES, zone_groups

@@ -275,21 +275,6 @@ def books_required(view: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]:
-    """For actions that grant power or export data: asks for the password again if it was entered
-    long ago, so that a stolen browser or cookie is not enough."""
-
-    @wraps(view)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R | ResponseReturnValue:
-        if time.time() - cookie.get("signed_in_at", 0) <= PASSWORD_FRESH_SECONDS:
-            return view(*args, **kwargs)
-        came_from = urlsplit(request.referrer or "").path
-        back = request.full_path.rstrip("?") if request.method == "GET" else came_from
-        return redirect(url_for("accounts.show_confirm", next=back or None), 303)
-
-    return guarded
-
-
 def safe_target(address: str | None, fallback: str) -> str:
     """A redirect target on our own site, whatever the link or form asked for."""
     if not address or "\\" in address or any(ord(character) < 32 for character in address):

@@ -1,4 +1,5 @@
-"""Keeps what a person typed while their session had expired, until they sign in again.
+"""Keeps what a person typed while their session had expired, until they sign in again, and what
+needs a fresh password, until they have typed it.
 
 The form is stored as sent, under a random secret that goes along through sign-in. Nothing is saved:
 the form is shown again, filled in, and the person presses Save.
@@ -39,6 +40,9 @@ FORMS = {
     "invoices.update",
     "invoice_drafts.update",
     "payments.create",
+    "settings.update_organization",
+    "settings.update_letterhead",
+    "arrivals.update",
 }
 _OURS = {"csrf_token", "shown_in", RESUMED}
 
@@ -54,7 +58,7 @@ def sent_fields() -> list[tuple[str, str]] | None:
 
 def lead_to_sign_in() -> Response | None:
     """Keeps a form that was submitted without a session. None: not a form that we keep."""
-    kept = _keep()
+    kept = keep()
     if kept is None:
         return None
     flash(_("You were signed out meanwhile. What you typed is kept: sign in to go on."), "warn")
@@ -66,7 +70,7 @@ def keep_of_strangers() -> Response | None:
     return None if current_user.is_authenticated else lead_to_sign_in()
 
 
-def _keep() -> str | None:
+def keep() -> str | None:
     """Returns where the form is shown again. None: it is too long, or there were too many."""
     fields = sent_fields()
     if fields is None or count(f"drafts of {address_of_visitor()}", 3600) > MAX_DRAFTS_PER_HOUR:
@@ -89,7 +93,10 @@ def _keep() -> str | None:
 
 
 def _organization(session: Session) -> int | None:
-    """The organization of the session that has ended, by its cookie; None if there is none."""
+    """The organization of the person, or of the session that has ended, by its cookie; None if
+    there is none."""
+    if current_user.is_authenticated:
+        return firm().id
     key, _, _version = ended_session_id().partition(":")
     if not (key.isascii() and key.isdigit() and len(key) < 19):
         return None
