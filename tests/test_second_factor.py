@@ -150,6 +150,7 @@ def test_the_half_way_sign_in_ends(app: Flask, ana: Visitor, session: Session) -
 
 
 def test_the_key_is_encrypted_and_turned_with_the_others(
+        assert visitor.answer.headers["Retry-After"] == "900"
     ana: Visitor, session: Session, config: Config
 ) -> None:
     secret, _codes = turn_on(ana)

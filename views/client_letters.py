@@ -103,7 +103,7 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
         form.to_address.errors = [
             _("Too many letters were sent in the last 24 hours. Send this one tomorrow.")
         ]
-        return _page(document, form), 429
+        return _page(document, form), 429, {"Retry-After": str(A_DAY)}
     link = make_link(session(), document)
     link.language = _language()
     session().add(

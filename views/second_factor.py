@@ -71,7 +71,8 @@ def enter() -> ResponseReturnValue:
     form = CodeForm(request.form)
     if count(f"codes of user {user.id}", GUESS_PERIOD) > MAX_GUESSES:
         form.code.errors = [_("Too many tries. Wait 15 minutes, then try again.")]
-        return render_template("accounts/code.html", form=form), 429
+        page = render_template("accounts/code.html", form=form)
+        return page, 429, {"Retry-After": str(GUESS_PERIOD)}
     by_app = _takes(user, form.code.data or "")
     if not by_app and not _uses_up(user, form.code.data or ""):
         form.code.errors = [_("This code isn't right, or it was used already.")]
