@@ -70,6 +70,19 @@ def test_a_month_is_read_and_downloaded(app: Flask, at: Situation) -> None:
         assert reader.open(f"{path}/months/{odd}.csv").status == 404
 
 
+def test_case_s02_a_second_press_shows_the_link_again(app: Flask, at: Situation) -> None:
+    page, shown = at.ana.open(PAGE).answer, []
+    for press in range(3):
+        at.ana.answer = page
+        at.ana.submit({"name": "Dana at Miller CPA"})
+        shown += [one.get_text() for one in at.ana.page.select("main code")]
+        if press == 1:
+            at.ana.open(PAGE).submit(press="Revoke")
+    assert len(shown) == 2  # not the revoked one
+    assert shown[0] == shown[1]
+    assert len(at.session.scalars(select(AccountantLink)).all()) == 1
+
+
 def test_every_visit_is_in_the_firms_record(app: Flask, at: Situation) -> None:
     path = new_link(at.ana)
     for page in pages_of(path):

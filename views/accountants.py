@@ -46,7 +46,7 @@ from web.access import (
     session,
     visit,
 )
-from web.account_links import digest, new_secret
+from web.account_links import LINK_PREFIX, digest
 from web.downloads import csv_of
 from web.forms import ChoiceField, Form, line
 from web.fresh import fresh_required
@@ -104,13 +104,13 @@ def _is_good() -> list[ColumnElement[bool]]:
 @fresh_required
 def create() -> ResponseReturnValue:
     """Shows the new link once, to pass on. Anyone who has it sees the firm's figures."""
-    form = LinkForm(request.form)
+    form, secret = LinkForm(request.form), LINK_PREFIX + once.secret_of_form("accountant")
     if not form.validate():
         return _page(form), 422
     if saved := once.saved_before():
-        return saved
+        return _link_again(secret) or saved
     once.remember(url_for("accountants.index"))
-    secret, days = new_secret(), int(form.days.data or DEFAULT_DURATION)
+    days = int(form.days.data or DEFAULT_DURATION)
     session().add(
         AccountantLink(
             organization_id=firm().id,
@@ -122,8 +122,19 @@ def create() -> ResponseReturnValue:
     )
     note("accountant.link_made", organization_id=firm().id, name=form.name.data, days=days)
     session().commit()
-    link = dunahub().config.base_url.rstrip("/") + url_for("books.show", secret=secret)
-    return _page(LinkForm(), link=link)
+    return _page(LinkForm(), link=_link(secret))
+
+
+def _link(secret: str) -> str:
+    return dunahub().config.base_url.rstrip("/") + url_for("books.show", secret=secret)
+
+
+def _link_again(secret: str) -> str | None:
+    """Submitting the form again shows the link again, because nothing else would."""
+    ours = AccountantLink.organization_id == firm().id, AccountantLink.digest == digest(secret)
+    if session().scalar(select(AccountantLink.id).where(*ours, *_is_good())) is None:
+        return None
+    return _page(LinkForm(), link=_link(secret))
 
 
 @accountants.post("/<key:link_id>/revoke")

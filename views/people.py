@@ -1,8 +1,6 @@
 """Settings → People: members and invitations."""
 
-import hmac
 import secrets
-from base64 import urlsafe_b64encode
 
 from email_validator import EmailNotValidError, validate_email
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -32,9 +30,9 @@ from web.access import (
     session,
     step_out,
 )
-from web.fresh import fresh_required
 from web.account_links import end_access, end_grants
 from web.forms import ChoiceField, Form, line
+from web.fresh import fresh_required
 from web.languages import _, reader
 from web.security import limiter
 
@@ -159,10 +157,7 @@ def invite() -> ResponseReturnValue:
 
 
 def _secret() -> str:
-    """The same secret for the same form, so that submitting it again can show the link again."""
-    key = dunahub().config.secret_key.encode()
-    about = f"invitation {firm().id} {once.sent_key()}".encode()
-    return LINK_PREFIX + urlsafe_b64encode(hmac.digest(key, about, "sha256")).decode().rstrip("=")
+    return LINK_PREFIX + once.secret_of_form("invitation")
 
 
 def _link(secret: str) -> str:

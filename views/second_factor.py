@@ -186,6 +186,12 @@ def _setup(form: CodeForm) -> str:
 @limiter.limit(SIGN_INS)
 def turn_on() -> ResponseReturnValue:
     secret, form, user = cookie.get(PENDING_KEY), CodeForm(request.form), person()
+    _lock(user)  # pressed twice, it is turned on once
+    if user.totp_secret:
+        flash(
+            _("The second factor is on. If you didn't see the recovery codes, make new ones."),
+            "warn",
+        )
     if secret is None or user.totp_secret:
         return redirect(url_for("second_factor.show"), 303)
     step = _step_of(secret, form.code.data or "")
@@ -206,6 +212,7 @@ def turn_on() -> ResponseReturnValue:
 @fresh_required
 def renew_codes() -> ResponseReturnValue:
     """Creates new recovery codes; the old ones stop working."""
+    _lock(person())  # pressed twice, one set of codes is good
     if person().totp_secret is None:
         abort(404)
     codes = _replace_codes(person())
@@ -228,6 +235,10 @@ def turn_off() -> ResponseReturnValue:
     _write_to(user, "off")
     flash(_("The second factor is off. You sign in with your password alone."), "good")
     return redirect(url_for("second_factor.show"), 303)
+
+
+def _lock(user: User) -> None:
+    session().refresh(user, ["totp_secret"], with_for_update={"key_share": True})
 
 
 def _write_to(user: User, change: FactorChange) -> None:

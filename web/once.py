@@ -6,8 +6,10 @@ redirect to the page of what the first one created.
 """
 
 import hashlib
+import hmac
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 
 from flask import flash, g, redirect, request
@@ -17,7 +19,7 @@ from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from models.accounts import SubmittedForm
-from web.access import firm, session
+from web.access import dunahub, firm, session
 from web.languages import _
 
 FIELD = "form_key"
@@ -69,6 +71,14 @@ def sent_key() -> str:
         return sent
     said = [cookie.get("session"), request.path, *sorted(request.form.items(multi=True))]
     return hashlib.sha256(repr(said).encode("utf-8", "replace")).hexdigest()
+
+
+def secret_of_form(purpose: str) -> str:
+    """Always the same secret for the same form, so that submitting it again can show again what is
+    shown only once."""
+    key = dunahub().config.secret_key.encode()
+    about = f"{purpose} {firm().id} {sent_key()}".encode()
+    return urlsafe_b64encode(hmac.digest(key, about, "sha256")).decode().rstrip("=")
 
 
 def _forget_old() -> None:
