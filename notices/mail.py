@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from config import Config
+from notices.quoting import plain_name
 
 log = structlog.get_logger()
 
@@ -110,8 +111,9 @@ def _message(config: Config, letter: Letter) -> EmailMessage:
 
 
 def _from(config: Config, letter: Letter) -> str:
-    """Our address, with the firm's name for its letters: we may only send from our own address."""
+    """Our address, for a firm's letters with its name: we may only send from our own address.
+    Since anyone who signs up chooses that name, it says that the letter comes through us."""
     if not letter.sender:
         return config.mail_from
-    name = "".join(sign for sign in " ".join(letter.sender.split()) if sign.isprintable())[:100]
+    name = f"{plain_name(letter.sender)} via DunaHub"
     return formataddr((name, parseaddr(config.mail_from)[1]))

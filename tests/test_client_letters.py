@@ -81,7 +81,7 @@ def test_the_client_gets_the_invoice_and_its_link(
     [letter], [to] = postbox[0].letters, postbox[0].to
     assert sorted(to) == ["ana@rivera.example", "maria@client.example"]
     assert letter["Subject"] == "Your invoice"
-    assert letter["From"] == "Rivera Plumbing LLC <mail@dunahub.example>"
+    assert letter["From"] == "Rivera Plumbing LLC via DunaHub <mail@dunahub.example>"
     assert letter["Reply-To"] == "office@rivera.example"
     assert letter["Bcc"] is None
     [attached] = list(letter.iter_attachments())
