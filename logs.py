@@ -22,13 +22,14 @@ HIDDEN = "[hidden]"
 MIN_SECRET_LENGTH = 8  # for secrets hidden by value: a shorter one would hide ordinary words
 
 # Secrets by their shape or name. Each pattern keeps its first group and hides the rest. A name may
-# occur in JSON, in JSON inside JSON (\"), in a Python repr, or in a form. No pattern matches a
-# quote or a backslash, so that a text that is JSON stays JSON.
+# occur in JSON, in JSON inside JSON (\"), in a Python repr, or in a form. So that a text that is
+# JSON stays JSON, no pattern matches a double quote, or a backslash without what it escapes.
 SECRET_NAMES = frozenset(
     "access_token refresh_token id_token client_secret password csrf_token authorization cookie"
-    " secret_key token_keys".split()
+    " secret_key token_keys secret totp_secret".split()
 )
 _NAMES = "|".join(sorted(SECRET_NAMES))
+_NAMED = rf"\\*[\"'](?:{_NAMES})\\*[\"']\s*:\s*\[?\s*"
 _EDGE = r"(?:\b|(?<=\\[a-z]))"  # start of a word, also after an escape: \\neyJ…
 _SECRETS = (
     re.compile(rf"({_EDGE})eyJ[\w.=+/-]{{8,}}"),  # access tokens, id tokens
@@ -39,12 +40,17 @@ _SECRETS = (
     re.compile(r"()\$argon2[\w$,=+/-]+"),  # password hashes
     re.compile(rf"(?i)({_EDGE}(?:bearer|basic) )[\w.=+/~-]{{16,}}"),
     re.compile(r"(?i)(\btoken (?:expired|revoked|invalid|rejected): )[^\s\"<,\\]+"),
-    re.compile(rf"(?i)(\\*[\"'](?:{_NAMES})\\*[\"']\s*:\s*\\*[\"'])[^\"'\\]+"),
+    re.compile(rf"(?i)({_NAMED}\")(?:\\.|[^\"\\])+"),
+    re.compile(rf"(?i)({_NAMED}')(?:\\.|[^\"'\\])+"),
+    re.compile(rf"(?i)({_NAMED}\\+[\"'])[^\"\\]+"),
     re.compile(
         rf"(?i)({_EDGE}(?:access_token|refresh_token|client_secret|password|csrf_token)=)"
-        r"[^&\s\"'<,;\\]+"
+        r"[^&\s\"<,;\\]+"
     ),
-    re.compile(r"([?&](?:code|state)=)[^&\s\"'<,;\\]+"),  # parameters of the OAuth callback
+    # parameters of the OAuth callback, and the key of a second factor
+    re.compile(r"([?&](?:code|state|secret)=)[^&\s\"<,;\\]+"),
+    re.compile(rf"({_EDGE}(?:[sr]k_(?:live|test)_|whsec_))[\w+/=-]{{8,}}"),  # Stripe's keys
+    re.compile(r"(/(?:i|drafts)/)[\w-]{27,}"),  # links of clients, and forms kept until a sign-in
     re.compile(r"(\b[a-z][a-z0-9+]*://[^\s:/@\"']*:)[^\s@/\"'\\]+(?=@)"),  # passwords in URLs
 )
 

@@ -115,6 +115,29 @@ def test_rule_17_no_token_survives_redaction(text: str) -> None:
         assert secret not in redacted
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        repr({"password": "it's hunter2", "x": 1}),
+        repr({"password": "it's \"hunter2"}).replace('"', ""),
+        json.dumps({"password": 'it\'s "hunter2"'}),
+        json.dumps({"body": json.dumps({"client_secret": "it's hunter2"})}),
+        json.dumps({"password": ["hunter2"]}),
+        "password=it's-hunter2&x=1",
+        "otpauth://totp/DunaHub:a%40b.example?secret=hunter2&issuer=DunaHub",
+        "sk_live_51hunter2hunter2 and rk_test_hunter2hunter2 and whsec_hunter2hunter2==",
+        "GET /i/hunter2_hunter2-hunter2hunter2/pdf",
+        "/sign-in?next=/drafts/hunter2_hunter2-hunter2hunter2hun",
+    ],
+)
+def test_case_s05_a_secret_is_hidden_to_its_end(text: str) -> None:
+    redacted = redact(text)
+    assert "hunter2" not in redacted
+    assert HIDDEN in redacted
+    if text.startswith('{"'):
+        assert json.loads(redacted)
+
+
 def test_redaction_keeps_what_is_no_secret_and_stays_json() -> None:
     text = json.dumps(
         {
