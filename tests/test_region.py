@@ -91,6 +91,16 @@ def test_rule_19_a_new_organization_of_brazil_sees_nothing_from_the_start(
     assert "Costa Obras" in visitor.open("/settings").answer.get_data(as_text=True)
 
 
+def test_rule_19_the_record_of_acts_hides_the_years_in_the_us(
+    app: Flask, session: Session, silva: int
+) -> None:
+    acts = ("accountant.link_made", "accountant.visited", "payments.connected", "leads.imported")
+    session.add_all(AuditEvent(organization_id=silva, action=act) for act in acts)
+    session.commit()
+    said = Visitor(app).sign_in(BRUNO).open("/settings/record").text
+    assert ("ccountant" in said, "Stripe" in said, "imported" in said) == (False, False, True)
+
+
 def test_rule_19_its_writes_make_no_entries_even_with_a_lane(
     app: Flask, session: Session, silva: int
 ) -> None:

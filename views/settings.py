@@ -72,6 +72,7 @@ quickbooks = Blueprint("quickbooks", __name__, url_prefix="/settings/quickbooks"
 quickbooks.before_request(quickbooks_only)
 
 MAX_FAILED_CHECKED = 1_000  # failed records that a page checks for what can be sent again
+US_ONLY = ("quickbooks", "outbox", "accountant", "payments")  # groups of acts
 MAX_CHECKS_PER_HOUR = 20  # by hand, per company: each is two metered reads
 
 
@@ -122,8 +123,8 @@ def record() -> ResponseReturnValue:
         .where(AuditEvent.organization_id == firm().id)
         .options(joinedload(AuditEvent.user))
     )
-    if not firm().has_quickbooks:  # hides QuickBooks acts from before the region changed
-        hidden = [AuditEvent.action.startswith(group) for group in ("quickbooks.", "outbox.")]
+    if not firm().has_quickbooks:  # hides acts of the pages that it had before its region changed
+        hidden = [AuditEvent.action.startswith(f"{group}.") for group in US_ONLY]
         query = query.where(not_(or_(*hidden)))
     page = page_of(query, AuditEvent.id)
     return render_template("settings/record.html", page=page, acts=acts_of(page.rows))
