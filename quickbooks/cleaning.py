@@ -80,13 +80,25 @@ def clean_line(text: str, longest: int) -> str:
 
 
 _BETWEEN_ADDRESSES = re.compile(r"[,;\s]+")
+_LINK = re.compile(r"mailto:\s*", re.IGNORECASE)
+_NAMED_ADDRESS = re.compile(r"[^,;<>]*<([^<>]*)>")  # Green Lawn <kim@lawn.example>
+_AROUND_ADDRESSES = "<>()[]\"'"
+
+
+def addresses_in(text: str) -> list[str]:
+    """The e-mail addresses of a field that may hold several, as a person wrote them, but without
+    what other programs write with them: "mailto:", a name, brackets, a full stop at the end,
+    invisible characters. What is no address is kept, to be refused by name."""
+    visible = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+    plain = _NAMED_ADDRESS.sub(r" \1 ", _LINK.sub("", visible))
+    parts = (part.strip(_AROUND_ADDRESSES) for part in _BETWEEN_ADDRESSES.split(plain))
+    return [address for part in parts if (address := part.rstrip("."))]
 
 
 def addresses(text: str) -> list[str]:
-    """The e-mail addresses of a field that may hold several, normalized for comparison: lower case,
-    without a link's "mailto:" and a full stop at the end."""
-    found = (part.strip().casefold() for part in _BETWEEN_ADDRESSES.split(text))
-    return [one for part in found if (one := part.removeprefix("mailto:").strip("<>").rstrip("."))]
+    """The e-mail addresses of a field, normalized for comparison: as they are sent, in lower
+    case."""
+    return [address.casefold() for address in addresses_in(text)]
 
 
 def clean_name(text: str, longest: int) -> str:

@@ -13,7 +13,7 @@ from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Remote
 from quickbooks import kinds
-from quickbooks.cleaning import clean_line, clean_name, clean_text, latin, loses_letters
+from quickbooks.cleaning import addresses, clean_line, clean_name, clean_text, latin, loses_letters
 from quickbooks.documents import Document, Missing, NotWritable, changed, dumps, sparse
 from quickbooks.kinds import customer, item, payment
 
@@ -394,6 +394,28 @@ def test_names_are_cleaned(name: str, sent: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("billing@oak.example.", "billing@oak.example"),
+        ("MAILTO:Billing@oak.example", "Billing@oak.example"),
+        ("mailto: b@oak.example", "b@oak.example"),
+        ("mailto:f@oak.example,mailto:b@oak.example", "f@oak.example,b@oak.example"),
+        ("<b@oak.example>", "b@oak.example"),
+        ("b@oak.example;", "b@oak.example"),
+        ("b@oak.example<mailto:b@oak.example>", "b@oak.example"),
+        ("Oak Inc. <b@oak.example>; 'f@oak.example'", "b@oak.example,f@oak.example"),
+        ("b@oak.example\u200b", "b@oak.example"),
+        ("\ufeffb@oak.example f@oak.example", "b@oak.example,f@oak.example"),
+        ("o'brien@oak.example", "o'brien@oak.example"),
+    ],
+)
+def test_case_r12_what_is_sent_is_what_is_compared(typed: str, sent: str) -> None:
+    there = customer_of(a_lead(email=typed))["PrimaryEmailAddr"]
+    assert there == {"Address": sent}
+    assert ",".join(addresses(typed)) == sent.lower()
+
+
+@pytest.mark.parametrize(
     ("fields", "code", "field"),
     [
         ({"name": "גינה ירוקה"}, "name_characters", "name"),
@@ -402,6 +424,8 @@ def test_names_are_cleaned(name: str, sent: str) -> None:
         ({"name": " : "}, None, None),
         ({"email": "nobody"}, "2210", "email"),
         ({"email": "a@b"}, "2210", "email"),
+        ({"email": "jo hn@lawn.example"}, "2210", "email"),
+        ({"email": "Oak, Inc. <b@oak.example>"}, "2210", "email"),
         ({"email": "jürgen@lawn.example"}, "2210", "email"),
         ({"email": "a" * 100 + "@lawn.example"}, "2050", "email"),
     ],

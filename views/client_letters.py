@@ -13,6 +13,7 @@ from languages import LANGUAGES, N_, reader_of
 from models.clients import ClientLetter, LetterKind
 from models.sales import Invoice, Proposal, ProposalStatus
 from notices import mail
+from quickbooks.cleaning import addresses_in
 from views.client_links import link_made_at, page_of
 from views.sheets import address_of
 from web import once
@@ -70,7 +71,7 @@ def _show(document: Invoice | Proposal) -> ResponseReturnValue:
     subject, body = draft(document, paper, _kind(), reader)
     form = LetterForm(
         data={
-            "to_address": document.lead.email.split(",")[0].strip(),
+            "to_address": next(iter(addresses_in(document.lead.email)), ""),
             "subject": subject,
             "body": body,
         }

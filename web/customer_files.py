@@ -2,8 +2,9 @@
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
+
+from quickbooks.cleaning import addresses_in
 
 MAX_NAME_PART = 100  # of a contact's name, as in the form
 MAX_FIELD_LENGTH = 1_000
@@ -24,8 +25,6 @@ HEADINGS: Mapping[str, Sequence[str]] = {
     "notes": ("notes", "note", "memo", "notas"),
 }
 _FIELD_OF = {heading: field for field, headings in HEADINGS.items() for heading in headings}
-
-_BETWEEN_ADDRESSES = re.compile(r'[,;\s<>()\[\]"]+')
 
 Row = dict[str, str]
 
@@ -85,10 +84,8 @@ def tidied(values: Mapping[str, str]) -> Row:
 
 
 def _addresses(text: str) -> list[str]:
-    """The e-mail addresses of a field, without what other programs write next to them:
-    `Oak Lawn <billing@oak.example>; mailto:front@oak.example`."""
-    parts = (part.removeprefix("mailto:").rstrip(".") for part in _BETWEEN_ADDRESSES.split(text))
-    found = {part.casefold(): part for part in parts if "@" in part.strip("@")}
+    """The e-mail addresses of a field, each once, without words next to them."""
+    found = {one.casefold(): one for one in addresses_in(text) if "@" in one.strip("@")}
     return list(found.values())
 
 

@@ -14,6 +14,7 @@ from quickbooks import matching
 from quickbooks.cleaning import (
     Cleaned,
     SentText,
+    addresses_in,
     clean_line,
     clean_name,
     cleaned,
@@ -99,11 +100,7 @@ def judged_name(name: str, longest: int) -> str:
 
 def _judged_email(email: str) -> str:
     """One address, or several separated by commas, as QuickBooks keeps them in one field."""
-    parts = [part for part in re.split(r"[,;\s]+", email.removeprefix("mailto:")) if part]
-    if len(parts) > 1:
-        email = ",".join(_judged_address(part) for part in parts)
-    else:
-        email = _judged_address(email.removeprefix("mailto:"))
+    email = ",".join(map(_judged_address, addresses_in(email) or [email]))
     if len(email) > EMAIL_LONGEST:
         about = {"label": N_("The e-mail address"), "max": EMAIL_LONGEST}
         raise NotWritable(Fault("2050", about=about, field="email"))
