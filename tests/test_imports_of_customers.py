@@ -24,7 +24,7 @@ FILE = (
     b"Green Lawn Co,,,,,,\n"
     b"green  lawn co,,,,,,\n"
     b",,,,,,\n"
-    b"Rosa Delgado,FRONT@harbor.example,,,,,\n"
+    b"Harbor Cafe Inc,FRONT@harbor.example,,,,,\n"
 )
 
 
@@ -77,7 +77,10 @@ def test_a_file_is_looked_at_saved_once_and_taken_back(ana: Visitor, session: Se
 def test_leads_that_are_here_are_left_out(ana: Visitor, session: Session) -> None:
     firm = session.scalars(select(Lead.organization_id)).first() or 1
     session.add_all(
-        [new_lead(firm, "GREEN LAWN CO"), new_lead(firm, "Other", email="Front@Harbor.example")]
+        [
+            new_lead(firm, "GREEN LAWN CO"),
+            new_lead(firm, "Cafe Harbor", email="Front@Harbor.example"),
+        ]
     )
     session.commit()
     upload(ana, FILE)
@@ -169,6 +172,36 @@ def test_customers_of_the_company_become_linked_leads_without_a_write(at: Situat
     assert leads == 3
     assert links == leads
     assert at.calls() == []
+
+
+PM = "manager@pm.example"
+
+
+def test_case_r11_clients_of_one_property_manager_are_all_imported(
+    ana: Visitor, session: Session
+) -> None:
+    rows = ["Harborview HOA", "Maple Court HOA", "Maple Court HOA, Inc", "Oak HOA Phase 2"]
+    written = "".join(f'"{name}",{PM}\n' for name in rows)
+    upload(ana, f"Name,Email\n{written}".encode())
+    assert "Maple Court HOA, Inc manager@pm.example Maple Court HOA" in ana.text  # the same again
+    ana.submit(press="Save as leads")
+    assert alive(session) == ["Harborview HOA", "Maple Court HOA", "Oak HOA Phase 2"]
+
+
+def test_case_r11_customers_that_share_an_address_are_all_imported(at: Situation) -> None:
+    names = ["Harborview HOA", "Maple Court", "Maple Court Inc"]
+    with closing(at.simulator.client(RIVERA)) as books:
+        for name in names:
+            books.post("customer", {"DisplayName": name, "PrimaryEmailAddr": {"Address": PM}})
+    at.connect()
+    at.save_lead("Harborview HOA", email=PM)
+    at.drain()
+    renamed = at.session.scalars(select(Lead)).one()
+    at.ana.open(f"/leads/{renamed.id}/edit").submit({"name": "HV Homeowners"})
+    ana = at.ana.open("/leads/imports/new").submit(press="Look at them")
+    assert "1 is here already" in ana.text
+    ana.submit(press="Save as leads")
+    assert alive(at.session) == ["HV Homeowners", "Maple Court", "Maple Court Inc"]
 
 
 def test_rule_18_another_firms_import_is_not_there(

@@ -1,7 +1,7 @@
 """Leads → Import: customers from a file or the connected company, with a preview before saving."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -10,8 +10,11 @@ from werkzeug.exceptions import NotFound
 
 from languages import N_
 from models.imports import ImportSource, LeadImport
+from models.outbox import Counterpart
 from models.quickbooks import Customer
-from models.sales import Invoice, Job, Lead, Proposal
+from models.sales import Invoice, Job, Lead, Proposal, RecordType
+from quickbooks.cleaning import addresses
+from quickbooks.matching import name_key, names_agree
 from web.access import (
     books_required,
     firm,
@@ -28,6 +31,7 @@ imports = Blueprint("imports", __name__, url_prefix="/leads/imports")
 imports.before_request(firms_only)
 
 ROWS_SHOWN = 100  # rows of the preview
+MAX_NAMES_COMPARED = 20  # with one e-mail address: a file may have the same in each row
 REASONS = {
     "no_table": N_("This is no table with a first row of headings. Save it as CSV and try again."),
     "no_name": N_(
@@ -102,38 +106,84 @@ def show(import_id: int) -> ResponseReturnValue:
     return render_template(
         "leads/import_preview.html",
         kept=kept,
-        preview=None if kept.saved_at else _preview(kept.rows["read"]),
+        preview=None if kept.saved_at else _preview(kept),
         saved=len(kept.rows.get("saved", [])),
         shown=ROWS_SHOWN,
     )
 
 
-def _preview(rows: Sequence[Row]) -> Preview:
-    """Customers already exist if a lead has their e-mail address or their name."""
-    here = session().execute(
-        select(Lead.name, Lead.email).where(
-            Lead.organization_id == firm().id, Lead.deleted_at.is_(None)
-        )
+def _preview(kept: LeadImport) -> Preview:
+    """Customers already exist if a lead has their name, or their e-mail address and a name that
+    may mean the same: a property manager has one address for many clients. A company's customers
+    all differ from each other."""
+    known = Known()
+    here = select(Lead.name, Lead.email).where(
+        Lead.organization_id == firm().id, Lead.deleted_at.is_(None)
     )
-    known: dict[str, str] = {}
-    for name, email in here:
-        known |= dict.fromkeys(_marks(name, email), name)
+    for name, email in session().execute(here):
+        known.add(name, email, name)
+    if kept.source == ImportSource.QUICKBOOKS:
+        for name, lead in _linked():
+            known.add(name, "", lead)
     new: list[Row] = []
     doubles: list[tuple[Row, str]] = []
-    for row in rows:
-        marks = _marks(row["name"], row["email"])
-        double = next((known[mark] for mark in marks if mark in known), None)
+    for row in kept.rows["read"]:
+        double = known.find(row["name"], row["email"])
         if double is None:
             new.append(row)
         else:
             doubles.append((row, double))
-        known |= {mark: row["name"] for mark in marks if mark not in known}
+        if kept.source == ImportSource.FILE:
+            known.add(row["name"], row["email"], row["name"])
     return Preview(new, doubles)
 
 
-def _marks(name: str, email: str) -> list[str]:
-    marks = [f"name {' '.join(name.split()).casefold()}"]
-    return [f"email {email.strip().casefold()}", *marks] if email.strip() else marks
+def _linked() -> Sequence[tuple[str, str]]:
+    """The names of the company's customers that leads are linked with, and those of the leads."""
+    connection = firm().connection if firm().has_quickbooks else None
+    if connection is None:
+        return []
+    query = (
+        select(Customer.name, Lead.name)
+        .join(
+            Counterpart,
+            (Counterpart.remote_id == Customer.remote_id)
+            & (Counterpart.lane_id == connection.lane_id)
+            & (Counterpart.record_type == RecordType.LEAD),
+        )
+        .join(Lead, Lead.id == Counterpart.record_id)
+        .where(
+            Customer.connection_id == connection.id,
+            Lead.organization_id == firm().id,
+            Lead.deleted_at.is_(None),
+        )
+    )
+    return [(name, lead) for name, lead in session().execute(query)]
+
+
+@dataclass
+class Known:
+    """Customers by name and by e-mail address, each with the name to show."""
+
+    by_name: dict[str, str] = field(default_factory=dict)
+    by_email: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def add(self, name: str, email: str, shown: str) -> None:
+        self.by_name.setdefault(name_key(name), shown)
+        for address in addresses(email):
+            names = self.by_email.setdefault(address, [])
+            if len(names) < MAX_NAMES_COMPARED:
+                names.append((name, shown))
+
+    def find(self, name: str, email: str) -> str | None:
+        """The name to show of a customer who is probably the same."""
+        if shown := self.by_name.get(name_key(name)):
+            return shown
+        for address in addresses(email):
+            for other, shown in self.by_email.get(address, []):
+                if names_agree(name, other):
+                    return shown
+        return None
 
 
 @imports.post("/<key:import_id>/save")
@@ -144,7 +194,7 @@ def save(import_id: int) -> ResponseReturnValue:
     if kept.saved_at:
         session().commit()
         return redirect(address, 303)
-    leads = [Lead(organization_id=firm().id, **row) for row in _preview(kept.rows["read"]).new]
+    leads = [Lead(organization_id=firm().id, **row) for row in _preview(kept).new]
     session().add_all(leads)
     session().flush()
     kept.rows = {"read": [], "saved": [lead.id for lead in leads]}
