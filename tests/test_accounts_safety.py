@@ -289,6 +289,39 @@ def test_signing_out_ends_a_copy_of_the_cookie_and_no_other_session(
     assert thief.open("/leads").path == "/sign-in"
     assert there.open("/leads").path == "/leads"
     assert len(session.scalars(select(EndedSession.digest)).all()) == 1  # the old one is swept
+@pytest.mark.parametrize("how", ["/confirm", "/sign-in"])
+def test_signing_out_ends_copies_from_before_the_password_was_typed_again(
+    app: Flask, firm: int, how: str
+) -> None:
+    here, thief = Visitor(app).sign_in(ANA), Visitor(app)
+    copied = here.client.get_cookie("dunahub")
+    assert copied
+    here.post(how, {"email": ANA, "password": PASSWORD})
+    here.post("/sign-out")
+    thief.client.set_cookie("dunahub", copied.value)
+    assert thief.open("/leads").path == "/sign-in"
+
+
+@pytest.mark.parametrize("next_", ["http://[", "//[", "https://]/x", "//evil.example", "/\\evil"])
+def test_a_bad_address_leads_home(app: Flask, firm: int, next_: str) -> None:
+    visitor = Visitor(app)
+    fields = {"email": ANA, "password": PASSWORD, "csrf_token": visitor.token()}
+    answer = visitor.client.post("/sign-in", query_string={"next": next_}, data=fields)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    with visitor.client.session_transaction() as cookie:
+        cookie["signed_in_at"] -= PASSWORD_FRESH_SECONDS + 1
+    referrer = {"Referer": next_}
+    fields = {"csrf_token": visitor.token()}
+    answer = visitor.client.post("/account/second-factor/codes", data=fields, headers=referrer)
+    assert answer.status_code == 303
+    assert "evil.example" not in answer.headers["Location"]
+
+
+@pytest.mark.parametrize("host", ["x" * 64, ".".join(["x" * 70] * 3), "a..b"])
+def test_a_host_that_cannot_be_is_a_bad_request(app: Flask, host: str) -> None:
+    assert app.test_client().get("/sign-in", headers={"Host": host}).status_code in (200, 400)
+
+
 
 
 @pytest.mark.parametrize(

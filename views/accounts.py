@@ -27,6 +27,7 @@ from notices.people import (
     password_changed_letter,
 )
 from web.access import (
+    confirm_password,
     dunahub,
     note,
     person,
@@ -288,7 +289,7 @@ def confirm() -> ResponseReturnValue:
         _count_guess(person())
         form.password.errors = [_("This isn't your password.")]
         return render_template("accounts/confirm.html", form=form), 422
-    sign_in(person())
+    confirm_password()
     return redirect(safe_target(request.args.get("next"), home()), 303)
 
 
@@ -334,8 +335,8 @@ def join(secret: str) -> ResponseReturnValue:
     user = _new_colleague(form, invitation) if form.validate() else None
     if user is None:
         return _joining(form, _invitation(secret)), 422
-    session().commit()
     sign_in(user)
+    session().commit()
     flash(_("Welcome to DunaHub, %(name)s.", name=user.name), "good")
     return redirect(home(), 303)
 

@@ -198,8 +198,8 @@ def _asked(secret: str) -> SignUp:
 
 
 def _welcome(user: User) -> ResponseReturnValue:
-    session().commit()
     sign_in(user)
+    session().commit()
     flash(_("Welcome to DunaHub, %(name)s.", name=user.name), "good")
     return redirect(home(), 303)
 

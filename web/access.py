@@ -106,7 +106,9 @@ def load_user(session_id: str) -> User | None:
 
 
 def sign_in(user: User) -> None:
-    """Starts a new session, without anything the browser's old session held."""
+    """Starts a new session, without anything the browser's old session held, and ends that one
+    once the caller commits: copies of its cookie must not outlive the sign-out."""
+    _end_session()
     cookie.clear()
     cookie.permanent = True
     cookie["session"] = secrets.token_urlsafe(16)
@@ -115,8 +117,14 @@ def sign_in(user: User) -> None:
     remember_browser(user.email)
 
 
+def confirm_password() -> None:
+    """The same session, with a password that was typed now."""
+    cookie["signed_in_at"] = int(time.time())
+
+
 def sign_in_half(user: User) -> None:
     """After the password was right, before the second factor."""
+    _end_session()
     cookie.clear()
     cookie["half"] = [user.id, user.session_version, int(time.time())]
 
@@ -132,13 +140,19 @@ def half_signed_in() -> User | None:
 
 def sign_out() -> None:
     """Ends this session, including copies of its cookie, once the caller commits."""
+    _end_session()
+    logout_user()
+    cookie.clear()
+
+
+def _end_session() -> None:
+    if "session" not in cookie:
+        return
     # Cookies older than the longest session are refused by the date in them.
     too_old = EndedSession.ended_at < func.now() - 2 * MAX_SESSION_IDLE
     session().execute(delete(EndedSession).where(too_old))
     ended = insert(EndedSession).values(digest=_digest(cookie["session"]))
     session().execute(ended.on_conflict_do_nothing())
-    logout_user()
-    cookie.clear()
 
 
 def _digest(name: str) -> str:
@@ -279,7 +293,10 @@ def safe_target(address: str | None, fallback: str) -> str:
     """A redirect target on our own site, whatever the link or form asked for."""
     if not address or "\\" in address or any(ord(character) < 32 for character in address):
         return fallback
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # "http://["
+        return fallback
     if parts.scheme or parts.netloc or not parts.path.startswith("/") or address.startswith("//"):
         return fallback
     return address
