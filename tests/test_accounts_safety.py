@@ -24,6 +24,7 @@ from tests.support.visitor import PASSWORD, Visitor, new_person
 from web import guesses
 from web.access import MAX_SESSION_AGE, PASSWORD_FRESH_SECONDS
 from web.guesses import GUESS_PERIOD
+from web.security import address_of_visitor
 
 ANA = "ana@rivera.example"
 NEW = "a quite new password"
@@ -133,6 +134,22 @@ def test_a_home_with_ipv6_is_one_address(app: Flask, firm: int) -> None:
         visitor.client.environ_base["REMOTE_ADDR"] = f"2001:db8:1:2::{number + 1:x}"
         statuses.append(visitor.open("/sign-in").submit({"email": ANA, "password": "wrong"}).status)
     assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize(
+    ("told", "key"),
+    [
+        ("::ffff:198.51.100.7", "198.51.100.7"),  # not all of IPv4 is one home
+        ("198.51.100.7:50123", "198.51.100.7"),
+        ("[2001:db8:1:2::7]:443", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::7]", "2001:db8:1:2::/64"),
+        ("", "unknown"),
+        ("x:1", "unknown"),
+    ],
+)
+def test_an_address_is_known_however_it_is_written(app: Flask, told: str, key: str) -> None:
+    with app.test_request_context(environ_base={"REMOTE_ADDR": told}):
+        assert address_of_visitor() == key
 
 
 @pytest.mark.parametrize(("proxies", "blocked"), [("0", True), ("1", False)])
@@ -272,23 +289,6 @@ def test_sign_out_everywhere_ends_what_was_stolen(app: Flask, firm: int) -> None
         assert visitor.open("/leads").path == "/sign-in"
 
 
-def test_signing_out_ends_a_copy_of_the_cookie_and_no_other_session(
-    app: Flask, firm: int, session: Session
-) -> None:
-    here, there, thief = Visitor(app).sign_in(ANA), Visitor(app).sign_in(ANA), Visitor(app)
-    copied = here.client.get_cookie("dunahub")
-    assert copied
-    thief.client.set_cookie("dunahub", copied.value)
-    assert thief.open("/leads").path == "/leads"
-    session.execute(
-        insert(EndedSession).values(digest="old", ended_at=text("now() - interval '29 days'"))
-    )
-    session.commit()
-    here.post("/sign-out")
-    thief.client.set_cookie("dunahub", copied.value)
-    assert thief.open("/leads").path == "/sign-in"
-    assert there.open("/leads").path == "/leads"
-    assert len(session.scalars(select(EndedSession.digest)).all()) == 1  # the old one is swept
 @pytest.mark.parametrize("how", ["/confirm", "/sign-in"])
 def test_signing_out_ends_copies_from_before_the_password_was_typed_again(
     app: Flask, firm: int, how: str
@@ -322,6 +322,23 @@ def test_a_host_that_cannot_be_is_a_bad_request(app: Flask, host: str) -> None:
     assert app.test_client().get("/sign-in", headers={"Host": host}).status_code in (200, 400)
 
 
+def test_signing_out_ends_a_copy_of_the_cookie_and_no_other_session(
+    app: Flask, firm: int, session: Session
+) -> None:
+    here, there, thief = Visitor(app).sign_in(ANA), Visitor(app).sign_in(ANA), Visitor(app)
+    copied = here.client.get_cookie("dunahub")
+    assert copied
+    thief.client.set_cookie("dunahub", copied.value)
+    assert thief.open("/leads").path == "/leads"
+    session.execute(
+        insert(EndedSession).values(digest="old", ended_at=text("now() - interval '29 days'"))
+    )
+    session.commit()
+    here.post("/sign-out")
+    thief.client.set_cookie("dunahub", copied.value)
+    assert thief.open("/leads").path == "/sign-in"
+    assert there.open("/leads").path == "/leads"
+    assert len(session.scalars(select(EndedSession.digest)).all()) == 1  # the old one is swept
 
 
 @pytest.mark.parametrize(

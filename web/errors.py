@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, InternalServerError, TooManyRequests
+from werkzeug.exceptions import BadHost, HTTPException, InternalServerError, TooManyRequests
 
 from web import drafts
 from web.access import close_session
@@ -35,6 +35,8 @@ def register(app: Flask) -> None:
 
 def show_error(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or error.code is None or error.code < 400:
+        return error
+    if isinstance(error, BadHost):  # no page can be made without a good one
         return error
     code = error.code if error.code in PAGES else (500 if error.code >= 500 else 400)
     answer = make_response(_page(code, error.code))

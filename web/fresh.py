@@ -39,4 +39,7 @@ def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]
 def _came_from() -> str:
     if request.method == "GET":
         return request.full_path.rstrip("?")
-    return urlsplit(request.referrer or "").path
+    try:
+        return urlsplit(request.referrer or "").path
+    except ValueError:  # "http://["
+        return ""

@@ -49,13 +49,19 @@ csrf = CSRFProtect()
 def address_of_visitor() -> str:
     """The key for rate limits: the address, or for IPv6 the network,
     since one home has billions of addresses."""
+    told = request.remote_addr or ""
+    with_port = _WITH_PORT.fullmatch(told)  # as some proxies write it
     try:
-        address = ip_address(request.remote_addr or "")
+        address = ip_address(with_port[1] or with_port[2] if with_port else told)
     except ValueError:
         return "unknown"
     if isinstance(address, IPv6Address):
-        return str(ip_network((address, 64), strict=False))
+        # A socket for both families shows IPv4 visitors like this: not all are one network.
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
     return str(address)
+
+
+_WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[([^\]]+)\](?::[0-9]+)?")
 
 
 limiter = Limiter(address_of_visitor, storage_uri="tallies://", default_limits=[])
