@@ -110,7 +110,17 @@ def test_the_file_says_what_the_page_says_and_a_spreadsheet_reads_it(ana: Visito
 
 @pytest.mark.parametrize(
     "name",
-    ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", "＝1+1", " =1", '=HYPERLINK("http://e","x")'],
+    [
+        "x;=1+1",
+        "=1+1",
+        "+1",
+        "-1+2",
+        "@SUM(A1)",
+        "\t=1",
+        "＝1+1",
+        " =1",
+        '=HYPERLINK("http://e","x")',
+    ],
 )
 def test_what_somebody_called_a_customer_is_never_a_formula(
     ana: Visitor, session: Session, name: str
@@ -124,9 +134,10 @@ def test_what_somebody_called_a_customer_is_never_a_formula(
     )
     session.commit()
     cells = [cell for row in rows(ana.open(f"{ACTIVITY}.csv")) for cell in row.values()]
-    assert any(name in cell for cell in cells)
+    assert any(name.removeprefix("x;") in cell for cell in cells)
     dangerous = tuple("=+-@\t\r\n＝＋－＠")
-    assert not [cell for cell in cells if cell.strip(" ").startswith(dangerous)]
+    parts = [part for cell in cells for part in cell.split(";")]  # as where decimals have a comma
+    assert not [part for part in parts if part.strip(" ").startswith(dangerous)]
 
 
 def test_another_firms_records_are_in_neither(ana: Visitor, app: Flask, session: Session) -> None:

@@ -2,13 +2,14 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from flask import Response, stream_with_context
 
 BYTE_ORDER_MARK = "\ufeff"  # tells Excel that this is UTF-8
 # Spreadsheets treat texts that begin with these as formulas, also in their full-width forms.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_BEGINS_FORMULA = re.compile("(^|;)(?= *[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
 
 def csv_of(name: str, rows: Iterable[Sequence[object]]) -> Response:
@@ -27,7 +28,8 @@ def _lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
 
 
 def _cell(value: object) -> object:
-    """Marks text that would be a formula as text. Numbers need no mark."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
-        return f"'{value}"
+    """Marks text that would be a formula as text. Numbers need no mark. Where decimals have a
+    comma, spreadsheets split such a file at semicolons instead, so each part is marked."""
+    if isinstance(value, str):
+        return _BEGINS_FORMULA.sub(r"\1'", value)
     return "" if value is None else value
