@@ -110,7 +110,10 @@ def _discover(config: Config, address: str) -> Endpoints:
             token=str(told["token_endpoint"]),
             revocation=str(told["revocation_endpoint"]),
         )
-    except (requests.RequestException, OSError, ValueError, KeyError, TypeError) as problem:
+    except (
+        *(requests.RequestException, OSError, ValueError, KeyError, TypeError),
+        RecursionError,  # JSON nested without end
+    ) as problem:
         raise Unavailable("Intuit's discovery document could not be read.") from problem
     if config.environment != "simulator":
         for endpoint in (found.authorization, found.token, found.revocation):
@@ -241,9 +244,9 @@ def _grant(ask: Any, kept: str | None = None) -> Grant:
         return Grant(
             access_token=_token(token.get("access_token")),
             refresh_token=_token(token.get("refresh_token"), kept),
-            access_lasts=_lasts(token, "expires_in", 3600),
-            refresh_lasts=_lasts(token, "x_refresh_token_expires_in", 8_640_000),
-            hard_lasts=_hard_lasts(token),
+            access_lasts=_lasts(token, "expires_in") or ACCESS_LASTS,
+            refresh_lasts=_lasts(token, "x_refresh_token_expires_in") or REFRESH_LASTS,
+            hard_lasts=_lasts(token, "x_refresh_token_hard_expires_in"),
         )
     except (GrantRefused, Misconfigured, Unavailable):
         raise
@@ -268,18 +271,16 @@ def _bare(problem: Exception) -> Exception:
     return RuntimeError(f"{type(problem).__name__}: {redact(str(problem))}")
 
 
+ACCESS_LASTS, REFRESH_LASTS = timedelta(hours=1), timedelta(days=100)  # as Intuit documents
 LONGEST = 10**9  # seconds; about 30 years, before any calendar ends
 
 
-def _lasts(token: Mapping[str, Any], key: str, otherwise: int) -> timedelta:
-    """A number of seconds, which Intuit sometimes writes as a string."""
+def _lasts(token: Mapping[str, Any], key: str) -> timedelta | None:
+    """A number of seconds, which Intuit sometimes writes as a string. None if it says nothing:
+    something that was just given out has not ended."""
+    told = token.get(key)
     try:
-        return timedelta(seconds=min(int(token.get(key, otherwise)), LONGEST))
+        seconds = 0 if isinstance(told, bool) else int(told or 0)
     except (TypeError, ValueError, OverflowError):
-        return timedelta(seconds=otherwise)
-
-
-def _hard_lasts(token: Mapping[str, Any]) -> timedelta | None:
-    if "x_refresh_token_hard_expires_in" not in token:
-        return None
-    return _lasts(token, "x_refresh_token_hard_expires_in", 0)
+        seconds = 0
+    return timedelta(seconds=min(seconds, LONGEST)) if seconds > 0 else None

@@ -118,6 +118,29 @@ def test_case_e10_odd_times_of_a_sign_in_are_no_error(
         assert datetime.now(UTC) + grant.access_lasts + grant.refresh_lasts
 
 
+@pytest.mark.parametrize("odd", [None, 0, -1, "-5", True, False, "", "soon", [], {}])
+def test_case_r21_a_time_that_says_nothing_ends_no_sign_in(
+    sandbox: Config, wire: RequestsMock, odd: object
+) -> None:
+    times = ("expires_in", "x_refresh_token_expires_in", "x_refresh_token_hard_expires_in")
+    wire.post(TOKEN_URL, json={**GRANT, **dict.fromkeys(times, odd)})
+    try:
+        grant = oauth.refresh(sandbox, "RT1-old")
+    except Unavailable:  # by oauthlib
+        return
+    assert (grant.access_lasts, grant.refresh_lasts) == (timedelta(hours=1), timedelta(days=100))
+    assert grant.hard_lasts is None
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "null", "[]", "{}", '{"token_endpoint": 1}', ""])
+def test_a_discovery_document_that_is_none_is_an_outage(
+    sandbox: Config, wire: RequestsMock, body: str
+) -> None:
+    wire.replace("GET", oauth.DISCOVERY["sandbox"], body=body)
+    with pytest.raises(Unavailable):
+        oauth.authorize_url(sandbox, "the-state")
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
