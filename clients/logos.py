@@ -9,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 MAX_FILE_BYTES = 2 * 1024 * 1024
 MAX_SIDE = 8_000  # pixels; larger images are likely meant to exhaust memory
+MAX_PIXELS = 20_000_000  # 80 MB while it is decoded; a phone's photo has 12 million
 LOGO_SIZE = (600, 216)  # pixels: 50 × 18 mm on paper at 300 dpi
 
 
@@ -30,7 +31,8 @@ def logo_from(file: bytes) -> Logo:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about oddities in the file
             with Image.open(BytesIO(file), formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
-                if max(picture.size) > MAX_SIDE:
+                width, height = picture.size
+                if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
                     raise NoPicture
                 drawn = picture.convert("RGBA")
                 drawn.thumbnail(LOGO_SIZE)

@@ -155,11 +155,19 @@ def test_any_usual_picture_becomes_a_small_logo(ana: Visitor, session: Session, 
         picture((9000, 4)),
         picture() + b"x" * 2 * 1024 * 1024,
     ],
-    ids=["empty", "text", "cut", "svg", "huge", "heavy"],
+    ids=["empty", "text", "cut", "svg", "long", "heavy"],
 )
 def test_what_is_no_picture_becomes_no_logo(file: bytes) -> None:
     with pytest.raises(NoPicture):
         logo_from(file)
+
+
+def test_a_small_file_of_many_pixels_becomes_no_logo() -> None:
+    file = BytesIO()
+    Image.new("1", (8_000, 2_501)).save(file, "PNG")
+    assert len(file.getvalue()) < 10_000
+    with pytest.raises(NoPicture):
+        logo_from(file.getvalue())
 
 
 def test_a_file_that_is_no_picture_is_refused_with_a_sentence(ana: Visitor) -> None:
