@@ -99,7 +99,7 @@ class Stripe:
                 },
                 {"idempotency_key": key},
             )
-            return str(account.id)
+            return _key(account.id)
 
     def _open_account_v1(self, email: str, name: str, key: str) -> str:
         account = self._client.v1.accounts.create(
@@ -121,7 +121,7 @@ class Stripe:
             },
             {"idempotency_key": key},
         )
-        return str(account.id)
+        return _key(account.id)
 
     def onboarding_url(self, account_id: str, *, return_url: str, refresh_url: str) -> str:
         with _translated():
@@ -134,8 +134,8 @@ class Stripe:
                         "refresh_url": refresh_url,
                     }
                 )
-                return str(link.url)
-            return str(
+                return _page(link.url)
+            return _page(
                 self._client.v2.core.account_links.create(
                     {
                         "account": account_id,
@@ -320,6 +320,11 @@ def _translated() -> Iterator[None]:
         raise Refused("idempotency_error", str(problem)) from problem
     except stripe.StripeError as problem:
         raise Unreachable(type(problem).__name__) from problem
+    except UNREADABLE as problem:  # an answer without what was asked for is none
+        raise Unreachable(f"unreadable answer: {type(problem).__name__}") from problem
+
+
+UNREADABLE = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RecursionError)
 
 
 # --- What Stripe's objects mean -------------------------------------------------------------------
@@ -368,7 +373,7 @@ def session_of(session: Fields, account_id: str) -> Session:
         account_id=account_id,
         state=state,
         amount=dollars(session.get("amount_total") or 0),
-        url=session.get("url"),
+        url=_page(session["url"]) if session.get("url") else None,
         payment_intent_id=_id_of(session.get("payment_intent")),
         mark=_mark_of(session),
     )
@@ -384,12 +389,14 @@ def receipt_of(intent: Fields) -> Receipt:
             state = "paid"
         case "processing" | "requires_action" | "requires_capture":
             state = "on_its_way"
-        case _:
+        case str():
             state = "failed"
+        case _:
+            raise ValueError("a payment without a status")
     failure = (intent.get("last_payment_error") or {}).get("code") or charge.get("failure_code")
     is_final = bool(transaction) and charge.get("status") == "succeeded"
     return Receipt(
-        payment_intent_id=intent["id"],
+        payment_intent_id=_key(intent["id"]),
         state=state,
         charge_id=charge.get("id"),
         label=_label(charge.get("payment_method_details") or {}),
@@ -485,6 +492,13 @@ def _key(value: object) -> str:
     if not isinstance(value, str) or not _KEY.fullmatch(value):
         raise ValueError("not an id of Stripe's")
     return value
+
+
+def _page(url: object) -> str:
+    """The address of a page of Stripe's. Raises ValueError."""
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        raise ValueError("not an address")
+    return url
 
 
 def _mark_of(thing: Fields) -> str:
