@@ -34,6 +34,7 @@ from presenters.client_page import invoice_page
 from processors import paying, recording
 from processors.paying import Wish
 from processors.processor import AccessEnded, Refused, Unreachable
+from quickbooks.cleaning import addresses_in
 from views.letterhead import logo_of
 from views.sheets import address_of
 from web.access import dunahub, public, session, step_out
@@ -162,10 +163,9 @@ def pay(token: str) -> ResponseReturnValue:
 def _first_address(text: str) -> str:
     """The first address of a lead's e-mail field, which may hold
     several. Stripe refuses invalid ones."""
-    first = text.replace(";", ",").split(",")[0].strip()
+    first = next(iter(addresses_in(text)), "")
     name, at, host = first.rpartition("@")
-    is_address = name and at and "." in host and not any(sign.isspace() for sign in first)
-    return first if is_address else ""
+    return first if name and at and "." in host else ""
 
 
 # --- Answering a proposal -------------------------------------------------------------------------
