@@ -41,6 +41,29 @@ def send_due(sessions: Sessions, config: Config) -> int:
 
 
 def _send(sessions: Sessions, config: Config, letter_id: int) -> bool:
+    if not _claim(sessions, letter_id):
+        return False
+    try:
+        with sessions.begin() as session:
+            message = _letter(session, config, session.get_one(ClientLetter, letter_id))
+        mail.send(config, message)  # no transaction is open here
+    except mail.NotMailed as problem:
+        log.error("letter not mailed yet", letter=letter_id, problem=str(problem))
+        return False
+    except Exception:  # a document that cannot be drawn must not stop the letters after it
+        log.exception("letter not made", letter=letter_id)
+        return False
+    with sessions.begin() as session:
+        session.execute(
+            update(ClientLetter)
+            .where(ClientLetter.id == letter_id)
+            .values(sent_at=func.clock_timestamp())
+        )
+    log.info("letter sent", letter=letter_id)
+    return True
+
+
+def _claim(sessions: Sessions, letter_id: int) -> bool:
     """Claims the letter by moving its next attempt into the future,
     so that one process sends it."""
     with sessions.begin() as session:
@@ -67,20 +90,7 @@ def _send(sessions: Sessions, config: Config, letter_id: int) -> bool:
         if letter.link.revoked_at is not None or letter.attempts > MAX_ATTEMPTS:
             letter.failed_at = func.clock_timestamp()
             return False
-        message = _letter(session, config, letter)
-    try:
-        mail.send(config, message)  # no transaction is open here
-    except mail.NotMailed as problem:
-        log.error("letter not mailed yet", letter=letter_id, problem=str(problem))
-        return False
-    with sessions.begin() as session:
-        session.execute(
-            update(ClientLetter)
-            .where(ClientLetter.id == letter_id)
-            .values(sent_at=func.clock_timestamp())
-        )
-    log.info("letter sent", letter=letter_id)
-    return True
+        return True
 
 
 def _letter(session: Session, config: Config, letter: ClientLetter) -> mail.Letter:

@@ -44,12 +44,17 @@ def send(config: Config, letter: Letter) -> None:
     parts = urlsplit(config.smtp_url)
     host = parts.hostname or ""
     try:
+        message = _message(config, letter)
+    except (ValueError, LookupError, AttributeError, TypeError) as problem:
+        # An odd address, like =?utf-8?q?=0d=0a?=@oak.example: the library's parser refuses it.
+        raise NotMailed(f"not written: {type(problem).__name__}") from problem
+    try:
         with _connected(parts.scheme, host, parts.port) as server:
             if parts.scheme == "smtp" and (server.has_extn("starttls") or parts.password):
                 server.starttls(context=ssl.create_default_context())
             if parts.password:
                 server.login(unquote(parts.username or ""), unquote(parts.password))
-            server.send_message(_message(config, letter))
+            server.send_message(message)
     except (smtplib.SMTPException, OSError) as problem:
         # Without the server's reply, which may repeat our credentials.
         raise NotMailed(f"{host}: {type(problem).__name__}") from None
@@ -100,7 +105,7 @@ def _message(config: Config, letter: Letter) -> EmailMessage:
         message["Bcc"] = letter.copy_to  # removed by smtplib when it sends
     if letter.reply_to:
         message["Reply-To"] = letter.reply_to
-    message["Subject"] = " ".join(letter.subject.split())  # a company's name may hold a line break
+    message["Subject"] = _line(letter.subject)
     message["Date"] = formatdate()
     message["Message-ID"] = f"<{letter.name}@{config.mail_from.rpartition('@')[2].strip('<> ')}>"
     message["Auto-Submitted"] = "auto-generated"  # suppresses automatic replies
@@ -116,4 +121,10 @@ def _from(config: Config, letter: Letter) -> str:
     if not letter.sender:
         return config.mail_from
     name = f"{plain_name(letter.sender)} via DunaHub"
-    return formataddr((name, parseaddr(config.mail_from)[1]))
+    return formataddr((_line(name), parseaddr(config.mail_from)[1]))
+
+
+def _line(text: str) -> str:
+    """The text on one line, and as it is: the library would decode =?utf-8?q?=0d=0aBcc:…?= and so
+    write headers that a stranger chose."""
+    return " ".join(text.replace("=?", "= ?").split())

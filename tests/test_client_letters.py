@@ -8,7 +8,7 @@ from io import BytesIO
 import pytest
 from flask import Flask
 from pypdf import PdfReader
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from clients import post
@@ -95,6 +95,27 @@ def test_the_client_gets_the_invoice_and_its_link(
     client = Visitor(app).open(address.removeprefix("http://localhost"))
     assert "Amount due $100.00" in client.text
     assert "E-mail to maria@client.example · opened" in ana.open(f"/invoices/{invoice_id}").text
+
+
+def test_case_s09_a_subject_writes_no_headers_and_a_bad_letter_stops_no_other(
+    ana: Visitor,
+    invoice_id: int,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+    session: Session,
+) -> None:
+    for subject in ("First", "=?utf-8?q?=0d=0aBcc:_evil@x.example=0d=0a=0d=0aPay?= here"):
+        ana.open(f"/invoices/{invoice_id}/send").submit({"subject": subject}, press="Send")
+    first = session.scalars(select(ClientLetter).order_by(ClientLetter.id)).first()
+    assert first
+    first.to_address = '"'  # which the mail library's parser cannot read
+    session.commit()
+    assert post.send_due(sessions, config) == 1
+    [letter] = postbox[0].letters
+    assert letter["Subject"] == "= ?utf-8?q?=0d=0aBcc:_evil@x.example=0d=0a=0d=0aPay?= here"
+    assert letter["Bcc"] is None
+    assert "Here is invoice 1043" in words_of(letter)
 
 
 def test_a_reminder_in_the_clients_language(
