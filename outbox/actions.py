@@ -134,6 +134,23 @@ _NOTE_PART_BY_HAND = text(
     """
 )
 
+# Who leaves what somebody changed in the company declines what was changed here: later changes of
+# other fields start from it.
+_LEAVE_THEIRS = text(
+    """
+    UPDATE outbox_links AS link
+    SET declined_operation = entry.operation, declined_values = entry.payload
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND entry.fault_code = 'edited_there'
+      AND link.lane_id = entry.lane_id AND link.aggregate_type = entry.aggregate_type
+      AND link.aggregate_id = entry.aggregate_id
+      AND NOT EXISTS (SELECT FROM outbox AS newer
+                      WHERE newer.aggregate_type = entry.aggregate_type
+                        AND newer.aggregate_id = entry.aggregate_id
+                        AND newer.lane_id = entry.lane_id AND newer.id > entry.id)
+    """
+)
+
 # Everything that waited for a skipped entry's record is checked again: a newer entry of the record
 # may be sent, and so may entries that only need the record to exist.
 _RELEASE = text(
@@ -242,6 +259,7 @@ def _skip(session: Session, done: list[Row[Any]]) -> None:
     entries = [entry.id for entry in done]
     session.execute(_SKIP, {"entries": entries})
     session.execute(_NOTE_PART_BY_HAND, {"entries": entries})
+    session.execute(_LEAVE_THEIRS, {"entries": entries})
     session.execute(_RELEASE, {"entries": entries})
     session.execute(_FORGET_OUTAGE, {"lanes": sorted({entry.lane_id for entry in done})})
 

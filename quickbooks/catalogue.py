@@ -59,6 +59,8 @@ OTHER_ITEM = Action("other_item", N_("Use another item"))
 FALLBACK = Action("fallback", N_("Use the fallback from now on"), ("product_id",))
 ACCOUNTANT_NOTE = Action("accountant_note", N_("Copy a note for my accountant"))
 ENTERED = Action("entered", N_("I've entered it in QuickBooks: done"))
+SEND_OURS = Action("send_again", N_("Send it as it is here"))
+LEAVE_THEIRS = Action("skip", N_("Leave it as it is there"))
 TRY_AGAIN = Action("send_again", N_("Try again"))
 
 
@@ -110,6 +112,7 @@ DEFAULT_WORDS = {
     "invoice": N_("the invoice"),
     "chosen": N_("of your choice"),
     "chosen_for": N_("these records"),
+    "parts": N_("the same fields"),
     "said": N_("one of its own rules"),
     "ours": N_("something it cannot read"),
 }
@@ -811,6 +814,16 @@ CATALOGUE: dict[str, Cause] = {
         N_("Voided in QuickBooks"),
         N_("This {what} is voided in QuickBooks, so this change cannot be made there."),
         actions=(SEND_AS_NEW, OPEN_QUICKBOOKS, STOP_SENDING),
+    ),
+    "edited_there": Cause(
+        Class.PERSON,
+        N_("Changed here and in QuickBooks"),
+        N_(
+            "This {what} was changed in QuickBooks, too, and ours would overwrite that. These"
+            " differ: {parts}."
+        ),
+        effect=N_("Saved here. Nothing is changed in QuickBooks until you choose."),
+        actions=(SEND_OURS, OPEN_QUICKBOOKS, LEAVE_THEIRS),
     ),
     # --- Codes of the engine --------------------------------------------------------------------
     "taken_by_another_record": Cause(

@@ -133,6 +133,12 @@ def total_tax(found: Mapping[str, Any]) -> Decimal:
         return Decimal(0)
 
 
+def is_taxed(document: Mapping[str, Any]) -> bool:
+    """Whether a line of it is taxable: QuickBooks may compute its tax."""
+    details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
+    return any(detail.get("TaxCodeRef", {}).get("value") == "TAX" for detail in details)
+
+
 def merged(base: Document, changes: Document) -> Document:
     """The base with the changes applied: cleared properties are removed."""
     whole = {**base, **changes}

@@ -24,6 +24,7 @@ from quickbooks.catalogue import (
     DEFAULT_WORDS,
     EFFECTS,
     ENTERED,
+    LEAVE_THEIRS,
     SKIP,
     UNKNOWN,
     Action,
@@ -203,7 +204,7 @@ def _actions_of(cause: Cause, record: str) -> Iterator[Action]:
     """The cause's actions. A document that can be skipped can also be entered by hand; customers
     have other buttons for that."""
     for action in cause.actions:
-        if action.name == SKIP.name and record in _DOCUMENTS:
+        if action.name == SKIP.name and record in _DOCUMENTS and action != LEAVE_THEIRS:
             yield ENTERED
         yield action
 
@@ -247,7 +248,7 @@ def phrase(words: str, **values: object) -> Json:
 
 
 _MARKED = frozenset({"what", "label"})  # always texts of ours
-_AMOUNTS = frozenset({"amount", "refunded", "rest"})
+_AMOUNTS = frozenset({"amount", "refunded", "rest", "total_here", "total_there"})
 
 
 def _spoken(key: str, value: object, reader: Reader) -> str:

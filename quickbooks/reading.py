@@ -35,7 +35,7 @@ from outbox.company import (
     Sent,
     Synced,
 )
-from quickbooks import judge, matching
+from quickbooks import edited, judge, matching
 from quickbooks.documents import dumps
 from quickbooks.faults import (
     Class,
@@ -47,7 +47,6 @@ from quickbooks.faults import (
     faults_of_item,
     ours,
     parse_json,
-    phrase,
     plain_words,
     words_of,
 )
@@ -576,48 +575,10 @@ def _stale(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Outcome:
         return Learned({"stale": tries})
     if tries >= STALE_TRIES or not written or "Id" not in written:
         told = fault_of(fault, due)
-        both = _both_values(written or {}, due.knowledge.get("found") or {})
+        both = edited.both_values(written or {}, due.knowledge.get("found") or {})
         return Rejected(replace(told, about={**told.about, "both": both}))
     remote = Remote(str(written["Id"]), str(written["SyncToken"]), stale=True)
     return Learned({"stale": tries, "seen": None, "found": None}, remote)
-
-
-_SPOKEN = {
-    "DisplayName": N_("name"),
-    "CompanyName": N_("company"),
-    "PrimaryEmailAddr": N_("e-mail address"),
-    "PrimaryPhone": N_("phone number"),
-    "BillAddr": N_("address"),
-    "DocNumber": N_("number"),
-    "TxnDate": N_("date"),
-    "DueDate": N_("due date"),
-    "CustomerMemo": N_("message"),
-    "TotalAmt": N_("amount"),
-}
-
-
-def _both_values(written: Json, found: Json) -> Json | None:
-    """Our values, and those in QuickBooks when we looked, for a person to decide."""
-    parts = [
-        phrase(
-            N_("{property} “{here}” here, “{there}” there"),
-            property=phrase(spoken),
-            here=ours,
-            there=theirs,
-        )
-        for key, spoken in _SPOKEN.items()
-        if key in written
-        and (ours := _one_line(written[key])) != (theirs := _one_line(found.get(key)))
-    ]
-    return phrase(N_("These differ: {parts}."), parts=parts) if parts else None
-
-
-def _one_line(value: object) -> str:
-    if isinstance(value, dict):
-        return " ".join(
-            str(each) for key, each in value.items() if key not in ("Id", "Lat", "Long")
-        )
-    return "" if value is None else str(value)
 
 
 def _document_of(sent: Sent, item: Item, due: Due) -> Json | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Due, Rejected, Remote, Synced
-from quickbooks import documents, kinds, matching, steps
+from quickbooks import documents, edited, kinds, matching, steps
 from quickbooks.documents import Document, NotWritable, dumps
 from quickbooks.faults import ours
 from quickbooks.inactive import doubt_step, invoice_step
@@ -96,6 +96,11 @@ def _changing_step(
     if due.record.type == RecordType.INVOICE and base is not None:
         document = invoice.as_set_then(document, due.payload, base, due.known.sent_values or {})
     changes = awakens | _changes(due, document, there, base)
+    theirs = edited.view_of(due, link, there)
+    if base is not None and theirs is not None and not due.knowledge.get("compares"):
+        changes = edited.with_their_note(changes, base, theirs)
+        if changes and (asked := edited.edited_there(due, document, changes, base, theirs)):
+            return asked
     stands = _standing(due, document, changes, base)
     if not changes:
         remote = matching.remote_of(there) if there else link
@@ -177,9 +182,7 @@ def _tax_changes(document: Document, there: Json) -> Document:
     if our_tax is not None:
         is_other = documents.total_tax(document) != documents.total_tax(there)
         return {"TxnTaxDetail": our_tax} if is_other else {}
-    details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
-    is_taxed = any(detail.get("TaxCodeRef", {}).get("value") == "TAX" for detail in details)
-    if is_taxed or documents.total_tax(there) == 0:
+    if documents.is_taxed(document) or documents.total_tax(there) == 0:
         return {}
     return {"TxnTaxDetail": documents.CLEARED["TxnTaxDetail"]}
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+LEAVE = "leave theirs"
+_MAY_DIFFER = ("name", "phone", "email", "total", "prices", "memo", "number", "amount")
+
+
 def give(world: "World", entry_id: int) -> str | None:
     """Answers as a person would who wants it to be sent. None when it was no question any more."""
     with world.sessions.begin() as session:
@@ -23,11 +27,21 @@ def give(world: "World", entry_id: int) -> str | None:
         if entry is None or entry.state is not State.FAILED:
             return None
         record, code = entry.record, entry.fault_code or ""
+        kept = dict(world.records[record].kept)
         acted, word = _button(world, session, entry, code)
         done = bool(acted.done)
     world.relieved += 1
     wanted = world.records[record]
     wanted.theirs = dict.fromkeys(wanted.theirs, ANY)
+    if word == LEAVE:
+        wanted.theirs |= dict.fromkeys(_MAY_DIFFER, ANY) | kept
+        wanted.is_plain = False
+    else:
+        if code == "edited_there" and done:  # then ours is to be there
+            sums = ("total", "rate") if "prices" in kept else ()
+            for name in (*kept, *sums):
+                wanted.theirs.pop(name, None)
+        world.overwrites(record)
     if done:
         world.touched(record)
         world.visits[f"answer {code}: {word}"] += 1
@@ -62,6 +76,8 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             wanted.asked_for_another = True
             _forget_amounts(world, entry.record)
             return decisions.create_anew(session, entry), "create it again"
+        case "edited_there" if world.chance.random() < 0.5:
+            return actions.skip(session, [entry.id], organization_id=world.firm), LEAVE
         case "6140":
             number = str(world.chance.randrange(10_000, 99_999))
             session.get_one(Invoice, entry.record_id).number = number

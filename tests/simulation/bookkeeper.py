@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from models.sales import Record, RecordType
 from simulator.refusals import Refusal
-from tests.simulation.world import ANY, World
+from tests.simulation.world import ANY, World, money
 
 Object = dict[str, Any]
 
@@ -18,18 +18,28 @@ def edit_there(world: World) -> str | None:
     if not (found := _some(world, entity)):
         return None
     record, one = found
-    keeper, wanted = world.company.bookkeeper, world.records[record]
+    keeper = world.company.bookkeeper
     try:
         if entity == "Customer":
             phone = {"FreeFormNumber": "theirs"}
             keeper.edit(entity, one["Id"], DisplayName=one["DisplayName"], PrimaryPhone=phone)
-            wanted.theirs["phone"] = ANY if _is_on_its_way(world, record) else "theirs"
+            _keeps(world, record, phone="theirs")
         else:
             keeper.edit(entity, one["Id"], CustomerMemo={"value": "theirs"})
-            wanted.theirs["memo"] = ANY if _is_on_its_way(world, record) else "theirs"
+            _keeps(world, record, memo="theirs")
     except Refusal:
         return None
     return f"there: {entity} {one['Id']} is edited"
+
+
+def _keeps(world: World, record: Record, **values: object) -> None:
+    """This stands there until a person says that ours is to be sent."""
+    wanted, is_met = world.records[record], _is_on_its_way(world, record)
+    for name, value in values.items():
+        wanted.theirs[name] = ANY if is_met else value
+        wanted.kept.pop(name, None)
+        if not is_met:
+            wanted.kept[name] = value
 
 
 def _is_on_its_way(world: World, record: Record) -> bool:
@@ -74,6 +84,8 @@ def change_amount_there(world: World) -> str | None:
     except Refusal:
         return None
     _is_theirs(world, record, "total", "prices")
+    prices = [77, *(line["Amount"] for line in lines[1:])]
+    _keeps(world, record, prices=[money(price) for price in prices])
     return f"there: invoice {one['Id']} has another amount"
 
 
@@ -150,6 +162,7 @@ def merge_there(world: World) -> str | None:
         return None
     for record, wanted in world.records.items():
         if record.type is RecordType.LEAD:
+            wanted.kept.clear()
             wanted.theirs = dict.fromkeys(("name", "phone", "email"), ANY)
         wanted.theirs["lead"] = ANY
     return f"there: customer {ours[0]['Id']} is merged into {ours[1]['Id']}"
@@ -179,6 +192,7 @@ def _do(world: World, entity: str, word: str, act: Callable[[str], object]) -> s
     except Refusal:
         return None
     if word != "has a new version":
+        world.records[record].kept.clear()
         _is_theirs(world, record, "total", "prices", "memo", "number", "amount", "applied", "void")
     return f"there: {entity} {one['Id']} {word}"
 

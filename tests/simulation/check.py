@@ -56,7 +56,18 @@ def always(world: World) -> None:
             raise Violated(f"{named(record)} is there {count} times")
         if count and record in world.unwanted:
             raise Violated(f"{named(record)} was to be left, and is there")
+        _theirs_is_kept(world, record, wanted)
     _lane_is_right(world)
+
+
+def _theirs_is_kept(world: World, record: Record, wanted: Wanted) -> None:
+    """What the bookkeeper wrote is not overwritten unasked."""
+    found = objects(world, record) if wanted.kept else []
+    if len(found) == 1:
+        is_ = seen(record, found[0])
+        for name, value in wanted.kept.items():
+            if is_[name] != value:
+                raise Violated(f"{named(record)}: {name} {value!r} is lost, and nobody was asked")
 
 
 _LANE = text(

@@ -60,12 +60,22 @@ def edit_lead(world: World) -> str | None:
         setattr(session.get_one(Lead, record.id), field, value)
     wanted = world.records[record]
     if wanted.values[field] != value:
-        wanted.theirs.pop(field, None)
+        _is_ours(wanted, field)
         wanted.unsent = wanted.unsent and not world.is_open
         world.touched(record)
     wanted.values[field] = value
     wanted.past.append({one: wanted.values[one] for one in ("name", "phone", "email")})
     return f"lead {record.id}: {field} = {value!r}"
+
+
+def _is_ours(wanted: Wanted, *fields: str) -> None:
+    """Saved here. Where the bookkeeper changed the same, it depends on what a person says."""
+    is_met = "prices" in wanted.kept and not {"prices", "total", "rate"}.isdisjoint(fields)
+    for field in fields:
+        if field in wanted.kept or is_met:
+            wanted.theirs[field] = ANY
+        else:
+            wanted.theirs.pop(field, None)
 
 
 def delete_lead(world: World) -> str | None:
@@ -169,11 +179,10 @@ def edit_invoice(world: World) -> str | None:
             case _:
                 value = invoice.number = str(world.chance.randrange(5000, 9999))
     if wanted.values[field] != value:
-        wanted.theirs.pop(field, None)
+        _is_ours(wanted, field)
         world.touched(record)
         if field in ("prices", "rate"):
-            for one in ("prices", "rate", "total"):
-                wanted.theirs.pop(one, None)
+            _is_ours(wanted, "prices", "rate", "total")
             wanted.is_plain = wanted.is_plain and not _is_paid(world, record)
     wanted.values[field] = value
     wanted.values["total"] = total_of(wanted.values["prices"], wanted.values["rate"])
@@ -270,6 +279,7 @@ def send_again(world: World) -> str | None:
 def _sent_again(world: World, record: Record) -> None:
     """It is made equal to ours: what stands there of others is over."""
     wanted = world.records[record]
+    world.overwrites(record)
     wanted.theirs = dict.fromkeys(wanted.theirs, ANY)
     world.touched(record)
     world.relieved += 1
@@ -297,9 +307,12 @@ def _decide(
             raise Violated(f"{named(record)} is withheld, and was said to be sent again")
     if not done:
         return None
+    wanted = world.records[record]
+    kept = dict(wanted.kept)
     _sent_again(world, record)
     # A skipped version leaves there what was there, which nobody here foretells.
     if act is actions.skip:
+        wanted.kept = kept
         world.records[record].is_plain = False
         world.withheld.discard(record)
     return f"{word} {named(record)}"

@@ -54,6 +54,8 @@ class Wanted:
     voided: bool = False  # of a lead: deleted; of a payment: refunded
     # What stands there of properties that are not ours to say: the bookkeeper's own, or declined.
     theirs: dict[str, object] = field(default_factory=dict)
+    # What the bookkeeper wrote there last of these: nobody overwrites it before a person says so.
+    kept: dict[str, object] = field(default_factory=dict)
     # A person asked for another object, so there may be two.
     asked_for_another: bool = False
     chosen: str | None = None  # the customer there that a person chose
@@ -329,6 +331,12 @@ class World:
             self.changed.add(record)
         for needed in self.needs_of(record):
             self.unwanted.discard(needed)
+
+    def overwrites(self, record: Record) -> None:
+        """A person said that ours is to be sent, whatever stands there. Leads may share one."""
+        shared = self.of(RecordType.LEAD) if record.type is RecordType.LEAD else []
+        for one in (record, *shared):
+            self.records[one].kept.clear()
 
     def needs_of(self, record: Record) -> set[Record]:
         """What must be there before it, all the way down: it may be taken along."""
