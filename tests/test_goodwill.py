@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select, text
 
-from models.sales import GoodwillRefund, Payment
+from models.sales import GoodwillRefund, Payment, PaymentMethod
 from processors import recording
 from tests.support.refunds import (
     CHECKING,
@@ -206,7 +206,9 @@ def test_choices_that_are_gone_are_asked_for_together(
 
 def test_what_came_through_stripe_goes_back_from_its_account(receipts: Situation) -> None:
     at = receipts
-    choose(at, card_deposits=account(at, CHECKING), refund_account="")
+    checking = account(at, CHECKING)
+    everywhere = {f"{method}_deposits": checking for method in PaymentMethod}
+    choose(at, **everywhere, refund_account="")
     invoice = at.save_invoice(at.save_lead())
     payment = by_stripe(at, invoice)
     at.session.rollback()
