@@ -7,9 +7,10 @@ connected, so that no invoice needs an extra call for it.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import wraps
 from http import HTTPStatus
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 from urllib.parse import urlencode
 
 import structlog
@@ -48,6 +49,7 @@ _METHOD_NAMES = {
 _INCOME_SUBTYPES = ("ServiceFeeIncome", "SalesOfProductIncome", "OtherPrimaryIncome")
 
 Found = TypeVar("Found")
+P = ParamSpec("P")
 
 log = structlog.get_logger()
 
@@ -132,6 +134,20 @@ def _object(answer: Answer) -> Json:
 # --- Reading ------------------------------------------------------------------------------------
 
 
+def _readable(read: Callable[P, Found]) -> Callable[P, Found]:
+    """An answer whose parts have other shapes than Intuit documents is no answer."""
+
+    @wraps(read)
+    def reading_shapes(*args: P.args, **kwargs: P.kwargs) -> Found:
+        try:
+            return read(*args, **kwargs)
+        except (AttributeError, TypeError, LookupError, ValueError) as problem:
+            raise FactsUnavailable("QuickBooks' answer has another shape.") from problem
+
+    return reading_shapes
+
+
+@_readable
 def read_company(reader: Reader) -> Json:
     """Name, country and home currency, which decide whether we may connect to this company.
 
@@ -176,9 +192,17 @@ def _preferences(told: Json) -> Json:
         "uses_sales_tax": tax.get("UsingSalesTax") is True,
         "automated_tax": "PartnerTaxEnabled" in tax,
         "tax_code_id": str((tax.get("TaxGroupCodeRef") or {}).get("value") or ""),
-        "closed_until": accounting.get("BookCloseDate"),
+        "closed_until": _day(accounting.get("BookCloseDate")),
         "multicurrency": currency.get("MultiCurrencyEnabled") is True,
     }
+
+
+def _day(told: object) -> str | None:
+    """A date as QuickBooks writes it; None if it is none."""
+    try:
+        return date.fromisoformat(str(told)).isoformat()
+    except ValueError:
+        return None
 
 
 def _named_values(told: object) -> Json:
@@ -191,6 +215,7 @@ def _named_values(told: object) -> Json:
     }
 
 
+@_readable
 def read_last_sale(reader: Reader) -> Json | None:
     """The invoice last changed, so that an owner recognizes the books. None if there is none.
 
@@ -208,6 +233,7 @@ def read_last_sale(reader: Reader) -> Json | None:
     }
 
 
+@_readable
 def read_facts(reader: Reader, company: Json) -> Json:
     """The lists from which settings are chosen, in addition to the result of `read_company`.
 

@@ -1,5 +1,8 @@
 """A send with an unknown effect arrives exactly once, and stops one record at most."""
 
+import json
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -372,6 +375,47 @@ def test_case_e06_one_bad_row_ends_no_list(firm: Firm) -> None:
 
     found = directory.read_all(Told(firm.config, RIVERA, "token"), most=2)
     assert [row["Id"] for row in found] == ["1", "2"]
+
+
+@pytest.mark.parametrize("odd", ["x", 7, True, ["x"], [None], {"x": "y"}], ids=str)
+def test_case_e06_parts_of_another_shape_are_no_facts(config: Config, odd: object) -> None:
+    info = dict.fromkeys(("CompanyName", "CompanyAddr", "NameValue", "Country"), odd)
+    parts = ("CurrencyPrefs", "SalesFormsPrefs", "TaxPrefs", "AccountingInfoPrefs")
+    row = {"Id": "1", **dict.fromkeys(("CustomerRef", "MetaData", "SalesTaxRateList"), odd)}
+
+    class Told(facts.Reader):
+        def get(self, path: str, **query: str) -> Json:
+            entity = query.get("query", "").split(" ")[3:4]
+            return {"QueryResponse": {entity[0]: [row]}} if entity else {}
+
+        def one(self, path: str, kind: str) -> Json:
+            return {"CompanyInfo": info, "Preferences": dict.fromkeys(parts, odd)}[kind]
+
+    reader = Told(config, RIVERA, "token")
+    company: Json = {"preferences": {"uses_sales_tax": True}}
+    reads: list[Callable[[], object]] = [
+        lambda: facts.read_company(reader),
+        lambda: facts.read_last_sale(reader),
+        lambda: facts.read_facts(reader, company),
+    ]
+    for read in reads:
+        with suppress(facts.FactsUnavailable):
+            assert json.dumps(read())
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [("2026-03-09", "2026-03-09"), ("soon", None), ("", None), (None, None), (7, None), ([], None)],
+)
+def test_a_closing_date_that_is_none_closes_nothing(
+    config: Config, told: object, kept: str | None
+) -> None:
+    class Told(facts.Reader):
+        def one(self, path: str, kind: str) -> Json:
+            return {"AccountingInfoPrefs": {"BookCloseDate": told}, "CompanyName": "Rivera"}
+
+    company = facts.read_company(Told(config, RIVERA, "token"))
+    assert company["preferences"]["closed_until"] == kept
 
 
 @pytest.mark.parametrize("body", SAYS_NOTHING, ids=str)
