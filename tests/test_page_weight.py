@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from web import security
+
 STATIC = Path(__file__).parent.parent / "static"
 
 
@@ -37,6 +39,16 @@ def test_pages_are_sent_compressed_to_browsers_that_say_they_can(app: Flask, way
     assert "Accept-Encoding" in answer.headers["Vary"]
     assert answer.headers["Cache-Control"] == "no-store"
     assert len(answer.data) < len(whole.data) / 3
+
+
+def test_a_file_without_a_version_is_not_kept_before_any_page_was_made(app: Flask) -> None:
+    security._version_of.cache_clear()
+    with app.test_client().get("/static/app.js") as answer:
+        assert "immutable" not in answer.headers["Cache-Control"]
+    version = security._version_of("app.js")
+    security._version_of.cache_clear()
+    with app.test_client().get(f"/static/app.js?v={version}") as answer:
+        assert "immutable" in answer.headers["Cache-Control"]
 
 
 def test_a_versioned_file_is_kept_for_a_year(app: Flask) -> None:

@@ -185,7 +185,7 @@ def protect(response: Response) -> Response:
 def _is_versioned() -> bool:
     """Whether the URL contains the current version, so that its content never changes."""
     name = (request.view_args or {}).get("filename", "")
-    return bool(name) and request.args.get("v") == _versions.get(name)
+    return bool(name) and request.args.get("v") == _version_of(name)
 
 
 def content_policy(config: Config) -> str:
@@ -226,15 +226,15 @@ def _squeezed(body: bytes) -> bytes:
     return gzip.compress(body, mtime=0)
 
 
-_versions: dict[str, str] = {}
-
-
 def _version_static_files(endpoint: str, values: dict[str, Any]) -> None:
     """Adds a version to static URLs, so that browsers can cache the files for long."""
     name = values.get("filename")
     if endpoint != "static" or not isinstance(name, str):
         return
-    if name not in _versions:
-        path = Path(__file__).parent.parent / "static" / name
-        _versions[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
-    values["v"] = _versions[name]
+    values["v"] = _version_of(name)
+
+
+@lru_cache(maxsize=64)
+def _version_of(name: str) -> str:
+    path = Path(__file__).parent.parent / "static" / name
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:10]
