@@ -31,6 +31,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -41,7 +42,7 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.exc import IntegrityError, NoResultFound, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from benchmarks import chaos_log
+from benchmarks import chaos_log, chaos_money
 from benchmarks.chaos_log import FirmLog, Phase, Saved, Verdict, judge
 from benchmarks.clocks import ahead_of_time
 from benchmarks.pooler import running_pooler
@@ -63,6 +64,7 @@ from quickbooks import consenting, decisions, disconnecting
 from quickbooks.consenting import Connected
 from quickbooks.oauth import Unavailable
 from simulator.testing import Books, SimulatorHandle, running_simulator
+from stripe_simulator.testing import StripeHandle, running_stripe
 from tests.support.connected import consent, finish, new_owner
 from tests.support.firm import new_firm
 
@@ -117,6 +119,8 @@ class World:
     asked: int = 0  # whether a customer is the one that a lost edit described
     kills: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    serving: list["Serving"] = field(default_factory=list)
+    till: chaos_money.Till | None = None  # None: clients don't pay online
 
 
 # --- The run ------------------------------------------------------------------------------------
@@ -142,11 +146,16 @@ def run(
         url = database.url
         if pooled:
             url = life.enter_context(running_pooler(url, folder / "pooler"))
-        world = _world(seed, url, simulator, patience)
+        # Stripe knows what a standby lost, which would be another run.
+        stripe = None if standby else life.enter_context(running_stripe())
+        world = _world(seed, url, simulator, patience, stripe)
         for number in range(firms):
             world.firms.append(_new_firm(world, number))
         app = life.enter_context(_served(world, folder, "--workers=2"))
         second = life.enter_context(_served(world, folder, "--workers=1", ahead=clocks_apart))
+        world.serving += [app, second]
+        if stripe:
+            chaos_money.send_events_to(stripe, app.port)
         _say(f"{firms} firms are connected after {time.monotonic() - began:.0f} s")
         _storm(world, database, app, second, minutes)
         quiet = _wait_for_quiet(world)
@@ -160,7 +169,13 @@ def run(
         return report
 
 
-def _world(seed: int, database_url: str, simulator: SimulatorHandle, patience: float) -> World:
+def _world(
+    seed: int,
+    database_url: str,
+    simulator: SimulatorHandle,
+    patience: float,
+    stripe: StripeHandle | None,
+) -> World:
     os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the simulator speaks plain http
     environ = {
         "DATABASE_URL": database_url,
@@ -173,12 +188,18 @@ def _world(seed: int, database_url: str, simulator: SimulatorHandle, patience: f
         "LEASE": str(LEASE * patience),
         "RESEND_AFTER": str(RESEND_AFTER * patience),
         "POLL_INTERVAL": "0.5",
+        **(chaos_money.environ(stripe) if stripe else {}),
     }
     engine = make_engine(database_url)
     sessions = make_sessions(engine)
     attach(sessions)
     config = Config.from_environ(environ)
-    return World(random.Random(seed), environ, config, sessions, simulator, patience)
+    world = World(random.Random(seed), environ, config, sessions, simulator, patience)
+    if stripe:
+        world.till = chaos_money.till(
+            stripe, config, sessions, patience, lambda: _kill_workers(world), world.faults
+        )
+    return world
 
 
 def _new_firm(world: World, number: int) -> Firm:
@@ -203,6 +224,10 @@ def _new_firm(world: World, number: int) -> Firm:
         session.commit()
         firm = Firm(firm_id, owner, [one.id for one in products], FirmLog(realm))
     _connect(world, firm)
+    with world.sessions.begin() as session:
+        chaos_money.choose(session, firm_id, world.simulator.books(realm))
+    if world.till:
+        world.till.open_account(firm.id)
     return firm
 
 
@@ -393,6 +418,15 @@ def _blows(world: World, database: Database | Pair, app: Serving, second: Servin
         ("throttled item", 1, fault(item_fault=throttled)),
         ("stale version", 3, fault(bump_sync_token=True)),
     ]
+
+
+def _kill_workers(world: World) -> None:
+    """Of both servers: the process that holds back is among them."""
+    for serving in world.serving:
+        with suppress(StopIteration, AssertionError, psutil.Error):
+            for worker in serving.master().children():
+                worker.send_signal(signal.SIGKILL)
+                world.kills += 1
 
 
 def _cut_connections(world: World) -> None:
@@ -599,9 +633,12 @@ def _write(world: World, number: int) -> None:
     while not world.ending.is_set():
         firm = chance.choice(firms)
         kind = chance.choices(
-            [_new_lead, _new_invoice, _new_payment, _edit_lead, _edit_invoice, _void_invoice],
-            [28, 26, 18, 12, 14, 2],
-        )[0]
+            [
+                _new_lead, _new_invoice, _new_payment, _edit_lead, _edit_invoice, _void_invoice,
+                *MONEY,
+            ],
+            [28, 26, 18, 12, 14, 2, 3, 3, 6, 6],
+        )[0]  # fmt: skip
         with world.turns[number], suppress(_Gone):
             kind(world, firm, chance)
         time.sleep(chance.expovariate(WRITES_PER_SECOND / WRITERS))
@@ -740,7 +777,9 @@ def _new_invoice(world: World, firm: Firm, chance: random.Random) -> None:
 
 
 def _open_invoice(firm: Firm, chance: random.Random) -> chaos_log.Invoice | None:
-    open_ = [one for one in firm.log.invoices[-12:] if not one.voided and not one.gone]
+    open_ = [
+        one for one in firm.log.invoices[-12:] if not (one.voided or one.gone or one.awaits_payment)
+    ]
     return chance.choice(open_) if open_ else None
 
 
@@ -748,7 +787,7 @@ def _new_payment(world: World, firm: Firm, chance: random.Random) -> None:
     invoice = _open_invoice(firm, chance)
     if invoice is None:
         return
-    left = invoice.total - sum((one.amount for one in invoice.payments), Decimal(0))
+    left = invoice.total - chaos_money.paid(invoice)
     if left <= 0:
         return
     mark = new_mark()
@@ -764,7 +803,24 @@ def _new_payment(world: World, firm: Firm, chance: random.Random) -> None:
         return session.scalar(select(Payment.id).where(Payment.mark == mark)) is not None
 
     saved = _save(world, write, is_there)
-    invoice.payments.append(chaos_log.Payment(0, mark, amount, saved))
+    id_ = _known(world, select(Payment.id).where(Payment.mark == mark))
+    invoice.payments.append(chaos_log.Payment(id_, mark, amount, saved))
+
+
+def _with_money(
+    act: Callable[[chaos_money.Desk], None],
+) -> Callable[[World, Firm, random.Random], None]:
+    """What `chaos_money` does, as an act of a writer."""
+
+    def play(world: World, firm: Firm, chance: random.Random) -> None:
+        invoice = _open_invoice(firm, chance)
+        save = partial(_save, world)
+        act(chaos_money.Desk(firm.id, firm.log, invoice, save, world.till, chance))
+
+    return play
+
+
+MONEY = [_with_money(act) for act in chaos_money.ACTS]
 
 
 def _edit_invoice(world: World, firm: Firm, chance: random.Random) -> None:
@@ -811,6 +867,9 @@ def _wait_for_quiet(world: World) -> float:
             _connect(world, firm)
         _stubbornly(lambda firm=firm: _send_waiting(world, firm))  # type: ignore[misc]
     _stubbornly(lambda: _renew_expired(world))
+    if world.till:
+        invoices = [(firm.id, firm.log.invoices) for firm in world.firms]
+        chaos_money.settle(world.till, invoices, began + QUIET_WITHIN * world.patience / 2)
     while time.monotonic() - began < QUIET_WITHIN * world.patience:
         with suppress(SQLAlchemyError), world.sessions() as session:
             _ask_a_person(session)
@@ -868,6 +927,8 @@ def _report(
         mine = [entry for entry in journal if entry["realm"] == firm.realm]
         judge(firm.log, books, mine, verdict)
         mixed_up += _mixed_up(world, firm, books)
+    if world.till:
+        chaos_money.judge(world.till, verdict)
     with world.sessions() as session:
         left = session.query(Entry).filter(Entry.state.in_(["pending", "failed"])).all()
         stuck = [

@@ -69,11 +69,30 @@ class Lead:
 
 
 @dataclass
+class Refund:
+    """Of a payment, after which the invoice stays paid."""
+
+    mark: str
+    amount: Decimal
+    saved: Saved
+
+
+@dataclass
 class Payment:
     id: int
     mark: str
     amount: Decimal
     saved: Saved
+    is_online: bool = False
+    taken_back: Saved | None = None  # all of it
+    refunds: list[Refund] = field(default_factory=list)
+    is_asked_back: bool = False  # through the processor
+    asked_back_at: float = 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it went back yet."""
+        return not (self.taken_back or self.refunds or self.is_asked_back)
 
 
 @dataclass
@@ -87,6 +106,7 @@ class Invoice:
     payments: list[Payment] = field(default_factory=list)
     voided: Saved | None = None
     gone: bool = False
+    awaits_payment: bool = False  # through the processor
 
 
 @dataclass
@@ -102,8 +122,9 @@ class FirmLog:
 
     @property
     def records(self) -> int:
-        payments = sum(len(invoice.payments) for invoice in self.invoices)
-        return len(self.leads) + len(self.invoices) + payments
+        payments = [one for invoice in self.invoices for one in invoice.payments]
+        refunds = sum(len(one.refunds) for one in payments)
+        return len(self.leads) + len(self.invoices) + len(payments) + refunds
 
 
 @dataclass
@@ -127,7 +148,10 @@ def judge(log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: 
     verdict.records += log.records
     customers = _by(books.get("Customer", []), lambda one: str(one.get("DisplayName", "")))
     invoices = _by(books.get("Invoice", []), lambda one: str(one.get("DocNumber", "")))
-    payments = _by(books.get("Payment", []), lambda one: str(one.get("PaymentRefNum", "")))
+    money = _by(
+        [*books.get("Payment", []), *books.get("RefundReceipt", [])],
+        lambda one: str(one.get("PaymentRefNum", "")),
+    )
     # A voided invoice may never have been sent, and then its customer wasn't either.
     sure = [one for one in log.invoices if not one.voided and _fate(log, one.saves[:1]) == "on"]
     needed = {id(invoice.lead) for invoice in sure}
@@ -139,7 +163,7 @@ def judge(log: FirmLog, books: Books, journal: Sequence[JournalEntry], verdict: 
         if found := _presence(verdict, f"customer {lead.name}", fate, customers.get(lead.name, [])):
             _judge_content(log, verdict, lead.name, lead.saves, version_of(_phone_of(found)))
     for invoice in log.invoices:
-        _judge_invoice(log, verdict, invoice, invoices, payments)
+        _judge_invoice(log, verdict, invoice, invoices, money)
     _judge_order(log, books, journal, verdict)
 
 
@@ -191,7 +215,7 @@ def _judge_invoice(
     verdict: Verdict,
     invoice: Invoice,
     invoices: dict[str, list[Document]],
-    payments: dict[str, list[Document]],
+    money: dict[str, list[Document]],
 ) -> None:
     name = f"invoice {invoice.number}"
     fate = _fate(log, invoice.saves[:1])
@@ -209,11 +233,18 @@ def _judge_invoice(
         its = fate if fate != "on" else _fate(log, [payment.saved])
         if fate == "on" and its == "off":
             its = "maybe"  # its invoice is in the books: the owner is asked
-        found = _presence(
-            verdict, f"payment {payment.mark} of {name}", its, payments.get(payment.mark, [])
-        )
+        if payment.taken_back and its == "on":
+            its = "maybe"  # taken back before it was sent, it is never sent
+        called = f"payment {payment.mark} of {name}"
+        found = _presence(verdict, called, its, money.get(payment.mark, []))
+        for refund in payment.refunds:
+            _judge_refund(log, verdict, f"refund {refund.mark} of {called}", refund, its, money)
         if found is None:
             continue
+        if payment.taken_back and _money(found, "TotalAmt") == 0:
+            continue
+        if payment.taken_back and _fate(log, [payment.taken_back]) == "on":
+            verdict.note("lost", f"the void of {called}")
         paid += payment.amount
         linked = re.findall(r"'TxnId': '(\d+)'", str(found.get("Line")))
         if row is None or linked != [str(row["Id"])] or _money(found, "TotalAmt") != payment.amount:
@@ -227,6 +258,22 @@ def _judge_invoice(
             f" with {paid} paid",
         )
     _judge_content(log, verdict, name, invoice.saves, version_of(_memo_of(row)))
+
+
+def _judge_refund(
+    log: FirmLog,
+    verdict: Verdict,
+    name: str,
+    refund: Refund,
+    fate_of_payment: str,
+    money: dict[str, list[Document]],
+) -> None:
+    fate = fate_of_payment if fate_of_payment != "on" else _fate(log, [refund.saved])
+    if fate_of_payment == "on" and fate == "off":
+        fate = "maybe"  # its payment is in the books: the owner is asked
+    found = _presence(verdict, name, fate, money.get(refund.mark, []))
+    if found and _money(found, "TotalAmt") != refund.amount:
+        verdict.note("wrong_totals", f"{name}: {found.get('TotalAmt')} of {refund.amount}")
 
 
 def _money(row: Document, name: str) -> Decimal:
