@@ -63,6 +63,15 @@ def test_a_translation_keeps_values_and_tags() -> None:
             assert marks in (many, sorted(MARKS.findall(english_of(message)[0]))), message.id
 
 
+def test_no_portuguese_pill_reads_like_no_quickbooks_in_english() -> None:
+    """“No QuickBooks” means “in QuickBooks”; in a mixed crew it would be read the other way."""
+    pills = [
+        one for one in messages() if re.match("In QuickBooks($|, .*[^.]$)", english_of(one)[0])
+    ]
+    assert len(pills) > 5
+    assert [one.id for one in pills if str(forms_of(one)[0]).startswith("No QuickBooks")] == []
+
+
 def test_a_translation_begins_and_ends_like_its_original() -> None:
     for message in messages():
         for form in forms_of(message):
