@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Text, cast, delete, func, or_, select
+from sqlalchemy import Text, cast, delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
 from models.base import Json
-from models.outbox import Counterpart
+from models.outbox import SENT_EMAILS, Counterpart
 from models.quickbooks import Connection, ConnectionStatus, Customer
 from models.sales import Lead, RecordType
 from outbox import lanes
@@ -227,18 +227,26 @@ def candidates(
 ) -> list[Json] | None:
     """The customers that these leads may be: those with their e-mail address or name.
 
-    None if the customers have not been read (`was_read`): then it is unknown.
+    Those of other leads too, because the copy may be older than they are. None if the customers
+    have not been read (`was_read`): then it is unknown.
     """
     leads = [due.payload for due in entries if due.record.type == RecordType.LEAD]
-    names = {
-        matching.name_key(clean_name(lead["quickbooks_name"] or lead["name"], NAME_LONGEST))
-        for lead in leads
-    }
-    emails = {email for lead in leads for email in addresses(lead["email"])}
     if not leads:
         return []
     if not was_read:
         return None
+    emails = sorted({email for lead in leads for email in addresses(lead["email"])})
+    found = _copied(session, lane_id, leads, emails)
+    return [*found, *_sent(session, lane_id, emails)] if emails else found
+
+
+def _copied(
+    session: Session, lane_id: int, leads: Sequence[Json], emails: Sequence[str]
+) -> list[Json]:
+    names = {
+        matching.name_key(clean_name(lead["quickbooks_name"] or lead["name"], NAME_LONGEST))
+        for lead in leads
+    }
     found = session.execute(
         select(Customer, Lead.id.label("lead_id"), Lead.name.label("lead_name"))
         .join(Connection, Connection.id == Customer.connection_id)
@@ -255,12 +263,10 @@ def candidates(
             or_(
                 Customer.name_key == func.any(cast(sorted(names), ARRAY(Text))),
                 (Customer.email != "")
-                & func.string_to_array(Customer.email, ",").op("&&")(
-                    cast(sorted(emails), ARRAY(Text))
-                ),
+                & func.string_to_array(Customer.email, ",").op("&&")(cast(emails, ARRAY(Text))),
             ),
         )
-        .order_by(Customer.remote_id)
+        .order_by(Customer.remote_id, Lead.id)
     )
     return [
         {
@@ -275,3 +281,45 @@ def candidates(
         }
         for row in found
     ]
+
+
+# Customers made of leads, by each address that was sent: `ix_outbox_links_of_emails`.
+_SENT = text(
+    f"""
+    SELECT link.remote_id, link.remote_version, link.sent_values, lead.id, lead.name
+    FROM outbox_links AS link
+    CROSS JOIN LATERAL (
+        SELECT lead.id, lead.name FROM leads AS lead WHERE lead.id = link.aggregate_id OFFSET 0
+    ) AS lead
+    WHERE link.aggregate_type = 'lead' AND link.sent_values ->> 'email' <> ''
+      AND {SENT_EMAILS} && CAST(:emails AS text[])
+      AND link.lane_id = :lane AND link.remote_id IS NOT NULL
+    ORDER BY link.aggregate_id
+    """  # noqa: S608  (only constants of ours are put together)
+)
+
+
+def _sent(session: Session, lane_id: int, emails: Sequence[str]) -> Iterator[Json]:
+    rows = session.execute(
+        _SENT, {"lane": lane_id, "emails": [f"{lane_id} {email}" for email in emails]}
+    )
+    for row in rows:
+        yield as_sent(row.remote_id, row.remote_version, row.sent_values, row.id, row.name)
+
+
+def as_sent(
+    remote_id: str, version: str, values: Json, lead_id: int, lead_name: str | None
+) -> Json:
+    """The customer of a lead, as a candidate: as it was sent."""
+    names = filter(None, (values["quickbooks_name"] or values["name"], values.get("company_name")))
+    return {
+        "id": remote_id,
+        "version": version,
+        "name": values["quickbooks_name"] or values["name"],
+        "email": ",".join(addresses(values["email"])),
+        "phone": matching.phone_of({"PrimaryPhone": {"FreeFormNumber": values["phone"]}}),
+        "active": True,
+        "lead_id": lead_id,
+        "lead_name": lead_name,
+        "sent_names": list(names),
+    }

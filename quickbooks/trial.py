@@ -242,6 +242,12 @@ class _Customers:
         self.listed = None if customers is None else [dict(one) for one in customers]
         self.by_id = {one["id"]: one for one in self.listed or []}
         self.created: dict[str, Due] = {}  # by their names, as names are compared
+        self.sent: list[Json] = []  # those of leads that were tried before
+
+    @property
+    def known(self) -> list[Json] | None:
+        """Those that a lead may be, as `directory.candidates`."""
+        return None if self.listed is None else [*self.listed, *self.sent]
 
     def has(self, name: str) -> bool:
         key = matching.name_key(name)
@@ -251,6 +257,14 @@ class _Customers:
 
     def follow(self, lead: Due, tried: TriedLead) -> None:
         """Changes them as the lead would."""
+        if tried.fate in (Fate.LINK, Fate.CREATE):
+            id_ = tried.customer_id or f"of lead {lead.record.id}"
+            values = dict(lead.payload)
+            if tried.fate == Fate.CREATE:
+                values["quickbooks_name"] = tried.customer
+            self.sent.append(
+                directory.as_sent(str(id_), "0", values, lead.record.id, values["name"])
+            )
         if tried.fate == Fate.LINK and (taken := self.by_id.get(str(tried.customer_id))):
             taken.update(lead_id=lead.record.id, lead_name=lead.payload["name"], active=True)
         elif tried.fate == Fate.CREATE:
@@ -285,7 +299,7 @@ def _without_choice(lead: Due, customers: _Customers, books: Books) -> TriedLead
     key, name = lead.record.id, str(lead.payload["name"])
     if lead.record in books.links:
         return TriedLead(key, name, Fate.THERE)
-    settings = {**books.settings, "customers": customers.listed}
+    settings = {**books.settings, "customers": customers.known}
     composed = compose([lead], books.links, settings)
     verdict = composed.verdicts.get(lead.entry_id)
     if isinstance(verdict, Synced) and verdict.remote:

@@ -33,7 +33,11 @@ def match_lead(due: Due, document: Document, settings: Json) -> Step | None:
     known: list[Json] | None = settings.get("customers", [])
     if known is None:
         return Later(DIRECTORY_COMES)
-    known = [one for one in known if one["id"] != due.known.decision.get("not")]
+    known = [
+        one
+        for one in known
+        if one["id"] != due.known.decision.get("not") and _may_be(document, one)
+    ]
     match _alike(document, known):
         case []:
             return None
@@ -49,7 +53,21 @@ def _alike(document: Document, known: Sequence[Json]) -> list[Json]:
     by_name = [one for one in known if matching.same_name(one["name"], document["DisplayName"])]
     both = [one for one in by_email if one in by_name]
     alike = both or [*by_email, *by_name]
-    return [one for one in alike if one["active"]] or alike
+    alike = [one for one in alike if one["active"]] or alike
+    # several leads may share one, and one of a lead may be in the copy, too
+    return list({one["id"]: one for one in reversed(alike)}.values())[::-1]
+
+
+def _may_be(document: Document, one: Json) -> bool:
+    """The customer of another lead is known only as it was sent. With an address of both and names
+    that agree they may be one; with other names they are two, such as clients of one property
+    manager. QuickBooks itself refuses the same name."""
+    if "sent_names" not in one:
+        return True
+    names = filter(None, (document["DisplayName"], document.get("CompanyName")))
+    return _has_same_email(document, one) and any(
+        matching.names_agree(name, other) for name in names for other in one["sent_names"]
+    )
 
 
 def _judge_one(due: Due, document: Document, one: Json) -> Step:
