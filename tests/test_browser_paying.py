@@ -163,22 +163,28 @@ def test_money_that_goes_back_is_the_same_on_both_sides(shop: Shop, browser: Bro
     page, link = send(shop, "80")
     client.goto(link)
     client.get_by_role("button", name="Pay from your bank account (ACH)").click()
-    client.get_by_label("Account number").select_option("000555555559")  # returned once it was paid
     client.get_by_role("button", name="Pay $80.00").click()
     expect(client.get_by_role("heading", name="Your payment is on its way")).to_be_visible(
         timeout=ARRIVES
     )
     shop.stripe.act("advance", seconds=400_001)
-    shop.stripe.await_quiet()
-    shop.stripe.act("advance", seconds=400_001)
-    eventually(lambda: [bill for bill in owner.books("Invoice") if bill["Balance"] == 80] != [])
-    [back] = [one for one in owner.books("Payment") if one["TotalAmt"] != 120]
-    assert back["TotalAmt"] == 0  # voided
+    paid_in_books(shop, 2)
+    bank_takes_it_back(shop)
+    eventually(lambda: any(one["TotalAmt"] == 0 for one in owner.books("Payment")))  # voided
+    assert sorted(Decimal(str(one["Balance"])) for one in owner.books("Invoice")) == [0, 80]
     client.goto(link)
     expect(client.get_by_role("button", name="Pay by card")).to_be_visible()
     owner.go(page)
     expect(owner.page.get_by_text("paid back", exact=True)).to_be_visible()
     context.close()
+
+
+def bank_takes_it_back(shop: Shop) -> None:
+    """The newest payment, days after it arrived."""
+    for account, things in shop.stripe.everything()["objects"].items():
+        charges = [one for one in things.values() if one["object"] == "charge"]
+        if charges:
+            shop.stripe.act("return", account=account, charge=charges[-1]["id"])
 
 
 def choose_how_money_goes_back(owner: Person) -> None:
@@ -194,4 +200,6 @@ def choose_how_money_goes_back(owner: Person) -> None:
 
 
 def sees_receipt(client: Page) -> None:
-    expect(client.get_by_role("heading", name="Paid. Thank you!")).to_be_visible(timeout=ARRIVES)
+    # Stripe repeats an event that a busy machine did not answer in time.
+    paid = client.get_by_role("heading", name="Paid. Thank you!")
+    expect(paid).to_be_visible(timeout=3 * ARRIVES)
