@@ -14,6 +14,7 @@ from db import Sessions
 from models.accounts import Organization
 from models.clients import ClientLetter, ClientLink
 from notices import mail
+from outbox.scheduler import for_a_while
 
 FIRST_RETRY_DELAY = timedelta(minutes=1)  # after the mail server failed; doubles with each attempt
 MAX_RETRY_DELAY = timedelta(hours=1)
@@ -37,7 +38,7 @@ def send_due(sessions: Sessions, config: Config) -> int:
             .order_by(ClientLetter.id)
             .limit(50)
         ).all()
-    return sum(_send(sessions, config, letter_id) for letter_id in due)
+    return for_a_while(due, lambda letter_id: _send(sessions, config, letter_id))
 
 
 def _send(sessions: Sessions, config: Config, letter_id: int) -> bool:
@@ -49,9 +50,6 @@ def _send(sessions: Sessions, config: Config, letter_id: int) -> bool:
         mail.send(config, message)  # no transaction is open here
     except mail.NotMailed as problem:
         log.error("letter not mailed yet", letter=letter_id, problem=str(problem))
-        return False
-    except Exception:  # a document that cannot be drawn must not stop the letters after it
-        log.exception("letter not made", letter=letter_id)
         return False
     with sessions.begin() as session:
         session.execute(

@@ -10,6 +10,7 @@ from db import Sessions
 from models.notices import Notice
 from notices import conditions, mail
 from notices.letters import letter_of
+from outbox.scheduler import for_a_while
 
 FIRST_RETRY_DELAY = timedelta(minutes=1)  # after the mail server failed; doubles with each attempt
 MAX_RETRY_DELAY = timedelta(hours=1)
@@ -32,7 +33,7 @@ def look_and_tell(sessions: Sessions, config: Config) -> int:
             )
             .order_by(Notice.id)
         ).all()
-    return sum(_tell(sessions, config, notice_id) for notice_id in due)
+    return for_a_while(due, lambda notice_id: _tell(sessions, config, notice_id))
 
 
 def _tell(sessions: Sessions, config: Config, notice_id: int) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import Organization
-from models.notices import Notice
+from models.notices import Condition, Notice
 from models.outbox import Lane
 from models.quickbooks import Connection, Purpose
 from notices.post import look_and_tell
@@ -80,6 +80,15 @@ def test_a_refused_sign_in_is_told_once_and_again_when_it_happens_again(
     look_and_tell(office.sessions, office.config)
     _refuse(office)
     look_and_tell(office.sessions, office.config)
+    assert post_office.taken() == [(OWNER, "Reconnect QuickBooks: Rivera Plumbing LLC")]
+
+
+def test_a_letter_that_cannot_be_written_stops_no_other(
+    office: Office, post_office: PostOffice
+) -> None:
+    office.save(Notice(kind=Condition.APP_REFUSED, subject="odd", about={"company": 7}))
+    _refuse(office)
+    assert look_and_tell(office.sessions, office.config) == 1
     assert post_office.taken() == [(OWNER, "Reconnect QuickBooks: Rivera Plumbing LLC")]
 
 
