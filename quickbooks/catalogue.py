@@ -809,6 +809,17 @@ CATALOGUE: dict[str, Cause] = {
         None,
         CHOOSE_SETTING,
     ),
+    "tax_code_inactive": _person(
+        N_("A tax code is inactive in QuickBooks"),
+        N_(
+            "The tax code “{chosen}” for the sales tax of this invoice was deleted or made inactive"
+            " in QuickBooks. Make it active again there, or choose another one, and everything that"
+            " waits for it is sent."
+        ),
+        None,
+        CHOOSE_SETTING,
+        OPEN_QUICKBOOKS,
+    ),
     "voided_there": Cause(
         Class.PERSON,
         N_("Voided in QuickBooks"),

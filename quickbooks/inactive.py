@@ -44,6 +44,9 @@ def _used(document: Document, kind: str) -> list[str]:
     if keys := _REFERENCES.get(kind):
         used = [document[key]["value"] for key in keys if key in document]
         return [*used, *discount.accounts_of(document)] if kind == "Account" else used
+    if kind == "TaxCode":
+        code = document.get("TxnTaxDetail", {}).get("TxnTaxCodeRef")
+        return [code["value"]] if code else []
     if kind == "Invoice":
         return payment.invoices_paid_by(document)
     details = [line.get("SalesItemLineDetail", {}) for line in document.get("Line", ())]
@@ -107,6 +110,12 @@ def _method(due: Due, inactive: Json, _links: Mapping[Record, Remote], settings:
     return ours("method_inactive", due, _chosen(due, inactive, settings, _chosen_for(due)))
 
 
+def _tax_code(due: Due, inactive: Json, _links: Mapping[Record, Remote], settings: Json) -> Fault:
+    codes = {str(code["id"]): code["name"] for code in settings.get("tax_codes", [])}
+    name = str(inactive["name"]) or codes.get(str(inactive["id"]))
+    return ours("tax_code_inactive", due, {"chosen": name})
+
+
 def _chosen(due: Due, inactive: Json, settings: Json, chosen_for: str) -> Json:
     remote_id = str(inactive["id"])
     if remote_id == settings.get("stripe_account_id") and payment.came_by_stripe(due.payload):
@@ -160,5 +169,6 @@ _FAULTS: dict[str, _Naming] = {
     "Customer": _customer,
     "Account": _account,
     "PaymentMethod": _method,
+    "TaxCode": _tax_code,
     "Item": _item,
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 MAX_ROWS = 1000  # Intuit's limit per answer
 
 # of these, inactive rows are hidden unless requested
-_LISTS = ("Customer", "Item", "Account", "PaymentMethod")
+_LISTS = ("Customer", "Item", "Account", "PaymentMethod", "TaxCode")
 
 # QuickBooks' name, in a fault, for something that a document uses
 _CALLED = {
@@ -19,6 +19,7 @@ _CALLED = {
     "Item": "ItemRef",
     "Account": "Account",
     "PaymentMethod": "PaymentMethod",
+    "TaxCode": "TaxCode",
 }
 
 

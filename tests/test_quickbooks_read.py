@@ -416,8 +416,8 @@ def test_names_in_a_hurry_are_tried_again() -> None:
     [
         ("6210", "The account period has closed", "", "issued_on", {"date": "2026-11-18"}),
         ("6000", "Business Validation Error: You must set a transaction amount.", "", None, {}),
-        ("2500", "Invalid Reference Id : Accounts element id 9 not found", "", None,
-         {"what": "account"}),
+        ("2500", "Invalid Reference Id : PaymentMethod element id 9 not found", "", None,
+         {"what": "customer, product or account"}),
         ("2050", "… Min:0 Max:21 supported. Supplied length:45", "DocNumber", "number",
          {"label": "The number", "max": "21"}),
         ("2020", "Required parameter Line is missing", "Line", None, {"which": " (Line)"}),
@@ -626,6 +626,8 @@ def test_rule_10_no_answer_however_strange_makes_reading_fail(
     [
         ("Invalid Reference Id : Names element id 583 not found", "Customer"),
         ("Invalid Reference Id : Line.SalesItemLineDetail.ItemRef", "Item"),
+        ("Invalid Reference Id : Accounts element id 9 not found", "Account"),
+        ("Invalid Reference Id : TxnTaxCodeRef TaxCode", "TaxCode"),
         ("Object Not Found : Something you're trying to use has been made inactive.", "Item"),
     ],
 )

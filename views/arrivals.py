@@ -50,6 +50,7 @@ CURED = (
     "no_refund_choices",
     "fallback_item_inactive",
     "account_inactive",
+    "tax_code_inactive",
     "method_inactive",
     "item_inactive",
     "6160",

@@ -15,7 +15,7 @@ from quickbooks.questions import Question, on_day
 ENTITY = "Invoice"
 PAGE: tuple[str, str | None] = ("invoice", "txnId")
 NAME: str | None = None
-USES: tuple[str, ...] = ("Item", "Customer")
+USES: tuple[str, ...] = ("Item", "Customer", "Account", "TaxCode")
 GONE = "invoice_gone"
 VOIDING: Mapping[str, str] = {"operation": "void"}
 
