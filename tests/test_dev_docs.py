@@ -62,11 +62,15 @@ def test_every_situation_names_its_tests_and_every_test_is_named() -> None:
     document = (ROOT / "docs" / "situations.md").read_text()
     rows = re.findall(r"^\| (\d+) \| [^|]+ \| [^|]+ \| ([^|]+) \|$", document, re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 41))
-    named = {
-        f"test_situation_{number}_{title.replace(' ', '_')}"
-        for number, cell in rows
-        for title in re.findall(r"\*([^*]+)\*", cell)
-    }
+    named = set()
+    for number, cell in rows:
+        for file, titles in re.findall(r"`(test_\w+)`: ([^`]+)", cell):
+            names = [title.replace(" ", "_") for title in re.findall(r"\*([^*]+)\*", titles)]
+            if file.startswith("test_situations_"):
+                named |= {f"test_situation_{number}_{name}" for name in names}
+            else:
+                source = (ROOT / "tests" / f"{file}.py").read_text()
+                assert [name for name in names if f"def test_{name}(" not in source] == [], file
     sources = "".join(path.read_text() for path in ROOT.glob("tests/test_situations_*.py"))
     assert named == set(re.findall(r"^def (test_situation_\d+_\w+)", sources, re.MULTILINE))
 

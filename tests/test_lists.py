@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
@@ -14,6 +15,7 @@ from tests.support.visitor import Visitor, new_person
 from web.paging import ROWS_PER_PAGE
 
 ANA = "ana@rivera.example"
+ZONE = ZoneInfo("America/Los_Angeles")  # of `new_firm`
 
 
 @pytest.fixture
@@ -29,10 +31,11 @@ def ana(app: Flask, firm: int) -> Visitor:
 
 
 def invoice(firm: int, number: str, price: str, due_in: int) -> Invoice:
+    """Due on a day of the firm's calendar, which is not always UTC's."""
     made = new_invoice(firm, new_lead(firm, f"Lead {number}"), [new_line(firm, price=price)])
     made.number = number
     made.issued_on = date(2026, 1, 1)
-    made.due_on = datetime.now(UTC).date() + timedelta(days=due_in)
+    made.due_on = datetime.now(ZONE).date() + timedelta(days=due_in)
     return made
 
 
