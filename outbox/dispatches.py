@@ -101,42 +101,73 @@ def next_dispatch(
     """
     blocked: set[RecordType] = set()
     for _ in range(MAX_ROUNDS):
-        with sessions.begin() as session:
-            lane = renew(session, claim, config.lease)
-            if lane is None:
-                _give_back(session, claim, under_way)
-                return None
-            if under_way.count and (lane.consecutive_outages or claim.takes_one):
-                return None  # a trial must be alone
-            if lane.slowdown > 1 and under_way.count >= FEW_IN_FLIGHT:
-                return None
-            limits = company.limits.slowed(lane.slowdown)
-            if wait := limits.calls.wait(lane.next_call_at, lane.now):
-                return _rest(session, claim, wait, under_way)
-            if under_way.count and session.execute(_DUE_AGAIN, {"lane": claim.lane_id}).first():
-                return None  # it may be sent once nothing else is in progress
-            next_: Sent | Rest | None = None
-            unanswered = _unanswered(session, claim, lane, config)
-            if unanswered is None:
-                wave = choose_wave(session, claim, lane, limits.wave, config.resend_after, blocked)
-                if wave is None:
-                    _give_back(session, claim, under_way)
-                    return None
-                if blocked and not wave.due:
-                    return None
-                stored = _compose_and_store(session, claim, lane, wave, company, config, under_way)
-                if isinstance(stored, Blocked):
-                    blocked.add(wave.due[0].record.type)  # records of other types may be sent
-                    continue
-                next_ = stored
-        if unanswered:
-            next_ = _repeat(sessions, claim, unanswered, company, config)
-        if next_:
+        next_ = _look_once(sessions, claim, company, config, under_way, blocked)
+        if not isinstance(next_, _LookAgain):
             return next_
-        # All of the wave was settled or has to wait; there may be more after it.
     with sessions.begin() as session:
         _give_back(session, claim, under_way)
     return Rest(timedelta(0))
+
+
+@dataclass(frozen=True)
+class _LookAgain:
+    """All that was looked at was settled or has to wait; there may be more after it."""
+
+
+def _look_once(
+    sessions: Sessions,
+    claim: Claim,
+    company: Company,
+    config: Config,
+    under_way: InFlight,
+    blocked: set[RecordType],
+) -> Sent | Rest | _LookAgain | None:
+    with sessions.begin() as session:
+        lane = renew(session, claim, config.lease)
+        if lane is None:
+            _give_back(session, claim, under_way)
+            return None
+        if _has_enough(claim, lane, under_way):
+            return None
+        if wait := company.limits.slowed(lane.slowdown).calls.wait(lane.next_call_at, lane.now):
+            return _rest(session, claim, wait, under_way)
+        if under_way.count and session.execute(_DUE_AGAIN, {"lane": claim.lane_id}).first():
+            return None  # it may be sent once nothing else is in progress
+        unanswered = _unanswered(session, claim, lane, config)
+        if unanswered is None:
+            return _next_of_wave(session, claim, lane, company, config, under_way, blocked)
+    return _repeat(sessions, claim, unanswered, company, config) or _LookAgain()
+
+
+def _has_enough(claim: Claim, lane: Renewed, under_way: InFlight) -> bool:
+    """Whether no other request may be sent beside those under way."""
+    if not under_way.count:
+        return False
+    is_trial = lane.consecutive_outages > 0 or claim.takes_one  # a trial must be alone
+    return is_trial or (lane.slowdown > 1 and under_way.count >= FEW_IN_FLIGHT)
+
+
+def _next_of_wave(
+    session: Session,
+    claim: Claim,
+    lane: Renewed,
+    company: Company,
+    config: Config,
+    under_way: InFlight,
+    blocked: set[RecordType],
+) -> Sent | Rest | _LookAgain | None:
+    size = company.limits.slowed(lane.slowdown).wave
+    wave = choose_wave(session, claim, lane, size, config.resend_after, blocked)
+    if wave is None:
+        _give_back(session, claim, under_way)
+        return None
+    if blocked and not wave.due:
+        return None
+    stored = _compose_and_store(session, claim, lane, wave, company, config, under_way)
+    if isinstance(stored, Blocked):
+        blocked.add(wave.due[0].record.type)  # records of other types may be sent
+        return _LookAgain()
+    return stored or _LookAgain()
 
 
 def _give_back(session: Session, claim: Claim, under_way: InFlight) -> None:
@@ -442,41 +473,55 @@ def _compose_and_store(
     config: Config,
     under_way: InFlight,
 ) -> Sent | Rest | Blocked | None:
-    due, links = wave.due, wave.links
-    if not due:
+    if not wave.due:
         return None
-    settings = company.settings(session, claim.lane_id, due)
+    settings = company.settings(session, claim.lane_id, wave.due)
     doubted = frozenset(session.execute(_DOUBTED, {"lane": claim.lane_id}).scalars())
     taken = under_way.claims | doubted
-    composition = _compose(company, due, links, settings, taken)
-    settle_entries(session, claim.lane_id, composition.verdicts, {one.entry_id: one for one in due})
+
+    def compose(due: Sequence[Due]) -> Composition:
+        return _compose(company, due, wave.links, settings, taken)
+
+    composition = compose(wave.due)
+    _settle_due(session, claim, wave.due, composition.verdicts)
     draft = composition.draft
     if draft is None:
-        if not composition.verdicts and under_way.count:
-            return Blocked()
-        if not composition.verdicts and doubted:
-            later = {one.entry_id: Later(ASK_AGAIN) for one in due}
-            settle_entries(session, claim.lane_id, later, {one.entry_id: one for one in due})
+        if composition.verdicts:
             return None
-        if not composition.verdicts:
-            raise RuntimeError("The company neither composed nor settled anything of a wave.")
-        return None
+        return _nothing_goes(session, claim, wave, under_way, is_doubted=bool(doubted))
     if draft.method == "GET" and lane.questions_rest:
-        asking = [one for one in due if one.entry_id in {item.entry_id for item in draft.items}]
-        later = {one.entry_id: Later(lane.questions_rest) for one in asking}
-        settle_entries(session, claim.lane_id, later, {one.entry_id: one for one in asking})
+        rest = Later(lane.questions_rest)
+        _settle_due(session, claim, wave.due, {item.entry_id: rest for item in draft.items})
         return None
     limits = company.limits.slowed(lane.slowdown)
     if wait := _wait_for_batch(limits, lane, draft):
-        single = None
-        if wait > SINGLE_FITS and lane.slowdown == 1 and not limits.counts_items:
-            first = [one for one in due if one.entry_id == draft.items[0].entry_id]
-            single = _compose(company, first, links, settings, taken).draft
+        if wait <= SINGLE_FITS or lane.slowdown != 1 or limits.counts_items:
+            return _rest(session, claim, wait, under_way)
+        single = compose([one for one in wave.due if one.entry_id == draft.items[0].entry_id]).draft
         if single is None or single.is_batch:
             return _rest(session, claim, wait, under_way)
         draft = single
     budget = budget_after(lane, company.limits, items=len(draft.items), is_batch=draft.is_batch)
-    return _store(session, claim, lane, draft, due, budget, config)
+    return _store(session, claim, lane, draft, wave.due, budget, config)
+
+
+def _nothing_goes(
+    session: Session, claim: Claim, wave: Wave, under_way: InFlight, *, is_doubted: bool
+) -> Blocked | None:
+    """All of a wave meets what requests under way, or in doubt, may change."""
+    if under_way.count:
+        return Blocked()
+    if not is_doubted:
+        raise RuntimeError("The company neither composed nor settled anything of a wave.")
+    later = Later(ASK_AGAIN)
+    _settle_due(session, claim, wave.due, {one.entry_id: later for one in wave.due})
+    return None
+
+
+def _settle_due(
+    session: Session, claim: Claim, due: Sequence[Due], outcomes: Mapping[int, Outcome]
+) -> None:
+    settle_entries(session, claim.lane_id, outcomes, {one.entry_id: one for one in due})
 
 
 def _wait_for_batch(limits: Limits, lane: Renewed, draft: Draft) -> timedelta:

@@ -481,13 +481,7 @@ def settle_entries(
     outcomes = counterparts.write(session, outcomes, due)
     learned = [outcome for outcome in outcomes.values() if isinstance(outcome, Learned)]
     counterparts.observe(session, lane_id, [one for each in learned for one in each.observed])
-    retried = [entry_id for entry_id, outcome in outcomes.items() if isinstance(outcome, Retry)]
-    history: dict[int, Row[Any]] = {}
-    if retried:
-        history = {row.id: row for row in session.execute(_ATTEMPTS, {"entries": retried})}
-    rows = [
-        _row(entry_id, outcome, history.get(entry_id)) for entry_id, outcome in outcomes.items()
-    ]
+    rows = _rows(session, outcomes)
     settled = session.execute(
         _SETTLE_ENTRIES,
         {"rows": as_json([vars(row) for row in rows]), "trace_id": trace_id},
@@ -502,6 +496,19 @@ def settle_entries(
         lane_id,
         [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Later | Retry | Waiting)],
     )
+    _apply_payments(session, lane_id, outcomes, due)
+    if any(isinstance(outcome, Synced) for outcome in outcomes.values()):
+        session.execute(_NOTE_SYNCED, {"lane": lane_id})
+    return len(moved)
+
+
+_NOTE_SYNCED = text("UPDATE outbox_lanes SET last_synced_at = clock_timestamp() WHERE id = :lane")
+
+
+def _apply_payments(
+    session: Session, lane_id: int, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
+) -> None:
+    """Stores what payments took of their invoices' balances, or gave back."""
     payments = [
         {"invoice": due[entry_id].payload["invoice_id"], "applied": applied}
         for entry_id, outcome in outcomes.items()
@@ -512,12 +519,6 @@ def settle_entries(
         session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
     if freed := [one["invoice"] for one in payments if Decimal(one["applied"] or 0) < 0]:
         session.execute(_APPLY_CREDIT, {"lane": lane_id, "invoices": freed})
-    if any(isinstance(outcome, Synced) for outcome in outcomes.values()):
-        session.execute(
-            text("UPDATE outbox_lanes SET last_synced_at = clock_timestamp() WHERE id = :lane"),
-            {"lane": lane_id},
-        )
-    return len(moved)
 
 
 def _applied(outcome: Outcome, due: Due) -> tuple[str | None, ...]:
@@ -531,6 +532,16 @@ def _applied(outcome: Outcome, due: Due) -> tuple[str | None, ...]:
             return (None,)  # it was found to be there
         case _:
             return ()
+
+
+def _rows(session: Session, outcomes: Mapping[int, Outcome]) -> list[_Row]:
+    retried = [entry_id for entry_id, outcome in outcomes.items() if isinstance(outcome, Retry)]
+    history: dict[int, Row[Any]] = {}
+    if retried:
+        history = {row.id: row for row in session.execute(_ATTEMPTS, {"entries": retried})}
+    return [
+        _row(entry_id, outcome, history.get(entry_id)) for entry_id, outcome in outcomes.items()
+    ]
 
 
 def _row(entry_id: int, outcome: Outcome, history: Any) -> _Row:

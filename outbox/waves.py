@@ -252,47 +252,64 @@ def _newest_of_each_record(
 
     first_payments = _first_payments(session, claim, unsettled)
     due = {row.id: row for row in rows}
-    chosen: list[_Candidate] = []
-    superseded: list[int] = []
-    waits: dict[int, Record] = {}
-    for record, entries in unsettled.items():
-        mine = [entry.id for entry in entries if entry.id in due]
-        if any(entry.is_out or (entry.withheld and entry.state == "pending") for entry in entries):
-            # An earlier entry of the record is being sent, or waits for the owner.
-            waits.update(dict.fromkeys(mine, record))
-            continue
-        if talking := next((entry for entry in entries if entry.is_in_dialogue), None):
-            # What was learned for it (that it arrived under its old name, say) would be lost to a
-            # newer one, so it continues until it is settled.
-            waits.update({id_: record for id_ in mine if id_ != talking.id})
-            if talking.id in due:
-                chosen.append(_candidate(due[talking.id]))
-            continue
-        first_payment = first_payments.get(record, 0)
-        earlier = [entry for entry in entries if entry.id < first_payment]
-        if any(entry.state == "pending" for entry in earlier):
-            # A change made before the payment is sent before it, and is not merged with later ones:
-            # the payment was made for the total at that time.
-            later = [id_ for id_ in mine if id_ > first_payment]
-            waits.update(dict.fromkeys(later, record))
-            entries = earlier
-        doubted = max((id_ for id_ in mine if due[id_].is_doubted), default=0)
-        if doubted and record.type == RecordType.LEAD:
-            # A customer is recognized by its values, so it is looked for with those that the former
-            # server may have sent.
-            waits.update({id_: record for id_ in mine if id_ > doubted})
-            entries = [entry for entry in entries if entry.id <= doubted]
-        # A captured entry is more reliable than one sent along, whose snapshot was read without a
-        # lock.
-        pending = [entry for entry in entries if entry.state == "pending"]
-        last = max(pending, key=lambda entry: (not entry.was_taken_along, entry.id))
-        superseded += [entry.id for entry in entries if entry.id != last.id]
-        if last.id in due:
-            chosen.append(_candidate(due[last.id]))
-    if superseded:
+    turns = {
+        record: _turn_of(record, entries, due, first_payments.get(record, 0))
+        for record, entries in unsettled.items()
+    }
+    if superseded := [id_ for turn in turns.values() for id_ in turn.superseded]:
         session.execute(_SUPERSEDE, {"lane": claim.lane_id, "entries": superseded})
-    _set_waits(session, waits)
-    return sorted(chosen, key=lambda one: one.due.entry_id)
+    _set_waits(session, {id_: record for record, turn in turns.items() for id_ in turn.waits})
+    chosen = sorted(turn.chosen for turn in turns.values() if turn.chosen in due)
+    return [_candidate(due[id_]) for id_ in chosen]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """What becomes of a record's unsettled entries, by entry id."""
+
+    chosen: int = 0  # 0: none
+    superseded: Sequence[int] = ()
+    waits: Sequence[int] = ()  # for another entry of the same record
+
+
+def _turn_of(
+    record: Record, entries: Sequence[Row[Any]], due: Mapping[int, Row[Any]], first_payment: int
+) -> _Turn:
+    mine = [entry.id for entry in entries if entry.id in due]
+    if any(entry.is_out or (entry.withheld and entry.state == "pending") for entry in entries):
+        # An earlier entry of the record is being sent, or waits for the owner.
+        return _Turn(waits=mine)
+    if talking := next((entry.id for entry in entries if entry.is_in_dialogue), 0):
+        # What was learned for it (that it arrived under its old name, say) would be lost to a
+        # newer one, so it continues until it is settled.
+        return _Turn(talking, waits=[id_ for id_ in mine if id_ != talking])
+    if last := _last_to_merge(record, entries, due, first_payment):
+        entries = [entry for entry in entries if entry.id <= last]
+    # A captured entry is more reliable than one sent along, whose snapshot was read without a
+    # lock.
+    pending = [entry for entry in entries if entry.state == "pending"]
+    newest = max(pending, key=lambda entry: (not entry.was_taken_along, entry.id))
+    return _Turn(
+        newest.id,
+        superseded=[entry.id for entry in entries if entry.id != newest.id],
+        waits=[id_ for id_ in mine if last and id_ > last],
+    )
+
+
+def _last_to_merge(
+    record: Record, entries: Sequence[Row[Any]], due: Mapping[int, Row[Any]], first_payment: int
+) -> int:
+    """The entry up to which newer ones supersede older ones; 0: all may be merged."""
+    if any(entry.state == "pending" and entry.id < first_payment for entry in entries):
+        # A change made before the payment is sent before it, and is not merged with later ones:
+        # the payment was made for the total at that time.
+        return first_payment
+    if record.type == RecordType.LEAD:
+        # A customer is recognized by its values, so it is looked for with those that the former
+        # server may have sent.
+        mine = [due[entry.id] for entry in entries if entry.id in due]
+        return max((row.id for row in mine if row.is_doubted), default=0)
+    return 0
 
 
 _FIRST_PAYMENTS = text(
