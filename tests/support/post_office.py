@@ -11,6 +11,7 @@ from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as Conversation
 
 from development.stack import free_port
+from notices import mail
 
 
 @dataclass
@@ -52,4 +53,5 @@ def running_post_office() -> Iterator[PostOffice]:
     try:
         yield kept
     finally:
+        mail.wait_until_sent()  # a letter sent while the server stops would be an error
         controller.stop()
