@@ -458,6 +458,7 @@ def test_a_customer_of_earlier_years_is_looked_up_once(firm: Situation) -> None:
         "agree": 1,
         "sum_here": "0.00",
         "sum_there": "0.00",
+        "void": 0,
         "kinds": {},
     }
 
