@@ -1,5 +1,6 @@
 """Rule 7: several requests of one lane may be in progress at once, if they are independent."""
 
+import itertools
 import json
 import threading
 import time
@@ -67,6 +68,7 @@ class Watching(QuickBooks):
     sessions: Sessions
     config: Config
     limits: Limits = FREE
+    meets: Callable[[Sent], None] = lambda sent: None
     under_way: list[str] = field(default_factory=list)
     together: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -77,6 +79,7 @@ class Watching(QuickBooks):
             self.together += [(what, other) for other in self.under_way]
             self.under_way.append(what)
         try:
+            self.meets(sent)
             return super().send(sent)
         finally:
             with self.lock:
@@ -104,15 +107,19 @@ def twelve_leads(session: Session) -> tuple[int, int]:
     return firm, lane
 
 
-def meeting(count: int) -> Callable[[Sent], None]:
-    """The first `count` requests wait for each other: they must be under way at the same time."""
-    barrier, first = threading.Barrier(count), iter(range(count))
+def meeting(count: int, *, after: int = 0) -> Callable[[Sent], None]:
+    """`count` requests wait for each other: they must be under way at the same time."""
+    barrier, numbers = threading.Barrier(count), itertools.count()
 
     def wait(_sent: Sent) -> None:
-        if next(first, None) is not None:
+        if after <= next(numbers) < after + count:
             barrier.wait(timeout=20)
 
     return wait
+
+
+def of(path: str, act: Callable[[Sent], None]) -> Callable[[Sent], None]:
+    return lambda sent: act(sent) if sent.path == path else None
 
 
 def test_independent_requests_of_a_lane_are_under_way_at_once(
@@ -523,7 +530,7 @@ def test_two_payments_of_one_invoice_never_go_side_by_side(
     session.add_all(invoices)
     session.commit()
     drain(sessions, company, firm[1], config, pool)
-    simulator.company(RIVERA, latency=0.2)
+    company.meets = of("payment", meeting(2, after=1))
     company.together.clear()
     session.add_all([new_payment(firm[0], one, "60") for one in invoices for _ in range(2)])
     session.commit()
@@ -548,7 +555,7 @@ def test_an_invoice_waits_while_its_customer_is_being_changed(
     company = Watching(sessions, config)
     lead = sent_lead(session, company, firm, config, pool)
     other = sent_lead(session, company, firm, config, pool, "Zebra Street HOA")
-    simulator.company(RIVERA, latency=0.3)
+    company.meets = meeting(2)
     company.together.clear()
     lead.phone = "555-0101"
     session.flush()
@@ -597,7 +604,7 @@ def test_records_arrive_once_with_several_requests_under_way(
         invoice = new_invoice(firm[0], lead, number=f"90{number}")
         session.add_all([lead, invoice, new_payment(firm[0], invoice, "40")])
     session.commit()
-    simulator.company(RIVERA, latency=0.2)  # longer than storing the next request takes
+    company.meets = meeting(2)
     drain(sessions, company, firm[1], config, pool)
     for _ in range(20):  # a busy machine may have been too slow for an answer
         if set(states(session)) == {"synced"}:
