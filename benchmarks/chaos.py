@@ -83,6 +83,8 @@ STALE_TWICE = "5010"
 # The customer was made with an edit that went down with a server: the lead has other values now,
 # and the owner is asked whether it is the same.
 NAME_TAKEN = "6240"
+# Our own edit went down with a server, so that it looks like one of somebody in QuickBooks.
+EDITED_THERE = "edited_there"
 
 
 @dataclass
@@ -873,7 +875,7 @@ def _wait_for_quiet(world: World) -> float:
     while time.monotonic() - began < QUIET_WITHIN * world.patience:
         with suppress(SQLAlchemyError), world.sessions() as session:
             _ask_a_person(session)
-            world.asked += _ask_about_customers(session) if world.saves_lost else 0
+            world.asked += _ask_owners(session) if world.saves_lost else 0
             waiting = session.query(Entry).filter(Entry.state == "pending").count()
             if not waiting:
                 break
@@ -893,16 +895,19 @@ def _ask_a_person(session: Session) -> None:
         session.commit()
 
 
-def _ask_about_customers(session: Session) -> int:
-    """Uses the customer that has the lead's name, as an owner would after a failover that lost the
-    values it was made with. Returns how many there were."""
-    named = session.scalars(
-        select(Entry).where(Entry.state == "failed", Entry.fault_code == NAME_TAKEN)
-    ).all()
+def _ask_owners(session: Session) -> int:
+    """Answers what is asked after a failover that lost values that were sent, as an owner would:
+    uses the customer that has the lead's name, and sends the record as it is here. Returns how
+    many questions there were."""
+    asked = select(Entry).where(Entry.state == "failed")
+    named = session.scalars(asked.where(Entry.fault_code == NAME_TAKEN)).all()
     for entry in named:
         decisions.use(session, entry, str(entry.fault_about["holder_id"]))
+    edited = session.scalars(asked.where(Entry.fault_code == EDITED_THERE)).all()
+    if edited:
+        actions.requeue(session, [entry.id for entry in edited], organization_id=None)
     session.commit()
-    return len(named)
+    return len(named) + len(edited)
 
 
 def _links_of(session: Session, entry: Entry) -> list[tuple[object, ...]]:
@@ -951,7 +956,7 @@ def _report(
         "mixed_up": len(mixed_up),
         "stuck": len(stuck),
         "saves_lost_with_a_server": world.saves_lost,
-        "owner_asked_about_a_customer": world.asked,
+        "owners_asked": world.asked,
         "kills": world.kills,
         "faults": dict(world.faults),
         "requests": len(journal),
