@@ -175,7 +175,8 @@ class Synced:
 
     `document` is what QuickBooks has of ours now; None if the record was only linked. `seen` is the
     object in the answer. `applied` is what a payment took of its invoice's balance, in dollars;
-    below zero, what its void gave back.
+    below zero, what its void gave back. `if_taken` is asked of a person if the object turns out to
+    be another record's.
     """
 
     remote: Remote | None
@@ -183,6 +184,7 @@ class Synced:
     document: str | None = None
     seen: str | None = field(default=None, compare=False)
     applied: str | None = field(default=None, compare=False)
+    if_taken: Fault | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -355,14 +355,32 @@ def write(
             session.execute(statement, {"entries": entries})
     if not rows:
         return dict(outcomes)
+    taken = _write_rows(session, rows, outcomes, due)
+    if taken:  # sent again, they are matched anew: who has the object now decides what is asked
+        session.execute(_END_DECISIONS, {"entries": sorted(taken)})
+    return {**outcomes, **taken}
+
+
+def _write_rows(
+    session: Session,
+    rows: Mapping[int, Mapping[str, Any]],
+    outcomes: Mapping[int, Outcome],
+    due: Mapping[int, Due],
+) -> dict[int, Outcome]:
+    """Writes them, by entry; returns what becomes of entries whose object another record has."""
     result = session.execute(_WRITE_COUNTERPARTS, {"rows": as_json(list(rows.values()))})
     written = {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in result}
-    refused = dict(outcomes)
-    for entry_id, row in rows.items():
-        if due[entry_id].record not in written:
-            taken = Fault("taken_by_another_record", about={"remote_id": row["remote_id"]})
-            refused[entry_id] = Rejected(taken)
-    return refused
+    return {
+        entry_id: Rejected(_if_taken(outcomes[entry_id], row["remote_id"]))
+        for entry_id, row in rows.items()
+        if due[entry_id].record not in written
+    }
+
+
+def _if_taken(outcome: Outcome, remote_id: str) -> Fault:
+    if isinstance(outcome, Synced) and outcome.if_taken:
+        return outcome.if_taken
+    return Fault("taken_by_another_record", about={"remote_id": remote_id})
 
 
 def _counterpart_row(due: Due, outcome: Synced | Learned, remote: Remote) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def compose(
 
 def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step:
     if due.knowledge.get("reads", 0) >= MAX_READS:
-        return Rejected(ours("internal", due))
+        # Sent again and again without an answer, and never found: that is not a mistake of ours.
+        return Rejected(ours("unanswered" if due.known.doubts else "internal", due))
     link = links.get(due.record)
     saves = due.operation == Operation.SAVE or _is_wanted_after_all(due, link)
     if due.known.decision.get("anew") and saves:

@@ -18,7 +18,7 @@ from quickbooks.kinds.refund import about_refund
 from quickbooks.questions import Question
 from quickbooks.steps import Ask, Step, Write
 from quickbooks.unanswered import look_for
-from quickbooks.whose import match_lead, name_taken
+from quickbooks.whose import match_lead, name_taken, taken_by_another
 
 
 def create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step:
@@ -143,7 +143,10 @@ def _is_ruled_out(due: Due, there: Json) -> bool:
 def _adopted(due: Due, there: Json) -> Step:
     if there.get("Active") is False:
         return steps.inactive(due, there)
-    return Synced(matching.remote_of(there), note=N_("was in QuickBooks already"))
+    taken = None
+    if due.record.type == RecordType.LEAD:
+        taken = taken_by_another(due, str(there["Id"]), str(there["DisplayName"]))
+    return Synced(matching.remote_of(there), note=N_("was in QuickBooks already"), if_taken=taken)
 
 
 def _item_name_taken(due: Due, document: Document, there: Json) -> Rejected:

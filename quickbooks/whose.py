@@ -6,7 +6,7 @@ from datetime import timedelta
 from languages import N_
 from models.base import Json
 from models.sales import RecordType
-from outbox.company import Due, Later, Rejected, Remote, Synced
+from outbox.company import Due, Fault, Later, Rejected, Remote, Synced
 from quickbooks import matching, steps
 from quickbooks.documents import Document
 from quickbooks.faults import ours, phrase
@@ -147,16 +147,28 @@ def _several(due: Due, found: Sequence[Json]) -> Rejected:
 
 
 def _taken(due: Due, document: Document, one: Json) -> Rejected:
+    other = phrase(N_("the lead “{name}”"), name=one["lead_name"])
+    has_same_name = matching.same_name(one["name"], document["DisplayName"])
+    return Rejected(
+        taken_by_another(due, one["id"], one["name"], other, has_same_name=has_same_name)
+    )
+
+
+def taken_by_another(
+    due: Due, id_: str, name: str, other: Json | None = None, *, has_same_name: bool = True
+) -> Fault:
+    """The customer that a lead could be belongs to another lead. One with the same name can't be
+    created, so another name is suggested."""
     about = {
-        "holder_id": one["id"],
-        "holder_name": f"“{one['name']}”",
-        "other": phrase(N_("the lead “{name}”"), name=one["lead_name"]),
+        "holder_id": id_,
+        "holder_name": f"“{name}”",
+        "other": other or phrase(N_("another lead")),
     }
-    if matching.same_name(one["name"], document["DisplayName"]):
+    if has_same_name:
         about["suggestion"] = suggested_name(due.payload)
     else:
         about["separate"] = "yes"
-    return Rejected(ours("taken_by_another_record", due, about))
+    return ours("taken_by_another_record", due, about)
 
 
 def name_taken(due: Due, document: Document, there: Json | None) -> Rejected:

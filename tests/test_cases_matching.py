@@ -13,6 +13,7 @@ from models.sales import Lead
 from quickbooks.matching import names_agree
 from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA
+from tests.support.drains import make_older
 from tests.support.situation import Situation, begin
 
 
@@ -123,6 +124,28 @@ def test_case_e34_two_leads_of_one_customer_share_it_once_asked(at: Situation) -
         assert link
         assert link.remote_id == customer
     assert at.books("Invoice")[0]["CustomerRef"]["value"] == customer
+
+
+def test_case_e34_one_that_is_looked_for_and_is_another_leads_can_be_shared_too(
+    at: Situation,
+) -> None:
+    customer = there(at, "Green Lawn Co", "kim@lawn.example")
+    at.connect()
+    first = at.save_lead("Green Lawn Co", email="kim@lawn.example")
+    at.drain()
+    second = at.save_lead("Green Lawn Co", email="kim@lawn.example")
+    with at.sessions() as session:
+        make_older(session)  # it may have arrived, so it is looked for
+    at.drain()
+    assert at.fault() == "taken_by_another_record"
+    panel = at.ana.open(f"/leads/{second}").panel()
+    assert "The customer “Green Lawn Co” in QuickBooks that this could be belongs to" in panel
+    at.ana.submit(press="Use “Green Lawn Co” for both")
+    at.drain()
+    for lead in (first, second):
+        link = at.link("lead", lead)
+        assert link
+        assert link.remote_id == customer
 
 
 def test_case_e12_a_decision_about_a_deleted_leads_customer_is_carried_out(at: Situation) -> None:

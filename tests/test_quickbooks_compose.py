@@ -15,6 +15,7 @@ from models.base import Json
 from models.outbox import Operation
 from models.sales import Record, RecordType
 from outbox.company import (
+    Doubt,
     Draft,
     Due,
     Known,
@@ -307,6 +308,13 @@ def test_a_dialogue_without_end_is_our_own_mistake() -> None:
     outcome = verdict_on(bill(knowledge={"reads": 20}), stale)
     assert isinstance(outcome, Rejected)
     assert outcome.fault.code == "internal"
+
+
+def test_what_is_never_answered_and_never_found_is_no_mistake_of_ours() -> None:
+    due = bill(knowledge={"reads": 20})
+    outcome = verdict_on(replace(due, known=Known(doubts=(Doubt(7, "create", "{}"),))))
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.code == "unanswered"
 
 
 # --- Voids, deletions, refunds ------------------------------------------------------------------
