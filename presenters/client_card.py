@@ -23,6 +23,7 @@ class ClientCard:
     overpaid: Decimal
     letters: tuple[ClientLetter, ...] = ()  # newest first
     can_remind: bool = False
+    is_void: bool = False  # nothing to send any more
     disputed: Decimal = Decimal(0)  # the client's bank has not decided yet
     taken_back: Decimal = Decimal(0)  # by the client's bank
     # Bank transfers at a Stripe account that we have no access to any more.
@@ -47,6 +48,7 @@ def client_card(session: Session, document: Invoice | Proposal, base_url: str) -
         overpaid=max(document.paid_amount - owed, Decimal(0)),
         letters=letters,
         can_remind=bool(letters) and document.balance > 0,
+        is_void=document.voided_at is not None,
         disputed=_disputed(session, document),
         taken_back=_taken_back(session, document),
     )

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from io import BytesIO
 
@@ -16,7 +17,7 @@ from config import Config
 from db import Sessions
 from models.clients import ClientLetter
 from models.processors import ProcessorAccount
-from models.sales import Proposal
+from models.sales import Invoice, Proposal
 from tests.support.firm import new_firm, new_invoice, new_lead
 from tests.support.postbox import Postbox, running_postbox
 from tests.support.visitor import Visitor, new_person
@@ -211,6 +212,22 @@ def test_a_name_or_subject_with_line_breaks_makes_no_header(
     assert to == ["maria@client.example"]
     assert letter["Bcc"] is None
     assert letter["Subject"] == "One Bcc: x@y.example"
+
+
+def test_a_void_invoice_is_not_sent(
+    ana: Visitor, invoice_id: int, session: Session, postbox: tuple[Postbox, int]
+) -> None:
+    assert "Make a link" in ana.open(f"/invoices/{invoice_id}").text
+    ana.open(f"/invoices/{invoice_id}/send")
+    session.get_one(Invoice, invoice_id).voided_at = datetime.now(UTC)
+    session.commit()
+    ana.submit(press="Send")
+    assert "This invoice is void, so it can't be sent to your client." in ana.text
+    assert session.query(ClientLetter).count() == 0
+    page = ana.open(f"/invoices/{invoice_id}")
+    assert "Send to client" not in page.text
+    assert "Make a link" not in page.text
+    assert "This invoice is void" in ana.open(f"/invoices/{invoice_id}/send").text
 
 
 def test_pressing_send_twice_sends_once(

@@ -66,6 +66,8 @@ def send_proposal(proposal_id: int) -> ResponseReturnValue:
 
 
 def _show(document: Invoice | Proposal) -> ResponseReturnValue:
+    if _is_void(document):
+        return _refuse(document)
     reader = reader_of(_language())
     paper = paper_of(session(), document, reader)
     subject, body = draft(document, paper, _kind(), reader)
@@ -97,6 +99,8 @@ def _page(document: Invoice | Proposal, form: LetterForm) -> str:
 
 def _send(document: Invoice | Proposal) -> ResponseReturnValue:
     """Stores the letter with the request; a job sends it, and retries if needed."""
+    if _is_void(document):
+        return _refuse(document)
     form = LetterForm(request.form)
     if not mail.is_possible(dunahub().config) or not form.validate():
         return _page(document, form), 422
@@ -133,6 +137,15 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
     session().commit()
     flash(_("It is being sent to %(address)s.", address=form.to_address.data), "good")
     return redirect(page, 303)
+
+
+def _is_void(document: Invoice | Proposal) -> bool:
+    return isinstance(document, Invoice) and document.voided_at is not None
+
+
+def _refuse(document: Invoice | Proposal) -> ResponseReturnValue:
+    flash(_("This invoice is void, so it can't be sent to your client."), "bad")
+    return redirect(page_of(document), 303)
 
 
 def _may_write_to(address: str) -> bool:
