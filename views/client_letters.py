@@ -33,7 +33,7 @@ client_letters.before_request(firms_only)
 
 
 class LetterForm(Form):
-    to_address = line(N_("To"), required=N_("To which address?"), most=254)
+    to_address = line(N_("Recipient"), required=N_("To which address?"), most=254)
     subject = line(N_("Subject"), required=N_("Write a subject."), most=200)
     body = area(N_("Text"), required=N_("Write something to your client."))
     copies_me = BooleanField(N_("Send me a copy"))
