@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from models.accounts import AuditEvent
 from models.outbox import Entry
-from models.sales import Invoice, Payment
+from models.sales import Invoice, Payment, Proposal
 from presenters.addresses import address_of
 from presenters.month import month_title
 from presenters.rows import title_of
@@ -36,18 +36,24 @@ class ActRow:
 
 
 def acts_of(events: Sequence[AuditEvent]) -> list[ActRow]:
-    """Uses three queries, however many events there are."""
+    """Uses four queries, however many events there are."""
     entries = _entries({key for event in events for key in _entry_ids(event)[:RECORDS_NAMED]})
-    numbers = {str(event.details["number"]) for event in events if "number" in event.details}
-    invoices = _invoices(numbers)
+    numbered = [event for event in events if "number" in event.details]
+    invoices = _invoices(
+        {str(event.details["number"]) for event in numbered if not _is_of_proposal(event)}
+    )
+    proposals = _proposals(
+        {str(event.details["number"]) for event in numbered if _is_of_proposal(event)}
+    )
     payments = _payments({key for event in events if (key := _payment_id(event))})
-    return [_act(event, entries, invoices, payments) for event in events]
+    return [_act(event, entries, invoices, proposals, payments) for event in events]
 
 
 def _act(
     event: AuditEvent,
     entries: dict[int, Named],
     invoices: dict[str, str],
+    proposals: dict[str, str],
     payments: dict[int, Named],
 ) -> ActRow:
     told = event.details
@@ -55,7 +61,10 @@ def _act(
     about = [entries[key] for key in ids[:RECORDS_NAMED] if key in entries]
     if "number" in told and not about:
         number = str(told["number"])
-        about.append(Named(_("Invoice %(number)s", number=number), invoices.get(number)))
+        if _is_of_proposal(event):
+            about.append(Named(_("Proposal %(number)s", number=number), proposals.get(number)))
+        else:
+            about.append(Named(_("Invoice %(number)s", number=number), invoices.get(number)))
     if (key := _payment_id(event)) in payments and key is not None:
         about.append(payments[key])
     about += [Named(str(told[name])) for name in ("company", "email") if told.get(name)]
@@ -66,6 +75,11 @@ def _act(
         about.append(Named(month_title(month), address))
     more = int(told.get("count") or 0) if not ids else len(ids) - min(len(ids), RECORDS_NAMED)
     return ActRow(event, about, more)
+
+
+def _is_of_proposal(event: AuditEvent) -> bool:
+    """Letters and links say so in their details, the clients' answers by their name."""
+    return event.action.startswith("proposal.") or event.details.get("document") == "proposal"
 
 
 def _entry_ids(event: AuditEvent) -> list[int]:
@@ -104,6 +118,15 @@ def _invoices(numbers: Iterable[str]) -> dict[str, str]:
         )
     )
     return {number: url_for("invoices.show", invoice_id=key) for number, key in found}
+
+
+def _proposals(numbers: Iterable[str]) -> dict[str, str]:
+    found = session().execute(
+        select(Proposal.number, Proposal.id).where(
+            Proposal.organization_id == firm().id, Proposal.number.in_(list(numbers))
+        )
+    )
+    return {number: url_for("proposals.show", proposal_id=key) for number, key in found}
 
 
 def _payments(ids: Iterable[int]) -> dict[int, Named]:

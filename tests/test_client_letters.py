@@ -303,3 +303,8 @@ def test_a_proposal_that_goes_out_is_no_draft_any_more(
     session.refresh(proposal)
     assert proposal.status == "sent"
     assert postbox[0].letters[0]["Subject"] == "Proposal 7 from Rivera Plumbing LLC"
+    ana.open(f"/proposals/{proposal.id}").submit(press="Revoke the link")
+    acts = ana.open("/settings/record")
+    assert "Invoice 7" not in acts.text
+    links = acts.page.select(f'main a[href="/proposals/{proposal.id}"]')
+    assert [link.get_text() for link in links] == ["Proposal 7", "Proposal 7"]

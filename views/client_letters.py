@@ -130,6 +130,7 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
         "client.letter_sent",
         organization_id=firm().id,
         number=document.number,
+        document="proposal" if isinstance(document, Proposal) else "invoice",
         to=form.to_address.data,
     )
     page = page_of(document)

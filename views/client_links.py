@@ -53,7 +53,13 @@ def _make(document: Invoice | Proposal) -> ResponseReturnValue:
 
 def _revoke(document: Invoice | Proposal) -> ResponseReturnValue:
     if revoke_link(session(), document):
-        note("client.link_revoked", organization_id=firm().id, number=document.number)
+        kind = "proposal" if isinstance(document, Proposal) else "invoice"
+        note(
+            "client.link_revoked",
+            organization_id=firm().id,
+            number=document.number,
+            document=kind,
+        )
         flash(_("The link opens nothing any more."), "good")
     session().commit()
     return redirect(page_of(document) + "#client", 303)
