@@ -11,6 +11,9 @@ import pytest
 from config import Config
 from db import Sessions
 from tests.simulation.history import play, shrink
+from tests.simulation.mutations import ROOT
+from tests.simulation.mutations.cases import CASES
+from tests.simulation.mutations.inventions import INVENTIONS
 
 # Always the same ones here, so that a build fails for what it changed.
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))
@@ -52,3 +55,9 @@ def test_the_same_seed_is_the_same_history(sessions: Sessions, config: Config) -
     first, second = (play(sessions, config, SEED) for _ in range(2))
     assert len(first.trace) == len(second.trace)
     assert first.visits == second.visits
+
+
+def test_every_mutation_fits_the_present_code() -> None:
+    for mutation in (*CASES, *INVENTIONS):
+        for change in mutation.changes:
+            assert change.applied_to(ROOT), mutation.name

@@ -265,7 +265,7 @@ CASES = (
     Mutation(
         "e32",
         "a payment recorded while disconnected is never found",
-        (Change(_CHANGES, "AND made.created_at >= :closed_at", "AND false"),),
+        (Change(_CHANGES, "AND made.id > :after", "AND made.id > :after AND false"),),
     ),
     Mutation(
         "e34",

@@ -28,8 +28,8 @@ INVENTIONS = (
             ),
             Change(
                 _WAVES,
-                '        if any(entry.state == "pending" for entry in earlier):',
-                '        if any(entry.state == "never" for entry in earlier):',
+                'if any(entry.state == "pending" and entry.id < first_payment for',
+                'if any(entry.state == "never" and entry.id < first_payment for',
             ),
         ),
     ),
@@ -39,8 +39,8 @@ INVENTIONS = (
         (
             Change(
                 _WAVES,
-                "if talking := next((entry for entry in entries if entry.is_in_dialogue), None):",
-                "if talking := next((entry for entry in entries if entry is None), None):",
+                "if talking := next((entry.id for entry in entries if entry.is_in_dialogue), 0):",
+                "if talking := next((entry.id for entry in entries if entry is None), 0):",
             ),
         ),
     ),
@@ -169,9 +169,9 @@ INVENTIONS = (
         (
             Change(
                 _READING,
-                '    return {str(one.get("bId")): one for one in items if isinstance(one, dict)}',
-                "    return {str(place): one for place, one in enumerate(items)"
-                " if isinstance(one, dict)}",
+                'told = [(str(one.get("bId")), one) for one in items if isinstance(one, dict)]',
+                "told = [(str(place), one) for place, one in enumerate(items)"
+                " if isinstance(one, dict)]",
             ),
         ),
     ),
