@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -255,9 +255,20 @@ def _judge_invoice(
         verdict.note(
             "wrong_totals",
             f"{name}: {row.get('TotalAmt')} of {invoice.total}, open {row.get('Balance')}"
-            f" with {paid} paid",
+            f" with {paid} paid; linked to it: {_linked_to(row, money)}",
         )
     _judge_content(log, verdict, name, invoice.saves, version_of(_memo_of(row)))
+
+
+def _linked_to(invoice: Document, money: Mapping[str, Sequence[Document]]) -> list[str]:
+    """The payments on it, known to the log or not."""
+    its_id = f"'TxnId': '{invoice.get('Id')}'"
+    return [
+        f"{mark} {one.get('TotalAmt')}"
+        for mark, rows in money.items()
+        for one in rows
+        if its_id in str(one.get("Line"))
+    ]
 
 
 def _judge_refund(

@@ -15,6 +15,7 @@ from quickbooks.kinds import invoice, payment
 from quickbooks.questions import Question, of_amount
 from quickbooks.steps import Ask, Step
 from quickbooks.unanswered import look_for
+from quickbooks.updating import before_its_payment
 
 
 def entered_step(
@@ -37,6 +38,8 @@ def entered_step(
     there = steps.found(due)
     if there is None or matching.is_voided(due.payload, there):
         return Ask(due, "look_up", question)
+    if due.record.type == RecordType.PAYMENT:
+        links = before_its_payment(due, there, links)
     return _entered(there, _rendered(due, links, settings))
 
 

@@ -86,7 +86,7 @@ def _changing_step(
 ) -> Step:
     is_payment = due.record.type == RecordType.PAYMENT
     if is_payment:
-        links = _before_its_payment(due, there, links)
+        links = before_its_payment(due, there, links)
     document = kinds.document(due.record, due.payload, links, settings)
     if doubt := doubt_step(due, document, links, settings) or invoice_step(due, document):
         return doubt
@@ -115,7 +115,7 @@ def _changing_step(
     return Write(due, "update", documents.sparse(link, changes), stands)
 
 
-def _before_its_payment(
+def before_its_payment(
     due: Due, there: Json | None, links: Mapping[Record, Remote]
 ) -> Mapping[Record, Remote]:
     """The links with what the payment's invoice could be paid if this

@@ -324,3 +324,15 @@ def test_what_was_entered_is_looked_for_as_it_was_entered(at: Situation) -> None
     pass_and_drain(at, 3)
     [booked] = at.books("Invoice")
     assert (booked["Id"], booked["TotalAmt"]) == (entered["Id"], 120)
+
+
+def test_a_part_entered_by_hand_changes_nothing_about_what_should_be_open(firm: Situation) -> None:
+    """The payment is on its invoice there as before: what they entered is a document of its own."""
+    invoice, payment = paid(firm)
+    take_back(firm, payment, "30")
+    firm.drain()
+    firm.ana.open(f"/payments/{payment}").submit(press=DONE)
+    pass_and_drain(firm, 3)
+    ask(firm)
+    assert [kind for kind, _type, _title in differences(firm)] == ["paid_back"]
+    assert "should be open there" not in firm.ana.open(f"/invoices/{invoice}").text
