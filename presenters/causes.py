@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import cache
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, FunctionFilter, cast, func, select
+from sqlalchemy import ColumnElement, FunctionFilter, case, cast, func, select
 from sqlalchemy.orm import aliased, joinedload
 
 from models.accounts import Organization
@@ -171,9 +171,11 @@ def _may_be_sent_again(code: str) -> bool:
 
 
 def _sum(kind: RecordType, key: str) -> FunctionFilter[Decimal]:
+    """Of what was reversed that part, and else what is left of it."""
     amount = cast(Entry.payload[key].astext, MONEY)
     refunded = func.coalesce(cast(Entry.payload["refunded_amount"].astext, MONEY), 0)
-    amounts = func.sum(amount - refunded)
+    is_about_refund = Entry.fault_code.startswith("reversed")
+    amounts = func.sum(case((is_about_refund, refunded), else_=amount - refunded))
     return amounts.filter(Entry.record_type == kind)
 
 

@@ -78,8 +78,8 @@ ABOUT: dict[Kind, About] = {
         "bad",
         N_("Paid back here, still recorded in QuickBooks"),
         N_(
-            "Record the refund in QuickBooks, or void the payment there. Under “How records arrive”"
-            " you can choose that DunaHub voids what is taken back as a whole."
+            "Record the refund in QuickBooks. If the whole payment went back, you can void it there"
+            " instead. Under “How records arrive” you can choose that DunaHub does that."
         ),
     ),
     Kind.OTHER_TOTAL: About(

@@ -123,6 +123,16 @@ def test_what_was_refunded_is_said_apart(at: Situation) -> None:
     assert "$80.00 · $30.00 refunded" in at.ana.text
 
 
+def test_what_was_reversed_is_what_the_trouble_is_about(at: Situation) -> None:
+    at.connect()
+    payment = at.pay(at.save_invoice(at.save_lead(), "100"), "80")
+    at.drain()
+    at.ana.open(f"/payments/{payment}/refund").submit({"amount": "30"})
+    at.drain()
+    assert at.fault() == "reversed"
+    assert "$30.00 of payments" in at.ana.open(SETTINGS).text
+
+
 def test_the_record_names_the_act_and_what_it_was_about(at: Situation) -> None:
     at.connect()
     lead = refused_lead(at)
