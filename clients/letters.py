@@ -24,6 +24,7 @@ def draft(
         link=LINK,
         firm=paper.firm.name,
         document=paper.title,
+        is_part_paid=isinstance(document, Invoice) and 0 < document.balance < document.total,
         pays_online=paper.takes_payments,
     )
 

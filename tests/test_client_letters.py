@@ -18,7 +18,7 @@ from db import Sessions
 from models.clients import ClientLetter
 from models.processors import ProcessorAccount
 from models.sales import Invoice, Proposal
-from tests.support.firm import new_firm, new_invoice, new_lead
+from tests.support.firm import new_firm, new_invoice, new_lead, new_payment
 from tests.support.postbox import Postbox, running_postbox
 from tests.support.visitor import Visitor, new_person
 
@@ -284,6 +284,16 @@ def test_a_letter_promises_no_payment_where_none_is_possible(
     session.add(account)
     session.commit()
     assert "You can see it and pay it here:" in ana.open(f"/invoices/{invoice_id}/send").text
+
+
+def test_a_letter_of_a_part_paid_invoice_says_what_is_left(
+    ana: Visitor, invoice_id: int, session: Session, postbox: tuple[Postbox, int]
+) -> None:
+    invoice = session.get_one(Invoice, invoice_id)
+    session.add(new_payment(invoice.organization_id, invoice, "40"))
+    session.commit()
+    page = ana.open(f"/invoices/{invoice_id}/send")
+    assert "Here is invoice 1043, with $60.00 left to pay, due Dec 18, 2026." in page.text
 
 
 def test_a_proposal_that_goes_out_is_no_draft_any_more(

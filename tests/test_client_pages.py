@@ -242,7 +242,7 @@ def test_a_client_answers_a_proposal_once(
     assert "$1,249.00" in client.text
     other = Visitor(app).open(client.path)
     client.submit(press=button)
-    assert f"You {status} this proposal" in client.text
+    assert f"This proposal was {status}" in client.text
     other.submit(press="Decline" if button == "Accept" else "Accept")
     assert "This proposal was answered already." in other.text
     session.refresh(proposal)
