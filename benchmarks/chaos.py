@@ -20,6 +20,7 @@ import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -137,6 +138,7 @@ def run(
     standby: str | None = None,
     clocks_apart: float = 0,
     patience: float = 1,
+    logs: Path | None = None,
 ) -> dict[str, object]:
     began = time.monotonic()
     with ExitStack() as life:
@@ -162,6 +164,10 @@ def run(
         _storm(world, database, app, second, minutes)
         quiet = _wait_for_quiet(world)
         report = _report(world, seed, minutes, quiet, time.monotonic() - began)
+        if logs:
+            logs.mkdir(parents=True, exist_ok=True)
+            for log in folder.glob("gunicorn-*.log"):
+                shutil.copy(log, logs)
         if isinstance(database, Pair):
             report["failovers"] = database.failovers
             report["failovers_noticed"] = _noticed(folder)
@@ -949,6 +955,13 @@ def _report(
             f" {one.pause_reason or ''} lease {one.lease_until}"
             for one in session.query(Lane).filter(Lane.id.in_({entry.lane_id for entry in left}))
         ]
+        lanes_ += [
+            f"connection {one.id} of lane {one.lane_id}: {one.status} since {one.status_since}"
+            f" customers read {one.customers_read_at}"
+            for one in session.query(Connection).filter(
+                Connection.lane_id.in_({entry.lane_id for entry in left})
+            )
+        ]
     told: dict[str, object] = {"seed": seed, "minutes": minutes, **asdict(verdict)}
     details = [*lanes_, *stuck, *mixed_up, *verdict.details]
     del told["details"]
@@ -1038,6 +1051,9 @@ def main() -> int:
         metavar="TIMES",
         help="all times are so many times longer, on a busy machine",
     )
+    parser.add_argument(
+        "--logs", type=Path, metavar="FOLDER", help="copy the serving processes' logs there"
+    )
     parser.add_argument("--quick", action="store_true", help="a round of one minute, as in CI")
     asked = parser.parse_args()
     minutes = 1.0 if asked.quick else asked.minutes
@@ -1051,6 +1067,7 @@ def main() -> int:
         standby=asked.standby,
         clocks_apart=asked.clocks_apart,
         patience=asked.patience,
+        logs=asked.logs,
     )
     if asked.json:
         print(json.dumps(report))
