@@ -1,6 +1,7 @@
 """Metrics of the code's size and style: `python -m development.figures [COMMIT …]`.
 
-Reads the files of a commit, or of the work tree if none is given.
+Reads the files of a commit, or of the work tree if none is given. With `--functions` it lists the
+functions of the work tree that are too complex, the worst first.
 """
 
 import ast
@@ -16,7 +17,7 @@ PRODUCT = (
     *("models/", "outbox/", "quickbooks/", "processors/", "notices/", "clients/"),
     *("web/", "presenters/", "views/"),
 )
-LONG_MODULE, LONG_LINE = 300, 140
+LONG_MODULE, LONG_LINE, MAX_COMPLEXITY = 300, 140, 12
 MANNERED = re.compile(
     r"\b(anew|mends?|mended|beside|over there|whoever|whatever|nobody|somebody|a person's matter|"
     r"of its own|of their own|stands?|told|tells?( of)?|lets?|comes to|came to|for ever|once more|"
@@ -32,17 +33,21 @@ BRANCHES = (
     *(ast.match_case, ast.Assert),
 )
 Files = Mapping[str, str]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--functions"]:
+        print(*complex_functions(files_of("")), sep="\n")
+        return
     columns = [figures_of(files_of(commit)) for commit in sys.argv[1:] or [""]]
     for name in columns[0]:
         print(f"{name:52}" + "".join(f"{column[name]:>12}" for column in columns))
 
 
 def figures_of(files: Files) -> dict[str, str]:
-    product = {p: t for p, t in files.items() if p.startswith(PRODUCT) and p.endswith(".py")}
-    complexities = [one for text in product.values() for one in complexities_of(text)]
+    product = product_of(files)
+    complexities = [n for text in product.values() for _, n in complexities_of(text)]
     lines = sorted(
         len(line)
         for path, text in files.items()
@@ -72,15 +77,29 @@ def figures_of(files: Files) -> dict[str, str]:
     }
 
 
+def complex_functions(files: Files) -> list[str]:
+    functions = (
+        (complexity, f"{path}:{function.lineno} {function.name}")
+        for path, text in product_of(files).items()
+        for function, complexity in complexities_of(text)
+        if complexity > MAX_COMPLEXITY
+    )
+    return [f"{complexity:3} {place}" for complexity, place in sorted(functions, reverse=True)]
+
+
+def product_of(files: Files) -> Files:
+    return {p: t for p, t in files.items() if p.startswith(PRODUCT) and p.endswith(".py")}
+
+
 def _count(facts: Iterator[bool]) -> str:
     return str(sum(facts))
 
 
-def complexities_of(source: str) -> Iterator[int]:
+def complexities_of(source: str) -> Iterator[tuple[Function, int]]:
     """Cyclomatic complexity of each function, without functions nested in it."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield 1 + sum(_branches(inner) for inner in _own_nodes(node))
+        if isinstance(node, Function):
+            yield node, 1 + sum(_branches(inner) for inner in _own_nodes(node))
 
 
 def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
