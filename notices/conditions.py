@@ -6,10 +6,11 @@ nobody gets an e-mail about a resolved problem, or two about one that lasts.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -27,6 +28,8 @@ DAYS_BEFORE_END = (1, 7, 30)  # of a sign-in
 DIGEST_AFTER = timedelta(minutes=15)  # so that failures at about the same time share one letter
 DIGEST_EVERY = timedelta(days=1)
 MIN_REFUSED_ALIKE = 3  # companies refused within ten minutes: more likely our mistake than theirs
+
+Causes = dict[str, int]  # failed records per code of the fault
 
 log = structlog.get_logger()
 
@@ -86,35 +89,42 @@ _END_WHAT_IS_GONE = text(
 
 def _seen(session: Session, config: Config) -> Iterator[Seen]:
     for row in session.execute(_CONNECTIONS, {"environment": config.environment}):
-        name = {"company": row.company_name}
-        if row.stopped:
-            yield Seen(
-                Condition.STOPPED,
-                f"connection {row.id}",
-                row.organization_id,
-                name | {"reason": row.hold_reason or row.status_reason or ""},
-            )
-        elif row.down is not None and row.down > DOWN_FOR_OWNER:
-            yield Seen(Condition.DOWN, f"connection {row.id}", row.organization_id, name)
-        if row.left is not None and not row.stopped and row.left < timedelta(max(DAYS_BEFORE_END)):
-            days = next(days for days in DAYS_BEFORE_END if row.left < timedelta(days))
-            subject = f"connection {row.id}, {row.hard_expires_at:%Y-%m-%d}, {days} days"
-            ends = {"days": days, "ends_on": f"{row.hard_expires_at:%Y-%m-%d}"}
-            yield Seen(Condition.ENDING, subject, row.organization_id, name | ends)
-    trouble = session.execute(_OPERATORS).one()
-    if trouble.down is not None and trouble.down > DOWN_FOR_OPERATORS:
-        yield Seen(Condition.DOWN_LONG, "QuickBooks", None, {"companies": trouble.companies_down})
-    if trouble.refused_alike >= MIN_REFUSED_ALIKE:
-        yield Seen(Condition.REFUSED_ALIKE, "sign-ins", None, {"companies": trouble.refused_alike})
-    if trouble.reads_refused is not None and trouble.reads_refused > READS_REFUSED_FOR_OPERATORS:
-        about = {"companies": trouble.companies_unread}
-        yield Seen(Condition.READS_USED_UP, "QuickBooks", None, about)
+        yield from _of_connection(row)
+    yield from _for_operators(session.execute(_OPERATORS).one())
     if lost := _unreadable(session, config):
         yield Seen(Condition.KEYS_LOST, "TOKEN_KEYS", None, {"companies": lost})
     after = {"environment": config.environment, "after": UNREAD_FOR_OPERATORS}
     for row in session.execute(_UNREAD, after):
         about = {"connection": row.id, "company": row.company_name}
         yield Seen(Condition.CUSTOMERS_UNREAD, f"connection {row.id}", row.organization_id, about)
+
+
+def _of_connection(row: Row[tuple[Any, ...]]) -> Iterator[Seen]:
+    subject, name = f"connection {row.id}", {"company": row.company_name}
+    if row.stopped:
+        reason = row.hold_reason or row.status_reason or ""
+        yield Seen(Condition.STOPPED, subject, row.organization_id, name | {"reason": reason})
+    elif _exceeds(row.down, DOWN_FOR_OWNER):
+        yield Seen(Condition.DOWN, subject, row.organization_id, name)
+    if row.left is not None and not row.stopped and row.left < timedelta(max(DAYS_BEFORE_END)):
+        days = next(days for days in DAYS_BEFORE_END if row.left < timedelta(days))
+        ends = {"days": days, "ends_on": f"{row.hard_expires_at:%Y-%m-%d}"}
+        subject = f"{subject}, {row.hard_expires_at:%Y-%m-%d}, {days} days"
+        yield Seen(Condition.ENDING, subject, row.organization_id, name | ends)
+
+
+def _for_operators(trouble: Row[tuple[Any, ...]]) -> Iterator[Seen]:
+    if _exceeds(trouble.down, DOWN_FOR_OPERATORS):
+        yield Seen(Condition.DOWN_LONG, "QuickBooks", None, {"companies": trouble.companies_down})
+    if trouble.refused_alike >= MIN_REFUSED_ALIKE:
+        yield Seen(Condition.REFUSED_ALIKE, "sign-ins", None, {"companies": trouble.refused_alike})
+    if _exceeds(trouble.reads_refused, READS_REFUSED_FOR_OPERATORS):
+        about = {"companies": trouble.companies_unread}
+        yield Seen(Condition.READS_USED_UP, "QuickBooks", None, about)
+
+
+def _exceeds(lasted: timedelta | None, limit: timedelta) -> bool:
+    return lasted is not None and lasted > limit
 
 
 # Connections of firms that have QuickBooks.
@@ -199,14 +209,9 @@ _FAILED = text(
 def _digest(session: Session) -> None:
     """One row per organization, with the `causes` already reported.
     It ends when nothing is left."""
-    causes: dict[int, dict[str, int]] = {}
-    ripe: set[int] = set()
-    for row in session.execute(_FAILED, {"after": DIGEST_AFTER}):
-        causes.setdefault(row.organization_id, {})[row.code] = row.records
-        if row.is_ripe:
-            ripe.add(row.organization_id)
+    causes, ripe = _failing(session)
     lasting = {
-        notice.organization_id: notice
+        notice.organization_id or 0: notice
         for notice in session.scalars(
             select(Notice)
             .where(Notice.lasts, Notice.kind == Condition.ATTENTION)
@@ -215,26 +220,43 @@ def _digest(session: Session) -> None:
     }
     now = session.execute(select(func.clock_timestamp())).scalar_one()
     for organization_id, notice in lasting.items():
-        found = causes.get(organization_id or 0, {})
-        known: dict[str, int] = notice.about["causes"]
-        if notice.told_at is None:
-            notice.about = {"causes": found}
-        else:  # what was fixed and fails again is reported again
-            notice.about = {
-                "causes": {code: min(known.get(code, 0), found.get(code, 0)) for code in known}
-            }
-        grown = any(count > notice.about["causes"].get(code, 0) for code, count in found.items())
-        is_over = notice.told_at is not None and grown and notice.told_at < now - DIGEST_EVERY
-        if is_over or not found:
-            notice.lasts = False
-            if is_over:
-                session.flush()
-                _see_attention(session, organization_id or 0, found)
+        _bring_up_to_date(session, organization_id, notice, causes.get(organization_id, {}), now)
     for organization_id in ripe - lasting.keys():
         _see_attention(session, organization_id, causes[organization_id])
 
 
-def _see_attention(session: Session, organization_id: int, causes: dict[str, int]) -> None:
+def _failing(session: Session) -> tuple[dict[int, Causes], set[int]]:
+    """Causes of failures per organization, and the organizations to report them to."""
+    causes: dict[int, Causes] = {}
+    ripe: set[int] = set()
+    for row in session.execute(_FAILED, {"after": DIGEST_AFTER}):
+        causes.setdefault(row.organization_id, {})[row.code] = row.records
+        if row.is_ripe:
+            ripe.add(row.organization_id)
+    return causes, ripe
+
+
+def _bring_up_to_date(
+    session: Session, organization_id: int, notice: Notice, found: Causes, now: datetime
+) -> None:
+    """Ends the notice if nothing is left, or if another is due because causes have grown."""
+    if notice.told_at is None:
+        notice.about = {"causes": found}
+        notice.lasts = bool(found)
+        return
+    # What was fixed and fails again is reported again.
+    known: Causes = notice.about["causes"]
+    reported = {code: min(count, found.get(code, 0)) for code, count in known.items()}
+    notice.about = {"causes": reported}
+    has_grown = any(count > reported.get(code, 0) for code, count in found.items())
+    is_next_due = has_grown and notice.told_at < now - DIGEST_EVERY
+    notice.lasts = bool(found) and not is_next_due
+    if is_next_due:
+        session.flush()
+        _see_attention(session, organization_id, found)
+
+
+def _see_attention(session: Session, organization_id: int, causes: Causes) -> None:
     see(
         session,
         Condition.ATTENTION,

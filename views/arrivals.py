@@ -14,7 +14,7 @@ from models.outbox import Entry, State
 from models.quickbooks import Connection, RefundsAre, TakenBack
 from models.sales import PaymentMethod
 from outbox import bulk
-from presenters.arrivals import arrivals_of, stripe_hint
+from presenters.arrivals import UNDEPOSITED, arrivals_of, stripe_hint
 from quickbooks import facts
 from web.access import books_required, dunahub, firm, note, person, quickbooks_only, session
 from web.forms import ChoiceField, Form
@@ -41,6 +41,32 @@ TAKEN_BACK = {
 REFUNDS = {
     RefundsAre.RECEIPT.value: N_("A refund receipt in QuickBooks"),
     RefundsAre.PERSON.value: N_("You enter it in QuickBooks yourself"),
+}
+# The setting that a field holds, where it is one value.
+SETTING_OF = {
+    "income_account": "income_account_id",
+    "fallback_item": "fallback_item_id",
+    "discount_account": "discount_account_id",
+    "stripe_deposits": "stripe_account_id",
+    "taken_back": "taken_back",
+    "refunds": "refunds",
+    "refund_account": "refund_account_id",
+    "numbers": "numbers",
+}
+# What a field shows before anything was chosen, unless it is empty then.
+UNCHOSEN = {
+    "taken_back": TakenBack.PERSON.value,
+    "refunds": RefundsAre.PERSON.value,
+    "numbers": "as_company",
+}
+# The company's list that a field offers, and what it says for choosing nothing.
+CHOSEN_FROM = {
+    "income_account": ("income_accounts", N_("Choose an account")),
+    "fallback_item": ("items", N_("Choose an item")),
+    "discount_account": ("income_accounts", N_("QuickBooks' own account for discounts")),
+    "stripe_deposits": ("deposit_accounts", N_("As cards and ACH")),
+    "refund_account": ("deposit_accounts", N_("The account where such payments go")),
+    "tax_code": ("tax_codes", N_("The company's usual one")),
 }
 # Faults that a choice here may fix: their entries are sent again when it is saved.
 CURED = (
@@ -85,45 +111,20 @@ class ArrivalsForm(Form):
     def of(cls, connection: Connection, told: Mapping[str, str] | None = None) -> "ArrivalsForm":
         """The form with the company's own lists to choose from, filled
         with the current settings."""
-        chosen, known = connection.settings, connection.facts
-        deposits, tax = chosen.get("deposit_accounts") or {}, chosen.get("tax") or {}
-        methods = chosen.get("payment_methods") or {}
-        form = cls(
-            told,  # type: ignore[arg-type]
-            data={
-                "income_account": chosen.get("income_account_id") or "",
-                "fallback_item": chosen.get("fallback_item_id") or "",
-                "discount_account": chosen.get("discount_account_id") or "",
-                **{f"{one}_deposits": deposits.get(one) or "" for one in PaymentMethod},
-                **{f"{one}_method": methods.get(one) or "" for one in PaymentMethod},
-                "stripe_deposits": chosen.get("stripe_account_id") or "",
-                "taken_back": chosen.get("taken_back") or TakenBack.PERSON,
-                "refunds": chosen.get("refunds") or RefundsAre.PERSON,
-                "refund_account": chosen.get("refund_account_id") or "",
-                "numbers": chosen.get("numbers") or "as_company",
-                "tax": tax.get("mode") or "as_company",
-                "tax_code": tax.get("code_id") or "",
-            },
-        )
-        form.income_account.options = _named(known, "income_accounts", _("Choose an account"))
-        form.fallback_item.options = _named(known, "items", _("Choose an item"))
-        form.discount_account.options = _named(
-            known, "income_accounts", _("QuickBooks' own account for discounts")
-        )
-        for field in form.deposits.values():
-            field.options = _named(known, "deposit_accounts", "Undeposited Funds")
+        form = cls(told, data=_shown_of(connection.settings))  # type: ignore[arg-type]
         form.stripe_hint = stripe_hint(connection) if dunahub().processor else ""
-        form.stripe_deposits.options = _named(known, "deposit_accounts", _("As cards and ACH"))
-        form.refund_account.options = _named(
-            known, "deposit_accounts", _("The account where such payments go")
-        )
-        for field in form.methods.values():
+        form._offer_lists_of(connection.facts)
+        return form
+
+    def _offer_lists_of(self, known: Json) -> None:
+        for name, (list_, otherwise) in CHOSEN_FROM.items():
+            getattr(self, name).options = _named(known, list_, _(otherwise))
+        for field in self.deposits.values():
+            field.options = _named(known, "deposit_accounts", UNDEPOSITED)
+        for field in self.methods.values():
             field.options = _named(known, "payment_methods", _("With no payment method"))
         if not (known.get("preferences") or {}).get("automated_tax"):
-            known_taxes = [key for key in TAXES if key != "quickbooks"]
-            form.tax.options = {key: _(TAXES[key]) for key in known_taxes}
-        form.tax_code.options = _named(known, "tax_codes", _("The company's usual one"))
-        return form
+            self.tax.options = {key: _(TAXES[key]) for key in TAXES if key != "quickbooks"}
 
     def validate_fallback_item(self, field: ChoiceField) -> None:
         if self.makes_receipts and not (field.data or self.creates_item):
@@ -158,24 +159,13 @@ class ArrivalsForm(Form):
             PaymentMethod.CASH: self.cash_method,
         }
 
-    def choices(self, before: Json) -> Json:
+    def choices(self) -> Json:
         """The settings to store. Settings that this form doesn't show are kept."""
         return {
-            "income_account_id": self.income_account.data or None,
-            "fallback_item_id": self.fallback_item.data or None,
-            "discount_account_id": self.discount_account.data or None,
-            "deposit_accounts": {
-                one.value: field.data or None for one, field in self.deposits.items()
-            },
-            "payment_methods": {
-                one.value: field.data or None for one, field in self.methods.items()
-            },
+            **{setting: self[name].data or None for name, setting in SETTING_OF.items()},
+            "deposit_accounts": _by_method(self.deposits),
+            "payment_methods": _by_method(self.methods),
             "methods_are_chosen": True,
-            "stripe_account_id": self.stripe_deposits.data or None,
-            "taken_back": self.taken_back.data,
-            "refunds": self.refunds.data,
-            "refund_account_id": self.refund_account.data or None,
-            "numbers": self.numbers.data,
             "tax": {
                 "mode": self.tax.data,
                 **({"code_id": self.tax_code.data} if self.tax_code.data else {}),
@@ -185,9 +175,29 @@ class ArrivalsForm(Form):
     def is_changed(self, before: Json) -> bool:
         """Whether it says anything else than the settings: what we chose may change with the
         company's lists, what the owner chose stays."""
-        chosen = self.choices(before)
+        chosen = self.choices()
         del chosen["methods_are_chosen"]
         return any(before.get(name) != value for name, value in chosen.items())
+
+
+def _shown_of(chosen: Json) -> dict[str, str]:
+    """What the form's fields show of these settings."""
+    deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
+    tax = chosen.get("tax") or {}
+    return {
+        **{
+            name: chosen.get(setting) or UNCHOSEN.get(name, "")
+            for name, setting in SETTING_OF.items()
+        },
+        **{f"{method}_deposits": deposits.get(method) or "" for method in PaymentMethod},
+        **{f"{method}_method": methods.get(method) or "" for method in PaymentMethod},
+        "tax": tax.get("mode") or "as_company",
+        "tax_code": tax.get("code_id") or "",
+    }
+
+
+def _by_method(fields: Mapping[PaymentMethod, ChoiceField]) -> Json:
+    return {method.value: field.data or None for method, field in fields.items()}
 
 
 def _named(known: Json, list_: str, otherwise: str) -> dict[str, str]:
@@ -222,7 +232,7 @@ def update() -> ResponseReturnValue:
     if not form.validate():
         page = render_template("settings/arrivals.html", form=form, connection=connection)
         return page, 422
-    facts.choose(connection, **form.choices(connection.settings))
+    facts.choose(connection, **form.choices())
     note("quickbooks.arrivals_changed", organization_id=firm().id)
     failed = select(Entry.id).where(
         Entry.lane_id == connection.lane_id,

@@ -212,7 +212,7 @@ def start() -> ResponseReturnValue:
         if not form.validate():
             return _company_page(company, form), 422
         if form.is_changed(company.settings):
-            company.settings = {**company.settings, **form.choices(company.settings)}
+            company.settings = {**company.settings, **form.choices()}
         session().commit()
     if "shows" in request.form:
         return redirect(url_for("connection.show_company", _anchor="leads-tried"), 303)
