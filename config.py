@@ -231,12 +231,15 @@ class Config:
     def _judge_stripe(self) -> None:
         if self.stripe_accounts not in ("v1", "v2"):
             raise BadConfig("STRIPE_ACCOUNTS must be v1 or v2.")
-        if not self.stripe_secret_key:
-            if self.stripe_webhook_secrets:
-                raise BadConfig("STRIPE_WEBHOOK_SECRET is set, but STRIPE_SECRET_KEY is not.")
-            if self.stripe_api_base:
-                raise BadConfig("STRIPE_API_BASE is set, but STRIPE_SECRET_KEY is not.")
-            return
+        if self.stripe_secret_key:
+            self._judge_stripe_secrets()
+            self._judge_stripe_mode()
+        elif self.stripe_webhook_secrets:
+            raise BadConfig("STRIPE_WEBHOOK_SECRET is set, but STRIPE_SECRET_KEY is not.")
+        elif self.stripe_api_base:
+            raise BadConfig("STRIPE_API_BASE is set, but STRIPE_SECRET_KEY is not.")
+
+    def _judge_stripe_secrets(self) -> None:
         if not self.stripe_secret_key.startswith((*STRIPE_LIVE_KEYS, *STRIPE_TEST_KEYS)):
             raise BadConfig(
                 "STRIPE_SECRET_KEY must be a secret key of Stripe's: it starts with sk_test_,"
@@ -249,6 +252,8 @@ class Config:
             )
         if any(not each.startswith("whsec_") for each in self.stripe_webhook_secrets):
             raise BadConfig("STRIPE_WEBHOOK_SECRET must hold values that start with whsec_.")
+
+    def _judge_stripe_mode(self) -> None:
         if self.stripe_is_live != (self.environment == "production"):
             kind = "for real money" if self.stripe_is_live else "a test key"
             raise BadConfig(
@@ -294,19 +299,16 @@ class Config:
             raise BadConfig("SECRET_KEY is too short: use at least 32 random characters.")
         if _is_guessable(self.secret_key):
             raise BadConfig("SECRET_KEY can be guessed: use at least 32 random characters.")
-        for key in self.token_keys:
-            if len(set(key)) < 12:
-                raise BadConfig("TOKEN_KEYS can be guessed. Make one with: flask tokens new-key")
-        if self.metrics_token and (
-            len(self.metrics_token) < 16 or _is_guessable(self.metrics_token)
-        ):
+        if any(len(set(key)) < 12 for key in self.token_keys):
+            raise BadConfig("TOKEN_KEYS can be guessed. Make one with: flask tokens new-key")
+        if self.metrics_token and _is_guessable(self.metrics_token, shortest=16):
             raise BadConfig("METRICS_TOKEN can be guessed: use at least 16 random characters.")
-        if any(len(each) < 32 or _is_guessable(each) for each in self.payments_webhook_secrets):
+        if any(_is_guessable(each, shortest=32) for each in self.payments_webhook_secrets):
             raise BadConfig(
                 "PAYMENTS_WEBHOOK_SECRET can be guessed: use at least 32 random characters."
             )
         password = self._database.password
-        if password is not None and (len(password) < 8 or _is_guessable(password, distinct=5)):
+        if password is not None and _is_guessable(password, shortest=8, distinct=5):
             raise BadConfig("DATABASE_URL has a password that can be guessed.")
 
 
@@ -327,9 +329,10 @@ FOR_DEVELOPMENT = {
 }
 
 
-def _is_guessable(secret: str, *, distinct: int = 10) -> bool:
+def _is_guessable(secret: str, *, shortest: int = 0, distinct: int = 10) -> bool:
     lower = secret.lower()
-    return len(set(secret)) < distinct or any(word in lower for word in PLACEHOLDERS)
+    is_poor = len(secret) < shortest or len(set(secret)) < distinct
+    return is_poor or any(word in lower for word in PLACEHOLDERS)
 
 
 def database_url(environ: Mapping[str, str] = os.environ) -> str:

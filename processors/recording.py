@@ -93,9 +93,15 @@ def note_session(
         _record_payment(database, checkout, session.amount)
         checkout.state = CheckoutState.PAID
         checkout.settled_at = checkout.settled_at or datetime.now(UTC)
-    elif checkout.state == CheckoutState.PAID:
-        pass  # an outdated event
-    elif has_failed:
+    elif checkout.state != CheckoutState.PAID:  # otherwise the event is outdated
+        _note_unpaid(checkout, session, has_failed, failure)
+    return checkout
+
+
+def _note_unpaid(
+    checkout: Checkout, session: Session, has_failed: bool, failure: str | None
+) -> None:
+    if has_failed:
         checkout.state, checkout.failure = CheckoutState.FAILED, failure
         checkout.settled_at = datetime.now(UTC)
     elif session.state == CheckoutState.ON_ITS_WAY and checkout.state != CheckoutState.FAILED:
@@ -104,7 +110,6 @@ def note_session(
         checkout.state, checkout.url = session.state, session.url or checkout.url
         if session.state == CheckoutState.EXPIRED:
             checkout.settled_at = datetime.now(UTC)
-    return checkout
 
 
 def _locked_checkout(database: Database, session: Session) -> Checkout | None:

@@ -6,7 +6,7 @@ Every call for a firm names its account, so that the money belongs to the firm f
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -380,24 +380,13 @@ def session_of(session: Fields, account_id: str) -> Session:
 
 
 def receipt_of(intent: Fields) -> Receipt:
-    charge = intent.get("latest_charge")
-    charge = charge if isinstance(charge, dict) else {}
-    transaction = charge.get("balance_transaction")
-    transaction = transaction if isinstance(transaction, dict) else {}
-    match intent.get("status"):
-        case "succeeded":
-            state = "paid"
-        case "processing" | "requires_action" | "requires_capture":
-            state = "on_its_way"
-        case str():
-            state = "failed"
-        case _:
-            raise ValueError("a payment without a status")
+    charge = _expanded(intent.get("latest_charge"))
+    transaction = _expanded(charge.get("balance_transaction"))
     failure = (intent.get("last_payment_error") or {}).get("code") or charge.get("failure_code")
     is_final = bool(transaction) and charge.get("status") == "succeeded"
     return Receipt(
         payment_intent_id=_key(intent["id"]),
-        state=state,
+        state=_state_of(intent.get("status")),
         charge_id=charge.get("id"),
         label=_label(charge.get("payment_method_details") or {}),
         failure=failure,
@@ -405,6 +394,23 @@ def receipt_of(intent: Fields) -> Receipt:
         balance_transaction_id=transaction.get("id"),
         went_back=bool(charge.get("amount_refunded") or charge.get("disputed")),
     )
+
+
+def _expanded(reference: object) -> Fields:
+    """The object of a reference; empty if the reference is an id, or there is none."""
+    return reference if isinstance(reference, dict) else {}
+
+
+def _state_of(status: object) -> str:
+    match status:
+        case "succeeded":
+            return "paid"
+        case "processing" | "requires_action" | "requires_capture":
+            return "on_its_way"
+        case str():
+            return "failed"
+        case _:
+            raise ValueError("a payment without a status")
 
 
 def _label(details: Fields) -> str:
@@ -453,31 +459,45 @@ def event_of(event: object, *, is_live: bool) -> Event:
 
 
 def _told(kind: str, thing: Fields, account_id: str | None) -> Told | None:
-    match kind:
-        case "checkout.session.async_payment_failed":
-            return TransferFailed(session_of(thing, account_id or ""))
-        case (
-            "checkout.session.completed"
-            | "checkout.session.async_payment_succeeded"
-            | "checkout.session.expired"
-        ):
-            return session_of(thing, account_id or "")
-        case "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated":
-            return refund_of(thing)
-        case "charge.dispute.created" | "charge.dispute.updated" | "charge.dispute.closed":
-            return dispute_of(thing)
-        case "charge.updated" | "charge.succeeded":
-            intent = _id_of(thing.get("payment_intent"))
-            return FeeKnown(intent) if intent else None
-        case "charge.refunded":  # refunds are not included in the event
-            intent = _id_of(thing.get("payment_intent"))
-            return RefundsChanged(intent) if intent else None
-        case "account.updated":
-            return standing_of(thing)
-        case "account.application.deauthorized" if account_id:
-            return AccountEnded(account_id)
-        case _:
-            return None
+    meaning = _MEANING.get(kind)
+    return meaning(thing, account_id or "") if meaning else None
+
+
+def _fee_known(charge: Fields, _account_id: str) -> FeeKnown | None:
+    intent = _id_of(charge.get("payment_intent"))
+    return FeeKnown(intent) if intent else None
+
+
+def _refunds_changed(charge: Fields, _account_id: str) -> RefundsChanged | None:
+    intent = _id_of(charge.get("payment_intent"))
+    return RefundsChanged(intent) if intent else None
+
+
+def _account_ended(_application: Fields, account_id: str) -> AccountEnded | None:
+    return AccountEnded(account_id) if account_id else None
+
+
+# What each type of event tells us; all others tell us nothing.
+_MEANING: Mapping[str, Callable[[Fields, str], Told | None]] = {
+    "checkout.session.completed": session_of,
+    "checkout.session.async_payment_succeeded": session_of,
+    "checkout.session.async_payment_failed": lambda session, account_id: TransferFailed(
+        session_of(session, account_id)
+    ),
+    "checkout.session.expired": session_of,
+    "refund.created": lambda refund, _: refund_of(refund),
+    "refund.updated": lambda refund, _: refund_of(refund),
+    "refund.failed": lambda refund, _: refund_of(refund),
+    "charge.refund.updated": lambda refund, _: refund_of(refund),
+    "charge.dispute.created": lambda dispute, _: dispute_of(dispute),
+    "charge.dispute.updated": lambda dispute, _: dispute_of(dispute),
+    "charge.dispute.closed": lambda dispute, _: dispute_of(dispute),
+    "charge.succeeded": _fee_known,
+    "charge.updated": _fee_known,
+    "charge.refunded": _refunds_changed,  # refunds are not included in the event
+    "account.updated": lambda account, _: standing_of(account),
+    "account.application.deauthorized": _account_ended,
+}
 
 
 def _id_of(thing: object) -> str | None:
