@@ -1,7 +1,7 @@
 """Recent acts of people, for the owner: what was done, and to which records."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,6 +9,7 @@ from flask import url_for
 from sqlalchemy import select
 
 from models.accounts import AuditEvent
+from models.base import Json
 from models.outbox import Entry
 from models.sales import Invoice, Payment, Proposal
 from presenters.addresses import address_of
@@ -56,25 +57,34 @@ def _act(
     proposals: dict[str, str],
     payments: dict[int, Named],
 ) -> ActRow:
-    told = event.details
     ids = _entry_ids(event)
     about = [entries[key] for key in ids[:RECORDS_NAMED] if key in entries]
-    if "number" in told and not about:
-        number = str(told["number"])
-        if _is_of_proposal(event):
-            about.append(Named(_("Proposal %(number)s", number=number), proposals.get(number)))
-        else:
-            about.append(Named(_("Invoice %(number)s", number=number), invoices.get(number)))
+    if "number" in event.details and not about:
+        about.append(_numbered(event, invoices, proposals))
     if (key := _payment_id(event)) in payments and key is not None:
         about.append(payments[key])
-    about += [Named(str(told[name])) for name in ("company", "email") if told.get(name)]
+    about += _named_in(event.details)
+    more = max(0, len(ids) - RECORDS_NAMED) if ids else int(event.details.get("count") or 0)
+    return ActRow(event, about, more)
+
+
+def _numbered(event: AuditEvent, invoices: dict[str, str], proposals: dict[str, str]) -> Named:
+    number = str(event.details["number"])
+    if _is_of_proposal(event):
+        return Named(_("Proposal %(number)s", number=number), proposals.get(number))
+    return Named(_("Invoice %(number)s", number=number), invoices.get(number))
+
+
+def _named_in(told: Json) -> Iterator[Named]:
+    """What an event's details say without a look into the books."""
+    for name in ("company", "email"):
+        if told.get(name):
+            yield Named(str(told[name]))
     if told.get("role"):
-        about.append(Named(staff_word(str(told["role"]))))
+        yield Named(staff_word(str(told["role"])))
     if month := _month(told.get("month")):
         address = url_for("matches.show", month=month) if firm().has_quickbooks else None
-        about.append(Named(month_title(month), address))
-    more = int(told.get("count") or 0) if not ids else len(ids) - min(len(ids), RECORDS_NAMED)
-    return ActRow(event, about, more)
+        yield Named(month_title(month), address)
 
 
 def _is_of_proposal(event: AuditEvent) -> bool:

@@ -20,6 +20,7 @@ from quickbooks.comparison import Ours, Theirs, kinds_of, theirs_of
 from quickbooks.documents import parsed
 
 Place = tuple[int, RecordType, int]  # lane, kind, record
+Group = tuple[int, int, RecordType]  # organization, lane, kind
 _UTC = ZoneInfo("UTC")  # documents have no time, and of customers the day is not compared
 
 
@@ -37,23 +38,35 @@ def apart_of(
     session: Session, entries: Sequence[Entry], links: Mapping[Place, Counterpart]
 ) -> dict[Place, Apart]:
     """The differences that a comparison found in these entries' records, and that still are."""
-    groups: dict[tuple[int, int, RecordType], dict[int, Counterpart]] = {}
-    for entry in entries:
-        link = links.get((entry.lane_id, entry.record_type, entry.record_id))
-        if link and link.differs_since and link.seen and entry.operation == Operation.SAVE:
-            of = (entry.organization_id, entry.lane_id, entry.record_type)
-            groups.setdefault(of, {})[entry.record_id] = link
     found: dict[Place, Apart] = {}
-    for (organization_id, lane_id, type_), of_records in groups.items():
-        if type_ == RecordType.PRODUCT:
-            continue
+    for (organization_id, lane_id, type_), of_records in _that_differed(entries, links).items():
         for own in own_books.some(session, organization_id, lane_id, type_, of_records, _UTC):
-            link = of_records[own.key]
-            theirs = _theirs(type_, link)
-            kinds = kinds_of(type_, own, theirs) if theirs else []
-            if theirs and kinds and link.differs_since:
-                found[lane_id, type_, own.key] = Apart(kinds, own, theirs, link.differs_since)
+            if apart := _apart(type_, own, of_records[own.key]):
+                found[lane_id, type_, own.key] = apart
     return found
+
+
+def _that_differed(
+    entries: Sequence[Entry], links: Mapping[Place, Counterpart]
+) -> dict[Group, dict[int, Counterpart]]:
+    """Counterparts of which a comparison found a difference."""
+    groups: dict[Group, dict[int, Counterpart]] = {}
+    for entry in entries:
+        if entry.operation != Operation.SAVE or entry.record_type == RecordType.PRODUCT:
+            continue  # products are not compared
+        link = links.get((entry.lane_id, entry.record_type, entry.record_id))
+        if link and link.differs_since and link.seen:
+            group = (entry.organization_id, entry.lane_id, entry.record_type)
+            groups.setdefault(group, {})[entry.record_id] = link
+    return groups
+
+
+def _apart(type_: RecordType, own: Ours, link: Counterpart) -> Apart | None:
+    theirs = _theirs(type_, link)
+    kinds = kinds_of(type_, own, theirs) if theirs else []
+    if not theirs or not kinds or not link.differs_since:
+        return None
+    return Apart(kinds, own, theirs, link.differs_since)
 
 
 def _theirs(type_: RecordType, link: Counterpart) -> Theirs | None:

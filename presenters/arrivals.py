@@ -1,10 +1,12 @@
 """How records are created in QuickBooks, and which of the company's settings cause problems."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from languages import N_
 from models.base import Json
 from models.quickbooks import Connection, RefundsAre, TakenBack
+from models.sales import PaymentMethod
 from quickbooks import tax
 from quickbooks.facts import clearing_account, for_documents
 from web.formats import day
@@ -163,43 +165,11 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
         return []
     chosen, facts = connection.settings, connection.facts
     preferences: Json = facts.get("preferences") or {}
-    deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
     effective = for_documents(connection)
     numbers, mode = effective["numbers"], tax.mode_of(effective)
-
-    def name(list_: str, key: str | None, otherwise: str) -> str:
-        found = (row["name"] for row in facts.get(list_, []) if row["id"] == key)
-        return next(found, otherwise)
-
-    rows = [
-        (
-            _("Sales go to"),
-            name("income_accounts", chosen.get("income_account_id"), _("not chosen yet")),
-        ),
-        (
-            _("Lines without a product use"),
-            name("items", chosen.get("fallback_item_id"), _("none yet")),
-        ),
-    ]
-    if discounts := name("income_accounts", chosen.get("discount_account_id"), ""):
-        rows.append((_("Discounts go to"), discounts))
-    for method, label in (
-        ("card", _("Card payments go to")),
-        ("ach", _("ACH payments go to")),
-        ("check", _("Checks go to")),
-        ("cash", _("Cash goes to")),
-    ):
-        where = name("deposit_accounts", deposits.get(method), "")
-        kind = name("payment_methods", methods.get(method), "")
-        account = where or UNDEPOSITED
-        as_method = _("%(account)s, as “%(method)s”", account=account, method=kind)
-        words = as_method if kind else account
-        match_it = "" if where else " · " + _("match the bank deposit in QuickBooks")
-        rows.append((label, words + match_it))
-    if by_stripe := name("deposit_accounts", chosen.get("stripe_account_id"), ""):
-        rows.append((_("Payments through Stripe go to"), by_stripe))
     return [
-        *rows,
+        *_sales_rows(chosen, facts),
+        *_payment_rows(chosen, facts),
         (_("A payment that was returned or taken back"), _taken_back_words(chosen)),
         (_("A refund after which the invoice stays paid"), _refund_words(chosen)),
         (_("Sales tax"), _tax_words(preferences, chosen, mode)),
@@ -208,6 +178,41 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
             _("DunaHub's numbers") if numbers == "ours" else _("QuickBooks gives its own"),
         ),
     ]
+
+
+def _sales_rows(chosen: Json, facts: Json) -> Iterator[tuple[str, str]]:
+    account = _name(facts, "income_accounts", chosen.get("income_account_id"))
+    yield _("Sales go to"), account or _("not chosen yet")
+    item = _name(facts, "items", chosen.get("fallback_item_id"))
+    yield _("Lines without a product use"), item or _("none yet")
+    if discounts := _name(facts, "income_accounts", chosen.get("discount_account_id")):
+        yield _("Discounts go to"), discounts
+
+
+PAYMENTS_GO_TO = {
+    PaymentMethod.CARD: N_("Card payments go to"),
+    PaymentMethod.ACH: N_("ACH payments go to"),
+    PaymentMethod.CHECK: N_("Checks go to"),
+    PaymentMethod.CASH: N_("Cash goes to"),
+}
+
+
+def _payment_rows(chosen: Json, facts: Json) -> Iterator[tuple[str, str]]:
+    deposits, methods = chosen.get("deposit_accounts") or {}, chosen.get("payment_methods") or {}
+    for method, label in PAYMENTS_GO_TO.items():
+        account = _name(facts, "deposit_accounts", deposits.get(method))
+        words = account or UNDEPOSITED
+        if kind := _name(facts, "payment_methods", methods.get(method)):
+            words = _("%(account)s, as “%(method)s”", account=words, method=kind)
+        match_it = "" if account else " · " + _("match the bank deposit in QuickBooks")
+        yield _(label), words + match_it
+    if by_stripe := _name(facts, "deposit_accounts", chosen.get("stripe_account_id")):
+        yield _("Payments through Stripe go to"), by_stripe
+
+
+def _name(facts: Json, list_: str, key: str | None) -> str:
+    """Empty if the company's list does not have it."""
+    return next((str(row["name"]) for row in facts.get(list_, []) if row["id"] == key), "")
 
 
 def _taken_back_words(chosen: Json) -> str:

@@ -42,21 +42,33 @@ def _without_cause() -> Sequence[Action]:
 
 def _buttons(action: Action, entry: Entry, fix_address: str | None) -> Iterator[Button]:
     """At most one button; none if there is no target, or the person may not press it."""
+    if action.name in FOR_EVERYONE:
+        if address := _address_for_everyone(action.name, entry, fix_address):
+            yield Button(action.label, address, leaves=action.name == "open_quickbooks")
+    elif person().keeps_books:
+        yield from _books_buttons(action, entry)
+
+
+FOR_EVERYONE = frozenset("fix rename renumber reconnect settings open_quickbooks".split())
+
+
+def _address_for_everyone(name: str, entry: Entry, fix_address: str | None) -> str | None:
+    match name:
+        case "reconnect":
+            return url_for("quickbooks.show")
+        case "settings":
+            return url_for("arrivals.show")
+        case "open_quickbooks":
+            connection = entry.connection
+            return company_url(dunahub().config, connection) if connection else None
+        case _:
+            return fix_address
+
+
+def _books_buttons(action: Action, entry: Entry) -> Iterator[Button]:
+    """For those who keep the books."""
     name, label = action.name, action.label
     match name:
-        case "fix" | "rename" | "renumber":
-            if fix_address:
-                yield Button(label, fix_address)
-        case "reconnect":
-            yield Button(label, url_for("quickbooks.show"))
-        case "settings":
-            yield Button(label, url_for("arrivals.show"))
-        case "open_quickbooks":
-            if entry.connection:
-                address = company_url(dunahub().config, entry.connection)
-                yield Button(label, address, leaves=True)
-        case _ if not person().keeps_books:
-            return
         case "choose_customer" | "other_item" | "accountant_note":
             yield Button(label, url_for("fixes.show", entry_id=entry.id, choice=name))
         case "send_again":

@@ -213,22 +213,18 @@ def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Differe
     ids = {type_: _ids(rows, type_) for type_ in HEADINGS}
     entries, words = _news_of(ids, company)
     invoices = _invoices_of(ids[RecordType.PAYMENT])
-    may_act = company is not None and company.status == ConnectionStatus.CONNECTED
+    may_act = _may_act_in(company)
     items = []
     for row in rows:
         entry = entries.get(row.record) if row.record else None
         since = words.get(row.record) if row.record and _moved_on(entry, comparison) else None
-        helps = may_act and not is_visit() and person().keeps_books and since is None
+        helps = may_act and since is None
         items.append(
             DifferenceRow(
                 difference=row,
                 title=_title(row),
-                here=_("Void")
-                if row.kind == Kind.VOID_HERE
-                else _shown(row, row.ours, row.our_amount, row.record_id is not None),
-                there=_("Void")
-                if row.kind == Kind.VOIDED_THERE
-                else _shown(row, row.theirs, row.their_amount, _is_there(row)),
+                here=_shown_here(row),
+                there=_shown_there(row),
                 remark=remark_of(row),
                 address=_address(row),
                 quickbooks_address=_address_in_quickbooks(row, company),
@@ -238,6 +234,23 @@ def items_of(comparison: Comparison, rows: Sequence[Difference]) -> list[Differe
             )
         )
     return items
+
+
+def _may_act_in(company: Connection | None) -> bool:
+    is_connected = company is not None and company.status == ConnectionStatus.CONNECTED
+    return is_connected and not is_visit() and person().keeps_books
+
+
+def _shown_here(row: Difference) -> str:
+    if row.kind == Kind.VOID_HERE:
+        return _("Void")
+    return _shown(row, row.ours, row.our_amount, row.record_id is not None)
+
+
+def _shown_there(row: Difference) -> str:
+    if row.kind == Kind.VOIDED_THERE:
+        return _("Void")
+    return _shown(row, row.theirs, row.their_amount, _is_there(row))
 
 
 def _ids(rows: Sequence[Difference], type_: RecordType) -> list[int]:

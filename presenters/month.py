@@ -1,6 +1,6 @@
 """The comparison of a month with QuickBooks: its progress, and its result as a sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -72,6 +72,38 @@ class SideFigures:
 
 
 @dataclass(frozen=True)
+class Differences:
+    """The numbers of differences that a comparison found."""
+
+    by_kind: Mapping[Kind, int]
+
+    @property
+    def real(self) -> Mapping[Kind, int]:
+        """Those that don't go away by themselves."""
+        return {kind: count for kind, count in self.by_kind.items() if kind not in WILL_SETTLE}
+
+    @property
+    def differ(self) -> int:
+        return sum(self.real.values())
+
+    @property
+    def made_there(self) -> int:
+        return self.by_kind.get(Kind.MADE_THERE, 0)
+
+    @property
+    def are_all_made_there(self) -> bool:
+        return 0 < self.made_there == self.differ
+
+    @property
+    def moving(self) -> int:
+        return self.by_kind.get(Kind.ON_ITS_WAY, 0)
+
+    @property
+    def left_out(self) -> int:
+        return self.by_kind.get(Kind.LEFT_OUT, 0)
+
+
+@dataclass(frozen=True)
 class MonthResult:
     """The result: a pill and a sentence. `sides` are the figures below it."""
 
@@ -86,7 +118,7 @@ class MonthResult:
     @property
     def parts(self) -> Mapping[Kind, int]:
         """The parts of the number of differences."""
-        return {kind: count for kind, count in self.counts.items() if kind not in WILL_SETTLE}
+        return Differences(self.counts).real
 
     @property
     def address(self) -> str:
@@ -103,95 +135,94 @@ def answer_of(comparison: Comparison) -> MonthResult | None:
         return None
     month, counts = Month(comparison.month), _counts(comparison)
     sides = [_side(comparison, type_) for type_ in HEADINGS if type_ in comparison.figures]
-    word, sentence = _verdict(comparison, counts, sides)
-    return MonthResult(month, comparison, word, sentence, _more(counts, sides), counts, sides)
+    found = Differences(counts)
+    if found.differ or found.moving:
+        word, sentence = _differing(month, found, comparison.compared_at)
+    else:
+        word, sentence = _matching(comparison, found, sides)
+    return MonthResult(month, comparison, word, sentence, _more(found, sides), counts, sides)
 
 
-def _verdict(
-    comparison: Comparison, counts: Mapping[Kind, int], sides: Sequence[SideFigures]
-) -> tuple[Word, str]:
+def _differing(month: Month, found: Differences, at: datetime) -> tuple[Word, str]:
     """The result in a pill and in a sentence."""
-    month = Month(comparison.month)
-    differ = sum(count for kind, count in counts.items() if kind not in WILL_SETTLE)
-    moving, left_out = counts.get(Kind.ON_ITS_WAY, 0), counts.get(Kind.LEFT_OUT, 0)
-    at = comparison.compared_at
-    if differ and differ == counts.get(Kind.MADE_THERE):
-        pill = _("%(num)s only in QuickBooks", num=differ)
+    if found.are_all_made_there:
+        pill = _("%(num)s only in QuickBooks", num=found.differ)
         sentence = ngettext(
             "%(num)s record of %(month)s is only in QuickBooks.",
             "%(num)s records of %(month)s are only in QuickBooks.",
-            differ,
+            found.differ,
             month=month_name(month),
         )
         return Word("out", pill, "quiet", at), sentence
-    if differ:
-        pill = ngettext("%(num)s differs", "%(num)s differ", differ)
+    if found.differ:
+        pill = ngettext("%(num)s differs", "%(num)s differ", found.differ)
         sentence = ngettext(
             "%(num)s difference in %(month)s.",
             "%(num)s differences in %(month)s.",
-            differ,
+            found.differ,
             month=month_name(month),
         )
         return Word("differs", pill, "warn", at), sentence
-    if moving:
-        pill = ngettext("%(num)s on its way", "%(num)s on their way", moving)
-        sentence = ngettext(
-            "%(month)s matches once %(num)s record has arrived.",
-            "%(month)s matches once %(num)s records have arrived.",
-            moving,
-            month=month_title(month),
-        )
-        return Word("clock", pill, "busy", at), sentence
+    pill = ngettext("%(num)s on its way", "%(num)s on their way", found.moving)
+    sentence = ngettext(
+        "%(month)s matches once %(num)s record has arrived.",
+        "%(month)s matches once %(num)s records have arrived.",
+        found.moving,
+        month=month_title(month),
+    )
+    return Word("clock", pill, "busy", at), sentence
+
+
+def _matching(
+    comparison: Comparison, found: Differences, sides: Sequence[SideFigures]
+) -> tuple[Word, str]:
+    """The result where nothing differs, in a pill and in a sentence."""
+    month, at = Month(comparison.month), comparison.compared_at
     if not any(side.here or side.there for side in sides):
         sentence = _(
             "Nothing to compare in %(month)s: nothing here, and nothing in QuickBooks.",
             month=month_name(month),
         )
         return Word("dash", _("Nothing to compare"), "quiet", at), sentence
-    if left_out and not any(side.agree for side in sides):
+    if found.left_out and not any(side.agree for side in sides):
         sentence = _("Nothing of %(month)s was sent to QuickBooks.", month=month_name(month))
         return Word("dash", _("Nothing was sent"), "quiet", at), sentence
-    if left_out:
+    if found.left_out:
         sentence = _("All that was sent in %(month)s agrees.", month=month_name(month))
         return Word("check", _("What was sent agrees"), "good", at), sentence
     return Word("check", _("All agree"), "good", at), _all_agree(month_title(month), comparison)
 
 
-def _more(counts: Mapping[Kind, int], sides: Sequence[SideFigures]) -> list[str]:
+def _more(found: Differences, sides: Sequence[SideFigures]) -> list[str]:
     """Further sentences, each with a number that its rows add up to."""
-    made, moving, left_out = (
-        counts.get(kind, 0) for kind in (Kind.MADE_THERE, Kind.ON_ITS_WAY, Kind.LEFT_OUT)
-    )
-    differ = sum(count for kind, count in counts.items() if kind not in WILL_SETTLE)
-    sentences = [
-        made
-        and made == differ
-        and any(side.agree for side in sides)
-        and _("All that was sent agrees."),
-        made
-        and made < differ
-        and ngettext(
+    return [*_more_of_differences(found, sides), *_more_of_uncompared(found, sides)]
+
+
+def _more_of_differences(found: Differences, sides: Sequence[SideFigures]) -> Iterator[str]:
+    if found.are_all_made_there and any(side.agree for side in sides):
+        yield _("All that was sent agrees.")
+    if 0 < found.made_there < found.differ:
+        yield ngettext(
             "%(num)s of them was entered in QuickBooks by hand.",
             "%(num)s of them were entered in QuickBooks by hand.",
-            made,
-        ),
-        moving
-        and differ
-        and ngettext("%(num)s record is on its way.", "%(num)s records are on their way.", moving),
-        left_out
-        and ngettext(
+            found.made_there,
+        )
+    if found.moving and found.differ:
+        yield ngettext(
+            "%(num)s record is on its way.", "%(num)s records are on their way.", found.moving
+        )
+
+
+def _more_of_uncompared(found: Differences, sides: Sequence[SideFigures]) -> Iterator[str]:
+    if found.left_out:
+        yield ngettext(
             "%(num)s record was not sent: %(parts)s.",
             "%(num)s records were not sent: %(parts)s.",
-            left_out,
+            found.left_out,
             parts=", ".join(counted(side.type_, side.not_sent) for side in sides if side.not_sent),
-        ),
-        any(side.void for side in sides)
-        and _(
-            "Void here, so counted as nothing: %(parts)s.",
-            parts=", ".join(counted(side.type_, side.void) for side in sides if side.void),
-        ),
-    ]
-    return [sentence for sentence in sentences if sentence]
+        )
+    if void := ", ".join(counted(side.type_, side.void) for side in sides if side.void):
+        yield _("Void here, so counted as nothing: %(parts)s.", parts=void)
 
 
 def _counts(comparison: Comparison) -> dict[Kind, int]:

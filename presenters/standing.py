@@ -74,23 +74,29 @@ def delay_of(now: Standing) -> Delay | None:
         return None
     lane = connection.lane
     is_busy = now.paused_for == "throttled"
-    is_silent = bool(lane.consecutive_outages or lane.outage_since or now.paused_for == "outage")
-    if not is_busy and not is_silent:
+    if not is_busy and not _is_silent(lane, now):
         return None
     row = _waiting_in(connection, lane)
     if not row.waiting:
         return None
-    answered_at, last_sent_at = last_check(connection), row.last_sent_at
     is_paused = bool(lane.pause_until and lane.pause_until > row.now)
-    answers_again = bool(answered_at and last_sent_at and answered_at > last_sent_at)
     next_try = max(filter(None, (row.due, lane.pause_until)), default=None)
     return Delay(
         is_busy,
-        answers_again and not is_paused,
+        not is_paused and _has_answered_since(row.last_sent_at, connection),
         None if is_busy else lane.outage_since or row.sent_at,
         row.waiting,
         next_try if next_try and next_try > row.now else None,
     )
+
+
+def _is_silent(lane: Lane, now: Standing) -> bool:
+    return bool(lane.consecutive_outages or lane.outage_since or now.paused_for == "outage")
+
+
+def _has_answered_since(sent_at: datetime | None, connection: Connection) -> bool:
+    answered_at = last_check(connection)
+    return bool(answered_at and sent_at and answered_at > sent_at)
 
 
 def _waiting_in(connection: Connection, lane: Lane) -> Row[tuple[object, ...]]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from languages import N_
 from models.comparisons import Kind
-from models.outbox import Counterpart, Entry, LaneState, Operation, State
+from models.outbox import Counterpart, Dispatch, Entry, LaneState, Operation, State
 from models.quickbooks import Connection
 from models.sales import Record, RecordType
 from presenters.apart import Apart
@@ -23,8 +23,9 @@ from web.access import firm, session
 from web.formats import current_zone, day, money, spoken_moment
 from web.languages import _, pgettext
 
+SIGNED_OUT = N_("Reconnect QuickBooks, and it will be sent.")
 HOLDS = {
-    "signed_out": N_("Reconnect QuickBooks, and it will be sent."),
+    "signed_out": SIGNED_OUT,
     "access_lost": N_("QuickBooks refuses our access. Reconnect, and it will be sent."),
     "company_reset": N_(
         "This company was set up again in QuickBooks. Reconnect, and it will be sent."
@@ -77,31 +78,40 @@ def say(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
 
 
 def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
-    entry, lane = it.entry, it.entry.lane
-    since = entry.created_at
-    if lane.state == LaneState.CLOSED:
-        return Word("pause", _("On hold"), "warn", since, _belongs(it.connection))
-    if lane.state == LaneState.HELD:
-        detail = HOLDS.get(lane.hold_reason or "", HOLDS["signed_out"])
-        return Word("pause", _("On hold"), "warn", since, _("Nothing is lost.") + " " + _(detail))
-    if entry.withheld:
-        detail = _(
-            "It was saved while QuickBooks was disconnected, or waited then."
-            " An owner decides in Settings whether to send it."
-        )
-        return Word("pause", _("On hold"), "warn", since, detail)
-    if about := entry.awaited:
+    since = it.entry.created_at
+    if held := _why_on_hold(it):
+        return Word("pause", _("On hold"), "warn", since, held)
+    if about := it.entry.awaited:
         words = _("Waits for %(record)s", record=it.waits_for or _(KINDS[about.type]))
         return Word("clock", words, "warn", since, about=about, is_final=False)
-    if it.dispatch and lane.lease_until and lane.lease_until > now:
-        sent_at = it.dispatch.sent_at
-        if sent_at is None or sent_at > now - it.call_takes:
-            return Word("send", _("Sending"), "busy", sent_at, is_final=False)
+    if it.dispatch and _is_sending(it, it.dispatch, now):
+        return Word("send", _("Sending"), "busy", it.dispatch.sent_at, is_final=False)
     again_at, trouble = _next_try(it, now)
     if again_at:
         words = _("Trying again at %(time)s", time=spoken_moment(again_at, zone, now))
         return Word("retry", words, "warn", again_at, trouble, is_final=False)
     return Word("clock", _("Waiting to send"), "busy", since, _why_not_yet(it), is_final=False)
+
+
+def _why_on_hold(it: Situation) -> str | None:
+    """None if the entry is to be sent."""
+    lane = it.entry.lane
+    if lane.state == LaneState.CLOSED:
+        return _belongs(it.connection)
+    if lane.state == LaneState.HELD:
+        return _("Nothing is lost.") + " " + _(HOLDS.get(lane.hold_reason or "", SIGNED_OUT))
+    if it.entry.withheld:
+        return _(
+            "It was saved while QuickBooks was disconnected, or waited then."
+            " An owner decides in Settings whether to send it."
+        )
+    return None
+
+
+def _is_sending(it: Situation, dispatch: Dispatch, now: datetime) -> bool:
+    lease_until = it.entry.lane.lease_until
+    is_leased = lease_until is not None and lease_until > now
+    return is_leased and (dispatch.sent_at is None or dispatch.sent_at > now - it.call_takes)
 
 
 def _why_not_yet(it: Situation) -> str | None:
@@ -133,39 +143,42 @@ def _next_try(it: Situation, now: datetime) -> tuple[datetime | None, str | None
 
 def _say_synced(it: Situation) -> Word:
     entry, link = it.entry, it.link
-    at = entry.settled_at
-    if entry.operation == Operation.VOID:
-        if link is None:
-            return _nothing_to_send(it)
-        if entry.record_type == RecordType.LEAD:
-            return Word(
-                "check", _("In QuickBooks"), "good", at, _("Deleted here; QuickBooks keeps it.")
-            )
-        return Word("void", _("Voided in QuickBooks"), "quiet", at)
     if link is None:
         return _nothing_to_send(it)
+    if entry.operation == Operation.VOID:
+        return _say_voided(entry)
     if is_taken_back(entry) and link.voided_at:
-        return Word("void", pgettext("payment", "Voided in QuickBooks"), "quiet", at)
-    if it.has_newer:
-        return Word("check", _("In QuickBooks"), "good", at, _(link.note) if link.note else None)
+        return Word("void", pgettext("payment", "Voided in QuickBooks"), "quiet", entry.settled_at)
+    found = None if it.has_newer else _say_otherwise_there(it, link)
+    note = _(link.note) if link.note else None
+    return found or Word("check", _("In QuickBooks"), "good", entry.settled_at, note)
+
+
+def _say_voided(entry: Entry) -> Word:
+    if entry.record_type == RecordType.LEAD:
+        detail = _("Deleted here; QuickBooks keeps it.")
+        return Word("check", _("In QuickBooks"), "good", entry.settled_at, detail)
+    return Word("void", _("Voided in QuickBooks"), "quiet", entry.settled_at)
+
+
+def _say_otherwise_there(it: Situation, link: Counterpart) -> Word | None:
+    """How QuickBooks has it otherwise than it was sent; None if it has it so."""
     if link.gone_at:
         detail = _("Someone deleted it there. If that was a mistake, send it again.")
         return Word("alert", _("Deleted in QuickBooks"), "bad", link.gone_at, detail)
     if link.voided_at:
         detail = _("It is void in QuickBooks but not here. Void it here too, or send it again.")
         return Word("void", _("Voided in QuickBooks"), "bad", link.voided_at, detail)
-    difference = total_difference(entry, link)
+    difference = total_difference(it.entry, link)
     if difference:
         words = _("In QuickBooks, total differs by %(amount)s", amount=money(abs(difference)))
         detail = _(
             "%(ours)s here, %(theirs)s in QuickBooks.",
-            ours=money(our_total(entry)),
+            ours=money(our_total(it.entry)),
             theirs=money(link.remote_total),
         )
-        return Word("differs", words, "warn", at, detail)
-    if it.apart and (word := _say_apart(it.apart)):
-        return word
-    return Word("check", _("In QuickBooks"), "good", at, _(link.note) if link.note else None)
+        return Word("differs", words, "warn", it.entry.settled_at, detail)
+    return _say_apart(it.apart) if it.apart else None
 
 
 def _say_apart(apart: Apart) -> Word | None:
