@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.accounts import Organization, User
 from models.base import MONEY, Base, CreatedAt, Json, Key, Moment
-from models.sales import Invoice, Payment
+from models.sales import Invoice, Payment, PaymentMethod
 
 
 def new_mark() -> str:
@@ -98,9 +98,11 @@ class Checkout(Base):
     # The processor recognizes a repeated request by it. Not an id: a restored backup hands out the
     # same ids again.
     mark: Mapped[str] = mapped_column(unique=True, default=new_mark)
-    method: Mapped[str]
+    method: Mapped[PaymentMethod]
     amount: Mapped[Decimal] = mapped_column(MONEY)
-    state: Mapped[str] = mapped_column(server_default="opening", default=CheckoutState.OPENING)
+    state: Mapped[CheckoutState] = mapped_column(
+        server_default="opening", default=CheckoutState.OPENING
+    )
     session_id: Mapped[str | None] = mapped_column(unique=True)
     payment_intent_id: Mapped[str | None]
     url: Mapped[str | None]
@@ -180,10 +182,10 @@ class Refund(Base):
     id: Mapped[Key]
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"))
-    kind: Mapped[str] = mapped_column(server_default="refund", default=RefundKind.REFUND)
+    kind: Mapped[RefundKind] = mapped_column(server_default="refund", default=RefundKind.REFUND)
     amount: Mapped[Decimal] = mapped_column(MONEY)
     booked: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
-    state: Mapped[str] = mapped_column(server_default="asked", default=RefundState.ASKED)
+    state: Mapped[RefundState] = mapped_column(server_default="asked", default=RefundState.ASKED)
     mark: Mapped[str] = mapped_column(unique=True, default=new_mark)
     remote_id: Mapped[str | None] = mapped_column(unique=True)  # re_…, pyr_… or dp_…
     failure: Mapped[str | None]  # the processor's code or message

@@ -50,6 +50,11 @@ class Record:
     type: RecordType
     id: int
 
+    @classmethod
+    def stored(cls, type_: str, id_: int) -> "Record":
+        """A record as statements written as text and snapshots have it."""
+        return cls(RecordType(type_), id_)
+
 
 class PaymentMethod(StrEnum):
     CARD = "card"

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from models.base import Json
-from models.sales import Record, RecordType
+from models.sales import Record
 from outbox.company import (
     Declined,
     Doubt,
@@ -94,7 +94,7 @@ def counterparts_of(session: Session, lane_id: int, due: Sequence[Due]) -> Count
     repeatable = _repeatable(session, doubts, [one.entry_id for one in due]) if doubts else set()
     return Counterparts(
         {
-            Record(RecordType(row.aggregate_type), row.aggregate_id): _known(row, repeatable)
+            Record.stored(row.aggregate_type, row.aggregate_id): _known(row, repeatable)
             for row in found
         }
     )
@@ -151,9 +151,7 @@ def _known(row: Row[Any], repeatable: Collection[int]) -> Known:
 
 def needs_of(due: Iterable[Due]) -> set[Record]:
     """The records that these entries need."""
-    return {
-        Record(RecordType(need["type"]), need["id"]) for one in due for need in one.payload["needs"]
-    }
+    return {Record.stored(need["type"], need["id"]) for one in due for need in one.payload["needs"]}
 
 
 # --- Writing ------------------------------------------------------------------------------------
@@ -369,7 +367,7 @@ def _write_rows(
 ) -> dict[int, Outcome]:
     """Writes them, by entry; returns what becomes of entries whose object another record has."""
     result = session.execute(_WRITE_COUNTERPARTS, {"rows": as_json(list(rows.values()))})
-    written = {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in result}
+    written = {Record.stored(row.aggregate_type, row.aggregate_id) for row in result}
     return {
         entry_id: Rejected(_if_taken(outcomes[entry_id], row["remote_id"]))
         for entry_id, row in rows.items()

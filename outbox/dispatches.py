@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.base import Json
+from models.outbox import Entry
 from models.sales import Record, RecordType
 from outbox.company import (
     Company,
@@ -215,7 +216,7 @@ _ITEMS = text(
     WHERE item.dispatch_id = :dispatch
     ORDER BY item.position
     """
-)
+).columns(operation=Entry.operation.type)
 
 _SPEND = text(SPEND)
 

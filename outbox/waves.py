@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from models.outbox import Operation
+from models.outbox import Entry, Operation
 from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
 from outbox import servers
@@ -74,7 +74,7 @@ _DUE = text(
     ORDER BY entry.available_at
     LIMIT :look
     """
-)
+).columns(operation=Entry.operation.type)
 
 _AWAIT_FORMER = text(
     """
@@ -242,13 +242,13 @@ def _newest_of_each_record(
     session: Session, claim: Claim, rows: Sequence[Row[Any]]
 ) -> list[_Candidate]:
     """The due entries that may be sent, one per record; older free ones are superseded."""
-    records = {Record(RecordType(row.aggregate_type), row.aggregate_id) for row in rows}
+    records = {Record.stored(row.aggregate_type, row.aggregate_id) for row in rows}
     unsettled: dict[Record, list[Row[Any]]] = {record: [] for record in records}
     for row in session.execute(
         _OF_RECORDS,
         {"lane": claim.lane_id, "records": _as_json(records)},
     ):
-        unsettled[Record(RecordType(row.aggregate_type), row.aggregate_id)].append(row)
+        unsettled[Record.stored(row.aggregate_type, row.aggregate_id)].append(row)
 
     first_payments = _first_payments(session, claim, unsettled)
     due = {row.id: row for row in rows}
@@ -485,7 +485,7 @@ def _earlier_of_other_records(
     earlier: dict[int, list[Record]] = {}
     if entries:
         for row in session.execute(_EARLIER, {"lane": claim.lane_id, "entries": entries}):
-            earlier.setdefault(row.entry_id, []).append(Record(RecordType(row.type), row.record_id))
+            earlier.setdefault(row.entry_id, []).append(Record.stored(row.type, row.record_id))
     return earlier
 
 
@@ -547,8 +547,8 @@ def due_from(row: Row[Any], *, looks_first: bool = False) -> Due:
     never_sent = row.first_attempt_at is None
     return Due(
         entry_id=row.id,
-        record=Record(RecordType(row.aggregate_type), row.aggregate_id),
-        operation=Operation(row.operation),
+        record=Record.stored(row.aggregate_type, row.aggregate_id),
+        operation=row.operation,
         payload=row.payload,
         checks=row.checks,
         looks_first=looks_first
@@ -590,7 +590,7 @@ def _informed(
     lost: set[Record] = set()
     if absent and never_sent:
         rows = session.execute(_LOST, {"lane": lane_id, "records": _as_json(absent)})
-        lost = {Record(RecordType(row.type), row.id) for row in rows}
+        lost = {Record.stored(row.type, row.id) for row in rows}
     return [
         replace(due, looks_first=True)
         if due.known.remote is None

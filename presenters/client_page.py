@@ -178,7 +178,7 @@ def _receipts(
     return tuple(
         ClientReceipt(
             day=reader.day(payment.received_on.isoformat()),
-            how=labels.get(payment.id) or reader.say(methods[PaymentMethod(payment.method)]),
+            how=labels.get(payment.id) or reader.say(methods[payment.method]),
             amount=money_of(payment.amount, organization, reader),
             taken_back=money_of(payment.went_back, organization, reader)
             if payment.went_back

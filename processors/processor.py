@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+from models.processors import CheckoutState
+
 MIN_AMOUNT = Decimal("0.50")  # Stripe's minimum
 MAX_AMOUNT = Decimal("999999.99")  # Stripe's maximum: eight digits of cents
 
@@ -66,11 +68,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Session:
-    """A checkout as the processor has it. `state` is a `models.processors.CheckoutState`."""
+    """A checkout as the processor has it."""
 
     id: str
     account_id: str
-    state: str  # open, on_its_way, paid, expired
+    state: CheckoutState  # open, on_its_way, paid or expired
     amount: Decimal
     url: str | None
     payment_intent_id: str | None

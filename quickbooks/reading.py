@@ -87,12 +87,15 @@ def read(sent: Sent, answer: Answer) -> Reading:
     )
 
 
+_OPERATIONS = {one.value: one for one in (Operation.CREATE, Operation.UPDATE, Operation.VOID)}
+
+
 def _operation(sent: Sent) -> Operation:
     if sent.method == "GET":
         return Operation.QUERY
     if sent.path == BATCH:
         return Operation.BATCH
-    return Operation(sent.items[0].intent)
+    return _OPERATIONS[sent.items[0].intent]
 
 
 def _said(told: Sequence[RemoteFault], beside: Said) -> Said:

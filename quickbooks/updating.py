@@ -199,7 +199,7 @@ def _acknowledged(due: Due, links: Mapping[Record, Remote], settings: Json) -> D
     if values is None:
         return None
     # What it needed at that time, but not now, doesn't matter.
-    needed = (Record(RecordType(need["type"]), need["id"]) for need in values["needs"])
+    needed = (Record.stored(need["type"], need["id"]) for need in values["needs"])
     then = {**dict.fromkeys(needed, Remote("", "")), **links}
     try:
         return kinds.document(due.record, values, then, settings)

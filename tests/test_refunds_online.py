@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from models.processors import CheckoutState
 from models.sales import RecordType
 from processors import recording, refunding, tending
 from processors.processor import DisputeSeen, Event, RefundSeen, Session, Told
@@ -173,7 +174,7 @@ def test_the_events_of_another_firms_account_change_nothing(paid: Till) -> None:
     told: list[Told] = [
         RefundSeen("re_x", intent, Decimal(10), is_failed=False, failure=None, mark=""),
         DisputeSeen("dp_x", intent, Decimal(10), "lost", "fraudulent"),
-        Session("cs_x", theirs, "paid", Decimal(10), None, "pi_x", mark),
+        Session("cs_x", theirs, CheckoutState.PAID, Decimal(10), None, "pi_x", mark),
     ]
     for number, happened in enumerate(told):
         with paid.sessions.begin() as session:

@@ -271,7 +271,7 @@ def change_role(user_id: int) -> ResponseReturnValue:
             was=colleague.role.value,
             role=form.role.data,
         )
-        colleague.role = Role(form.role.data or "")
+        colleague.role = form.role.one_of(Role)
         if not colleague.is_owner:
             end_grants(session(), colleague)
     session().commit()

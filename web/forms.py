@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from babel import numbers
 from flask import request
@@ -268,6 +268,9 @@ class KeyField(Field):
         self.data = int(text)
 
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
 class ChoiceField(Field):
     """One of a few values; `options` maps each to its label, marked with `N_`."""
 
@@ -283,6 +286,10 @@ class ChoiceField(Field):
     def pre_validate(self, form: Form) -> None:  # type: ignore[override]
         if self.data not in self.options:
             raise StopValidation(_("Choose one of these."))
+
+    def one_of(self, words: type[Choice]) -> Choice:
+        """What was chosen, once it is valid."""
+        return words(self.data or "")
 
 
 def status_field(statuses: type[StrEnum]) -> ChoiceField:
