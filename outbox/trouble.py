@@ -24,10 +24,15 @@ REST_OF_OTHERS = timedelta(seconds=5)  # for a question that had no answer while
 
 log = structlog.get_logger()
 
-# What `settle` reads of the lane when it locks it.
+# What `settle` reads of the lane when it locks it. Which record was unanswered, because a newer
+# version of it is another entry.
 FACTS = (
     "consecutive_outages, silent_entry_id, hold_suspected, sign_in, questions_unanswered,"
-    " silent_question_entry_id, coalesce(pause_until > clock_timestamp(), false) AS is_resting,"
+    " (SELECT aggregate_type || ' ' || aggregate_id FROM outbox"
+    "  WHERE outbox.id = silent_entry_id) AS silent_record,"
+    " (SELECT aggregate_type || ' ' || aggregate_id FROM outbox"
+    "  WHERE outbox.id = silent_question_entry_id) AS silent_question_record,"
+    " coalesce(pause_until > clock_timestamp(), false) AS is_resting,"
     " coalesce(questions_rest_until > clock_timestamp(), false) AS are_questions_resting"
 )
 
@@ -158,13 +163,18 @@ def _was_sent_before(sent: Sent, lane: Row[Any]) -> bool:
 
 
 def _is_its_own(sent: Sent, lane: Row[Any]) -> bool:
-    """Whether this is the only unanswered request, while reads are answered."""
-    is_only = lane.consecutive_outages == 1 and lane.silent_entry_id == _first(sent)
+    """Whether only this record is unanswered, while reads are answered."""
+    is_only = lane.consecutive_outages == 1 and lane.silent_record == _first_record(sent)
     return bool(is_only and not lane.questions_unanswered)
 
 
 def _first(sent: Sent) -> int:
     return min(sent.due)
+
+
+def _first_record(sent: Sent) -> str:
+    record = sent.due[_first(sent)].record
+    return f"{record.type} {record.id}"
 
 
 def _count_silence(session: Session, sent: Sent) -> None:
@@ -213,7 +223,7 @@ def _settle_question(session: Session, sent: Sent, reading: Reading, lane: Row[A
     is_first = not lane.questions_unanswered
     is_own = (
         lane.questions_unanswered == 1
-        and lane.silent_question_entry_id == _first(sent)
+        and lane.silent_question_record == _first_record(sent)
         and not lane.consecutive_outages
     )
     if reading.is_silent and (is_first or is_own):

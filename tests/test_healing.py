@@ -120,6 +120,29 @@ def test_one_that_never_arrives_while_others_do_goes_to_a_person(
     assert entry.attempts == 1
 
 
+def test_a_newer_version_of_one_that_never_arrives_is_no_outage(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Rules 12 and 13: it is the same record that is not answered, and reads are."""
+    firm, lane = new_firm_with_lane(session)
+    lead = new_lead(firm, "Swallowed")
+    session.add(lead)
+    session.commit()
+    ledger.fail = lambda sent: SILENT if sent.method == "POST" else None
+    for _ in range(2):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    lead.name = "Swallowed, too"
+    session.commit()
+    for _ in range(20):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    older, newer = entries_of(session)
+    assert (older.state, newer.state) == ("superseded", "failed")
+    assert newer.fault_code == "unanswered"
+    assert lane_of(session, lane).outage_since is None
+
+
 def test_a_company_that_answers_nobody_is_down_and_costs_no_entry_anything(
     session: Session, sessions: Sessions, ledger: Ledger, config: Config
 ) -> None:
