@@ -104,7 +104,10 @@ def _rename(world: "World", session: "Session", entry: Entry, name: str) -> tupl
     else:
         lead = session.get_one(Lead, entry.record_id)
         lead.quickbooks_name = name
-        world.records[entry.record].values["sent_name"] = name
+        wanted = world.records[entry.record]
+        wanted.values["sent_name"] = name
+        # Of ours, changed there before it was seen, a person says: that is somebody else.
+        wanted.asked_for_another = wanted.asked_for_another or bool(wanted.theirs)
     return Acted((entry.id,)), f"send as {name}"
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 from sqlalchemy import Engine, text
@@ -20,7 +21,7 @@ from db import Sessions
 from models.base import Json
 from models.quickbooks import Connection, ConnectionStatus
 from models.sales import Record, RecordType
-from outbox import lanes
+from outbox import lanes, poller
 from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, Sent
 from outbox.in_flight import InFlight, Returned
 from outbox.pace import Limits, Pace
@@ -30,6 +31,7 @@ from quickbooks.faults import plain_words
 from quickbooks.judge import Said
 from simulator.documents import Document, dump_json, parse_json
 from simulator.local import AnswerLost, LocalCompany
+from tests.simulation import clock
 from tests.simulation.odd import Odd, is_refused_sign_in
 from tests.simulation.steps import Crash, Steps, steps_of
 from tests.support.firm import new_firm_with_lane
@@ -109,6 +111,8 @@ class SimulatedQuickBooks:
         crash, self.crash = self.crash, None
         if crash == "before":
             raise Crash
+        if not self.world.is_open:  # it was about to be sent when a person disconnected
+            return Answer(problem=Problem.SIGNED_OUT)
         happens, self.meanwhile = self.meanwhile, []
         halfway = len(happens) // 2
         for act in happens[:halfway]:
@@ -193,6 +197,8 @@ class World:
         self.quickbooks = SimulatedQuickBooks(self, local, _settings(local))
         engine = sessions.kw["bind"]
         assert isinstance(engine, Engine)
+        clock.install(engine)
+        clock.set_clock(sessions, EPOCH)
         self.steps: Steps = steps_of(engine)
         with sessions() as session:
             self.firm, self.lane = new_firm_with_lane(session, name=f"Firm {seed}")
@@ -224,12 +230,13 @@ class World:
         return [record for record in self.records if record.type is type_]
 
     def pass_time(self, seconds: float) -> None:
-        """Everything that is stored becomes so much older; the company's clock goes on."""
+        """For everybody; only the database's clock goes back, too."""
         self.now += max(seconds, 0)
-        with self.sessions.begin() as session:
-            session.execute(
-                _AGE, {"passed": timedelta(seconds=seconds), "firm": self.firm, "lane": self.lane}
-            )
+        clock.pass_time(self.sessions, seconds)
+
+    def monotonic(self) -> float:
+        """The clock of our process, which never goes back."""
+        return self.now
 
     # --- Sending ----------------------------------------------------------------------------------
 
@@ -251,27 +258,34 @@ class World:
 
     def _drain(self) -> None:
         for _ in range(TURNS):
-            again = drain_lane(
-                self.sessions,
-                self.quickbooks,
-                self.lane,
-                self.config,
-                threading.Event(),
-                UnderWay(self.chance, self.at_once),
-            )
+            with patch.object(poller, "time", self):
+                again = drain_lane(
+                    self.sessions,
+                    self.quickbooks,
+                    self.lane,
+                    self.config,
+                    threading.Event(),
+                    UnderWay(self),
+                )
             if again is None:
                 return
         raise Violated("the lane wants turn after turn, without end")
 
-    def may_send(self, sent: Sent) -> None:
-        """Nothing flows that a person withheld."""
+    def may_start(self, sent: Sent) -> None:
+        """Nothing is stored to be sent that a person withheld."""
         if not self.is_open:
-            raise Violated(f"{sent.method} {sent.path} was sent though the lane is closed")
-        if sent.method != "POST" or sent.sign_in != self.sign_in():
-            return  # one of an earlier sign-in was about to be sent when a person disconnected
+            raise Violated(f"{sent.method} {sent.path} is to be sent though the lane is closed")
+        if sent.method != "POST":
+            return
         for due in sent.due.values():
             if due.record in self.withheld:
                 raise Violated(f"{due.record.type} {due.record.id} is withheld, and was sent")
+
+    def may_send(self, sent: Sent) -> None:
+        """Nothing is voided of which a person entered a part."""
+        if sent.method != "POST" or sent.sign_in != self.sign_in():
+            return  # one of an earlier sign-in was about to be sent when a person disconnected
+        for due in sent.due.values():
             if due.record.type is RecordType.PAYMENT and "include=void" in sent.query:
                 self._may_void(due.record)
 
@@ -384,10 +398,16 @@ class World:
 class UnderWay(InFlight):
     """Requests under way in one thread: whichever chance says comes back next."""
 
-    def __init__(self, chance: random.Random, limit: int) -> None:
-        self._chance = chance
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._chance = world.chance
         self._calls: list[Callable[[], None]] = []
-        super().__init__(self._calls.append, limit)
+        super().__init__(self._calls.append, world.at_once)
+
+    def start(self, sent: Sent, send: Callable[[Sent], Answer | None]) -> None:
+        """Right after it was stored."""
+        self._world.may_start(sent)
+        super().start(sent, send)
 
     def take(self, timeout: float) -> Returned | None:
         """Of those under way one does its work; the others may do theirs much later."""
@@ -416,30 +436,6 @@ class LaneSeen:
 _WAITING = text(
     "SELECT DISTINCT aggregate_type, aggregate_id FROM outbox"
     " WHERE lane_id = :lane AND state = 'pending' AND withheld = :withheld"
-)
-
-# In one statement, because time passes often.
-_AGE = text(
-    """
-    WITH entry AS (
-        UPDATE outbox
-        SET available_at = available_at - :passed, created_at = created_at - :passed,
-            first_attempt_at = first_attempt_at - :passed, settled_at = settled_at - :passed
-        WHERE organization_id = :firm
-    ), dispatch AS (
-        UPDATE outbox_dispatches
-        SET created_at = created_at - :passed, sent_at = sent_at - :passed,
-            answered_at = answered_at - :passed
-        WHERE lane_id = :lane
-    )
-    UPDATE outbox_lanes
-    SET pause_until = pause_until - :passed, lease_until = lease_until - :passed,
-        next_call_at = next_call_at - :passed, next_batch_at = next_batch_at - :passed,
-        outage_since = outage_since - :passed, slowed_at = slowed_at - :passed,
-        questions_rest_until = questions_rest_until - :passed,
-        questions_rest_since = questions_rest_since - :passed
-    WHERE id = :lane
-    """
 )
 
 
