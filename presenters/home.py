@@ -14,8 +14,10 @@ from models.base import Base
 from models.clients import Letterhead
 from models.quickbooks import Connection
 from models.sales import Invoice, Job, JobStatus, Lead, Payment, Product
+from presenters.month import latest_answers, month_name
 from web.access import firm, person, session
 from web.formats import money as formatted
+from web.formats import plain
 from web.languages import _, ngettext
 
 ROWS_SHOWN = 5  # rows per list; each links to the full list
@@ -65,10 +67,24 @@ def figures(needs: str) -> list[Figure]:
         ),
     ]
     if firm().has_quickbooks:
-        words = _("QuickBooks needs you") if needs else _("Nothing in QuickBooks needs you")
-        address = url_for("quickbooks.show")
-        shown.append(Figure(needs or "0", words, address, is_bad=bool(needs)))
+        shown.append(_of_quickbooks(needs))
     return shown
+
+
+def _of_quickbooks(needs: str) -> Figure:
+    """What needs a person there; else what the last comparison found."""
+    if needs:
+        return Figure(needs, _("QuickBooks needs you"), url_for("quickbooks.show"), is_bad=True)
+    for answer in latest_answers(most=1):
+        if differing := sum(answer.parts.values()):
+            words = ngettext(
+                "difference from QuickBooks in %(month)s",
+                "differences from QuickBooks in %(month)s",
+                differing,
+                month=month_name(answer.month),
+            )
+            return Figure(plain(differing), words, answer.address, is_bad=True)
+    return Figure("0", _("Nothing in QuickBooks needs you"), url_for("quickbooks.show"))
 
 
 def today() -> date:
@@ -91,11 +107,12 @@ def money() -> Money:
         .one()
     )
     first = today().replace(day=1)
+    kept = Payment.amount - Payment.refunded_amount - Payment.goodwill_amount
     received = (
         session()
         .execute(
             select(
-                func.coalesce(func.sum(Payment.amount - Payment.refunded_amount), 0).label("sum"),
+                func.coalesce(func.sum(kept), 0).label("sum"),
                 func.count().label("number"),
             ).where(Payment.organization_id == firm().id, Payment.received_on >= first)
         )

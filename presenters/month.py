@@ -15,7 +15,7 @@ from models.comparisons import Comparison, Kind
 from models.quickbooks import ConnectionStatus
 from models.sales import RecordType
 from presenters.status import Word
-from quickbooks.comparison import WILL_SETTLE, Month
+from quickbooks.comparison import FINE, Month
 from quickbooks.standing import Standing
 from web.access import firm, session
 from web.formats import money
@@ -58,6 +58,7 @@ class SideFigures:
     sum_here: Decimal | None
     sum_there: Decimal | None
     not_sent: int  # of those here: left out, so that they can't agree
+    sum_not_sent: Decimal | None  # None: not added up, as in older comparisons
     void: int  # besides those here
     differs: bool  # whether a difference explains that both sides differ
 
@@ -79,8 +80,8 @@ class Differences:
 
     @property
     def real(self) -> Mapping[Kind, int]:
-        """Those that don't go away by themselves."""
-        return {kind: count for kind, count in self.by_kind.items() if kind not in WILL_SETTLE}
+        """Those that need a look."""
+        return {kind: count for kind, count in self.by_kind.items() if kind not in FINE}
 
     @property
     def differ(self) -> int:
@@ -92,7 +93,7 @@ class Differences:
 
     @property
     def are_all_made_there(self) -> bool:
-        return 0 < self.made_there == self.differ
+        return self.made_there > 0 and not self.differ
 
     @property
     def moving(self) -> int:
@@ -136,7 +137,7 @@ def answer_of(comparison: Comparison) -> MonthResult | None:
     month, counts = Month(comparison.month), _counts(comparison)
     sides = [_side(comparison, type_) for type_ in HEADINGS if type_ in comparison.figures]
     found = Differences(counts)
-    if found.differ or found.moving:
+    if found.differ or found.made_there or found.moving:
         word, sentence = _differing(month, found, comparison.compared_at)
     else:
         word, sentence = _matching(comparison, found, sides)
@@ -146,11 +147,11 @@ def answer_of(comparison: Comparison) -> MonthResult | None:
 def _differing(month: Month, found: Differences, at: datetime) -> tuple[Word, str]:
     """The result in a pill and in a sentence."""
     if found.are_all_made_there:
-        pill = _("%(num)s only in QuickBooks", num=found.differ)
+        pill = _("%(num)s only in QuickBooks", num=found.made_there)
         sentence = ngettext(
             "%(num)s record of %(month)s is only in QuickBooks.",
             "%(num)s records of %(month)s are only in QuickBooks.",
-            found.differ,
+            found.made_there,
             month=month_name(month),
         )
         return Word("out", pill, "quiet", at), sentence
@@ -201,13 +202,13 @@ def _more(found: Differences, sides: Sequence[SideFigures]) -> list[str]:
 def _more_of_differences(found: Differences, sides: Sequence[SideFigures]) -> Iterator[str]:
     if found.are_all_made_there and any(side.agree for side in sides):
         yield _("All that was sent agrees.")
-    if 0 < found.made_there < found.differ:
+    if found.made_there and found.differ:
         yield ngettext(
-            "%(num)s of them was entered in QuickBooks by hand.",
-            "%(num)s of them were entered in QuickBooks by hand.",
+            "%(num)s record is only in QuickBooks.",
+            "%(num)s records are only in QuickBooks.",
             found.made_there,
         )
-    if found.moving and found.differ:
+    if found.moving and (found.made_there or found.differ):
         yield ngettext(
             "%(num)s record is on its way.", "%(num)s records are on their way.", found.moving
         )
@@ -246,8 +247,9 @@ def _side(comparison: Comparison, type_: RecordType) -> SideFigures:
         Decimal(figures["sum_here"]) if has_sums else None,
         Decimal(figures["sum_there"]) if has_sums else None,
         figures["kinds"].get(Kind.LEFT_OUT, 0),
+        Decimal(figures["sum_left_out"]) if has_sums and "sum_left_out" in figures else None,
         figures.get("void", 0) if has_sums else 0,  # customers are deleted, not void
-        bool(kinds - WILL_SETTLE - {Kind.MADE_THERE}),
+        bool(kinds - FINE),
     )
 
 

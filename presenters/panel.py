@@ -143,6 +143,12 @@ class Panel:
         if not link.remote_total:
             return _("%(amount)s here", amount=money(total))
         if self.entry and not total_difference(self.entry, link):
+            if paid_back := Decimal(self.entry.payload.get("refunded_amount") or 0):
+                return _(
+                    "%(amount)s here and there, before %(paid_back)s went back",
+                    amount=money(total),
+                    paid_back=money(paid_back),
+                )
             return _("%(amount)s here and there", amount=money(total))
         there = money(link.remote_total)
         return _("%(ours)s here, %(theirs)s there", ours=money(total), theirs=there)

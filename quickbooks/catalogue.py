@@ -580,8 +580,8 @@ CATALOGUE: dict[str, Cause] = {
             " shows the full payment; enter the refund there."
         ),
         effect=N_(
-            "Skip this once it is entered in QuickBooks. Under “How records arrive” you can choose"
-            " that payments taken back as a whole are voided there by DunaHub."
+            "Once you have entered it there, press “I've entered it”. Under “How records arrive”"
+            " you can choose that payments taken back as a whole are voided there by DunaHub."
         ),
         actions=(OPEN_QUICKBOOKS, CHOOSE_SETTING, SEND_AGAIN, SKIP),
     ),
@@ -593,7 +593,7 @@ CATALOGUE: dict[str, Cause] = {
             " heard of"
             " it. Enter what is left of it there."
         ),
-        effect=N_("Skip this once it is entered in QuickBooks."),
+        effect=N_("Once you have entered it there, press “I've entered it”."),
         actions=(OPEN_QUICKBOOKS, SKIP),
     ),
     "reversed_rest": Cause(
@@ -605,8 +605,9 @@ CATALOGUE: dict[str, Cause] = {
             " void the payment, because that would take the first part off twice."
         ),
         effect=N_(
-            "Skip this once it is entered in QuickBooks. If you void the payment there instead,"
-            " and delete what was entered for the first part, send it again: we look how it is."
+            "Once you have entered it there, press “I've entered it”. If you void the payment there"
+            " instead, and delete what was entered for the first part, send it again: we look what"
+            " is there."
         ),
         actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
     ),
@@ -660,15 +661,16 @@ CATALOGUE: dict[str, Cause] = {
         "number",
         OPEN_QUICKBOOKS,
     ),
-    "entered_several": _person(
+    "entered_several": Cause(
+        Class.PERSON,
         N_("Several in QuickBooks"),
         N_(
             "QuickBooks has {count} that fit, for {amount}, and we cannot tell which one is invoice"
             " {number}'s. If one was entered twice, delete the copy there and say again that you"
             " entered it; if all are right, skip this one."
         ),
-        None,
-        OPEN_QUICKBOOKS,
+        effect=N_("Saved here. Nothing is changed in QuickBooks until you choose."),
+        actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
     ),
     "refund_by_hand": Cause(
         Class.PERSON,
@@ -678,8 +680,8 @@ CATALOGUE: dict[str, Cause] = {
             " stays paid. Enter a refund receipt of {amount} in QuickBooks."
         ),
         effect=N_(
-            "Skip this once it is entered in QuickBooks. Under “How records arrive” you can choose"
-            " that DunaHub enters refund receipts."
+            "Once you have entered it there, press “I've entered it”. Under “How records arrive”"
+            " you can choose that DunaHub enters refund receipts."
         ),
         actions=(OPEN_QUICKBOOKS, CHOOSE_SETTING, SEND_AGAIN, SKIP),
     ),
@@ -771,23 +773,29 @@ CATALOGUE: dict[str, Cause] = {
         N_("The item “{item}” on line {lines} was deleted or made inactive in QuickBooks."),
         actions=(OTHER_ITEM, REACTIVATE_ITEM, FALLBACK, SEND_AGAIN, SKIP),
     ),
-    "its_invoice_gone": _person(
+    "its_invoice_gone": Cause(
+        Class.PERSON,
         N_("Its invoice is no longer in QuickBooks"),
         N_(
             "Invoice {invoice} was deleted in QuickBooks, so this payment has nowhere to go. Send"
             " the invoice again as new, and its payments go with it."
         ),
-        None,
-        OPEN_QUICKBOOKS,
+        effect=N_("Saved here, but not in QuickBooks: neither the invoice nor this payment."),
+        actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
     ),
-    "its_invoice_paid": _person(
+    "its_invoice_paid": Cause(
+        Class.PERSON,
         N_("Its invoice is already paid in QuickBooks"),
         N_(
             "Invoice {invoice} has nothing left to pay in QuickBooks: a payment or a credit is on"
             " it already. Skip this one if it is the same money."
         ),
-        None,
-        OPEN_QUICKBOOKS,
+        effect=N_(
+            "Saved here. QuickBooks counts the invoice as paid, without this payment. If this is"
+            " other money, take the wrong payment or credit off the invoice there and send this one"
+            " again."
+        ),
+        actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
     ),
     "account_inactive": _person(
         N_("An account chosen in settings is inactive in QuickBooks"),

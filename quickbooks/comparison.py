@@ -27,7 +27,8 @@ _VOIDED = "Voided"  # the beginning of a void document's note
 Place = tuple[str, str]  # key by which two documents look alike
 
 
-WILL_SETTLE = frozenset({Kind.ON_ITS_WAY, Kind.LEFT_OUT})  # these are not counted as differences
+WILL_SETTLE = frozenset({Kind.ON_ITS_WAY, Kind.LEFT_OUT})
+FINE = WILL_SETTLE | {Kind.MADE_THERE}  # these are not counted as differences
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ class Figures:
     void: int  # void or taken back here, so neither counted nor added
     sum_here: Decimal
     sum_there: Decimal
+    sum_left_out: Decimal  # of those here that were not sent
 
 
 @dataclass(frozen=True)
@@ -469,6 +471,7 @@ def _figures(
         kept = [one for one in (*pairs.values(), *doubles) if month.includes(one.day)]
     there = [one for one in (*kept, *strangers) if one.stands]
     differing = {one.ours.key for one in found if one.ours}
+    left_out = {one.ours.key for one in found if one.ours and one.kind == Kind.LEFT_OUT}
     return Figures(
         here=len(here),
         there=len(there),
@@ -476,6 +479,7 @@ def _figures(
         void=sum(not own.stands and month.includes(own.day) for own in ours),
         sum_here=sum((own.amount for own in here), Decimal("0.00")),
         sum_there=sum((one.amount for one in there), Decimal("0.00")),
+        sum_left_out=sum((own.amount for own in here if own.key in left_out), Decimal("0.00")),
     )
 
 

@@ -507,7 +507,7 @@ def _observed(type_: RecordType, news: News) -> Observed:
 def _told(compared: Compared) -> Json:
     kinds = [found.kind.value for found in compared.found]
     figures = asdict(compared.figures)
-    sums = {name: str(figures[name]) for name in ("sum_here", "sum_there")}
+    sums = {name: str(figures[name]) for name in ("sum_here", "sum_there", "sum_left_out")}
     return {**figures, **sums, "kinds": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}}
 
 

@@ -124,7 +124,13 @@ def test_a_payment_entered_there_by_hand_changes_the_invoices_balance(firm: Situ
     page = ask(firm)
     assert found(firm)["other_balance"] == ("60.00", "35.00")
     assert set(found(firm)) == {"other_balance", "made_there"}
-    assert "2 differences in" in page.text
+    assert "1 difference in" in page.text  # what was entered there by hand is fine
+    assert "1 record is only in QuickBooks." in page.text
+    assert [pill.get_text(strip=True) for pill in page.page.select(".card-head .pill")] == [
+        "1 differs"
+    ]
+    home = firm.ana.open("/")
+    assert "1 difference from QuickBooks in" in home.text
     assert (
         "$60.00 should be open there, and $35.00 is."
         in firm.ana.open(f"/invoices/{invoice}").panel()

@@ -46,6 +46,7 @@ def test_the_first_page_says_what_is_due_and_overdue(
     session.add_all([late, due, paid, void])
     session.commit()
     part = new_payment(firm, late, "40")
+    part.goodwill_amount = Decimal(5)  # went back, though the invoice counts it as paid
     whole = new_payment(firm, paid, "70")
     part.received_on = whole.received_on = datetime.now(UTC).date()
     session.add_all([part, whole])
@@ -54,7 +55,7 @@ def test_the_first_page_says_what_is_due_and_overdue(
     assert page.path == "/"
     assert "$110.50 due · 2 invoices" in page.text
     assert "$60.00 overdue · 1 invoice" in page.text
-    assert "$110.00 received this month" in page.text
+    assert "$105.00 received this month" in page.text
     table = page.page.select_one("table.list")
     assert table
     assert "Client 1" in table.get_text()

@@ -280,6 +280,11 @@ def test_what_was_not_sent_says_why(firm: Situation) -> None:
         ("invoice", skipped): "skipped",
     }
     assert "4 records were not sent: 1 customer, 2 invoices, 1 payment." in page.text
+    cells = [cell.get_text(" ", strip=True) for cell in page.page.select("[data-label='Not sent']")]
+    invoices, payments = comparison(firm).figures["invoice"], comparison(firm).figures["payment"]
+    sums = [Decimal(one["sum_left_out"]) for one in (invoices, payments)]
+    assert cells == ["1", f"2 · ${sums[0]:,.2f}", f"1 · ${sums[1]:,.2f}"]
+    assert sums == [Decimal(200), Decimal(30)]
     assert page.page.find("a", href=f"/quickbooks/send/invoices/{invoice}")
     page.submit(press=f"Undo skip Invoice {firm.invoice(skipped).number}")
     assert "It will be sent." in page.text
@@ -458,6 +463,7 @@ def test_a_customer_of_earlier_years_is_looked_up_once(firm: Situation) -> None:
         "agree": 1,
         "sum_here": "0.00",
         "sum_there": "0.00",
+        "sum_left_out": "0.00",
         "void": 0,
         "kinds": {},
     }

@@ -56,7 +56,7 @@ def test_situation_36_a_payment_paid_back_is_flagged_with_amounts_and_not_booked
     assert at.calls() == []
     panel = at.ana.open(f"/payments/{payment}").panel()
     assert "$40.00 of this payment of $100.00 was refunded or returned here." in panel
-    assert "Skip this once it is entered in QuickBooks." in panel
+    assert "Once you have entered it there, press “I've entered it”." in panel
     at.ana.submit(press="Skip")
     assert "Skipped" in at.ana.panel()
 

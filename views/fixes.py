@@ -74,10 +74,14 @@ def decide(entry_id: int, choice: str) -> ResponseReturnValue:
         entries=[entry_id, *acted.done],
     )
     session().commit()
-    count = len(acted.done)
-    sentence = ngettext("It will be sent now.", "%(num)s records will be sent now.", count)
-    tell(acted, sentence)
+    tell(acted, _what_follows(choice, len(acted.done)))
     return redirect(address, 303)
+
+
+def _what_follows(choice: str, count: int) -> str:
+    if choice == "entered":
+        return _("We look for it in QuickBooks now. Nothing is sent.")
+    return ngettext("It will be sent now.", "%(num)s records will be sent now.", count)
 
 
 def _failed(entry_id: int) -> Entry | None:
