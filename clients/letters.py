@@ -3,10 +3,11 @@
 from clients.paper import Paper
 from languages import Reader
 from models.clients import LetterKind
-from models.sales import Invoice, Proposal
+from models.sales import Invoice, Proposal, ProposalStatus
 from notices.wording import letter_words
 
 LINK = "{link}"  # placeholder for the address
+ANSWERED = frozenset({ProposalStatus.ACCEPTED, ProposalStatus.DECLINED})
 
 
 def draft(
@@ -26,6 +27,7 @@ def draft(
         document=paper.title,
         is_part_paid=isinstance(document, Invoice) and 0 < document.balance < document.total,
         pays_online=paper.takes_payments,
+        is_answered=isinstance(document, Proposal) and document.status in ANSWERED,
     )
 
 

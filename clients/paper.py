@@ -25,6 +25,7 @@ from models.sales import (
     Lead,
     Proposal,
     ProposalLine,
+    ProposalStatus,
     RecordType,
 )
 from models.sums import CENT, Totals, discount_of, totals_of
@@ -76,6 +77,7 @@ class Paper:
     paid: str
     due: str
     stamp: str  # VOID, PAID, or the client's answer to a proposal
+    is_good_news: bool  # PAID, ACCEPTED
     message: str
     takes_payments: bool  # the client can pay it online
 
@@ -159,6 +161,7 @@ def _invoice(session: Session, invoice: Invoice, firm: Firm, write: "_Writer") -
         paid=write.money(invoice.paid_amount) if invoice.paid_amount else "",
         due="" if is_void else write.money(max(invoice.balance, Decimal(0))),
         stamp=write.say(N_("VOID")) if is_void else write.say(N_("PAID")) if is_paid else "",
+        is_good_news=not is_void,
         message=invoice.memo,
         takes_payments=not is_void and _takes_payments(session, invoice),
     )
@@ -191,6 +194,7 @@ def _proposal(
         paid="",
         due="",
         stamp=write.say(stamp) if stamp else "",
+        is_good_news=proposal.status == ProposalStatus.ACCEPTED,
         message="",
         takes_payments=False,
     )
@@ -235,7 +239,7 @@ def _sums(
             told = {"percent": write.number(document.discount_value)}
             label = write.say(N_("Discount %(percent)s %%")) % told
         between.append((label, write.money(-totals.discount_amount)))
-    if totals.tax_amount or document.tax_rate:
+    if totals.tax_amount:
         label = write.say(N_("Sales tax %(rate)s %%")) % {"rate": write.number(document.tax_rate)}
         between.append((label, write.money(totals.tax_amount)))
     subtotal = [(write.say(N_("Subtotal")), write.money(totals.subtotal))] if between else []

@@ -124,7 +124,10 @@ class _Sheet(FPDF):
         if self.paper.stamp:
             self.ln(2)
             self._right(
-                self.paper.stamp, size=14, bold=True, colour=GOOD if self.paper.due else STAMP
+                self.paper.stamp,
+                size=14,
+                bold=True,
+                colour=GOOD if self.paper.is_good_news else STAMP,
             )
         self.set_y(max(left_end, self.get_y()) + 8)
 

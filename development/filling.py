@@ -534,6 +534,7 @@ def _month(desk: Desk, invoices: int) -> dict[str, str]:
     loose = made[7].payments[0].id
     _change_in_quickbooks(desk, differs.id, loose)
     _set_back(desk)
+    edited = _edit_on_both_sides(desk, open_id)
     return {
         "lead": str(lead_id),
         "invoice": str(paid_id),
@@ -543,6 +544,7 @@ def _month(desk: Desk, invoices: int) -> dict[str, str]:
         "voided_invoice": str(unpaid.id),
         "never_sent_invoice": str(never.id),
         "differing_invoice": str(differs.id),
+        "edited_invoice": str(edited),
         "loose_payment": str(loose),
         "sent_entry": str(desk.entry_of(RecordType.INVOICE, paid_id).id),
     }
@@ -572,6 +574,28 @@ def _change_in_quickbooks(desk: Desk, invoice: int, payment: int) -> None:
         paid = there(RecordType.PAYMENT, payment)
         own = {key: paid[key] for key in ("CustomerRef", "TotalAmt")}
         change("payment", paid, **own, Line=[])
+
+
+def _edit_on_both_sides(desk: Desk, like: int) -> int:
+    """An invoice that the bookkeeper changed in QuickBooks, and the firm here afterwards."""
+    lead = desk.session.get_one(Invoice, like).lead
+    invoice = desk.invoice(lead, ("Replace the garbage disposal", "1", "280"))
+    desk.commit()
+    desk.drain()
+    key = invoice.id
+    link = desk.session.scalars(
+        Counterpart.of(desk.connection.lane_id, Record(RecordType.INVOICE, key))
+    ).one()
+    with desk.bookkeeper() as books:
+        there = books.get(f"invoice/{link.remote_id}").object("Invoice")
+        version = {"Id": there["Id"], "SyncToken": there["SyncToken"], "sparse": True}
+        due = (date.today() + A_YEAR).isoformat()
+        assert books.post("invoice", {**version, "DueDate": due}).status == 200
+    invoice = desk.session.get_one(Invoice, key)
+    invoice.due_on += timedelta(days=15)
+    desk.commit()
+    desk.drain()
+    return key
 
 
 def _set_back(desk: Desk) -> None:

@@ -149,6 +149,7 @@ def open_menu(page: Page) -> None:
 
 def pay_too_much(page: Page) -> None:
     page.get_by_label("Amount").fill("10,000")
+    page.get_by_label("Check", exact=True).check()
     press("Record payment")(page)
 
 
@@ -306,6 +307,7 @@ SCENES = (
     Scene("invoice-voided-print", "ana", "/invoices/{voided_invoice}/print"),
     Scene("invoice-nothing-to-send", "ana", "/invoices/{never_sent_invoice}"),
     Scene("invoice-total-differs", "ana", "/invoices/{differing_invoice}"),
+    Scene("invoice-edited-on-both-sides", "ana", "/invoices/{edited_invoice}"),
     Scene("payment-off-its-invoice", "ana", "/payments/{loose_payment}"),
     Scene("invoice-waits", "ana", "/invoices/{waiting}"),
     Scene("invoice-number-taken", "ana", "/invoices/{taken}"),

@@ -218,13 +218,13 @@ def _name(facts: Json, list_: str, key: str | None) -> str:
 def _taken_back_words(chosen: Json) -> str:
     if chosen.get("taken_back") == TakenBack.VOID:
         return _("Is voided in QuickBooks too")
-    return _("You enter it in QuickBooks yourself")
+    return _("You enter it there yourself")
 
 
 def _refund_words(chosen: Json) -> str:
     if chosen.get("refunds") == RefundsAre.RECEIPT:
         return _("Becomes a refund receipt in QuickBooks")
-    return _("You enter it in QuickBooks yourself")
+    return _("You enter it there yourself")
 
 
 def stripe_hint(connection: Connection) -> str:

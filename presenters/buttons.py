@@ -31,7 +31,8 @@ def buttons_of(
     """The buttons for this fault that this person may press, the likeliest first."""
     actions = explanation.actions if explanation else _without_cause()
     buttons = [button for action in actions for button in _buttons(action, entry, fix_address)]
-    if buttons and buttons[0].look == "button":
+    is_open = actions and actions[0].name == "link_existing"  # only the person knows who it is
+    if buttons and buttons[0].look == "button" and not is_open:
         buttons[0] = replace(buttons[0], look=PRIMARY)
     return buttons
 

@@ -112,7 +112,10 @@ function addLine(editor) {
       if (value) one.setAttribute(name, value.replace(/lines-\d+/g, `lines-${number}`));
     }
     for (const name of ["aria-invalid", "aria-activedescendant", "aria-controls"]) one.removeAttribute(name);
-    if (one.dataset.part === "taxable") one.checked = isTaxed(editor);
+    if (one.dataset.part === "taxable") {
+      one.checked = isTaxed(editor);
+      delete one.dataset.byHand;
+    }
     else if (one.type === "checkbox") one.checked = false;
     else if ("value" in one && one.tagName !== "BUTTON") one.value = "";
   });
@@ -158,7 +161,7 @@ function choose(line, option, editor) {
   part(line, "description").value = option.dataset.description;
   part(line, "unit_price").value = option.dataset.price;
   if (!part(line, "quantity").value) part(line, "quantity").value = "1";
-  part(line, "taxable").checked = option.dataset.taxable === "yes";
+  if (!part(line, "taxable").dataset.byHand) part(line, "taxable").checked = option.dataset.taxable === "yes";
   hideChoices(line);
   showChosen(line);
   addUp(editor);
@@ -174,7 +177,7 @@ function showChosen(line) { // which product it is, under what the customer read
   chosen.className = "line-chosen small-text muted";
   const name = document.createElement("span");
   const option = select.selectedOptions[0];
-  const untaxed = option.dataset.taxable === "no" && isTaxed(line.closest(".lines")) ? ` · ${line.closest(".lines").dataset.untaxed}` : "";
+  const untaxed = option.dataset.taxable === "no" && !part(line, "taxable").checked && isTaxed(line.closest(".lines")) ? ` · ${line.closest(".lines").dataset.untaxed}` : "";
   name.textContent = `${select.labels[0].textContent}: ${option.text.trim()}${untaxed}`;
   const button = document.createElement("button");
   button.type = "button";
@@ -271,6 +274,10 @@ function openEditor(editor) {
     if (event.target.dataset.part === "description") {
       grow(event.target);
       if (!part(lineOf(event), "product_id").value) showChoices(lineOf(event), editor);
+    }
+    if (event.target.dataset.part === "taxable") { // stays when a product is chosen
+      event.target.dataset.byHand = "yes";
+      showChosen(lineOf(event));
     }
     addUp(editor);
   });

@@ -78,3 +78,13 @@ def test_the_preview_of_an_unsent_invoice_names_how_it_was_paid(
     [invoice] = at.session.scalars(select(Payment.invoice_id))
     at.ana.open(f"/quickbooks/send/invoices/{invoice}")
     assert f"$40.00 · {name} · received" in at.ana.text
+
+
+def test_how_it_was_paid_is_never_guessed(at: Situation) -> None:
+    invoice = at.save_invoice(at.save_lead("Pays somehow"))
+    page = at.ana.open(f"/invoices/{invoice}/payments/new")
+    assert page.page.select("[name=method][checked]") == []
+    at.ana.submit({"amount": "40"}, press="Record payment")
+    assert at.ana.status == 422
+    assert "How was it paid?" in at.ana.text
+    assert at.session.scalars(select(Payment)).all() == []

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from clients import post
 from config import Config
 from db import Sessions
-from models.clients import ClientLetter
+from models.clients import ClientLetter, ClientLink
 from models.processors import ProcessorAccount
 from models.sales import Invoice, Proposal
 from tests.support.firm import new_firm, new_invoice, new_lead, new_payment
@@ -228,6 +228,9 @@ def test_a_void_invoice_is_not_sent(
     assert "Send to client" not in page.text
     assert "Make a link" not in page.text
     assert "This invoice is void" in ana.open(f"/invoices/{invoice_id}/send").text
+    ana.post(f"/invoices/{invoice_id}/link")
+    assert session.scalars(select(ClientLink)).all() == []
+    assert "This invoice is void" in ana.open(f"/invoices/{invoice_id}").text
 
 
 def test_pressing_send_twice_sends_once(
@@ -308,7 +311,9 @@ def test_a_proposal_that_goes_out_is_no_draft_any_more(
     proposal = Proposal(organization_id=firm, lead=lead, number="7", title="Heater")
     session.add(proposal)
     session.commit()
-    ana.open(f"/proposals/{proposal.id}/send").submit(press="Send")
+    letter = ana.open(f"/proposals/{proposal.id}/send")
+    assert "You can see it and accept it here:" in letter.text
+    letter.submit(press="Send")
     assert post.send_due(sessions, config) == 1
     session.refresh(proposal)
     assert proposal.status == "sent"
@@ -318,3 +323,18 @@ def test_a_proposal_that_goes_out_is_no_draft_any_more(
     assert "Invoice 7" not in acts.text
     links = acts.page.select(f'main a[href="/proposals/{proposal.id}"]')
     assert [link.get_text() for link in links] == ["Proposal 7", "Proposal 7"]
+
+
+@pytest.mark.parametrize("answer", ["accepted", "declined"])
+def test_the_letter_of_an_answered_proposal_asks_for_no_answer(
+    ana: Visitor, session: Session, postbox: tuple[Postbox, int], answer: str
+) -> None:
+    firm = session.execute(text("SELECT id FROM organizations")).scalar_one()
+    proposal = Proposal(
+        organization_id=firm, lead=new_lead(firm), number="7", title="Heater", status=answer
+    )
+    session.add(proposal)
+    session.commit()
+    page = ana.open(f"/proposals/{proposal.id}/send").text
+    assert "You can see it here:" in page
+    assert "accept it" not in page

@@ -147,6 +147,17 @@ def test_what_a_person_chose_counts_more_than_the_browser(app: Flask, session: S
     assert tag(ana) == "en"
 
 
+def test_a_strangers_choice_goes_onto_their_account_when_they_sign_in(
+    app: Flask, session: Session
+) -> None:
+    new_person(session, new_firm(session), "ana@rivera.example")
+    visitor = choose(Visitor(app).open("/sign-in"), "pt_BR")
+    visitor.sign_in("ana@rivera.example")
+    assert tag(visitor.open("/account")) == "pt-BR"
+    elsewhere = Visitor(app).sign_in("ana@rivera.example")
+    assert tag(elsewhere.open("/account")) == "pt-BR"
+
+
 @pytest.mark.parametrize("chosen", ["", "de", "../pt_BR", "pt-BR"])
 def test_another_language_is_refused(app: Flask, session: Session, chosen: str) -> None:
     new_person(session, new_firm(session), "ana@rivera.example")

@@ -69,7 +69,9 @@ def test_what_is_overdue_is_found_summed_and_said(
     assert "2 invoices Total $300.00 Open $220.00" in ana.text
     assert "12 days overdue" in ana.text
     assert len(ana.page.select("td.overdue")) == 2
-    ana.open(f"/invoices/{invoices['late'].id}/payments/new").submit({"amount": "100"})
+    ana.open(f"/invoices/{invoices['late'].id}/payments/new").submit(
+        {"method": "card", "amount": "100"}
+    )
     assert numbers(ana.open("/invoices?state=overdue")) == ["part"]
 
 

@@ -227,9 +227,9 @@ def test_an_invoices_status_follows_from_what_was_paid(
         return status.get_text(), finds
 
     assert said() == ("Open", ["open"])
-    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"amount": "40"})
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"method": "card", "amount": "40"})
     assert said() == ("Partly paid", ["open", "partly_paid"])
-    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"amount": "60"})
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"method": "card", "amount": "60"})
     assert said() == ("Paid", ["paid"])
     ana.open(f"/invoices/{invoice_id}/void").submit(press="Void the invoice")
     assert said() == ("Void", ["void"])
@@ -349,7 +349,7 @@ def test_what_is_paid_back_opens_the_invoice_again_and_is_never_more_than_was_pa
     ana: Visitor, session: Session, firm: int
 ) -> None:
     invoice_id = saved(session, new_invoice(firm, new_lead(firm)))
-    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"amount": "80"})
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"method": "card", "amount": "80"})
     payment = session.scalars(select(Payment)).one()
     refund = f"/payments/{payment.id}/refund"
     assert ana.open(refund).page.find(id="amount")["value"] == "80.00"  # type: ignore[index]
@@ -393,7 +393,7 @@ def test_an_amount_that_is_none_is_refused_with_a_sentence(
 ) -> None:
     invoice_id = saved(session, new_invoice(firm, new_lead(firm)))
     ana.open(f"/invoices/{invoice_id}/payments/new")
-    ana.submit({"amount": amount}, press="Record payment")
+    ana.submit({"amount": amount, "method": "card"}, press="Record payment")
     assert ana.status == 422
     assert why in ana.text
     assert session.scalars(select(Payment)).all() == []
@@ -402,7 +402,7 @@ def test_an_amount_that_is_none_is_refused_with_a_sentence(
 def test_a_paid_invoice_offers_no_payment(ana: Visitor, session: Session, firm: int) -> None:
     invoice = f"/invoices/{saved(session, new_invoice(firm, new_lead(firm)))}"
     assert "Record payment" in ana.open(invoice).text
-    ana.open(f"{invoice}/payments/new").submit({"amount": "100"})
+    ana.open(f"{invoice}/payments/new").submit({"method": "card", "amount": "100"})
     assert "Record payment" not in ana.open(invoice).text
 
 
@@ -410,20 +410,24 @@ def test_a_total_below_what_was_paid_asks_before_it_is_saved(
     ana: Visitor, session: Session, firm: int
 ) -> None:
     invoice_id = saved(session, new_invoice(firm, new_lead(firm)))
-    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"amount": "80"})
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"method": "card", "amount": "80"})
     ana.open(f"/invoices/{invoice_id}/edit")
     ana.submit({"lines-0-unit_price": "50"}, press="Save invoice")
     assert ana.status == 422
     assert "less than the $80.00 already paid" in ana.text
+    assert "Invoice changed" not in ana.open("/settings/record").text
+    ana.open(f"/invoices/{invoice_id}/edit")
+    ana.submit({"lines-0-unit_price": "50"}, press="Save invoice")
     ana.submit({"confirms_below_paid": "y"}, press="Save invoice")
     assert fresh(session).get_one(Invoice, invoice_id).total == 50
+    assert "Invoice changed" in ana.open("/settings/record").text
 
 
 def test_a_void_asks_first_and_ends_changes_and_payments(
     ana: Visitor, session: Session, firm: int
 ) -> None:
     invoice_id = saved(session, new_invoice(firm, new_lead(firm)))
-    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"amount": "80"})
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"method": "card", "amount": "80"})
     ana.open(f"/invoices/{invoice_id}/void")
     assert "$80.00 was already paid on it" in ana.text
     ana.submit(press="Void the invoice")

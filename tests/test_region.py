@@ -112,7 +112,7 @@ def test_rule_19_its_writes_make_no_entries_even_with_a_lane(
     visitor.open(f"/invoices/new?lead={lead.id}").submit(
         {"lines-0-description": "Reforma", "lines-0-unit_price": "100"}, press="Save invoice"
     )
-    visitor.open("/invoices/1/payments/new").submit(press="Record payment")
+    visitor.open("/invoices/1/payments/new").submit({"method": "cash"}, press="Record payment")
     assert "The payment is recorded." in visitor.text
     assert entries_of(session) == []
 

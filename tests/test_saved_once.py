@@ -26,7 +26,11 @@ FORMS: dict[str, tuple[str, dict[str, str], type[Base]]] = {
     "job": ("/jobs/new?lead={lead}", {"title": "Valve"} | LINE, Job),
     "proposal": ("/proposals/new?lead={lead}", {"title": "Valve"} | LINE, Proposal),
     "invoice": ("/invoices/new?lead={lead}", LINE, Invoice),
-    "payment": ("/invoices/{invoice}/payments/new", {"amount": "40"}, Payment),
+    "payment": (
+        "/invoices/{invoice}/payments/new",
+        {"amount": "40", "method": "check"},
+        Payment,
+    ),
     "invitation": ("/settings/people", {"email": "tom@rivera.example"}, Invitation),
 }
 
@@ -192,5 +196,5 @@ def test_case_s02_sums_stay_right_after_an_impatient_payment(
     page = ana.open(address("/invoices/{invoice}/payments/new")).answer
     for _ in range(3):
         ana.answer = page
-        ana.submit({"amount": "100"})
+        ana.submit({"amount": "100", "method": "check"})
     assert session.scalars(select(Invoice)).one().paid_amount == Decimal(100)

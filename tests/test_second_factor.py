@@ -256,3 +256,16 @@ def test_staff_see_nothing_before_they_turn_it_on(
     turn_on(admin)
     assert admin.open("/admin/outbox").path == "/admin/outbox"
     assert admin.post(f"{PAGE}/remove").status == 403
+
+
+def test_a_language_chosen_on_the_way_in_is_kept_past_the_code(
+    app: Flask, ana: Visitor, session: Session
+) -> None:
+    secret, _codes = turn_on(ana)
+    forget_steps(session)
+    visitor = Visitor(app).open("/sign-in")
+    visitor.post("/language", {"language": "pt_BR"})
+    visitor.open("/sign-in").submit({"email": ANA, "password": PASSWORD})
+    assert "Código" in visitor.text
+    visitor.submit({"code": TOTP(secret).now()})
+    assert "Mudar sua senha" in visitor.open("/account").text

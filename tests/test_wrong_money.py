@@ -59,7 +59,7 @@ def test_a_void_asks_again_when_a_payment_came_meanwhile(
     address = f"/invoices/{invoice.id}"
     ana.open(f"{address}/void")
     form = ana.answer
-    ana.open(f"{address}/payments/new").submit({"amount": "40"})
+    ana.open(f"{address}/payments/new").submit({"method": "card", "amount": "40"})
     ana.answer = form
     ana.submit(press="Void the invoice")
     assert ana.status == 422
@@ -240,7 +240,7 @@ def test_paying_more_than_is_due_asks_first_and_is_shown_as_credit(
     invoice = new_invoice(firm, new_lead(firm), [new_line(firm, price="189")])
     session.add(invoice)
     session.commit()
-    ana.open(f"/invoices/{invoice.id}/payments/new").submit({"amount": "500"})
+    ana.open(f"/invoices/{invoice.id}/payments/new").submit({"method": "card", "amount": "500"})
     assert (ana.status, count(session, Payment)) == (422, 0)
     assert "$311.00 more than is due: keep it as credit?" in ana.text
     ana.submit({"confirms_above": "y"}, press="Record payment")
@@ -249,7 +249,7 @@ def test_paying_more_than_is_due_asks_first_and_is_shown_as_credit(
     for path in (f"/invoices/{invoice.id}", "/invoices"):
         assert "Credit $311.00" in ana.open(path).text
         assert "−$311" not in ana.text
-    ana.open(f"/invoices/{invoice.id}/payments/new").submit({"amount": "1"})
+    ana.open(f"/invoices/{invoice.id}/payments/new").submit({"method": "card", "amount": "1"})
     assert "$1.00 more than is due" in ana.text
 
 
@@ -263,8 +263,8 @@ def test_of_two_people_who_record_the_same_payment_the_second_is_asked(
     tom = Visitor(app).sign_in("tom@rivera.example")
     for person in (ana, tom):
         person.open(f"/invoices/{invoice.id}/payments/new")
-    ana.submit({"amount": "100"})
-    tom.submit({"amount": "100"})
+    ana.submit({"amount": "100", "method": "cash"})
+    tom.submit({"amount": "100", "method": "cash"})
     assert (tom.status, "$100.00 more than is due" in tom.text) == (422, True)
     assert count(session, Payment) == 1
 
@@ -275,7 +275,7 @@ def test_what_is_due_to_the_cent_is_not_asked_about(
     invoice = new_invoice(firm, new_lead(firm), [new_line(firm, price="33.33")])
     session.add(invoice)
     session.commit()
-    ana.open(f"/invoices/{invoice.id}/payments/new").submit({"amount": "33.33"})
+    ana.open(f"/invoices/{invoice.id}/payments/new").submit({"method": "card", "amount": "33.33"})
     assert "The payment is recorded." in ana.text
 
 

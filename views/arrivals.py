@@ -36,11 +36,11 @@ TAXES = {
 }
 TAKEN_BACK = {
     TakenBack.VOID.value: N_("The payment is voided in QuickBooks too"),
-    TakenBack.PERSON.value: N_("You enter it in QuickBooks yourself"),
+    TakenBack.PERSON.value: N_("You enter it there yourself"),
 }
 REFUNDS = {
     RefundsAre.RECEIPT.value: N_("A refund receipt in QuickBooks"),
-    RefundsAre.PERSON.value: N_("You enter it in QuickBooks yourself"),
+    RefundsAre.PERSON.value: N_("You enter it there yourself"),
 }
 # The setting that a field holds, where it is one value.
 SETTING_OF = {

@@ -14,7 +14,7 @@ from models.clients import ClientLetter, LetterKind
 from models.sales import Invoice, Proposal, ProposalStatus
 from notices import mail
 from quickbooks.cleaning import addresses_in
-from views.client_links import link_made_at, page_of
+from views.client_links import is_void, link_made_at, page_of, refuse_void
 from views.sheets import address_of
 from web import once
 from web.access import dunahub, firm, firms_only, note, own, person, session
@@ -66,8 +66,8 @@ def send_proposal(proposal_id: int) -> ResponseReturnValue:
 
 
 def _show(document: Invoice | Proposal) -> ResponseReturnValue:
-    if _is_void(document):
-        return _refuse(document)
+    if is_void(document):
+        return refuse_void(document)
     reader = reader_of(_language())
     paper = paper_of(session(), document, reader)
     subject, body = draft(document, paper, _kind(), reader)
@@ -99,8 +99,8 @@ def _page(document: Invoice | Proposal, form: LetterForm) -> str:
 
 def _send(document: Invoice | Proposal) -> ResponseReturnValue:
     """Stores the letter with the request; a job sends it, and retries if needed."""
-    if _is_void(document):
-        return _refuse(document)
+    if is_void(document):
+        return refuse_void(document)
     form = LetterForm(request.form)
     if not mail.is_possible(dunahub().config) or not form.validate():
         return _page(document, form), 422
@@ -138,15 +138,6 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
     session().commit()
     flash(_("It is being sent to %(address)s.", address=form.to_address.data), "good")
     return redirect(page, 303)
-
-
-def _is_void(document: Invoice | Proposal) -> bool:
-    return isinstance(document, Invoice) and document.voided_at is not None
-
-
-def _refuse(document: Invoice | Proposal) -> ResponseReturnValue:
-    flash(_("This invoice is void, so it can't be sent to your client."), "bad")
-    return redirect(page_of(document), 303)
 
 
 def _may_write_to(address: str) -> bool:

@@ -45,7 +45,18 @@ def link_made_at(document: Invoice | Proposal) -> str:
     return url_for("client_links.make_for_proposal", proposal_id=document.id)
 
 
+def is_void(document: Invoice | Proposal) -> bool:
+    return isinstance(document, Invoice) and document.voided_at is not None
+
+
+def refuse_void(document: Invoice | Proposal) -> ResponseReturnValue:
+    flash(_("This invoice is void, so it can't be sent to your client."), "bad")
+    return redirect(page_of(document), 303)
+
+
 def _make(document: Invoice | Proposal) -> ResponseReturnValue:
+    if is_void(document):
+        return refuse_void(document)
     make_link(session(), document)
     session().commit()
     return redirect(page_of(document) + "#client", 303)

@@ -355,6 +355,7 @@ def update(invoice_id: int) -> ResponseReturnValue:
             **fix_of(RecordType.INVOICE, invoice.id, asked("fix")),
         )
         return page, form.status_code
+    note("invoice.changed", organization_id=firm().id, number=invoice.number)
     session().commit()
     flash(_("Invoice %(number)s is saved.", number=invoice.number), "good")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)

@@ -49,7 +49,7 @@ class PaymentForm(Form):
         least=Decimal("0.01"),
         required=N_("How much was paid?"),
     )
-    method = ChoiceField(N_("Paid by"), {}, default=PaymentMethod.CARD)
+    method = ChoiceField(N_("Paid by"), {}, missing=N_("How was it paid?"))
     reference = line(N_("Check number"), most=MAX_REFERENCE_LENGTH)
     received_on = DayField(N_("Received"), required=N_("When was it received?"))
     note = area(N_("Note"))

@@ -41,9 +41,9 @@ people.before_request(firms_only)
 
 INVITATION_LIMIT = "30 per hour"  # per address, so that nobody can send mass mail through us
 MAY = {
-    Role.MEMBER.value: N_("work with leads, invoices and payments"),
-    Role.BOOKKEEPER.value: N_("also decide what goes to QuickBooks, and compare the books"),
-    Role.OWNER.value: N_("do everything, also connect QuickBooks"),
+    Role.MEMBER.value: N_("Leads, invoices and payments"),
+    Role.BOOKKEEPER.value: N_("Also decide about QuickBooks"),
+    Role.OWNER.value: N_("Everything, QuickBooks too"),
 }
 LINK_PREFIX = "inv_"  # lets the log recognize and hide invitation links
 
@@ -84,7 +84,7 @@ class RoleForm(Form):
 def _fit_region(field: ChoiceField) -> None:
     """Without QuickBooks, the descriptions of roles don't mention it (rule 19)."""
     if not firm().has_quickbooks:
-        field.options[Role.OWNER.value] = _("do everything")
+        field.options[Role.OWNER.value] = _("Everything")
         field.options.pop(Role.BOOKKEEPER.value, None)
 
 

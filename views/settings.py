@@ -220,6 +220,8 @@ def check() -> ResponseReturnValue:
         flash(_("You checked very often just now. Try again in an hour."), "warn")
         return redirect(_checked_from(), 303)
     lane_id = connection.lane_id
+    note("quickbooks.checked", organization_id=firm().id)
+    session().commit()
     step_out()
     with dunahub().sessions.begin() as apart:
         lanes.try_now(apart, lane_id)

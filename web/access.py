@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
+from languages import LANGUAGES
 from models.accounts import AuditEvent, EndedSession, Organization, User
 from processors.processor import Processor
 from web.known_browsers import remember_browser
@@ -108,6 +109,8 @@ def load_user(session_id: str) -> User | None:
 def sign_in(user: User) -> None:
     """Starts a new session, without anything the browser's old session held, and ends that one
     once the caller commits: copies of its cookie must not outlive the sign-out."""
+    if (chosen := cookie.get("language")) in LANGUAGES:  # on the way in
+        user.language = chosen
     _end_session()
     cookie.clear()
     cookie.permanent = True
@@ -124,8 +127,11 @@ def confirm_password() -> None:
 
 def sign_in_half(user: User) -> None:
     """After the password was right, before the second factor."""
+    chosen = cookie.get("language")
     _end_session()
     cookie.clear()
+    if chosen:
+        cookie["language"] = chosen
     cookie["half"] = [user.id, user.session_version, int(time.time())]
 
 

@@ -276,8 +276,15 @@ class ChoiceField(Field):
 
     data: str | None
 
-    def __init__(self, label: str, options: Mapping[str, str], **kw: Any) -> None:
+    def __init__(
+        self,
+        label: str,
+        options: Mapping[str, str],
+        missing: str = N_("Choose one of these."),
+        **kw: Any,
+    ) -> None:
         super().__init__(label, **kw)
+        self.missing = missing
         self.options = {value: _(words) for value, words in options.items()}
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
@@ -285,7 +292,7 @@ class ChoiceField(Field):
 
     def pre_validate(self, form: Form) -> None:  # type: ignore[override]
         if self.data not in self.options:
-            raise StopValidation(_("Choose one of these."))
+            raise StopValidation(_(self.missing))
 
     def one_of(self, words: type[Choice]) -> Choice:
         """What was chosen, once it is valid."""
