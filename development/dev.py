@@ -4,10 +4,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from config import BadConfig
 from development.database import NotOurs
+from development.mailbox import running_mailbox
 from development.postgres import PostgresFailed
 from development.stack import CannotStart, Stack, running_stack
 from models.passwords import DEMO_PASSWORD
@@ -29,7 +32,12 @@ def main() -> int:
         data = Path(os.environ.get("DATA_DIR") or "var").resolve()
         simulator_port = _port("SIMULATOR_PORT", 5001)
         stripe_port = _port("STRIPE_PORT", simulator_port + 1)
-        with running_stack(data, _port("PORT", 5000), simulator_port, stripe_port) as stack:
+        with (
+            _mail(data) as mail,
+            running_stack(
+                data, _port("PORT", 5000), simulator_port, stripe_port, {**os.environ, **mail}
+            ) as stack,
+        ):
             print(_welcome(stack, data), flush=True)
             while not (ended := stack.ended_child()):
                 time.sleep(0.2)
@@ -40,6 +48,16 @@ def main() -> int:
     except (CannotStart, NotOurs, PostgresFailed, BadConfig) as problem:
         print(f"\n{problem}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _mail(data: Path) -> Iterator[dict[str, str]]:
+    """Settings for letters to be kept as files, unless there is a mail server."""
+    if os.environ.get("SMTP_URL") or os.environ.get("SMTP_URL_FILE"):
+        yield {}
+        return
+    with running_mailbox(data / "mail") as url:
+        yield {"SMTP_URL": url, "MAIL_FROM": "DunaHub <mail@dunahub.example>"}
 
 
 def _interrupt(*_: object) -> None:
@@ -66,7 +84,7 @@ Stripe      {f"{stack.stripe_url}  (simulated)" if stack.stripe_url else "Stripe
 Sign in with password {DEMO_PASSWORD}:
 {SIGN_INS}
 
-Ctrl-C stops it. Data and logs are in {data}."""
+Ctrl-C stops it. Data and logs are in {data}, letters that would be mailed in {data / "mail"}."""
 
 
 if __name__ == "__main__":

@@ -91,6 +91,23 @@ def test_it_serves_both_and_leaves_nothing_behind(start_dev: StartDev) -> None:
     assert not list(filter(alive, family))
 
 
+def test_letters_are_kept_as_files(start_dev: StartDev, open_folder: Path) -> None:
+    dev = start_dev()
+    dev.await_welcome()
+    browser = Browser(f"http://127.0.0.1:{dev.port}")
+    browser.open("/forgotten")
+    browser.submit({"email": "ana@rivera.example"})
+    browser.close()
+    mail = open_folder / "var" / "mail"
+
+    def letters() -> list[str]:
+        return [one.read_text() for one in mail.glob("*.txt")]
+
+    link = f"http://127.0.0.1:{dev.port}/password/"
+    eventually(lambda: any(link in letter for letter in letters()), letters)
+    assert any(letter.startswith("To: ana@rivera.example\n") for letter in letters())
+
+
 def test_the_second_start_is_quick_and_keeps_the_data(
     start_dev: StartDev, open_folder: Path
 ) -> None:
