@@ -31,10 +31,16 @@ def buttons_of(
     """The buttons for this fault that this person may press, the likeliest first."""
     actions = explanation.actions if explanation else _without_cause()
     buttons = [button for action in actions for button in _buttons(action, entry, fix_address)]
-    is_open = actions and actions[0].name == "link_existing"  # only the person knows who it is
-    if buttons and buttons[0].look == "button" and not is_open:
+    if buttons and buttons[0].look == "button" and not _is_up_to_the_person(entry, actions):
         buttons[0] = replace(buttons[0], look=PRIMARY)
     return buttons
+
+
+def _is_up_to_the_person(entry: Entry, actions: Sequence[Action]) -> bool:
+    """Whether no button is likelier than the others: who a customer is, and whose change counts."""
+    return entry.fault_code == "edited_there" or any(
+        action.name == "link_existing" for action in actions[:1]
+    )
 
 
 def _without_cause() -> Sequence[Action]:
@@ -78,14 +84,22 @@ def _books_buttons(action: Action, entry: Entry) -> Iterator[Button]:
             return  # a void is looked at anyway when it is sent again
         case "skip":
             address = url_for("outbox.skip", entry_id=entry.id)
-            yield Button(label, address, posts=True, look="button plain", hint=_skip_hint(label))
+            yield Button(
+                label, address, posts=True, look="button plain", hint=_skip_hint(label, entry)
+            )
         case _:
             look = "button plain" if name == "entered" else "button"
             address = url_for("fixes.decide", entry_id=entry.id, choice=name)
             yield Button(label, address, posts=True, look=look)
 
 
-def _skip_hint(label: str) -> str:
+def _skip_hint(label: str, entry: Entry) -> str:
+    link = entry.counterpart
+    if link and link.remote_id:
+        return _(
+            "“%(label)s” changes nothing in QuickBooks, and nothing here. You can undo it.",
+            label=label,
+        )
     return _(
         "“%(label)s” leaves it out of QuickBooks. Nothing changes here, and you can undo it.",
         label=label,

@@ -248,6 +248,7 @@ def phrase(words: str, **values: object) -> Json:
 
 
 _MARKED = frozenset({"what", "label"})  # always texts of ours
+_DAYS = frozenset({"date", "here", "there"})  # of a field's values, those that are days
 _AMOUNTS = frozenset({"amount", "refunded", "rest", "total_here", "total_there"})
 
 
@@ -263,7 +264,7 @@ def _spoken(key: str, value: object, reader: Reader) -> str:
             return reader.say(str(value))
         case _ if key in _AMOUNTS:
             return reader.money(str(value))
-        case _ if key == "date":
+        case _ if key in _DAYS:
             return reader.day(str(value))
     return str(value)
 

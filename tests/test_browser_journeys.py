@@ -456,6 +456,26 @@ def test_the_box_finds_products_and_amounts_follow_while_typing(ana: Person) -> 
     expect(page.locator("dd.total").first).to_have_text("$1,524.40")
 
 
+def test_what_was_said_of_tax_by_hand_stays_when_a_product_is_chosen(ana: Person) -> None:
+    new_invoice_of(ana)
+    line = ana.page.locator(".line").first
+    line.get_by_label("Taxable").uncheck()
+    box = line.get_by_label("Product, or what you did")
+    box.press_sequentially("drain cl")
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(box).to_have_value("Main line, up to 50 ft")
+    expect(line.get_by_label("Taxable")).not_to_be_checked()
+    ana.press("Add a line")
+    added = ana.page.locator(".line").last
+    expect(added.get_by_label("Taxable")).to_be_checked()
+    box = added.get_by_label("Product, or what you did")
+    box.press_sequentially("permit")
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(added.get_by_label("Taxable")).not_to_be_checked()  # as the product says
+
+
 def test_a_price_is_read_while_typing_as_it_is_read_when_saved(ana: Person) -> None:
     new_invoice_of(ana)
     price, amount = ana.page.get_by_label("Price"), ana.page.locator(".line output").first

@@ -215,14 +215,14 @@ THEIRS = "“theirs” there"
             BILLED,
             {"due_on": "2027-01-01"},
             (("DueDate",), "2027-02-02"),
-            "due date “2027-01-01” here, “2027-02-02” there",
+            "due date “Jan 1, 2027” here, “Feb 2, 2027” there",
         ),
         (
             "invoice",
             BILLED,
             {"issued_on": "2026-11-19"},
             (("TxnDate",), "2026-10-10"),
-            "date “2026-11-19” here",
+            "date “Nov 19, 2026” here",
         ),
         ("invoice", BILLED, {"number": "1050"}, (("DocNumber",), "theirs"), "number “1050” here"),
         (

@@ -41,7 +41,7 @@ people.before_request(firms_only)
 
 INVITATION_LIMIT = "30 per hour"  # per address, so that nobody can send mass mail through us
 MAY = {
-    Role.MEMBER.value: N_("Leads, invoices and payments"),
+    Role.MEMBER.value: N_("Leads, invoices, payments"),
     Role.BOOKKEEPER.value: N_("Also decide about QuickBooks"),
     Role.OWNER.value: N_("Everything, QuickBooks too"),
 }
