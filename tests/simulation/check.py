@@ -10,6 +10,7 @@ from models.outbox import Counterpart, Entry, State
 from models.sales import Record, RecordType
 from quickbooks import matching
 from tests.simulation import answers, money_back
+from tests.simulation.aside import aside
 from tests.simulation.world import (
     ANY,
     LaneSeen,
@@ -70,8 +71,7 @@ def _theirs_is_kept(world: World, record: Record, wanted: Wanted) -> None:
                 raise Violated(f"{named(record)}: {name} {value!r} is lost, and nobody was asked")
 
 
-_LANE = text(
-    """
+_LANE = """
     SELECT lane.state, lane.hold_reason, lane.sign_in, lane.outage_since IS NOT NULL AS is_down,
            lane.pause_until > clock_timestamp() AS is_paused, lane.pause_reason,
            lane.slowed_at IS NOT NULL AS is_slowed,
@@ -80,15 +80,13 @@ _LANE = text(
             AND fault_code IN ('internal', 'poison')) AS blame,
            (SELECT count(*) FROM outbox_dispatch_items
             WHERE lane_id = lane.id AND outcome IS NULL) AS open
-    FROM outbox_lanes AS lane WHERE lane.id = :lane
-    """
-)
+    FROM outbox_lanes AS lane WHERE lane.id = %(lane)s
+"""
 
 
 def _lane_is_right(world: World) -> None:
     there = world.quickbooks
-    with world.sessions() as session:
-        lane = session.execute(_LANE, {"lane": world.lane}).one()
+    lane = aside(world.engine, _LANE, {"lane": world.lane})
     if lane.blame == "poison" and world.crashes >= 5:
         pass  # it may well have been the entry's
     elif lane.blame:

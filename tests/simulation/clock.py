@@ -8,7 +8,7 @@ from functools import cache
 
 from sqlalchemy import Engine, text
 
-from db import Sessions
+from tests.simulation.aside import aside
 
 _INSTALL = (
     "CREATE SCHEMA IF NOT EXISTS simulated",
@@ -43,11 +43,8 @@ _INSTALL = (
     END $$
     """,
 )
-_SET = text("SELECT setval('simulated.clock', CAST(:microseconds AS bigint))")
-_PASS = text(
-    "SELECT setval('simulated.clock', last_value + CAST(:microseconds AS bigint))"
-    " FROM simulated.clock"
-)
+_SET = "SELECT setval('simulated.clock', %(microseconds)s)"
+_PASS = "SELECT setval('simulated.clock', last_value + %(microseconds)s) FROM simulated.clock"
 
 
 @cache
@@ -59,13 +56,11 @@ def install(engine: Engine) -> None:
     engine.dispose()  # new connections have the new clock
 
 
-def set_clock(sessions: Sessions, seconds: float) -> None:
+def set_clock(engine: Engine, seconds: float) -> None:
     """To so many seconds since 1970."""
-    with sessions() as session:
-        session.execute(_SET, {"microseconds": round(seconds * 1_000_000)})
+    aside(engine, _SET, {"microseconds": round(seconds * 1_000_000)})
 
 
-def pass_time(sessions: Sessions, seconds: float) -> None:
+def pass_time(engine: Engine, seconds: float) -> None:
     """Moves it on, or back."""
-    with sessions() as session:
-        session.execute(_PASS, {"microseconds": round(seconds * 1_000_000)})
+    aside(engine, _PASS, {"microseconds": round(seconds * 1_000_000)})

@@ -197,8 +197,9 @@ class World:
         self.quickbooks = SimulatedQuickBooks(self, local, _settings(local))
         engine = sessions.kw["bind"]
         assert isinstance(engine, Engine)
+        self.engine = engine
         clock.install(engine)
-        clock.set_clock(sessions, EPOCH)
+        clock.set_clock(engine, EPOCH)
         self.steps: Steps = steps_of(engine)
         with sessions() as session:
             self.firm, self.lane = new_firm_with_lane(session, name=f"Firm {seed}")
@@ -232,7 +233,7 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """For everybody; only the database's clock goes back, too."""
         self.now += max(seconds, 0)
-        clock.pass_time(self.sessions, seconds)
+        clock.pass_time(self.engine, seconds)
 
     def monotonic(self) -> float:
         """The clock of our process, which never goes back."""
