@@ -62,6 +62,10 @@ class TooSlow(FactsUnavailable):
     """The answer took too long: a smaller page may work."""
 
 
+class TokenRefused(FactsUnavailable):
+    """QuickBooks rejected the access token, whatever its age: a renewed one may work."""
+
+
 class Reader:
     """Reads one company with one token, within a time limit for everything."""
 
@@ -126,6 +130,8 @@ def _object(answer: Answer) -> Json:
     document = parse_json(answer.body)
     if answer.problem == Problem.UNANSWERED or answer.status == HTTPStatus.GATEWAY_TIMEOUT:
         raise TooSlow(f"QuickBooks answered {answer.status or answer.problem}.")
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        raise TokenRefused(f"QuickBooks answered {answer.status}.")
     if answer.status != 200 or document is None or faults_in(answer.body):
         raise FactsUnavailable(f"QuickBooks answered {answer.status or answer.problem}.")
     return document
@@ -528,7 +534,11 @@ def reading(
         realm_id = session.get_one(Connection, connection_id).realm_id
     try:
         token = tokens.access_token(sessions, config, connection_id)
-        return read(Reader(config, realm_id, token, may_take=A_JOB_MAY_TAKE))
+        try:
+            return read(Reader(config, realm_id, token, may_take=A_JOB_MAY_TAKE))
+        except TokenRefused:
+            token = tokens.access_token(sessions, config, connection_id, refused=token)
+            return read(Reader(config, realm_id, token, may_take=A_JOB_MAY_TAKE))
     except (tokens.SignedOut, tokens.TokensUnavailable, FactsUnavailable) as problem:
         log.info("company not read", connection=connection_id, problem=str(problem))
         return None

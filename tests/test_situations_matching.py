@@ -281,6 +281,18 @@ def test_case_e30_leads_that_wait_for_the_list_cost_nothing_and_hold_up_nobody(
     assert set(at.states()) == {"lead synced", "invoice synced"}
 
 
+def test_a_list_is_read_with_a_renewed_token_after_quickbooks_rejected_an_early_one(
+    at: Situation,
+) -> None:
+    at.connect()
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE quickbooks_connections SET customers_read_at = NULL"))
+    at.simulator.advance(3700)  # the token has run out there, and not by our clock
+    assert directory.refresh(at.sessions, at.config, at.connection.id)
+    at.simulator.fault(match={"path": "/v3/company"}, do={"status": 401})  # whatever the token
+    assert not directory.refresh(at.sessions, at.config, at.connection.id)
+
+
 def wait_is_over(minutes: int = 60) -> None:
     """So long ago is what this process remembers of directories that it could not read."""
     for unread in directory.unread.values():
