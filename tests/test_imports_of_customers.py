@@ -88,6 +88,14 @@ def test_leads_that_are_here_are_left_out(ana: Visitor, session: Session) -> Non
     assert "Everybody in it is here already." in ana.text
 
 
+def test_a_company_without_customers_is_told_from_one_whose_customers_are_here(
+    at: Situation,
+) -> None:
+    at.connect()
+    at.ana.open("/leads/imports/new").submit(press="Look at them")
+    assert "There are no customers in it." in at.ana.text
+
+
 @pytest.mark.parametrize(
     ("content", "names"),
     [
