@@ -1,7 +1,7 @@
 """Runs migrations on DATABASE_URL, or on the connection that the caller put into the config."""
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from config import database_url
 from db import make_engine
@@ -16,12 +16,21 @@ def migrate(connection: Connection) -> None:
         connection,
         target_metadata=Base.metadata,
         compare_server_default=True,
+        # In one transaction for all, a table locked by the first would stay so until the last ends.
+        transaction_per_migration=True,
     )
-    with context.begin_transaction():
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
-        # A migration that doesn't get its lock quickly must not block the writers queued behind it.
-        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-        context.run_migrations()
+    event.listen(connection, "begin", _wait_briefly)
+    # The turn has its own transaction, and not the session: PgBouncer lends sessions out.
+    with connection.engine.begin() as turn:
+        turn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        turn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+def _wait_briefly(connection: Connection) -> None:
+    """A migration that doesn't get its lock quickly must not block the writers queued behind it."""
+    connection.execute(text("SET LOCAL lock_timeout = '5s'"))
 
 
 def main() -> None:

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from db import make_engine
 from development.database import ALEMBIC_INI, NotOurs, migrate, refuse_foreign
@@ -67,6 +68,38 @@ def test_every_migration_can_be_taken_back(engine: Engine, monkeypatch: pytest.M
     assert _read(engine, "columns") == set()
     command.upgrade(config, "head")
     assert _read(engine, "columns")
+
+
+LONG = ("UPDATE outbox_links", "INSERT INTO quickbooks_comparisons", "VALIDATE CONSTRAINT")
+LOCKED = """
+    SELECT DISTINCT relation::regclass::text FROM pg_locks
+    WHERE mode = 'AccessExclusiveLock' AND granted
+      AND relation IN ('outbox'::regclass, 'outbox_links'::regclass, 'outbox_lanes'::regclass,
+                       'invoices'::regclass, 'payments'::regclass)
+"""
+
+
+def test_what_reads_a_whole_table_locks_nobody_out(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = AlembicConfig(ALEMBIC_INI)
+    monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    command.downgrade(config, "0027")
+    locked: list[tuple[str, object]] = []
+    seen: set[str] = set()
+
+    def look(*args: Any) -> None:
+        statement = " ".join(args[2].split())
+        if long := [words for words in LONG if words in statement]:
+            seen.update(long)
+            locked.extend((statement[:80], table) for (table,) in _run(engine, LOCKED))
+
+    with engine.connect() as connection:
+        event.listen(connection, "after_cursor_execute", look)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    assert seen == set(LONG)
+    assert locked == []
 
 
 def test_an_agreed_price_becomes_a_line_and_comes_back(

@@ -6,7 +6,7 @@ A later migration that writes one of these tables must first run SET LOCAL dunah
 from alembic import op
 
 revision = "0029"
-down_revision = "0028"
+down_revision = "0028b"
 branch_labels = None
 depends_on = None
 

@@ -13,7 +13,7 @@ METHOD = "CHECK (method IN ('card', 'ach', 'check', 'cash'))"
 def upgrade() -> None:
     op.execute(
         "ALTER TABLE payments ADD COLUMN reference varchar NOT NULL DEFAULT '',"
-        f" DROP CONSTRAINT ck_payments_method, ADD CONSTRAINT ck_payments_method {METHOD}"
+        f" DROP CONSTRAINT ck_payments_method, ADD CONSTRAINT ck_payments_method {METHOD} NOT VALID"
     )
 
 

@@ -72,5 +72,5 @@ def _allow(table: str, kinds: str) -> None:
     constraint = f"ck_{table}_aggregate_type"
     op.execute(
         f"ALTER TABLE {table} DROP CONSTRAINT {constraint},"
-        f" ADD CONSTRAINT {constraint} CHECK (aggregate_type IN ({kinds}))"
+        f" ADD CONSTRAINT {constraint} CHECK (aggregate_type IN ({kinds})) NOT VALID"
     )
