@@ -107,6 +107,9 @@ class Lane(Base):
     closed_at: Mapped[Moment | None]  # the last time
 
 
+_RECORD_TYPES = ", ".join(f"'{type_.value}'" for type_ in RecordType)
+
+
 class Entry(Base):
     __tablename__ = "outbox"
     __table_args__ = (
@@ -114,10 +117,7 @@ class Entry(Base):
             "state IN ('pending', 'synced', 'failed', 'skipped', 'superseded')", name="state"
         ),
         CheckConstraint("operation IN ('save', 'void')", name="operation"),
-        CheckConstraint(
-            "aggregate_type IN ('lead', 'product', 'invoice', 'payment', 'refund')",
-            name="aggregate_type",
-        ),
+        CheckConstraint(f"aggregate_type IN ({_RECORD_TYPES})", name="aggregate_type"),
         CheckConstraint("(waits_for_type IS NULL) = (waits_for_id IS NULL)", name="wait_is_whole"),
         CheckConstraint("waits_for_type IS NULL OR state = 'pending'", name="only_pending_waits"),
         CheckConstraint("(state = 'pending') = (settled_at IS NULL)", name="settled_has_time"),

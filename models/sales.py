@@ -469,39 +469,68 @@ class GoodwillRefund(Base):
     payment: Mapped[Payment] = relationship()
 
 
-# Fields that are sent to QuickBooks. A change of any other field makes no entry.
-SYNCED_FIELDS: dict[type[Base], frozenset[str]] = {
-    Lead: frozenset(
-        "name given_name family_name company_name email phone street city state postal_code"
-        " quickbooks_name deleted_at".split()
+@dataclass(frozen=True)
+class Tracked:
+    """How the rows of a table belong to records that are sent to QuickBooks."""
+
+    record_type: RecordType
+    key: str  # the attribute with the record's id; of a line that of its invoice
+    fields: frozenset[str]  # sent to QuickBooks; a change of any other field makes no entry
+
+
+# Capture (`outbox/capture.py`) and its guards work from this table.
+TRACKED: dict[type[Base], Tracked] = {
+    Lead: Tracked(
+        RecordType.LEAD,
+        "id",
+        frozenset(
+            "name given_name family_name company_name email phone street city state postal_code"
+            " quickbooks_name deleted_at".split()
+        ),
     ),
-    Invoice: frozenset(
-        "lead_id lead number issued_on due_on memo tax_rate discount_kind discount_value"
-        " voided_at".split()
+    Product: Tracked(
+        RecordType.PRODUCT,
+        "id",
+        frozenset("name quickbooks_name description unit_price taxable".split()),
     ),
-    InvoiceLine: frozenset(  # with invoice_id: a line removed from `lines` is deleted as an orphan
-        "invoice position product_id product description quantity unit_price taxable".split()
+    Invoice: Tracked(
+        RecordType.INVOICE,
+        "id",
+        frozenset(
+            "lead_id lead number issued_on due_on memo tax_rate discount_kind discount_value"
+            " voided_at".split()
+        ),
     ),
-    Payment: frozenset("amount method reference received_on note refunded_amount".split()),
-    GoodwillRefund: frozenset("amount refunded_on note voided_at".split()),
-    Product: frozenset("name quickbooks_name description unit_price taxable".split()),
+    InvoiceLine: Tracked(
+        RecordType.INVOICE,
+        "invoice_id",
+        frozenset(  # with `invoice`: a line removed from `lines` is deleted as an orphan
+            "invoice position product_id product description quantity unit_price taxable".split()
+        ),
+    ),
+    Payment: Tracked(
+        RecordType.PAYMENT,
+        "id",
+        frozenset("amount method reference received_on note refunded_amount".split()),
+    ),
+    GoodwillRefund: Tracked(
+        RecordType.REFUND, "id", frozenset("amount refunded_on note voided_at".split())
+    ),
 }
 
-RECORD_TABLES = (
-    "leads",
-    "products",
-    "invoices",
-    "invoice_lines",
-    "payments",
-    "goodwill_refunds",
-)
+RECORD_TABLES = tuple(model.__tablename__ for model in TRACKED)
+
+
+def tracked(item: object) -> Tracked | None:
+    """How this row belongs to a record; None if its table is not tracked."""
+    return TRACKED.get(type(item))  # type: ignore[arg-type]
 
 
 def synced_fields_changed(item: object) -> bool:
     """Whether this flush changes a field of `item` that is sent to QuickBooks."""
-    fields = SYNCED_FIELDS.get(type(item), frozenset())  # type: ignore[arg-type]
+    its = tracked(item)
     attributes = inspect(item).attrs
-    return any(attributes[name].history.has_changes() for name in fields)
+    return its is not None and any(attributes[name].history.has_changes() for name in its.fields)
 
 
 def lock_invoices_of_changed_parts(session: Session) -> None:

@@ -27,18 +27,16 @@ from db import Sessions
 from models.sales import (
     RECORD_TABLES,
     UNCAPTURED,
-    GoodwillRefund,
     Invoice,
     InvoiceLine,
-    Lead,
     Payment,
-    Product,
     Record,
     RecordType,
     WriteWithoutCapture,
     lock_invoices_of_changed_parts,
     recalculate,
     synced_fields_changed,
+    tracked,
 )
 from models.snapshots import SNAPSHOTS, TABLES
 
@@ -113,7 +111,8 @@ def wake_after_commit(session: Session, lanes: Iterable[int]) -> None:
 
 def _refuse_deletes(session: Session) -> None:
     for item in session.deleted:
-        if isinstance(item, Lead | Product | Invoice | Payment | GoodwillRefund):
+        its = tracked(item)
+        if its is not None and its.key == "id":
             raise WriteWithoutCapture(
                 f"A {type(item).__name__.lower()} is voided, refunded or marked as deleted, never"
                 " removed: QuickBooks may have it."
@@ -142,19 +141,8 @@ def _changed_records(session: Session) -> dict[RecordType, list[int]]:
     for item in [*session.new, *session.dirty, *session.deleted]:
         if not (item in dirty or item in session.deleted or synced_fields_changed(item)):
             continue
-        match item:
-            case Lead():
-                changed.setdefault(RecordType.LEAD, set()).add(item.id)
-            case Invoice():
-                changed.setdefault(RecordType.INVOICE, set()).add(item.id)
-            case InvoiceLine():
-                changed.setdefault(RecordType.INVOICE, set()).add(item.invoice_id)
-            case Payment():
-                changed.setdefault(RecordType.PAYMENT, set()).add(item.id)
-            case GoodwillRefund():
-                changed.setdefault(RecordType.REFUND, set()).add(item.id)
-            case Product():
-                changed.setdefault(RecordType.PRODUCT, set()).add(item.id)
+        if its := tracked(item):
+            changed.setdefault(its.record_type, set()).add(getattr(item, its.key))
     return {type_: sorted(changed[type_]) for type_ in RecordType if type_ in changed}
 
 
@@ -266,7 +254,7 @@ _KNOWN_TO_LANE = """(
                WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'invoice'
                  AND entry.aggregate_id = {invoice_id}))"""
 
-_MAKES_ENTRY: dict[RecordType, str] = {
+MAKES_ENTRY: dict[RecordType, str] = {
     RecordType.LEAD: "true",
     # Editing is not creating: changing an invoice that was never sent sends nothing.
     RecordType.INVOICE: _KNOWN_TO_LANE.format(invoice_id="snapshot.id"),
@@ -331,7 +319,7 @@ def _capturing(type_: RecordType, condition: str) -> TextClause:
     )
 
 
-_CAPTURE = {type_: _capturing(type_, condition) for type_, condition in _MAKES_ENTRY.items()}
+_CAPTURE = {type_: _capturing(type_, condition) for type_, condition in MAKES_ENTRY.items()}
 _CAPTURE_CREATED = _capturing(RecordType.INVOICE, "true")  # or sent by hand, as if created now
 
 _REWRITE = {
@@ -344,7 +332,7 @@ _REWRITE = {
         RETURNING outbox.aggregate_id
         """  # noqa: S608  (only constants of ours are put together)
     )
-    for type_ in _MAKES_ENTRY
+    for type_ in MAKES_ENTRY
 }
 
 
@@ -373,7 +361,7 @@ _REFRESH = {
               IS DISTINCT FROM (snapshot.payload, snapshot.operation)
         """  # noqa: S608  (only constants of ours are put together)
     )
-    for type_ in _MAKES_ENTRY
+    for type_ in MAKES_ENTRY
 }
 
 
