@@ -11,13 +11,20 @@ from models.sales import GoodwillRefund, Invoice, Lead, Payment, Product, Record
 from web.formats import money
 from web.languages import _
 
-# Names of the record types where QuickBooks is concerned.
-KINDS = {
+# The record types where QuickBooks is concerned: inside a sentence, and alone.
+NOUNS = {
     RecordType.LEAD: N_("customer"),
     RecordType.PRODUCT: N_("service"),
     RecordType.INVOICE: N_("invoice"),
     RecordType.PAYMENT: N_("payment"),
     RecordType.REFUND: N_("refund"),
+}
+KIND_NAMES = {
+    RecordType.LEAD: N_("Customer"),
+    RecordType.PRODUCT: N_("Service"),
+    RecordType.INVOICE: N_("Invoice"),
+    RecordType.PAYMENT: N_("Payment"),
+    RecordType.REFUND: N_("Refund"),
 }
 
 

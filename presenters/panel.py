@@ -15,7 +15,7 @@ from presenters.buttons import Button, buttons_of
 from presenters.chosen import choice_in, customer_there, who_chose
 from presenters.customers import LeadAlike, leads_alike
 from presenters.history import Attempt, Chapter, history_of
-from presenters.names import KINDS, first_up, names_of
+from presenters.names import NOUNS, first_up, names_of
 from presenters.sent import Change, changes_since, cleaned_of
 from presenters.situations import current_entries, live_lane_id
 from presenters.status import Word, is_taken_back, our_total, total_difference, words_of
@@ -265,7 +265,7 @@ def _step(record: Record) -> ChainStep | None:
     )
     if entry is None:
         return None
-    name = names_of(session(), [record]).get(record) or _(KINDS[record.type])
+    name = names_of(session(), [record]).get(record) or _(NOUNS[record.type])
     return ChainStep(
         record,
         first_up(name),

@@ -17,7 +17,7 @@ from models.outbox import Counterpart, Dispatch, Entry, LaneState, Operation, St
 from models.quickbooks import Connection
 from models.sales import Record, RecordType
 from presenters.apart import Apart
-from presenters.names import KINDS
+from presenters.names import NOUNS
 from presenters.situations import Situation, current_entries, live_lane_id, situations_of
 from web.access import firm, session
 from web.formats import current_zone, day, money, spoken_moment
@@ -82,7 +82,7 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     if held := _why_on_hold(it):
         return Word("pause", _("On hold"), "warn", since, held)
     if about := it.entry.awaited:
-        words = _("Waits for %(record)s", record=it.waits_for or _(KINDS[about.type]))
+        words = _("Waits for %(record)s", record=it.waits_for or _(NOUNS[about.type]))
         return Word("clock", words, "warn", since, about=about, is_final=False)
     if it.dispatch and _is_sending(it, it.dispatch, now):
         return Word("send", _("Sending"), "busy", it.dispatch.sent_at, is_final=False)
@@ -261,8 +261,8 @@ def is_taken_back(entry: Entry) -> bool:
 
 
 def our_total(entry: Entry) -> str | None:
-    key = "total" if entry.record_type == RecordType.INVOICE else "amount"
-    total = entry.payload.get(key)
+    """Its amount, as of this entry; None for what has none."""
+    total = entry.payload.get("total", entry.payload.get("amount"))
     return str(total) if total is not None else None
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import joinedload
 from languages import N_
 from models.outbox import Entry, State
 from models.sales import Lead, RecordType
+from presenters.names import KIND_NAMES
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
 from views.settings import quickbooks
@@ -29,13 +30,6 @@ STATES = {
     "failed": (N_("Needs attention"), State.FAILED),
     "skipped": (N_("Skipped"), State.SKIPPED),
     "replaced": (N_("Replaced"), State.SUPERSEDED),
-}
-KIND_NAMES = {
-    RecordType.LEAD: N_("Customer"),
-    RecordType.PRODUCT: N_("Service"),
-    RecordType.INVOICE: N_("Invoice"),
-    RecordType.PAYMENT: N_("Payment"),
-    RecordType.REFUND: N_("Refund"),
 }
 COLUMNS = (
     N_("Saved"),

@@ -21,7 +21,7 @@ from outbox import actions, bulk
 from presenters import charts
 from presenters.health import health
 from presenters.history import chapters_of, laid_out
-from presenters.names import KINDS
+from presenters.names import NOUNS
 from presenters.progress import Progress
 from presenters.region import stakes_of
 from presenters.rows import Row, all_rows, rows_of
@@ -80,7 +80,7 @@ def outbox() -> ResponseReturnValue:
         **_health_line(),
         organizations=_organizations(),
         states=["open", *State],
-        kinds=KINDS,
+        kinds=NOUNS,
         ages=AGES,
         names_among=ROWS_SEARCHED_BY_NAME,
         asked=asked,
@@ -163,7 +163,7 @@ def _asked_filters() -> list[ColumnElement[bool]]:
         filters.append(Entry.state.in_(OPEN_STATES))
     elif state in set(State):
         filters.append(Entry.state == state)
-    if asked("type") in KINDS:
+    if asked("type") in NOUNS:
         filters.append(Entry.record_type == asked("type"))
     if code := asked("code"):
         filters.append(Entry.fault_code == code)
