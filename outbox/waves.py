@@ -33,7 +33,8 @@ from outbox.settle import settle_entries
 # or are of another type.
 ENTRIES_EXAMINED = (40, 120)
 
-# Prerequisites of an invoice that may be sent with it although no entry was written for them.
+# Prerequisites that may be sent along although no entry was written for them: with an invoice, but
+# not with what only follows one.
 TAKEN_ALONG = frozenset({RecordType.LEAD, RecordType.PRODUCT})
 
 log = structlog.get_logger()
@@ -361,7 +362,7 @@ def _with_all_they_need(
         if one.due.operation == Operation.VOID:
             missing = []  # a void needs only its own record's counterpart
         for record in missing:
-            if record.type in TAKEN_ALONG and one.due.record.type == RecordType.INVOICE:
+            if record.type in TAKEN_ALONG and one.due.record.type not in _FOLLOWERS:
                 taken_along.setdefault(record, one)
         before = [*missing, *earlier.get(one.due.entry_id, ())]
         if before:  # the nearest one: a payment waits for its invoice, not for the customer
@@ -378,6 +379,7 @@ _FOLLOWS = (
     (RecordType.PAYMENT, RecordType.INVOICE),
     (RecordType.REFUND, RecordType.PAYMENT),
 )
+_FOLLOWERS = frozenset(type_ for type_, _of in _FOLLOWS)
 
 # For records without a link: of a void invoice, with nothing pending, they will never have one.
 _NEVER_TO_COME = {
@@ -518,14 +520,14 @@ def _take_along(session: Session, claim: Claim, needed_by: Mapping[Record, _Cand
         records = sorted(record for record in needed_by if record.type == type_)
         if not records:
             continue
-        invoices = [needed_by[record].due for record in records]
+        needing = [needed_by[record].due for record in records]
         session.execute(
             statement,
             {
                 "lane": claim.lane_id,
                 "organization": claim.organization_id,
                 "records": [record.id for record in records],
-                "reasons": [f"{due.record.type} {due.payload['title']}" for due in invoices],
+                "reasons": [f"{due.record.type} {due.payload['title']}" for due in needing],
             },
         )
 
