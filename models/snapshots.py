@@ -1,8 +1,17 @@
 """The frozen snapshot of a record in an entry, read by SQL in the capturing statement.
 
 It is read from the database, never from objects in memory, which may be stale after another
-transaction's change. Money and quantities are strings. `needs` names the records that must be in
-QuickBooks first. Each SELECT yields (organization_id, id, operation, payload).
+transaction's change. Money and quantities are strings. Each SELECT yields (organization_id, id,
+operation, payload).
+
+Some keys of a payload are read without regard to the record's type:
+
+- `title`, what the record is called in lists, and `needs`, the records that must be in QuickBooks
+  first, are in every payload
+- `mark`: a document in QuickBooks is recognized by it. A customer and an item are found by name
+- `total`, or `amount` for what has no lines: compared with QuickBooks' total
+- `lead_id`, `lead_name`, `number`, `lines`, `issued_on`, `received_on`: used by sentences about a
+  fault, and to find a document by its customer and day
 """
 
 from models.sales import RecordType

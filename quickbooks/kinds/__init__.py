@@ -1,6 +1,7 @@
 """The record types as QuickBooks knows them: one module each, with the same names in all.
 
-A new record type is one more module here and one line of KINDS.
+A new record type is one more module here, one line of KINDS, and what CONTRIBUTING.md lists under
+*Adding a type of record*.
 """
 
 from collections.abc import Mapping
