@@ -41,6 +41,7 @@ class Doubt:
     document: str | None  # what it would have created; None if it was not stored
     # it may be sent again with its id: it is recent, was sent once, and of this entry alone
     is_repeatable: bool = False
+    age: timedelta | None = None  # since it was stored; None if that was pruned
 
 
 @dataclass(frozen=True)

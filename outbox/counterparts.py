@@ -5,7 +5,7 @@ QuickBooks answered, which requests are in doubt, what a person decided. The cal
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -91,10 +91,10 @@ def counterparts_of(session: Session, lane_id: int, due: Sequence[Due]) -> Count
     )
     found = rows.all()
     doubts = [one["request"] for row in found for one in row.doubts]
-    repeatable = _repeatable(session, doubts, [one.entry_id for one in due]) if doubts else set()
+    in_doubt = _in_doubt(session, doubts, [one.entry_id for one in due]) if doubts else {}
     return Counterparts(
         {
-            Record.stored(row.aggregate_type, row.aggregate_id): _known(row, repeatable)
+            Record.stored(row.aggregate_type, row.aggregate_id): _known(row, in_doubt)
             for row in found
         }
     )
@@ -102,28 +102,29 @@ def counterparts_of(session: Session, lane_id: int, due: Sequence[Due]) -> Count
 
 # Nobody promises that a list of QuickBooks' is up to date. QuickBooks knows a request again by its
 # id for a while, so the same request is safer than a new one.
-_REPEATABLE = text(
+_IN_DOUBT = text(
     """
-    SELECT dispatch.id
+    SELECT dispatch.id, clock_timestamp() - dispatch.created_at AS age,
+           dispatch.sends = 1
+           AND dispatch.created_at > clock_timestamp() - CAST(:trusted AS interval)
+           AND count(*) = 1 AND bool_and(item.entry_id = ANY(:entries))
+           AND bool_and(item.outcome IS NULL OR item.outcome = 'looked_up') AS is_repeatable
     FROM outbox_dispatches AS dispatch
     JOIN outbox_dispatch_items AS item ON item.dispatch_id = dispatch.id
-    WHERE dispatch.id = ANY(:requests) AND dispatch.sends = 1
-      AND dispatch.created_at > clock_timestamp() - CAST(:trusted AS interval)
+    WHERE dispatch.id = ANY(:requests)
     GROUP BY dispatch.id
-    HAVING count(*) = 1 AND bool_and(item.entry_id = ANY(:entries))
-       AND bool_and(item.outcome IS NULL OR item.outcome = 'looked_up')
     """
 )
 
 
-def _repeatable(
+def _in_doubt(
     session: Session, requests: Sequence[int], entries: Sequence[int]
-) -> Collection[int]:
+) -> dict[int, Row[Any]]:
     values = {"requests": requests, "entries": entries, "trusted": REQUEST_ID_TRUSTED_FOR}
-    return set(session.execute(_REPEATABLE, values).scalars())
+    return {row.id: row for row in session.execute(_IN_DOUBT, values)}
 
 
-def _known(row: Row[Any], repeatable: Collection[int]) -> Known:
+def _known(row: Row[Any], in_doubt: Mapping[int, Row[Any]]) -> Known:
     remote = None
     if row.remote_id is not None:
         remote = Remote(
@@ -141,12 +142,16 @@ def _known(row: Row[Any], repeatable: Collection[int]) -> Known:
         row.sent_document,
         row.declined_values,
         row.seen,
-        tuple(
-            Doubt(one["request"], one["intent"], one["document"], one["request"] in repeatable)
-            for one in row.doubts
-        ),
+        tuple(_doubt(one, in_doubt.get(one["request"])) for one in row.doubts),
         row.decision,
     )
+
+
+def _doubt(stored: Json, request: Row[Any] | None) -> Doubt:
+    doubt = Doubt(stored["request"], stored["intent"], stored["document"])
+    if request is None:
+        return doubt
+    return replace(doubt, is_repeatable=request.is_repeatable, age=request.age)
 
 
 def needs_of(due: Iterable[Due]) -> set[Record]:

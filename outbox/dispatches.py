@@ -384,7 +384,9 @@ def _look_up(
     in_doubt = [due_from(item, looks_first=True) for item in items]
     counterparts = counterparts_of(session, claim.lane_id, in_doubt)
     keep_doubts(session, dispatch.id, [item.id for item in items])
-    doubts = {item.id: Doubt(dispatch.id, item.intent, item.document) for item in items}
+    doubts = {
+        item.id: Doubt(dispatch.id, item.intent, item.document, age=dispatch.age) for item in items
+    }
     due = {one.entry_id: _doubted(counterparts.informed(one), doubts) for one in in_doubt}
     settings = company.settings(session, claim.lane_id, list(due.values()))
     composition = _compose(company, list(due.values()), counterparts.links, settings)

@@ -26,7 +26,7 @@ def entered_step(
     A counterpart that is still there is the one they changed. Else an invoice is looked for by its
     number, a payment (and an invoice that QuickBooks numbered) by customer and amount.
     """
-    if link is None and (sought := look_for(due)):
+    if link is None and (sought := look_for(due, settings)):
         return sought
     question = _question(due, links, settings)
     if steps.has_seen(due, question) and not due.looks_first:

@@ -754,6 +754,15 @@ CATALOGUE: dict[str, Cause] = {
         field="email",
         actions=(LINK_EXISTING, CREATE_SEPARATE, SEND_AGAIN, SKIP),
     ),
+    "perhaps_ours": Cause(
+        Class.PERSON,
+        N_("Perhaps in QuickBooks already"),
+        N_(
+            "QuickBooks did not answer when “{name}” was to be created there. It has"
+            " “{holder_name}” now: that may be this customer, changed there since."
+        ),
+        actions=(LINK_EXISTING, CREATE_SEPARATE, SEND_AGAIN, SKIP),
+    ),
     "invoice_gone": Cause(
         Class.PERSON,
         N_("No longer in QuickBooks"),

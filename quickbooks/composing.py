@@ -93,7 +93,7 @@ def _skip_step(
     """A person skipped it while it was unknown whether it had arrived: looks it up, then skips it.
     If it did arrive as it is here, it counts as synced."""
     if link is None:
-        answer = look_for(due) or unheard(due, links, settings)
+        answer = look_for(due, settings) or unheard(due, links, settings)
         return answer if isinstance(answer, Ask | Learned) else Declined()
     if steps.must_read(due, link):
         return steps.read_own(due, link)

@@ -17,14 +17,14 @@ from quickbooks.kinds import KINDS, invoice, item
 from quickbooks.kinds.refund import about_refund
 from quickbooks.questions import Question
 from quickbooks.steps import Ask, Step, Write
-from quickbooks.unanswered import look_for
+from quickbooks.unanswered import look_for, made_by
 from quickbooks.whose import match_lead, name_taken, taken_by_another
 
 
 def create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step:
     """Creates it, once it is certain that QuickBooks does not have it. Raises NotWritable or
     Missing."""
-    if found_or_asked := look_for(due):
+    if found_or_asked := look_for(due, settings):
         return found_or_asked
     sought = KINDS[due.record.type].find_by(due.payload, links, settings)
     if due.looks_first or steps.is_unseen(due):
@@ -85,7 +85,7 @@ def _judge_found(due: Due, document: Document, there: Json) -> Step:
     match due.record.type:
         case RecordType.LEAD:
             is_same = KINDS[due.record.type].is_same(document, there)
-            if is_same and not _is_ruled_out(due, there):
+            if is_same and not steps.is_ruled_out(due, str(there["Id"])):
                 return _adopted(due, there)
             return name_taken(due, document, there)
         case RecordType.PRODUCT:
@@ -130,14 +130,9 @@ def _judge_name_holder(due: Due, document: Document, there: Json | None) -> Step
     if due.record.type == RecordType.PRODUCT:
         is_sold = item.is_same(document, there)
         return _adopted(due, there) if is_sold else _item_name_taken(due, document, there)
-    if matching.same_customer(document, there) and not _is_ruled_out(due, there):
+    if matching.same_customer(document, there) and not steps.is_ruled_out(due, str(there["Id"])):
         return _adopted(due, there)
     return name_taken(due, document, there)
-
-
-def _is_ruled_out(due: Due, there: Json) -> bool:
-    """A person rejected this one."""
-    return str(there["Id"]) == due.known.decision.get("not")
 
 
 def _adopted(due: Due, there: Json) -> Step:
@@ -179,12 +174,16 @@ def _judge_number_holder(due: Due, document: Document, there: Json | None) -> St
 def chosen_step(due: Due, remote_id: str) -> Step:
     """A person chose the customer or item. Read once: it must still exist."""
     question = Question("Id", remote_id)
-    if due.looks_first or not steps.has_seen(due, question):
+    # After an unanswered create it is looked for first until a person's choice ends that doubt.
+    may_be_made = any(doubt.intent == "create" for doubt in due.known.doubts)
+    if not steps.has_seen(due, question) or (due.looks_first and not may_be_made):
         return Ask(due, "look_up", question)
     there = steps.found(due)
     if there is None:
         return Rejected(ours("customer_gone", due), ends_decision=True)
     remote = matching.remote_of(there)
+    if made := made_by(due, there):
+        return steps.recognized(there, made)  # what was changed here since is still to be sent
     if there.get("Active") is not False:
         return Synced(remote, note=N_("chosen by a person"))
     if due.known.decision.get("activate"):

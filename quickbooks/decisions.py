@@ -31,6 +31,8 @@ def create_anew(session: Session, entry: Entry) -> Acted:
     An invoice includes its payments: when the old one was deleted, they became credit.
     """
     choice: Json = {"anew": True, "use": None}
+    if entry.record_type == RecordType.LEAD and (offered := _offered(entry)):
+        choice["not"] = offered
     if entry.record_type != RecordType.INVOICE:
         return _decide(session, entry, choice)
     with session.begin_nested() as attempt:
@@ -40,6 +42,13 @@ def create_anew(session: Session, entry: Entry) -> Acted:
             attempt.rollback()
             return acted
     return Acted((*acted.done, *payments))
+
+
+def _offered(entry: Entry) -> list[str]:
+    """The customers that the question was about."""
+    about = entry.fault_about
+    offered = [about.get("holder_id"), *(one["id"] for one in about.get("candidates", ()))]
+    return [str(one) for one in offered if one]
 
 
 def not_this(session: Session, entry: Entry, instead: str | None = None) -> Acted:

@@ -56,7 +56,8 @@ class QuickBooks:
         settings = facts.of_lane(session, lane_id)
         was_read = settings.get("directory_was_read", False)
         customers = directory.candidates(session, lane_id, entries, was_read=was_read)
-        return {**settings, "customers": customers}
+        taken = directory.taken_of(session, lane_id, entries)
+        return {**settings, "customers": customers, "customers_of_leads": taken}
 
     def compose(
         self,

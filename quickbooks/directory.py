@@ -240,6 +240,22 @@ def candidates(
     return [*found, *_sent(session, lane_id, emails)] if emails else found
 
 
+def taken_of(session: Session, lane_id: int, entries: Sequence[Due]) -> list[str]:
+    """Which of the customers that were found for these leads are other leads' (`unanswered`)."""
+    newest = [one["Id"] for due in entries for one in due.knowledge.get("newest", ())]
+    if not newest:
+        return []
+    return list(
+        session.scalars(
+            select(Counterpart.remote_id).where(
+                Counterpart.lane_id == lane_id,
+                Counterpart.record_type == RecordType.LEAD,
+                Counterpart.remote_id.in_(newest),
+            )
+        )
+    )
+
+
 def _copied(
     session: Session, lane_id: int, leads: Sequence[Json], emails: Sequence[str]
 ) -> list[Json]:

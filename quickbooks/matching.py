@@ -112,6 +112,19 @@ def is_our_customer(document: Document, found: Mapping[str, Any]) -> bool:
     )
 
 
+def perhaps_made(document: Document, found: Mapping[str, Any]) -> bool:
+    """Whether an unanswered create of ours may have made it, and somebody changed it there since:
+    all words of one name are in the other, or they share an address, phone number or company."""
+    company, phone = str(document.get("CompanyName", "")), phone_of(document)
+    words, others = _words(document["DisplayName"]), _words(str(found.get("DisplayName", "")))
+    return (
+        (bool(words and others) and (words <= others or others <= words))
+        or bool(emails_of(document) & emails_of(found))
+        or (phone != "" and phone == phone_of(found))
+        or (company != "" and company.casefold() == str(found.get("CompanyName", "")).casefold())
+    )
+
+
 def same_name(one: str, other: str) -> bool:
     """Whether QuickBooks treats them as one name, which only one customer may have."""
     return name_key(one) == name_key(other)

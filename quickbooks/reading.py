@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
@@ -35,7 +35,7 @@ from outbox.company import (
     Sent,
     Synced,
 )
-from quickbooks import edited, judge, matching
+from quickbooks import edited, judge, matching, steps, unanswered
 from quickbooks.documents import dumps
 from quickbooks.faults import (
     Class,
@@ -52,10 +52,11 @@ from quickbooks.faults import (
 )
 from quickbooks.judge import Fate, Lane, Operation, Said, Status, Verdict, rows_in
 from quickbooks.kinds import ENTITY, KINDS
-from quickbooks.questions import Question, asked, first_doubted, kind_asked, next_doubted
+from quickbooks.questions import NEWEST, Question, asked, first_doubted, kind_asked, next_doubted
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is editing it
 THROTTLE_PAUSE = timedelta(seconds=60)  # Intuit's rule if the answer names no time
+CLOCKS_DIFFER = timedelta(minutes=10)  # at most, and requests take a while
 MOST_BY_HAND = 20  # documents with one customer and amount, kept to choose from
 BATCH = "batch"  # the path of a batch
 MAX_ANSWER_KEPT = 10_000  # characters stored of an answer that was not a plain success
@@ -375,11 +376,15 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
             row = next((one for one in rows if str(one["Id"]) == wanted[0]), None)
             return {first.entry_id: _found_invoice(first, wanted[0], row)}
         return {first.entry_id: _found_inactive(first.record.type, kind, wanted, rows)}
+    if questions == [NEWEST]:
+        return _each(sent, lambda _item, due: _found_newest(due, rows, document))
     question_of = dict(zip((item.entry_id for item in sent.items), questions, strict=True))
 
     def outcome_of(item: Item, due: Due) -> Outcome:
         question = question_of[item.entry_id]
         answers = [row for row in rows if _answers(row, question, due)]
+        if due.known.doubts:
+            answers = [row for row in answers if not steps.is_ruled_out(due, str(row["Id"]))]
         # If an invoice was voided in QuickBooks and sent again, the open one.
         row = next((row for row in answers if matching.number(row.get("TotalAmt")) != 0), None)
         row = row or next(iter(answers), None)
@@ -403,6 +408,37 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
         return Learned(knowledge, remote, seen=dumps(kept(row)))
 
     return _each(sent, outcome_of)
+
+
+def _found_newest(due: Due, rows: Sequence[Json], document: Json) -> Learned:
+    """Those of the newest customers that an unanswered create of the lead may have made."""
+    ages = [doubt.age for doubt in due.known.doubts if doubt.age is not None]
+    since = max(ages, default=timedelta.max - CLOCKS_DIFFER) + CLOCKS_DIFFER
+    found = [
+        kept(row)
+        for row in rows
+        if unanswered.perhaps_made(due, row) and _age_of(row, document) <= since
+    ]
+    knowledge: Json = {
+        "seen": NEWEST.key,
+        "found": found[0] if found else None,
+        "newest": found,
+        "unseen": False,
+        "checked": True,
+        "reads": _reads(due) + 1,
+    }
+    if not found:
+        knowledge["absent"] = [*due.knowledge.get("absent", []), NEWEST.key]
+    return Learned(knowledge)
+
+
+def _age_of(row: Json, document: Json) -> timedelta:
+    """Since QuickBooks created it, by QuickBooks' own clock; zero if the answer does not say."""
+    try:
+        created = datetime.fromisoformat(str((row.get("MetaData") or {})["CreateTime"]))
+        return datetime.fromisoformat(str(document["time"])) - created
+    except (KeyError, ValueError, TypeError):
+        return timedelta(0)
 
 
 def _found_invoice(due: Due, remote_id: str, row: Json | None) -> Learned:

@@ -95,6 +95,12 @@ def found(due: Due) -> Json | None:
     return there
 
 
+def is_ruled_out(due: Due, remote_id: str) -> bool:
+    """Whether a person said that the record is not this one."""
+    said = due.known.decision.get("not")
+    return remote_id in said if isinstance(said, list) else remote_id == said
+
+
 def must_read(due: Due, link: Remote) -> bool:
     """Whether to read our counterpart before writing. One that was not found has no version."""
     is_seen = has_seen(due, own(link))

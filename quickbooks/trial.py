@@ -344,6 +344,7 @@ def _as_chosen(lead: Due, choice: Choice, customers: _Customers) -> TriedLead:
 _ABOUT_CUSTOMERS = (
     "several_customers",
     "perhaps_another",
+    "perhaps_ours",
     "taken_by_another_record",
     "customer_inactive",
     "6240",

@@ -25,7 +25,7 @@ def void_step(
         # A customer stays in the books; what was never sent need not be.
         return Unneeded() if link is None else Synced(None, note=N_("kept in QuickBooks"))
     if link is None:
-        return look_for(due) or _unlinked_void_step(due, unheard(due, links, settings))
+        return look_for(due, settings) or _unlinked_void_step(due, unheard(due, links, settings))
     return _linked_void_step(due, link)
 
 
@@ -90,7 +90,7 @@ def reversed_step(
         if part := _part_by_hand(due):
             return _rest_step(due, link, part, links, settings)
         return void_step(due, link, links, settings)
-    if link is None and (sought := look_for(due)):
+    if link is None and (sought := look_for(due, settings)):
         return sought
     answer = None if link else unheard(due, links, settings)
     if isinstance(answer, Ask):

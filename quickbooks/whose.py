@@ -34,9 +34,7 @@ def match_lead(due: Due, document: Document, settings: Json) -> Step | None:
     if known is None:
         return Later(DIRECTORY_COMES)
     known = [
-        one
-        for one in known
-        if one["id"] != due.known.decision.get("not") and _may_be(document, one)
+        one for one in known if not steps.is_ruled_out(due, one["id"]) and _may_be(document, one)
     ]
     match _alike(document, known):
         case []:
@@ -118,6 +116,27 @@ def _perhaps(due: Due, one: Json) -> Rejected:
         "separate": "yes",
     }
     return Rejected(ours("perhaps_another", due, about))
+
+
+def perhaps_ours(due: Due, there: Sequence[Json]) -> Rejected:
+    """What an unanswered create of ours may have made, and was changed there since."""
+    if len(there) > 1:
+        return _several(due, [_as_candidate(one) for one in there])
+    about = {
+        "holder_id": str(there[0]["Id"]),
+        "holder_name": str(there[0].get("DisplayName", "")),
+        "separate": "yes",
+    }
+    return Rejected(ours("perhaps_ours", due, about))
+
+
+def _as_candidate(there: Json) -> Json:
+    return {
+        "id": str(there["Id"]),
+        "name": str(there.get("DisplayName", "")),
+        "email": matching.email_of(there),
+        "phone": matching.phone_of(there),
+    }
 
 
 def _as_customer(one: Json) -> Json:

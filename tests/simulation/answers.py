@@ -51,7 +51,7 @@ def give(world: "World", entry_id: int) -> str | None:
 def _button(world: "World", session: "Session", entry: Entry, code: str) -> tuple[Acted, str]:
     about, wanted = entry.fault_about, world.records[entry.record]
     match code:
-        case "perhaps_another" | "taken_by_another_record" if (
+        case "perhaps_another" | "perhaps_ours" | "taken_by_another_record" if (
             about.get("holder_id") and world.chance.random() < 0.6
         ):
             return _use(world, session, entry, str(about["holder_id"]))
@@ -65,7 +65,7 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             return _rename(world, session, entry, str(about["suggestion"]))
         case "6240":  # a change to a name that another one has
             return _rename(world, session, entry, f"{entry.payload['name']} {entry.record_id}")
-        case "perhaps_another" | "several_customers" | "customer_gone":
+        case "perhaps_another" | "perhaps_ours" | "several_customers" | "customer_gone":
             wanted.asked_for_another = True
             return decisions.create_anew(session, entry), "create a new one"
         case "its_customer_inactive":

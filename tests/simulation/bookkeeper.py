@@ -20,7 +20,11 @@ def edit_there(world: World) -> str | None:
     record, one = found
     keeper = world.company.bookkeeper
     try:
-        if entity == "Customer":
+        if entity == "Customer" and world.chance.random() < 0.3:
+            name = f"Theirs {world.seed} {one['Id']}"
+            keeper.edit(entity, one["Id"], DisplayName=name)
+            _keeps(world, record, name=name)
+        elif entity == "Customer":
             phone = {"FreeFormNumber": "theirs"}
             keeper.edit(entity, one["Id"], DisplayName=one["DisplayName"], PrimaryPhone=phone)
             _keeps(world, record, phone="theirs")
