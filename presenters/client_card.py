@@ -1,6 +1,8 @@
 """The client's side of a document, for the firm: link, payments in progress, problems."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import func, select
@@ -11,8 +13,19 @@ from models.clients import ClientLetter, ClientLink
 from models.processors import Charge, Checkout, CheckoutState, Refund, RefundKind
 from models.sales import Invoice, Payment, Proposal
 from processors import paying
+from web.languages import _
 
 LETTERS_SHOWN = 10  # letters
+
+
+@dataclass(frozen=True)
+class LetterRow:
+    """A letter to the client, and what became of it."""
+
+    icon: str
+    title: str
+    state: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,7 @@ class ClientCard:
     on_its_way: Decimal
     failed: Decimal  # the last attempt, if it was a bank transfer that failed
     overpaid: Decimal
-    letters: tuple[ClientLetter, ...] = ()  # newest first
+    letters: tuple[LetterRow, ...] = ()  # newest first
     can_remind: bool = False
     is_void: bool = False  # nothing to send any more
     disputed: Decimal = Decimal(0)  # the client's bank has not decided yet
@@ -33,10 +46,9 @@ class ClientCard:
 def client_card(session: Session, document: Invoice | Proposal, base_url: str) -> ClientCard:
     link = link_of(session, document)
     address = f"{base_url.rstrip('/')}/i/{link.token}" if link else ""
+    letters = tuple(_letter_row(letter) for letter in _letters_of(session, document))
     if isinstance(document, Proposal):
-        letters = letters_of(session, document)
         return ClientCard(address, Decimal(0), Decimal(0), Decimal(0), letters)
-    letters = letters_of(session, document)
     owed = Decimal(0) if document.voided_at else document.total
     out_of_sight = _out_of_sight(session, document) if document.balance > 0 else Decimal(0)
     coming = paying.on_its_way(session, document.id)
@@ -54,21 +66,34 @@ def client_card(session: Session, document: Invoice | Proposal, base_url: str) -
     )
 
 
-def letters_of(session: Session, document: Invoice | Proposal) -> tuple[ClientLetter, ...]:
+def _letter_row(letter: ClientLetter) -> LetterRow:
+    if letter.kind == "reminder":
+        title = _("Reminder to %(address)s", address=letter.to_address)
+    else:
+        title = _("E-mail to %(address)s", address=letter.to_address)
+    if letter.opened_at:
+        return LetterRow("check", title, _("opened"), letter.opened_at)
+    if letter.sent_at:
+        return LetterRow("send", title, _("sent"), letter.sent_at)
+    if letter.failed_at:
+        return LetterRow("alert", title, _("could not be sent"))
+    return LetterRow("send", title, _("being sent"))
+
+
+def _letters_of(session: Session, document: Invoice | Proposal) -> Sequence[ClientLetter]:
     """Letters sent to the client, including those with links revoked since."""
     same = (
         ClientLink.invoice_id == document.id
         if isinstance(document, Invoice)
         else ClientLink.proposal_id == document.id
     )
-    found = session.scalars(
+    return session.scalars(
         select(ClientLetter)
         .join(ClientLink, ClientLink.id == ClientLetter.link_id)
         .where(same)
         .order_by(ClientLetter.id.desc())
         .limit(LETTERS_SHOWN)
-    )
-    return tuple(found)
+    ).all()
 
 
 def _out_of_sight(session: Session, invoice: Invoice) -> Decimal:

@@ -389,6 +389,14 @@ class ListedMonth:
     answer: MonthResult | None
     is_running: bool
 
+    @property
+    def word(self) -> Word:
+        if self.is_running:
+            return Word("retry", _("Being compared"), "busy")
+        if self.answer is None:
+            return Word("dash", _("Not compared yet"), "quiet")
+        return self.answer.word
+
 
 def problem_of(comparison: Comparison | None) -> str | None:
     if comparison is None or comparison.problem is None or comparison.asked_at is not None:

@@ -10,7 +10,16 @@ from sqlalchemy.orm import Session
 from languages import N_
 from models.processors import Refund, RefundKind, RefundState
 from models.sales import GoodwillRefund, Payment
+from web.languages import _
 
+HOWS = {
+    "asked": N_("waiting for Stripe's answer"),
+    "refunded": N_("paid back through Stripe"),
+    "failed": N_("could not be paid back through Stripe"),
+    "taken": N_("taken back by the client's bank"),
+    "given_back": N_("given back to you by the client's bank"),
+    "recorded": N_("recorded by hand"),
+}
 REASONS = {  # why Stripe, or the client's bank, did not take a refund
     "access_ended": N_("your Stripe account is no longer connected"),
     "lost_or_stolen_card": N_("the card was lost or stolen"),
@@ -32,6 +41,16 @@ class WentBack:
     at: datetime | date | None = None  # None: several may be in it
     why: str = ""  # it failed
     goodwill: GoodwillRefund | None = None  # the refund after which the invoice stays paid
+
+    @property
+    def remarks(self) -> list[str]:
+        how = _(HOWS[self.how])
+        remarks = [f"{how}: {_(self.why)}" if self.why else how]
+        if self.goodwill and not self.goodwill.voided_at:
+            remarks.append(_("the invoice stays paid"))
+        elif self.goodwill and self.how != "failed":
+            remarks.append(_("could not be paid out"))
+        return remarks
 
 
 def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
