@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
 from jinja2.bccache import Bucket, BytecodeCache
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, ViewportSize
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
@@ -34,7 +34,7 @@ from outbox.capture import attach
 from simulator.testing import SimulatorHandle, running_simulator
 from stripe_simulator.testing import StripeHandle, running_stripe
 from tests.support import samples
-from tests.support.house import House
+from tests.support.house import House, Person, signed_in
 from tests.support.serving import not_json, serving
 from tests.support.situation import Situation, begin
 from tests.support.till import Till, endpoints, served, stripe_environ
@@ -330,6 +330,19 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         with serving(environ, tmp_path_factory.mktemp("house"), "--workers=1") as served:
             yield House(served.url, simulator, sessions)
         engine.dispose()
+
+
+@pytest.fixture(params=samples.one_in(2, samples.WIDTHS))
+def viewport(request: pytest.FixtureRequest) -> ViewportSize:
+    size: ViewportSize = request.param
+    return size
+
+
+@pytest.fixture
+def ana(browser: Browser, house: House, viewport: ViewportSize) -> Iterator[Person]:
+    """A new firm's owner, signed in at a browser. Files without a browser have an Ana of theirs."""
+    with signed_in(browser, house, viewport) as ana:
+        yield ana
 
 
 @pytest.fixture(scope="module")

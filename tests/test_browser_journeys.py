@@ -12,22 +12,9 @@ from development.scenes import NARROW, WIDE
 from models.accounts import Organization, Role
 from tests.support.firm import new_invoice, new_lead, new_line, new_product
 from tests.support.house import ARRIVES, House, Person, signed_in
-from tests.support.samples import WIDTHS, one_in
 from tests.support.serving import eventually
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(params=one_in(2, WIDTHS))
-def viewport(request: pytest.FixtureRequest) -> ViewportSize:
-    size: ViewportSize = request.param
-    return size
-
-
-@pytest.fixture
-def ana(browser: Browser, house: House, viewport: ViewportSize) -> Iterator[Person]:
-    with signed_in(browser, house, viewport) as ana:
-        yield ana
 
 
 def deactivate(ana: Person, entity: str, name: str) -> None:

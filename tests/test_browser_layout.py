@@ -1,12 +1,10 @@
 """Where things are on the page, wide and on a phone."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Locator, ViewportSize
+from playwright.sync_api import Locator, ViewportSize
 
 from development.scenes import NARROW, WIDE
-from tests.support.house import House, Person, signed_in
+from tests.support.house import Person
 
 pytestmark = pytest.mark.browser
 
@@ -22,12 +20,6 @@ SCREENS = 1.5  # of a phone, until the status and what needs somebody were seen
 def viewport(request: pytest.FixtureRequest) -> ViewportSize:
     size: ViewportSize = request.param
     return size
-
-
-@pytest.fixture
-def ana(browser: Browser, house: House, viewport: ViewportSize) -> Iterator[Person]:
-    with signed_in(browser, house, viewport) as ana:
-        yield ana
 
 
 def top_of(place: Locator) -> float:

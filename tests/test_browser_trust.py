@@ -1,34 +1,20 @@
 """What a firm sees before it trusts us with its books, in a real browser, wide and narrow."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ViewportSize, expect
+from playwright.sync_api import Browser, expect
 from pyotp import TOTP
 
 from models.accounts import Role
 from tests.support.firm import new_invoice, new_lead
-from tests.support.house import House, Person, signed_in
-from tests.support.samples import WIDTHS, one_in
+from tests.support.house import Person
 from tests.support.visitor import PASSWORD, new_person
 
 pytestmark = pytest.mark.browser
 
 NAME, ADDRESS = "Green Lawn Co", "office@greenlawn.example"
-
-
-@pytest.fixture(params=one_in(2, WIDTHS))
-def viewport(request: pytest.FixtureRequest) -> ViewportSize:
-    size: ViewportSize = request.param
-    return size
-
-
-@pytest.fixture
-def ana(browser: Browser, house: House, viewport: ViewportSize) -> Iterator[Person]:
-    with signed_in(browser, house, viewport) as ana:
-        yield ana
 
 
 def choose_company(ana: Person, realm: str) -> None:
