@@ -29,7 +29,8 @@ from models.sales import GoodwillRefund, Payment
 from models.sums import CENT
 from processors import paying, recording, refunding, tending
 from processors.processor import AccessEnded, Refused, Unreachable
-from processors.stripe import MARK_KEY, Stripe
+from processors.stripe import Stripe
+from processors.stripe_objects import MARK_KEY
 from simulator.testing import Books
 from stripe_simulator.testing import StripeHandle
 

@@ -17,7 +17,7 @@ from presenters.month import month_title
 from presenters.rows import title_of
 from quickbooks.comparison import Month
 from web.access import firm, session
-from web.formats import staff_word
+from web.audit_words import staff_word
 from web.languages import _
 
 RECORDS_NAMED = 3  # records listed per act

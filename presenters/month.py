@@ -1,8 +1,8 @@
-"""The comparison of a month with QuickBooks: its progress, and its result as a sentence."""
+"""The result of comparing a month with QuickBooks, as a sentence and figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from babel.dates import format_skeleton
@@ -12,11 +12,9 @@ from sqlalchemy.orm import joinedload
 
 from languages import N_
 from models.comparisons import Comparison, Kind
-from models.quickbooks import ConnectionStatus
 from models.sales import RecordType
 from presenters.status import Word
 from quickbooks.comparison import FINE, Month
-from quickbooks.standing import Standing
 from web.access import firm, session
 from web.formats import money
 from web.languages import _, language, ngettext
@@ -288,75 +286,6 @@ def _all_agree(month: str, comparison: Comparison) -> str:
     )
 
 
-# --- The run --------------------------------------------------------------------------------------
-
-
-PROBLEMS = {
-    "not_connected": N_("QuickBooks was disconnected meanwhile. Nothing was compared."),
-    "signed_out": N_("QuickBooks no longer accepts our access. Reconnect, then compare again."),
-    "access_lost": N_("QuickBooks no longer accepts our access. Reconnect, then compare again."),
-    "plan_lapsed": N_("The QuickBooks plan has lapsed. Once it is paid, compare again."),
-    "held": N_("QuickBooks takes nothing from us right now. Nothing was compared."),
-    "busy": N_("QuickBooks was busy with other things for too long. Try again later."),
-    "unreachable": N_("QuickBooks could not be reached. Try again later."),
-    "too_large": N_("This month has more records than can be compared here."),
-    "refused": N_("QuickBooks answered in a way we don't understand. Our staff can see it."),
-    "broken": N_("Something went wrong on our side. Our staff can see it."),
-}
-
-
-@dataclass(frozen=True)
-class RunProgress:
-    """The progress of a run."""
-
-    sentence: str
-    read: int
-    expected: int  # 0: not known yet
-    left: timedelta | None = None
-
-
-_READING = {
-    "lead": N_("Reading customers"),
-    "invoice": N_("Reading invoices"),
-    "payment": N_("Reading payments"),
-}
-
-
-_WAITING = {
-    "busy": N_("QuickBooks is busy. The comparison goes on by itself."),
-    "unreachable": N_("QuickBooks can't be reached. The comparison goes on by itself."),
-}
-
-
-def progress_of(comparison: Comparison | None) -> RunProgress | None:
-    """None if no run is requested or in progress."""
-    if comparison is None or comparison.asked_at is None:
-        return None
-    told = comparison.progress
-    if comparison.lease_until is None and (why := told.get("waits")):
-        return RunProgress(_(_WAITING[why]), 0, 0)
-    if "kind" not in told:
-        return RunProgress(_("It begins in a moment."), 0, 0)
-    read, expected = told["read"], told["expected"]
-    passed = datetime.now(UTC) - datetime.fromisoformat(told["started_at"])
-    left = passed * (expected - read) / read if 0 < read < expected else None
-    what = _READING[told["kind"]]
-    return RunProgress(_(what), read, max(expected, read), left)
-
-
-def refusal_of(now: Standing) -> str | None:
-    """Why a comparison cannot be requested now."""
-    match now.status:
-        case ConnectionStatus.DISCONNECTED:
-            return _("Connect QuickBooks, and a month can be compared.")
-        case ConnectionStatus.EXPIRED:
-            return _("QuickBooks stopped accepting our access. Reconnect, then compare.")
-        case _ if now.held_for:
-            return _("QuickBooks takes nothing from us right now. Compare when that is solved.")
-        case _:
-            return None
-
-
 def this_month() -> Month:
     return Month.of(datetime.now(UTC).astimezone(firm().zone).date())
 
@@ -396,10 +325,3 @@ class ListedMonth:
         if self.answer is None:
             return Word("dash", _("Not compared yet"), "quiet")
         return self.answer.word
-
-
-def problem_of(comparison: Comparison | None) -> str | None:
-    if comparison is None or comparison.problem is None or comparison.asked_at is not None:
-        return None
-    sentence = PROBLEMS.get(comparison.problem, PROBLEMS["held"])
-    return _(sentence)

@@ -261,7 +261,7 @@ def test_killed_around_the_commit_of_an_event_one_payment_is_recorded(
     events = till.stripe.events(till.account)
     done = next(one for one in events if one["type"] == "checkout.session.completed")
     script = f"""
-from processors.stripe import event_of
+from processors.stripe_objects import event_of
 import json
 session = hub.sessions()
 processors.recording.carry_out(session, event_of(json.loads({json.dumps(done)!r}), is_live=False))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from models.processors import ProcessorEvent, Refund
 from models.sales import Payment
-from processors.stripe import event_of
+from processors.stripe_objects import event_of
 from tests.support.till import CONNECT_SECRET, PLATFORM_SECRET, STRIPE_KEY
 
 EVENT = {"id": "evt_1", "object": "event", "type": "customer.created", "data": {"object": {}}}

@@ -28,9 +28,9 @@ from presenters.rows import Row, all_rows, rows_of
 from quickbooks import disconnecting
 from web.access import admins_only, dunahub, note, person, session
 from web.asking import asked_round, pause_after
+from web.audit_words import staff_word
 from web.downloads import csv_of
 from web.flashes import tell
-from web.formats import staff_word
 from web.fresh import fresh_required
 from web.languages import _
 from web.paging import asked, containing, page_of, query

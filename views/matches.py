@@ -11,7 +11,9 @@ from sqlalchemy import func, select
 from models.accounts import AuditEvent
 from models.comparisons import Comparison, Difference, Kind
 from presenters.charts import days_of
-from presenters.differences import ABOUT, differences_of, groups_of, listed_of, remark_of
+from presenters.comparing import problem_of, progress_of, refusal_of
+from presenters.difference_kinds import ABOUT
+from presenters.differences import differences_of, groups_of, listed_of, remark_of
 from presenters.month import (
     HEADINGS,
     ListedMonth,
@@ -19,9 +21,6 @@ from presenters.month import (
     comparison_of,
     comparisons,
     month_title,
-    problem_of,
-    progress_of,
-    refusal_of,
     this_month,
 )
 from presenters.not_sent import not_sent_parts

@@ -24,7 +24,7 @@ from db import breaks
 from models.accounts import Organization
 from models.sales import Invoice, Payment, PaymentMethod
 from web.access import dunahub, note, public, session
-from web.formats import PROCESSORS_EVENT
+from web.audit_words import PROCESSORS_EVENT
 from web.forms import EARLIEST_DAY, LATEST_DAY, MAX_MONEY, MAX_TEXT_LENGTH, tidy
 from web.security import csrf
 

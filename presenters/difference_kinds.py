@@ -1,0 +1,143 @@
+"""What each kind of difference means, and what to do about it."""
+
+from dataclasses import dataclass
+
+from languages import N_
+from models.comparisons import Kind
+
+
+@dataclass(frozen=True)
+class About:
+    """Texts shown for all differences of one kind."""
+
+    icon: str
+    tone: str
+    title: str
+    sentence: str
+
+
+ABOUT: dict[Kind, About] = {
+    Kind.TWICE_THERE: About(
+        "layers",
+        "bad",
+        N_("Twice in QuickBooks"),
+        N_(
+            "QuickBooks has a second copy of this. Delete the copy there unless you "
+            "need it: it counts the same money twice."
+        ),
+    ),
+    Kind.DELETED_THERE: About(
+        "alert",
+        "bad",
+        N_("Deleted in QuickBooks"),
+        N_(
+            "DunaHub sent it, and someone deleted it in QuickBooks. If that was a "
+            "mistake, send it again; we ask you before creating anything new."
+        ),
+    ),
+    Kind.VOIDED_THERE: About(
+        "void",
+        "bad",
+        N_("Voided in QuickBooks"),
+        N_("It is void in QuickBooks but not here. Void it here too, or send it again."),
+    ),
+    Kind.INACTIVE_THERE: About(
+        "pause",
+        "warn",
+        N_("Inactive in QuickBooks"),
+        N_(
+            "The customer was made inactive or merged there. Their next invoice will ask what to"
+            " do."
+        ),
+    ),
+    Kind.VOID_HERE: About(
+        "void",
+        "bad",
+        N_("Void here, not in QuickBooks"),
+        N_("It was voided here but not in QuickBooks. Send it again to void it there."),
+    ),
+    Kind.PAID_BACK: About(
+        "retry",
+        "bad",
+        N_("Paid back here, still recorded in QuickBooks"),
+        N_(
+            "Record the refund in QuickBooks. If the whole payment went back, you can void it there"
+            " instead. Under “How records arrive” you can choose that DunaHub does that."
+        ),
+    ),
+    Kind.OTHER_TOTAL: About(
+        "differs",
+        "bad",
+        N_("Different total"),
+        N_(
+            "Someone changed it in QuickBooks, or QuickBooks computes a different tax. "
+            "Send it again to put DunaHub's version there, or correct it there."
+        ),
+    ),
+    Kind.OFF_INVOICE: About(
+        "differs",
+        "bad",
+        N_("Payment off its invoice"),
+        N_(
+            "In QuickBooks the payment, or a part of it, no longer pays its invoice. Send it again"
+            " to put it back, or move it there. The amounts are what is on the invoice."
+        ),
+    ),
+    Kind.OTHER_BALANCE: About(
+        "differs",
+        "bad",
+        N_("Different balance"),
+        N_(
+            "The open amount is another one in QuickBooks: someone recorded, moved or deleted a"
+            " payment or a credit there. Record it here too, or correct it there."
+        ),
+    ),
+    Kind.OTHER_CUSTOMER: About(
+        "differs",
+        "warn",
+        N_("Different customer"),
+        N_("In QuickBooks it belongs to another customer. Send it again to correct it there."),
+    ),
+    Kind.OTHER_LINES: About(
+        "differs",
+        "warn",
+        N_("Different lines"),
+        N_(
+            "Someone changed the lines in QuickBooks, and the total stayed the same. Send it again"
+            " to put DunaHub's lines there, or change them here."
+        ),
+    ),
+    Kind.OTHER_MONTH: About(
+        "differs",
+        "warn",
+        N_("Dated in another month"),
+        N_("Its date is another one in QuickBooks, so it counts in another month there."),
+    ),
+    Kind.NEEDS_ATTENTION: About(
+        "alert",
+        "bad",
+        N_("Needs attention"),
+        N_("It is not in QuickBooks yet, because something blocks it."),
+    ),
+    Kind.MADE_THERE: About(
+        "out",
+        "quiet",
+        N_("Only in QuickBooks"),
+        N_(
+            "Someone entered it in QuickBooks. That is fine: DunaHub leaves it alone "
+            "and does not copy it."
+        ),
+    ),
+    Kind.ON_ITS_WAY: About(
+        "clock",
+        "busy",
+        N_("On its way"),
+        N_("It is waiting to be sent. Compare again when it has arrived."),
+    ),
+    Kind.LEFT_OUT: About(
+        "dash",
+        "quiet",
+        N_("Not sent"),
+        N_("Only in DunaHub. Nothing is wrong: why it was not sent is written next to each."),
+    ),
+}
