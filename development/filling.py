@@ -5,39 +5,33 @@ give the last month a history, and one call is left in progress.
 """
 
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-import requests
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from clients.links import make_link, revoke_link
 from config import Config
 from db import Sessions
+from development.desk import Desk
 from models.accounts import Invitation, Organization, Role, User
 from models.clients import Letterhead
 from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, Lane, State
 from models.passwords import CHEAP_HASHER, DEMO_PASSWORD, hash_password
 from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
-from models.quickbooks import Connection, Purpose, Tokens
+from models.quickbooks import Tokens
 from models.sales import (
     Invoice,
     InvoiceDraft,
     InvoiceDraftLine,
-    InvoiceLine,
     Job,
     JobLine,
     JobStatus,
     Lead,
-    Payment,
-    Product,
     Proposal,
     ProposalLine,
     ProposalStatus,
@@ -45,13 +39,10 @@ from models.sales import (
     RecordType,
 )
 from outbox import actions, bulk, lanes
-from outbox.poller import drain_lane, due_lanes
 from processors import recording
-from quickbooks import connecting, consenting, disconnecting, months
+from quickbooks import disconnecting, months
 from quickbooks.comparison import Month
-from quickbooks.consenting import Connected
-from quickbooks.delivery import QuickBooks
-from simulator.testing import ApiClient, SimulatorHandle
+from simulator.testing import SimulatorHandle
 
 PAST = timedelta(days=29)  # records sent so far are spread over this time
 A_YEAR = timedelta(days=365)
@@ -169,144 +160,6 @@ def _add_paula(session: Session) -> None:
         )
     )
     session.commit()
-
-
-@dataclass
-class Desk:
-    """Acts as a firm's owner: writes records, connects, drains."""
-
-    sessions: Sessions
-    config: Config
-    simulator: SimulatorHandle
-    session: Session
-    owner: User
-    realm: str = ""
-
-    @property
-    def firm(self) -> Organization:
-        assert self.owner.organization
-        return self.owner.organization
-
-    # --- Records ------------------------------------------------------------------------------
-
-    def product(self, name: str, price: str, *, taxable: bool = False) -> Product:
-        found = self.session.scalars(
-            select(Product).where(Product.organization_id == self.firm.id, Product.name == name)
-        ).first()
-        made = found or Product(
-            organization_id=self.firm.id, name=name, unit_price=Decimal(price), taxable=taxable
-        )
-        self.session.add(made)
-        return made
-
-    def lead(self, name: str, **fields: str) -> Lead:
-        made = Lead(organization_id=self.firm.id, name=name, **fields)
-        self.session.add(made)
-        return made
-
-    def invoice(
-        self,
-        lead: Lead,
-        *lines: tuple[Product | str, str, str],
-        memo: str = "",
-        discount: str = "0",
-    ) -> Invoice:
-        """`lines`: product or text, quantity, price. `discount` is a percentage."""
-        self.firm.last_invoice_number += 1
-        today = self.session.scalars(select(func.current_date())).one()
-        made = Invoice(
-            organization_id=self.firm.id,
-            lead=lead,
-            number=str(self.firm.last_invoice_number),
-            issued_on=today,
-            due_on=today + timedelta(days=30),
-            memo=memo,
-            tax_rate=self.firm.tax_rate,
-            discount_value=Decimal(discount),
-            lines=[
-                InvoiceLine(
-                    organization_id=self.firm.id,
-                    position=position,
-                    product=None if isinstance(what, str) else what,
-                    description=what if isinstance(what, str) else what.name,
-                    quantity=Decimal(quantity),
-                    unit_price=Decimal(price),
-                    taxable=not isinstance(what, str) and what.taxable,
-                )
-                for position, (what, quantity, price) in enumerate(lines, 1)
-            ],
-        )
-        self.session.add(made)
-        return made
-
-    def pay(self, invoice: Invoice, amount: Decimal | str, method: str = "card") -> Payment:
-        made = Payment(
-            organization_id=self.firm.id,
-            invoice=invoice,
-            amount=Decimal(amount),
-            method=method,
-            received_on=invoice.issued_on,
-        )
-        self.session.add(made)
-        return made
-
-    def commit(self) -> None:
-        self.session.commit()
-
-    def entry_of(self, kind: RecordType, key: int) -> Entry:
-        return self.session.scalars(
-            select(Entry)
-            .where(Entry.record_type == kind, Entry.record_id == key)
-            .order_by(Entry.id.desc())
-            .limit(1)
-        ).one()
-
-    # --- QuickBooks ---------------------------------------------------------------------------
-
-    def connect(self, realm: str = "") -> Connection:
-        """Connects through Intuit's page to a company with the firm's name."""
-        self.realm = realm or self.simulator.add_company(self.firm.name)
-        self.session.commit()
-        address = urlsplit(
-            consenting.begin(self.sessions, self.config, self.owner, Purpose.CONNECT)
-        )
-        asked = {**dict(parse_qsl(address.query)), "realm_id": self.realm, "action": "connect"}
-        page = f"{address.scheme}://{address.netloc}{address.path}"
-        answer = requests.post(page, data=asked, allow_redirects=False, timeout=30)
-        told = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
-        connecting.finish(self.sessions, self.config, self.owner, told)
-        finished = connecting.confirm(self.sessions, self.config, self.owner, self.realm)
-        assert isinstance(finished, Connected), finished
-        return self.connection
-
-    @property
-    def connection(self) -> Connection:
-        self.session.rollback()
-        return self.session.scalars(
-            select(Connection).where(Connection.organization_id == self.firm.id)
-        ).one()
-
-    @contextmanager
-    def bookkeeper(self) -> Iterator[ApiClient]:
-        """A person working inside QuickBooks."""
-        client = self.simulator.client(self.realm)
-        yield client
-        client.close()
-
-    def drain(self) -> None:
-        """Like the poller, but without waiting for QuickBooks' limits."""
-        self.session.commit()
-        company = QuickBooks(self.sessions, self.config)
-        while due := due_lanes(self.session):
-            for lane_id in due:
-                drain_lane(self.sessions, company, lane_id, self.config, threading.Event())
-            self.session.execute(
-                text(
-                    "UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL,"
-                    " next_call_at = NULL, next_batch_at = NULL WHERE pause_reason = 'pace'"
-                )
-            )
-            self.session.commit()
 
 
 def _work_before_connecting(desk: Desk) -> None:
