@@ -15,6 +15,7 @@ from languages import N_
 from models.outbox import State
 from outbox import counterparts, lanes
 from outbox.capture import refresh, wake_after_commit
+from outbox.company import DECLINES_WHEN_SKIPPED
 
 UNANSWERED = N_("QuickBooks has not answered yet for this record.")
 CLOSED = N_("QuickBooks is not connected for this organization.")
@@ -141,7 +142,7 @@ _LEAVE_THEIRS = text(
     UPDATE outbox_links AS link
     SET declined_operation = entry.operation, declined_values = entry.payload
     FROM outbox AS entry
-    WHERE entry.id = ANY(:entries) AND entry.fault_code = 'edited_there'
+    WHERE entry.id = ANY(:entries) AND entry.fault_about -> :flag = 'true'
       AND link.lane_id = entry.lane_id AND link.aggregate_type = entry.aggregate_type
       AND link.aggregate_id = entry.aggregate_id
       AND NOT EXISTS (SELECT FROM outbox AS newer
@@ -259,7 +260,7 @@ def _skip(session: Session, done: list[Row[Any]]) -> None:
     entries = [entry.id for entry in done]
     session.execute(_SKIP, {"entries": entries})
     session.execute(_NOTE_PART_BY_HAND, {"entries": entries})
-    session.execute(_LEAVE_THEIRS, {"entries": entries})
+    session.execute(_LEAVE_THEIRS, {"entries": entries, "flag": DECLINES_WHEN_SKIPPED})
     session.execute(_RELEASE, {"entries": entries})
     session.execute(_FORGET_OUTAGE, {"lanes": sorted({entry.lane_id for entry in done})})
 

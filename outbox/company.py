@@ -145,12 +145,18 @@ class Answer:
     problem: Problem | None = None
 
 
+# In a fault's `about`: a person who skips the entry declines its change, so that later changes of
+# the record start from it.
+DECLINES_WHEN_SKIPPED = "declines_when_skipped"
+
+
 @dataclass(frozen=True)
 class Fault:
     """An error to explain to a person. Its sentence is made when it is shown."""
 
     code: str  # QuickBooks' code, or one of ours such as "no_name"
-    about: Json = field(default_factory=dict)  # values for its sentence
+    # Values for its sentence, and DECLINES_WHEN_SKIPPED.
+    about: Json = field(default_factory=dict)
     field: str | None = None  # the field on our form that fixes it
     detail: str = ""  # QuickBooks' message, redacted
 

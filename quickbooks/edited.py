@@ -14,7 +14,7 @@ from typing import Any
 from languages import N_
 from models.base import Json
 from models.sales import RecordType
-from outbox.company import Due, Rejected, Remote
+from outbox.company import DECLINES_WHEN_SKIPPED, Due, Rejected, Remote
 from quickbooks import documents, matching
 from quickbooks.documents import Document
 from quickbooks.faults import ours, phrase
@@ -64,7 +64,7 @@ def edited_there(
         ]
     if not parts:
         return None
-    return Rejected(ours("edited_there", due, {"parts": parts}))
+    return Rejected(ours("edited_there", due, {"parts": parts, DECLINES_WHEN_SKIPPED: True}))
 
 
 def _of_fields(

@@ -4,9 +4,12 @@ Packages are held to it by import-linter (pyproject.toml), which does not know s
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+from quickbooks.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 ORDER = "config logs languages db models outbox quickbooks notices web presenters views app".split()
@@ -42,6 +45,18 @@ def test_a_presenter_reads_no_request_and_commits_nothing(path: Path) -> None:
     }
     assert not named & {"commit", "rollback"}
     assert not taken & {"request", "Blueprint", "render_template", "redirect", "flash", "note"}
+
+
+OF_THE_ENGINE = set(
+    "taken_by_another_record unanswered turned_away trouble_there poison internal".split()
+)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "outbox").glob("*.py")), ids=lambda p: p.stem)
+def test_the_engine_names_no_fault_of_quickbooks(path: Path) -> None:
+    source = "\n".join(line.partition("#")[0] for line in path.read_text("utf-8").splitlines())
+    named = set(re.findall(r"""["'](\w+)["']""", source))
+    assert not named & (CATALOGUE.keys() - OF_THE_ENGINE)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "web").glob("*.py")), ids=lambda p: p.stem)
