@@ -10,7 +10,6 @@ from sqlalchemy.orm import contains_eager, selectinload
 
 from models.sales import Invoice, InvoiceDraft, InvoiceDraftLine, InvoiceLine, Lead
 from views.invoices import (
-    InvoiceForm,
     invoiced_before,
     new_invoice,
     save_draft,
@@ -19,6 +18,7 @@ from views.invoices import (
 )
 from web import once
 from web.access import firm, firms_only, own, session
+from web.invoice_form import InvoiceForm
 from web.languages import _
 from web.lines import totals_of_document
 from web.origins import Origin
