@@ -18,7 +18,7 @@ from sqlalchemy import select
 from config import Config
 from db import make_engine, make_sessions
 from development.database import migrate
-from development.filling import Desk
+from development.desk import Desk
 from development.postgres import throwaway_postgres
 from development.seed import seed_once
 from models.accounts import User
