@@ -74,6 +74,9 @@ LONG = ("UPDATE outbox_links", "INSERT INTO quickbooks_comparisons", "VALIDATE C
 LOCKED = """
     SELECT DISTINCT relation::regclass::text FROM pg_locks
     WHERE mode = 'AccessExclusiveLock' AND granted
+      -- Copies of one template have the same ids of relations; autovacuum may shorten a table.
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND pid IN (SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend')
       AND relation IN ('outbox'::regclass, 'outbox_links'::regclass, 'outbox_lanes'::regclass,
                        'invoices'::regclass, 'payments'::regclass)
 """
