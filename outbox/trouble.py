@@ -48,7 +48,8 @@ _PAUSE = text(
     SET pause_until = clock_timestamp() + :delay, pause_reason = :reason,
         consecutive_outages = consecutive_outages + CASE WHEN :outage THEN 1 ELSE 0 END,
         outage_since = CASE WHEN :outage THEN coalesce(outage_since, clock_timestamp())
-                            ELSE outage_since END
+                            ELSE outage_since END,
+        silent_entry_id = CASE WHEN :outage THEN :silent ELSE silent_entry_id END
     WHERE id = :lane
     """
 )
@@ -143,7 +144,10 @@ def _settle_write(session: Session, sent: Sent, reading: Reading, lane: Row[Any]
         case Pause(reason="throttled", for_=told):
             _pause(session, sent, "throttled", after_throttle(told, _chance()))
         case Pause(reason=reason):
-            _pause(session, sent, reason, after_outage(outages + 1, _chance()))
+            if reading.is_silent and _is_the_only_one(sent, lane):
+                _count_silence(session, sent)  # nothing else waits that could end the outage
+            delay = after_outage(outages + 1, _chance())
+            _pause(session, sent, reason, delay, is_silent=reading.is_silent)
         case Hold(reason=reason) if reason == lane.hold_suspected:
             _hold(session, sent, lane, reason)
         case Hold(reason=reason):
@@ -163,9 +167,15 @@ def _was_sent_before(sent: Sent, lane: Row[Any]) -> bool:
 
 
 def _is_its_own(sent: Sent, lane: Row[Any]) -> bool:
-    """Whether only this record is unanswered, while reads are answered."""
-    is_only = lane.consecutive_outages == 1 and lane.silent_record == _first_record(sent)
-    return bool(is_only and not lane.questions_unanswered)
+    """Whether no other record is known to be unanswered, while reads are answered."""
+    return lane.consecutive_outages == 1 and _is_the_only_one(sent, lane)
+
+
+def _is_the_only_one(sent: Sent, lane: Row[Any]) -> bool:
+    """Whether the unanswered call before was for the same record, while reads are answered. During
+    an outage records take turns, so then no other one waits."""
+    is_same = lane.silent_record == _first_record(sent)
+    return bool(is_same and not lane.questions_unanswered)
 
 
 def _first(sent: Sent) -> int:
@@ -181,11 +191,12 @@ def _count_silence(session: Session, sent: Sent) -> None:
     session.execute(_COUNT_SILENCE, {"dispatch": sent.id})
 
 
-def _pause(session: Session, sent: Sent, reason: str, delay: timedelta) -> None:
-    outage = reason == "outage"
-    session.execute(
-        _PAUSE, {"lane": sent.lane_id, "delay": delay, "reason": reason, "outage": outage}
-    )
+def _pause(
+    session: Session, sent: Sent, reason: str, delay: timedelta, *, is_silent: bool = False
+) -> None:
+    values = {"lane": sent.lane_id, "delay": delay, "reason": reason}
+    values |= {"outage": reason == "outage", "silent": _first(sent) if is_silent else None}
+    session.execute(_PAUSE, values)
     seconds = delay / timedelta(seconds=1)
     log.warning("lane paused", lane=sent.lane_id, reason=reason, seconds=seconds)
 

@@ -143,6 +143,26 @@ def test_a_newer_version_of_one_that_never_arrives_is_no_outage(
     assert lane_of(session, lane).outage_since is None
 
 
+def test_one_that_never_arrives_goes_to_a_person_after_an_outage_too(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Rules 12 and 13: nothing else waits that could end the outage, and reads are answered."""
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm, "Swallowed"))
+    session.commit()
+    ledger.fail = lambda _sent: Answer(problem=Problem.NOT_SENT)
+    for _ in range(3):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    assert lane_of(session, lane).consecutive_outages == 3
+    ledger.fail = lambda sent: SILENT if sent.method == "POST" else None
+    for _ in range(20):
+        make_due(session)
+        drain(sessions, ledger, lane, config)
+    [entry] = entries_of(session)
+    assert (entry.state, entry.fault_code) == ("failed", "unanswered")
+
+
 def test_a_company_that_answers_nobody_is_down_and_costs_no_entry_anything(
     session: Session, sessions: Sessions, ledger: Ledger, config: Config
 ) -> None:
