@@ -10,7 +10,7 @@ from presenters.badges import POLL_PAUSES
 from tests.support.firm import new_lead
 from tests.support.house import ARRIVES, House, Person, signed_in
 from tests.support.samples import WIDTHS, one_in
-from views.admin import HEALTH_PAUSES
+from views.admin_outbox import HEALTH_PAUSES
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,7 @@ from models.outbox import Entry
 from presenters.rows import AT_ONCE
 from tests.support.firm import new_firm_with_lane, new_invoice, new_lead
 from tests.support.visitor import Visitor, new_person
-from views.admin import HEALTH_PAUSES, ROWS_SEARCHED_BY_NAME
+from views.admin_outbox import HEALTH_PAUSES, ROWS_SEARCHED_BY_NAME
 from web.paging import ROWS_PER_PAGE
 
 ADMIN = "admin@dunahub.example"

@@ -11,8 +11,10 @@ from presenters.names import needed_by
 from presenters.needs import needs_you
 from presenters.situations import live_lane_id
 from views import (
-    activity,  # noqa: F401  (its pages are the settings', and register themselves there)
-    letterhead,  # noqa: F401  (so are its)
+    activity,  # noqa: F401  (its pages register themselves with the settings')
+    admin_outbox,  # noqa: F401  (of the staff)
+    joining,  # noqa: F401  (of the accounts)
+    letterhead,  # noqa: F401  (of the settings)
     stripe_webhook,  # noqa: F401  (of the webhooks)
 )
 from views.accountants import accountants, books

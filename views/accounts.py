@@ -1,4 +1,4 @@
-"""Sign-in, sign-out, one's own account, and how an invited colleague joins."""
+"""Sign-in, sign-out, and one's own account."""
 
 import structlog
 from email_validator import EmailNotValidError, validate_email
@@ -6,13 +6,11 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
 from wtforms import PasswordField, StringField
 from wtforms.validators import ValidationError
 
-from db import breaks
 from languages import N_
-from models.accounts import AuditEvent, Invitation, LinkPurpose, User
+from models.accounts import AuditEvent, LinkPurpose, User
 from models.passwords import (
     NOBODYS_HASH,
     check_password,
@@ -42,7 +40,7 @@ from web.account_links import address_of, end_access, new_link
 from web.forms import Form, line
 from web.fresh import fresh_required
 from web.guesses import bound_guesses
-from web.languages import _, language
+from web.languages import _
 from web.security import SIGN_INS, limiter
 from web.tallies import count
 
@@ -302,74 +300,3 @@ def find_person(email: str) -> User | None:
     text = email.replace("\x00", "").strip().lower()[:320]
     known = select(User).where(func.lower(User.email) == text, User.removed_at.is_(None))
     return session().scalars(known).one_or_none()
-
-
-# --- A colleague who was invited ------------------------------------------------------------------
-
-
-class JoinForm(Form):
-    name = line(N_("Your name"), required=N_("What is your name?"), most=200)
-    password = PasswordField(N_("Password"))
-
-    def validate_password(self, field: PasswordField) -> None:
-        judge_new_password(field)
-
-
-@accounts.get("/invitations/<secret>")
-@public
-def show_invitation(secret: str) -> ResponseReturnValue:
-    return _joining(JoinForm(), _invitation(secret))
-
-
-def _joining(form: JoinForm, invitation: Invitation) -> str:
-    """Whoever has the link may know that the address has an account: the link went there."""
-    taken = find_person(invitation.email) is not None
-    return render_template("accounts/join.html", form=form, invitation=invitation, taken=taken)
-
-
-@accounts.post("/invitations/<secret>")
-@public
-@limiter.limit(SIGN_INS)
-def join(secret: str) -> ResponseReturnValue:
-    form, invitation = JoinForm(request.form), _invitation(secret)
-    user = _new_colleague(form, invitation) if form.validate() else None
-    if user is None:
-        return _joining(form, _invitation(secret)), 422
-    sign_in(user)
-    session().commit()
-    flash(_("Welcome to DunaHub, %(name)s.", name=user.name), "good")
-    return redirect(home(), 303)
-
-
-def _invitation(secret: str) -> Invitation:
-    """A valid invitation. All others get 404."""
-    invited = select(Invitation).where(
-        Invitation.digest == Invitation.digest_of(secret), Invitation.is_open()
-    )
-    return session().scalars(invited.with_for_update(of=Invitation)).one_or_none() or abort(404)
-
-
-def _new_colleague(form: JoinForm, invitation: Invitation) -> User | None:
-    user = User(
-        organization_id=invitation.organization_id,
-        email=invitation.email,
-        name=form.name.data,
-        password_hash=hash_password(form.password.data or ""),
-        role=invitation.role,
-        language=language(),
-    )
-    invitation.accepted_at = func.clock_timestamp()
-    session().add(user)
-    try:
-        session().flush()
-    except IntegrityError as problem:  # the address has an account
-        if not breaks(problem, "uq_users_email"):
-            raise
-        session().rollback()
-        return None
-    session().add(
-        AuditEvent(organization_id=user.organization_id, user_id=user.id, action="account.joined")
-    )
-    session().flush()
-    session().refresh(user)  # loads the organization, too
-    return user

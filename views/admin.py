@@ -1,377 +1,31 @@
-"""Pages for DunaHub's staff: the outbox of all organizations, their region, the audit log.
+"""Pages for DunaHub's staff: organizations, their region, the audit log. The outbox has a module.
 
-Only here do queries span organizations (rule 18). Acts ask for a reason and are audited.
+Only here and in `admin_outbox.py` do queries span organizations (rule 18). Acts ask for a reason
+and are audited.
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Sequence
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, Select, Subquery, case, func, select, union_all
-from sqlalchemy.orm import aliased, joinedload
+from sqlalchemy import func, select
+from sqlalchemy.orm import joinedload
 
-from languages import N_
 from models.accounts import AuditEvent, Organization, Region, User
-from models.outbox import BulkAct, Dispatch, DispatchItem, Entry, State
+from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus
-from models.sales import RecordType
-from outbox import actions, bulk
-from presenters import charts
-from presenters.health import health
-from presenters.history import chapters_of, laid_out
-from presenters.names import NOUNS
-from presenters.progress import Progress
 from presenters.region import stakes_of
-from presenters.rows import Row, all_rows, rows_of
 from quickbooks import disconnecting
-from web.access import admins_only, dunahub, note, person, session
-from web.asking import asked_round, pause_after
-from web.audit_words import staff_word
-from web.downloads import csv_of
-from web.flashes import tell
+from web.access import admins_only, dunahub, note, session
 from web.fresh import fresh_required
 from web.languages import _
-from web.paging import asked, containing, page_of, query
+from web.paging import asked, containing, page_of
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 admin.before_request(admins_only)
 
-MAX_ROWS_AT_ONCE = 100  # rows processed within the request; more are left to the engine, in batches
-# (reads, seconds between them) of the health line; then it stops.
-HEALTH_PAUSES = ((24, 5), (100, 15), (300, 60))
 MAX_REASON_LENGTH = 500
-ROWS_NAMED = 200  # rows listed on the confirmation page
 OPEN_STATES = [State.PENDING, State.FAILED]
-# newest rows searched by name; besides open ones, or those of one organization
-ROWS_SEARCHED_BY_NAME = 5_000
-AGES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "3d": timedelta(days=3)}
-ACTS = {
-    "requeue": N_("%(done)s of %(all)s rows: requeued."),
-    "skip": N_("%(done)s of %(all)s rows: skipped."),
-    "undo_skip": N_("%(done)s of %(all)s rows: skip undone."),
-}
-COLUMNS = (
-    N_("Row"),
-    N_("Organization"),
-    N_("Type"),
-    N_("Record"),
-    N_("Amount"),
-    N_("State"),
-    N_("Code"),
-    N_("Attempts"),
-    N_("Created (UTC)"),
-    N_("Settled (UTC)"),
-    N_("Trace id"),
-)
-
-
-# --- Outbox ---------------------------------------------------------------------------------------
-
-
-@admin.get("/outbox")
-def outbox() -> ResponseReturnValue:
-    page = page_of(_fitting(), Entry.id)
-    return render_template(
-        "admin/outbox.html",
-        page=page,
-        rows=rows_of(page.rows),
-        **_health_line(),
-        organizations=_organizations(),
-        states=["open", *State],
-        kinds=NOUNS,
-        ages=AGES,
-        names_among=ROWS_SEARCHED_BY_NAME,
-        asked=asked,
-        newest=page.rows[0].id if page.rows else 0,
-        bulks=_open_bulks(),
-        query=query(),
-        download=url_for("admin.download_outbox", **{**query(), "before": None}),
-    )
-
-
-def _fitting() -> Select[Entry]:
-    return select(Entry).where(*_asked_filters()).options(joinedload(Entry.lane))
-
-
-@admin.get("/outbox.csv")
-@fresh_required
-def download_outbox() -> ResponseReturnValue:
-    """The matching rows as a streamed file."""
-    asked_for, fitting = query(), _fitting()
-    key = _asked_key("organization")
-    known = select(Organization.id).where(Organization.id == key)
-    note("outbox.downloaded", organization_id=session().scalar(known), filters=asked_for)
-    session().commit()
-    return csv_of(f"outbox-{datetime.now(UTC):%Y-%m-%d-%H%M}.csv", _lines(fitting))
-
-
-def _lines(fitting: Select[Entry]) -> Iterator[Sequence[object]]:
-    yield [_(column) for column in COLUMNS]
-    yield from map(_line, all_rows(fitting))
-
-
-def _line(row: Row) -> Sequence[object]:
-    """Times of all organizations are in one zone, so that they can be sorted."""
-    entry = row.entry
-    return [
-        entry.id,
-        row.organization.name,
-        staff_word(entry.record_type),
-        row.title,
-        Decimal(row.amount) if row.amount else None,
-        row.word.text,
-        entry.fault_code,
-        entry.attempts,
-        _utc(entry.created_at),
-        _utc(entry.settled_at),
-        entry.trace_id,
-    ]
-
-
-def _utc(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if moment else ""
-
-
-@admin.get("/outbox/health")
-def outbox_health() -> ResponseReturnValue:
-    """Only the health line, for polling."""
-    return render_template("admin/_health.html", **_health_line())
-
-
-def _health_line() -> dict[str, object]:
-    round_ = asked_round()
-    return {
-        "health": health(),
-        "address": url_for("admin.outbox_health", round=round_ + 1),
-        "seconds": pause_after(round_, HEALTH_PAUSES),
-    }
-
-
-def _open_bulks() -> Sequence[BulkAct]:
-    query = select(BulkAct).where(BulkAct.finished_at.is_(None)).order_by(BulkAct.id)
-    return session().scalars(query.limit(10)).all()
-
-
-def _asked_filters() -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = []
-    if organization := _asked_key("organization"):
-        filters.append(Entry.organization_id == organization)
-    state = asked("state") if "state" in request.args else "open"
-    if state == "open":
-        filters.append(Entry.state.in_(OPEN_STATES))
-    elif state in set(State):
-        filters.append(Entry.state == state)
-    if asked("type") in NOUNS:
-        filters.append(Entry.record_type == asked("type"))
-    if code := asked("code"):
-        filters.append(Entry.fault_code == code)
-    if older := AGES.get(asked("age")):
-        filters.append(Entry.created_at < datetime.now(UTC) - older)
-    if wanted := asked("q"):
-        filters.append(_fits(wanted))
-    return filters
-
-
-def _fits(wanted: str) -> ColumnElement[bool]:
-    """Searches by what a row shows (number, organization, record, cause), or by trace id.
-
-    No index supports searching for part of a name, so names are only searched in a limited set of
-    rows.
-    """
-    row = aliased(Entry)
-    by_trace = (
-        select(DispatchItem.entry_id).join(DispatchItem.dispatch).where(Dispatch.trace_id == wanted)
-    )
-    by_open_trace = select(row.id).where(row.state.in_(OPEN_STATES), row.trace_id == wanted)
-    named = select(row.id, row.record_type.label("kind"), row.payload)
-    near = [
-        named.where(row.state.in_(OPEN_STATES)),
-        named.order_by(row.id.desc()).limit(ROWS_SEARCHED_BY_NAME),
-    ]
-    if organization := _asked_key("organization"):
-        near.append(named.where(row.organization_id == organization))
-    by_name = [
-        select(rows.c.id).where(_shown(rows).icontains(wanted, autoescape=True))
-        for rows in (each.subquery() for each in near)
-    ]
-    of_firm = (
-        select(row.id)
-        .join(Organization, Organization.id == row.organization_id)
-        .where(Organization.name.icontains(wanted, autoescape=True))
-    )
-    by_code = select(row.id).where(row.fault_code == wanted)
-    fits = [by_trace, by_open_trace, by_code, of_firm, *by_name]
-    number = wanted.removeprefix("#")
-    if number.isascii() and number.isdigit() and len(number) < 19:
-        fits.append(select(row.id).where(row.id == int(number)))
-    return Entry.id.in_(union_all(*fits))
-
-
-def _shown(rows: Subquery) -> ColumnElement[str]:
-    """The record's title in the list (`presenters.rows.title_of`), in SQL."""
-    told = rows.c.payload
-
-    def part(key: str) -> ColumnElement[str]:
-        return func.coalesce(told[key].astext, "")
-
-    invoice = func.concat("Invoice ", part("title"), " · ", part("lead_name"))
-    payment = func.concat("Payment for invoice ", part("invoice_number"), " ", part("title"))
-    refund = func.concat("Refund for invoice ", part("invoice_number"), " ", part("title"))
-    return case(
-        (rows.c.kind == RecordType.INVOICE, invoice),
-        (rows.c.kind == RecordType.PAYMENT, payment),
-        (rows.c.kind == RecordType.REFUND, refund),
-        (rows.c.kind == RecordType.LEAD, func.concat("Customer ", part("title"))),
-        else_=func.concat("Service ", part("title")),
-    )
-
-
-def _asked_key(name: str) -> int | None:
-    text = asked(name)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _organizations() -> Sequence[Organization]:
-    return session().scalars(select(Organization).order_by(Organization.name).limit(500)).all()
-
-
-@admin.get("/outbox/figures")
-def outbox_figures() -> ResponseReturnValue:
-    """Charts: how much arrives, how fast, and what stops the rest."""
-    return render_template(
-        "admin/figures.html",
-        health=health(),
-        hours=charts.hours(),
-        waiting=charts.waiting_by_age(),
-        failures=charts.failures_by_cause(),
-        lanes=charts.lanes_by_state(),
-    )
-
-
-@admin.get("/outbox/<key:entry_id>")
-def outbox_entry(entry_id: int) -> ResponseReturnValue:
-    entry = session().get(Entry, entry_id, options=[joinedload(Entry.lane)]) or abort(404)
-    (chapter,), (row,) = chapters_of([entry]), rows_of([entry])
-    same_record = session().scalars(
-        select(Entry)
-        .where(Entry.record_type == entry.record_type, Entry.record_id == entry.record_id)
-        .options(joinedload(Entry.lane))
-        .order_by(Entry.id.desc())
-        .limit(20)
-    )
-    return render_template(
-        "admin/entry.html",
-        row=row,
-        chapter=chapter,
-        awaited=_awaited(entry),
-        siblings=rows_of([other for other in same_record if other.id != entry.id]),
-        laid_out=laid_out,
-    )
-
-
-def _awaited(entry: Entry) -> Entry | None:
-    """The newest entry of the record that this one waits for."""
-    if entry.awaited is None:
-        return None
-    return session().scalar(
-        select(Entry)
-        .where(Entry.lane_id == entry.lane_id, Entry.record == entry.awaited)
-        .order_by(Entry.id.desc())
-        .limit(1)
-    )
-
-
-@admin.post("/outbox/acts")
-def outbox_act() -> ResponseReturnValue:
-    """Requeues, skips or undoes the chosen rows, or all that match the filters.
-
-    Asks for the reason first, then acts and audits.
-    """
-    name, reason, ids = request.form.get("act", ""), _reason(), _chosen_ids()
-    if name not in ACTS:
-        abort(400)
-    back = redirect(url_for("admin.outbox", **query()), 303)
-    if not ids or len(ids) > bulk.MAX_ENTRIES:
-        flash(_("Choose at least one row.") if not ids else _("Too many: choose fewer."), "warn")
-        return back
-    if not reason:
-        return render_template("admin/confirm.html", act=name, query=query(), **_summary(ids))
-    if len(ids) > MAX_ROWS_AT_ONCE:
-        bulk_id = bulk.decide(session(), name, ids, person().id, reason)
-        session().commit()
-        return redirect(url_for("admin.outbox_bulk", bulk_id=bulk_id), 303)
-    act, noted = bulk.ACTS[name]
-    acted = act(session(), ids, organization_id=None)
-    for organization_id, entries in bulk.by_organization(session(), acted.done).items():
-        note(noted, reason=reason, organization_id=organization_id, entries=entries)
-    session().commit()
-    tell(acted, _(ACTS[name], done=len(acted.done), all=len(ids)))
-    return back
-
-
-def _chosen_ids() -> list[int]:
-    """The checked rows, or all that match and existed when they were counted."""
-    if request.form.get("scope") == "all":
-        newest = request.form.get("newest", "")
-        if not (newest.isascii() and newest.isdigit() and len(newest) < 19):
-            abort(400)
-        fitting = select(Entry.id).where(*_asked_filters(), Entry.id <= int(newest))
-        return list(session().scalars(fitting.order_by(Entry.id).limit(bulk.MAX_ENTRIES + 1)))
-    chosen = request.form.getlist("entry")
-    if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in chosen):
-        abort(400)
-    return sorted({int(text) for text in chosen})
-
-
-def _reason() -> str:
-    return request.form.get("reason", "").replace("\x00", "").strip()[:MAX_REASON_LENGTH]
-
-
-def _summary(ids: Sequence[int]) -> dict[str, object]:
-    """The chosen rows per organization, and how many other entries a skip leaves waiting."""
-    counts = session().execute(
-        select(Organization.name, func.count())
-        .join(Entry, Entry.organization_id == Organization.id)
-        .where(Entry.id.in_(ids))
-        .group_by(Organization.id)
-        .order_by(func.count().desc(), Organization.name)
-    )
-    newest = (
-        select(Entry)
-        .where(Entry.id.in_(ids))
-        .options(joinedload(Entry.lane))
-        .order_by(Entry.id.desc())
-        .limit(ROWS_NAMED)
-    )
-    return {
-        "count": len(ids),
-        "ids": [] if request.form.get("scope") == "all" else ids,
-        "newest": request.form.get("newest"),
-        "rows": rows_of(session().scalars(newest).all()),
-        "counts": counts.all(),
-        "dependents": actions.dependents(session(), ids),
-    }
-
-
-@admin.get("/outbox/acts/<key:bulk_id>")
-def outbox_bulk(bulk_id: int) -> ResponseReturnValue:
-    """The progress of a bulk act. Only this part of the page polls."""
-    found = session().get(BulkAct, bulk_id) or abort(404)
-    passed = (datetime.now(UTC) - found.created_at).total_seconds()
-    total = len(found.entries)
-    left = passed / found.position * (total - found.position) if found.position else None
-    round_ = asked_round()
-    part = "admin/_bulk.html" if "HX-Request" in request.headers else None
-    return render_template(
-        part or "admin/bulk.html",
-        bulk=found,
-        person=session().get(User, found.user_id),
-        progress=Progress(found.position, total, left),
-        address=url_for("admin.outbox_bulk", bulk_id=bulk_id, round=round_ + 1),
-        seconds=None if found.finished_at else pause_after(round_),
-    )
 
 
 # --- Organizations --------------------------------------------------------------------------------
@@ -441,7 +95,7 @@ def change_region(organization_id: int) -> ResponseReturnValue:
     Confirmed twice: the first page explains it, the second shows how many records are affected.
     """
     found = session().get(Organization, organization_id) or abort(404)
-    asked_region, reason = request.form.get("region", ""), _reason()
+    asked_region, reason = request.form.get("region", ""), reason_given()
     back = redirect(url_for("admin.organization", organization_id=found.id), 303)
     if asked_region not in set(Region):
         abort(400)
@@ -482,8 +136,24 @@ def change_region(organization_id: int) -> ResponseReturnValue:
 @admin.get("/audit")
 def audit() -> ResponseReturnValue:
     query = select(AuditEvent).options(joinedload(AuditEvent.user))
-    if organization_id := _asked_key("organization"):
+    if organization_id := asked_key("organization"):
         query = query.where(AuditEvent.organization_id == organization_id)
     page = page_of(query, AuditEvent.id)
-    names = {organization.id: organization.name for organization in _organizations()}
+    names = {organization.id: organization.name for organization in all_organizations()}
     return render_template("admin/audit.html", page=page, names=names)
+
+
+# --- Of both modules ---------------------------------------------------------------------------
+
+
+def asked_key(name: str) -> int | None:
+    text = asked(name)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def all_organizations() -> Sequence[Organization]:
+    return session().scalars(select(Organization).order_by(Organization.name).limit(500)).all()
+
+
+def reason_given() -> str:
+    return request.form.get("reason", "").replace("\x00", "").strip()[:MAX_REASON_LENGTH]
