@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from models.comparisons import Kind, Reason
@@ -354,11 +354,15 @@ def kinds_of(type_: RecordType, own: Ours, one: Theirs) -> list[Kind]:
     """All differences of a record that both sides have."""
     if type_ == RecordType.LEAD:
         return [Kind.INACTIVE_THERE] if own.stands and not one.stands else []
-    if not own.stands:
-        kind = Kind.PAID_BACK if own.paid_back else Kind.VOID_HERE
-        return [kind] if one.stands and one.amount else []
-    if not one.stands:
+    if own.stands and one.stands:
+        return _kinds_of_standing(type_, own, one)
+    if own.stands:
         return [Kind.VOIDED_THERE]
+    kind = Kind.PAID_BACK if own.paid_back else Kind.VOID_HERE
+    return [kind] if one.stands and one.amount else []
+
+
+def _kinds_of_standing(type_: RecordType, own: Ours, one: Theirs) -> list[Kind]:
     kinds = []
     if own.amount != one.amount:
         is_back = own.paid_back and own.amount + own.paid_back == one.amount
@@ -464,23 +468,31 @@ def _figures(
     doubles: Sequence[Theirs],
     found: Sequence[Found],
 ) -> Figures:
-    here = [own for own in ours if own.stands and month.includes(own.day)]
+    of_month = [own for own in ours if month.includes(own.day)]
+    here = _standing(of_month)
     if type_ == RecordType.LEAD:  # our customer may have been in QuickBooks long before this month
         kept = [pairs[own.key] for own in here if own.key in pairs]
     else:
         kept = [one for one in (*pairs.values(), *doubles) if month.includes(one.day)]
-    there = [one for one in (*kept, *strangers) if one.stands]
+    there = _standing((*kept, *strangers))
     differing = {one.ours.key for one in found if one.ours}
     left_out = {one.ours.key for one in found if one.ours and one.kind == Kind.LEFT_OUT}
     return Figures(
         here=len(here),
         there=len(there),
         agree=sum(own.key not in differing for own in here),
-        void=sum(not own.stands and month.includes(own.day) for own in ours),
+        void=len(of_month) - len(here),
         sum_here=sum((own.amount for own in here), Decimal("0.00")),
         sum_there=sum((one.amount for one in there), Decimal("0.00")),
         sum_left_out=sum((own.amount for own in here if own.key in left_out), Decimal("0.00")),
     )
+
+
+Side = TypeVar("Side", Ours, Theirs)
+
+
+def _standing(records: Iterable[Side]) -> list[Side]:
+    return [one for one in records if one.stands]
 
 
 def _place_in_list(one: Found) -> tuple[int, date, str]:

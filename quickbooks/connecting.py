@@ -314,23 +314,11 @@ def _store(
     mine = next((row for row in rows if row.realm_id == asked.realm_id), None)
     if not asked.is_live and not _take_unconfirmed(session, asked):
         return _answered_before(session, config, organization_id, asked.realm_id)
-    for row in rows:
-        if row is not mine and row.is_live:
-            if asked.realm_id != asked.allowed_realm_id:
-                raise _ConnectedMeanwhile(row.company_name)
-            close(session, row, user, "another company was connected")
+    _close_others(session, [row for row in rows if row is not mine], user, asked)
     _name_leads(session, organization_id, read.choices)
     was_known = mine is not None
     now = database_now(session)
-    if mine is None:
-        lane = lanes.create(session, organization_id)
-        mine = Connection(
-            organization_id=organization_id,
-            lane_id=lane.id,
-            environment=config.environment,
-            realm_id=asked.realm_id,
-        )
-        session.add(mine)
+    mine = mine or _new_row(session, config, organization_id, asked.realm_id)
     mine.status = ConnectionStatus.CONNECTED
     mine.status_reason = None
     mine.status_since = mine.connected_at = now
@@ -356,6 +344,26 @@ def _store(
     audit(session, mine, user.id, "quickbooks.reconnected" if was_known else "quickbooks.connected")
     waiting = lanes.waiting_behind_line(session, mine.lane_id)
     return Connected(mine.id, mine.company_name, was_known, waiting)
+
+
+def _close_others(session: Session, rows: Sequence[Connection], user: User, asked: Asked) -> None:
+    for row in rows:
+        if row.is_live and asked.realm_id != asked.allowed_realm_id:
+            raise _ConnectedMeanwhile(row.company_name)
+        if row.is_live:
+            close(session, row, user, "another company was connected")
+
+
+def _new_row(session: Session, config: Config, organization_id: int, realm_id: str) -> Connection:
+    lane = lanes.create(session, organization_id)
+    made = Connection(
+        organization_id=organization_id,
+        lane_id=lane.id,
+        environment=config.environment,
+        realm_id=realm_id,
+    )
+    session.add(made)
+    return made
 
 
 def _name_leads(session: Session, organization_id: int, choices: Mapping[int, Choice]) -> None:

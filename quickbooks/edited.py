@@ -7,7 +7,7 @@ Invoice), so what they changed of one of them, or of its tax, concerns all. A re
 linked never had values of ours: of an invoice its total is judged, and of a customer nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -109,23 +109,22 @@ def _of_payment(by_us: Sequence[Document], theirs: Json) -> Iterator[Json]:
 
 def _is_same(key: str, ours: Any, theirs: Any) -> bool:
     """Whether a field has our value, as a person would say."""
-    match key:
-        case "DisplayName":
-            return matching.same_name(str(ours or ""), str(theirs or ""))
-        case "PrimaryPhone":
-            return matching.phone_of({key: ours}) == matching.phone_of({key: theirs})
-        case "PrimaryEmailAddr":
-            return matching.emails_of({key: ours}) == matching.emails_of({key: theirs})
-        case "BillAddr":
-            one, other = ours or {}, theirs or {}
-            return all(_words(one.get(part)) == _words(other.get(part)) for part in _ADDRESS)
-        case "CustomerMemo":
-            one, other = ours or {}, theirs or {}
-            return _words(one.get("value")) == _words(other.get("value"))
-        case _ if isinstance(ours, str):
-            return _words(ours) == _words(theirs)
-        case _:
-            return matching.agrees(ours, theirs)
+    if key == "DisplayName":
+        return matching.same_name(str(ours or ""), str(theirs or ""))
+    if compared_by := _COMPARED_BY.get(key):
+        return compared_by(ours) == compared_by(theirs)
+    if isinstance(ours, str):
+        return _words(ours) == _words(theirs)
+    return matching.agrees(ours, theirs)
+
+
+# What counts of a field that has parts, or is written in several ways.
+_COMPARED_BY: Mapping[str, Callable[[Any], object]] = {
+    "PrimaryPhone": lambda value: matching.phone_of({"PrimaryPhone": value}),
+    "PrimaryEmailAddr": lambda value: matching.emails_of({"PrimaryEmailAddr": value}),
+    "BillAddr": lambda value: [_words((value or {}).get(part)) for part in _ADDRESS],
+    "CustomerMemo": lambda value: _words((value or {}).get("value")),
+}
 
 
 def _words(text: object) -> list[str]:

@@ -296,40 +296,42 @@ def _tax_codes(reader: Reader) -> list[Json]:
 
 def choose_settings(facts: Json, chosen: Json) -> Json:
     """How records are created: the owner's choices if they still exist, otherwise defaults."""
-    income = _still_there(chosen.get("income_account_id"), facts["income_accounts"])
-    # Values stored before owners could choose were chosen by us, and may be a card brand.
-    methods = (chosen.get("payment_methods") or {}) if chosen.get("methods_are_chosen") else {}
+
+    def kept(setting: str, options: str) -> str | None:
+        return _still_there(chosen.get(setting), facts[options])
+
     deposits = chosen.get("deposit_accounts") or {}
     return {
-        "income_account_id": income or _income_account(facts["income_accounts"]),
-        "fallback_item_id": _still_there(chosen.get("fallback_item_id"), facts["items"])
+        "income_account_id": kept("income_account_id", "income_accounts")
+        or _income_account(facts["income_accounts"]),
+        "fallback_item_id": kept("fallback_item_id", "items")
         or _by_name(facts["items"], (FALLBACK_ITEM,)),
-        "payment_methods": {
-            method: _still_there(methods[method], facts["payment_methods"])
-            if method in methods
-            else _by_name(facts["payment_methods"], _METHOD_NAMES[method])
-            for method in PaymentMethod
-        },
+        "payment_methods": _payment_methods(facts, chosen),
         "methods_are_chosen": bool(chosen.get("methods_are_chosen")),
         "deposit_accounts": {
             # Undeposited Funds, QuickBooks' own default: we don't guess a bank account.
             method: _still_there(deposits.get(method), facts["deposit_accounts"])
             for method in PaymentMethod
         },
-        "discount_account_id": _still_there(
-            chosen.get("discount_account_id"), facts["income_accounts"]
-        )
+        "discount_account_id": kept("discount_account_id", "income_accounts")
         or discount_account(facts),
-        "stripe_account_id": _still_there(
-            chosen.get("stripe_account_id"), facts["deposit_accounts"]
-        ),
+        "stripe_account_id": kept("stripe_account_id", "deposit_accounts"),
         "taken_back": chosen.get("taken_back") or TakenBack.PERSON,
         "refunds": chosen.get("refunds") or RefundsAre.PERSON,
-        "refund_account_id": _still_there(
-            chosen.get("refund_account_id"), facts["deposit_accounts"]
-        ),
+        "refund_account_id": kept("refund_account_id", "deposit_accounts"),
         "numbers": chosen.get("numbers") or "as_company",
         "tax": chosen.get("tax") or {"mode": "as_company"},
+    }
+
+
+def _payment_methods(facts: Json, chosen: Json) -> dict[PaymentMethod, str | None]:
+    # Values stored before owners could choose were chosen by us, and may be a card brand.
+    methods = (chosen.get("payment_methods") or {}) if chosen.get("methods_are_chosen") else {}
+    return {
+        method: _still_there(methods[method], facts["payment_methods"])
+        if method in methods
+        else _by_name(facts["payment_methods"], _METHOD_NAMES[method])
+        for method in PaymentMethod
     }
 
 

@@ -37,6 +37,7 @@ from quickbooks.comparison import (
     Found,
     Month,
     News,
+    Ours,
     Theirs,
     compare,
     lines_apart,
@@ -515,7 +516,7 @@ def _row(run: Run, found: Found) -> Json:
     own, one = found.ours, found.theirs
     shown = own or one
     assert shown
-    row: Json = {
+    return {
         "organization_id": run.organization_id,
         "comparison_id": run.comparison_id,
         "kind": found.kind,
@@ -526,26 +527,37 @@ def _row(run: Run, found: Found) -> Json:
         "title": shown.title,
         "name": shown.name,
         "day": shown.day,
-        "our_amount": own.amount if own and found.type != RecordType.LEAD else None,
-        "their_amount": one.amount if one and found.type != RecordType.LEAD else None,
-        "ours": None,
+        **_both_sides(found),
+    }
+
+
+def _both_sides(found: Found) -> Json:
+    """Amounts on both sides, and the words that differ."""
+    own, one, has_amounts = found.ours, found.theirs, found.type != RecordType.LEAD
+    sides = {
+        "our_amount": own.amount if own and has_amounts else None,
+        "their_amount": one.amount if one and has_amounts else None,
+        "ours": found.like if found.kind == Kind.MADE_THERE else None,
         "theirs": None,
     }
-    match found.kind:
-        case Kind.OTHER_CUSTOMER if own and one:
-            row |= {"ours": own.name, "theirs": one.name}
-        case Kind.OTHER_MONTH if own and one:
-            row |= {"ours": own.day.isoformat(), "theirs": one.day.isoformat()}
-        case Kind.OTHER_BALANCE if own and one:
-            row |= {"our_amount": own.balance, "their_amount": one.balance}
-        case Kind.OFF_INVOICE if own and one:
-            row |= {"our_amount": own.applied, "their_amount": one.applied_as(own)}
-        case Kind.OTHER_LINES if own and one:
+    return sides | _what_differs(found.kind, own, one) if own and one else sides
+
+
+def _what_differs(kind: Kind, own: Ours, one: Theirs) -> Json:
+    match kind:
+        case Kind.OTHER_CUSTOMER:
+            return {"ours": own.name, "theirs": one.name}
+        case Kind.OTHER_MONTH:
+            return {"ours": own.day.isoformat(), "theirs": one.day.isoformat()}
+        case Kind.OTHER_BALANCE:
+            return {"our_amount": own.balance, "their_amount": one.balance}
+        case Kind.OFF_INVOICE:
+            return {"our_amount": own.applied, "their_amount": one.applied_as(own)}
+        case Kind.OTHER_LINES:
             ours, theirs = lines_apart(own, one)
-            row |= {"ours": _in_a_line(ours), "theirs": _in_a_line(theirs)}
-        case Kind.MADE_THERE:
-            row |= {"ours": found.like}
-    return row
+            return {"ours": _in_a_line(ours), "theirs": _in_a_line(theirs)}
+        case _:
+            return {}
 
 
 def _in_a_line(lines: Sequence[Document]) -> str:

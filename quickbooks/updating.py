@@ -30,16 +30,34 @@ def update_step(due: Due, link: Remote, links: Mapping[Record, Remote], settings
         return Rejected(ours(KINDS[due.record.type].GONE, due))
     if link.voided or (there is not None and matching.is_voided(due.payload, there)):
         return Rejected(ours("voided_there", due))
-    if due.knowledge.get("applies_credit") and there is not None:
-        return _credit_step(due, link, there, links)
-    activates = bool(due.known.decision.get("activate"))
-    if there is None and (activates or due.knowledge.get("gone")):
+    if there is not None:
+        return _step_of_found(due, link, there, links, settings)
+    if due.known.decision.get("activate") or due.knowledge.get("gone"):
         return steps.read_own(due, link)
-    awakens: Document = {}
-    if there is not None and there.get("Active") is False:
-        if due.record.type == RecordType.LEAD and not activates:
-            return steps.inactive(due, there)
-        awakens = steps.activation(due, there) if activates else {}
+    return _step_of_known(due, link, None, {}, links, settings)
+
+
+def _step_of_found(
+    due: Due, link: Remote, there: Json, links: Mapping[Record, Remote], settings: Json
+) -> Step:
+    activates = bool(due.known.decision.get("activate"))
+    if due.knowledge.get("applies_credit"):
+        return _credit_step(due, link, there, links)
+    is_inactive = there.get("Active") is False
+    if is_inactive and due.record.type == RecordType.LEAD and not activates:
+        return steps.inactive(due, there)
+    awakens = steps.activation(due, there) if is_inactive and activates else {}
+    return _step_of_known(due, link, there, awakens, links, settings)
+
+
+def _step_of_known(
+    due: Due,
+    link: Remote,
+    there: Json | None,
+    awakens: Document,
+    links: Mapping[Record, Remote],
+    settings: Json,
+) -> Step:
     if due.record.type == RecordType.PRODUCT:
         # An item only has to be linked: it may be shared, and prices are on the lines.
         body = documents.sparse(link, awakens)
@@ -84,23 +102,33 @@ def _changing_step(
     links: Mapping[Record, Remote],
     settings: Json,
 ) -> Step:
-    is_payment = due.record.type == RecordType.PAYMENT
-    if is_payment:
+    if due.record.type == RecordType.PAYMENT:
         links = before_its_payment(due, there, links)
     document = kinds.document(due.record, due.payload, links, settings)
     if doubt := doubt_step(due, document, links, settings) or invoice_step(due, document):
         return doubt
-    if document.get("DocNumber") == GENERATED:
-        del document["DocNumber"]  # it has its number
     base = _acknowledged(due, links, settings)
-    if due.record.type == RecordType.INVOICE and base is not None:
-        document = invoice.as_set_then(document, due.payload, base, due.known.sent_values or {})
+    if due.record.type == RecordType.INVOICE:
+        document = _as_first_sent(due, document, base)
     changes = awakens | _changes(due, document, there, base)
     theirs = edited.view_of(due, link, there)
     if base is not None and theirs is not None and not due.knowledge.get("compares"):
         changes = edited.with_their_note(changes, base, theirs)
         if changes and (asked := edited.edited_there(due, document, changes, base, theirs)):
             return asked
+    return _changed(due, link, there, document, changes, base)
+
+
+def _changed(
+    due: Due,
+    link: Remote,
+    there: Json | None,
+    document: Document,
+    changes: Document,
+    base: Document | None,
+) -> Step:
+    """Writes the changes; nothing if there are none. What is there of an invoice that was only
+    linked is read first."""
     stands = _standing(due, document, changes, base)
     if not changes:
         remote = matching.remote_of(there) if there else link
@@ -108,11 +136,20 @@ def _changing_step(
     is_unknown = there is None and due.known.sent_document is None
     if is_unknown and due.record.type == RecordType.INVOICE:
         return steps.read_own(due, link)  # it was only linked: lines and tax there may be others
-    if is_payment:
+    if due.record.type == RecordType.PAYMENT:
         always = {key: document[key] for key in ("CustomerRef", "TotalAmt")}
         # The lines all or none: otherwise its links would be lost.
         changes = always | changes | {"Line": document["Line"]}
     return Write(due, "update", documents.sparse(link, changes), stands)
+
+
+def _as_first_sent(due: Due, invoiced: Document, base: Document | None) -> Document:
+    """An invoice with the number and the settings that it has in QuickBooks."""
+    if invoiced.get("DocNumber") == GENERATED:
+        invoiced = {key: value for key, value in invoiced.items() if key != "DocNumber"}
+    if base is None:
+        return invoiced
+    return invoice.as_set_then(invoiced, due.payload, base, due.known.sent_values or {})
 
 
 def before_its_payment(
