@@ -42,7 +42,7 @@ def _readable(letter: EmailMessage, recipients: list[str]) -> str:
 def running_mailbox(folder: Path) -> Iterator[str]:
     """Yields its SMTP_URL."""
     port = free_port()
-    controller = Controller(Mailbox(folder), hostname="127.0.0.1", port=port)
+    controller = Controller(Mailbox(folder), hostname="127.0.0.1", port=port, ready_timeout=60)
     controller.start()
     try:
         yield f"smtp://127.0.0.1:{port}"
