@@ -83,7 +83,7 @@ CALM_EVERY = 25  # failures, after which faults that were not triggered are remo
 STALE_TWICE = "5010"
 # The customer was made with an edit that went down with a server: the lead has other values now,
 # and the owner is asked whether it is the same.
-NAME_TAKEN = "6240"
+NAME_TAKEN = ("6240", "perhaps_ours")
 # Our own edit went down with a server, so that it looks like one of somebody in QuickBooks.
 EDITED_THERE = "edited_there"
 
@@ -285,7 +285,7 @@ def _ask_owners(session: Session) -> int:
     uses the customer that has the lead's name, and sends the record as it is here. Returns how
     many questions there were."""
     asked = select(Entry).where(Entry.state == "failed")
-    named = session.scalars(asked.where(Entry.fault_code == NAME_TAKEN)).all()
+    named = session.scalars(asked.where(Entry.fault_code.in_(NAME_TAKEN))).all()
     for entry in named:
         decisions.use(session, entry, str(entry.fault_about["holder_id"]))
     edited = session.scalars(asked.where(Entry.fault_code == EDITED_THERE)).all()

@@ -38,7 +38,7 @@ def buttons_of(
 
 def _is_up_to_the_person(entry: Entry, actions: Sequence[Action]) -> bool:
     """Whether no button is likelier than the others: who a customer is, and whose change counts."""
-    return entry.fault_code == "edited_there" or any(
+    return entry.fault_code in ("edited_there", "declined_goes_along") or any(
         action.name == "link_existing" for action in actions[:1]
     )
 

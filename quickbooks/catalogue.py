@@ -106,6 +106,8 @@ DEFAULT_WORDS = {
     "lines": "",
     "item": N_("a product or service"),
     "amount": N_("the amount"),
+    "total_here": N_("the amount"),
+    "total_there": N_("the amount"),
     "refunded": N_("a part"),
     "rest": N_("the rest"),
     "date": N_("this date"),
@@ -849,6 +851,16 @@ CATALOGUE: dict[str, Cause] = {
         N_(
             "This {what} was changed in QuickBooks, too, and ours would overwrite that. These"
             " differ: {parts}."
+        ),
+        effect=N_("Saved here. Nothing is changed in QuickBooks until you choose."),
+        actions=(SEND_OURS, OPEN_QUICKBOOKS, LEAVE_THEIRS),
+    ),
+    "declined_goes_along": Cause(
+        Class.PERSON,
+        N_("What was left as it is would be sent, too"),
+        N_(
+            "This change of the {what} can't be sent without another one that was to stay as it is"
+            " in QuickBooks: in total {total_here} here, {total_there} there."
         ),
         effect=N_("Saved here. Nothing is changed in QuickBooks until you choose."),
         actions=(SEND_OURS, OPEN_QUICKBOOKS, LEAVE_THEIRS),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Due, Rejected, Remote, Synced
-from quickbooks import documents, edited, kinds, matching, steps
+from quickbooks import declined, documents, edited, kinds, matching, steps
 from quickbooks.documents import Document, NotWritable, dumps
 from quickbooks.faults import ours
 from quickbooks.inactive import doubt_step, invoice_step
@@ -112,9 +112,10 @@ def _changing_step(
         document = _as_first_sent(due, document, base)
     changes = awakens | _changes(due, document, there, base)
     theirs = edited.view_of(due, link, there)
-    if base is not None and theirs is not None and not due.knowledge.get("compares"):
-        changes = edited.with_their_note(changes, base, theirs)
-        if changes and (asked := edited.edited_there(due, document, changes, base, theirs)):
+    if base is not None and not due.knowledge.get("compares"):
+        if theirs is not None:
+            changes = edited.with_their_note(changes, base, theirs)
+        if changes and (asked := _asked_first(due, document, changes, base, theirs)):
             return asked
     return _changed(due, link, there, document, changes, base)
 
@@ -150,6 +151,14 @@ def _as_first_sent(due: Due, invoiced: Document, base: Document | None) -> Docum
     if base is None:
         return invoiced
     return invoice.as_set_then(invoiced, due.payload, base, due.known.sent_values or {})
+
+
+def _asked_first(
+    due: Due, document: Document, changes: Document, base: Document, theirs: Json | None
+) -> Rejected | None:
+    """What a person is asked before this is written."""
+    asked = edited.edited_there(due, document, changes, base, theirs) if theirs else None
+    return asked or declined.goes_along(due, document, changes, base)
 
 
 def before_its_payment(

@@ -246,6 +246,76 @@ def test_tax_that_was_sent_is_cleared_though_a_change_since_was_declined(now: st
     assert body["TxnTaxDetail"] == {"TotalTax": 0}
 
 
+def declined_invoice(sent: Json, declined: Json, now: Json) -> Due:
+    """An invoice of which a change was declined, and which was changed here again."""
+    document = dumps(kinds.document(INVOICE, sent, ALL, SETTINGS))
+    known = Known(BILL, sent, document, declined)
+    return Due(3, INVOICE, Operation.SAVE, now, known=known)
+
+
+def lines(*prices: str, description: str = "Work", **fields: Any) -> Json:
+    each = [{**a_line("1", price, taxable=True), "description": description} for price in prices]
+    return an_invoice(*each, **fields)
+
+
+@pytest.mark.parametrize(
+    ("sent", "declined", "now"),
+    [
+        (lines("100"), lines("150"), lines("150", description="Repair")),
+        (lines("100", "20"), lines("150", "20"), lines("150", "30")),
+        (lines("100", "20"), lines("100"), lines("110")),
+        (lines("100"), lines("100", "20"), lines("110", "20")),
+        (lines("100"), lines("100", tax_rate="9"), lines("110", tax_rate="9")),
+        (lines("100", tax_rate="8"), lines("100", tax_rate="9"),
+         lines("100", tax_rate="9", description="Repair")),
+    ],
+)  # fmt: skip
+def test_a_declined_change_of_an_invoice_never_goes_along(
+    sent: Json, declined: Json, now: Json
+) -> None:
+    due = declined_invoice(sent, declined, now)
+    verdict = verdict_on(due)
+    assert isinstance(verdict, Rejected)
+    assert verdict.fault.code == "declined_goes_along"
+    found = {"Id": "130", "SyncToken": "2", "TotalAmt": "100", "Line": []}
+    sent_again = {"compares": True, "seen": "Id=130", "found": found}
+    assert body_of(draft_of(replace(due, knowledge=sent_again)))["Line"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "declined", "now"),
+    [
+        (lines("100"), lines("150"), lines("160")),  # the price was changed again
+        (lines("100"), lines("150"), lines("100", description="Repair")),  # and taken back
+        (lines("100"), lines("150"), lines("150", memo="Thanks")),  # goes without lines
+        (lines("100"), lines("100", memo="No"), lines("110", memo="No")),
+        (lines("100", "20"), lines("100"), lines("110", "20")),
+    ],
+)
+def test_what_was_declined_and_does_not_go_along_asks_nobody(
+    sent: Json, declined: Json, now: Json
+) -> None:
+    draft = draft_of(declined_invoice(sent, declined, now))
+    assert (draft.method, draft.items[0].intent) == ("POST", "update")
+
+
+@pytest.mark.parametrize("amount", ["50.00", "60.00"])
+def test_a_declined_amount_of_a_payment_never_goes_along(amount: str) -> None:
+    def payment(amount: str, **fields: Any) -> Json:
+        return {**a_payment(amount), **fields}
+
+    document = dumps(kinds.document(PAYMENT, payment("40.00"), ALL, SETTINGS))
+    known = Known(Remote("9", "0"), payment("40.00"), document, payment("50.00"))
+    links = {**ALL, PAYMENT: Remote("9", "0")}
+    due = Due(4, PAYMENT, Operation.SAVE, payment(amount, received_on="2026-11-02"), known=known)
+    if amount == "50.00":
+        verdict = verdict_on(due, links)
+        assert isinstance(verdict, Rejected)
+        assert verdict.fault.code == "declined_goes_along"
+    else:
+        assert draft_of(due, links=links).items[0].intent == "update"
+
+
 @pytest.mark.parametrize("phone", ["", "555-201-0001", "555-999-9999"])
 def test_case_r11_another_name_is_asked_about_whatever_else_agrees(phone: str) -> None:
     there = {

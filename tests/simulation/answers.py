@@ -76,7 +76,7 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             wanted.asked_for_another = True
             _forget_amounts(world, entry.record)
             return decisions.create_anew(session, entry), "create it again"
-        case "edited_there" if world.chance.random() < 0.5:
+        case "edited_there" | "declined_goes_along" if world.chance.random() < 0.5:
             return actions.skip(session, [entry.id], organization_id=world.firm), LEAVE
         case "6140":
             number = str(world.chance.randrange(10_000, 99_999))
