@@ -25,7 +25,7 @@ BATCHES_PER_MINUTE, CALLS_PER_MINUTE = 40, 500
 MINUTE = 60.0  # seconds
 FIRST_MINUTE = MINUTE  # excluded: even a perfect client uses up a fresh allowance at once
 MAX_SECONDS = 210.0  # seconds; after that, the rate is computed from what was sent
-THROTTLED_AT_MOST = 1
+THROTTLED_AT_MOST = 0
 
 METHOD = """
 One firm saved 1,500 customers, 1,500 invoices of three lines and 1,500 payments through the ORM
@@ -52,6 +52,7 @@ class Scenario:
     per_item: float  # seconds
     counts_items: bool  # the limiter counts every item of a batch
     ceiling: int  # records a minute
+    must_reach: float  # of the ceiling
 
     @property
     def switches(self) -> dict[str, object]:
@@ -64,9 +65,9 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("40 ms an item", 0.04, False, BATCHES_PER_MINUTE * BATCH),
-    Scenario("400 ms an item", 0.4, False, BATCHES_PER_MINUTE * BATCH),
-    Scenario("40 ms an item, items count one by one", 0.04, True, CALLS_PER_MINUTE),
+    Scenario("40 ms an item", 0.04, False, BATCHES_PER_MINUTE * BATCH, 0.95),
+    Scenario("400 ms an item", 0.4, False, BATCHES_PER_MINUTE * BATCH, 0.90),
+    Scenario("40 ms an item, items count one by one", 0.04, True, CALLS_PER_MINUTE, 0.95),
 )
 
 
@@ -183,12 +184,11 @@ def _judge(report: Report, seen: dict[Scenario, Seen]) -> None:
         }
         for scenario, one in seen.items()
     ]
-    first = SCENARIOS[0]
     for scenario, one in seen.items():
-        report.ratios[f"of the ceiling, {scenario.name}"] = one.by_batch / scenario.ceiling
+        reached = one.by_batch / scenario.ceiling
+        report.ratios[f"of the ceiling, {scenario.name}"] = reached
         report.raw[scenario.name] = one.arrivals
-    report.at_least("of the ceiling by batch", seen[first].by_batch / first.ceiling, 0.95)
-    for scenario, one in seen.items():
+        report.at_least(f"of the ceiling, {scenario.name}", reached, scenario.must_reach)
         report.at_most(f"429, {scenario.name}", one.throttled, THROTTLED_AT_MOST)
 
 

@@ -148,7 +148,7 @@ def _report(small: Side, large: Side, asked: Asked) -> Report:
                 "queries": len(large.statements[page]),
             }
         )
-        report.at_most(f"{page}, p95 to that over few rows", ratio, 2.0)
+        report.at_most(f"{page}, p95 to that over few rows", ratio, 1.4)
         report.raw[page] = times
     report.tables["What a page takes"] = rows
     with large.dunahub.database.connect() as connection:
