@@ -123,6 +123,7 @@ class SimulatedQuickBooks:
         self._count(sent, answer)
         if crash == "after":
             raise Crash
+        self.world.answered(sent, answer)
         return answer
 
     def read(self, sent: Sent, answer: Answer) -> Reading:
@@ -281,6 +282,11 @@ class World:
         for due in sent.due.values():
             if due.record in self.withheld:
                 raise Violated(f"{due.record.type} {due.record.id} is withheld, and was sent")
+
+    def answered(self, sent: Sent, answer: Answer) -> None:
+        """What was on its way when a person disconnected is there now, and withheld no more."""
+        if answer.status == 200 and sent.method == "POST" and sent.sign_in != self.sign_in():
+            self.withheld -= {due.record for due in sent.due.values()}
 
     def may_send(self, sent: Sent) -> None:
         """Nothing is voided of which a person entered a part."""
