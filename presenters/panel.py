@@ -18,7 +18,7 @@ from presenters.history import Attempt, Chapter, history_of
 from presenters.names import NOUNS, first_up, names_of
 from presenters.sent import Change, changes_since, cleaned_of
 from presenters.situations import current_entries, live_lane_id
-from presenters.status import Word, is_taken_back, our_total, total_difference, words_of
+from presenters.status import Word, is_taken_back, our_total, words_of
 from quickbooks.faults import Explanation
 from web.access import firm, own, session
 from web.formats import moment, money
@@ -62,6 +62,15 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """What a record comes to here."""
+
+    total: Decimal
+    is_void: bool = False
+    paid_back: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
 class Panel:
     record: Record
     word: Word
@@ -69,7 +78,7 @@ class Panel:
     link: Counterpart | None = None
     connection: Connection | None = None
     address: str | None = None  # in QuickBooks
-    total: str | None = None  # ours, as it was sent
+    here: Amount | None = None  # which may have changed since it was sent
     # what it waits for, the first cause first; ends with the record itself
     chain: Sequence[ChainStep] = ()
     history: Sequence[Chapter] = field(default_factory=tuple)
@@ -121,9 +130,9 @@ class Panel:
             yield Fact(_("Customer there"), name)
         if link.remote_number:
             yield Fact(_("Number there"), link.remote_number, is_number=True)
-        if self.total and self.record.type != RecordType.LEAD:
+        if self.here:
             label = _("Total") if is_invoice else _("Amount")
-            yield Fact(label, self._totals(self.total, link), is_number=True)
+            yield Fact(label, self._totals(self.here, link), is_number=True)
         if self.connection:
             yield Fact(_("Company"), self.connection.company_name)
         if by := who_chose(link, self.connection):
@@ -133,25 +142,28 @@ class Panel:
         if word.at and word.tone == "good":
             yield Fact(_("Since"), moment(word.at))
 
-    def _totals(self, total: str, link: Counterpart) -> str:
-        if self.is_void_there:
+    def _totals(self, here: Amount, link: Counterpart) -> str:
+        ours = money(here.total)
+        if self.is_void_there or (here.is_void and link.voided_at):
             return _("Void here and there")
         if link.gone_at:
-            return _("%(amount)s here, deleted there", amount=money(total))
+            return _("%(amount)s here, deleted there", amount=ours)
         if link.voided_at:
-            return _("%(amount)s here, void there", amount=money(total))
+            return _("%(amount)s here, void there", amount=ours)
         if not link.remote_total:
-            return _("%(amount)s here", amount=money(total))
-        if self.entry and not total_difference(self.entry, link):
-            if paid_back := Decimal(self.entry.payload.get("refunded_amount") or 0):
-                return _(
-                    "%(amount)s here and there, before %(paid_back)s went back",
-                    amount=money(total),
-                    paid_back=money(paid_back),
-                )
-            return _("%(amount)s here and there", amount=money(total))
+            return _("%(amount)s here", amount=ours)
         there = money(link.remote_total)
-        return _("%(ours)s here, %(theirs)s there", ours=money(total), theirs=there)
+        if here.is_void:
+            return _("Void here, %(theirs)s there", theirs=there)
+        if here.total != Decimal(link.remote_total):
+            return _("%(ours)s here, %(theirs)s there", ours=ours, theirs=there)
+        if here.paid_back:
+            return _(
+                "%(amount)s here and there, before %(paid_back)s went back",
+                amount=ours,
+                paid_back=money(here.paid_back),
+            )
+        return _("%(amount)s here and there", amount=ours)
 
     @property
     def send_words(self) -> str:
@@ -222,11 +234,27 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
         link,
         connection,
         address_in_quickbooks(connection, link),
-        our_total(entry),
+        _amount_here(record, entry),
         chain,
         history_of(record),
         choice=choice_in(connection, record),
     )
+
+
+def _amount_here(record: Record, entry: Entry) -> Amount | None:
+    """Of the record itself: while QuickBooks is disconnected, no entry tells what changed."""
+    match record.type:
+        case RecordType.INVOICE:
+            invoice = own(Invoice, record.id)
+            return Amount(invoice.total, is_void=invoice.voided_at is not None)
+        case RecordType.PAYMENT:
+            payment = own(Payment, record.id)
+            return Amount(payment.amount, paid_back=payment.refunded_amount)
+        case RecordType.REFUND:
+            total = our_total(entry)
+            return Amount(Decimal(total)) if total else None
+        case _:
+            return None
 
 
 def _send_address(record: Record) -> str | None:

@@ -150,3 +150,18 @@ def test_a_void_invoice_says_void_here_and_there(at: Situation) -> None:
     at.drain()
     assert "Void here and there" in at.ana.open(f"/invoices/{invoice}").panel()
     assert "$100.00" not in at.ana.panel()
+
+
+def test_what_changed_while_disconnected_is_not_said_to_be_there(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead()
+    edited, voided = at.save_invoice(lead), at.save_invoice(lead)
+    at.drain()
+    at.disconnect()
+    at.ana.open(f"/invoices/{edited}/edit").submit({"lines-0-unit_price": "120"})
+    at.ana.open(f"/invoices/{voided}/void").submit(press="Void the invoice")
+    assert "$120.00 here, $100.00 there" in at.ana.open(f"/invoices/{edited}").panel()
+    assert "Void here, $100.00 there" in at.ana.open(f"/invoices/{voided}").panel()
+    at.connect()
+    assert "$120.00 here, $100.00 there" in at.ana.open(f"/invoices/{edited}").panel()
+    assert "Void here, $100.00 there" in at.ana.open(f"/invoices/{voided}").panel()
