@@ -100,7 +100,15 @@ def new_mark() -> str:
     return "DH-" + "".join(secrets.choice(alphabet) for _ in range(12))
 
 
-class Lead(Base):
+class RecordModel:
+    """The columns of every model whose rows are records."""
+
+    id: Mapped[Key]
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    first_entry_at: Mapped[Moment | None]
+
+
+class Lead(RecordModel, Base):
     __tablename__ = "leads"
     __table_args__ = (
         CheckConstraint("btrim(name) <> ''", name="has_name"),
@@ -113,8 +121,6 @@ class Lead(Base):
         ),
     )
 
-    id: Mapped[Key]
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     name: Mapped[str]  # a person or a firm
     given_name: Mapped[str] = mapped_column(server_default="", default="")  # of the contact person
     family_name: Mapped[str] = mapped_column(server_default="", default="")
@@ -128,7 +134,6 @@ class Lead(Base):
     notes: Mapped[str] = mapped_column(server_default="", default="")  # never sent to QuickBooks
     # chosen by a person when the plain name is taken in QuickBooks
     quickbooks_name: Mapped[str | None]
-    first_entry_at: Mapped[Moment | None]
     deleted_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
@@ -140,15 +145,13 @@ class Lead(Base):
         return f"{self.given_name} {self.family_name}".strip()
 
 
-class Product(Base):
+class Product(RecordModel, Base):
     __tablename__ = "products"
     __table_args__ = (
         CheckConstraint("btrim(name) <> ''", name="has_name"),
         UniqueConstraint("organization_id", "name"),
     )
 
-    id: Mapped[Key]
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     name: Mapped[str]
     # chosen by a person when the plain name is taken in QuickBooks
     quickbooks_name: Mapped[str | None]
@@ -156,7 +159,6 @@ class Product(Base):
     unit_price: Mapped[Decimal] = mapped_column(PRICE)
     taxable: Mapped[bool] = mapped_column(server_default="false", default=False)
     active: Mapped[bool] = mapped_column(server_default="true", default=True)
-    first_entry_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
 
@@ -259,7 +261,7 @@ class ProposalLine(Line, Base):
     product: Mapped[Product | None] = relationship()
 
 
-class Invoice(Discounted, Base):
+class Invoice(RecordModel, Discounted, Base):
     __tablename__ = "invoices"
     __table_args__ = (
         UniqueConstraint("organization_id", "number"),
@@ -280,8 +282,6 @@ class Invoice(Discounted, Base):
         ),
     )
 
-    id: Mapped[Key]
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     lead_id: Mapped[int] = mapped_column(ForeignKey("leads.id"), index=True)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
     proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id"))
@@ -301,7 +301,6 @@ class Invoice(Discounted, Base):
     revision: Mapped[int] = mapped_column(server_default="0", default=0)
     mark: Mapped[str] = mapped_column(default=new_mark)
     voided_at: Mapped[Moment | None]
-    first_entry_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
     lead: Mapped[Lead] = relationship()
@@ -400,7 +399,7 @@ class InvoiceDraftLine(Base):
         return (quantity * (self.unit_price or 0)).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
-class Payment(Base):
+class Payment(RecordModel, Base):
     __tablename__ = "payments"
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_is_positive"),
@@ -414,8 +413,6 @@ class Payment(Base):
         ),
     )
 
-    id: Mapped[Key]
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
     amount: Mapped[Decimal] = mapped_column(MONEY)
     method: Mapped[PaymentMethod]
@@ -430,7 +427,6 @@ class Payment(Base):
     refunded_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
     # Refunded while the invoice stays paid: the sum of its refunds that stand.
     goodwill_amount: Mapped[Decimal] = mapped_column(MONEY, server_default="0", default=Decimal(0))
-    first_entry_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
     invoice: Mapped[Invoice] = relationship(back_populates="payments")
@@ -446,7 +442,7 @@ class Payment(Base):
         return self.amount - self.went_back
 
 
-class GoodwillRefund(Base):
+class GoodwillRefund(RecordModel, Base):
     """Money of a payment that went back to the client, though the invoice stays paid."""
 
     __tablename__ = "goodwill_refunds"
@@ -455,15 +451,12 @@ class GoodwillRefund(Base):
         Index("ix_goodwill_refunds_of_organization", "organization_id", "id"),
     )
 
-    id: Mapped[Key]
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"), index=True)
     amount: Mapped[Decimal] = mapped_column(MONEY)
     refunded_on: Mapped[date]
     note: Mapped[str] = mapped_column(server_default="", default="")
     mark: Mapped[str] = mapped_column(default=new_mark)
     voided_at: Mapped[Moment | None]  # the processor could not pay it back after all
-    first_entry_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
     payment: Mapped[Payment] = relationship()
@@ -517,6 +510,12 @@ TRACKED: dict[type[Base], Tracked] = {
         RecordType.REFUND, "id", frozenset("amount refunded_on note voided_at".split())
     ),
 }
+
+# The model whose rows are the records of a type.
+MODELS: dict[RecordType, type[RecordModel]] = {
+    its.record_type: model for model, its in TRACKED.items() if issubclass(model, RecordModel)
+}
+TABLES = {its.record_type: model.__tablename__ for model, its in TRACKED.items() if its.key == "id"}
 
 RECORD_TABLES = tuple(model.__tablename__ for model in TRACKED)
 

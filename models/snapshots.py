@@ -1,6 +1,8 @@
-"""The frozen snapshot of a record in an entry, read by SQL in the capturing statement.
+"""How records are sent: the frozen snapshot in an entry, and what makes an entry.
 
-It is read from the database, never from objects in memory, which may be stale after another
+The snapshot is read by SQL in the capturing statement.
+
+It comes from the database, never from objects in memory, which may be stale after another
 transaction's change. Money and quantities are strings. Each SELECT yields (organization_id, id,
 operation, payload).
 
@@ -13,6 +15,8 @@ Some keys of a payload are read without regard to the record's type:
 - `lead_id`, `lead_name`, `number`, `lines`, `issued_on`, `received_on`: used by sentences about a
   fault, and to find a document by its customer and day
 """
+
+from dataclasses import dataclass
 
 from models.sales import RecordType
 
@@ -145,19 +149,80 @@ _REFUND = """
     JOIN invoices AS invoice ON invoice.id = payment.invoice_id
 """
 
-# One SELECT per record type, without WHERE. Its first FROM item is named after the type.
-SNAPSHOTS: dict[RecordType, str] = {
-    RecordType.LEAD: _LEAD,
-    RecordType.PRODUCT: _PRODUCT,
-    RecordType.INVOICE: _INVOICE,
-    RecordType.PAYMENT: _PAYMENT,
-    RecordType.REFUND: _REFUND,
+
+@dataclass(frozen=True)
+class Sending:
+    """How the records of a type are sent."""
+
+    snapshot: str  # a SELECT without WHERE. Its first FROM item is named after the type
+    # Which writes make an entry, as SQL about a `snapshot` and a `lane`, besides "the organization
+    # is in the US and its lane takes entries". "" if it follows another record.
+    makes_entry: str = ""
+    is_sent_when_created: bool = False  # a new record makes an entry even where a change would not
+    # It is never sent without this one, whose id is in its payload and in its table.
+    follows: RecordType | None = None
+    # Which of them a person may send by hand, as SQL about a `record`; None: none of them.
+    by_hand: str | None = None
+    is_compared: bool = False  # changes made while disconnected are found afterwards
+
+
+def known_to_lane(type_: RecordType, id_: str) -> str:
+    """SQL: whether a lane has a record of this type with this id, or was asked to send it."""
+    return f"""(
+    EXISTS (SELECT FROM outbox_links AS link
+            WHERE link.lane_id = lane.id AND link.aggregate_type = '{type_.value}'
+              AND link.aggregate_id = {id_} AND link.remote_id IS NOT NULL)
+    OR EXISTS (SELECT FROM outbox AS entry
+               WHERE entry.lane_id = lane.id AND entry.aggregate_type = '{type_.value}'
+                 AND entry.aggregate_id = {id_}))"""  # noqa: S608  (only constants of ours)
+
+
+SENDING: dict[RecordType, Sending] = {
+    RecordType.LEAD: Sending(
+        _LEAD,
+        makes_entry="true",
+        by_hand="record.deleted_at IS NULL",
+        is_compared=True,
+    ),
+    # Products are sent with the invoice that needs them; later changes are left to the firm in
+    # QuickBooks. But a change that fixes what blocks an invoice is sent.
+    RecordType.PRODUCT: Sending(
+        _PRODUCT,
+        makes_entry="""
+        EXISTS (SELECT FROM outbox AS entry
+                WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'product'
+                  AND entry.aggregate_id = snapshot.id
+                  AND entry.state IN ('pending', 'failed', 'skipped'))
+        AND NOT EXISTS (SELECT FROM outbox_links AS link
+                        WHERE link.lane_id = lane.id AND link.aggregate_type = 'product'
+                          AND link.aggregate_id = snapshot.id
+                          AND link.remote_id IS NOT NULL)""",
+    ),
+    # Editing is not creating: changing an invoice that was never sent sends nothing.
+    RecordType.INVOICE: Sending(
+        _INVOICE,
+        makes_entry=known_to_lane(RecordType.INVOICE, "snapshot.id"),
+        is_sent_when_created=True,
+        by_hand="record.voided_at IS NULL",
+        is_compared=True,
+    ),
+    # A payment never causes its invoice to be sent, nor a refund its payment.
+    RecordType.PAYMENT: Sending(
+        _PAYMENT,
+        follows=RecordType.INVOICE,
+        by_hand="true",
+        is_compared=True,
+    ),
+    RecordType.REFUND: Sending(
+        _REFUND,
+        follows=RecordType.PAYMENT,
+        by_hand="record.voided_at IS NULL",
+        is_compared=True,
+    ),
 }
 
-TABLES: dict[RecordType, str] = {
-    RecordType.LEAD: "leads",
-    RecordType.PRODUCT: "products",
-    RecordType.INVOICE: "invoices",
-    RecordType.PAYMENT: "payments",
-    RecordType.REFUND: "goodwill_refunds",
+SNAPSHOTS: dict[RecordType, str] = {type_: its.snapshot for type_, its in SENDING.items()}
+# The first is never sent without the second.
+FOLLOWS: dict[RecordType, RecordType] = {
+    type_: its.follows for type_, its in SENDING.items() if its.follows
 }

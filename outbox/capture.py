@@ -25,7 +25,9 @@ from sqlalchemy.orm.util import identity_key
 
 from db import Sessions
 from models.sales import (
+    MODELS,
     RECORD_TABLES,
+    TABLES,
     UNCAPTURED,
     Invoice,
     InvoiceLine,
@@ -38,7 +40,7 @@ from models.sales import (
     synced_fields_changed,
     tracked,
 )
-from models.snapshots import SNAPSHOTS, TABLES
+from models.snapshots import SENDING, SNAPSHOTS, known_to_lane
 
 Wake = Callable[[int], None]
 
@@ -58,55 +60,66 @@ def attach(sessions: Sessions, wake: Wake | None = None) -> None:
     `wake` is called with a lane's id after the outermost commit that added entries to the lane.
     """
 
-    @event.listens_for(sessions, "before_flush")
-    def prepare(session: Session, _flush: UOWTransaction, _instances: object) -> None:
-        _refuse_deletes(session)
-        lock_invoices_of_changed_parts(session)
-        # The history of a value computed by the database (`func.now()`) is empty after the flush.
-        session.info[_DIRTY] = {item for item in session.dirty if synced_fields_changed(item)}
-        _open_the_door(session.connection())
-
-    @event.listens_for(sessions, "after_flush")
-    def capture(session: Session, _flush: UOWTransaction) -> None:
-        _compute_sums(session)
-        for type_, ids in _changed_records(session).items():
-            _capture_kind(session, type_, ids)
-        session.connection().info.pop(ALLOWED, None)
-
-    @event.listens_for(sessions, "after_flush_postexec")
-    def forget_old_sums(session: Session, _flush: UOWTransaction) -> None:
-        for key in session.info.pop(_SUMMED, ()):
-            if invoice := session.identity_map.get(identity_key(Invoice, key)):
-                sums = "subtotal discount_amount tax_amount total paid_amount revision".split()
-                session.expire(invoice, sums)
-
-    @event.listens_for(sessions, "after_transaction_end")
-    def end(session: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:
-            session.info.pop(_OWN, None)
+    event.listen(sessions, "before_flush", _prepare)
+    event.listen(sessions, "after_flush", _capture)
+    event.listen(sessions, "after_flush_postexec", _forget_old_sums)
+    event.listen(sessions, "after_transaction_end", _end_transaction)
+    event.listen(sessions, "after_rollback", _forget_entries)
 
     @event.listens_for(sessions, "after_commit")
     def wake_lanes(session: Session) -> None:
-        # This also runs when a SAVEPOINT is released, while the outer transaction may still roll
-        # back.
-        if session.in_nested_transaction():
-            return
-        if entries := session.info.pop(_NEW, None):
-            log.info("captured", extra={"entries": entries})
-        for lane_id in session.info.pop(_WAKES, ()):
+        for lane_id in _lanes_to_wake(session):
             if wake is not None:
                 wake(lane_id)
-
-    @event.listens_for(sessions, "after_rollback")
-    def forget(session: Session) -> None:
-        if not session.in_nested_transaction():
-            session.info.pop(_WAKES, None)
-            session.info.pop(_NEW, None)
 
 
 def wake_after_commit(session: Session, lanes: Iterable[int]) -> None:
     """Wakes these lanes' drainers after this session's outermost commit."""
     session.info.setdefault(_WAKES, set()).update(lanes)
+
+
+def _prepare(session: Session, _flush: UOWTransaction, _instances: object) -> None:
+    _refuse_deletes(session)
+    lock_invoices_of_changed_parts(session)
+    # The history of a value computed by the database (`func.now()`) is empty after the flush.
+    session.info[_DIRTY] = {item for item in session.dirty if synced_fields_changed(item)}
+    _open_the_door(session.connection())
+
+
+def _capture(session: Session, _flush: UOWTransaction) -> None:
+    _compute_sums(session)
+    for type_, ids in _changed_records(session).items():
+        _capture_kind(session, type_, ids)
+    session.connection().info.pop(ALLOWED, None)
+
+
+def _forget_old_sums(session: Session, _flush: UOWTransaction) -> None:
+    for key in session.info.pop(_SUMMED, ()):
+        if invoice := session.identity_map.get(identity_key(Invoice, key)):
+            sums = "subtotal discount_amount tax_amount total paid_amount revision".split()
+            session.expire(invoice, sums)
+
+
+def _end_transaction(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_OWN, None)
+
+
+def _lanes_to_wake(session: Session) -> Iterable[int]:
+    """The lanes that received entries, once the outermost transaction is committed."""
+    # After the release of a SAVEPOINT, too, while the outer transaction may still roll back.
+    if session.in_nested_transaction():
+        return ()
+    if entries := session.info.pop(_NEW, None):
+        log.info("captured", extra={"entries": entries})
+    lanes: set[int] = session.info.pop(_WAKES, set())
+    return lanes
+
+
+def _forget_entries(session: Session) -> None:
+    if not session.in_nested_transaction():
+        session.info.pop(_WAKES, None)
+        session.info.pop(_NEW, None)
 
 
 def _refuse_deletes(session: Session) -> None:
@@ -154,12 +167,12 @@ def _capture_kind(session: Session, type_: RecordType, ids: Sequence[int]) -> No
         rows = connection.execute(_REWRITE[type_], {"entry_ids": known, "record_ids": list(ids)})
         rewritten = {row.aggregate_id for row in rows}
     left = [id_ for id_ in ids if id_ not in rewritten]
-    # invoices only: a new one makes an entry even when a change would not
     created: set[int] = set()
-    if type_ is RecordType.INVOICE:
-        created = {item.id for item in session.new if isinstance(item, Invoice)}
+    if type_ in _CAPTURE_CREATED:
+        created = {item.id for item in session.new if isinstance(item, MODELS[type_])}
+    when_created = _CAPTURE_CREATED.get(type_, _CAPTURE[type_])
     entries = [
-        *_insert_entries(connection, _CAPTURE_CREATED, [id_ for id_ in left if id_ in created]),
+        *_insert_entries(connection, when_created, [id_ for id_ in left if id_ in created]),
         *_insert_entries(connection, _CAPTURE[type_], [id_ for id_ in left if id_ not in created]),
     ]
     for entry in entries:
@@ -201,7 +214,7 @@ def _capture_locked(
     connection = session.connection()
     locked = connection.execute(lock, {"ids": list(ids)}).scalars().all()
     _open_the_door(connection)
-    statement = _CAPTURE_CREATED if type_ is RecordType.INVOICE else _CAPTURE[type_]
+    statement = _CAPTURE_CREATED.get(type_, _CAPTURE[type_])
     rows = _insert_entries(connection, statement, locked)
     connection.info.pop(ALLOWED, None)
     wake_after_commit(session, {row.lane_id for row in rows})
@@ -213,7 +226,7 @@ _LOCK_UNSENT = {
     type_: text(
         f"""
         SELECT record.id FROM {TABLES[type_]} AS record
-        WHERE record.id = ANY(:ids) AND {condition}
+        WHERE record.id = ANY(:ids) AND {its.by_hand}
           AND NOT EXISTS (
             SELECT FROM outbox AS entry JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
             WHERE entry.aggregate_type = '{type_.value}' AND entry.aggregate_id = record.id
@@ -222,12 +235,8 @@ _LOCK_UNSENT = {
         FOR NO KEY UPDATE OF record
         """  # noqa: S608  (only constants of ours are put together)
     )
-    for type_, condition in (
-        (RecordType.LEAD, "record.deleted_at IS NULL"),
-        (RecordType.INVOICE, "record.voided_at IS NULL"),
-        (RecordType.PAYMENT, "true"),
-        (RecordType.REFUND, "record.voided_at IS NULL"),
-    )
+    for type_, its in SENDING.items()
+    if its.by_hand is not None
 }
 
 _LOCK_PAYMENTS = text(
@@ -245,44 +254,12 @@ _LOCK_PAYMENTS = text(
 )
 
 
-# Which writes make an entry, besides "the organization is in the US and its lane takes entries".
-_KNOWN_TO_LANE = """(
-    EXISTS (SELECT FROM outbox_links AS link
-            WHERE link.lane_id = lane.id AND link.aggregate_type = 'invoice'
-              AND link.aggregate_id = {invoice_id} AND link.remote_id IS NOT NULL)
-    OR EXISTS (SELECT FROM outbox AS entry
-               WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'invoice'
-                 AND entry.aggregate_id = {invoice_id}))"""
-
-MAKES_ENTRY: dict[RecordType, str] = {
-    RecordType.LEAD: "true",
-    # Editing is not creating: changing an invoice that was never sent sends nothing.
-    RecordType.INVOICE: _KNOWN_TO_LANE.format(invoice_id="snapshot.id"),
-    # Products are sent with the invoice that needs them; later changes are left to the firm in
-    # QuickBooks. But a change that fixes what blocks an invoice is sent.
-    RecordType.PRODUCT: """
-        EXISTS (SELECT FROM outbox AS entry
-                WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'product'
-                  AND entry.aggregate_id = snapshot.id
-                  AND entry.state IN ('pending', 'failed', 'skipped'))
-        AND NOT EXISTS (SELECT FROM outbox_links AS link
-                        WHERE link.lane_id = lane.id AND link.aggregate_type = 'product'
-                          AND link.aggregate_id = snapshot.id
-                          AND link.remote_id IS NOT NULL)""",
-    # A payment never causes its invoice to be sent.
-    RecordType.PAYMENT: _KNOWN_TO_LANE.format(
-        invoice_id="(snapshot.payload ->> 'invoice_id')::bigint"
-    ),
-    # A refund never drags its payment in.
-    RecordType.REFUND: """
-        (EXISTS (SELECT FROM outbox_links AS link
-                 WHERE link.lane_id = lane.id AND link.aggregate_type = 'payment'
-                   AND link.aggregate_id = (snapshot.payload ->> 'payment_id')::bigint
-                   AND link.remote_id IS NOT NULL)
-         OR EXISTS (SELECT FROM outbox AS entry
-                    WHERE entry.lane_id = lane.id AND entry.aggregate_type = 'payment'
-                      AND entry.aggregate_id = (snapshot.payload ->> 'payment_id')::bigint))""",
-}
+def _makes_entry(type_: RecordType) -> str:
+    """Which writes make an entry: of what follows another record, once the lane has that one."""
+    its = SENDING[type_]
+    if its.follows is None:
+        return its.makes_entry
+    return known_to_lane(its.follows, f"(snapshot.payload ->> '{its.follows.value}_id')::bigint")
 
 
 def _capturing(type_: RecordType, condition: str) -> TextClause:
@@ -319,8 +296,11 @@ def _capturing(type_: RecordType, condition: str) -> TextClause:
     )
 
 
-_CAPTURE = {type_: _capturing(type_, condition) for type_, condition in MAKES_ENTRY.items()}
-_CAPTURE_CREATED = _capturing(RecordType.INVOICE, "true")  # or sent by hand, as if created now
+_CAPTURE = {type_: _capturing(type_, _makes_entry(type_)) for type_ in SENDING}
+# created, or sent by hand as if created now
+_CAPTURE_CREATED = {
+    type_: _capturing(type_, "true") for type_, its in SENDING.items() if its.is_sent_when_created
+}
 
 _REWRITE = {
     type_: text(
@@ -332,7 +312,7 @@ _REWRITE = {
         RETURNING outbox.aggregate_id
         """  # noqa: S608  (only constants of ours are put together)
     )
-    for type_ in MAKES_ENTRY
+    for type_ in SENDING
 }
 
 
@@ -361,7 +341,7 @@ _REFRESH = {
               IS DISTINCT FROM (snapshot.payload, snapshot.operation)
         """  # noqa: S608  (only constants of ours are put together)
     )
-    for type_ in MAKES_ENTRY
+    for type_ in SENDING
 }
 
 

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from models.base import Json
 from models.outbox import Operation
-from models.sales import RecordType
-from models.snapshots import SNAPSHOTS, TABLES
+from models.sales import TABLES
+from models.snapshots import FOLLOWS, SENDING, SNAPSHOTS
 
 LONGEST_SAVE = timedelta(minutes=10)  # longer than any request may take
 RECORDS_PER_STATEMENT = 500  # records per statement
@@ -48,10 +48,7 @@ _MADE_MEANWHILE = {
                         AND entry.aggregate_id = made.{of.value}_id
                         AND entry.state || '' IN ('pending', 'failed')))
     """  # noqa: S608  (only constants of ours are put together)
-    for type_, of in (
-        (RecordType.PAYMENT, RecordType.INVOICE),
-        (RecordType.REFUND, RecordType.PAYMENT),
-    )
+    for type_, of in FOLLOWS.items()
 }
 
 _COMPARED = {
@@ -89,7 +86,8 @@ _COMPARED = {
         ORDER BY snapshot.id
         """  # noqa: S608  (only constants of ours are put together)
     )
-    for type_ in (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT, RecordType.REFUND)
+    for type_, its in SENDING.items()
+    if its.is_compared
 }
 
 _WITHHOLD = {

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from models.outbox import Entry, Operation
 from models.sales import Record, RecordType
-from models.snapshots import SNAPSHOTS
+from models.snapshots import FOLLOWS, SNAPSHOTS
 from outbox import servers
 from outbox.company import Due, Fault, Rejected, Remote, Unneeded
 from outbox.counterparts import (
@@ -362,7 +362,7 @@ def _with_all_they_need(
         if one.due.operation == Operation.VOID:
             missing = []  # a void needs only its own record's counterpart
         for record in missing:
-            if record.type in TAKEN_ALONG and one.due.record.type not in _FOLLOWERS:
+            if record.type in TAKEN_ALONG and one.due.record.type not in FOLLOWS:
                 taken_along.setdefault(record, one)
         before = [*missing, *earlier.get(one.due.entry_id, ())]
         if before:  # the nearest one: a payment waits for its invoice, not for the customer
@@ -373,13 +373,6 @@ def _with_all_they_need(
     _set_waits(session, waits)
     return ready
 
-
-# The first is never sent without the second.
-_FOLLOWS = (
-    (RecordType.PAYMENT, RecordType.INVOICE),
-    (RecordType.REFUND, RecordType.PAYMENT),
-)
-_FOLLOWERS = frozenset(type_ for type_, _of in _FOLLOWS)
 
 # For records without a link: of a void invoice, with nothing pending, they will never have one.
 _NEVER_TO_COME = {
@@ -419,7 +412,7 @@ def _without_payments_of_void_invoices(
         one.due.entry_id: record
         for one in candidates
         for record in one.needs
-        if (one.due.record.type, record.type) in _FOLLOWS and record not in links
+        if FOLLOWS.get(one.due.record.type) == record.type and record not in links
     }
     if not awaited:
         return list(candidates)

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
-from models.sales import RecordType
-from models.snapshots import TABLES
+from models.sales import TABLES, RecordType
 from outbox.company import Remote
 from quickbooks.comparison import Month, Ours, Theirs
 from quickbooks.documents import parsed

@@ -4,26 +4,25 @@ tables would be noticed late: at the first refusal, or when somebody opens a lis
 import pytest
 
 from models.outbox import Operation
-from models.sales import TRACKED, Record, RecordType
-from models.snapshots import SNAPSHOTS, TABLES
-from outbox import capture
+from models.sales import MODELS, TABLES, TRACKED, Record, RecordType
+from models.snapshots import FOLLOWS, SENDING
 from outbox.company import Due
 from presenters import names
 from quickbooks import catalogue, faults, kinds
-from views.live import MODELS
+from views.live import MODELS as WITH_PANEL
 
 
 @pytest.mark.parametrize(
     "table",
     [
-        SNAPSHOTS,
+        SENDING,
+        MODELS,
         TABLES,
-        capture.MAKES_ENTRY,
         kinds.KINDS,
         catalogue.EFFECTS,
         names.NOUNS,
         names.KIND_NAMES,
-        {RecordType.PRODUCT: None, **MODELS},  # a product has no panel
+        {RecordType.PRODUCT: None, **WITH_PANEL},  # a product has no panel
     ],
 )
 def test_a_table_has_every_type(table: dict[RecordType, object]) -> None:
@@ -36,13 +35,23 @@ def test_a_fault_names_any_type(type_: RecordType) -> None:
     assert faults.ours("2500", due).about["what"]
 
 
+def test_types_are_captured_in_the_order_of_arrival() -> None:
+    assert list(SENDING) == list(RecordType)
+    for type_, followed in FOLLOWS.items():
+        assert followed.rank < type_.rank
+
+
 @pytest.mark.parametrize("type_", RecordType)
-def test_a_record_is_a_row_with_what_capture_writes(type_: RecordType) -> None:
-    [model] = [
-        model for model, its in TRACKED.items() if (its.record_type, its.key) == (type_, "id")
-    ]
-    assert model.__tablename__ == TABLES[type_]
-    assert {"organization_id", "first_entry_at"} <= set(model.__table__.columns.keys())
+def test_a_type_says_which_writes_make_an_entry(type_: RecordType) -> None:
+    its = SENDING[type_]
+    assert bool(its.makes_entry) != bool(its.follows)  # one of them
+
+
+@pytest.mark.parametrize("type_", FOLLOWS)
+def test_a_type_that_follows_another_has_its_id_in_table_and_payload(type_: RecordType) -> None:
+    key = f"{FOLLOWS[type_].value}_id"
+    assert hasattr(MODELS[type_], key)
+    assert f"'{key}'" in SENDING[type_].snapshot
 
 
 def test_what_is_tracked_has_the_fields_that_are_sent() -> None:
