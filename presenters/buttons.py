@@ -31,16 +31,9 @@ def buttons_of(
     """The buttons for this fault that this person may press, the likeliest first."""
     actions = explanation.actions if explanation else _without_cause()
     buttons = [button for action in actions for button in _buttons(action, entry, fix_address)]
-    if buttons and buttons[0].look == "button" and not _is_up_to_the_person(entry, actions):
+    if buttons and buttons[0].look == "button" and not actions[0].is_up_to_the_person:
         buttons[0] = replace(buttons[0], look=PRIMARY)
     return buttons
-
-
-def _is_up_to_the_person(entry: Entry, actions: Sequence[Action]) -> bool:
-    """Whether no button is likelier than the others: who a customer is, and whose change counts."""
-    return entry.fault_code in ("edited_there", "declined_goes_along") or any(
-        action.name == "link_existing" for action in actions[:1]
-    )
 
 
 def _without_cause() -> Sequence[Action]:

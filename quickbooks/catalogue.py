@@ -33,6 +33,9 @@ class Action:
     name: str
     label: str
     needs: tuple[str, ...] = ()
+    # Where it is the first one, no button is likelier than the others: only the person knows who a
+    # customer is, and whose change counts.
+    is_up_to_the_person: bool = False
 
 
 SEND_AGAIN = Action("send_again", N_("Send again"))
@@ -41,8 +44,15 @@ SKIP = Action("skip", N_("Skip"))
 RECONNECT = Action("reconnect", N_("Reconnect"))
 CHOOSE_SETTING = Action("settings", N_("Choose in settings"))
 OPEN_QUICKBOOKS = Action("open_quickbooks", N_("Open QuickBooks"))
-LINK_EXISTING = Action("link_existing", N_("Use the existing {what} {holder_name}"), ("holder_id",))
-SHARE = Action("link_existing", N_("Use {holder_name} for both"), ("holder_id",))
+LINK_EXISTING = Action(
+    "link_existing",
+    N_("Use the existing {what} {holder_name}"),
+    ("holder_id",),
+    is_up_to_the_person=True,
+)
+SHARE = Action(
+    "link_existing", N_("Use {holder_name} for both"), ("holder_id",), is_up_to_the_person=True
+)
 SEND_AS = Action("send_as", N_("Send as “{suggestion}”"), ("suggestion",))
 CHOOSE_CUSTOMER = Action("choose_customer", N_("Choose the customer"))
 LINK_ANOTHER = Action("choose_customer", N_("Link another customer"))
@@ -59,7 +69,7 @@ OTHER_ITEM = Action("other_item", N_("Use another item"))
 FALLBACK = Action("fallback", N_("Use the fallback from now on"), ("product_id",))
 ACCOUNTANT_NOTE = Action("accountant_note", N_("Copy a note for my accountant"))
 ENTERED = Action("entered", N_("I've entered it in QuickBooks: done"))
-SEND_OURS = Action("send_again", N_("Send it as it is here"))
+SEND_OURS = Action("send_again", N_("Send it as it is here"), is_up_to_the_person=True)
 LEAVE_THEIRS = Action("skip", N_("Leave it as it is there"))
 TRY_AGAIN = Action("send_again", N_("Try again"))
 
@@ -71,22 +81,13 @@ class Cause:
     class_: Class
     title: str
     cause: str
-    effect: str = ""  # "": depends on the record type, see EFFECTS
+    effect: str = ""  # "": depends on the record type, see `EFFECT` in kinds/
     field: str | None = None
     actions: tuple[Action, ...] = (SEND_AGAIN, SKIP)
     ours: str = ""  # what was wrong, if it was our mistake
 
 
-EFFECTS = {
-    "lead": N_("Saved here, but not in QuickBooks. Its invoices wait until this is solved."),
-    "product": N_("Saved here, but not in QuickBooks. Invoices that use it wait."),
-    "invoice": N_(
-        "Saved here, but QuickBooks does not have this version. Payments may wait for it."
-    ),
-    "payment": N_("Saved here, but not in QuickBooks: the invoice still looks unpaid there."),
-    "refund": N_("Saved here, but not in QuickBooks: the money still looks received there."),
-    "": N_("Saved here; QuickBooks doesn't have it yet."),
-}
+DEFAULT_EFFECT = N_("Saved here; QuickBooks doesn't have it yet.")
 
 # Replacements for names that are unknown.
 DEFAULT_WORDS = {

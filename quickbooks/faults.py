@@ -21,8 +21,8 @@ from outbox.company import Due, Fault
 from outbox.texts import storable
 from quickbooks.catalogue import (
     CATALOGUE,
+    DEFAULT_EFFECT,
     DEFAULT_WORDS,
-    EFFECTS,
     ENTERED,
     LEAVE_THEIRS,
     SKIP,
@@ -31,6 +31,7 @@ from quickbooks.catalogue import (
     Cause,
     Class,
 )
+from quickbooks.kinds import KINDS, RecordKind
 
 __all__ = ["Action", "Class", "Explanation", "RemoteFault", "class_of", "explain", "faults_in"]
 
@@ -180,7 +181,7 @@ def explain(
     """
     cause: Cause = CATALOGUE.get(code, UNKNOWN)
     reader = reader or Reader()
-    record = str(about.get("record", ""))
+    kind = _kind_of(about)
     words = _Words(about, reader)
     if cause.ours:
         words["ours"] = reader.say(cause.ours)
@@ -190,21 +191,23 @@ def explain(
     return Explanation(
         title=_first_up(reader.say(cause.title).format_map(words)),
         cause=_first_up(re.sub(r" +", " ", sentence).strip()),
-        effect=reader.say(cause.effect or EFFECTS.get(record, EFFECTS[""])),
+        effect=reader.say(cause.effect or (kind.EFFECT if kind else DEFAULT_EFFECT)),
         field=cause.field,
-        actions=_buttons(_actions_of(cause, record), words, reader),
+        actions=_buttons(_actions_of(cause, kind), words, reader),
         detail=redact(without_markup(detail)),
     )
 
 
-_DOCUMENTS = (RecordType.INVOICE, RecordType.PAYMENT, RecordType.REFUND)
+def _kind_of(about: Mapping[str, object]) -> RecordKind | None:
+    record = str(about.get("record", ""))
+    return KINDS[RecordType(record)] if record in set(RecordType) else None
 
 
-def _actions_of(cause: Cause, record: str) -> Iterator[Action]:
-    """The cause's actions. A document that can be skipped can also be entered by hand; customers
-    have other buttons for that."""
+def _actions_of(cause: Cause, kind: RecordKind | None) -> Iterator[Action]:
+    """The cause's actions. A document that can be skipped can also be entered by hand."""
+    may_be_entered = kind is not None and kind.MAY_BE_ENTERED
     for action in cause.actions:
-        if action.name == SKIP.name and record in _DOCUMENTS and action != LEAVE_THEIRS:
+        if action.name == SKIP.name and may_be_entered and action != LEAVE_THEIRS:
             yield ENTERED
         yield action
 
@@ -363,15 +366,6 @@ _FIELDS: dict[str, tuple[str, str | None]] = {
 }
 
 
-_KINDS = {
-    RecordType.LEAD: "customer",
-    RecordType.PRODUCT: "product",
-    RecordType.INVOICE: N_("invoice"),
-    RecordType.PAYMENT: N_("payment"),
-    RecordType.REFUND: N_("refund"),
-}
-
-
 def ours(code: str, due: Due, about: Mapping[str, Any] | None = None) -> Fault:
     """A fault that we found ourselves, for this entry."""
     return about_record(Fault(code, dict(about or {})), due)
@@ -381,7 +375,7 @@ def about_record(fault: Fault, due: Due) -> Fault:
     """The fault with names for its texts, and the field that fixes it."""
     about = {
         "record": due.record.type.value,
-        "what": _KINDS[due.record.type],
+        "what": KINDS[due.record.type].NOUN,
         "name": due.payload.get("name") or due.payload.get("lead_name"),
         "number": due.payload.get("number"),
         **fault.about,

@@ -99,11 +99,8 @@ def _customer(due: Due, inactive: Json, _links: Mapping[Record, Remote], _settin
 
 
 def _account(due: Due, inactive: Json, _links: Mapping[Record, Remote], settings: Json) -> Fault:
-    chosen_for = _ACCOUNT_FOR.get(due.record.type) or _chosen_for(due)
+    chosen_for = KINDS[due.record.type].ACCOUNT_FOR or _chosen_for(due)
     return ours("account_inactive", due, _chosen(due, inactive, settings, chosen_for))
-
-
-_ACCOUNT_FOR = {RecordType.REFUND: N_("refunds"), RecordType.INVOICE: N_("discounts")}
 
 
 def _method(due: Due, inactive: Json, _links: Mapping[Record, Remote], settings: Json) -> Fault:
@@ -151,7 +148,7 @@ def _item(due: Due, inactive: Json, links: Mapping[Record, Remote], settings: Js
         "item_id": remote_id,
         "product_id": next(filter(None, ids), None),
     }
-    if due.record.type == RecordType.REFUND:
+    if "lines" not in due.payload:
         return ours("fallback_item_inactive", due, about)
     about["lines"] = ", ".join(map(str, using)) or phrase(N_("with the tax"))
     return ours("item_inactive", due, about)

@@ -58,8 +58,7 @@ def _step_of_known(
     links: Mapping[Record, Remote],
     settings: Json,
 ) -> Step:
-    if due.record.type == RecordType.PRODUCT:
-        # An item only has to be linked: it may be shared, and prices are on the lines.
+    if KINDS[due.record.type].IS_CREATED_ONLY:
         body = documents.sparse(link, awakens)
         return Write(due, "update", body, None) if awakens else Synced(link)
     return _changing_step(due, link, there, awakens, links, settings)

@@ -8,7 +8,7 @@ from models.sales import MODELS, TABLES, TRACKED, Record, RecordType
 from models.snapshots import FOLLOWS, SENDING
 from outbox.company import Due
 from presenters import names
-from quickbooks import catalogue, faults, kinds
+from quickbooks import faults, kinds
 from views.live import MODELS as WITH_PANEL
 
 
@@ -19,7 +19,6 @@ from views.live import MODELS as WITH_PANEL
         MODELS,
         TABLES,
         kinds.KINDS,
-        catalogue.EFFECTS,
         names.NOUNS,
         names.KIND_NAMES,
         {RecordType.PRODUCT: None, **WITH_PANEL},  # a product has no panel

@@ -25,6 +25,11 @@ class RecordKind(Protocol):
     USES: tuple[str, ...]  # what it uses that may be inactive, in the order in which it is checked
     GONE: str  # the fault when it was deleted in QuickBooks
     VOIDING: Mapping[str, str]  # how the request that voids it is marked
+    NOUN: str  # what it is called where a fault is explained
+    EFFECT: str  # what it means to the owner that it could not be sent
+    ACCOUNT_FOR: str | None  # what its account is for; None: as chosen for its way of payment
+    IS_CREATED_ONLY: bool  # later changes are not sent
+    MAY_BE_ENTERED: bool  # a person may enter it in QuickBooks instead, see `by_hand`
     FIELDS: tuple[SentText, ...]  # texts that are sent, with the lengths that QuickBooks stores
 
     def document(

@@ -30,6 +30,11 @@ NAME: str | None = "DisplayName"
 USES: tuple[str, ...] = ()
 GONE = "customer_gone"
 VOIDING: Mapping[str, str] = {"operation": "void"}
+NOUN = "customer"
+EFFECT = N_("Saved here, but not in QuickBooks. Its invoices wait until this is solved.")
+ACCOUNT_FOR: str | None = None
+IS_CREATED_ONLY = False
+MAY_BE_ENTERED = False  # there are other choices for customers
 
 NAME_LONGEST = 500
 EMAIL_LONGEST = 100

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
+from languages import N_
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Fault, Remote
@@ -18,6 +19,11 @@ NAME: str | None = None
 USES: tuple[str, ...] = ("Item", "Customer", "Account", "TaxCode")
 GONE = "invoice_gone"
 VOIDING: Mapping[str, str] = {"operation": "void"}
+NOUN = N_("invoice")
+EFFECT = N_("Saved here, but QuickBooks does not have this version. Payments may wait for it.")
+ACCOUNT_FOR: str | None = N_("discounts")
+IS_CREATED_ONLY = False
+MAY_BE_ENTERED = True
 
 # for a DocNumber: QuickBooks assigns it, whatever the company's setting
 GENERATED = "AUTO_GENERATE"

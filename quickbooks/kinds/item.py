@@ -5,6 +5,7 @@ Type and income account are required (Intuit's API reference, Item).
 
 from collections.abc import Mapping
 
+from languages import N_
 from models.base import Json
 from models.sales import Record
 from outbox.company import Fault, Remote
@@ -20,6 +21,11 @@ NAME: str | None = "Name"
 USES: tuple[str, ...] = ("Account",)
 GONE = "610"
 VOIDING: Mapping[str, str] = {"operation": "void"}
+NOUN = "product"
+EFFECT = N_("Saved here, but not in QuickBooks. Invoices that use it wait.")
+ACCOUNT_FOR: str | None = None
+IS_CREATED_ONLY = True  # it may be shared, and prices are on the lines
+MAY_BE_ENTERED = False
 
 NAME_LONGEST = 100
 _DESCRIPTION = SentText("description", clean_text, 4000)

@@ -6,6 +6,7 @@ The excess is TotalAmt minus the lines: UnappliedAmt (Intuit's API reference, Pa
 from collections.abc import Mapping
 from decimal import Decimal
 
+from languages import N_
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Fault, Remote
@@ -21,6 +22,11 @@ USES: tuple[str, ...] = ("Customer", "Account", "PaymentMethod", "Invoice")
 GONE = "610"
 # it is an update (Intuit's API reference, Payment)
 VOIDING: Mapping[str, str] = {"operation": "update", "include": "void"}
+NOUN = N_("payment")
+EFFECT = N_("Saved here, but not in QuickBooks: the invoice still looks unpaid there.")
+ACCOUNT_FOR: str | None = None
+IS_CREATED_ONLY = False
+MAY_BE_ENTERED = True
 
 REFERENCE_LONGEST = 21  # by convention, no limit is documented
 NOTE_LONGEST = 4000

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from languages import N_
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Fault, Remote
@@ -18,6 +19,11 @@ NAME: str | None = None
 USES: tuple[str, ...] = ("Item", "Customer", "Account", "PaymentMethod")
 GONE = "610"
 VOIDING: Mapping[str, str] = {"operation": "void"}
+NOUN = N_("refund")
+EFFECT = N_("Saved here, but not in QuickBooks: the money still looks received there.")
+ACCOUNT_FOR: str | None = N_("refunds")
+IS_CREATED_ONLY = False
+MAY_BE_ENTERED = True
 FIELDS: tuple[SentText, ...] = (SentText("note", clean_text, NOTE_LONGEST),)
 
 
