@@ -1,10 +1,13 @@
 """Addresses of a record: its page, the form that fixes it, and its page in QuickBooks."""
 
+from typing import Any
+
 from flask import url_for
 
 from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection
-from models.sales import Record, RecordType
+from models.sales import Record
+from presenters.record_types import SHOWN
 from quickbooks.faults import Explanation, explain
 from quickbooks.links import record_url
 from web.access import dunahub, person
@@ -26,19 +29,14 @@ def explanation_of(entry: Entry) -> Explanation | None:
     return explain(entry.fault_code, about, entry.fault_detail or "", reader())
 
 
-def address_of(record: Record) -> str | None:
+def address_of(record: Record) -> str:
     """The record's page in DunaHub."""
-    match record.type:
-        case RecordType.LEAD:
-            return url_for("leads.show", lead_id=record.id)
-        case RecordType.PRODUCT:
-            return url_for("products.show_edit", product_id=record.id)
-        case RecordType.INVOICE:
-            return url_for("invoices.show", invoice_id=record.id)
-        case RecordType.PAYMENT:
-            return url_for("payments.show", payment_id=record.id)
-        case RecordType.REFUND:
-            return url_for("payments.show_goodwill", refund_id=record.id)
+    return _address(SHOWN[record.type].page, record)
+
+
+def _address(endpoint: str, record: Record, **values: str) -> str:
+    known: dict[str, Any] = {SHOWN[record.type].key: record.id, **values}
+    return url_for(endpoint, **known)
 
 
 # Decisions about a record that are made on its page, in its panel.
@@ -52,10 +50,10 @@ def help_address_of(entry: Entry) -> str | None:
     """Where this person fixes it: by a choice on the record's page, or in the record's form."""
     explanation = explanation_of(entry)
     offered = {action.name for action in explanation.actions} if explanation else set()
-    has_panel = entry.record_type != RecordType.PRODUCT
+    has_panel = SHOWN[entry.record_type].has_panel
     if entry.state == State.FAILED and offered & _CHOICES and has_panel and person().keeps_books:
-        page = address_of(entry.record)
-        return page and f"{page}#panel-{entry.record_type.value}-{entry.record_id}"
+        panel = f"panel-{entry.record_type.value}-{entry.record_id}"
+        return f"{address_of(entry.record)}#{panel}"
     return fix_address_of(entry)
 
 
@@ -63,14 +61,7 @@ def fix_address_of(entry: Entry) -> str | None:
     """The record's form, at the field that fixes its fault."""
     explanation = explanation_of(entry)
     fix = entry.fault_field or (explanation.field if explanation else None)
-    if entry.state != State.FAILED or not fix:
+    form = SHOWN[entry.record_type].form
+    if entry.state != State.FAILED or not fix or form is None:
         return None
-    match entry.record_type:
-        case RecordType.LEAD:
-            return url_for("leads.show_edit", lead_id=entry.record_id, fix=fix)
-        case RecordType.PRODUCT:
-            return url_for("products.show_edit", product_id=entry.record_id, fix=fix)
-        case RecordType.INVOICE:
-            return url_for("invoices.show_edit", invoice_id=entry.record_id, fix=fix)
-        case RecordType.PAYMENT | RecordType.REFUND:
-            return None
+    return _address(form, entry.record, fix=fix)

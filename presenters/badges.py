@@ -7,8 +7,9 @@ from hashlib import blake2b
 from flask import url_for
 
 from models.sales import Record, RecordType
-from presenters.names import NOUNS, first_up, names_of
+from presenters.names import first_up, names_of
 from presenters.panel import Panel
+from presenters.record_types import SHOWN
 from presenters.status import Word
 from web.access import session
 from web.languages import _
@@ -54,5 +55,5 @@ def stamp(text: str) -> str:
 
 def sentence_of(kind: RecordType, key: int, word: Word) -> str:
     record = Record(kind, key)
-    name = names_of(session(), [record]).get(record) or _(NOUNS[kind])
+    name = names_of(session(), [record]).get(record) or _(SHOWN[kind].noun)
     return f"{first_up(name)}: {word.text}"

@@ -1,46 +1,21 @@
 """What records are called inside a sentence."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from languages import N_
-from models.sales import GoodwillRefund, Invoice, Lead, Payment, Product, Record, RecordType
+from models.sales import MODELS, Record, RecordType
+from presenters.record_types import SHOWN
 from web.formats import money
 from web.languages import _
 
-# The record types where QuickBooks is concerned: inside a sentence, and alone.
-NOUNS = {
-    RecordType.LEAD: N_("customer"),
-    RecordType.PRODUCT: N_("service"),
-    RecordType.INVOICE: N_("invoice"),
-    RecordType.PAYMENT: N_("payment"),
-    RecordType.REFUND: N_("refund"),
-}
-KIND_NAMES = {
-    RecordType.LEAD: N_("Customer"),
-    RecordType.PRODUCT: N_("Service"),
-    RecordType.INVOICE: N_("Invoice"),
-    RecordType.PAYMENT: N_("Payment"),
-    RecordType.REFUND: N_("Refund"),
-}
 
-
-def called(kind: RecordType, title: object) -> str:
+def called(type_: RecordType, title: object) -> str:
     """A record in a sentence: customer Green Lawn Co, invoice 1042."""
-    match kind:
-        case RecordType.LEAD:
-            return _("customer %(name)s", name=title)
-        case RecordType.PRODUCT:
-            return _("service %(name)s", name=title)
-        case RecordType.INVOICE:
-            return _("invoice %(number)s", number=title)
-        case RecordType.PAYMENT:
-            return _("payment %(amount)s", amount=title)
-        case RecordType.REFUND:
-            return _("refund %(amount)s", amount=title)
+    return _(SHOWN[type_].called, title=title)
 
 
 def first_up(words: str) -> str:
@@ -56,20 +31,14 @@ def needed_by(stored: str) -> str:
 
 def names_of(session: Session, records: Iterable[Record]) -> dict[Record, str]:
     """The names of these records: "customer Green Lawn Co", "invoice 1042"."""
-    wanted = list(records)
-    titles: list[tuple[RecordType, InstrumentedAttribute[int], InstrumentedAttribute[Any]]] = [
-        (RecordType.LEAD, Lead.id, Lead.name),
-        (RecordType.PRODUCT, Product.id, Product.name),
-        (RecordType.INVOICE, Invoice.id, Invoice.number),
-        (RecordType.PAYMENT, Payment.id, Payment.amount),
-        (RecordType.REFUND, GoodwillRefund.id, GoodwillRefund.amount),
-    ]
+    wanted: dict[RecordType, list[int]] = {}
+    for record in records:
+        wanted.setdefault(record.type, []).append(record.id)
     names: dict[Record, str] = {}
-    for kind, key_column, title in titles:
-        ids = [record.id for record in wanted if record.type == kind]
-        if not ids:
-            continue
-        for key, name in session.execute(select(key_column, title).where(key_column.in_(ids))):
-            shown = money(name) if kind in (RecordType.PAYMENT, RecordType.REFUND) else name
-            names[Record(kind, key)] = called(kind, shown)
+    for type_, ids in wanted.items():
+        model = MODELS[type_]
+        title: InstrumentedAttribute[Any] = getattr(model, SHOWN[type_].title)
+        for key, value in session.execute(select(model.id, title).where(model.id.in_(ids))):
+            shown = money(value) if isinstance(value, Decimal) else value
+            names[Record(type_, key)] = called(type_, shown)
     return names

@@ -15,7 +15,8 @@ from presenters.buttons import Button, buttons_of
 from presenters.chosen import choice_in, customer_there, who_chose
 from presenters.customers import LeadAlike, leads_alike
 from presenters.history import Attempt, Chapter, history_of
-from presenters.names import NOUNS, first_up, names_of
+from presenters.names import first_up, names_of
+from presenters.record_types import SHOWN
 from presenters.sent import Change, changes_since, cleaned_of
 from presenters.situations import current_entries, live_lane_id
 from presenters.status import Word, is_taken_back, our_total, words_of
@@ -123,7 +124,7 @@ class Panel:
     @property
     def facts(self) -> Iterator[Fact]:
         """What is known about it in QuickBooks."""
-        link, word, is_invoice = self.link, self.word, self.record.type == RecordType.INVOICE
+        link, word = self.link, self.word
         if link is None:
             return
         if name := customer_there(link, self.connection):
@@ -131,7 +132,7 @@ class Panel:
         if link.remote_number:
             yield Fact(_("Number there"), link.remote_number, is_number=True)
         if self.here:
-            label = _("Total") if is_invoice else _("Amount")
+            label = _("Total") if self.entry and "total" in self.entry.payload else _("Amount")
             yield Fact(label, self._totals(self.here, link), is_number=True)
         if self.connection:
             yield Fact(_("Company"), self.connection.company_name)
@@ -250,11 +251,9 @@ def _amount_here(record: Record, entry: Entry) -> Amount | None:
         case RecordType.PAYMENT:
             payment = own(Payment, record.id)
             return Amount(payment.amount, paid_back=payment.refunded_amount)
-        case RecordType.REFUND:
+        case _:
             total = our_total(entry)
             return Amount(Decimal(total)) if total else None
-        case _:
-            return None
 
 
 def _send_address(record: Record) -> str | None:
@@ -293,7 +292,7 @@ def _step(record: Record) -> ChainStep | None:
     )
     if entry is None:
         return None
-    name = names_of(session(), [record]).get(record) or _(NOUNS[record.type])
+    name = names_of(session(), [record]).get(record) or _(SHOWN[record.type].noun)
     return ChainStep(
         record,
         first_up(name),

@@ -9,9 +9,9 @@ from sqlalchemy import Select
 
 from models.accounts import Organization
 from models.outbox import Entry
-from models.sales import RecordType
 from presenters.addresses import address_in_quickbooks, address_of, explanation_of, help_address_of
 from presenters.names import called, first_up
+from presenters.record_types import SHOWN, parts_of
 from presenters.situations import situations_of
 from presenters.status import Word, our_total, say
 from quickbooks.faults import Explanation
@@ -98,17 +98,7 @@ def all_rows(fitting: Select[Entry]) -> Iterator[Row]:
 
 def title_of(entry: Entry) -> str:
     """The record's title at the time of the entry."""
-    payload, kind = entry.payload, entry.record_type
-    title = str(payload.get("title", ""))
-    match kind:
-        case RecordType.INVOICE:
-            name = payload.get("lead_name", "")
-            return _("Invoice %(number)s · %(name)s", number=title, name=name)
-        case RecordType.PAYMENT:
-            number = payload.get("invoice_number", "")
-            return _("Payment for invoice %(number)s", number=number)
-        case RecordType.REFUND:
-            number = payload.get("invoice_number", "")
-            return _("Refund for invoice %(number)s", number=number)
-        case _:
-            return first_up(called(kind, title))
+    payload, row = entry.payload, SHOWN[entry.record_type].row
+    if row is None:
+        return first_up(called(entry.record_type, payload.get("title", "")))
+    return _(row, **{name: payload.get(name, "") for name in parts_of(row)[1::2]})

@@ -17,7 +17,7 @@ from models.outbox import Counterpart, Dispatch, Entry, LaneState, Operation, St
 from models.quickbooks import Connection
 from models.sales import Record, RecordType
 from presenters.apart import Apart
-from presenters.names import NOUNS
+from presenters.record_types import SHOWN, Shown
 from presenters.situations import Situation, current_entries, live_lane_id, situations_of
 from web.access import firm, session
 from web.formats import current_zone, day, money, spoken_moment
@@ -82,7 +82,7 @@ def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     if held := _why_on_hold(it):
         return Word("pause", _("On hold"), "warn", since, held)
     if about := it.entry.awaited:
-        words = _("Waits for %(record)s", record=it.waits_for or _(NOUNS[about.type]))
+        words = _("Waits for %(record)s", record=it.waits_for or _(SHOWN[about.type].noun))
         return Word("clock", words, "warn", since, about=about, is_final=False)
     if it.dispatch and _is_sending(it, it.dispatch, now):
         return Word("send", _("Sending"), "busy", it.dispatch.sent_at, is_final=False)
@@ -285,7 +285,7 @@ def words_of(kind: RecordType, ids: Sequence[int]) -> dict[int, Word]:
     current = current_entries(session(), firm().id, kind, ids, live_lane)
     situations = situations_of(session(), list(current.values()))
     now, zone = datetime.now(UTC), firm().zone
-    reason = _why_not_sent(kind, live_lane is not None)
+    reason = _(SHOWN[kind].why_not_sent if live_lane is not None else Shown.why_not_sent)
     words = {}
     for key in ids:
         entry = current.get(key)
@@ -293,14 +293,6 @@ def words_of(kind: RecordType, ids: Sequence[int]) -> dict[int, Word]:
         if entry and live_lane not in (None, entry.lane_id):
             words[key] = _in_another_company(words[key], entry, situations[entry.id])
     return words
-
-
-def _why_not_sent(kind: RecordType, connected: bool) -> str:
-    if kind == RecordType.PAYMENT and connected:
-        return _("Its invoice isn't in QuickBooks.")
-    if kind == RecordType.REFUND and connected:
-        return _("Its payment isn't in QuickBooks.")
-    return _("Created while QuickBooks was not connected.")
 
 
 def _in_another_company(word: Word, entry: Entry, it: Situation) -> Word:

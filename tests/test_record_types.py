@@ -2,14 +2,14 @@
 tables would be noticed late: at the first refusal, or when somebody opens a list."""
 
 import pytest
+from flask import Flask
 
 from models.outbox import Operation
 from models.sales import MODELS, TABLES, TRACKED, Record, RecordType
 from models.snapshots import FOLLOWS, SENDING
 from outbox.company import Due
-from presenters import names
+from presenters.record_types import SHOWN, parts_of
 from quickbooks import faults, kinds
-from views.live import MODELS as WITH_PANEL
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,7 @@ from views.live import MODELS as WITH_PANEL
         MODELS,
         TABLES,
         kinds.KINDS,
-        names.NOUNS,
-        names.KIND_NAMES,
-        {RecordType.PRODUCT: None, **WITH_PANEL},  # a product has no panel
+        SHOWN,
     ],
 )
 def test_a_table_has_every_type(table: dict[RecordType, object]) -> None:
@@ -57,3 +55,20 @@ def test_what_is_tracked_has_the_fields_that_are_sent() -> None:
     for model, its in TRACKED.items():
         for field in (its.key, *its.fields):
             assert hasattr(model, field), f"{model.__name__}.{field}"
+
+
+@pytest.mark.parametrize("type_", RecordType)
+def test_a_type_has_its_page_and_its_form(type_: RecordType, app: Flask) -> None:
+    shown = SHOWN[type_]
+    for endpoint in filter(None, (shown.page, shown.form)):
+        [rule] = [one for one in app.url_map.iter_rules(endpoint) if "GET" in (one.methods or ())]
+        assert rule.arguments == {shown.key}
+
+
+@pytest.mark.parametrize("type_", RecordType)
+def test_words_of_a_type_name_what_there_is(type_: RecordType) -> None:
+    shown = SHOWN[type_]
+    assert hasattr(MODELS[type_], shown.title)
+    assert parts_of(shown.called)[1::2] == ["title"]
+    for name in parts_of(shown.row or "")[1::2]:
+        assert f"'{name}'" in SENDING[type_].snapshot

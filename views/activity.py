@@ -13,7 +13,7 @@ from sqlalchemy.orm import joinedload
 from languages import N_
 from models.outbox import Entry, State
 from models.sales import Lead, RecordType
-from presenters.names import KIND_NAMES
+from presenters.record_types import SHOWN
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
 from views.settings import quickbooks
@@ -124,7 +124,7 @@ def activity() -> ResponseReturnValue:
         rows=rows_of(page.rows),
         wanted=wanted,
         states={key: label for key, (label, _state) in STATES.items()},
-        kinds=KIND_NAMES,
+        kinds={type_: shown.name for type_, shown in SHOWN.items()},
         download=url_for("quickbooks.download_activity", **{**query(), "before": None}),
         without_cause=url_for("quickbooks.activity", **{**query(), "before": None, "code": None}),
     )
@@ -151,7 +151,7 @@ def _line(row: Row) -> Sequence[object]:
     return [
         _local(entry.created_at, row),
         _local(entry.settled_at, row),
-        _(KIND_NAMES[entry.record_type]),
+        _(SHOWN[entry.record_type].name),
         row.title,
         Decimal(row.amount) if row.amount else None,
         row.word.text,

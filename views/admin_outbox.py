@@ -7,6 +7,7 @@ audited.
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import cycle
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -21,8 +22,9 @@ from outbox import actions, bulk
 from presenters import charts
 from presenters.health import health
 from presenters.history import chapters_of, laid_out
-from presenters.names import NOUNS
+from presenters.names import first_up
 from presenters.progress import Progress
+from presenters.record_types import SHOWN, parts_of
 from presenters.rows import Row, all_rows, rows_of
 from views.admin import OPEN_STATES, admin, all_organizations, asked_key, reason_given
 from web.access import note, person, session
@@ -71,7 +73,7 @@ def outbox() -> ResponseReturnValue:
         **_health_line(),
         organizations=all_organizations(),
         states=["open", *State],
-        kinds=NOUNS,
+        kinds={type_: shown.noun for type_, shown in SHOWN.items()},
         ages=AGES,
         names_among=ROWS_SEARCHED_BY_NAME,
         asked=asked,
@@ -154,7 +156,7 @@ def _asked_filters() -> list[ColumnElement[bool]]:
         filters.append(Entry.state.in_(OPEN_STATES))
     elif state in set(State):
         filters.append(Entry.state == state)
-    if asked("type") in NOUNS:
+    if asked("type") in set(RecordType):
         filters.append(Entry.record_type == asked("type"))
     if code := asked("code"):
         filters.append(Entry.fault_code == code)
@@ -202,20 +204,20 @@ def _fits(wanted: str) -> ColumnElement[bool]:
 
 def _shown(rows: Subquery) -> ColumnElement[str]:
     """The record's title in the list (`presenters.rows.title_of`), in SQL."""
-    told = rows.c.payload
+    titles = [(rows.c.kind == type_, _in_sql(type_, rows)) for type_ in SHOWN]
+    return case(*titles, else_="")
 
-    def part(key: str) -> ColumnElement[str]:
-        return func.coalesce(told[key].astext, "")
 
-    invoice = func.concat("Invoice ", part("title"), " · ", part("lead_name"))
-    payment = func.concat("Payment for invoice ", part("invoice_number"), " ", part("title"))
-    refund = func.concat("Refund for invoice ", part("invoice_number"), " ", part("title"))
-    return case(
-        (rows.c.kind == RecordType.INVOICE, invoice),
-        (rows.c.kind == RecordType.PAYMENT, payment),
-        (rows.c.kind == RecordType.REFUND, refund),
-        (rows.c.kind == RecordType.LEAD, func.concat("Customer ", part("title"))),
-        else_=func.concat("Service ", part("title")),
+def _in_sql(type_: RecordType, rows: Subquery) -> ColumnElement[str]:
+    words = SHOWN[type_].row or first_up(SHOWN[type_].called)
+    if "%(title)s" not in words:
+        words += " %(title)s"  # the amount, which the list has in its own column
+    payload = rows.c.payload
+    return func.concat(
+        *(
+            func.coalesce(payload[text].astext, "") if is_name else text
+            for text, is_name in zip(parts_of(words), cycle((False, True)), strict=False)
+        )
     )
 
 

@@ -9,28 +9,24 @@ from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
-from models.sales import GoodwillRefund, Invoice, Lead, Payment, RecordType
+from models.sales import MODELS, RecordType
 from presenters.badges import MAX_BADGES, MAX_POLLS, live_of, sentence_of, stamp
 from presenters.panel import Panel, panel_of
+from presenters.record_types import SHOWN
 from presenters.status import Word, words_of
 from web.access import firm, quickbooks_only, session
 
 live = Blueprint("live", __name__, url_prefix="/quickbooks")
 live.before_request(quickbooks_only)
 
-MODELS: dict[RecordType, type[Lead | Invoice | Payment | GoodwillRefund]] = {
-    RecordType.LEAD: Lead,
-    RecordType.INVOICE: Invoice,
-    RecordType.PAYMENT: Payment,
-    RecordType.REFUND: GoodwillRefund,
-}
+WITH_PANEL = [type_ for type_, shown in SHOWN.items() if shown.has_panel]
 
 
 @live.get("/badges")
 def badges() -> ResponseReturnValue:
     shown = dict(_parsed(text) for text in request.args.getlist("b")[:MAX_BADGES])
     words: dict[tuple[RecordType, int], Word] = {}
-    for kind in MODELS:
+    for kind in WITH_PANEL:
         ids = _ours(kind, [key for asked_kind, key in shown if asked_kind == kind])
         words |= {(kind, key): word for key, word in words_of(kind, ids).items()}
     changed = [
@@ -54,7 +50,7 @@ def badges() -> ResponseReturnValue:
 def _parsed(text: str) -> tuple[tuple[RecordType, int], str]:
     kind, _, rest = text.partition("-")
     key, _, seen = rest.partition("-")
-    if kind not in {kind.value for kind in MODELS} or not (key.isascii() and key.isdigit()):
+    if kind not in {kind.value for kind in WITH_PANEL} or not (key.isascii() and key.isdigit()):
         abort(400)
     if len(key) > 18:
         abort(404)
