@@ -1,16 +1,15 @@
 """An invoice with all its lines; dates as given, amounts in dollars as we computed them."""
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from languages import N_
 from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Fault, Remote
-from quickbooks import discount, tax
-from quickbooks.amounts import dollars, shortest, unit_price
-from quickbooks.cleaning import Cleaned, SentText, clean_line, clean_text, cleaned, each_cleaned
-from quickbooks.documents import Document, NotWritable, fallback_item, in_dollars, linked
+from quickbooks import discount, lines, tax
+from quickbooks.cleaning import Cleaned, SentText, clean_line, clean_text, each_cleaned
+from quickbooks.documents import Document, NotWritable, in_dollars, linked
 from quickbooks.questions import Question, on_day
 
 ENTITY = "Invoice"
@@ -27,7 +26,6 @@ MAY_BE_ENTERED = True
 
 # for a DocNumber: QuickBooks assigns it, whatever the company's setting
 GENERATED = "AUTO_GENERATE"
-DESCRIPTION_LONGEST = 4000
 
 _NUMBER = SentText("number", clean_line, 21)
 _MEMO = SentText("memo", clean_text, 1000)
@@ -50,7 +48,7 @@ def document(payload: Json, links: Mapping[Record, Remote], settings: Json) -> D
         found["DocNumber"] = number_of(payload)
     found["TxnDate"] = payload["issued_on"]
     found["DueDate"] = payload["due_on"]
-    found["Line"] = _lines(payload, links, settings)
+    found["Line"] = lines.of(payload, links, settings)
     if tax_detail := tax.detail(payload, settings):
         found["TxnTaxDetail"] = tax_detail
     if discount.amount_of(payload) and tax.taxes_lines(payload, settings):
@@ -108,53 +106,6 @@ def carries_our_number(settings: Json) -> bool:
     return settings.get("numbers") not in ("quickbooks", "generated")
 
 
-def _lines(payload: Json, links: Mapping[Record, Remote], settings: Json) -> list[Document]:
-    lines = [_line(line, payload, links, settings) for line in payload["lines"]]
-    amount = Decimal(payload["tax_amount"])
-    if amount and tax.mode_of(settings) == "line":
-        lines.append(tax.line(amount, payload, settings))
-    if discount.amount_of(payload):
-        lines.append(discount.line(payload, settings))
-    return lines
-
-
-def _line(line: Json, payload: Json, links: Mapping[Record, Remote], settings: Json) -> Document:
-    amount = dollars(line["amount"])
-    quantity, price = Decimal(line["quantity"]), unit_price(line["unit_price"])
-    description = clean_text(
-        line["description"] or line.get("product_name") or "", DESCRIPTION_LONGEST
-    )
-    detail: Document = {"ItemRef": {"value": _item_of(line, links, settings)}}
-    if _quickbooks_agrees(quantity, price, amount):
-        detail |= {"Qty": shortest(quantity), "UnitPrice": shortest(price)}
-    else:
-        asked = f"{shortest(quantity)} x {shortest(price)}"
-        description = clean_text(f"{asked} {description}", DESCRIPTION_LONGEST)
-    is_taxed = line["taxable"] and tax.taxes_lines(payload, settings)
-    detail["TaxCodeRef"] = {"value": "TAX" if is_taxed else "NON"}
-    found: Document = {"Amount": amount, "DetailType": "SalesItemLineDetail"}
-    if description:
-        found["Description"] = description
-    return found | {"SalesItemLineDetail": detail}
-
-
-def _item_of(line: Json, links: Mapping[Record, Remote], settings: Json) -> str:
-    if line["product_id"] is not None:
-        return linked(links, RecordType.PRODUCT, line["product_id"])
-    return fallback_item(settings, field="lines")
-
-
-def _quickbooks_agrees(quantity: Decimal, price: Decimal, amount: Decimal) -> bool:
-    """Whether QuickBooks computes the same amount, however it rounds half cents (its fault 6070).
-
-    Otherwise the line is sent as an amount only.
-    """
-    exact = quantity * price
-    nearest = exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
-    is_half = abs(exact * 100 % 1) == Decimal("0.5")
-    return nearest == amount and not is_half and quantity != 0
-
-
 def find_by(payload: Json, links: Mapping[Record, Remote], settings: Json) -> Question:
     """By our number, where QuickBooks has it. Raises Missing."""
     if carries_our_number(settings):
@@ -183,12 +134,4 @@ def is_same(_document: Document, _found: Json) -> bool:
 
 def cleanings(payload: Json) -> list[Cleaned]:
     """The texts that QuickBooks gets in another form, for people to see."""
-    told = [line["description"] for line in payload["lines"]]
-    return [
-        *each_cleaned(FIELDS, payload),
-        *(
-            change
-            for text in told
-            for change in cleaned("lines", text, clean_text(text, DESCRIPTION_LONGEST))
-        ),
-    ]
+    return [*each_cleaned(FIELDS, payload), *lines.cleanings(payload)]
