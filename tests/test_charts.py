@@ -324,6 +324,20 @@ def test_the_chart_is_drawn_turns_into_its_table_and_back(
     context.close()
 
 
+@pytest.mark.browser
+def test_the_chart_is_drawn_where_the_browsers_language_is_no_language_tag(
+    browser: Browser, served: Served
+) -> None:
+    context = browser.new_context(base_url=served.url)
+    context.add_init_script(
+        "Object.defineProperty(navigator, 'language', {value: 'en-US@posix', configurable: true})"
+    )
+    page = signed_in(context.new_page())
+    page.goto(CHART)
+    expect(page.locator("figure.chart canvas")).to_have_count(1)
+    context.close()
+
+
 # How many colours a canvas shows.
 _COLOURS = """canvas => new Set(new Uint32Array(canvas.getContext("2d")
     .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
