@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from languages import N_
 from models.comparisons import Comparison
 from models.quickbooks import ConnectionStatus
+from models.sales import RecordType
 from quickbooks.standing import Standing
 from web.languages import _
 
@@ -33,10 +34,11 @@ class RunProgress:
     left: timedelta | None = None
 
 
-_READING = {
-    "lead": N_("Reading customers"),
-    "invoice": N_("Reading invoices"),
-    "payment": N_("Reading payments"),
+READING = {
+    RecordType.LEAD: N_("Reading customers"),
+    RecordType.INVOICE: N_("Reading invoices"),
+    RecordType.PAYMENT: N_("Reading payments"),
+    RecordType.REFUND: N_("Reading refunds"),
 }
 
 
@@ -58,7 +60,7 @@ def progress_of(comparison: Comparison | None) -> RunProgress | None:
     read, expected = told["read"], told["expected"]
     passed = datetime.now(UTC) - datetime.fromisoformat(told["started_at"])
     left = passed * (expected - read) / read if 0 < read < expected else None
-    what = _READING[told["kind"]]
+    what = READING[RecordType(told["kind"])]
     return RunProgress(_(what), read, max(expected, read), left)
 
 

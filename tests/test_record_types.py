@@ -1,15 +1,21 @@
 """Every type of record is wherever all of them must be. A type that is missing in one of these
 tables would be noticed late: at the first refusal, or when somebody opens a list."""
 
+from datetime import UTC, datetime
+
 import pytest
 from flask import Flask
 
+from models.comparisons import Comparison
 from models.outbox import Operation
 from models.sales import MODELS, TABLES, TRACKED, Record, RecordType
 from models.snapshots import FOLLOWS, SENDING
 from outbox.company import Due
+from presenters.comparing import progress_of
+from presenters.month import HEADINGS
 from presenters.record_types import SHOWN, parts_of
 from quickbooks import faults, kinds
+from quickbooks.comparison import COMPARED
 
 
 @pytest.mark.parametrize(
@@ -24,6 +30,16 @@ from quickbooks import faults, kinds
 )
 def test_a_table_has_every_type(table: dict[RecordType, object]) -> None:
     assert set(RecordType) <= set(table)
+
+
+@pytest.mark.parametrize("type_", COMPARED)
+def test_a_comparison_says_what_it_reads_of_each_type(type_: RecordType, app: Flask) -> None:
+    now = datetime.now(UTC)
+    progress = {"kind": type_.value, "read": 1, "expected": 2, "started_at": now.isoformat()}
+    with app.test_request_context():
+        said = progress_of(Comparison(asked_at=now, progress=progress))
+        assert said
+        assert said.sentence == f"Reading {HEADINGS[type_].lower()}"
 
 
 @pytest.mark.parametrize("type_", RecordType)
