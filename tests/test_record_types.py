@@ -1,7 +1,10 @@
 """Every type of record is wherever all of them must be. A type that is missing in one of these
 tables would be noticed late: at the first refusal, or when somebody opens a list."""
 
+import ast
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -88,3 +91,39 @@ def test_words_of_a_type_name_what_there_is(type_: RecordType) -> None:
     assert parts_of(shown.called)[1::2] == ["title"]
     for name in parts_of(shown.row or "")[1::2]:
         assert f"'{name}'" in SENDING[type_].snapshot
+
+
+TABLES_OF_TYPES = {
+    "models/sales.py": "their order, and the tables of their rows",
+    "models/snapshots.py": "their snapshots, and what makes an entry",
+    "quickbooks/kinds/__init__.py": "their modules",
+    "presenters/record_types.py": "their words and pages",
+}
+
+
+def test_types_are_listed_in_four_places() -> None:
+    """Elsewhere a new type would be forgotten. What only some types have may be anywhere."""
+    root = Path(__file__).parent.parent
+    found = {
+        str(path.relative_to(root))
+        for folder in "models outbox quickbooks notices web presenters views".split()
+        for path in (root / folder).rglob("*.py")
+        if any(_lists_types(node) for node in ast.walk(ast.parse(path.read_text())))
+    }
+    assert found == set(TABLES_OF_TYPES)
+
+
+def _lists_types(node: ast.AST) -> bool:
+    """A table, a list, a `match` or a class that has every type."""
+    members: Sequence[ast.AST | None]
+    match node:
+        case ast.Dict(keys=members) | ast.Tuple(elts=members) | ast.List(elts=members):
+            pass
+        case ast.Match(cases=cases):
+            members = [part for case in cases for part in ast.walk(case.pattern)]
+        case ast.ClassDef(name="RecordType"):
+            return True
+        case _:
+            return False
+    named = {one.attr for one in members if isinstance(one, ast.Attribute)}
+    return {type_.name for type_ in RecordType} <= named
