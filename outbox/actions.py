@@ -6,6 +6,7 @@ refuses with a message. Callers write the audit event and commit.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -51,6 +52,9 @@ _JUDGE = text(
     SELECT entry.id, entry.lane_id, entry.state, entry.withheld, lane.state AS lane_state,
            organization.region,
            entry.state = 'pending' AND entry.available_at <= clock_timestamp() AS is_due,
+           entry.state = 'synced'
+             OR (entry.state = 'failed' AND entry.fault_about -> :flag = 'true')
+             AS may_overwrite,
            EXISTS (SELECT FROM outbox_dispatch_items AS item
                    WHERE item.entry_id = entry.id AND item.outcome IS NULL) AS is_out,
            EXISTS (SELECT FROM outbox AS newer
@@ -75,11 +79,13 @@ _JUDGE = text(
 )
 
 # An entry of a record that is in QuickBooks is checked: one read, and only differences are written.
+# `compares`: it is made equal to ours, whatever somebody changed there.
 _PEND = text(
     """
     UPDATE outbox
     SET state = 'pending', settled_at = NULL, available_at = clock_timestamp(), attempts = 0,
-        first_attempt_at = NULL, waits_for_type = NULL, waits_for_id = NULL, knowledge = '{}',
+        first_attempt_at = NULL, waits_for_type = NULL, waits_for_id = NULL,
+        knowledge = CASE WHEN id = ANY(:compared) THEN '{"compares": true}'::jsonb ELSE '{}' END,
         fault_code = NULL, fault_about = '{}', fault_field = NULL, fault_detail = NULL,
         checks = id = ANY(:linked)
     WHERE id = ANY(:entries)
@@ -164,10 +170,20 @@ _RELEASE = text(
 )
 
 
-def requeue(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
+def requeue(
+    session: Session,
+    entries: Sequence[int],
+    *,
+    organization_id: int | None,
+    overwrites: bool = True,
+) -> Acted:
     """Sends again, without duplicates: a record in QuickBooks is checked, never created.
 
     `organization_id` None is for DunaHub's admins. Entries waiting for a retry are sent at once.
+
+    Only two kinds are made equal to ours, whatever was changed in QuickBooks: one that counted as
+    sent, and one whose person was asked about that. Neither is when the person decided something
+    else (not `overwrites`).
     """
 
     def why_not(entry: Row[Any]) -> str | None:
@@ -181,7 +197,8 @@ def requeue(session: Session, entries: Sequence[int], *, organization_id: int | 
             return ALREADY
         return None
 
-    return _act(session, entries, organization_id, why_not, _pend)
+    settle = partial(_pend, overwrites=overwrites)
+    return _act(session, entries, organization_id, why_not, settle)
 
 
 def skip(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
@@ -241,7 +258,8 @@ def _act(
         .all()
     )
     lanes.withdraw_untaken(session, lanes_)
-    found = session.execute(_JUDGE, {"entries": wanted, "organization": organization_id}).all()
+    named = {"entries": wanted, "organization": organization_id, "flag": DECLINES_WHEN_SKIPPED}
+    found = session.execute(_JUDGE, named).all()
     refused = dict.fromkeys(set(wanted) - {entry.id for entry in found}, NOT_FOUND)
     done: list[Row[Any]] = []
     for entry in found:
@@ -265,12 +283,13 @@ def _skip(session: Session, done: list[Row[Any]]) -> None:
     session.execute(_FORGET_OUTAGE, {"lanes": sorted({entry.lane_id for entry in done})})
 
 
-def _pend(session: Session, done: list[Row[Any]]) -> None:
+def _pend(session: Session, done: list[Row[Any]], *, overwrites: bool = True) -> None:
     session.execute(
         _PEND,
         {
             "entries": [entry.id for entry in done],
             "linked": [entry.id for entry in done if entry.is_linked],
+            "compared": [entry.id for entry in done if overwrites and entry.may_overwrite],
         },
     )
     skipped = [entry.id for entry in done if entry.state == State.SKIPPED]

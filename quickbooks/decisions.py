@@ -57,7 +57,7 @@ def not_this(session: Session, entry: Entry, instead: str | None = None) -> Acte
     Until it has it, the lead's invoices wait: none goes to the wrong one. What was sent to that
     customer stays with it until it is sent again.
     """
-    acted = actions.requeue(session, [entry.id], organization_id=entry.organization_id)
+    acted = _send(session, entry)
     if acted.done:
         linked = entry.counterpart.remote_id if entry.counterpart else None  # under the lane's lock
         counterparts.forget(session, entry.lane_id, entry.record)
@@ -81,7 +81,7 @@ def entered(session: Session, entry: Entry) -> Acted:
 
     What is changed here later is sent: the entry tells which is which.
     """
-    acted = actions.requeue(session, [entry.id], organization_id=entry.organization_id)
+    acted = _send(session, entry)
     if acted.done:
         choice: Json = {"entered": entry.id, "use": None, "anew": False}
         choice["entered_values"] = entry.payload  # as requeued: with the values of now
@@ -94,8 +94,14 @@ def reactivate(session: Session, entry: Entry, remote_id: str) -> Acted:
     return _decide(session, entry, {"use": remote_id, "activate": True, "anew": False})
 
 
+def _send(session: Session, entry: Entry) -> Acted:
+    """The decision is about something else than what was changed in QuickBooks: that stays."""
+    firm = entry.organization_id
+    return actions.requeue(session, [entry.id], organization_id=firm, overwrites=False)
+
+
 def _decide(session: Session, entry: Entry, choice: Json) -> Acted:
-    acted = actions.requeue(session, [entry.id], organization_id=entry.organization_id)
+    acted = _send(session, entry)
     if acted.done:
         counterparts.decide(session, entry.lane_id, entry.record, choice)
     return acted

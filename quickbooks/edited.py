@@ -101,7 +101,10 @@ def _of_payment(by_us: Sequence[Document], theirs: Json) -> Iterator[Json]:
     if not any(_is_same("TotalAmt", one.get("TotalAmt"), theirs.get("TotalAmt")) for one in by_us):
         yield both("TotalAmt", by_us[-1]["TotalAmt"], theirs.get("TotalAmt"))
     elif not any(invoices_paid_by(one) == invoices_paid_by(theirs) for one in by_us):
-        yield phrase(N_("other invoices that it pays"))
+        has_new_invoice = invoices_paid_by(by_us[0]) != invoices_paid_by(by_us[-1])
+        # if its invoice is created again, it may have become credit
+        if invoices_paid_by(theirs) or not has_new_invoice:
+            yield phrase(N_("other invoices that it pays"))
 
 
 # --- Comparing ------------------------------------------------------------------------------------

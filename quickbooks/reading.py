@@ -331,6 +331,9 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     """The object that came back (`_object_said`)."""
     found = document[ENTITY[due.record.type]]
     remote = replace(matching.remote_of(found), voided=item.intent == "void")
+    if _only_activates(item, due, remote):
+        seen_now: Json = {"seen": steps.own(remote).key, "found": kept(found)}
+        return Learned(seen_now, remote, seen=dumps(kept(found)))
     applied = _applied(item, due, found)
     has_moved = due.record.type == RecordType.PAYMENT and due.knowledge.get("invoice_there")
     note = N_("with the customer whom its invoice has in QuickBooks") if has_moved else None
@@ -339,6 +342,13 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
         note = N_("part of it is credit there: the invoice takes no more in QuickBooks")
     seen = dumps(kept(found))
     return Synced(remote, note, document=item.document, seen=seen, applied=applied)
+
+
+def _only_activates(item: Item, due: Due, remote: Remote) -> bool:
+    """Whether our customer was made active, and its own changes are yet to be judged."""
+    is_own = due.known.remote is not None and due.known.remote.id == remote.id
+    is_lead = due.record.type == RecordType.LEAD
+    return is_lead and is_own and item.intent == "update" and item.document is None
 
 
 def _applied(item: Item, due: Due, found: Json) -> str | None:
@@ -399,8 +409,6 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
             knowledge["absent"] = [*due.knowledge.get("absent", []), question.key]
         if due.known.decision.get("entered"):
             knowledge["by_hand"] = _entered_by_hand(rows, question, due)
-        if item.intent == "read" and due.checks:
-            knowledge["compares"] = True  # compares with QuickBooks, whatever we sent before
         if row is None or item.intent != "read":
             return Learned(knowledge)
         voided = matching.is_voided(due.payload, row)
@@ -598,7 +606,7 @@ def _missing(item: Item, due: Due, fault: RemoteFault) -> Outcome:
     if not is_own and (doubted := first_doubted(KINDS[due.record.type].USES, fault.detail)):
         return Learned({"doubted": doubted})
     if is_own:
-        return Learned({"gone": True, "seen": None, "found": None, "compares": True})
+        return Learned({"gone": True, "seen": None, "found": None})
     return Rejected(fault_of(fault, due))
 
 

@@ -5,7 +5,7 @@ available. An entry's `knowledge` keeps the state between the two:
 
 - `seen` names the question that `found` answers ("Id=55"); `unseen` means that one was not answered
 - `name_holder`, `name_taken` and `number_holder` are what QuickBooks reported about a conflict
-- `compares` asks to compare with QuickBooks, whatever we sent before
+- `compares` means that a person wants it to be as it is here, whatever was changed in QuickBooks
 - `stale` counts how often our version was refused; `alone` keeps an entry out of batches
 - `reads` counts the questions that were answered
 - `absent` lists the questions that found nothing, because doubts are looked up by each mark

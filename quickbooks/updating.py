@@ -109,14 +109,15 @@ def _changing_step(
     base = _acknowledged(due, links, settings)
     if due.record.type == RecordType.INVOICE:
         document = _as_first_sent(due, document, base)
-    changes = awakens | _changes(due, document, there, base)
+    changes = _changes(due, document, there, base)
     theirs = edited.view_of(due, link, there)
     if base is not None and not due.knowledge.get("compares"):
         if theirs is not None:
             changes = edited.with_their_note(changes, base, theirs)
         if changes and (asked := _asked_first(due, document, changes, base, theirs)):
-            return asked
-    return _changed(due, link, there, document, changes, base)
+            # It is made active first: what waits for it goes on, whatever is answered.
+            return Write(due, "update", documents.sparse(link, awakens), None) if awakens else asked
+    return _changed(due, link, there, document, awakens | changes, base)
 
 
 def _changed(
@@ -157,7 +158,9 @@ def _asked_first(
 ) -> Rejected | None:
     """What a person is asked before this is written."""
     asked = edited.edited_there(due, document, changes, base, theirs) if theirs else None
-    return asked or declined.goes_along(due, document, changes, base)
+    asked = asked or declined.goes_along(due, document, changes, base)
+    is_carried_out = bool(due.known.decision.get("activate"))
+    return replace(asked, ends_decision=is_carried_out) if asked else None
 
 
 def before_its_payment(

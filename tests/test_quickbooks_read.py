@@ -545,7 +545,7 @@ def test_a_read_of_our_own_counterpart_freshens_the_link() -> None:
     first, second = reading.outcomes[1], reading.outcomes[2]
     assert isinstance(first, Learned)
     assert first.remote == Remote("130", "7", "1042", "100.00")
-    assert first.knowledge["compares"]
+    assert first.knowledge["checked"]
     assert isinstance(second, Learned)
     assert (second.remote, second.knowledge["found"]) == (None, None)
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 
 LEAVE = "leave theirs"
+# Who answers these has seen what the bookkeeper changed; these buttons are about something else.
+ASKED = ("edited_there", "declined_goes_along")
+SAYS_NOTHING_OF_THEIRS = ("send again", "reactivate", "item ")
 _MAY_DIFFER = ("name", "phone", "email", "total", "prices", "memo", "number", "amount")
 
 
@@ -41,7 +44,8 @@ def give(world: "World", entry_id: int) -> str | None:
             sums = ("total", "rate") if "prices" in kept else ()
             for name in (*kept, *sums):
                 wanted.theirs.pop(name, None)
-        world.overwrites(record)
+        if code in ASKED or not word.startswith(SAYS_NOTHING_OF_THEIRS):
+            world.overwrites(record)
     if done:
         world.touched(record)
         world.visits[f"answer {code}: {word}"] += 1
@@ -76,7 +80,7 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             wanted.asked_for_another = True
             _forget_amounts(world, entry.record)
             return decisions.create_anew(session, entry), "create it again"
-        case "edited_there" | "declined_goes_along" if world.chance.random() < 0.5:
+        case one if one in ASKED and world.chance.random() < 0.5:
             return actions.skip(session, [entry.id], organization_id=world.firm), LEAVE
         case "6140":
             number = str(world.chance.randrange(10_000, 99_999))

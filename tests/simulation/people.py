@@ -11,7 +11,7 @@ from models.accounts import Organization, Region
 from models.outbox import Entry, State
 from models.sales import Invoice, InvoiceLine, Lead, Payment, Product, Record, RecordType
 from outbox import actions, lanes, prune
-from tests.simulation.answers import give
+from tests.simulation.answers import ASKED, give
 from tests.simulation.world import ANY, THEIRS, Violated, Wanted, World, named, some
 
 # --- Leads ----------------------------------------------------------------------------------------
@@ -267,19 +267,21 @@ def send_again(world: World) -> str | None:
             return None
         chosen = world.chance.choice(entries)
         record = chosen.record
+        is_equalled = chosen.state is State.SYNCED or chosen.fault_code in ASKED
         done = actions.requeue(session, [chosen.id], organization_id=world.firm).done
         if done and chosen.withheld:
             raise Violated(f"{named(record)} is withheld, and was said to be sent again")
     if not done:
         return None
-    _sent_again(world, record)
+    _sent_again(world, record, is_equalled=is_equalled)
     return f"send {named(record)} again"
 
 
-def _sent_again(world: World, record: Record) -> None:
-    """It is made equal to ours: what stands there of others is over."""
+def _sent_again(world: World, record: Record, *, is_equalled: bool) -> None:
+    """Of one that counted as sent, or was asked about, what stands there of others is over."""
     wanted = world.records[record]
-    world.overwrites(record)
+    if is_equalled:
+        world.overwrites(record)
     wanted.theirs = dict.fromkeys(wanted.theirs, ANY)
     world.touched(record)
     world.relieved += 1
@@ -307,12 +309,9 @@ def _decide(
             raise Violated(f"{named(record)} is withheld, and was said to be sent again")
     if not done:
         return None
-    wanted = world.records[record]
-    kept = dict(wanted.kept)
-    _sent_again(world, record)
+    _sent_again(world, record, is_equalled=False)
     # A skipped version leaves there what was there, which nobody here foretells.
     if act is actions.skip:
-        wanted.kept = kept
         world.records[record].is_plain = False
         world.withheld.discard(record)
     return f"{word} {named(record)}"
