@@ -148,13 +148,17 @@ def _checkout(database: Database, wish: Wish) -> Checkout | None:
             Checkout.invoice_id == invoice.id, Checkout.state.in_(recording.WAITING_STATES)
         )
     )
-    if found is not None and found.expires_at - MIN_TIME_LEFT <= datetime.now(UTC):
-        found.state, found.settled_at = CheckoutState.EXPIRED, datetime.now(UTC)
-        # it expires at Stripe by itself; a payment in its last minutes is still recorded
+    now = datetime.now(UTC)
+    is_open = found is not None and found.session_id is not None and found.expires_at > now
+    if found is not None and found.expires_at - MIN_TIME_LEFT <= now and not is_open:
+        found.state, found.settled_at = CheckoutState.EXPIRED, now
+        # it expired at Stripe by itself; a payment in its last minutes is still recorded
         database.flush()
         found = None
-    if found is not None and found.amount != amount and found.state == CheckoutState.OPEN:
-        found.url = None  # fits no request any more
+    if found is not None and found.state == CheckoutState.OPEN:
+        is_ending = found.expires_at - MIN_TIME_LEFT <= now
+        if is_ending or found.amount != amount:
+            found.url = None  # fits no request any more: it is closed, so that nobody pays twice
     if found is not None or not amount:
         return found if amount else None
     checkout = Checkout(

@@ -232,7 +232,7 @@ def _compare(sessions: Sessions, processor: Processor, key: int) -> bool:
         for refund in processor.refunds_since(account.account_id, since):
             with sessions.begin() as database:
                 recording.note_refund(database, refund, account.account_id)
-        for dispute in processor.disputes_since(account.account_id, since):
+        for dispute in reversed(list(processor.disputes_since(account.account_id, since))):
             with sessions.begin() as database:
                 recording.note_dispute(database, dispute, account.account_id)
     except (Unreachable, Refused, AccessEnded) as problem:

@@ -213,6 +213,23 @@ def test_another_way_to_pay_closes_the_page_of_the_first(till: Till) -> None:
     assert [checkout.state for checkout in till.checkouts] == ["expired", "open"]
 
 
+@pytest.mark.parametrize("minutes", [4, -1])
+def test_a_page_about_to_expire_is_closed_before_another_opens(till: Till, minutes: int) -> None:
+    first = till.page()
+    till.session.execute(
+        text("UPDATE checkouts SET expires_at = now() + make_interval(mins => :minutes)"),
+        {"minutes": minutes},
+    )
+    till.session.commit()
+    second = till.page()
+    assert first != second
+    if minutes > 0:  # else it has expired at Stripe by itself
+        assert "This page has expired" in till.stripe.pay(first).text
+    till.stripe.pay(second)
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
 def test_a_page_paid_while_another_is_asked_for_is_recorded(till: Till) -> None:
     first = till.page()
     till.stripe.act("webhooks", mode="lost")

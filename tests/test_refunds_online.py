@@ -167,6 +167,22 @@ def test_a_dispute_that_was_won_stays_won_in_any_order(paid: Till, order: str) -
     assert paid.sums() == ([left], Decimal(100) - left)
 
 
+def test_the_daily_comparison_shows_the_newest_of_two_disputes(paid: Till) -> None:
+    paid.stripe.act("dispute", account=paid.account, charge=paid.charge_id())
+    paid.stripe.await_quiet()
+    first = paid.charges[0].dispute_id
+    paid.stripe.act("decide", account=paid.account, dispute=first, status="won")
+    paid.stripe.await_quiet()
+    paid.stripe.act("dispute", account=paid.account, charge=paid.charge_id())
+    paid.stripe.await_quiet()
+    second = paid.charges[0].dispute_id
+    assert second != first
+    tending.compare(paid.sessions, paid.processor)
+    paid.session.expire_all()
+    assert paid.charges[0].dispute_id == second
+    assert "The client's bank decides about this payment." in pay_back(paid, "30")
+
+
 def test_the_events_of_another_firms_account_change_nothing(paid: Till) -> None:
     intent = paid.charges[0].payment_intent_id
     mark = paid.checkouts[0].mark
