@@ -62,7 +62,7 @@ def invoice_step(due: Due, document: Document) -> Step | None:
     about = {"invoice": due.payload["invoice_number"]}
     if not there:
         return Rejected(ours("its_invoice_gone", due, about))
-    if Decimal(there["total"]) == 0:
+    if there.get("voided"):
         return Rejected(ours("invoice_voided", due, about))
     if Decimal(there["balance"]) == 0:
         return Rejected(ours("its_invoice_paid", due, about))

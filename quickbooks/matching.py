@@ -207,12 +207,14 @@ def is_object(found: Mapping[str, Any]) -> bool:
 
 def is_voided(payload: Json, found: Mapping[str, Any]) -> bool:
     """Whether the object of a record was voided: every amount is gone, and the note says so in the
-    company's language."""
+    company's language. One that was written off has no total either, but keeps amounts on its
+    lines."""
     if number(found.get("TotalAmt")) != 0:
         return False  # or a kind without a total
     says_so = str(found.get("PrivateNote", "")).startswith("Voided")
     ours = payload.get("total") or payload.get("amount") or "0"
-    return says_so or Decimal(ours) > 0
+    has_amounts = any(number(line.get("Amount")) for line in found.get("Line") or ())
+    return says_so or (Decimal(ours) > 0 and not has_amounts)
 
 
 def applied_by(payment: Mapping[str, Any]) -> str | None:

@@ -451,7 +451,8 @@ def _age_of(row: Json, document: Json) -> timedelta:
 
 def _found_invoice(due: Due, remote_id: str, row: Json | None) -> Learned:
     """The invoice of a payment, as it stands in QuickBooks; its own page says the same then."""
-    told = _told_of_invoice(row)
+    voided = row is not None and matching.is_voided({"total": due.payload["invoice_total"]}, row)
+    told = _told_of_invoice(row, voided=voided)
     is_doubted = bool(due.knowledge.get("doubted"))
     knowledge: Json = (
         {"doubted": None, "invoice_there": told}
@@ -460,7 +461,6 @@ def _found_invoice(due: Due, remote_id: str, row: Json | None) -> Learned:
     )
     remote = None
     if row is not None:
-        voided = matching.is_voided({"total": due.payload["invoice_total"]}, row)
         remote = replace(matching.remote_of(row), voided=voided)
     invoice = Record(RecordType.INVOICE, due.payload["invoice_id"])
     differs = True if remote is None or remote.voided else None
@@ -488,7 +488,7 @@ def _found_inactive(
     return Learned({"doubted": next_doubted(KINDS[type_].USES, kind)})
 
 
-def _told_of_invoice(row: Json | None) -> Json:
+def _told_of_invoice(row: Json | None, *, voided: bool) -> Json:
     """What decides whether an invoice accepts a payment; {} if it is gone."""
     if row is None:
         return {}
@@ -498,6 +498,7 @@ def _told_of_invoice(row: Json | None) -> Json:
         "customer_name": str(customer.get("name") or ""),
         "total": str(row.get("TotalAmt") or 0),
         "balance": str(row.get("Balance") or 0),
+        "voided": voided,
     }
 
 
