@@ -4,14 +4,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from http import HTTPStatus
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
 from models.base import Json
-from models.sales import Record
+from models.sales import Record, RecordType
 from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, Sent
 from outbox.pace import Limits, Pace
 from quickbooks import client, directory, facts, tokens
@@ -53,11 +55,26 @@ class QuickBooks:
     def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
         """The company's settings for these records, and its customers
         that may match these leads."""
-        settings = facts.of_lane(session, lane_id)
-        was_read = settings.get("directory_was_read", False)
-        customers = directory.candidates(session, lane_id, entries, was_read=was_read)
-        taken = directory.taken_of(session, lane_id, entries)
-        return {**settings, "customers": customers, "customers_of_leads": taken}
+        statement, asked = _SETTINGS, {"lane": lane_id}
+        if sees_leads := any(due.record.type == RecordType.LEAD for due in entries):
+            statement, asked = _SETTINGS_AND_CUSTOMERS, directory.sought(lane_id, entries)
+        row = session.execute(statement, asked).one_or_none()
+        if row is None:
+            return {"customers": None if sees_leads else []}
+        self._stored[lane_id] = tokens.stored_in(row)
+        was_read = row.customers_read_at is not None
+        customers = directory.found_in(row.copied, row.sent) if sees_leads else []
+        return {
+            **facts.of_columns(row),
+            "directory_was_read": was_read,
+            "customers": customers if was_read or not sees_leads else None,
+            "customers_of_leads": directory.taken_of(session, lane_id, entries),
+        }
+
+    @cached_property
+    def _stored(self) -> dict[int, tokens.Stored]:
+        """By lane: the sign-in as it was read with the settings. The next call uses it."""
+        return {}
 
     def compose(
         self,
@@ -71,25 +88,44 @@ class QuickBooks:
 
     def send(self, sent: Sent) -> Answer:
         """Sends it and waits; after a 401 repeats it with a renewed token. Never raises."""
-        return send(self.sessions, self.config, sent)
+        return send(self.sessions, self.config, sent, self._stored.pop(sent.lane_id, None))
 
     def read(self, sent: Sent, answer: Answer) -> Reading:
         """What the answer means for each entry, and for the company. Pure; never raises."""
         return read(sent, answer)
 
 
-def send(sessions: Sessions, config: Config, sent: Sent) -> Answer:
+_SETTINGS_OF = """
+    SELECT {columns}, connection.customers_read_at
+    FROM quickbooks_connections AS connection
+    LEFT JOIN quickbooks_tokens AS tokens ON tokens.connection_id = connection.id
+    WHERE connection.lane_id = :lane
+"""
+_COLUMNS = f"{facts.COLUMNS}, {tokens.STORED}"
+_SETTINGS = text(_SETTINGS_OF.format(columns=_COLUMNS))
+_SETTINGS_AND_CUSTOMERS = text(_SETTINGS_OF.format(columns=f"{_COLUMNS}, {directory.CANDIDATES}"))
+
+
+def send(
+    sessions: Sessions, config: Config, sent: Sent, stored: tokens.Stored | None = None
+) -> Answer:
     """Sends a stored request byte for byte, with a valid token."""
     asked = client.Call(sent.method, sent.path, sent.query, sent.body)
-    return call_company(sessions, config, sent.lane_id, asked)
+    return call_company(sessions, config, sent.lane_id, asked, stored)
 
 
-def call_company(sessions: Sessions, config: Config, lane_id: int, asked: client.Call) -> Answer:
+def call_company(
+    sessions: Sessions,
+    config: Config,
+    lane_id: int,
+    asked: client.Call,
+    stored: tokens.Stored | None = None,
+) -> Answer:
     """Calls a lane's company; after a 401 repeats the call with a renewed token. Never raises for
     network or sign-in errors, and has no transaction open while it waits."""
     deadline = time.monotonic() + config.call_deadline.total_seconds()
     try:
-        access = tokens.access(sessions, config, lane_id)
+        access = tokens.access(sessions, config, lane_id, stored)
         answer = client.call(config, access.realm_id, access.token, asked, deadline)
         if not _is_signed_out(answer):
             return answer

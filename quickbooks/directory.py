@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Text, cast, delete, func, or_, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -18,7 +18,7 @@ from db import Sessions
 from models.base import Json
 from models.outbox import SENT_EMAILS, Counterpart
 from models.quickbooks import Connection, ConnectionStatus, Customer
-from models.sales import Lead, RecordType
+from models.sales import RecordType
 from outbox import lanes
 from outbox.company import Due
 from outbox.scheduler import for_a_while
@@ -230,14 +230,12 @@ def candidates(
     Those of other leads too, because the copy may be older than they are. None if the customers
     have not been read (`was_read`): then it is unknown.
     """
-    leads = [due.payload for due in entries if due.record.type == RecordType.LEAD]
-    if not leads:
+    if not _leads(entries):
         return []
     if not was_read:
         return None
-    emails = sorted({email for lead in leads for email in addresses(lead["email"])})
-    found = _copied(session, lane_id, leads, emails)
-    return [*found, *_sent(session, lane_id, emails)] if emails else found
+    found = session.execute(_CANDIDATES, sought(lane_id, entries)).one()
+    return found_in(found.copied, found.sent)
 
 
 def taken_of(session: Session, lane_id: int, entries: Sequence[Due]) -> list[str]:
@@ -256,71 +254,64 @@ def taken_of(session: Session, lane_id: int, entries: Sequence[Due]) -> list[str
     )
 
 
-def _copied(
-    session: Session, lane_id: int, leads: Sequence[Json], emails: Sequence[str]
-) -> list[Json]:
+def sought(lane_id: int, entries: Sequence[Due]) -> Json:
+    """What `CANDIDATES` looks for: the names and e-mail addresses of these leads."""
+    leads = _leads(entries)
     names = {
         matching.name_key(clean_name(lead["quickbooks_name"] or lead["name"], NAME_LONGEST))
         for lead in leads
     }
-    found = session.execute(
-        select(Customer, Lead.id.label("lead_id"), Lead.name.label("lead_name"))
-        .join(Connection, Connection.id == Customer.connection_id)
-        .outerjoin(
-            Counterpart,
-            (Counterpart.lane_id == lane_id)
-            & (Counterpart.record_type == RecordType.LEAD)
-            & (Counterpart.remote_id == Customer.remote_id),
-        )
-        .outerjoin(Lead, Lead.id == Counterpart.record_id)
-        .where(
-            Connection.lane_id == lane_id,
-            # As arrays: a list for IN would produce a different statement for each wave.
-            or_(
-                Customer.name_key == func.any(cast(sorted(names), ARRAY(Text))),
-                (Customer.email != "")
-                & func.string_to_array(Customer.email, ",").op("&&")(cast(emails, ARRAY(Text))),
-            ),
-        )
-        .order_by(Customer.remote_id, Lead.id)
-    )
-    return [
-        {
-            "id": row.Customer.remote_id,
-            "version": row.Customer.version,
-            "name": row.Customer.name,
-            "email": row.Customer.email,
-            "phone": row.Customer.phone,
-            "active": row.Customer.active,
-            "lead_id": row.lead_id,
-            "lead_name": row.lead_name,
-        }
-        for row in found
-    ]
+    emails = sorted({email for lead in leads for email in addresses(lead["email"])})
+    return {
+        "lane": lane_id,
+        "names": sorted(names),
+        "emails": emails,
+        "emails_of_lane": [f"{lane_id} {email}" for email in emails],
+    }
 
 
-# Customers made of leads, by each address that was sent: `ix_outbox_links_of_emails`.
-_SENT = text(
-    f"""
-    SELECT link.remote_id, link.remote_version, link.sent_values, lead.id, lead.name
-    FROM outbox_links AS link
-    CROSS JOIN LATERAL (
-        SELECT lead.id, lead.name FROM leads AS lead WHERE lead.id = link.aggregate_id OFFSET 0
-    ) AS lead
-    WHERE link.aggregate_type = 'lead' AND link.sent_values ->> 'email' <> ''
-      AND {SENT_EMAILS} && CAST(:emails AS text[])
-      AND link.lane_id = :lane AND link.remote_id IS NOT NULL
-    ORDER BY link.aggregate_id
-    """  # noqa: S608  (only constants of ours are put together)
-)
+def _leads(entries: Sequence[Due]) -> list[Json]:
+    return [due.payload for due in entries if due.record.type == RecordType.LEAD]
 
 
-def _sent(session: Session, lane_id: int, emails: Sequence[str]) -> Iterator[Json]:
-    rows = session.execute(
-        _SENT, {"lane": lane_id, "emails": [f"{lane_id} {email}" for email in emails]}
-    )
-    for row in rows:
-        yield as_sent(row.remote_id, row.remote_version, row.sent_values, row.id, row.name)
+def found_in(copied: Sequence[Json] | None, sent: Sequence[Json] | None) -> list[Json]:
+    """The customers in the two columns of `CANDIDATES`."""
+    return [*(copied or ()), *(as_sent(**one) for one in sent or ())]
+
+
+# Two columns: customers in the copy, and those made of leads, by each address that was sent
+# (`ix_outbox_links_of_emails`). Columns, so that the company's settings are read with them.
+CANDIDATES = f"""
+    (SELECT json_agg(json_build_object(
+                'id', customer.remote_id, 'version', customer.version, 'name', customer.name,
+                'email', customer.email, 'phone', customer.phone, 'active', customer.active,
+                'lead_id', lead.id, 'lead_name', lead.name)
+            ORDER BY customer.remote_id, lead.id)
+     FROM quickbooks_customers AS customer
+     JOIN quickbooks_connections AS its ON its.id = customer.connection_id
+     LEFT JOIN outbox_links AS link
+       ON link.lane_id = :lane AND link.aggregate_type = 'lead'
+      AND link.remote_id = customer.remote_id
+     LEFT JOIN leads AS lead ON lead.id = link.aggregate_id
+     WHERE its.lane_id = :lane
+       AND (customer.name_key = ANY(CAST(:names AS text[]))
+            OR (customer.email <> ''
+                AND string_to_array(customer.email, ',') && CAST(:emails AS text[])))
+    ) AS copied,
+    (SELECT json_agg(json_build_object(
+                'remote_id', link.remote_id, 'version', link.remote_version,
+                'values', link.sent_values, 'lead_id', lead.id, 'lead_name', lead.name)
+            ORDER BY link.aggregate_id)
+     FROM outbox_links AS link
+     CROSS JOIN LATERAL (
+         SELECT lead.id, lead.name FROM leads AS lead WHERE lead.id = link.aggregate_id OFFSET 0
+     ) AS lead
+     WHERE link.aggregate_type = 'lead' AND link.sent_values ->> 'email' <> ''
+       AND {SENT_EMAILS} && CAST(:emails_of_lane AS text[])
+       AND link.lane_id = :lane AND link.remote_id IS NOT NULL
+    ) AS sent
+"""  # noqa: S608  (only constants of ours are put together)
+_CANDIDATES = text("SELECT " + CANDIDATES)
 
 
 def as_sent(

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import wraps
 from http import HTTPStatus
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
 import structlog
-from sqlalchemy import func, or_, select
+from sqlalchemy import Row, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from config import Config
@@ -397,24 +397,20 @@ def ensure_fallback_item(reader: Reader, facts: Json, settings: Json) -> None:
     facts["items"].append({"id": str(created["Id"]), "name": FALLBACK_ITEM})
 
 
-def of_lane(session: Session, lane_id: int) -> Json:
-    """What `kinds` needs for the records of a lane, without the long lists."""
-    row = session.execute(
-        select(
-            Connection.settings,
-            Connection.facts["preferences"].label("preferences"),
-            Connection.facts["tax_codes"].label("tax_codes"),
-            Connection.customers_read_at,
-        ).where(Connection.lane_id == lane_id)
-    ).one_or_none()
-    if row is None:
-        return {}
-    settings = _effective(row.settings, row.preferences or {}, row.tax_codes or [])
-    return {**settings, "directory_was_read": row.customers_read_at is not None}
+# Of a connection, what `of_columns` needs: without the long lists.
+COLUMNS = (
+    "connection.settings, connection.facts -> 'preferences' AS preferences,"
+    " connection.facts -> 'tax_codes' AS tax_codes"
+)
+
+
+def of_columns(row: Row[Any]) -> Json:
+    """What `kinds` needs for the records of a lane, from `COLUMNS`."""
+    return _effective(row.settings, row.preferences or {}, row.tax_codes or [])
 
 
 def for_documents(connection: Connection) -> Json:
-    """What `kinds` needs, as in `of_lane`, for a loaded connection.
+    """What `kinds` needs, as in `of_columns`, for a loaded connection.
 
     If nothing was chosen, numbers and tax follow the company's preferences: CustomTxnNumbers,
     UsingSalesTax and PartnerTaxEnabled (Intuit's API reference, Preferences).

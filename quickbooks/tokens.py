@@ -5,17 +5,20 @@ so that the new pair is neither requested twice nor lost.
 """
 
 import threading
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from prometheus_client import Counter
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import Row, delete, func, select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+import db
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, User
@@ -33,6 +36,8 @@ from quickbooks import oauth
 
 # a token is renewed when less than this is left of its hour
 RENEW_BEFORE_END = timedelta(minutes=5)
+# A sign-in that was read with the company's settings, to send the request made with them.
+READ_AGAIN_AFTER = timedelta(seconds=1)
 LOCK_WAIT = timedelta(seconds=12)  # longer than a refresh may take: a waiter gets its result
 # an unused connection is refreshed once a day, so that it does not expire
 KEEP_ALIVE_AFTER = timedelta(days=1)
@@ -143,28 +148,58 @@ class Access:
     token: str = field(repr=False)
 
 
-def access(sessions: Sessions, config: Config, lane_id: int) -> Access:
+@dataclass(frozen=True)
+class Stored:
+    """What a call of a lane needs, as it was read: the token is encrypted."""
+
+    connection_id: int
+    realm_id: str
+    access_token: str | None = field(repr=False)
+    left: timedelta | None  # until it expires
+    read_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there was a sign-in, just before the call."""
+        age = time.monotonic() - self.read_at
+        return bool(self.access_token) and age < READ_AGAIN_AFTER.total_seconds()
+
+
+# Columns for `stored_in`, of a connection and its tokens.
+STORED = (
+    "connection.id AS connection_id, connection.realm_id, tokens.access_token,"
+    " tokens.access_expires_at - clock_timestamp() AS left"
+)
+_STORED = text(
+    f"SELECT {STORED} FROM quickbooks_connections AS connection"  # noqa: S608  (only constants)
+    " JOIN quickbooks_tokens AS tokens ON tokens.connection_id = connection.id"
+    " WHERE connection.lane_id = :lane"
+)
+
+
+def stored_in(row: Row[Any]) -> Stored:
+    """The columns of `STORED` as a value."""
+    return Stored(row.connection_id, row.realm_id, row.access_token, row.left)
+
+
+def access(
+    sessions: Sessions, config: Config, lane_id: int, stored: Stored | None = None
+) -> Access:
     """Everything that a lane's call needs; renews the token if less than five minutes are left.
 
-    In one statement, because each of a lane's calls begins with it. Raises SignedOut or
-    TokensUnavailable.
+    `stored` saves reading it, if it is current. Raises SignedOut or TokensUnavailable.
     """
-    with sessions() as session:
-        row = session.execute(
-            select(
-                Connection.id,
-                Connection.realm_id,
-                Tokens.access_token,
-                Tokens.access_expires_at,
-                func.clock_timestamp().label("now"),
-            )
-            .join(Tokens, Tokens.connection_id == Connection.id)
-            .where(Connection.lane_id == lane_id)
-        ).one_or_none()
-    if row is None:
+    if stored is None or not stored.is_current:
+        with db.single_statements(sessions) as session:
+            row = session.execute(_STORED, {"lane": lane_id}).one_or_none()
+        stored = stored_in(row) if row else None
+    if stored is None or stored.access_token is None or stored.left is None:
         raise SignedOut("There is no sign-in for this company.")
-    token = _usable(config, row.access_token, row.access_expires_at - row.now)
-    return Access(row.id, row.realm_id, token or _refresh(sessions, config, row.id))
+    token = _usable(config, stored.access_token, stored.left)
+    connection_id = stored.connection_id
+    return Access(
+        connection_id, stored.realm_id, token or _refresh(sessions, config, connection_id)
+    )
 
 
 def access_token(

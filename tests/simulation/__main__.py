@@ -39,7 +39,6 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with _database(options.database) as url, counted_cells() as cells:
         engine = make_engine(url)
-        engine.pool._pre_ping = False  # this database does not go away
         sessions = make_sessions(engine)
         attach(sessions)
         config = _config(url)
