@@ -123,6 +123,7 @@ class Sent:
     claims: frozenset[str] = frozenset()
     outages: int = 0  # of the lane in a row, when it was sent
     goes_alone: bool = False  # no other request of the lane is sent at the same time
+    leaves_more: bool = True  # when it was stored, more than its entries were due
 
 
 class Problem(StrEnum):

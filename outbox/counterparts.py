@@ -38,8 +38,7 @@ REQUEST_ID_TRUSTED_FOR = timedelta(minutes=10)
 # --- Reading ------------------------------------------------------------------------------------
 
 # Only the link for records that an entry needs; everything for its own record.
-_COUNTERPARTS = text(
-    """
+COUNTERPARTS_OF = """
     SELECT link.aggregate_type, link.aggregate_id, link.remote_id, link.remote_version,
            link.remote_number, link.remote_total, link.remote_balance, link.stale, link.voided_at,
            CASE WHEN record.own THEN link.sent_values END AS sent_values,
@@ -47,14 +46,19 @@ _COUNTERPARTS = text(
            CASE WHEN record.own THEN link.declined_values END AS declined_values,
            CASE WHEN record.own THEN link.seen END AS seen,
            link.doubts, link.decision
-    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint, own boolean)
+    FROM {records}
     CROSS JOIN LATERAL (
         SELECT * FROM outbox_links AS link
         WHERE link.lane_id = :lane
           AND link.aggregate_type = record.type AND link.aggregate_id = record.id
         OFFSET 0
     ) AS link
-    """
+"""
+_COUNTERPARTS = text(
+    COUNTERPARTS_OF.format(
+        records="jsonb_to_recordset(CAST(:records AS jsonb)) AS record"
+        " (type text, id bigint, own boolean)"
+    )
 )
 
 
@@ -89,7 +93,11 @@ def counterparts_of(session: Session, lane_id: int, due: Sequence[Due]) -> Count
             ),
         },
     )
-    found = rows.all()
+    return counterparts_in(session, rows.all(), due)
+
+
+def counterparts_in(session: Session, found: Sequence[Any], due: Sequence[Due]) -> Counterparts:
+    """The rows of `COUNTERPARTS_OF` as values, for these entries."""
     doubts = [one["request"] for row in found for one in row.doubts]
     in_doubt = _in_doubt(session, doubts, [one.entry_id for one in due]) if doubts else {}
     return Counterparts(
@@ -124,7 +132,7 @@ def _in_doubt(
     return {row.id: row for row in session.execute(_IN_DOUBT, values)}
 
 
-def _known(row: Row[Any], in_doubt: Mapping[int, Row[Any]]) -> Known:
+def _known(row: Any, in_doubt: Mapping[int, Row[Any]]) -> Known:
     remote = None
     if row.remote_id is not None:
         remote = Remote(

@@ -56,7 +56,7 @@ from outbox.lanes import (
 )
 from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
-from outbox.waves import Wave, choose_wave, due_from
+from outbox.waves import Loaded, Wave, choose_wave, due_from, load
 
 MAX_ROUNDS = 20  # look-ups in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
@@ -132,11 +132,14 @@ def _look_once(
             return None
         if wait := company.limits.slowed(lane.slowdown).calls.wait(lane.next_call_at, lane.now):
             return _rest(session, claim, wait, under_way)
-        if under_way.count and session.execute(_DUE_AGAIN, {"lane": claim.lane_id}).first():
+        loaded = load(session, claim, config.resend_after)
+        if not loaded.is_due_again:
+            return _next_of_wave(session, claim, lane, loaded, company, config, under_way, blocked)
+        if under_way.count:
             return None  # it may be sent once nothing else is in progress
         unanswered = _unanswered(session, claim, lane, config)
-        if unanswered is None:
-            return _next_of_wave(session, claim, lane, company, config, under_way, blocked)
+    if unanswered is None:
+        return _LookAgain()
     return _repeat(sessions, claim, unanswered, company, config) or _LookAgain()
 
 
@@ -152,19 +155,22 @@ def _next_of_wave(
     session: Session,
     claim: Claim,
     lane: Renewed,
+    loaded: Loaded,
     company: Company,
     config: Config,
     under_way: InFlight,
     blocked: set[RecordType],
 ) -> Sent | Rest | _LookAgain | None:
     size = company.limits.slowed(lane.slowdown).wave
-    wave = choose_wave(session, claim, lane, size, config.resend_after, blocked)
+    wave = choose_wave(session, claim, lane, loaded, size, config.resend_after, blocked)
     if wave is None:
         _give_back(session, claim, under_way)
         return None
     if blocked and not wave.due:
         return None
-    stored = _compose_and_store(session, claim, lane, wave, company, config, under_way)
+    stored = _compose_and_store(
+        session, claim, lane, wave, company, config, under_way, loaded.doubted
+    )
     if isinstance(stored, Blocked):
         blocked.add(wave.due[0].record.type)  # records of other types may be sent
         return _LookAgain()
@@ -455,18 +461,6 @@ _STORE = text(
 )
 
 
-# What requests without an outcome may have changed. One that is withheld is not even asked about,
-# so nothing can wait for it.
-_DOUBTED = text(
-    """
-    SELECT unnest(item.claims)
-    FROM outbox_dispatch_items AS item JOIN outbox AS entry ON entry.id = item.entry_id
-    WHERE item.lane_id = :lane AND item.outcome IS NULL AND entry.state = 'pending'
-      AND NOT entry.withheld
-    """
-)
-
-
 def _compose_and_store(
     session: Session,
     claim: Claim,
@@ -475,11 +469,11 @@ def _compose_and_store(
     company: Company,
     config: Config,
     under_way: InFlight,
+    doubted: frozenset[str],
 ) -> Sent | Rest | Blocked | None:
     if not wave.due:
         return None
     settings = company.settings(session, claim.lane_id, wave.due)
-    doubted = frozenset(session.execute(_DOUBTED, {"lane": claim.lane_id}).scalars())
     taken = under_way.claims | doubted
 
     def compose(due: Sequence[Due]) -> Composition:
@@ -505,7 +499,7 @@ def _compose_and_store(
             return _rest(session, claim, wait, under_way)
         draft = single
     budget = budget_after(lane, company.limits, items=len(draft.items), is_batch=draft.is_batch)
-    return _store(session, claim, lane, draft, wave.due, budget, config)
+    return _store(session, claim, lane, draft, wave, budget, config)
 
 
 def _nothing_goes(
@@ -562,7 +556,7 @@ def _store(
     claim: Claim,
     lane: Renewed,
     draft: Draft,
-    due: Sequence[Due],
+    wave: Wave,
     budget: Mapping[str, datetime | None],
     config: Config,
 ) -> Sent:
@@ -598,8 +592,9 @@ def _store(
         query=query,
         body=draft.body,
         items=draft.items,
-        due={one.entry_id: one for one in due if one.entry_id in entries},
+        due={one.entry_id: one for one in wave.due if one.entry_id in entries},
         sign_in=lane.sign_in,
         claims=draft.claims,
         outages=lane.consecutive_outages,
+        leaves_more=not (wave.is_all and len(entries) == len(wave.due)),
     )

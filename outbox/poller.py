@@ -82,17 +82,17 @@ class _Drained:
     under_way: InFlight
 
     def drain(self, others_wait: Callable[[], bool]) -> timedelta | None:
-        stored = 0
+        stored, leaves_more = 0, True
         while True:
             is_over = self.stopping.is_set() or (stored >= REQUESTS_PER_TURN and others_wait())
             rest: Rest | None = None
-            if not is_over and self.under_way.has_room:
+            if not is_over and leaves_more and self.under_way.has_room:
                 leased_at = time.monotonic()
                 next_ = next_dispatch(
                     self.sessions, self.claim, self.company, self.config, self.under_way
                 )
                 if isinstance(next_, Sent):
-                    stored += 1
+                    stored, leaves_more = stored + 1, next_.leaves_more
                     self._start(next_, leased_at)
                     continue
                 rest = next_
@@ -104,6 +104,7 @@ class _Drained:
                 return timedelta(0)
             wait = min(LOOK_AGAIN, rest.for_) if rest else LOOK_AGAIN
             returned = self.under_way.take(wait.total_seconds())
+            leaves_more = True  # after an answer, a wake or a while
             if returned and not self._settle(returned):
                 return None
 

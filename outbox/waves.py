@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import structlog
@@ -21,9 +22,10 @@ from models.snapshots import FOLLOWS, SNAPSHOTS
 from outbox import servers
 from outbox.company import Due, Fault, Rejected, Remote, Unneeded
 from outbox.counterparts import (
+    COUNTERPARTS_OF,
     REQUEST_ID_TRUSTED_FOR,
     Counterparts,
-    counterparts_of,
+    counterparts_in,
     needs_of,
 )
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
@@ -49,16 +51,16 @@ class _Candidate:
     waits_since: datetime
 
 
-_DUE = text(
-    """
+_DUE = """
     SELECT entry.*,
            entry.created_at < clock_timestamp() - CAST(:old AS interval) AS may_be_there,
            'looked_up' = ANY(past.outcomes) AS goes_alone,
            -- Nothing that this database server saw says what became of it (outbox/servers.py).
            entry.id <= server.last_entry_id
            AND coalesce(past.last_dispatch, 0) <= server.last_dispatch_id AS is_doubted,
-           server.is_another, server.is_settling
+           server.is_another, server.has_changed, server.is_settling
     FROM (SELECT last_entry_id, last_dispatch_id, server <> current_server() AS is_another,
+                 changed_at IS NOT NULL AS has_changed,
                  coalesce(changed_at > clock_timestamp() - :resend_after, false) AS is_settling
           FROM database_server) AS server,
          outbox AS entry
@@ -74,8 +76,7 @@ _DUE = text(
                       WHERE item.entry_id = entry.id AND item.outcome IS NULL)
     ORDER BY entry.available_at
     LIMIT :look
-    """
-).columns(operation=Entry.operation.type)
+"""
 
 _AWAIT_FORMER = text(
     """
@@ -90,12 +91,11 @@ _AWAIT_FORMER = text(
 # and below, LATERAL … OFFSET 0 goes from record to record, and + 0 and || '' avoid the indexes by
 # lane and by state. Otherwise the planner, whose statistics are always outdated for a queue, may
 # read everything that ever waited or arrived in the lane.
-_OF_RECORDS = text(
-    """
+_UNSETTLED = """
     SELECT entry.*, coalesce(past.outcomes[1] = 'open', false) AS is_out,
            entry.state = 'pending'
            AND past.outcomes[1] IN ('learned', 'looked_up', 'unanswered') AS is_in_dialogue
-    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
+    FROM record
     CROSS JOIN LATERAL (
         SELECT entry.id, entry.aggregate_type, entry.aggregate_id, entry.state,
                entry.taken_along_for IS NOT NULL AS was_taken_along,
@@ -110,9 +110,61 @@ _OF_RECORDS = text(
         FROM outbox_dispatch_items AS item WHERE item.entry_id = entry.id
         OFFSET 0
     ) AS past
-    ORDER BY entry.id
-    """
-)
+"""
+
+# Of the open requests of a lane: whether one is due again, and what they may have changed. One that
+# is withheld is not even asked about, so nothing can wait for it.
+_IS_DUE_AGAIN = """
+    SELECT FROM outbox_dispatch_items AS item JOIN outbox AS entry ON entry.id = item.entry_id
+    WHERE item.lane_id = :lane AND item.outcome IS NULL
+      AND entry.available_at <= now() AND NOT entry.withheld
+"""
+_DOUBTED = """
+    SELECT unnest(item.claims)
+    FROM outbox_dispatch_items AS item JOIN outbox AS entry ON entry.id = item.entry_id
+    WHERE item.lane_id = :lane AND item.outcome IS NULL AND entry.state = 'pending'
+      AND NOT entry.withheld
+"""
+
+# Everything from which a wave is chosen, in one statement, because each round trip delays what
+# somebody has just saved. The columns about the whole are in the first row, which is there also
+# when no entry is due.
+_LOAD = text(
+    f"""
+    WITH due AS MATERIALIZED ({_DUE}),
+    record AS MATERIALIZED (
+        SELECT DISTINCT aggregate_type AS type, aggregate_id AS id FROM due
+    ), needed AS MATERIALIZED (
+        SELECT type, id, bool_or(own) AS own
+        FROM (SELECT type, id, true AS own FROM record
+              UNION ALL
+              -- A damaged entry must fail where it is found out, and not here with all others.
+              SELECT need ->> 'type',
+                     CASE WHEN need ->> 'id' ~ '^[0-9]{{1,18}}$' THEN (need ->> 'id')::bigint END,
+                     false
+              FROM due
+              CROSS JOIN jsonb_array_elements(
+                  CASE WHEN jsonb_typeof(due.payload -> 'needs') = 'array'
+                       THEN due.payload -> 'needs' END) AS need) AS each
+        GROUP BY type, id
+    ), placed AS (
+        SELECT due.*, row_number() OVER (ORDER BY available_at) AS place FROM due
+    )
+    SELECT placed.*, whole.*
+    FROM (
+        SELECT 1 AS first,
+               EXISTS ({_IS_DUE_AGAIN}) AS is_due_again,
+               ARRAY({_DOUBTED}) AS doubted,
+               (SELECT json_agg(entry ORDER BY entry.id) FROM ({_UNSETTLED}) AS entry)
+                   AS unsettled,
+               (SELECT json_agg(link)
+                FROM ({COUNTERPARTS_OF.format(records="needed AS record")}) AS link)
+                   AS counterparts
+    ) AS whole
+    FULL JOIN placed ON placed.place = whole.first
+    ORDER BY placed.place
+    """  # noqa: S608  (only constants of ours are put together)
+).columns(operation=Entry.operation.type)
 
 # Entries that waited for a superseded one are checked again: the newer one may wait for them.
 _SUPERSEDE = text(
@@ -147,12 +199,65 @@ class Wave:
 
     due: Sequence[Due] = ()
     links: Mapping[Record, Remote] = field(default_factory=dict)
+    is_all: bool = False  # nothing else is due in the lane
+
+
+@dataclass(frozen=True)
+class _Unsettled:
+    """An entry of a due record that is not settled."""
+
+    id: int
+    aggregate_type: str
+    aggregate_id: int
+    state: str
+    was_taken_along: bool
+    withheld: bool
+    is_out: bool
+    is_in_dialogue: bool
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is due in a lane, and all from which a wave of it is chosen."""
+
+    rows: Sequence[Row[Any]]  # due entries, at most `look`
+    look: int
+    unsettled: Sequence[_Unsettled]
+    counterparts: Sequence[Any]  # rows of `COUNTERPARTS_OF`
+    is_due_again: bool  # a request without an answer comes first
+    doubted: frozenset[str]  # what requests without an outcome may have changed
+
+
+def load(
+    session: Session, claim: Claim, resend_after: timedelta, look: int = ENTRIES_EXAMINED[0]
+) -> Loaded:
+    """Reads the entries of the lane that are due, and all about their records."""
+    look = 1 if claim.takes_one else look
+    rows = session.execute(
+        _LOAD,
+        {
+            "lane": claim.lane_id,
+            "look": look,
+            "old": REQUEST_ID_TRUSTED_FOR,
+            "resend_after": resend_after,
+        },
+    ).all()
+    whole = rows[0]
+    return Loaded(
+        [row for row in rows if row.id is not None],
+        look,
+        [_Unsettled(**one) for one in whole.unsettled or ()],
+        [SimpleNamespace(**one) for one in whole.counterparts or ()],
+        whole.is_due_again,
+        frozenset(whole.doubted),
+    )
 
 
 def choose_wave(
     session: Session,
     claim: Claim,
     lane: Renewed,
+    loaded: Loaded,
     size: int,
     resend_after: timedelta,
     blocked: Collection[RecordType] = (),
@@ -162,41 +267,36 @@ def choose_wave(
     Records of a `blocked` type are left for later. What another database server knew waits
     `resend_after` first: a request that only that one stored may still be on its way.
     """
-    for look in (1,) if claim.takes_one else ENTRIES_EXAMINED:
-        rows = session.execute(
-            _DUE,
-            {
-                "lane": claim.lane_id,
-                "look": look,
-                "old": REQUEST_ID_TRUSTED_FOR,
-                "resend_after": resend_after,
-            },
-        ).all()
-        if not rows:
-            return None
-        if rows[0].is_another and servers.notice_change(session):
-            return choose_wave(session, claim, lane, size, resend_after, blocked)
-        if rows[0].is_settling and any(row.is_doubted for row in rows):
-            session.execute(_AWAIT_FORMER, {"lane": claim.lane_id, "resend_after": resend_after})
-            return None
-        if claim.takes_one and not _is_named(session, claim, lane, due_from(rows[0])):
-            return Wave()
-        wave = _chosen(session, claim, lane, rows, size, blocked)
-        if len(wave.due) == size or len(rows) < look:
-            break
-    return wave
+    rows = loaded.rows
+    if not rows:
+        return None
+    if rows[0].is_another:
+        servers.notice_change(session)  # or another process has, since this was read
+        again = load(session, claim, resend_after, loaded.look)
+        return choose_wave(session, claim, lane, again, size, resend_after, blocked)
+    if rows[0].is_settling and any(row.is_doubted for row in rows):
+        session.execute(_AWAIT_FORMER, {"lane": claim.lane_id, "resend_after": resend_after})
+        return None
+    if claim.takes_one and not _is_named(session, claim, lane, due_from(rows[0])):
+        return Wave()
+    wave = _chosen(session, claim, lane, loaded, size, blocked)
+    there_are_more = len(rows) == loaded.look and not claim.takes_one
+    if there_are_more and len(wave.due) < size and loaded.look < ENTRIES_EXAMINED[-1]:
+        more = load(session, claim, resend_after, ENTRIES_EXAMINED[-1])
+        return choose_wave(session, claim, lane, more, size, resend_after, blocked)
+    return replace(wave, is_all=len(wave.due) == len(rows) < loaded.look)
 
 
 def _chosen(
     session: Session,
     claim: Claim,
     lane: Renewed,
-    rows: Sequence[Row[Any]],
+    loaded: Loaded,
     size: int,
     blocked: Collection[RecordType],
 ) -> Wave:
-    newest = _newest_of_each_record(session, claim, rows)
-    counterparts = counterparts_of(session, claim.lane_id, [one.due for one in newest])
+    newest = _newest_of_each_record(session, claim, loaded)
+    counterparts = counterparts_in(session, loaded.counterparts, [one.due for one in newest])
     ready = _with_all_they_need(session, claim, newest, counterparts.links)
     ready = [one for one in ready if one.due.record.type not in blocked]
     if not ready:
@@ -210,7 +310,8 @@ def _chosen(
         chosen = [min(ready, key=lambda one: one.waits_since)]
     else:
         chosen = together[:size] or wave[:1]
-    informed = _informed(session, claim.lane_id, chosen, counterparts)
+    may_be_lost = loaded.rows[0].has_changed
+    informed = _informed(session, claim.lane_id, chosen, counterparts, may_be_lost=may_be_lost)
     return Wave(informed, counterparts.links)
 
 
@@ -239,20 +340,15 @@ def _is_named(session: Session, claim: Claim, lane: Renewed, due: Due) -> bool:
     return True
 
 
-def _newest_of_each_record(
-    session: Session, claim: Claim, rows: Sequence[Row[Any]]
-) -> list[_Candidate]:
+def _newest_of_each_record(session: Session, claim: Claim, loaded: Loaded) -> list[_Candidate]:
     """The due entries that may be sent, one per record; older free ones are superseded."""
-    records = {Record.stored(row.aggregate_type, row.aggregate_id) for row in rows}
-    unsettled: dict[Record, list[Row[Any]]] = {record: [] for record in records}
-    for row in session.execute(
-        _OF_RECORDS,
-        {"lane": claim.lane_id, "records": _as_json(records)},
-    ):
-        unsettled[Record.stored(row.aggregate_type, row.aggregate_id)].append(row)
+    unsettled: dict[Record, list[_Unsettled]] = {}
+    for one in loaded.unsettled:
+        record = Record.stored(one.aggregate_type, one.aggregate_id)
+        unsettled.setdefault(record, []).append(one)
 
     first_payments = _first_payments(session, claim, unsettled)
-    due = {row.id: row for row in rows}
+    due = {row.id: row for row in loaded.rows}
     turns = {
         record: _turn_of(record, entries, due, first_payments.get(record, 0))
         for record, entries in unsettled.items()
@@ -274,7 +370,7 @@ class _Turn:
 
 
 def _turn_of(
-    record: Record, entries: Sequence[Row[Any]], due: Mapping[int, Row[Any]], first_payment: int
+    record: Record, entries: Sequence[_Unsettled], due: Mapping[int, Row[Any]], first_payment: int
 ) -> _Turn:
     mine = [entry.id for entry in entries if entry.id in due]
     if any(entry.is_out or (entry.withheld and entry.state == "pending") for entry in entries):
@@ -298,7 +394,7 @@ def _turn_of(
 
 
 def _last_to_merge(
-    record: Record, entries: Sequence[Row[Any]], due: Mapping[int, Row[Any]], first_payment: int
+    record: Record, entries: Sequence[_Unsettled], due: Mapping[int, Row[Any]], first_payment: int
 ) -> int:
     """The entry up to which newer ones supersede older ones; 0: all may be merged."""
     if any(entry.state == "pending" and entry.id < first_payment for entry in entries):
@@ -330,7 +426,7 @@ _FIRST_PAYMENTS = text(
 
 
 def _first_payments(
-    session: Session, claim: Claim, unsettled: Mapping[Record, Sequence[Row[Any]]]
+    session: Session, claim: Claim, unsettled: Mapping[Record, Sequence[_Unsettled]]
 ) -> dict[Record, int]:
     """The first waiting payment entry of each invoice that has several pending changes."""
     invoices = [
@@ -575,7 +671,12 @@ _LOST = text(
 
 
 def _informed(
-    session: Session, lane_id: int, chosen: Sequence[_Candidate], counterparts: Counterparts
+    session: Session,
+    lane_id: int,
+    chosen: Sequence[_Candidate],
+    counterparts: Counterparts,
+    *,
+    may_be_lost: bool,
 ) -> list[Due]:
     """The chosen entries with what is known of their records; what
     may be in QuickBooks is looked up."""
@@ -583,7 +684,7 @@ def _informed(
     absent = [due.record for due in informed if due.known.remote is None]
     never_sent = {one.due.entry_id for one in chosen if one.never_sent}
     lost: set[Record] = set()
-    if absent and never_sent:
+    if may_be_lost and absent and never_sent:
         rows = session.execute(_LOST, {"lane": lane_id, "records": _as_json(absent)})
         lost = {Record.stored(row.type, row.id) for row in rows}
     return [

@@ -1,5 +1,7 @@
 """Another database server takes over: what it doesn't know may have been sent."""
 
+import threading
+
 import pytest
 from flask import Flask
 from sqlalchemy import select, text
@@ -20,6 +22,7 @@ from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
 from tests.support.firm import new_invoice, new_lead, new_payment
 from tests.support.office import Office, open_office
+from tests.support.serving import eventually
 
 
 @pytest.fixture
@@ -231,3 +234,32 @@ def test_a_change_is_noticed_once(office: Office) -> None:
     assert stored.last_dispatch_id == (
         session.scalar(select(text("max(id)")).select_from(Dispatch)) or 0
     )
+
+
+def test_who_notices_it_second_looks_for_what_may_have_been_sent(office: Office) -> None:
+    """All drainers of a process notice it at once, and one of them writes it down."""
+    _part_payment(office)
+    _forget_what_was_sent(office)
+    _take_over(office)
+    second = threading.Thread(target=office.drain)
+    with office.sessions() as first, office.sessions() as onlooker:
+        assert servers.notice_change(first)
+        second.start()
+        eventually(lambda: _waits_for_a_lock(onlooker))
+        first.commit()
+    second.join()
+    assert _payments(office) == 1
+    _wait_out(office)
+    assert _payments(office) == 1
+    assert {state for _, state in office.states()} == {"synced"}
+
+
+def _waits_for_a_lock(session: Session) -> bool:
+    waiting = session.scalar(
+        text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    )
+    session.rollback()
+    return bool(waiting)

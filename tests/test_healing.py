@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -396,17 +396,25 @@ def test_an_outcome_that_cannot_be_stored_is_its_entrys_trouble(
     assert states(session) == ["synced"] * 3
 
 
+@pytest.mark.parametrize(
+    "needs", [None, '"Unheard of"', "5", "[5]", '[{"type": "lead", "id": "Unheard of"}]']
+)
 def test_an_entry_that_cannot_even_be_looked_at_is_given_up_and_the_rest_goes(
-    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config, needs: str | None
 ) -> None:
     """Rule 10: a snapshot of another release, say, that chooses no wave but raises."""
     firm, lane = new_firm_with_lane(session)
     session.add_all([new_lead(firm, name) for name in ("One", "Unheard of", "Three")])
     session.commit()
-    session.execute(text("UPDATE outbox SET payload = payload - 'needs' WHERE aggregate_id = 2"))
+    others = "payload - 'needs'"
+    damaged = f"{others} || jsonb_build_object('needs', CAST(:needs AS jsonb))"
+    session.execute(
+        text(f"UPDATE outbox SET payload = {damaged if needs else others} WHERE aggregate_id = 2"),
+        {"needs": needs} if needs else {},
+    )
     session.commit()
     for _ in range(lanes.FAIL_AFTER + 4):
-        with suppress(KeyError):
+        with suppress(KeyError, TypeError, ValueError, DataError):
             drain(sessions, ledger, lane, config)
         make_due(session)
     assert states(session) == ["synced", "failed", "synced"]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -316,10 +317,11 @@ def test_choosing_a_wave_reads_of_its_records_only(session: Session, state: str)
     settled = "NULL" if state == "pending" else "now()"
     session.execute(text(f"UPDATE outbox SET state = '{state}', settled_at = {settled}"))
     session.commit()
-    asked = {"lane": lane, "line": 0, "records": '[{"type": "lead", "id": 1, "own": true}]'}
-    for statement in (waves._OF_RECORDS, counterparts._COUNTERPARTS):
+    asked = {"lane": lane, "records": '[{"type": "lead", "id": 1, "own": true}]'}
+    asked |= {"look": 1, "old": timedelta(minutes=10), "resend_after": timedelta(minutes=2)}
+    for statement in (str(waves._LOAD.element), str(counterparts._COUNTERPARTS)):
         explained = session.execute(
-            text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement.text), asked
+            text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement), asked
         ).scalar_one()
         for node in plan_nodes(explained[0]["Plan"]):
             read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
