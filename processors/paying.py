@@ -111,8 +111,7 @@ def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | Non
         elif _fits(checkout, wish):
             return checkout.url
         else:
-            assert checkout.session_id
-            session = processor.close_checkout(checkout.account_id, checkout.session_id)
+            session = _closed(processor, checkout, wish)
         with sessions.begin() as database:
             kept = recording.note_session(database, session)
             if kept and kept.state == CheckoutState.OPEN and _fits(kept, wish):
@@ -139,6 +138,18 @@ def _open(sessions: Sessions, processor: Processor, checkout: Checkout) -> Sessi
         raise
 
 
+def _closed(processor: Processor, checkout: Checkout, wish: Wish) -> Session:
+    """Closes the page. At an account that the firm left for another we can't, and it may still be
+    paid until it expires."""
+    assert checkout.session_id
+    try:
+        return processor.close_checkout(checkout.account_id, checkout.session_id)
+    except AccessEnded as problem:
+        if checkout.account_id == wish.account_id:
+            raise
+        raise Unreachable("a page is open at the account that was left") from problem
+
+
 def _checkout(database: Database, wish: Wish) -> Checkout | None:
     """The open checkout, whether or not it fits, or a new one. None: nothing to pay."""
     invoice = recording.lock_invoice(database, wish.invoice_id)
@@ -149,16 +160,14 @@ def _checkout(database: Database, wish: Wish) -> Checkout | None:
         )
     )
     now = datetime.now(UTC)
-    is_open = found is not None and found.session_id is not None and found.expires_at > now
-    if found is not None and found.expires_at - MIN_TIME_LEFT <= now and not is_open:
+    if found is not None and _is_over(found, amount, now):
         found.state, found.settled_at = CheckoutState.EXPIRED, now
-        # it expired at Stripe by itself; a payment in its last minutes is still recorded
         database.flush()
         found = None
-    if found is not None and found.state == CheckoutState.OPEN:
-        is_ending = found.expires_at - MIN_TIME_LEFT <= now
-        if is_ending or found.amount != amount:
-            found.url = None  # fits no request any more: it is closed, so that nobody pays twice
+    elif found is not None and found.state == CheckoutState.OPEN:
+        has_time = found.expires_at - MIN_TIME_LEFT > now
+        # One that fits no request any more is closed before another opens.
+        found.url = found.url if has_time and found.amount == amount else None
     if found is not None or not amount:
         return found if amount else None
     checkout = Checkout(
@@ -178,6 +187,14 @@ def _checkout(database: Database, wish: Wish) -> Checkout | None:
     )
     database.add(checkout)
     return checkout
+
+
+def _is_over(checkout: Checkout, amount: Decimal, now: datetime) -> bool:
+    """Whether nobody can pay it any more, without asking Stripe: it has expired there, or nobody
+    ever had its address."""
+    if checkout.session_id is None:
+        return checkout.amount != amount or checkout.expires_at - MIN_TIME_LEFT <= now
+    return checkout.expires_at + MIN_TIME_LEFT <= now
 
 
 def _fits(checkout: Checkout, wish: Wish) -> bool:

@@ -213,21 +213,49 @@ def test_another_way_to_pay_closes_the_page_of_the_first(till: Till) -> None:
     assert [checkout.state for checkout in till.checkouts] == ["expired", "open"]
 
 
-@pytest.mark.parametrize("minutes", [4, -1])
-def test_a_page_about_to_expire_is_closed_before_another_opens(till: Till, minutes: int) -> None:
-    first = till.page()
-    till.session.execute(
-        text("UPDATE checkouts SET expires_at = now() + make_interval(mins => :minutes)"),
-        {"minutes": minutes},
-    )
+def set_time_left(till: Till, left: str) -> None:
+    """Of all checkouts, as our clock has it."""
+    moment = text("UPDATE checkouts SET expires_at = clock_timestamp() + CAST(:left AS interval)")
+    till.session.execute(moment, {"left": left})
     till.session.commit()
+
+
+@pytest.mark.parametrize("method", ["card", "ach"])
+@pytest.mark.parametrize("left", ["4 minutes", "1 second", "-1 second"])
+def test_a_page_near_its_end_is_closed_before_another_opens(
+    till: Till, left: str, method: str
+) -> None:
+    first = till.page(method=method)
+    set_time_left(till, left)
     second = till.page()
     assert first != second
-    if minutes > 0:  # else it has expired at Stripe by itself
-        assert "This page has expired" in till.stripe.pay(first).text
+    assert "This page has expired" in till.stripe.pay(first).text
     till.stripe.pay(second)
     till.stripe.await_quiet()
     assert till.sums() == ([Decimal(100)], Decimal(0))
+    assert [checkout.state for checkout in till.checkouts] == ["expired", "paid"]
+
+
+def test_a_page_paid_near_its_end_leaves_nothing_to_pay(till: Till) -> None:
+    first = till.page()
+    till.stripe.act("webhooks", mode="lost")
+    till.stripe.pay(first)
+    set_time_left(till, "1 minute")
+    assert till.page().endswith(f"/i/{till.token}")
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+def test_a_page_left_half_opened_is_not_used_for_another_amount(till: Till) -> None:
+    till.page()
+    till.session.execute(
+        text("UPDATE checkouts SET state = 'opening', url = NULL, session_id = NULL")
+    )
+    till.session.commit()
+    till.session.add(new_payment(till.firm, till.invoice, "40"))
+    till.session.commit()
+    till.stripe.pay(till.page())
+    till.stripe.await_quiet()
+    assert till.sums() == ([Decimal(40), Decimal(60)], Decimal(0))
 
 
 def test_a_page_paid_while_another_is_asked_for_is_recorded(till: Till) -> None:
@@ -372,6 +400,25 @@ def test_a_firm_that_left_stripe_connects_another_account(till: Till) -> None:
     till.pay()
     assert [charge.account_id for charge in till.charges] == [left, now.account_id]
     assert till.owner.open(f"/payments/{till.payments[0].id}").status == 200
+
+
+def test_a_page_open_at_an_account_that_left_holds_up_no_more_than_its_hour(till: Till) -> None:
+    till.page()
+    till.stripe.act("let_go", account=till.account)
+    till.stripe.await_quiet()
+    till.owner.post("/settings/payments/connect")
+    now = till.session.scalars(select(ProcessorAccount)).one()
+    till.session.refresh(now)
+    till.stripe.act("onboard", account=now.account_id)
+    till.stripe.await_quiet()
+    for minutes in (50, 3):
+        assert till.page().endswith(f"/i/{till.token}")
+        assert "can't be reached. Please try again" in till.see()
+        set_time_left(till, f"{minutes} minutes")
+    set_time_left(till, "-6 minutes")
+    till.pay()
+    assert till.sums() == ([Decimal(100)], Decimal(0))
+    assert [one.state for one in till.checkouts] == ["expired", "paid"]
 
 
 def test_of_an_account_that_left_nothing_is_asked_and_the_firm_is_told(till: Till) -> None:
