@@ -62,6 +62,7 @@ RENUMBER = Action("renumber", N_("Send with another number"))
 LET_QUICKBOOKS_NUMBER = Action("let_quickbooks_number", N_("Let QuickBooks number it"))
 CREATE_AGAIN = Action("create_again", N_("Create it again"))
 SEND_AS_NEW = Action("create_again", N_("Send it again as new"))
+SEND_SEPARATELY = Action("create_new", N_("Send it again as new"))
 STOP_SENDING = Action("skip", N_("Stop sending it"))
 REACTIVATE = Action("reactivate", N_("Reactivate it in QuickBooks"))
 REACTIVATE_ITEM = Action("reactivate", N_("Reactivate it in QuickBooks"), ("product_id",))
@@ -765,6 +766,16 @@ CATALOGUE: dict[str, Cause] = {
             " “{holder_name}” now: that may be this customer, changed there since."
         ),
         actions=(LINK_EXISTING, CREATE_SEPARATE, SEND_AGAIN, SKIP),
+    ),
+    "document_perhaps_ours": Cause(
+        Class.PERSON,
+        N_("Perhaps in QuickBooks already"),
+        N_(
+            "QuickBooks did not answer when this was to be created there. Since then it has one for"
+            " the same customer and amount, of {date}: that may be ours, changed there."
+        ),
+        effect=N_("Saved here. Nothing is created in QuickBooks until you choose."),
+        actions=(OPEN_QUICKBOOKS, SEND_SEPARATELY, SKIP),
     ),
     "invoice_gone": Cause(
         Class.PERSON,

@@ -202,8 +202,7 @@ def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Thei
     customer = row.get("CustomerRef") or {}
     total, note = _cents(row["TotalAmt"]), _text(row.get("PrivateNote"))
     number = _text(row.get("DocNumber" if type_ == RecordType.INVOICE else "PaymentRefNum"))
-    marked = {RecordType.INVOICE: note, RecordType.REFUND: f"{number} {note}"}
-    mark = MARK.search(marked.get(type_, number))
+    mark = MARK.search(note if type_ == RecordType.INVOICE else f"{number} {note}")
     return Theirs(
         str(row["Id"]),
         number,

@@ -31,7 +31,7 @@ def create_anew(session: Session, entry: Entry) -> Acted:
     An invoice includes its payments: when the old one was deleted, they became credit.
     """
     choice: Json = {"anew": True, "use": None}
-    if entry.record_type == RecordType.LEAD and (offered := _offered(entry)):
+    if offered := _offered(entry):
         choice["not"] = offered
     if entry.record_type != RecordType.INVOICE:
         return _decide(session, entry, choice)
@@ -45,8 +45,10 @@ def create_anew(session: Session, entry: Entry) -> Acted:
 
 
 def _offered(entry: Entry) -> list[str]:
-    """The customers that the question was about."""
+    """The objects that the question was about: they are not this record's."""
     about = entry.fault_about
+    if entry.record_type != RecordType.LEAD:
+        return [str(one) for one in about.get("holders", ())]
     offered = [about.get("holder_id"), *(one["id"] for one in about.get("candidates", ()))]
     return [str(one) for one in offered if one]
 

@@ -68,7 +68,7 @@ class QuickBooks:
             **facts.of_columns(row),
             "directory_was_read": was_read,
             "customers": customers if was_read or not sees_leads else None,
-            "customers_of_leads": directory.taken_of(session, lane_id, entries),
+            "taken": directory.taken_of(session, lane_id, entries),
         }
 
     @cached_property

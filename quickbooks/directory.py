@@ -238,20 +238,18 @@ def candidates(
     return found_in(found.copied, found.sent)
 
 
-def taken_of(session: Session, lane_id: int, entries: Sequence[Due]) -> list[str]:
-    """Which of the customers that were found for these leads are other leads' (`unanswered`)."""
+def taken_of(session: Session, lane_id: int, entries: Sequence[Due]) -> list[tuple[str, str]]:
+    """Which of the objects that were found for these records are other records' (`unanswered`): the
+    type of those, and the id in QuickBooks."""
     newest = [one["Id"] for due in entries for one in due.knowledge.get("newest", ())]
     if not newest:
         return []
-    return list(
-        session.scalars(
-            select(Counterpart.remote_id).where(
-                Counterpart.lane_id == lane_id,
-                Counterpart.record_type == RecordType.LEAD,
-                Counterpart.remote_id.in_(newest),
-            )
+    found = session.execute(
+        select(Counterpart.record_type, Counterpart.remote_id).where(
+            Counterpart.lane_id == lane_id, Counterpart.remote_id.in_(newest)
         )
     )
+    return [(type_, str(remote_id)) for type_, remote_id in found]
 
 
 def sought(lane_id: int, entries: Sequence[Due]) -> Json:

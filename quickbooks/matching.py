@@ -180,6 +180,35 @@ def phone_of(customer: Mapping[str, Any]) -> str:
 # --- Documents ----------------------------------------------------------------------------------
 
 
+def marks_in(document: Mapping[str, Any]) -> frozenset[str]:
+    """Our marks in a document, ours or QuickBooks': in its note or its reference."""
+    told = f"{document.get('PrivateNote')} {document.get('PaymentRefNum')}"
+    return frozenset(MARK.findall(told))
+
+
+def is_marked(document: Document, found: Mapping[str, Any]) -> bool:
+    """Whether it has the mark of our document."""
+    return bool(marks_in(document) & marks_in(found))
+
+
+def is_unmarked(document: Document, found: Mapping[str, Any]) -> bool:
+    """Whether it is of our document's customer, and of no other record of ours."""
+    return not marks_in(found) and agrees(document["CustomerRef"], found.get("CustomerRef"))
+
+
+def has_same_amounts(document: Document, found: Mapping[str, Any]) -> bool:
+    """Whether both have the same amounts on the lines of what was sold."""
+    return _amounts(document) == _amounts(found)
+
+
+def _amounts(document: Mapping[str, Any]) -> list[Decimal]:
+    return sorted(
+        number(line.get("Amount")) or Decimal(0)
+        for line in document.get("Line") or ()
+        if line.get("DetailType") == "SalesItemLineDetail"
+    )
+
+
 def is_our_invoice(document: Document, total: str, found: Mapping[str, Any], mark: str) -> bool:
     """It has our mark, or the same customer, day and total."""
     note = str(found.get("PrivateNote", ""))

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_ROWS = 1000  # Intuit's limit per answer
-MAX_NEWEST = 100  # customers, of which one may be an unanswered create's
 
 # of these, inactive rows are hidden unless requested
 _LISTS = ("Customer", "Item", "Account", "PaymentMethod", "TaxCode")
@@ -59,7 +58,8 @@ class Question:
         return bool(self.and_ or self.about)
 
 
-# The customers that were created last: of them one may be ours, renamed there since.
+# The objects that were created last: of them one may be ours, changed there since. Nobody can
+# change when it was created, and the note with our mark can't be asked for.
 NEWEST = Question("MetaData.CreateTime", "newest")
 
 
@@ -81,9 +81,10 @@ def statement(entity: str, questions: Sequence[Question]) -> str:
     """
     first = questions[0]
     if first == NEWEST:
+        shown = " WHERE Active IN (true, false)" if entity in _LISTS else ""
         return (
-            f"SELECT * FROM {entity} WHERE Active IN (true, false)"  # noqa: S608  (not SQL)
-            f" ORDERBY {NEWEST.name} DESC MAXRESULTS {MAX_NEWEST}"
+            f"SELECT * FROM {entity}{shown}"  # noqa: S608  (not SQL)
+            f" ORDERBY {NEWEST.name} DESC MAXRESULTS {MAX_ROWS}"
         )
     if first.about:
         ids = ", ".join(_quoted(value) for value in (first.value, *first.others))

@@ -419,13 +419,14 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
 
 
 def _found_newest(due: Due, rows: Sequence[Json], document: Json) -> Learned:
-    """Those of the newest customers that an unanswered create of the lead may have made."""
+    """Those of the newest objects that an unanswered create of the record has or may have made."""
     ages = [doubt.age for doubt in due.known.doubts if doubt.age is not None]
     since = max(ages, default=timedelta.max - CLOCKS_DIFFER) + CLOCKS_DIFFER
     found = [
         kept(row)
         for row in rows
-        if unanswered.perhaps_made(due, row) and _age_of(row, document) <= since
+        if unanswered.has_made(due, row)
+        or (unanswered.perhaps_made(due, row) and _age_of(row, document) <= since)
     ]
     knowledge: Json = {
         "seen": NEWEST.key,

@@ -113,7 +113,7 @@ def recognized(there: Json, document: str | None = None) -> Learned:
     """It is in QuickBooks: linked, and then compared with what it should be."""
     remote = matching.remote_of(there)
     return Learned(
-        {"seen": own(remote).key},
+        {"seen": own(remote).key, "found": there},
         remote,
         note=N_("found in QuickBooks"),
         document=document,

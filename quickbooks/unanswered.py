@@ -10,18 +10,18 @@ from quickbooks.documents import Document, Missing, NotWritable, parsed
 from quickbooks.kinds import KINDS
 from quickbooks.questions import NEWEST
 from quickbooks.steps import Ask
-from quickbooks.whose import perhaps_ours
+from quickbooks.whose import document_perhaps_ours, perhaps_ours
 
 Create = tuple[Doubt, Document]
 
 
 def look_for(due: Due, settings: Json) -> Ask | Learned | Rejected | None:
-    """Looks for what unanswered creates of the record may have made, by each of their marks.
+    """Looks for what unanswered creates of the record may have made: by each of their marks, then
+    among what was created last, because people change names, numbers and dates there.
 
-    Found: it is ours, and continues as a change of what that request created. Not found by any
-    mark: the same request is sent again, if QuickBooks may still know its id; else the doubt ends.
-    A customer has no mark but its name, which people change: if one may be ours, a person is asked.
-    None: nothing is in doubt.
+    Found: it is ours, and continues as a change of what that request created. Not found: the same
+    request is sent again, if QuickBooks may still know its id; else the doubt ends. If one may be
+    ours, but has no mark any more, a person is asked. None: nothing is in doubt.
     """
     creates = list(_creates(due))
     if not creates:
@@ -29,9 +29,13 @@ def look_for(due: Due, settings: Json) -> Ask | Learned | Rejected | None:
     is_lead = due.record.type == RecordType.LEAD
     return (
         _by_marks(due, creates, asks=is_lead)
-        or (_by_newest(due, creates, settings) if is_lead else None)
+        or (_by_newest(due, creates, settings) if due.record.type in _SOUGHT_LAST else None)
         or _not_found(due, creates)
     )
+
+
+# An item may be shared: one that was renamed there is not missed.
+_SOUGHT_LAST = frozenset(RecordType) - {RecordType.PRODUCT}
 
 
 def _by_marks(
@@ -54,24 +58,27 @@ def _by_marks(
 def _by_newest(
     due: Due, creates: Sequence[Create], settings: Json
 ) -> Ask | Learned | Rejected | None:
-    """Its name may have been changed there: it is among the customers that were created last, and
-    no other lead has it."""
+    """What it is found by may have been changed there: it is among the objects that were created
+    last, and no other record has it."""
     if NEWEST.key not in due.knowledge.get("absent", []) and not steps.has_seen(due, NEWEST):
         return Ask(due, "look_up", NEWEST)
-    taken = settings.get("customers_of_leads", ())
+    taken = [id_ for type_, id_ in settings.get("taken", ()) if type_ == due.record.type]
     newest: Sequence[Json] = due.knowledge.get("newest", ())
     there = [one for one in newest if one["Id"] not in taken]
     for doubt, document in creates:
         made = [one for one in there if _made_by(due, document, one)]
         if len(made) == 1:
             return steps.recognized(made[0], doubt.document)
-    return perhaps_ours(due, there) if there else None
+    if not there or due.known.decision.get("entered"):
+        return None  # a person says that it is there: it is looked for as entered
+    asks = perhaps_ours if due.record.type == RecordType.LEAD else document_perhaps_ours
+    return asks(due, there)
 
 
 def _not_found(due: Due, creates: Sequence[Create]) -> Learned:
     again = next((doubt.request for doubt, _document in creates if doubt.is_repeatable), None)
-    if due.known.decision.get("not"):
-        again = None  # its answer may be about the customer that a person rejected
+    if due.known.decision.get("not") or due.known.decision.get("entered"):
+        again = None  # its answer may be about the one that a person rejected; or it is there
     learned: Json = {"absent": []}
     if steps.has_seen(due, NEWEST):
         learned |= {"seen": None, "newest": []}
@@ -85,21 +92,24 @@ def _creates(due: Due) -> Iterator[Create]:
 
 
 def made_by(due: Due, there: Json) -> str | None:
-    """The document of an unanswered create that may have made this customer."""
-    if due.record.type != RecordType.LEAD:
-        return None
+    """The document of an unanswered create that may have made this object."""
+    kind = KINDS[due.record.type]
     made = (
-        doubt.document
-        for doubt, document in _creates(due)
-        if matching.perhaps_made(document, there)
+        doubt.document for doubt, document in _creates(due) if kind.perhaps_made(document, there)
     )
     return next(made, None)
 
 
 def perhaps_made(due: Due, there: Json) -> bool:
-    """Whether an unanswered create may have made this customer, and no person said that it is
-    another one."""
+    """Whether an unanswered create may have made this object, and no person said that it is another
+    one."""
     return not steps.is_ruled_out(due, str(there["Id"])) and made_by(due, there) is not None
+
+
+def has_made(due: Due, there: Json) -> bool:
+    """Whether an unanswered create made this document: it has our mark."""
+    is_marked = due.record.type not in (RecordType.LEAD, RecordType.PRODUCT)
+    return is_marked and any(_made_by(due, document, there) for _doubt, document in _creates(due))
 
 
 def _made_by(due: Due, document: Document, there: Json) -> bool:

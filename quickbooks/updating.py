@@ -107,8 +107,12 @@ def _changing_step(
     if doubt := doubt_step(due, document, links, settings) or invoice_step(due, document):
         return doubt
     base = _acknowledged(due, links, settings)
-    if due.record.type == RecordType.INVOICE:
-        document = _as_first_sent(due, document, base)
+    match due.record.type:
+        case RecordType.INVOICE:
+            document = _as_first_sent(due, document, base)
+        case RecordType.PAYMENT:
+            document = _as_marked_then(due, document)
+            base = base and _as_marked_then(due, base)
     changes = _changes(due, document, there, base)
     theirs = edited.view_of(due, link, there)
     if base is not None and not due.knowledge.get("compares"):
@@ -151,6 +155,12 @@ def _as_first_sent(due: Due, invoiced: Document, base: Document | None) -> Docum
     if base is None:
         return invoiced
     return invoice.as_set_then(invoiced, due.payload, base, due.known.sent_values or {})
+
+
+def _as_marked_then(due: Due, document: Document) -> Document:
+    """A payment with its mark where it has it in QuickBooks."""
+    sent = documents.parsed(due.known.sent_document)
+    return payment.as_sent_then(document, sent)
 
 
 def _asked_first(

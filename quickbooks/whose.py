@@ -130,6 +130,12 @@ def perhaps_ours(due: Due, there: Sequence[Json]) -> Rejected:
     return Rejected(ours("perhaps_ours", due, about))
 
 
+def document_perhaps_ours(due: Due, there: Sequence[Json]) -> Rejected:
+    """The same for an invoice, payment or refund: one that has no mark of ours now."""
+    about = {"date": there[0].get("TxnDate"), "holders": [str(one["Id"]) for one in there]}
+    return Rejected(ours("document_perhaps_ours", due, about))
+
+
 def _as_candidate(there: Json) -> Json:
     return {
         "id": str(there["Id"]),

@@ -341,7 +341,19 @@ def test_a_changed_payment_takes_its_lines_along() -> None:
     before = a_payment("40.00", note="old")
     body = body_of(draft_of(paid(before=before, fields={"note": "new"}), links=links))
     assert body["Line"] == [{"Amount": 40, "LinkedTxn": [{"TxnId": "130", "TxnType": "Invoice"}]}]
-    assert body["PrivateNote"] == "Invoice 1042. new"
+    assert body["PrivateNote"] == "Invoice 1042, DH-MNOPQRSTUVWX. new"
+
+
+def test_a_payment_sent_without_the_mark_in_its_note_keeps_it_so() -> None:
+    """As the first releases sent it: nothing is rewritten unasked, nor shown as a difference."""
+    links = {**ALL, PAYMENT: Remote("163", "1")}
+    due = paid(before=a_payment("40.00", note="old"), fields={"note": "old"})
+    sent = kinds.document(PAYMENT, due.payload, links, SETTINGS)
+    sent["PrivateNote"] = "Invoice 1042. old"
+    old = replace(due, known=replace(due.known, sent_document=dumps(sent)))
+    assert settled(old, links)
+    changed = replace(old, payload=a_payment("40.00", note="new"))
+    assert body_of(draft_of(changed, links=links))["PrivateNote"] == "Invoice 1042. new"
     assert "PaymentRefNum" not in body
 
 

@@ -57,6 +57,11 @@ class RecordKind(Protocol):
         """Whether the object found by a mark of this document is what it created."""
         ...
 
+    def perhaps_made(self, document: Document, found: Json, /) -> bool:
+        """Whether this document may have created the object, and somebody changed it there since,
+        as far as that it can't be found by a mark."""
+        ...
+
     def cleanings(self, payload: Json, /) -> list[Cleaned]:
         """The texts that QuickBooks gets in another form, for people to see."""
         ...

@@ -147,6 +147,11 @@ def is_same(document: Document, found: Json) -> bool:
     return matching.same_customer(document, found) or matching.is_our_customer(document, found)
 
 
+def perhaps_made(document: Document, found: Json) -> bool:
+    """A customer who shares a name, an address, a phone number or a company with it."""
+    return matching.perhaps_made(document, found)
+
+
 def cleanings(payload: Json) -> list[Cleaned]:
     """The texts that QuickBooks gets in another form, for people to see."""
     name = payload["quickbooks_name"] or payload["name"]

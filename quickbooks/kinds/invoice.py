@@ -10,6 +10,7 @@ from outbox.company import Fault, Remote
 from quickbooks import discount, lines, tax
 from quickbooks.cleaning import Cleaned, SentText, clean_line, clean_text, each_cleaned
 from quickbooks.documents import Document, NotWritable, in_dollars, linked
+from quickbooks.matching import has_same_amounts, is_marked, is_unmarked
 from quickbooks.questions import Question, on_day
 
 ENTITY = "Invoice"
@@ -127,9 +128,14 @@ def marks(document: Document) -> list[Question]:
     return [customer] if number == GENERATED else [Question("DocNumber", str(number)), customer]
 
 
-def is_same(_document: Document, _found: Json) -> bool:
+def is_same(document: Document, found: Json) -> bool:
     """It has our mark."""
-    return True
+    return is_marked(document, found)
+
+
+def perhaps_made(document: Document, found: Json) -> bool:
+    """An invoice of its customer, with the same amounts on its lines."""
+    return is_unmarked(document, found) and has_same_amounts(document, found)
 
 
 def cleanings(payload: Json) -> list[Cleaned]:

@@ -13,6 +13,7 @@ from outbox.company import Fault, Remote
 from quickbooks.amounts import cents, dollars
 from quickbooks.cleaning import Cleaned, SentText, clean_text, each_cleaned
 from quickbooks.documents import Document, NotWritable, in_dollars, linked
+from quickbooks.matching import agrees, is_marked, is_unmarked, marks_in
 from quickbooks.questions import Question
 
 ENTITY = "Payment"
@@ -51,13 +52,23 @@ def document(payload: Json, links: Mapping[Record, Remote], settings: Json) -> D
         found["PaymentMethodRef"] = {"value": method_id}
     if account := deposit_account(payload, settings):
         found["DepositToAccountRef"] = {"value": account}
-    note = f"Invoice {payload['invoice_number']}. {payload['note']}"
+    # The mark again: a bookkeeper may type a check's number over the reference.
+    note = f"Invoice {payload['invoice_number']}, {payload['mark']}. {payload['note']}"
     found["PrivateNote"] = clean_text(note, NOTE_LONGEST)
     found["Line"] = []
     if applied > 0:
         pays = [{"TxnId": invoice_id, "TxnType": "Invoice"}]
         found["Line"] = [{"Amount": applied, "LinkedTxn": pays}]
     return found | in_dollars(settings)
+
+
+def as_sent_then(document: Document, sent: Document | None) -> Document:
+    """The document without the mark in its note, for a payment that was `sent` without it, by an
+    earlier release: what stands there is not rewritten."""
+    if sent is None or marks_in({"PrivateNote": sent.get("PrivateNote")}):
+        return document
+    note = document["PrivateNote"].replace(f", {document['PaymentRefNum']}.", ".", 1)
+    return {**document, "PrivateNote": note}
 
 
 def came_by_stripe(payload: Json) -> bool:
@@ -100,9 +111,14 @@ def marks(document: Document) -> list[Question]:
     return [Question("PaymentRefNum", str(document["PaymentRefNum"]))]
 
 
-def is_same(_document: Document, _found: Json) -> bool:
+def is_same(document: Document, found: Json) -> bool:
     """It has our mark."""
-    return True
+    return is_marked(document, found)
+
+
+def perhaps_made(document: Document, found: Json) -> bool:
+    """A payment of its customer and amount."""
+    return is_unmarked(document, found) and agrees(document["TotalAmt"], found.get("TotalAmt"))
 
 
 def invoices_paid_by(document: Document) -> list[str]:

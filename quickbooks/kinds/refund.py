@@ -11,6 +11,7 @@ from quickbooks.amounts import dollars
 from quickbooks.cleaning import Cleaned, SentText, clean_text, each_cleaned
 from quickbooks.documents import Document, NotWritable, fallback_item, in_dollars, linked
 from quickbooks.kinds.payment import NOTE_LONGEST, came_by_stripe, reference_of
+from quickbooks.matching import has_same_amounts, is_marked, is_unmarked
 from quickbooks.questions import Question, on_day
 
 ENTITY = "RefundReceipt"
@@ -80,9 +81,14 @@ def marks(document: Document) -> list[Question]:
     return [Question("CustomerRef", str(document["CustomerRef"]["value"]), day)]
 
 
-def is_same(_document: Document, _found: Json) -> bool:
+def is_same(document: Document, found: Json) -> bool:
     """It has our mark."""
-    return True
+    return is_marked(document, found)
+
+
+def perhaps_made(document: Document, found: Json) -> bool:
+    """A refund receipt of its customer, with the same amounts on its lines."""
+    return is_unmarked(document, found) and has_same_amounts(document, found)
 
 
 def about_refund(payload: Json) -> Json:
