@@ -6,6 +6,7 @@ changes. Only money is compared: items and codes also differ when settings were 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 
 from models.sales import RecordType
@@ -31,7 +32,12 @@ def goes_along(
         return None
     match due.record.type:
         case RecordType.INVOICE if changes.keys() & _TOGETHER:
-            goes = _lines_go(sent, declined, document) or _tax_goes(sent, declined, document)
+            goes = (
+                _lines_go(sent, declined, document)
+                or _discount_goes(sent, declined, document)
+                or _tax_goes(sent, declined, document)
+                or _untaxing_goes(due)
+            )
         case RecordType.PAYMENT:
             goes = sent.get("TotalAmt") != declined.get("TotalAmt") == document.get("TotalAmt")
         case _:
@@ -50,17 +56,57 @@ def goes_along(
 def _lines_go(sent: Document, declined: Document, document: Document) -> bool:
     """Whether a line that was declined is written, or one is left out."""
     before, then, now = _lines(sent), _lines(declined), _lines(document)
-    is_left_out = then.total() < before.total() > now.total()
+    is_left_out = then.total() < before.total() and bool(before - then - now)
     return bool((then - before) & now) or is_left_out
 
 
-def _lines(document: Document) -> Counter[Money]:
-    """The lines without the one that is the tax."""
+def _lines(document: Document) -> Counter[Decimal]:
+    """The amounts on the lines of what was sold, without the line that is the tax."""
     return Counter(
-        (line["DetailType"], line["Amount"])
+        line["Amount"]
         for line in document.get("Line", ())
-        if not _is_tax(line)
+        if line["DetailType"] != _DISCOUNT and not _is_tax(line)
     )
+
+
+_DISCOUNT = "DiscountLineDetail"
+
+
+def _discount_goes(sent: Document, declined: Document, document: Document) -> bool:
+    """Whether a discount that was declined is written: a percentage is another amount of every
+    sum."""
+    before, then, now = (_discount(each) for each in (sent, declined, document))
+    if before == then or _same_part(sent, declined):
+        return False
+    return now == then or (_same_part(declined, document) and not _same_part(sent, document))
+
+
+def _same_part(one: Document, other: Document) -> bool:
+    """Whether both have the same share of discount, but for cents."""
+    both = (one, other)
+    return _same_share([_discount(each) for each in both], [_sum(each) for each in both])
+
+
+def _discount(document: Document) -> Decimal:
+    amounts = (line["Amount"] for line in document["Line"] if line["DetailType"] == _DISCOUNT)
+    return sum(amounts, Decimal(0))
+
+
+def _untaxing_goes(due: Due) -> bool:
+    """Whether tax that was declined to be taken off is taken off: of the invoice, or of a line. By
+    what was saved here, because the documents also depend on settings."""
+    if not due.known.sent_values or not due.known.declined_values:
+        return False
+    each = (due.known.sent_values, due.known.declined_values, due.payload)
+    taxes = [Decimal(values.get("tax_amount") or 0) for values in each]
+    if taxes[0] == 0:
+        return False
+    sent, declined, now = (
+        Counter((line["amount"], line.get("taxable")) for line in values["lines"])
+        for values in each
+    )
+    is_as_declined = bool((declined - sent) & now)
+    return is_as_declined or (taxes[1] == 0 and taxes[2] == 0)
 
 
 def _tax_goes(sent: Document, declined: Document, document: Document) -> bool:
@@ -74,13 +120,17 @@ def _tax_goes(sent: Document, declined: Document, document: Document) -> bool:
 
 def _same_rate(one: Document, other: Document) -> bool:
     """Whether both have the same share of tax, but for cents."""
-    sums = [_sum(each) for each in (one, other)]
+    sums = [_sum(each) - _discount(each) for each in (one, other)]
     taxes = [found[1] if (found := _tax(each)) else Decimal(0) for each in (one, other)]
-    return abs(taxes[0] * sums[1] - taxes[1] * sums[0]) <= _CENT * (sums[0] + sums[1])
+    return _same_share(taxes, sums)
+
+
+def _same_share(parts: Sequence[Decimal], sums: Sequence[Decimal]) -> bool:
+    return abs(parts[0] * sums[1] - parts[1] * sums[0]) <= _CENT * (sums[0] + sums[1])
 
 
 def _sum(document: Document) -> Decimal:
-    return sum((amount for _kind, amount in _lines(document).elements()), Decimal(0))
+    return sum(_lines(document).elements(), Decimal(0))
 
 
 def _tax(document: Document) -> Money | None:

@@ -258,6 +258,17 @@ def lines(*prices: str, description: str = "Work", **fields: Any) -> Json:
     return an_invoice(*each, **fields)
 
 
+def off(discount: str, *prices: str) -> Json:
+    """With a discount of so many dollars, and without tax."""
+    return lines(*prices, discount_amount=discount, tax_rate="0", tax_amount="0")
+
+
+def untaxed(values: Json) -> Json:
+    """Its second line is not taxed."""
+    one, two, *rest = values["lines"]
+    return {**values, "lines": [one, {**two, "taxable": False}, *rest]}
+
+
 @pytest.mark.parametrize(
     ("sent", "declined", "now"),
     [
@@ -268,6 +279,16 @@ def lines(*prices: str, description: str = "Work", **fields: Any) -> Json:
         (lines("100"), lines("100", tax_rate="9"), lines("110", tax_rate="9")),
         (lines("100", tax_rate="8"), lines("100", tax_rate="9"),
          lines("100", tax_rate="9", description="Repair")),
+        (off("10", "100"), off("20", "100"), off("30", "100", "50")),  # 20 %
+        (off("0", "100"), off("20", "100"), off("30", "100", "50")),
+        (off("10", "100"), off("0", "100"), off("0", "100", "50")),
+        (off("10", "100"), off("15", "100"), off("15", "100", "50")),  # an amount
+        (lines("100", "50"), lines("100"), lines("100", "70")),
+        (lines("100", "50", "20"), lines("100", "20"), lines("100", "20", "30", "40")),
+        (lines("100", tax_rate="8"), lines("100", tax_rate="0", tax_amount="0"),
+         lines("100", tax_rate="0", tax_amount="0", description="Repair")),
+        (lines("100", "50", tax_rate="8"), untaxed(lines("100", "50", tax_rate="8")),
+         untaxed(lines("100", "50", "10", tax_rate="8"))),
     ],
 )  # fmt: skip
 def test_a_declined_change_of_an_invoice_never_goes_along(
@@ -290,6 +311,13 @@ def test_a_declined_change_of_an_invoice_never_goes_along(
         (lines("100"), lines("150"), lines("150", memo="Thanks")),  # goes without lines
         (lines("100"), lines("100", memo="No"), lines("110", memo="No")),
         (lines("100", "20"), lines("100"), lines("110", "20")),
+        (off("10", "100"), off("20", "100"), off("15", "100", "50")),  # 10 % again
+        (off("10", "100"), off("10", "100", "50"), off("10", "120")),
+        (
+            lines("100", tax_rate="8"),
+            lines("100", tax_rate="0", tax_amount="0"),
+            lines("110", tax_rate="8"),
+        ),
     ],
 )
 def test_what_was_declined_and_does_not_go_along_asks_nobody(
@@ -342,6 +370,7 @@ def test_a_changed_payment_takes_its_lines_along() -> None:
     body = body_of(draft_of(paid(before=before, fields={"note": "new"}), links=links))
     assert body["Line"] == [{"Amount": 40, "LinkedTxn": [{"TxnId": "130", "TxnType": "Invoice"}]}]
     assert body["PrivateNote"] == "Invoice 1042, DH-MNOPQRSTUVWX. new"
+    assert "PaymentRefNum" not in body
 
 
 def test_a_payment_sent_without_the_mark_in_its_note_keeps_it_so() -> None:
@@ -354,7 +383,6 @@ def test_a_payment_sent_without_the_mark_in_its_note_keeps_it_so() -> None:
     assert settled(old, links)
     changed = replace(old, payload=a_payment("40.00", note="new"))
     assert body_of(draft_of(changed, links=links))["PrivateNote"] == "Invoice 1042. new"
-    assert "PaymentRefNum" not in body
 
 
 def test_a_stale_version_is_read_first() -> None:

@@ -56,6 +56,7 @@ SOMETIMES: dict[Act, int] = {
     read_customers: 3,
     bookkeeper.edit_there: 4,
     bookkeeper.touch_there: 4,
+    bookkeeper.renumber_there: 4,
     bookkeeper.void_there: 1,
     bookkeeper.delete_there: 1,
     bookkeeper.change_amount_there: 1,

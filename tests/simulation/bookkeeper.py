@@ -59,6 +59,26 @@ def _is_on_its_way(world: World, record: Record) -> bool:
         return bool(found.all())
 
 
+def renumber_there(world: World) -> str | None:
+    """What it is found by is changed: an invoice's number and date, a payment's reference."""
+    entity = world.chance.choice(["Invoice", "Payment", "Payment"])
+    if not (found := _some(world, entity)):
+        return None
+    record, one = found
+    values: Object = {"TxnDate": "2026-11-03"}
+    if entity == "Invoice":
+        values["DocNumber"] = f"T-{world.seed % 10_000}-{one['Id']}"
+    else:
+        values["PaymentRefNum"] = f"check {one['Id']}"
+    try:
+        _keeper(world).edit(entity, one["Id"], **values)
+    except Refusal:
+        return None
+    if entity == "Invoice":
+        _keeps(world, record, number=values["DocNumber"])
+    return f"there: {entity} {one['Id']} has another number and date"
+
+
 def touch_there(world: World) -> str | None:
     """Only the version moves: a report is printed, a payment is matched."""
     entity = world.chance.choice(["Customer", "Invoice", "Payment"])
@@ -233,7 +253,7 @@ def record_of(world: World, entity: str, one: Object) -> Record | None:
         record = Record(RecordType.LEAD, key)
         return record if record in world.records else None
     type_ = RecordType.INVOICE if entity == "Invoice" else RecordType.PAYMENT
-    told = str(one.get("PrivateNote" if entity == "Invoice" else "PaymentRefNum", ""))
+    told = f"{one.get('PrivateNote')} {one.get('PaymentRefNum')}"
     for record in world.of(type_):
         if str(world.records[record].values["mark"]) in told:
             return record

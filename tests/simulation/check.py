@@ -428,7 +428,7 @@ def objects(world: World, record: Record) -> list[Object]:
             return [
                 dict(one)
                 for one in world.company.all("Payment")
-                if one.get("PaymentRefNum") == values["mark"]
+                if values["mark"] in f"{one.get('PrivateNote')} {one.get('PaymentRefNum')}"
                 and "Voided" not in str(one.get("PrivateNote", ""))
             ]
         case RecordType.REFUND:

@@ -148,6 +148,7 @@ MEANWHILE: tuple[Callable[[World], str | None], ...] = (
     people.forget_history,
     bookkeeper.edit_there,
     bookkeeper.touch_there,
+    bookkeeper.renumber_there,
     bookkeeper.void_there,
 )
 
