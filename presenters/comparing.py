@@ -60,7 +60,7 @@ def progress_of(comparison: Comparison | None) -> RunProgress | None:
     read, expected = told["read"], told["expected"]
     passed = datetime.now(UTC) - datetime.fromisoformat(told["started_at"])
     left = passed * (expected - read) / read if 0 < read < expected else None
-    what = READING[RecordType(told["kind"])]
+    what = READING[told["kind"]]
     return RunProgress(_(what), read, max(expected, read), left)
 
 
