@@ -221,6 +221,30 @@ def _capture_locked(
     return tuple(row.id for row in rows)
 
 
+def note_first_entries(session: Session, type_: RecordType, ids: Sequence[int]) -> None:
+    """Notes that these records have entries, made by others than capture: no longer never sent.
+
+    A record that is being saved just now is left to its own capture: nobody waits here.
+    """
+    connection = session.connection()
+    _open_the_door(connection)
+    connection.execute(_NOTE_FIRST_ENTRY[type_], {"ids": list(ids)})
+    connection.info.pop(ALLOWED, None)
+
+
+_NOTE_FIRST_ENTRY = {
+    type_: text(
+        f"""
+        UPDATE {TABLES[type_]} AS record SET first_entry_at = clock_timestamp()
+        FROM (SELECT id FROM {TABLES[type_]} WHERE id = ANY(:ids) AND first_entry_at IS NULL
+              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS free
+        WHERE record.id = free.id
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+    for type_ in SENDING
+}
+
+
 # Under the record's lock, like every capture: numbers are drawn in the order of the changes.
 _LOCK_UNSENT = {
     type_: text(

@@ -17,6 +17,7 @@ from models.base import Json
 from models.outbox import Operation
 from models.sales import TABLES
 from models.snapshots import FOLLOWS, SENDING, SNAPSHOTS
+from outbox.capture import note_first_entries
 
 LONGEST_SAVE = timedelta(minutes=10)  # longer than any request may take
 RECORDS_PER_STATEMENT = 500  # records per statement
@@ -93,17 +94,14 @@ _COMPARED = {
 _WITHHOLD = {
     type_: text(
         f"""
-        WITH withheld AS (
-            INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
-                                operation, payload, withheld)
-            SELECT snapshot.organization_id, :lane, '{type_.value}', snapshot.id,
-                   snapshot.operation, snapshot.payload, true
-            FROM ({SNAPSHOTS[type_]} WHERE {type_.value}.id = ANY(:records)) AS snapshot
-            WHERE snapshot.organization_id = :organization
-            ORDER BY snapshot.id
-            RETURNING aggregate_id
-        )
-        SELECT count(*) FROM withheld
+        INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
+                            operation, payload, withheld)
+        SELECT snapshot.organization_id, :lane, '{type_.value}', snapshot.id,
+               snapshot.operation, snapshot.payload, true
+        FROM ({SNAPSHOTS[type_]} WHERE {type_.value}.id = ANY(:records)) AS snapshot
+        WHERE snapshot.organization_id = :organization
+        ORDER BY snapshot.id
+        RETURNING aggregate_id
         """  # noqa: S608  (only constants of ours are put together)
     )
     for type_ in _COMPARED
@@ -133,9 +131,11 @@ def withhold_changes(
             },
         ).all():
             if changed := [row.id for row in rows if has_changed(row)]:
-                count += session.execute(
-                    _WITHHOLD[type_], {**where, "records": changed}
-                ).scalar_one()
+                withheld = (
+                    session.execute(_WITHHOLD[type_], {**where, "records": changed}).scalars().all()
+                )
+                note_first_entries(session, type_, withheld)
+                count += len(withheld)
             after = rows[-1].id
     return count
 

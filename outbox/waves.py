@@ -20,6 +20,7 @@ from models.outbox import Entry, Operation
 from models.sales import Record, RecordType
 from models.snapshots import FOLLOWS, SNAPSHOTS
 from outbox import servers
+from outbox.capture import note_first_entries
 from outbox.company import Due, Fault, Rejected, Remote, Unneeded
 from outbox.counterparts import (
     COUNTERPARTS_OF,
@@ -597,6 +598,7 @@ _TAKE_ALONG = {
             WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = '{type_.value}'
               AND entry.aggregate_id = needed.id
               AND entry.state || '' IN ('pending', 'failed', 'skipped'))
+        RETURNING aggregate_id
         """  # noqa: S608  (only constants of ours are put together)
     )
     for type_ in TAKEN_ALONG
@@ -610,7 +612,7 @@ def _take_along(session: Session, claim: Claim, needed_by: Mapping[Record, _Cand
         if not records:
             continue
         needing = [needed_by[record].due for record in records]
-        session.execute(
+        made = session.execute(
             statement,
             {
                 "lane": claim.lane_id,
@@ -619,6 +621,7 @@ def _take_along(session: Session, claim: Claim, needed_by: Mapping[Record, _Cand
                 "reasons": [f"{due.record.type} {due.payload['title']}" for due in needing],
             },
         )
+        note_first_entries(session, type_, made.scalars().all())
 
 
 def _set_waits(session: Session, waits: Mapping[int, Record]) -> None:
