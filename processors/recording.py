@@ -66,6 +66,9 @@ def carry_out(database: Database, event: Event) -> bool:
             _mark(database, intent, event.account_id, refunds_due_at=func.clock_timestamp())
         case DisputeSeen() as dispute:
             note_dispute(database, dispute, event.account_id)
+            # A payment may have several: all are read from the processor, the newest last.
+            intent = dispute.payment_intent_id
+            _mark(database, intent, event.account_id, refunds_due_at=func.clock_timestamp())
         case AccountStanding() as standing:
             note_standing(database, standing, is_answer=False)
         case FeeKnown(intent):
@@ -277,8 +280,8 @@ def keeps_paid(database: Database, payment: Payment) -> bool:
 
 
 def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) -> None:
-    """The client's bank reclaims the money: subtracted when the
-    dispute is lost, added back when won."""
+    """The client's bank reclaims the money: subtracted when the dispute is lost, added back when
+    won. Of several, one without a decision is shown rather than one with."""
     payment = _locked_payment(database, seen.payment_intent_id, account_id)
     if payment is None:
         return
@@ -293,8 +296,10 @@ def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) 
     )
     if is_older:
         return
-    charge.dispute_id, charge.dispute_state = seen.id, seen.state
-    charge.dispute_reason = seen.reason
+    is_another = charge.dispute_id not in (None, seen.id)
+    if not (is_another and charge.is_disputed and seen.state in DECIDED_STATES):
+        charge.dispute_id, charge.dispute_state = seen.id, seen.state
+        charge.dispute_reason = seen.reason
     taken = database.scalar(
         select(Refund).where(Refund.remote_id == seen.id, Refund.payment_id == payment.id)
     )

@@ -136,10 +136,18 @@ def test_a_refund_and_a_dispute_take_off_no_more_than_came(paid: Till) -> None:
     assert paid.sums() == ([Decimal(0)], Decimal(100))
 
 
+OFFER, DECIDES = "Pay back through Stripe", "The client's bank decides about this payment."
+
+
 def test_a_disputed_payment_cannot_be_paid_back(paid: Till) -> None:
+    page = f"/payments/{paid.payments[0].id}"
+    assert OFFER in paid.owner.open(page).text
+    form = Visitor(paid.app).sign_in("ana@rivera.example").open(f"{page}/refund")
     paid.stripe.act("dispute", account=paid.account, charge=paid.charge_id())
     paid.stripe.await_quiet()
-    assert "The client's bank decides about this payment." in pay_back(paid, "30")
+    assert OFFER not in paid.owner.open(page).text
+    assert DECIDES in paid.owner.open(f"{page}/refund").text
+    assert DECIDES in form.submit({"amount": "30"}, press="Pay it back").text
     assert there(paid) == []
 
 
@@ -167,20 +175,76 @@ def test_a_dispute_that_was_won_stays_won_in_any_order(paid: Till, order: str) -
     assert paid.sums() == ([left], Decimal(100) - left)
 
 
-def test_the_daily_comparison_shows_the_newest_of_two_disputes(paid: Till) -> None:
-    paid.stripe.act("dispute", account=paid.account, charge=paid.charge_id())
+@pytest.mark.parametrize("decision", ["won", "lost"])
+@pytest.mark.parametrize("way", ["events", "backwards", "doubled_ids", "lost"])
+def test_while_a_bank_decides_on_one_of_two_disputes_nothing_is_paid_back(
+    paid: Till, way: str, decision: str
+) -> None:
+    """The second one is about the $60 of the payment that were not paid back."""
+    modes = {"events": "normal", "backwards": "held"}
+    paid.stripe.act("refund", account=paid.account, charge=paid.charge_id(), amount=4_000)
     paid.stripe.await_quiet()
-    first = paid.charges[0].dispute_id
+    tending.read_refunds(paid.sessions, paid.processor)
+    paid.stripe.act("webhooks", mode=modes.get(way, way))
+    first = dispute(paid)
     paid.stripe.act("decide", account=paid.account, dispute=first, status="won")
     paid.stripe.await_quiet()
-    paid.stripe.act("dispute", account=paid.account, charge=paid.charge_id())
+    second = dispute(paid)
+    if way == "backwards":
+        paid.stripe.act("let_go_held", reversed=True)
+        paid.stripe.await_quiet()
+    page = f"/payments/{paid.payments[0].id}"
+    for read in (tending.compare, tending.read_refunds, tending.compare):
+        read(paid.sessions, paid.processor)
+        paid.session.execute(text("UPDATE processor_accounts SET compared_at = NULL"))
+        paid.session.commit()
+        assert (paid.charges[0].dispute_id, paid.charges[0].is_refundable) == (second, False)
+        assert OFFER not in paid.owner.open(page).text
+        assert DECIDES in paid.owner.open(f"{page}/refund").text
+    paid.stripe.act("decide", account=paid.account, dispute=second, status=decision)
     paid.stripe.await_quiet()
-    second = paid.charges[0].dispute_id
-    assert second != first
+    if way == "backwards":
+        paid.stripe.act("let_go_held")
+        paid.stripe.await_quiet()
     tending.compare(paid.sessions, paid.processor)
-    paid.session.expire_all()
-    assert paid.charges[0].dispute_id == second
-    assert "The client's bank decides about this payment." in pay_back(paid, "30")
+    assert not paid.charges[0].is_disputed
+    left = Decimal(60) if decision == "won" else Decimal(0)
+    assert paid.sums()[0] == [left]
+    assert (OFFER in paid.owner.open(page).text) == bool(left)
+
+
+def dispute(till: Till) -> str:
+    """Opens one at Stripe. Its id."""
+    till.stripe.act("dispute", account=till.account, charge=till.charge_id())
+    till.stripe.await_quiet()
+    return str(till.stripe.all(till.account, "dispute")[-1]["id"])
+
+
+def test_a_lost_dispute_is_taken_off_while_another_is_open(paid: Till) -> None:
+    intent = paid.charges[0].payment_intent_id
+    tell(paid, DisputeSeen("dp_1", intent, Decimal(40), "needs_response", "general"))
+    tell(paid, DisputeSeen("dp_2", intent, Decimal(60), "needs_response", "general"))
+    tell(paid, DisputeSeen("dp_1", intent, Decimal(40), "lost", "general"))
+    assert paid.sums() == ([Decimal(60)], Decimal(40))
+    assert (paid.charges[0].dispute_id, paid.charges[0].is_disputed) == ("dp_2", True)
+    tell(paid, DisputeSeen("dp_2", intent, Decimal(60), "won", "general"))
+    assert paid.sums() == ([Decimal(60)], Decimal(40))
+    assert not paid.charges[0].is_disputed
+
+
+def test_an_old_event_of_a_decided_dispute_is_mended_by_reading_all(paid: Till) -> None:
+    first = dispute(paid)
+    paid.stripe.act("decide", account=paid.account, dispute=first, status="won")
+    paid.stripe.await_quiet()
+    second = dispute(paid)
+    paid.stripe.act("decide", account=paid.account, dispute=second, status="won")
+    paid.stripe.await_quiet()
+    intent = paid.charges[0].payment_intent_id
+    tell(paid, DisputeSeen(first, intent, Decimal(100), "needs_response", "late"))
+    tending.read_refunds(paid.sessions, paid.processor)
+    assert (paid.charges[0].dispute_id, paid.charges[0].is_disputed) == (second, False)
+    assert paid.charges[0].refunds_due_at is None
+    assert paid.sums() == ([Decimal(100)], Decimal(0))
 
 
 def test_the_events_of_another_firms_account_change_nothing(paid: Till) -> None:

@@ -200,6 +200,8 @@ def show_refund(payment_id: int) -> ResponseReturnValue:
     payment = own(Payment, payment_id)
     if not refunding.left_of(session(), payment):
         return _refuse_refund(payment)
+    if (charge := _charge(payment)) and not charge.is_refundable:
+        return _refuse_disputed(payment)
     return _refund_page(RefundForm.of(payment), payment)
 
 
@@ -254,8 +256,7 @@ def _refund_online(
 ) -> ResponseReturnValue:
     """Stores the refund before asking the processor, so that it is paid once even after a crash."""
     if not charge.is_refundable:
-        flash(_("The client's bank decides about this payment. Answer it at Stripe."), "warn")
-        return redirect(url_for("payments.show", payment_id=payment.id), 303)
+        return _refuse_disputed(payment)
     processor = dunahub().processor
     assert processor
     page = url_for("payments.show", payment_id=payment.id)
@@ -273,6 +274,11 @@ def _refund_online(
     else:
         flash(_("Stripe refused to pay it back. The payment's page says why."), "bad")
     return redirect(page, 303)
+
+
+def _refuse_disputed(payment: Payment) -> ResponseReturnValue:
+    flash(_("The client's bank decides about this payment. Answer it at Stripe."), "warn")
+    return redirect(url_for("payments.show", payment_id=payment.id), 303)
 
 
 def _refuse_refund(payment: Payment) -> ResponseReturnValue:
