@@ -14,6 +14,10 @@ from web.languages import _
 
 HOWS = {
     "asked": N_("waiting for Stripe's answer"),
+    "unsure": N_(
+        "Stripe has not said whether it was paid back, and your account is no longer connected:"
+        " look in your Stripe dashboard"
+    ),
     "refunded": N_("paid back through Stripe"),
     "failed": N_("could not be paid back through Stripe"),
     "taken": N_("taken back by the client's bank"),
@@ -33,8 +37,8 @@ REASONS = {  # why Stripe, or the client's bank, did not take a refund
 
 @dataclass(frozen=True)
 class WentBack:
-    """One amount. `how` is what happened to it: asked, refunded, failed, taken, given_back,
-    recorded."""
+    """One amount. `how` is what happened to it: asked, unsure, refunded, failed, taken,
+    given_back, recorded."""
 
     amount: Decimal
     how: str
@@ -81,8 +85,10 @@ def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentB
         how = "given_back" if is_failed else "taken"
     elif is_failed:
         how = "failed"
+    elif refund.state == RefundState.ASKED:
+        how = "unsure" if refund.failure else "asked"
     else:
-        how = "asked" if refund.state == RefundState.ASKED else "refunded"
+        how = "refunded"
     failure = refund.failure or ""
     spoken = failure if " " in failure else failure.replace("_", " ")
     why = REASONS.get(failure, spoken) if how == "failed" else ""

@@ -232,7 +232,7 @@ def settle(
     elif refund.state == RefundState.ASKED:
         # A refund and a dispute together may exceed the payment; never subtract more than was paid.
         refund.booked = min(refund.amount, payment.left)
-        refund.state = RefundState.DONE
+        refund.state, refund.failure = RefundState.DONE, None
         if refund.booked > 0:
             given = give_back(database, payment, refund.booked, keeps_paid=refund.keeps_paid)
             refund.goodwill_id = given.id if given else None

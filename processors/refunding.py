@@ -19,6 +19,7 @@ from processors.processor import AccessEnded, Processor, RefundSeen, Refused, Un
 
 FIRST_RETRY_DELAY = timedelta(seconds=30)  # longer than one refund request may take; doubles
 MAX_RETRY_DELAY = timedelta(hours=1)
+ACCESS_ENDED = "access_ended"
 
 log = structlog.get_logger()
 
@@ -107,7 +108,10 @@ def carry_out(sessions: Sessions, processor: Processor, refund_id: int) -> bool:
         return False
     except (Refused, AccessEnded) as problem:
         log.warning("refund refused", refund=refund_id, problem=str(problem))
-        failure = problem.sentence if isinstance(problem, Refused) else "access_ended"
+        failure = problem.sentence if isinstance(problem, Refused) else ACCESS_ENDED
+        if failure == ACCESS_ENDED and refund.attempts > 1:  # an earlier attempt may have paid
+            _keep_unsure(sessions, refund_id)
+            return False
     with sessions.begin() as database:
         if failure is None:
             recording.note_refund(database, seen, charge.account_id)
@@ -124,5 +128,18 @@ def _found(processor: Processor, charge: Charge, refund: Refund) -> RefundSeen |
     """A refund made by an earlier attempt. A first attempt has nothing to look up."""
     if refund.attempts <= 1:
         return None
-    made = processor.refunds(charge.account_id, charge.payment_intent_id)
-    return next((one for one in made if one.mark == refund.mark), None)
+    try:
+        made = processor.refunds(charge.account_id, charge.payment_intent_id)
+        return next((one for one in made if one.mark == refund.mark), None)
+    except Refused as problem:  # the question, which says nothing about the refund
+        raise Unreachable(f"not looked up: {problem}") from problem
+
+
+def _keep_unsure(sessions: Sessions, refund_id: int) -> None:
+    """The refund is asked for again later, and a person is told that it may have been made."""
+    with sessions.begin() as database:
+        database.execute(
+            update(Refund)
+            .where(Refund.id == refund_id, Refund.state == RefundState.ASKED)
+            .values(failure=ACCESS_ENDED)
+        )

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import stripe
 from sqlalchemy import text
 
 from models.processors import CheckoutState
@@ -104,6 +105,72 @@ def test_a_refund_that_stripe_refuses_says_why(paid: Till) -> None:
     page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
     assert "could not be paid back through Stripe: Charge ch_" in page
     assert paid.sums() == ([Decimal(100)], Decimal(0))
+
+
+@pytest.mark.parametrize("kind", ["cut_after", "500_after", "cut_before"])
+def test_a_refund_without_an_answer_is_never_said_to_have_failed(paid: Till, kind: str) -> None:
+    """The account left between the first attempt and the next."""
+    paid.stripe.act("webhooks", mode="lost")
+    paid.stripe.act("faults", path="/v1/refunds", method="POST", kind=kind, times=3)
+    pay_back(paid, "30")
+    assert there(paid) == ([] if kind == "cut_before" else [3000])
+    paid.stripe.act("let_go", account=paid.account)
+    for _ in range(2):
+        make_due(paid)
+        assert refunding.finish_due(paid.sessions, paid.processor) == 0
+        assert [refund.state for refund in paid.refunds] == ["asked"]
+    page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
+    assert "Stripe has not said whether it was paid back" in page
+    assert "could not be paid back" not in page
+    assert "Only $70.00" in pay_back(paid, "80")  # what may have gone back is not left
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+def test_a_refund_that_nobody_was_sure_of_is_settled_by_what_stripe_says(
+    paid: Till, status: str
+) -> None:
+    paid.stripe.act("webhooks", mode="lost")
+    paid.stripe.act("faults", path="/v1/refunds", method="POST", kind="cut_after", times=3)
+    pay_back(paid, "30")
+    paid.session.execute(text("UPDATE refunds SET failure = 'access_ended'"))
+    paid.session.commit()
+    refund = paid.refunds[0]
+    intent, is_failed = paid.charges[0].payment_intent_id, status == "failed"
+    tell(paid, RefundSeen("re_1", intent, refund.amount, is_failed, None, refund.mark))
+    state, left = ("failed", Decimal(100)) if is_failed else ("done", Decimal(70))
+    assert [one.state for one in paid.refunds] == [state]
+    assert paid.sums() == ([left], Decimal(100) - left)
+    page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
+    assert "Stripe has not said" not in page
+    assert "no longer connected" not in page
+
+
+def test_a_lookup_that_is_refused_says_nothing_about_the_refund(paid: Till) -> None:
+    paid.stripe.act("webhooks", mode="lost")
+    paid.stripe.act("faults", path="/v1/refunds", method="POST", kind="cut_after", times=3)
+    pay_back(paid, "30")
+    processor = paid.app.extensions["dunahub"].processor
+    client = processor._client
+    processor._client = stripe.StripeClient(  # our key was replaced in Stripe's dashboard
+        "sk_live_replaced", base_addresses={"api": paid.stripe.url}
+    )
+    make_due(paid)
+    assert refunding.finish_due(paid.sessions, processor) == 0
+    assert [refund.state for refund in paid.refunds] == ["asked"]
+    processor._client = client
+    make_due(paid)
+    assert refunding.finish_due(paid.sessions, processor) == 1
+    assert there(paid) == [3000]
+    assert paid.sums() == ([Decimal(70)], Decimal(30))
+
+
+def test_a_first_attempt_at_an_account_that_left_has_failed(paid: Till) -> None:
+    paid.stripe.act("webhooks", mode="lost")
+    paid.stripe.act("let_go", account=paid.account)
+    pay_back(paid, "30")
+    assert [refund.state for refund in paid.refunds] == ["failed"]
+    page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
+    assert "could not be paid back through Stripe: your Stripe account is no longer" in page
 
 
 @pytest.mark.parametrize("mode", ["normal", "doubled", "lost"])
