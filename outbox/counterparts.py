@@ -220,11 +220,15 @@ _WRITE_COUNTERPARTS = text(
         sent_document = coalesce(
             EXCLUDED.sent_document,
             CASE WHEN link.remote_id = EXCLUDED.remote_id THEN link.sent_document END),
-        declined_operation = CASE WHEN link.declined_values IS NOT NULL
-                                  THEN coalesce(EXCLUDED.sent_operation, link.declined_operation)
-                             END,
-        declined_values = CASE WHEN link.declined_values IS NOT NULL
-                               THEN coalesce(EXCLUDED.sent_values, link.declined_values) END,
+        -- an older entry, looked up after newer ones were declined, does not end that
+        declined_operation = CASE
+            WHEN link.declined_values IS NULL THEN NULL
+            WHEN link.decision ->> 'skip' = 'declines' THEN link.declined_operation
+            ELSE coalesce(EXCLUDED.sent_operation, link.declined_operation) END,
+        declined_values = CASE
+            WHEN link.declined_values IS NULL THEN NULL
+            WHEN link.decision ->> 'skip' = 'declines' THEN link.declined_values
+            ELSE coalesce(EXCLUDED.sent_values, link.declined_values) END,
         seen = coalesce(EXCLUDED.seen, link.seen),
         doubts = CASE WHEN EXCLUDED.sent_operation IS NULL THEN link.doubts ELSE '[]' END,
         decision = CASE WHEN EXCLUDED.sent_operation IS NULL THEN link.decision ELSE '{}' END,
@@ -262,6 +266,17 @@ _END_DECISIONS = text(
     FROM outbox AS entry
     WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
       AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
+    """
+)
+
+# QuickBooks does not have it after all: nothing stands there that differs from what is here.
+_END_EMPTY_DECLINES = text(
+    """
+    UPDATE outbox_links AS link SET declined_operation = NULL, declined_values = NULL
+    FROM outbox AS entry
+    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
+      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
+      AND link.remote_id IS NULL AND link.declined_values IS NOT NULL
     """
 )
 
@@ -359,6 +374,7 @@ def write(
     for statement, entries in (
         (_ACKNOWLEDGE, kept),
         (_END_DOUBTS, undoubted),
+        (_END_EMPTY_DECLINES, undecided),
         (_END_DECISIONS, undecided),
         (_END_SKIPS, failed),
     ):

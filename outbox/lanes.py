@@ -190,9 +190,13 @@ def waiting_behind_line(session: Session, lane_id: int) -> int:
 
 
 def send_waiting(session: Session, lane_id: int) -> int:
-    """The owner sends what was withheld. Returns the number of entries."""
+    """The owner sends what was withheld. Returns the number of entries.
+
+    All of it is sent as it is shown: also what was declined before.
+    """
     _lock(session, lane_id)
     waiting = waiting_behind_line(session, lane_id)
+    session.execute(_END_DECLINES, {"lane": lane_id})
     _forget_line(session, lane_id)
     wake_after_commit(session, [lane_id])
     return waiting
@@ -229,7 +233,20 @@ def skip_waiting(session: Session, lane_id: int) -> int:
     return count
 
 
-# The newest withheld snapshot of each record that is in QuickBooks.
+# But what was entered there by hand stays so.
+_END_DECLINES = text(
+    """
+    UPDATE outbox_links AS link SET declined_operation = NULL, declined_values = NULL
+    FROM outbox AS entry JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
+    WHERE entry.lane_id = :lane AND entry.state = 'pending'
+      AND (entry.withheld OR entry.id <= lane.line)
+      AND link.lane_id = entry.lane_id AND link.aggregate_type = entry.aggregate_type
+      AND link.aggregate_id = entry.aggregate_id
+      AND link.declined_values IS NOT NULL AND link.decision -> 'refunded_by_hand' IS NULL
+    """
+)
+
+# The newest withheld snapshot of each record that is in QuickBooks, or may be.
 _DECLINE = text(
     """
     UPDATE outbox_links AS link
@@ -242,7 +259,8 @@ _DECLINE = text(
           AND (entry.withheld OR entry.id <= lane.line)
         ORDER BY entry.aggregate_type, entry.aggregate_id, entry.id DESC
     ) AS declined
-    WHERE link.lane_id = :lane AND link.remote_id IS NOT NULL
+    WHERE link.lane_id = :lane
+      AND (link.remote_id IS NOT NULL OR link.decision ->> 'skip' = 'declines')
       AND link.aggregate_type = declined.aggregate_type
       AND link.aggregate_id = declined.aggregate_id
     """
@@ -266,7 +284,7 @@ _SKIP_ONCE_LOOKED_FOR = text(
     INSERT INTO outbox_links AS link
         (organization_id, lane_id, aggregate_type, aggregate_id, decision)
     SELECT DISTINCT doubted.organization_id, :lane, doubted.aggregate_type, doubted.aggregate_id,
-           CAST('{"skip": true}' AS jsonb)
+           CAST('{"skip": "declines"}' AS jsonb)
     FROM doubted
     ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE
     SET decision = link.decision || EXCLUDED.decision

@@ -6,6 +6,7 @@ whether QuickBooks has the record (`updating`) or not (`creating`), and whether 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from models.base import Json
 from models.outbox import Operation
@@ -97,6 +98,8 @@ def _skip_step(
         return answer if isinstance(answer, Ask | Learned) else Declined()
     if steps.must_read(due, link):
         return steps.read_own(due, link)
+    # as here, not only as here but for what is declined with it
+    due = replace(due, known=replace(due.known, declined_values=None))
     if due.operation != Operation.SAVE:
         step = void_step(due, link, links, settings)
     elif is_reversed(due):

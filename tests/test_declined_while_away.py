@@ -1,0 +1,81 @@
+"""What an owner decides about changes made while disconnected, when one is in doubt, or was
+declined before."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from simulator.testing import SimulatorHandle
+from tests.support.situation import Situation, begin
+from tests.test_cases_counterpart import booked, decide, edit_invoice, reconnect
+from tests.test_changed_while_in_doubt import wait_and_drain
+
+DEARER = {"lines-0-unit_price": "150"}
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    with begin(app, sessions, config, session, simulator) as situation:
+        yield situation
+
+
+@pytest.mark.parametrize("does", ["after", "before"])
+def test_what_was_declined_of_an_unanswered_create_never_goes_along(
+    at: Situation, does: str
+) -> None:
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    at.simulator.fault(match={"path": "/invoice", "times": 1}, do={"reset": does})
+    invoice = at.save_invoice(lead, "100")
+    at.drain()
+    at.disconnect()
+    edit_invoice(at, invoice, **DEARER)
+    reconnect(at)
+    decide(at, "leave")
+    wait_and_drain(at)
+    assert at.entry().state == "skipped"
+    edit_invoice(at, invoice, memo="Thanks")
+    wait_and_drain(at)
+    assert at.entry().state == "synced", at.entry().fault_code
+    there = booked(at)
+    assert there["CustomerMemo"] == {"value": "Thanks"}
+    assert there["TotalAmt"] == (100 if does == "after" else 150)  # never arrived: it is new
+
+
+def test_what_is_sent_after_it_was_declined_is_sent_as_shown(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.drain()
+    at.disconnect()
+    edit_invoice(at, invoice, **DEARER)
+    reconnect(at)
+    decide(at, "leave")
+    at.disconnect()
+    edit_invoice(at, invoice, memo="Thanks")
+    reconnect(at)
+    decide(at, "send")
+    assert at.entry().state == "synced", at.entry().fault_code
+    there = booked(at)
+    assert (there["TotalAmt"], there["CustomerMemo"]) == (150, {"value": "Thanks"})
+
+
+def test_an_unanswered_change_that_never_arrived_and_is_left_is_skipped(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.drain()
+    at.simulator.fault(match={"path": "/invoice", "times": 1}, do={"reset": "before"})
+    edit_invoice(at, invoice, **DEARER)
+    at.drain()
+    at.disconnect()
+    reconnect(at)
+    decide(at, "leave")
+    wait_and_drain(at)
+    assert booked(at)["TotalAmt"] == 100
+    assert at.entry().state == "skipped"
