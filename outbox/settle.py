@@ -5,7 +5,7 @@ are set-based; rows are passed as one JSON parameter each.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 import db
 from db import Sessions
+from models.base import Json
 from models.outbox import State
 from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
@@ -440,8 +441,10 @@ _APPLY_PAYMENTS = text(
     """
 )
 
-# A void gave the invoice its balance back: what was paid too much before, and is credit, pays it
-# now. Only its record's snapshot is read, without a lock, so anything captured goes instead of it.
+# A void gave the invoice its balance back, or it was raised: what was paid too much before, and is
+# credit, pays it now. Of the payments of a raised one it is not known which are: QuickBooks takes
+# credit off them itself when an invoice is lowered, and says nothing. Only the record's snapshot is
+# read, without a lock, so anything captured goes instead of it.
 _APPLY_CREDIT = text(
     f"""
     INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
@@ -453,7 +456,8 @@ _APPLY_CREDIT = text(
     JOIN outbox_links AS link
       ON link.lane_id = :lane AND link.aggregate_type = 'payment'
      AND link.aggregate_id = snapshot.id AND link.remote_id IS NOT NULL
-     AND link.voided_at IS NULL AND link.remote_balance::numeric > 0
+     AND link.voided_at IS NULL
+     AND (CAST(:is_raised AS boolean) OR link.remote_balance::numeric > 0)
     WHERE NOT EXISTS (
         SELECT FROM outbox AS entry
         WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'payment'
@@ -461,6 +465,21 @@ _APPLY_CREDIT = text(
           AND entry.state || '' IN ('pending', 'failed', 'skipped'))
     ORDER BY snapshot.id
     """  # noqa: S608  (only constants of ours are put together)
+)
+
+
+# The raised invoices for which more was paid here than QuickBooks has applied to them.
+_PAID_MORE = text(
+    """
+    SELECT payment.invoice_id
+    FROM jsonb_to_recordset(CAST(:raised AS jsonb)) AS row (invoice bigint, applied numeric)
+    JOIN payments AS payment ON payment.invoice_id = row.invoice AND payment.refunded_amount = 0
+    JOIN outbox_links AS link
+      ON link.lane_id = :lane AND link.aggregate_type = 'payment'
+     AND link.aggregate_id = payment.id AND link.remote_id IS NOT NULL AND link.voided_at IS NULL
+    GROUP BY payment.invoice_id, row.applied
+    HAVING sum(payment.amount) > row.applied
+    """
 )
 
 
@@ -518,7 +537,27 @@ def _apply_payments(
     if payments:
         session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
     if freed := [one["invoice"] for one in payments if Decimal(one["applied"] or 0) < 0]:
-        session.execute(_APPLY_CREDIT, {"lane": lane_id, "invoices": freed})
+        session.execute(_APPLY_CREDIT, {"lane": lane_id, "invoices": freed, "is_raised": False})
+    if raised := list(_raised(outcomes, due)):
+        values = {"lane": lane_id, "raised": as_json(raised)}
+        if invoices := session.scalars(_PAID_MORE, values).all():
+            session.execute(
+                _APPLY_CREDIT, {"lane": lane_id, "invoices": invoices, "is_raised": True}
+            )
+
+
+def _raised(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[Json]:
+    """The invoices that have a higher total in QuickBooks now, and are not paid there: with what is
+    applied to them."""
+    for entry_id, outcome in outcomes.items():
+        record, before = due[entry_id].record, due[entry_id].known.remote
+        if record.type != RecordType.INVOICE or before is None or before.total is None:
+            continue
+        match outcome:
+            case Synced(remote=Remote(total=str(total), balance=str(balance))) if (
+                Decimal(total) > Decimal(before.total) and Decimal(balance) > 0
+            ):
+                yield {"invoice": record.id, "applied": str(Decimal(total) - Decimal(balance))}
 
 
 def _applied(outcome: Outcome, due: Due) -> tuple[str | None, ...]:

@@ -1,0 +1,73 @@
+"""An invoice that is raised after more was paid than it took: the credit pays it."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from config import Config
+from db import Sessions
+from simulator.testing import SimulatorHandle
+from tests.support.situation import Situation, begin
+from tests.test_cases_counterpart import booked
+
+
+@pytest.fixture
+def at(
+    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
+) -> Iterator[Situation]:
+    with begin(app, sessions, config, session, simulator) as situation:
+        yield situation
+
+
+def priced(at: Situation, invoice: int, price: str) -> None:
+    """Its one line costs so much now, though more was paid."""
+    at.ana.open(f"/invoices/{invoice}/edit")
+    at.ana.submit({"lines-0-unit_price": price}, press="Save invoice")
+    if "is saved." not in at.ana.text:
+        at.ana.submit({"confirms_below_paid": "y"}, press="Save invoice")
+    assert "is saved." in at.ana.text
+    at.drain()
+
+
+def unapplied(at: Situation) -> list[object]:
+    return [one["UnappliedAmt"] for one in at.books("Payment")]
+
+
+def test_what_was_paid_too_much_pays_what_is_added(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    for amount in ("60", "60"):
+        at.pay(invoice, amount)
+    at.drain()
+    assert unapplied(at) == [0, 20]
+    priced(at, invoice, "115")
+    assert booked(at)["Balance"] == 0
+    assert unapplied(at) == [0, 5]
+    assert {state.split()[1] for state in at.states()} == {"synced"}
+
+
+def test_what_quickbooks_took_off_a_lowered_invoice_pays_it_again(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "80")
+    at.drain()
+    priced(at, invoice, "50")
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [30])
+    priced(at, invoice, "60")
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [20])
+    priced(at, invoice, "100")
+    assert (booked(at)["Balance"], unapplied(at)) == (20, [0])
+    assert at.invoice(invoice).balance == 20
+
+
+def test_a_raised_invoice_without_credit_asks_nothing(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "80")
+    at.drain()
+    at.calls()
+    priced(at, invoice, "120")
+    assert at.calls()[-1] == "POST invoice"  # and nothing is read after it
+    assert booked(at)["Balance"] == 40
