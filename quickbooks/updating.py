@@ -76,7 +76,8 @@ def _credit_step(
     mine = sum(line["Amount"] for line in lines if line not in others)
     applied = min(matching.credit_of(there), payment.open_balance(due.payload, billed))
     if applied <= 0 or billed.voided:
-        return Synced(replace(matching.remote_of(there), stale=link.stale), seen=dumps(there))
+        remote = replace(matching.remote_of(there), stale=link.stale)
+        return Synced(remote, seen=dumps(there), applied="0.00")  # it takes no more than it did
     changes: Document = {
         "CustomerRef": there["CustomerRef"],
         "TotalAmt": Decimal(str(there["TotalAmt"])),

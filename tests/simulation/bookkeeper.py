@@ -60,11 +60,13 @@ def _is_on_its_way(world: World, record: Record) -> bool:
 
 
 def renumber_there(world: World) -> str | None:
-    """What it is found by is changed: an invoice's number and date, a payment's reference."""
-    entity = world.chance.choice(["Invoice", "Payment", "Payment"])
-    if not (found := _some(world, entity)):
+    """What it is found by is changed: an invoice's number and date, a payment's reference. Mostly
+    of one that nobody here knows of yet."""
+    there = [(entity, *one) for entity in ("Invoice", "Payment") for one in _ours(world, entity)]
+    unknown = [one for one in there if not _is_known(world, one[1])]
+    if not there or (not unknown and world.chance.random() < 0.5):
         return None
-    record, one = found
+    entity, record, one = world.chance.choice(unknown or there)
     values: Object = {"TxnDate": "2026-11-03"}
     if entity == "Invoice":
         values["DocNumber"] = f"T-{world.seed % 10_000}-{one['Id']}"
@@ -77,6 +79,19 @@ def renumber_there(world: World) -> str | None:
     if entity == "Invoice":
         _keeps(world, record, number=values["DocNumber"])
     return f"there: {entity} {one['Id']} has another number and date"
+
+
+def _is_known(world: World, record: Record) -> bool:
+    """Whether our side knows that it is there."""
+    with world.sessions() as session:
+        found = session.execute(
+            text(
+                "SELECT FROM outbox_links WHERE lane_id = :lane AND aggregate_type = :type"
+                " AND aggregate_id = :id AND remote_id IS NOT NULL"
+            ),
+            {"lane": world.lane, "type": record.type, "id": record.id},
+        )
+        return bool(found.all())
 
 
 def touch_there(world: World) -> str | None:
