@@ -135,6 +135,7 @@ class Customer(Base):
     email: Mapped[str] = mapped_column(server_default="", default="")
     phone: Mapped[str] = mapped_column(server_default="", default="")  # digits
     active: Mapped[bool] = mapped_column(server_default="true", default=True)
+    currency: Mapped[str] = mapped_column(server_default="", default="")  # "CAD"; "" if not known
 
 
 class Tokens(Base):

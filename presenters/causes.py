@@ -86,7 +86,7 @@ class Trouble:
     @property
     def is_shared(self) -> bool:
         """Whether one decision fixes all of them, because they share the same obstacle."""
-        return self.code in ("item_inactive", "its_customer_inactive")
+        return self.code in ("item_inactive", "its_customer_inactive", "its_customer_currency")
 
 
 def troubles_of(organization: Organization) -> list[Trouble]:

@@ -10,6 +10,7 @@ from models.base import Json
 from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection, Customer
 from models.sales import Lead, RecordType
+from quickbooks.matching import OUR_CURRENCY
 from web.access import session
 from web.languages import _
 
@@ -17,14 +18,18 @@ MAX_CHOICES = 50  # customers to choose from; others are found by search
 
 
 def free_customers(connection: Connection, wanted: str) -> list[Json]:
-    """Active customers that no lead is linked to, whose name or address contains `wanted`."""
+    """Active customers that no lead is linked to, whose name or address contains `wanted`, without
+    those whose currency our invoices can't have."""
     taken = select(Counterpart.remote_id).where(
         Counterpart.lane_id == connection.lane_id,
         Counterpart.record_type == RecordType.LEAD,
         Counterpart.remote_id.is_not(None),
     )
     query = select(Customer).where(
-        Customer.connection_id == connection.id, Customer.active, Customer.remote_id.not_in(taken)
+        Customer.connection_id == connection.id,
+        Customer.active,
+        Customer.currency.in_(["", OUR_CURRENCY]),
+        Customer.remote_id.not_in(taken),
     )
     if wanted:
         query = query.where(

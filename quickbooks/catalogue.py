@@ -57,6 +57,7 @@ SEND_AS = Action("send_as", N_("Send as “{suggestion}”"), ("suggestion",))
 CHOOSE_CUSTOMER = Action("choose_customer", N_("Choose the customer"))
 LINK_ANOTHER = Action("choose_customer", N_("Link another customer"))
 CREATE_SEPARATE = Action("create_new", N_("Create a separate customer"), ("separate",))
+CREATE_ANOTHER = Action("create_again", N_("Create a separate customer"))
 RENAME = Action("rename", N_("Change the name here"))
 RENUMBER = Action("renumber", N_("Send with another number"))
 LET_QUICKBOOKS_NUMBER = Action("let_quickbooks_number", N_("Let QuickBooks number it"))
@@ -116,6 +117,7 @@ DEFAULT_WORDS = {
     "invoice": N_("the invoice"),
     "chosen": N_("of your choice"),
     "chosen_for": N_("these records"),
+    "currency": N_("another currency"),
     "parts": N_("the same fields"),
     "said": N_("one of its own rules"),
     "ours": N_("something it cannot read"),
@@ -777,6 +779,15 @@ CATALOGUE: dict[str, Cause] = {
         effect=N_("Saved here. Nothing is created in QuickBooks until you choose."),
         actions=(OPEN_QUICKBOOKS, SEND_SEPARATELY, SKIP),
     ),
+    "other_currency": Cause(
+        Class.PERSON,
+        N_("Another currency in QuickBooks"),
+        N_(
+            "“{holder_name}” in QuickBooks has the currency {currency}, but your invoices are in US"
+            " dollars. QuickBooks doesn't let anyone change a customer's currency."
+        ),
+        actions=(CREATE_SEPARATE, SEND_AS, LINK_ANOTHER, SEND_AGAIN, SKIP),
+    ),
     "invoice_gone": Cause(
         Class.PERSON,
         N_("No longer in QuickBooks"),
@@ -789,6 +800,16 @@ CATALOGUE: dict[str, Cause] = {
         N_("Its customer is inactive in QuickBooks"),
         N_("The customer “{holder_name}” was deleted or made inactive in QuickBooks."),
         actions=(REACTIVATE, LINK_ANOTHER, CREATE_AGAIN, SEND_AGAIN, SKIP),
+    ),
+    "its_customer_currency": Cause(
+        Class.PERSON,
+        N_("Its customer has another currency in QuickBooks"),
+        N_(
+            "The customer “{holder_name}” has the currency {currency} in QuickBooks, so it can't"
+            " have an invoice in US dollars. QuickBooks doesn't let anyone change a customer's"
+            " currency."
+        ),
+        actions=(CREATE_ANOTHER, LINK_ANOTHER, OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
     ),
     "item_inactive": Cause(
         Class.PERSON,

@@ -18,7 +18,7 @@ from quickbooks.kinds.refund import about_refund
 from quickbooks.questions import Question
 from quickbooks.steps import Ask, Step, Write
 from quickbooks.unanswered import look_for, made_by
-from quickbooks.whose import match_lead, name_taken, taken_by_another
+from quickbooks.whose import foreign, match_lead, name_taken, taken_by_another
 
 
 def create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step:
@@ -136,6 +136,8 @@ def _judge_name_holder(due: Due, document: Document, there: Json | None) -> Step
 
 
 def _adopted(due: Due, there: Json) -> Step:
+    if refused := foreign(due, there):
+        return refused
     if there.get("Active") is False:
         return steps.inactive(due, there)
     taken = None
@@ -182,6 +184,8 @@ def chosen_step(due: Due, remote_id: str) -> Step:
     if there is None:
         return Rejected(ours("customer_gone", due), ends_decision=True)
     remote = matching.remote_of(there)
+    if refused := foreign(due, there):
+        return replace(refused, ends_decision=True)
     if made := made_by(due, there):
         return steps.recognized(there, made)  # what was changed here since is still to be sent
     if there.get("Active") is not False:

@@ -186,7 +186,7 @@ def store(
         added = insert(Customer).values(values[start : start + AT_ONCE])
         newer = {
             name: added.excluded[name]
-            for name in ("version", "name", "name_key", "email", "phone", "active")
+            for name in ("version", "name", "name_key", "email", "phone", "active", "currency")
         }
         session.execute(
             added.on_conflict_do_update(index_elements=["connection_id", "remote_id"], set_=newer)
@@ -211,6 +211,7 @@ def _values(connection: Connection, rows: Sequence[Json]) -> Iterator[Json]:
                 "email": matching.email_of(row).replace("\0", ""),
                 "phone": matching.phone_of(row),
                 "active": row.get("Active") is not False,
+                "currency": matching.currency_of(row),
             }
 
 
@@ -283,6 +284,7 @@ CANDIDATES = f"""
     (SELECT json_agg(json_build_object(
                 'id', customer.remote_id, 'version', customer.version, 'name', customer.name,
                 'email', customer.email, 'phone', customer.phone, 'active', customer.active,
+                'currency', customer.currency,
                 'lead_id', lead.id, 'lead_name', lead.name)
             ORDER BY customer.remote_id, lead.id)
      FROM quickbooks_customers AS customer
@@ -324,6 +326,7 @@ def as_sent(
         "email": ",".join(addresses(values["email"])),
         "phone": matching.phone_of({"PrimaryPhone": {"FreeFormNumber": values["phone"]}}),
         "active": True,
+        "currency": "",
         "lead_id": lead_id,
         "lead_name": lead_name,
         "sent_names": list(names),

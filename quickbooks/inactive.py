@@ -7,7 +7,7 @@ from languages import N_
 from models.base import Json
 from models.sales import PaymentMethod, Record, RecordType
 from outbox.company import Due, Fault, Rejected, Remote
-from quickbooks import discount
+from quickbooks import discount, matching
 from quickbooks.documents import Document
 from quickbooks.faults import ours, phrase
 from quickbooks.kinds import KINDS, payment
@@ -19,9 +19,11 @@ def doubt_step(
     due: Due, document: Document, links: Mapping[Record, Remote], settings: Json
 ) -> Step | None:
     """After "something you use is inactive": finds out what, and names it."""
+    doubted = due.knowledge.get("doubted")
+    if due.knowledge.get("currency_refused") and doubted != "Customer":
+        return Rejected(_currency_fault(due))
     if inactive := due.knowledge.get("inactive"):
         return Rejected(_FAULTS[inactive["kind"]](due, inactive, links, settings))
-    doubted = due.knowledge.get("doubted")
     if not doubted:
         return None
     while doubted != "nothing" and not _used(document, doubted):
@@ -90,6 +92,15 @@ def balance_step(due: Due, links: Mapping[Record, Remote]) -> Step | None:
 
 
 # --- Faults that name what is inactive ----------------------------------------------------------
+
+
+def _currency_fault(due: Due) -> Fault:
+    """Why the currency was refused: mostly, because the customer has another one."""
+    customer: Json = due.knowledge.get("inactive") or {}
+    if not matching.has_other_currency(customer.get("currency", "")):
+        return ours("6000", due, {"said": phrase(N_("its currency"))})
+    about = {"holder_id": str(customer["id"]), "holder_name": str(customer["name"])}
+    return ours("its_customer_currency", due, {**about, "currency": customer["currency"]})
 
 
 def _customer(due: Due, inactive: Json, _links: Mapping[Record, Remote], _settings: Json) -> Fault:

@@ -11,6 +11,7 @@ from quickbooks.cleaning import addresses
 from quickbooks.documents import Document, parsed
 
 MARK = re.compile(r"\bDH-[A-Z2-7]{12}\b")  # as made by `models.sales.new_mark`
+OUR_CURRENCY = "USD"
 INACTIVE_SUFFIX = " (deleted)"  # QuickBooks appends this to the name of an inactive record
 
 # values that clear a property, or mean that it is missing
@@ -175,6 +176,16 @@ def phone_of(customer: Mapping[str, Any]) -> str:
     """The digits of the phone number, without the country prefix."""
     digits = re.sub(r"\D", "", str((customer.get("PrimaryPhone") or {}).get("FreeFormNumber", "")))
     return digits[1:] if len(digits) == 11 and digits.startswith("1") else digits
+
+
+def currency_of(customer: Mapping[str, Any]) -> str:
+    """The currency of a customer, which never changes; "" if the answer has none: the company's."""
+    return str((customer.get("CurrencyRef") or {}).get("value") or "")
+
+
+def has_other_currency(currency: str) -> bool:
+    """Whether documents of ours, which are in dollars, are refused for a customer with it."""
+    return currency not in ("", OUR_CURRENCY)
 
 
 # --- Documents ----------------------------------------------------------------------------------

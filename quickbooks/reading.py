@@ -385,6 +385,8 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
         if kind == ENTITY[RecordType.INVOICE]:
             row = next((one for one in rows if str(one["Id"]) == wanted[0]), None)
             return {first.entry_id: _found_invoice(first, wanted[0], row)}
+        if first.knowledge.get("currency_refused"):
+            return {first.entry_id: _found_currency(wanted[0], rows)}
         return {first.entry_id: _found_inactive(first.record.type, kind, wanted, rows)}
     if questions == [NEWEST]:
         return _each(sent, lambda _item, due: _found_newest(due, rows, document))
@@ -468,6 +470,16 @@ def _found_invoice(due: Due, remote_id: str, row: Json | None) -> Learned:
     seen = None if row is None else dumps(kept(row))
     knowledge["reads"] = _reads(due) + 1
     return Learned(knowledge, observed=(Observed(invoice, remote_id, remote, seen, differs),))
+
+
+def _found_currency(customer_id: str, rows: Sequence[Json]) -> Learned:
+    """The customer of an invoice whose currency was refused."""
+    row = next((one for one in rows if str(one["Id"]) == customer_id), {})
+    told = {"id": customer_id, "name": row.get("DisplayName", "")}
+    currency = matching.currency_of(row)
+    return Learned(
+        {"doubted": None, "inactive": {**told, "kind": "Customer", "currency": currency}}
+    )
 
 
 def _found_inactive(
@@ -581,8 +593,8 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
             return Rejected(fault_of(fault, due))
         case "610" if item.intent == "void" and "gone" not in due.knowledge:
             return Learned({"gone": True, "seen": None, "found": None})
-        case "6000" if _may_have_another_balance(item, due):
-            return Learned({"balance_unsure": True})
+        case "6000" if doubts := _doubted_by_rule(item, due, fault):
+            return Learned(doubts)
         case "620" if due.record.type == RecordType.PAYMENT and _may_look_at_invoice(due):
             return Learned({"doubted": "Invoice"})
         case "610" | "2500" if item.intent != "void" and "doubted" not in due.knowledge:
@@ -590,6 +602,21 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
     if class_of(fault) is Class.RETRY:
         return Retry(fault_of(fault, due))
     return Rejected(fault_of(fault, due))
+
+
+def _doubted_by_rule(item: Item, due: Due, fault: RemoteFault) -> Json | None:
+    """What to read before a person is told of the rule, if anything may explain it."""
+    if _is_about_currency(fault, due):
+        return {"doubted": "Customer", "currency_refused": True}
+    return {"balance_unsure": True} if _may_have_another_balance(item, due) else None
+
+
+def _is_about_currency(fault: RemoteFault, due: Due) -> bool:
+    """Whether the customer's currency may be why an invoice was refused."""
+    is_invoice = due.record.type == RecordType.INVOICE
+    return (
+        is_invoice and "currency_refused" not in due.knowledge and "currenc" in fault.detail.lower()
+    )
 
 
 def _may_have_another_balance(item: Item, due: Due) -> bool:

@@ -211,6 +211,7 @@ def _candidates(rows: Sequence[Json], holders: Mapping[str, int]) -> Iterator[Js
                 "email": matching.email_of(row),
                 "phone": matching.phone_of(row),
                 "active": row.get("Active") is not False,
+                "currency": matching.currency_of(row),
                 "lead_id": holders.get(str(row["Id"])),
                 "lead_name": None,
             }
@@ -347,6 +348,7 @@ _ABOUT_CUSTOMERS = (
     "perhaps_ours",
     "taken_by_another_record",
     "customer_inactive",
+    "other_currency",
     "6240",
 )
 
@@ -361,7 +363,8 @@ def _asking(lead: Due, fault: Fault, customers: _Customers) -> TriedLead:
 def _choices(lead: Due, fault: Fault, customers: _Customers) -> Iterator[Choice]:
     told = [one["id"] for one in fault.about.get("candidates") or []]
     for id_ in filter(None, told or [fault.about.get("holder_id")]):
-        if (one := customers.by_id.get(str(id_))) is not None:
+        one = customers.by_id.get(str(id_))
+        if one is not None and not matching.has_other_currency(one["currency"]):
             shown = {"name": one["name"], "email": one["email"], "phone": one["phone"]}
             yield Choice(Act.USE if one["active"] else Act.ACTIVATE, one["id"], shown)
     if customers.has(kinds.customer.name_of(lead.payload)):

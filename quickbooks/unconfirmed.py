@@ -26,6 +26,7 @@ _KEPT_OF_CUSTOMERS = (
     "PrimaryEmailAddr",
     "PrimaryPhone",
     "Active",
+    "CurrencyRef",
 )
 
 

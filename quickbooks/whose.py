@@ -11,7 +11,7 @@ from quickbooks import matching, steps
 from quickbooks.documents import Document
 from quickbooks.faults import ours, phrase
 from quickbooks.kinds import KINDS
-from quickbooks.kinds.customer import suggested_name
+from quickbooks.kinds.customer import name_of, suggested_name
 from quickbooks.steps import Step
 
 SAME_EMAIL = N_("was in QuickBooks already, with the same e-mail address")
@@ -51,6 +51,7 @@ def _alike(document: Document, known: Sequence[Json]) -> list[Json]:
     by_name = [one for one in known if matching.same_name(one["name"], document["DisplayName"])]
     both = [one for one in by_email if one in by_name]
     alike = both or [*by_email, *by_name]
+    alike = [one for one in alike if not _is_foreign(one)] or alike
     alike = [one for one in alike if one["active"]] or alike
     # several leads may share one, and one of a lead may be in the copy, too
     return list({one["id"]: one for one in reversed(alike)}.values())[::-1]
@@ -68,8 +69,14 @@ def _may_be(document: Document, one: Json) -> bool:
     )
 
 
-def _judge_one(due: Due, document: Document, one: Json) -> Step:
+def _judge_one(due: Due, document: Document, one: Json) -> Step | None:
     has_same_email = _has_same_email(document, one)
+    if _is_foreign(one):
+        if due.payload["quickbooks_name"] and not matching.same_name(
+            one["name"], name_of(due.payload)
+        ):
+            return None  # a person gave it another name: it is not that one
+        return _other_currency(due, one["id"], one["name"], one["currency"])
     if one["lead_id"] is not None and one["lead_id"] != due.record.id:
         return _taken(due, document, one)
     if has_same_email and _is_perhaps_another(document, one):
@@ -80,6 +87,29 @@ def _judge_one(due: Due, document: Document, one: Json) -> Step:
         return steps.inactive(due, _as_customer(one))
     remote = Remote(one["id"], one["version"], stale=True)
     return Synced(remote, note=SAME_EMAIL if has_same_email else SAME_NAME)
+
+
+def _is_foreign(one: Json) -> bool:
+    """A customer's currency can't be changed, and our invoices are in dollars."""
+    return matching.has_other_currency(one["currency"])
+
+
+def foreign(due: Due, there: Json) -> Rejected | None:
+    """Refuses a customer, as QuickBooks answered it, that our invoices can't have."""
+    currency = matching.currency_of(there)
+    if due.record.type != RecordType.LEAD or not matching.has_other_currency(currency):
+        return None
+    return _other_currency(due, str(there["Id"]), str(there.get("DisplayName", "")), currency)
+
+
+def _other_currency(due: Due, id_: str, name: str, currency: str) -> Rejected:
+    """One with the same name can't be created, so another name is suggested."""
+    about = {"holder_id": id_, "holder_name": name, "currency": currency}
+    if matching.same_name(name, name_of(due.payload)):
+        about["suggestion"] = suggested_name(due.payload)
+    else:
+        about["separate"] = "yes"
+    return Rejected(ours("other_currency", due, about))
 
 
 def _has_same_email(document: Document, one: Json) -> bool:

@@ -217,7 +217,7 @@ def _with_its_customer(entry: Entry, decide_: Callable[[Entry], Acted]) -> Acted
     """For a decision about a lead: sends its own entry first, then all that waited for it."""
     if entry.record_type == RecordType.LEAD:
         return decide_(entry)
-    if entry.fault_code != "its_customer_inactive":
+    if entry.fault_code not in ("its_customer_inactive", "its_customer_currency"):
         return decide_(entry)
     lead = decisions.newest_entry(
         session(), entry.lane_id, RecordType.LEAD, int(entry.payload["lead_id"])
