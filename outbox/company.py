@@ -209,6 +209,7 @@ class Learned:
     note: str | None = None  # how it was found to exist
     document: str | None = None  # found in QuickBooks: what an earlier request of ours created
     seen: str | None = field(default=None, compare=False)
+    if_taken: Fault | None = field(default=None, compare=False)  # as in `Synced`
     ends_doubts: bool = False  # it was looked up by every mark
     repeats: int | None = None  # … and this request is sent again instead, byte for byte
     observed: tuple[Observed, ...] = ()  # what was read of other records

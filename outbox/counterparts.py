@@ -405,7 +405,7 @@ def _write_rows(
 
 
 def _if_taken(outcome: Outcome, remote_id: str) -> Fault:
-    if isinstance(outcome, Synced) and outcome.if_taken:
+    if isinstance(outcome, Synced | Learned) and outcome.if_taken:
         return outcome.if_taken
     return Fault("taken_by_another_record", about={"remote_id": remote_id})
 

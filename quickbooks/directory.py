@@ -285,7 +285,8 @@ CANDIDATES = f"""
                 'id', customer.remote_id, 'version', customer.version, 'name', customer.name,
                 'email', customer.email, 'phone', customer.phone, 'active', customer.active,
                 'currency', customer.currency,
-                'lead_id', lead.id, 'lead_name', lead.name)
+                'lead_id', coalesce(lead.id, maker.id),
+                'lead_name', coalesce(lead.name, maker.name))
             ORDER BY customer.remote_id, lead.id)
      FROM quickbooks_customers AS customer
      JOIN quickbooks_connections AS its ON its.id = customer.connection_id
@@ -293,6 +294,16 @@ CANDIDATES = f"""
        ON link.lane_id = :lane AND link.aggregate_type = 'lead'
       AND link.remote_id = customer.remote_id
      LEFT JOIN leads AS lead ON lead.id = link.aggregate_id
+     LEFT JOIN LATERAL (  -- one that nobody has may be what an unanswered create has made
+         SELECT made.id, made.name
+         FROM outbox_dispatch_items AS item
+         JOIN outbox AS entry ON entry.id = item.entry_id
+         JOIN leads AS made ON made.id = entry.aggregate_id
+         WHERE lead.id IS NULL AND item.lane_id = :lane AND item.outcome IS NULL
+           AND item.intent = 'create' AND entry.aggregate_type = 'lead'
+           AND lower(CAST(item.document AS jsonb) ->> 'DisplayName') = lower(customer.name)
+         ORDER BY entry.id LIMIT 1
+     ) AS maker ON true
      WHERE its.lane_id = :lane
        AND (customer.name_key = ANY(CAST(:names AS text[]))
             OR (customer.email <> ''

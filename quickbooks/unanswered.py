@@ -1,6 +1,7 @@
 """What unanswered creates of a record may have made: looked for by every mark. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from models.base import Json
 from models.sales import Record, RecordType
@@ -10,7 +11,7 @@ from quickbooks.documents import Document, Missing, NotWritable, parsed
 from quickbooks.kinds import KINDS
 from quickbooks.questions import NEWEST
 from quickbooks.steps import Ask
-from quickbooks.whose import document_perhaps_ours, perhaps_ours
+from quickbooks.whose import document_perhaps_ours, perhaps_ours, taken_by_another
 
 Create = tuple[Doubt, Document]
 
@@ -47,7 +48,7 @@ def _by_marks(
         for question in kind.marks(document):
             there = steps.found(due) if steps.has_seen(due, question) else None
             if there and _made_by(due, document, there):
-                return steps.recognized(there, doubt.document)
+                return _recognized(due, there, doubt)
             if there and asks:
                 return perhaps_ours(due, [there])
             if question.key not in absent and not there:
@@ -68,11 +69,20 @@ def _by_newest(
     for doubt, document in creates:
         made = [one for one in there if _made_by(due, document, one)]
         if len(made) == 1:
-            return steps.recognized(made[0], doubt.document)
+            return _recognized(due, made[0], doubt)
     if not there or due.known.decision.get("entered"):
         return None  # a person says that it is there: it is looked for as entered
     asks = perhaps_ours if due.record.type == RecordType.LEAD else document_perhaps_ours
     return asks(due, there)
+
+
+def _recognized(due: Due, there: Json, doubt: Doubt) -> Learned:
+    """What our request made. A customer may have been linked with another lead meanwhile."""
+    found = steps.recognized(there, doubt.document)
+    if due.record.type != RecordType.LEAD:
+        return found
+    taken = taken_by_another(due, str(there["Id"]), str(there.get("DisplayName", "")))
+    return replace(found, if_taken=taken)
 
 
 def _not_found(due: Due, creates: Sequence[Create]) -> Learned:
