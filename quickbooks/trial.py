@@ -364,7 +364,7 @@ def _choices(lead: Due, fault: Fault, customers: _Customers) -> Iterator[Choice]
     told = [one["id"] for one in fault.about.get("candidates") or []]
     for id_ in filter(None, told or [fault.about.get("holder_id")]):
         one = customers.by_id.get(str(id_))
-        if one is not None and not matching.has_other_currency(one["currency"]):
+        if one is not None and not matching.has_other_currency(one.get("currency", "")):
             shown = {"name": one["name"], "email": one["email"], "phone": one["phone"]}
             yield Choice(Act.USE if one["active"] else Act.ACTIVATE, one["id"], shown)
     if customers.has(kinds.customer.name_of(lead.payload)):

@@ -91,7 +91,7 @@ def _judge_one(due: Due, document: Document, one: Json) -> Step | None:
 
 def _is_foreign(one: Json) -> bool:
     """A customer's currency can't be changed, and our invoices are in dollars."""
-    return matching.has_other_currency(one["currency"])
+    return matching.has_other_currency(one.get("currency", ""))
 
 
 def foreign(due: Due, there: Json) -> Rejected | None:

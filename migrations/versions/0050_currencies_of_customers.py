@@ -5,8 +5,8 @@ A company with several currencies is read whole once more; until then its curren
 
 from alembic import op
 
-revision = "0049"
-down_revision = "0048"
+revision = "0050"
+down_revision = "0049"
 branch_labels = None
 depends_on = None
 
