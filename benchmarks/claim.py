@@ -25,7 +25,7 @@ from db import Sessions, make_engine, make_sessions
 from outbox.company import Sent
 from outbox.dispatches import next_dispatch
 from outbox.lanes import lease_lane, release
-from outbox.poller import due_lanes
+from outbox.looks import Looks
 from outbox.settle import settle
 
 FIRMS = 1_000
@@ -57,6 +57,7 @@ class Place:
     sessions: Sessions
     config: Config
     turn: int = 0
+    looks: Looks = field(default_factory=Looks)  # a process that keeps on looking
     took: dict[str, list[float]] = field(
         default_factory=lambda: {"look": [], "lease": [], "take": [], "claim": []}
     )
@@ -68,7 +69,7 @@ class Place:
     def claim(self) -> None:
         began = time.perf_counter()
         with self.sessions() as session:
-            lanes = due_lanes(session)
+            lanes = self.looks.due_lanes(session)
         looked = time.perf_counter()
         lane = sorted(lanes)[self.turn % len(lanes)]
         self.turn += 1

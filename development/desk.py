@@ -25,7 +25,8 @@ from models.sales import (
     Product,
     RecordType,
 )
-from outbox.poller import drain_lane, due_lanes
+from outbox.looks import due_lanes
+from outbox.poller import drain_lane
 from quickbooks import connecting, consenting
 from quickbooks.consenting import Connected
 from quickbooks.delivery import QuickBooks

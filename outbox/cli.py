@@ -14,7 +14,8 @@ from db import Sessions
 from models.accounts import AuditEvent
 from outbox import actions, scheduler, servers
 from outbox.company import Company
-from outbox.poller import drain_lane, due_lanes
+from outbox.looks import due_lanes
+from outbox.poller import drain_lane
 
 group = AppGroup("outbox", help="The outbox that feeds QuickBooks.")
 

@@ -18,17 +18,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 import db
 from config import Config
-from db import Sessions
+from db import Sessions, single_statements
 from outbox import metrics
 from outbox.company import Answer, Company, Fault, Reading, Rejected, Sent
 from outbox.dispatches import Rest, next_dispatch
 from outbox.in_flight import InFlight, Returned
 from outbox.lanes import Claim, hand_back, lease_lane, postpone, release, renew, slow_down
+from outbox.looks import Looks
 from outbox.settle import settle, take_back
 
 REQUESTS_PER_TURN = 10  # requests that a lane may send before other lanes get their turn
@@ -224,46 +223,6 @@ def _read_apart(company: Company, sent: Sent, answer: Answer) -> Reading:
     return whole
 
 
-# A loose index scan over `ix_outbox_due`, from lane to lane, skipping each lane's other entries:
-# finds each lane's oldest entry, then keeps open, unleased lanes where it is due. The cost depends
-# on the number of lanes with pending entries. Each lane is visited once: under an old snapshot (a
-# backup, a report) that visit passes over everything the lane has settled since.
-_DUE_LANES = text(
-    """
-    WITH RECURSIVE oldest (lane_id, available_at) AS (
-        (SELECT lane_id, available_at FROM outbox
-         WHERE state = 'pending' AND waits_for_type IS NULL AND NOT withheld
-         ORDER BY lane_id, available_at LIMIT 1)
-        UNION ALL
-        SELECT next.lane_id, next.available_at
-        FROM oldest
-        CROSS JOIN LATERAL (
-            SELECT entry.lane_id, entry.available_at FROM outbox AS entry
-            WHERE entry.state = 'pending' AND entry.waits_for_type IS NULL AND NOT entry.withheld
-              AND entry.lane_id > oldest.lane_id
-            ORDER BY entry.lane_id, entry.available_at LIMIT 1
-        ) AS next
-    )
-    SELECT due.id
-    FROM oldest
-    CROSS JOIN LATERAL (
-        SELECT lane.id
-        FROM outbox_lanes AS lane
-        WHERE lane.id = oldest.lane_id AND lane.state = 'open'
-          AND (lane.pause_until IS NULL OR lane.pause_until <= clock_timestamp())
-          AND (lane.lease_until IS NULL OR lane.lease_until <= clock_timestamp())
-          AND oldest.available_at <= now()
-        LIMIT 1  -- keeps the planner from judging every idle lane first
-    ) AS due
-    """
-)
-
-
-def due_lanes(session: Session) -> list[int]:
-    """Lanes that a drainer could serve now."""
-    return list(session.execute(_DUE_LANES).scalars())
-
-
 class Turns:
     """Lanes that want a drainer, first come, first served, each at most once at a time.
 
@@ -348,6 +307,7 @@ class Poller:
         self._company = company
         self._config = config
         self._turns = Turns()
+        self._looks = Looks()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._calls = ThreadPoolExecutor(config.drainers * IN_FLIGHT, "call")
@@ -385,8 +345,8 @@ class Poller:
     def look(self) -> None:
         """Finds everything due, also what no wake announced. Runs every second."""
         try:
-            with self._sessions() as session:
-                due = due_lanes(session)
+            with single_statements(self._sessions) as session:
+                due = self._looks.due_lanes(session)
         except Exception:
             log.exception("looking for due lanes failed")  # the database may be restarting
             return

@@ -17,7 +17,8 @@ from models.sales import Lead, RecordType
 from outbox import actions, lanes
 from outbox.company import Answer, Problem, Sent
 from outbox.dispatches import next_dispatch
-from outbox.poller import drain_lane, due_lanes
+from outbox.looks import due_lanes
+from outbox.poller import drain_lane
 from outbox.settle import SILENCES, settle
 from tests.support.firm import (
     entries_of,

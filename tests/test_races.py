@@ -19,8 +19,9 @@ from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection
 from models.sales import Lead
-from outbox import counterparts, lanes, waves
-from outbox.poller import _DUE_LANES, drain_lane, due_lanes
+from outbox import counterparts, lanes, looks, waves
+from outbox.looks import due_lanes
+from outbox.poller import drain_lane
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
 from tests.support.connected import connect, new_owner
@@ -295,7 +296,8 @@ def test_finding_work_reads_nothing_of_what_stands_behind_a_held_lane(session: S
     session.commit()
     assert due_lanes(session) == [open_lane]
     explained = session.execute(
-        text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + _DUE_LANES.text)
+        text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + looks._LOOK.text),
+        {"lanes": [], "since": [], "late": timedelta(0)},
     ).scalar_one()
     nodes = list(plan_nodes(explained[0]["Plan"]))
     of_outbox = [one for one in nodes if one.get("Relation Name") == "outbox"]

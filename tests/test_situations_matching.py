@@ -12,7 +12,7 @@ from models.accounts import AuditEvent
 from models.outbox import Entry, Lane, State
 from models.quickbooks import Connection
 from models.sales import Product
-from outbox.poller import due_lanes
+from outbox.looks import due_lanes
 from quickbooks import directory, facts
 from tests.support.firm import entries_of, new_lead
 from tests.support.serving import eventually

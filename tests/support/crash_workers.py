@@ -28,7 +28,8 @@ from models.sales import Lead, Record
 from outbox import metrics, scheduler
 from outbox.capture import attach
 from outbox.company import Answer, Company, Composition, Due, Reading, Remote, Sent
-from outbox.poller import drain_lane, due_lanes
+from outbox.looks import due_lanes
+from outbox.poller import drain_lane
 from quickbooks import tokens
 from quickbooks.delivery import QuickBooks
 from tests.support.drains import drain as drain_by_hand

@@ -16,7 +16,8 @@ from db import Sessions
 from models.accounts import Role, User
 from models.passwords import CHEAP_HASHER, hash_password
 from models.quickbooks import Connection, Purpose
-from outbox.poller import drain_lane, due_lanes
+from outbox.looks import due_lanes
+from outbox.poller import drain_lane
 from quickbooks import connecting, consenting, disconnecting
 from quickbooks.consenting import Finished, Unconfirmed
 from quickbooks.delivery import QuickBooks
