@@ -4,7 +4,7 @@ The checkout is stored before the processor is asked, with a mark that makes rep
 return the same page. Two tabs get one page; a page for another amount or method is closed first.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -111,7 +111,7 @@ def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | Non
         elif _fits(checkout, wish):
             return checkout.url
         else:
-            session = _closed(processor, checkout, wish)
+            session = dated(processor, _closed(processor, checkout, wish))
         with sessions.begin() as database:
             kept = recording.note_session(database, session)
             if kept and kept.state == CheckoutState.OPEN and _fits(kept, wish):
@@ -223,7 +223,7 @@ def _order(checkout: Checkout) -> Order:
 def catch_up(sessions: Sessions, processor: Processor, checkout: Checkout) -> Session:
     """Reads a checkout's state from the processor and records it, for when no event reported it."""
     assert checkout.session_id
-    session = processor.session(checkout.account_id, checkout.session_id)
+    session = dated(processor, processor.session(checkout.account_id, checkout.session_id))
     failed, failure = False, None
     if session.state == CheckoutState.ON_ITS_WAY and session.payment_intent_id:
         receipt = processor.receipt(checkout.account_id, session.payment_intent_id)
@@ -231,3 +231,11 @@ def catch_up(sessions: Sessions, processor: Processor, checkout: Checkout) -> Se
     with sessions.begin() as database:
         recording.note_session(database, session, has_failed=failed, failure=failure)
     return session
+
+
+def dated(processor: Processor, session: Session) -> Session:
+    """With the moment at which a card was charged, which only its charge has."""
+    if session.state != CheckoutState.PAID or not session.payment_intent_id:
+        return session
+    receipt = processor.receipt(session.account_id, session.payment_intent_id)
+    return replace(session, paid_at=receipt.charged_at)

@@ -77,6 +77,7 @@ class Session:
     url: str | None
     payment_intent_id: str | None
     mark: str  # as in the order; "" if we did not open it
+    paid_at: datetime | None = None  # None: not paid, or not known
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Receipt:
     fee: Decimal | None  # None: not known yet
     balance_transaction_id: str | None
     went_back: bool  # some of it was refunded or disputed
+    charged_at: datetime | None = None  # a card; of a transfer only its event says when it arrived
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class RefundSeen:
     is_failed: bool
     failure: str | None
     mark: str  # as in our request; "" if made at the processor
+    made_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def note_session(
     checkout.session_id = checkout.session_id or session.id
     checkout.payment_intent_id = session.payment_intent_id or checkout.payment_intent_id
     if session.state == CheckoutState.PAID:
-        _record_payment(database, checkout, session.amount)
+        _record_payment(database, checkout, session)
         checkout.state = CheckoutState.PAID
         checkout.settled_at = checkout.settled_at or datetime.now(UTC)
     elif checkout.state != CheckoutState.PAID:  # otherwise the event is outdated
@@ -135,7 +135,7 @@ def lock_invoice(database: Database, invoice_id: int) -> Invoice:
     return database.scalars(query.execution_options(populate_existing=True)).one()
 
 
-def _record_payment(database: Database, checkout: Checkout, amount: Decimal) -> None:
+def _record_payment(database: Database, checkout: Checkout, session: Session) -> None:
     """Records the payment once per payment intent; a concurrent caller finds it.
 
     Money for a void invoice, or paid twice, has arrived all the same: it is recorded, and the
@@ -150,9 +150,9 @@ def _record_payment(database: Database, checkout: Checkout, amount: Decimal) -> 
     payment = Payment(
         organization_id=organization.id,
         invoice_id=checkout.invoice_id,
-        amount=amount,
+        amount=session.amount,
         method=checkout.method,
-        received_on=organization.day_at(datetime.now(UTC)),
+        received_on=organization.day_at(_not_in_future(session.paid_at)),
         note="",
         event_id=f"stripe:{intent}",
     )
@@ -166,7 +166,22 @@ def _record_payment(database: Database, checkout: Checkout, amount: Decimal) -> 
             payment_intent_id=intent,
         )
     )
-    _audit(database, "payment.paid_online", payment, amount)
+    _audit(database, "payment.paid_online", payment, session.amount)
+
+
+def is_recorded(database: Database, payment_intent_id: str | None) -> bool:
+    return (
+        database.scalar(
+            select(Charge.payment_id).where(Charge.payment_intent_id == payment_intent_id)
+        )
+        is not None
+    )
+
+
+def _not_in_future(moment: datetime | None) -> datetime:
+    """When it happened, however late we hear of it; now, if that is not known."""
+    now = datetime.now(UTC)
+    return min(moment or now, now)
 
 
 def note_receipt(database: Database, charge: Charge, receipt: Receipt) -> None:
@@ -191,9 +206,8 @@ def note_refund(database: Database, seen: RefundSeen, account_id: str | None) ->
         return
     refund = _refund(database, payment, seen)
     refund.remote_id = seen.id
-    settle(
-        database, payment, refund, failure=(seen.failure or "failed") if seen.is_failed else None
-    )
+    failure = (seen.failure or "failed") if seen.is_failed else None
+    settle(database, payment, refund, failure=failure, made_at=seen.made_at)
 
 
 def _refund(database: Database, payment: Payment, seen: RefundSeen) -> Refund:
@@ -217,7 +231,12 @@ def _refund(database: Database, payment: Payment, seen: RefundSeen) -> Refund:
 
 
 def settle(
-    database: Database, payment: Payment, refund: Refund, *, failure: str | None = None
+    database: Database,
+    payment: Payment,
+    refund: Refund,
+    *,
+    failure: str | None = None,
+    made_at: datetime | None = None,
 ) -> None:
     """Adds the refund to its payment, or removes it again. The payment is locked."""
     if failure is not None:
@@ -234,7 +253,9 @@ def settle(
         refund.booked = min(refund.amount, payment.left)
         refund.state, refund.failure = RefundState.DONE, None
         if refund.booked > 0:
-            given = give_back(database, payment, refund.booked, keeps_paid=refund.keeps_paid)
+            given = give_back(
+                database, payment, refund.booked, keeps_paid=refund.keeps_paid, made_at=made_at
+            )
             refund.goodwill_id = given.id if given else None
         _audit(database, "payment.refunded", payment, refund.amount, refund.asked_by_id)
     else:
@@ -243,7 +264,12 @@ def settle(
 
 
 def give_back(
-    database: Database, payment: Payment, amount: Decimal, *, keeps_paid: bool
+    database: Database,
+    payment: Payment,
+    amount: Decimal,
+    *,
+    keeps_paid: bool,
+    made_at: datetime | None = None,
 ) -> GoodwillRefund | None:
     """Counts money that went back on its payment, which is locked and has that much left.
 
@@ -260,7 +286,7 @@ def give_back(
         organization_id=payment.organization_id,
         payment_id=payment.id,
         amount=amount,
-        refunded_on=organization.day_at(datetime.now(UTC)),
+        refunded_on=organization.day_at(_not_in_future(made_at)),
         note="",
     )
     database.add(refund)

@@ -5,6 +5,8 @@ Raises LookupError, TypeError or ValueError where an object is not as Stripe doc
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +26,7 @@ from processors.processor import (
 )
 
 MARK_KEY = "dunahub"  # in our metadata
+LAST_SECOND = 253_402_300_800  # of the year 9999
 SINCE_ACH = "us_bank_account_ach_payments"
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,255}", re.ASCII)
 
@@ -83,6 +86,7 @@ def receipt_of(intent: Fields) -> Receipt:
     charge = _expanded(intent.get("latest_charge"))
     transaction = _expanded(charge.get("balance_transaction"))
     failure = (intent.get("last_payment_error") or {}).get("code") or charge.get("failure_code")
+    is_card = (charge.get("payment_method_details") or {}).get("type") == "card"
     is_final = bool(transaction) and charge.get("status") == "succeeded"
     return Receipt(
         payment_intent_id=checked_id(intent["id"]),
@@ -93,6 +97,7 @@ def receipt_of(intent: Fields) -> Receipt:
         fee=dollars(transaction["fee"]) if is_final else None,
         balance_transaction_id=transaction.get("id"),
         went_back=bool(charge.get("amount_refunded") or charge.get("disputed")),
+        charged_at=_moment(charge.get("created")) if charge.get("paid") and is_card else None,
     )
 
 
@@ -130,6 +135,7 @@ def refund_of(refund: Fields) -> RefundSeen:
         is_failed=refund.get("status") in ("failed", "canceled"),
         failure=refund.get("failure_reason"),
         mark=_mark_of(refund),
+        made_at=_moment(refund.get("created")),
     )
 
 
@@ -155,6 +161,8 @@ def event_of(event: object, *, is_live: bool) -> Event:
     thing = (event.get("data") or {}).get("object")
     is_ours = event.get("livemode", is_live) == is_live
     told = _told(kind, thing, account_id) if is_ours and isinstance(thing, dict) else None
+    if isinstance(told, Session) and told.state == CheckoutState.PAID:
+        told = replace(told, paid_at=_moment(event.get("created")))
     return Event(key, kind, account_id, told)
 
 
@@ -198,6 +206,13 @@ _MEANING: Mapping[str, Callable[[Fields, str], Told | None]] = {
     "account.updated": lambda account, _: standing_of(account),
     "account.application.deauthorized": _account_ended,
 }
+
+
+def _moment(seconds: object) -> datetime | None:
+    """None if it is missing or no time of Stripe's, which are whole seconds."""
+    if not isinstance(seconds, int) or not 0 < seconds < LAST_SECOND:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _id_of(thing: object) -> str | None:

@@ -21,7 +21,7 @@ from models.processors import (
 )
 from models.sales import Invoice
 from processors import paying, recording
-from processors.processor import AccessEnded, Processor, Refused, Unreachable
+from processors.processor import AccessEnded, Processor, Refused, Session, Unreachable
 
 # Stripe knows the fee within an hour, usually within seconds
 FEE_CHECK_INTERVAL = timedelta(minutes=2)
@@ -159,7 +159,8 @@ def _close(sessions: Sessions, processor: Processor, key: int) -> bool:
     if checkout.session_id is None:
         return False
     session_id = checkout.session_id
-    session = _asked(processor.close_checkout, checkout.account_id, session_id)
+    closed = _asked(processor.close_checkout, checkout.account_id, session_id)
+    session = _asked(paying.dated, processor, closed) if closed else None
     if session is None:
         return False
     with sessions.begin() as database:
@@ -225,8 +226,7 @@ def _compare(sessions: Sessions, processor: Processor, key: int) -> bool:
     try:
         for session in processor.sessions_since(account.account_id, since):
             if session.state == CheckoutState.PAID:
-                with sessions.begin() as database:
-                    recording.note_session(database, session)
+                _record_paid(sessions, processor, session)
             else:
                 _look_at_transfer(sessions, processor, account.account_id, session.id)
         for refund in processor.refunds_since(account.account_id, since):
@@ -245,6 +245,15 @@ def _compare(sessions: Sessions, processor: Processor, key: int) -> bool:
             )
         return False
     return True
+
+
+def _record_paid(sessions: Sessions, processor: Processor, session: Session) -> None:
+    with sessions() as database:
+        is_known = recording.is_recorded(database, session.payment_intent_id)
+    if session.mark and not is_known:
+        session = paying.dated(processor, session)
+    with sessions.begin() as database:
+        recording.note_session(database, session)
 
 
 def _look_at_transfer(

@@ -1,8 +1,10 @@
 """Clients pay through Stripe: recorded once, when the money is certain, whatever events arrive."""
 
 import threading
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
+from typing import Self
 
 import pytest
 from bs4 import BeautifulSoup
@@ -11,7 +13,8 @@ from sqlalchemy import select, text
 from models.accounts import Organization, Region
 from models.processors import ProcessorAccount
 from models.sales import RecordType
-from processors import tending
+from processors import recording, tending
+from processors.stripe_objects import event_of
 from tests.support.firm import entries_of, new_payment
 from tests.support.till import CONNECT_SECRET, PLATFORM_SECRET, STRIPE_KEY, Till
 from tests.support.visitor import Visitor
@@ -184,6 +187,74 @@ def test_a_lost_event_of_an_open_page_is_found_within_minutes(till: Till) -> Non
     till.session.commit()
     tending.tend_checkouts(till.sessions, till.processor)
     assert till.sums() == ([Decimal(100)], Decimal(0))
+
+
+class FiveDaysLater(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(days=5)
+
+
+def day_at_stripe(till: Till) -> date:
+    """Of the newest charge, in the firm's zone."""
+    created = till.stripe.all(till.account, "charge")[-1]["created"]
+    organization = till.session.get_one(Organization, till.firm)
+    return organization.day_at(datetime.fromtimestamp(created, UTC))
+
+
+@pytest.mark.parametrize("found_by", ["comparison", "open page", "another page"])
+def test_a_card_payment_heard_of_late_has_the_day_of_its_charge(
+    till: Till, monkeypatch: pytest.MonkeyPatch, found_by: str
+) -> None:
+    till.stripe.act("webhooks", mode="lost")
+    till.pay()
+    day = day_at_stripe(till)
+    monkeypatch.setattr(recording, "datetime", FiveDaysLater)
+    if found_by == "comparison":
+        tending.compare(till.sessions, till.processor)
+    elif found_by == "open page":
+        till.session.execute(
+            text("UPDATE checkouts SET created_at = now() - interval '11 minutes'")
+        )
+        till.session.commit()
+        tending.tend_checkouts(till.sessions, till.processor)
+    else:
+        till.page(method="ach")
+    assert [payment.received_on for payment in till.payments] == [day]
+
+
+@pytest.mark.parametrize("way", ["card", "ach"])
+def test_an_event_that_comes_late_dates_its_payment(till: Till, way: str) -> None:
+    till.stripe.act("webhooks", mode="lost")
+    if way == "card":
+        till.pay()
+    else:
+        till.send_transfer()
+        till.pass_time(ACH_TAKES)
+    [told] = [
+        event
+        for event in till.stripe.events(till.account)
+        if event["type"].startswith("checkout.session.")
+        and event["data"]["object"]["payment_status"] == "paid"
+    ]
+    at = datetime(2024, 11, 1, 2, 30, tzinfo=UTC)  # October still, where the firm is
+    for created in ("soon", -1, 10**20, int(at.timestamp())):  # what is no time says nothing
+        event = event_of({**told, "created": created}, is_live=False)
+    with till.sessions.begin() as database:
+        recording.carry_out(database, event)
+    assert [payment.received_on for payment in till.payments] == [date(2024, 10, 31)]
+
+
+def test_a_payment_is_never_dated_in_the_future(till: Till) -> None:
+    till.stripe.act("webhooks", mode="lost")
+    till.pay()
+    session = till.processor.session(till.account, str(till.checkouts[0].session_id))
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    today = till.session.get_one(Organization, till.firm).day_at(datetime.now(UTC))
+    with till.sessions.begin() as database:
+        recording.note_session(database, replace(session, paid_at=ahead))
+    [payment] = till.payments
+    assert payment.received_on - today < timedelta(days=2)
 
 
 # --- At the same time -----------------------------------------------------------------------------

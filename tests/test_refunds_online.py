@@ -5,15 +5,16 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import stripe
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from models.processors import CheckoutState
-from models.sales import RecordType
+from models.processors import CheckoutState, Refund
+from models.sales import GoodwillRefund, Payment, RecordType
 from processors import recording, refunding, tending
 from processors.processor import DisputeSeen, Event, RefundSeen, Session, Told
 from tests.support.firm import entries_of
@@ -183,6 +184,18 @@ def test_a_refund_made_at_stripe_is_recorded_here(paid: Till, mode: str) -> None
         tending.compare(paid.sessions, paid.processor)
     assert paid.sums() == ([Decimal(75)], Decimal(25))
     assert len(paid.refunds) == 1
+
+
+def test_a_refund_heard_of_late_has_the_day_on_which_it_was_made(paid: Till) -> None:
+    """One after which the invoice stays paid: it is booked with its day."""
+    with paid.sessions.begin() as database:
+        payment = database.get_one(Payment, paid.payments[0].id)
+        refund_id = refunding.ask(database, payment, Decimal(30), user_id=1, keeps_paid=True).id
+    refund = paid.session.get_one(Refund, refund_id)
+    intent, at = paid.charges[0].payment_intent_id, datetime(2024, 11, 1, 2, 30, tzinfo=UTC)
+    tell(paid, RefundSeen("re_1", intent, Decimal(30), False, None, refund.mark, at))
+    booked = paid.session.scalars(select(GoodwillRefund)).one()
+    assert (booked.amount, booked.refunded_on) == (Decimal(30), date(2024, 10, 31))
 
 
 def test_a_refund_that_fails_later_is_taken_back(till: Till) -> None:
