@@ -327,6 +327,11 @@ class Invoice(RecordModel, Discounted, Base):
         return max(-self.balance, Decimal(0))
 
     @property
+    def kept(self) -> Decimal:
+        """What was paid on it and has not gone back, whatever became of the invoice."""
+        return sum((payment.left for payment in self.payments), Decimal(0))
+
+    @property
     def status(self) -> InvoiceStatus:
         if self.voided_at:
             return InvoiceStatus.VOID

@@ -49,7 +49,8 @@ def client_card(session: Session, document: Invoice | Proposal, base_url: str) -
     letters = tuple(_letter_row(letter) for letter in _letters_of(session, document))
     if isinstance(document, Proposal):
         return ClientCard(address, Decimal(0), Decimal(0), Decimal(0), letters)
-    owed = Decimal(0) if document.voided_at else document.total
+    # Once it is void, what was given back out of goodwill keeps nothing paid any more.
+    overpaid = document.kept if document.voided_at else document.paid_amount - document.total
     out_of_sight = _out_of_sight(session, document) if document.balance > 0 else Decimal(0)
     coming = paying.on_its_way(session, document.id)
     return ClientCard(
@@ -57,7 +58,7 @@ def client_card(session: Session, document: Invoice | Proposal, base_url: str) -
         on_its_way=Decimal(0) if out_of_sight else coming,
         out_of_sight=out_of_sight,
         failed=_failed(session, document),
-        overpaid=max(document.paid_amount - owed, Decimal(0)),
+        overpaid=max(overpaid, Decimal(0)),
         letters=letters,
         can_remind=bool(letters) and document.balance > 0,
         is_void=document.voided_at is not None,

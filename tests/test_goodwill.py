@@ -360,3 +360,35 @@ def test_a_dispute_takes_no_more_than_a_refund_left(till: Till) -> None:
     till.stripe.await_quiet()
     [payment] = till.payments
     assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(60), Decimal(40))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("30", "$70.00"), ("100", None), ("0.01", "$99.99"), (None, "$100.00")]
+)
+def test_a_void_invoice_says_what_is_left_after_a_refund(
+    receipts: Situation, given: str | None, kept: str | None
+) -> None:
+    at = receipts
+    invoice, payment = paid(at)
+    if given:
+        refund(at, payment, given)
+    page = at.ana.open(f"/invoices/{invoice}/void")
+    assert ("was already paid on it" in page.text) == bool(kept)
+    if kept:
+        assert f"{kept} was already paid on it in 1 payment." in page.text
+    page.submit(press="Void the invoice")
+    page = at.ana.open(f"/invoices/{invoice}")
+    assert ("more was paid than is due" in page.text) == bool(kept)
+    if kept:
+        assert f"{kept} more was paid than is due." in page.text
+
+
+def test_a_void_invoice_of_two_payments_counts_those_with_money_left(receipts: Situation) -> None:
+    at = receipts
+    invoice, first = paid(at, "60")
+    at.pay(invoice, "40")
+    refund(at, first, "60")
+    page = at.ana.open(f"/invoices/{invoice}/void")
+    assert "$40.00 was already paid on it in 1 payment." in page.text
+    page.submit(press="Void the invoice")
+    assert "$40.00 more was paid than is due." in at.ana.open(f"/invoices/{invoice}").text
