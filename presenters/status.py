@@ -167,7 +167,13 @@ def _say_otherwise_there(it: Situation, link: Counterpart) -> Word | None:
         detail = _("Someone deleted it there. If that was a mistake, send it again.")
         return Word("alert", _("Deleted in QuickBooks"), "bad", link.gone_at, detail)
     if link.voided_at:
-        detail = _("It is void in QuickBooks but not here. Void it here too, or send it again.")
+        if it.entry.record_type == RecordType.PAYMENT:
+            detail = _(
+                "It is void in QuickBooks but not here. Record here that the money went back, or send"
+                " it again."
+            )
+        else:
+            detail = _("It is void in QuickBooks but not here. Void it here too, or send it again.")
         return Word("void", _("Voided in QuickBooks"), "bad", link.voided_at, detail)
     difference = total_difference(it.entry, link)
     if difference:

@@ -170,3 +170,11 @@ def test_case_e29_money_that_stands_is_not_called_undone(app: Flask, refunded: s
     stands = refunded != "100.00"
     assert (told.text == "Payment not in QuickBooks") is stands
     assert ("Its invoice was voided before it was sent" in (told.detail or "")) is stands
+
+
+def test_what_is_void_there_says_what_can_be_done_with_it_here() -> None:
+    void = link(voided_at=NOW)
+    taken = {"amount": "100.00", "refunded_amount": "0"}
+    paid = entry(state=State.SYNCED, record_type=RecordType.PAYMENT, payload=taken)
+    assert "Void it here too" in (word(entry(state=State.SYNCED), link=void).detail or "")
+    assert "Record here that the money went back" in (word(paid, link=void).detail or "")
