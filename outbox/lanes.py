@@ -174,12 +174,13 @@ def try_now(session: Session, lane_id: int) -> None:
 
 
 def waiting_behind_line(session: Session, lane_id: int) -> int:
-    """How many entries wait for the owner's decision, now or after reconnecting."""
+    """How many records wait for the owner's decision, now or after reconnecting."""
     return int(
         session.execute(
             text(
                 """
-                SELECT count(*) FROM outbox JOIN outbox_lanes AS lane ON lane.id = outbox.lane_id
+                SELECT count(DISTINCT (outbox.aggregate_type, outbox.aggregate_id))
+                FROM outbox JOIN outbox_lanes AS lane ON lane.id = outbox.lane_id
                 WHERE outbox.lane_id = :lane AND outbox.state = 'pending'
                   AND (outbox.withheld OR outbox.id <= lane.line)
                 """
@@ -190,7 +191,7 @@ def waiting_behind_line(session: Session, lane_id: int) -> int:
 
 
 def send_waiting(session: Session, lane_id: int) -> int:
-    """The owner sends what was withheld. Returns the number of entries.
+    """The owner sends what was withheld. Returns the number of records.
 
     All of it is sent as it is shown: also what was declined before.
     """

@@ -439,6 +439,20 @@ def test_case_e32_a_payment_recorded_while_disconnected_is_asked_about(at: Situa
     assert (booked(at, "Payment")["TotalAmt"], booked(at)["Balance"]) == (40, 60)
 
 
+def test_a_record_with_two_versions_that_wait_is_counted_once(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    at.simulator.fault(match={"path": "/invoice", "times": 1}, do={"reset": "after"})
+    invoice = at.save_invoice(lead, "100")
+    at.drain()
+    at.disconnect()
+    edit_invoice(at, invoice, **{"lines-0-unit_price": "150"})
+    reconnect(at)
+    assert at.states()[-2:] == ["invoice pending", "invoice pending"]
+    assert "1 record waited or changed here" in at.ana.open(SETTINGS).text
+
+
 def test_case_e32_of_a_new_invoice_nothing_is_asked(at: Situation) -> None:
     at.connect()
     lead = at.save_lead()
