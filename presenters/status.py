@@ -169,8 +169,8 @@ def _say_otherwise_there(it: Situation, link: Counterpart) -> Word | None:
     if link.voided_at:
         if it.entry.record_type == RecordType.PAYMENT:
             detail = _(
-                "It is void in QuickBooks but not here. Record here that the money went back, or send"
-                " it again."
+                "It is void in QuickBooks but not here."
+                " Record here that the money went back, or send it again."
             )
         else:
             detail = _("It is void in QuickBooks but not here. Void it here too, or send it again.")
