@@ -340,6 +340,8 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     is_new = due.record.type == RecordType.PAYMENT and item.intent == "create"
     if is_new and not has_moved and matching.credit_of(found) > 0:
         note = N_("part of it is credit there: the invoice takes no more in QuickBooks")
+    if due.knowledge.get("applies_credit") and matching.credit_of(found) == 0:
+        note = N_("what was credit there pays its invoice now")
     seen = dumps(kept(found))
     return Synced(remote, note, document=item.document, seen=seen, applied=applied)
 

@@ -38,14 +38,20 @@ def unapplied(at: Situation) -> list[object]:
 def test_what_was_paid_too_much_pays_what_is_added(at: Situation) -> None:
     at.connect()
     invoice = at.save_invoice(at.save_lead(), "100")
-    for amount in ("60", "60"):
-        at.pay(invoice, amount)
+    at.pay(invoice, "60")
+    second = at.pay(invoice, "60")
     at.drain()
     assert unapplied(at) == [0, 20]
     priced(at, invoice, "115")
     assert booked(at)["Balance"] == 0
     assert unapplied(at) == [0, 5]
     assert {state.split()[1] for state in at.states()} == {"synced"}
+    assert "the invoice takes no more in QuickBooks" in at.ana.open(f"/payments/{second}").text
+    priced(at, invoice, "120")
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0, 0])
+    page = at.ana.open(f"/payments/{second}").text
+    assert "takes no more" not in page
+    assert "What was credit there pays its invoice now" in page
 
 
 def test_what_quickbooks_took_off_a_lowered_invoice_pays_it_again(at: Situation) -> None:
