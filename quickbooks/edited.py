@@ -123,11 +123,17 @@ def _is_same(key: str, ours: Any, theirs: Any) -> bool:
 
 # What counts of a field that has parts, or is written in several ways.
 _COMPARED_BY: Mapping[str, Callable[[Any], object]] = {
-    "PrimaryPhone": lambda value: matching.phone_of({"PrimaryPhone": value}),
+    "PrimaryPhone": lambda value: _phone(value),
     "PrimaryEmailAddr": lambda value: matching.emails_of({"PrimaryEmailAddr": value}),
     "BillAddr": lambda value: [_words((value or {}).get(part)) for part in _ADDRESS],
     "CustomerMemo": lambda value: _words((value or {}).get("value")),
 }
+
+
+def _phone(value: Any) -> object:
+    """The digits; the words of one without digits ("ask Kim")."""
+    digits = matching.phone_of({"PrimaryPhone": value})
+    return digits or _words((value or {}).get("FreeFormNumber"))
 
 
 def _words(text: object) -> list[str]:

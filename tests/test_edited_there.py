@@ -242,6 +242,13 @@ THEIRS = "“theirs” there"
         (
             "lead",
             CUSTOMER,
+            {"phone": ""},
+            (("PrimaryPhone",), {"FreeFormNumber": "ask Kim"}),
+            "phone number “” here, “ask Kim” there",
+        ),
+        (
+            "lead",
+            CUSTOMER,
             {"email": "new@lawn.example"},
             (("PrimaryEmailAddr",), {"Address": "theirs"}),
             "e-mail address “new@lawn.example” here, “theirs” there",
