@@ -89,16 +89,17 @@ def _at(saved: Saved, version: int) -> Saved:
 
 def _new_lead(world: World, firm: Firm, chance: random.Random) -> None:
     name = f"Customer {secrets.token_hex(5)}"
+    version = next(world.versions)  # no two leads have one number: their owners would be asked
 
     def write(session: Session) -> None:
-        session.add(Lead(organization_id=firm.id, name=name, phone="555-1"))
+        session.add(Lead(organization_id=firm.id, name=name, phone=f"555-{version}"))
 
     def is_there(session: Session) -> bool:
         return session.scalar(select(Lead.id).where(Lead.name == name)) is not None
 
     saved = _save(world, write, is_there)
     id_ = _known(world, select(Lead.id).where(Lead.name == name))
-    firm.log.leads.append(chaos_log.Lead(id_, name, [_at(saved, 1)]))
+    firm.log.leads.append(chaos_log.Lead(id_, name, [_at(saved, version)]))
 
 
 def _known(world: World, query: object) -> int:
