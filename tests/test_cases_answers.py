@@ -1,32 +1,18 @@
 """Answers that are not about what we wrote, and what a payment may take of its invoice."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from flask import Flask
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.sales import Record, RecordType
 from outbox import counterparts
 from outbox.company import Observed
 from quickbooks import matching
-from simulator.testing import SimulatorHandle
 from tests.support.refunds import choose, take_back
-from tests.support.situation import RIVERA, Situation, begin
+from tests.support.situation import RIVERA, Situation
 from tests.test_cases_counterpart import booked, edit_invoice, send_again, sent_invoice, skip, void
 from tests.test_doubts_and_decisions import wait_and_drain
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def answer_with(at: Situation, path: str, remote_id: str) -> None:

@@ -4,33 +4,19 @@ What QuickBooks has of a record, what is in doubt and what a person decided belo
 not to one of its entries (rule 14).
 """
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.outbox import Entry
 from models.sales import Invoice, Lead, Payment
 from outbox import actions, lanes
 from quickbooks import decisions
-from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
-from tests.support.situation import SETTINGS, Situation, begin
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
+from tests.support.situation import SETTINGS, Situation
 
 
 def edit_invoice(at: Situation, invoice: int, **fields: str) -> None:

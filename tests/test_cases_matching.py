@@ -1,28 +1,13 @@
 """Cases in which a record once landed on the wrong customer, or on none."""
 
-from collections.abc import Iterator
-
 import pytest
-from flask import Flask
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.sales import Lead
 from quickbooks.matching import names_agree
-from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA
 from tests.support.drains import make_older
-from tests.support.situation import Situation, begin
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
+from tests.support.situation import Situation
 
 
 def there(at: Situation, name: str, email: str, phone: str = "") -> str:

@@ -1,29 +1,15 @@
 """Sales tax to the cent, whichever side computes it; and payments when the totals differ."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from flask import Flask
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from quickbooks import facts
-from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA
 from tests.support.firm import entries_of
-from tests.support.situation import SETTINGS, Situation, begin
+from tests.support.situation import SETTINGS, Situation
 from tests.test_cases_counterpart import booked, edit_invoice, send_again
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def connect(at: Situation, *, keeps: bool = True) -> None:

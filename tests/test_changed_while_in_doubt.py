@@ -1,28 +1,13 @@
 """A customer that a bookkeeper changes while it is unknown whether our create arrived: never a
 second one, and a person is asked when it is not clear which one is ours."""
 
-from collections.abc import Iterator
-
 import pytest
-from flask import Flask
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
-from simulator.testing import SimulatorHandle
-from tests.support.situation import RIVERA, Situation, begin
+from tests.support.situation import RIVERA, Situation
 from tests.test_cases_counterpart import edit_lead
 
 NAME = "Green Lawn Co"
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def lost_create(at: Situation, does: str = "after", **fields: str) -> int:

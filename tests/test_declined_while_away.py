@@ -1,28 +1,13 @@
 """What an owner decides about changes made while disconnected, when one is in doubt, or was
 declined before."""
 
-from collections.abc import Iterator
-
 import pytest
-from flask import Flask
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
-from simulator.testing import SimulatorHandle
-from tests.support.situation import Situation, begin
+from tests.support.situation import Situation
 from tests.test_cases_counterpart import booked, decide, edit_invoice, reconnect
 from tests.test_changed_while_in_doubt import wait_and_drain
 
 DEARER = {"lines-0-unit_price": "150"}
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 @pytest.mark.parametrize("does", ["after", "before"])

@@ -1,39 +1,26 @@
 """A discount on an invoice: in the form, on paper, and in QuickBooks to the cent."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.sales import DiscountKind, Invoice, InvoiceDraft, Proposal, ProposalStatus
 from models.sums import Discount, totals_of
 from quickbooks import checking, months
-from simulator.testing import SimulatorHandle
 from tests.support.connected import RIVERA
 from tests.support.firm import entries_of, new_firm, new_invoice, new_lead, new_line
-from tests.support.situation import SETTINGS, Situation, begin
+from tests.support.situation import SETTINGS, Situation
 from tests.support.visitor import Visitor
 from tests.test_cases_counterpart import booked, edit_invoice, send_again
 
 OFF = "discount_value"
 KIND = "discount_kind"
 TAXED = {"tax_rate": "7.5", "lines-0-taxable": "yes"}
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def discount_line(invoice: dict[str, Any]) -> dict[str, Any]:

@@ -1,26 +1,12 @@
 """An invoice, payment or refund that a bookkeeper changes while it is unknown whether our create
 arrived: never a second one, and a person is asked when it is not clear which one is ours."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
-from simulator.testing import SimulatorHandle
-from tests.support.situation import Situation, begin
+from tests.support.situation import Situation
 from tests.test_changed_while_in_doubt import forget, wait_and_drain
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def billed(at: Situation) -> int:

@@ -1,22 +1,15 @@
 """Doubts and decisions that outlive what they were about, once: each stands for a kind."""
 
-from collections.abc import Iterator
-
 import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from flask import Flask
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from development.database import ALEMBIC_INI
 from outbox import actions, servers
 from quickbooks import decisions
-from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of
-from tests.support.situation import Situation, begin
+from tests.support.situation import Situation
 from tests.test_cases_counterpart import (
     booked,
     decide,
@@ -26,14 +19,6 @@ from tests.test_cases_counterpart import (
     sent_invoice,
     void,
 )
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def wait_and_drain(at: Situation) -> None:

@@ -1,32 +1,18 @@
 """Drafts of invoices: kept without a number, sent to nobody, finished or deleted."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
-from config import Config
-from db import Sessions
 from models.clients import ClientLink
 from models.sales import Invoice, InvoiceDraft, Lead, Proposal, ProposalStatus
-from simulator.testing import SimulatorHandle
 from tests.support.firm import entries_of, new_product
-from tests.support.situation import Situation, begin
+from tests.support.situation import Situation
 from tests.test_cases_counterpart import booked
 
 LINE = {"lines-0-description": "Leak repair", "lines-0-unit_price": "100"}
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def drafts(at: Situation) -> list[InvoiceDraft]:

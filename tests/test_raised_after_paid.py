@@ -1,24 +1,7 @@
 """An invoice that is raised after more was paid than it took: the credit pays it."""
 
-from collections.abc import Iterator
-
-import pytest
-from flask import Flask
-from sqlalchemy.orm import Session
-
-from config import Config
-from db import Sessions
-from simulator.testing import SimulatorHandle
-from tests.support.situation import Situation, begin
+from tests.support.situation import Situation
 from tests.test_cases_counterpart import booked
-
-
-@pytest.fixture
-def at(
-    app: Flask, sessions: Sessions, config: Config, session: Session, simulator: SimulatorHandle
-) -> Iterator[Situation]:
-    with begin(app, sessions, config, session, simulator) as situation:
-        yield situation
 
 
 def priced(at: Situation, invoice: int, price: str) -> None:
