@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from decimal import Decimal
@@ -36,7 +37,7 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from benchmarks import chaos_money
+from benchmarks import chaos_money, chaos_story
 from benchmarks.chaos_blows import (
     FAILOVER_EVERY,
     blows_of,
@@ -71,7 +72,7 @@ from models.sales import Product
 from outbox import actions
 from outbox.capture import attach
 from quickbooks import decisions
-from simulator.testing import Books, SimulatorHandle, running_simulator
+from simulator.testing import Books, JournalEntry, SimulatorHandle, running_simulator
 from stripe_simulator.testing import StripeHandle, running_stripe
 from tests.support.connected import new_owner
 from tests.support.firm import new_firm
@@ -109,6 +110,7 @@ def run(
         database = life.enter_context(running_database(folder / "pg", standby))
         migrate(database.url)
         simulator = life.enter_context(running_simulator())
+        simulator.keep_answers()
         url = database.url
         if pooled:
             url = life.enter_context(running_pooler(url, folder / "pooler"))
@@ -125,7 +127,10 @@ def run(
         _say(f"{firms} firms are connected after {time.monotonic() - began:.0f} s")
         _storm(world, database, app, second, minutes)
         quiet = _wait_for_quiet(world)
-        report = _report(world, seed, minutes, quiet, time.monotonic() - began)
+        journal = world.simulator.journal()
+        report, findings = _report(world, journal, seed, minutes, quiet, time.monotonic() - began)
+        if findings:
+            chaos_story.write_stories(world, journal, findings, logs or Path(f"chaos-{seed}"))
         if logs:
             logs.mkdir(parents=True, exist_ok=True)
             for log in folder.glob("gunicorn-*.log"):
@@ -259,8 +264,8 @@ def _wait_for_quiet(world: World) -> float:
         chaos_money.settle(world.till, invoices, began + QUIET_WITHIN * world.patience / 2)
     while time.monotonic() - began < QUIET_WITHIN * world.patience:
         with suppress(SQLAlchemyError), world.sessions() as session:
-            _ask_a_person(session)
-            world.asked += _ask_owners(session) if world.saves_lost else 0
+            _ask_a_person(world, session)
+            world.asked += _ask_owners(world, session) if world.saves_lost else 0
             waiting = session.query(Entry).filter(Entry.state == "pending").count()
             if not waiting:
                 break
@@ -270,26 +275,29 @@ def _wait_for_quiet(world: World) -> float:
     return time.monotonic() - began
 
 
-def _ask_a_person(session: Session) -> None:
+def _ask_a_person(world: World, session: Session) -> None:
     """Sends again what failed because another user edited it in QuickBooks, as a person would."""
     stopped = session.scalars(
-        select(Entry.id).where(Entry.state == "failed", Entry.fault_code == STALE_TWICE)
+        select(Entry).where(Entry.state == "failed", Entry.fault_code == STALE_TWICE)
     ).all()
     if stopped:
-        actions.requeue(session, stopped, organization_id=None)
+        world.note(stopped, "send again")
+        actions.requeue(session, [one.id for one in stopped], organization_id=None)
         session.commit()
 
 
-def _ask_owners(session: Session) -> int:
+def _ask_owners(world: World, session: Session) -> int:
     """Answers what is asked after a failover that lost values that were sent, as an owner would:
     uses the customer that has the lead's name, and sends the record as it is here. Returns how
     many questions there were."""
     asked = select(Entry).where(Entry.state == "failed")
     named = session.scalars(asked.where(Entry.fault_code.in_(NAME_TAKEN))).all()
+    world.note(named, "use the customer that is there")
     for entry in named:
         decisions.use(session, entry, str(entry.fault_about["holder_id"]))
     edited = session.scalars(asked.where(Entry.fault_code == EDITED_THERE)).all()
     if edited:
+        world.note(edited, "send it as it is here")
         actions.requeue(session, [entry.id for entry in edited], organization_id=None)
     session.commit()
     return len(named) + len(edited)
@@ -307,11 +315,16 @@ def _links_of(session: Session, entry: Entry) -> list[tuple[object, ...]]:
 
 
 def _report(
-    world: World, seed: int, minutes: float, quiet: float, seconds: float
-) -> dict[str, object]:
+    world: World,
+    journal: Sequence[JournalEntry],
+    seed: int,
+    minutes: float,
+    quiet: float,
+    seconds: float,
+) -> tuple[dict[str, object], list[str]]:
+    """The figures, and what was found."""
     verdict = Verdict()
     mixed_up: list[str] = []
-    journal = world.simulator.journal()
     for firm in world.firms:
         books = world.simulator.books(firm.realm)
         mine = [entry for entry in journal if entry["realm"] == firm.realm]
@@ -342,6 +355,7 @@ def _report(
             )
         ]
     told: dict[str, object] = {"seed": seed, "minutes": minutes, **asdict(verdict)}
+    findings = [*verdict.details, *mixed_up, *stuck]
     details = [*lanes_, *stuck, *mixed_up, *verdict.details]
     del told["details"]
     return told | {
@@ -355,7 +369,7 @@ def _report(
         "seconds_until_quiet": round(quiet, 1),
         "seconds": round(seconds),
         "details": details[:50],
-    }
+    }, findings
 
 
 def _mixed_up(world: World, firm: Firm, books: Books) -> list[str]:
@@ -431,7 +445,11 @@ def main() -> int:
         help="all times are so many times longer, on a busy machine",
     )
     parser.add_argument(
-        "--logs", type=Path, metavar="FOLDER", help="copy the serving processes' logs there"
+        "--logs",
+        type=Path,
+        metavar="FOLDER",
+        help="copy the serving processes' logs there, and write the findings' stories there"
+        " (else into chaos-SEED)",
     )
     parser.add_argument("--quick", action="store_true", help="a round of one minute, as in CI")
     asked = parser.parse_args()

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from development.postgres import Server, running_postgres
 from development.processes import Tethered
 from development.stack import ROOT, free_port
 from models.accounts import User
+from models.outbox import Entry
 from quickbooks import consenting
 from quickbooks.oauth import Unavailable
 from simulator.testing import SimulatorHandle
@@ -70,10 +71,21 @@ class World:
     versions: Iterator[int] = field(default_factory=lambda: itertools.count(2))
     saves_lost: int = 0  # with servers whose standby was behind
     asked: int = 0  # whether a customer is the one that a lost edit described
+    # What owners did, for the stories: firm (None: each), when, and words.
+    acts: list[tuple[int | None, float, str]] = field(default_factory=list)
     kills: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     serving: list["Serving"] = field(default_factory=list)
     till: chaos_money.Till | None = None  # None: clients don't pay online
+
+    def note(self, entries: Sequence[Entry], act: str) -> None:
+        """An owner's act on each of these."""
+        for entry in entries:
+            words = (
+                f"owner: {act}: {entry.record_type} {entry.record_id} entry {entry.id}"
+                f" {entry.payload.get('title') or ''} {entry.fault_code} {entry.fault_about}"
+            )
+            self.acts.append((entry.organization_id, time.time(), words))
 
 
 class Database:

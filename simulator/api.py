@@ -248,6 +248,8 @@ class Api:
                 visit, company, refusals.internal_error("see the simulator's log")
             )
         self.simulator.log.commit()
+        if self.simulator.journal.keeps_answers:
+            visit.entry.answer = answer.body
         return answer
 
     def _refuse(self, visit: Visit, company: Company, *faults: Fault) -> Answer:

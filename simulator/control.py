@@ -58,6 +58,7 @@ class Control:
             web.get("/_simulator/books/{realm}", _guarded(self.books)),
             web.post("/_simulator/acts/{realm}", _guarded(self.act)),
             web.get("/_simulator/journal", _guarded(self.journal)),
+            web.patch("/_simulator/journal", _guarded(self.change_journal)),
             web.delete("/_simulator/journal", _guarded(self.clear_journal)),
             web.get("/_simulator/faults", _guarded(self.faults)),
             web.post("/_simulator/faults", _guarded(self.add_fault)),
@@ -178,6 +179,11 @@ class Control:
 
     async def journal(self, request: web.Request) -> object:
         return self.simulator.journal.as_documents()
+
+    async def change_journal(self, request: web.Request) -> object:
+        """`{"keeps_answers": true}`: from now on the journal shows the answers, too."""
+        self.simulator.journal.keeps_answers = (await _body(request)).get("keeps_answers") is True
+        return {}
 
     async def clear_journal(self, request: web.Request) -> object:
         self.simulator.journal.entries.clear()

@@ -23,6 +23,8 @@ class Entry:
     reads: int = 0  # number of metered reads
     replayed: bool = False
     fault: str = ""  # the fault applied by a rule
+    # What was done, also if the answer was lost; kept if `Journal.keeps_answers`.
+    answer: bytes | None = None
 
     def answered(self, status: int, at: float) -> None:
         self.status = status
@@ -44,12 +46,14 @@ class Entry:
             "replayed": self.replayed,
             "realm": self.realm or None,
             "fault": self.fault or None,
+            "answer": None if self.answer is None else self.answer.decode("utf-8", "replace"),
         }
 
 
 class Journal:
     def __init__(self) -> None:
         self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self.keeps_answers = False
 
     def as_documents(self) -> list[dict[str, object]]:
         return [entry.as_document() for entry in self.entries]

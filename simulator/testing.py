@@ -51,6 +51,7 @@ class JournalEntry(TypedDict):
     replayed: bool
     realm: str | None
     fault: str | None
+    answer: str | None
 
 
 Books = dict[str, list[Document]]
@@ -241,6 +242,10 @@ class SimulatorHandle:
     def journal(self) -> list[JournalEntry]:
         entries: list[JournalEntry] = json.loads(self._send("GET", "/_simulator/journal"))
         return entries
+
+    def keep_answers(self) -> None:
+        """From now on the journal has the answers, also those that were lost on the way."""
+        self._call("PATCH", "/_simulator/journal", {"keeps_answers": True})
 
     def clear_journal(self) -> None:
         self._call("DELETE", "/_simulator/journal")

@@ -32,6 +32,7 @@ def request(at: float, records: int = 30, status: int = 200) -> JournalEntry:
         replayed=False,
         realm="1",
         fault=None,
+        answer=None,
     )
 
 

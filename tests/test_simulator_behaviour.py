@@ -100,6 +100,20 @@ def make(api: ApiClient, name: str, **query: object) -> int:
     return api.post("customer", {"DisplayName": name}, **query).status
 
 
+def test_the_journal_keeps_answers_if_asked_to_those_that_were_lost_too(
+    api: ApiClient, simulator: SimulatorHandle
+) -> None:
+    api.post("customer", {"DisplayName": "Before"})
+    simulator.keep_answers()
+    simulator.fault(match={"entity": "Customer"}, do={"reset": "after"})
+    with pytest.raises((OSError, http.client.HTTPException)):
+        api.post("customer", {"DisplayName": "Cut Off"})
+    before, lost = simulator.journal()
+    assert before["answer"] is None
+    assert lost["status"] is None
+    assert '"DisplayName":"Cut Off"' in (lost["answer"] or "")
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_reset_before_or_after_the_commit(
     api: ApiClient, simulator: SimulatorHandle, when: str
