@@ -11,6 +11,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
+    DatabaseError,
     IntegrityError,
     InterfaceError,
     InternalError,
@@ -52,6 +53,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         },
     )
     event.listen(engine, "handle_error", _lose_read_only)
+    event.listen(engine, "handle_error", _as_trouble_of_the_database, retval=True)
     _drop_dead_connections(engine)
     return engine
 
@@ -89,6 +91,18 @@ def _lose_read_only(context: ExceptionContext) -> None:
     transaction ourselves."""
     if getattr(context.original_exception, "pgcode", None) == READ_ONLY:
         context.is_disconnect = True
+
+
+def _as_trouble_of_the_database(context: ExceptionContext) -> OperationalError | None:
+    """A connection that the server closed with a last word, as in a crash, fails with a plain
+    DatabaseError in psycopg2: as if the statement were to blame."""
+    told = context.sqlalchemy_exception
+    if not context.is_disconnect or type(told) is not DatabaseError:
+        return None
+    return OperationalError(
+        told.statement, told.params, told.orig or told, hide_parameters=True,
+        connection_invalidated=True,
+    )  # fmt: skip
 
 
 def answers(sessions: Sessions) -> bool:
