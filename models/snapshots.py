@@ -121,7 +121,8 @@ _PAYMENT = """
                                  nullif(payment.note, '')),
                'mark', payment.mark,
                'refunded_amount', payment.refunded_amount::text
-           ) AS payload
+           ) || CASE WHEN invoice.voided_at IS NULL THEN '{}'::jsonb
+                ELSE jsonb_build_object('invoice_is_void', true) END AS payload
     FROM payments AS payment
     JOIN invoices AS invoice ON invoice.id = payment.invoice_id
 """

@@ -25,7 +25,10 @@ RECORDS_PER_STATEMENT = 500  # records per statement
 # Copied into a snapshot from other records: a change of these alone is no change of the record.
 # A payment's `through` never changes; older snapshots have none.
 _BORROWED = frozenset(
-    "title needs lead_name invoice_number invoice_total paid_before paid_by through".split()
+    (
+        "title needs lead_name invoice_number invoice_total invoice_is_void paid_before paid_by"
+        " through"
+    ).split()
 )
 
 # Recorded meanwhile, of a record that is there or waits to be sent: payments of an invoice, refunds

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from models.sales import TABLES, RecordType
 from outbox.company import Remote
 from quickbooks.comparison import Month, Ours, Theirs
-from quickbooks.documents import parsed
+from quickbooks.documents import Document, parsed
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,16 @@ _COLUMNS = {
     RecordType.LEAD: """
         record.name AS title, record.name, record.created_at, NULL::date AS day, 0.00 AS amount,
         record.deleted_at IS NULL AS stands, NULL AS mark, NULL AS customer_id,
-        NULL AS invoice_id, NULL::numeric AS balance, false AS lacks_invoice, 0.00 AS paid_back
+        NULL AS invoice_id, NULL::numeric AS balance, false AS lacks_invoice,
+        false AS of_void_invoice, 0.00 AS paid_back
         FROM wanted JOIN leads AS record USING (id)
     """,
     RecordType.INVOICE: f"""
         record.number AS title, lead.name, record.created_at, record.issued_on AS day,
         CASE WHEN record.voided_at IS NULL THEN record.total ELSE 0.00 END AS amount,
         record.voided_at IS NULL AS stands, record.mark, customer.remote_id AS customer_id,
-        NULL AS invoice_id, {_BALANCE} AS balance, false AS lacks_invoice, 0.00 AS paid_back
+        NULL AS invoice_id, {_BALANCE} AS balance, false AS lacks_invoice,
+        false AS of_void_invoice, 0.00 AS paid_back
         FROM wanted JOIN invoices AS record USING (id)
         JOIN leads AS lead ON lead.id = record.lead_id
     """,
@@ -127,7 +129,8 @@ _COLUMNS = {
         record.amount - record.refunded_amount AS amount,
         true AS stands, record.mark, customer.remote_id AS customer_id,
         billed.remote_id AS invoice_id, NULL::numeric AS balance,
-        NOT {_KNOWN_INVOICE} AS lacks_invoice, record.refunded_amount AS paid_back
+        NOT {_KNOWN_INVOICE} AS lacks_invoice, invoice.voided_at IS NOT NULL AS of_void_invoice,
+        record.refunded_amount AS paid_back
         FROM wanted JOIN payments AS record USING (id)
         JOIN invoices AS invoice ON invoice.id = record.invoice_id
         JOIN leads AS lead ON lead.id = invoice.lead_id
@@ -140,7 +143,7 @@ _COLUMNS = {
         CASE WHEN record.voided_at IS NULL THEN record.amount ELSE 0.00 END AS amount,
         record.voided_at IS NULL AS stands, record.mark, customer.remote_id AS customer_id,
         NULL AS invoice_id, NULL::numeric AS balance,
-        NOT {_KNOWN_INVOICE} AS lacks_invoice, 0.00 AS paid_back
+        NOT {_KNOWN_INVOICE} AS lacks_invoice, false AS of_void_invoice, 0.00 AS paid_back
         FROM wanted JOIN goodwill_refunds AS record USING (id)
         JOIN payments AS payment ON payment.id = record.payment_id
         JOIN invoices AS invoice ON invoice.id = payment.invoice_id
@@ -244,6 +247,11 @@ def some(
     return [_ours(row, zone) for row in session.execute(_SELECT_SOME[type_], asked)]
 
 
+def _applied_nowhere(row: Row[Any]) -> Document:
+    """A payment as it was sent, but as the customer's credit: its invoice is void."""
+    return {**(parsed(row.sent_document) or {}), "Line": []}
+
+
 def _ours(row: Row[Any], zone: ZoneInfo, since: datetime | None = None) -> Ours:
     remote = None
     if row.remote_id is not None:
@@ -272,7 +280,7 @@ def _ours(row: Row[Any], zone: ZoneInfo, since: datetime | None = None) -> Ours:
         paid_back=row.paid_back,
         invoice_id=row.invoice_id,
         balance=row.balance,
-        sent=parsed(row.sent_document),
+        sent=_applied_nowhere(row) if row.of_void_invoice else parsed(row.sent_document),
         has_moved=bool(since and row.updated_at and row.updated_at >= since),
         was_gone=row.is_gone,
         differed=row.differed,

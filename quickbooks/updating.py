@@ -103,6 +103,8 @@ def _changing_step(
     settings: Json,
 ) -> Step:
     if due.record.type == RecordType.PAYMENT:
+        if there is not None and _is_credit_of_a_void_invoice(due, there, links):
+            return Synced(matching.remote_of(there), seen=dumps(there))
         links = before_its_payment(due, there, links)
     document = kinds.document(due.record, due.payload, links, settings)
     if doubt := doubt_step(due, document, links, settings) or invoice_step(due, document):
@@ -123,6 +125,13 @@ def _changing_step(
             # It is made active first: what waits for it goes on, whatever is answered.
             return Write(due, "update", documents.sparse(link, awakens), None) if awakens else asked
     return _changed(due, link, there, document, awakens | changes, base)
+
+
+def _is_credit_of_a_void_invoice(due: Due, there: Json, links: Mapping[Record, Remote]) -> bool:
+    """Whether it is there as it should be: whole, of an invoice that is void here and there."""
+    billed = links.get(Record(RecordType.INVOICE, due.payload["invoice_id"]))
+    is_whole = matching.number(there.get("TotalAmt")) == Decimal(due.payload["amount"])
+    return bool(due.payload.get("invoice_is_void") and billed and billed.voided and is_whole)
 
 
 def _changed(

@@ -88,6 +88,39 @@ def test_sent_again_it_is_back_on_its_invoice_and_the_pages_say_so(firm: Situati
     assert "All agree" in ask(firm).text
 
 
+@pytest.mark.parametrize("amount", ["100", "40"])
+def test_a_payment_of_an_invoice_voided_here_agrees_and_may_be_sent_again(
+    firm: Situation, amount: str
+) -> None:
+    _, invoice, payment = paid_invoice(firm, amount)
+    firm.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    firm.drain()
+    assert in_quickbooks(firm, "payment", payment)["UnappliedAmt"] == Decimal(amount)
+    assert "All agree" in ask(firm).text
+    assert "off its invoice" not in firm.ana.open(f"/payments/{payment}").text
+    firm.ana.open(f"/payments/{payment}").submit(press="Send again")
+    firm.drain()
+    assert (firm.fault(), firm.entry().state) == (None, "synced")
+    assert in_quickbooks(firm, "payment", payment)["TotalAmt"] == Decimal(amount)
+    assert "All agree" in ask(firm).text
+
+
+def test_what_the_bookkeeper_paid_with_the_credit_of_a_void_invoice_stays(firm: Situation) -> None:
+    lead, invoice, payment = paid_invoice(firm, "100")
+    other = firm.save_invoice(lead, "70")
+    firm.drain()
+    firm.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    firm.drain()
+    there = in_quickbooks(firm, "payment", payment)
+    pays = [{"TxnId": in_quickbooks(firm, "invoice", other)["Id"], "TxnType": "Invoice"}]
+    own = {key: there[key] for key in ("CustomerRef", "TotalAmt")}
+    change(firm, "payment", payment, Line=[{"Amount": Decimal("70"), "LinkedTxn": pays}], **own)
+    firm.ana.open(f"/payments/{payment}").submit(press="Send again")
+    firm.drain()
+    assert firm.fault() is None
+    assert in_quickbooks(firm, "invoice", other)["Balance"] == 0
+
+
 def test_put_right_there_the_next_comparison_ends_it(firm: Situation) -> None:
     _, invoice, payment = paid_invoice(firm, "40")
     there = in_quickbooks(firm, "payment", payment)
