@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 from languages import N_
 from models.quickbooks import ConnectionStatus
 from presenters.standing import Delay
+from quickbooks.checking import Checked
 from quickbooks.standing import Standing
 from web.access import firm
 from web.formats import ago, dated, moment, spoken_day, spoken_month
@@ -17,6 +18,28 @@ from web.languages import _, ngettext
 WHY_EXPIRED = {
     "access_lost": N_("The QuickBooks user who connected it may have lost access."),
     "company_reset": N_("This company was emptied in QuickBooks and set up again."),
+}
+
+NOT_CHECKED = {
+    Checked.REFUSED: N_(
+        "QuickBooks answers, but it refused our access just now. Check again in a few minutes."
+    ),
+    Checked.ACCESS_LOST: N_(
+        "QuickBooks answers, but the user who connected it is no longer an admin of this company."
+        " Make them an admin again there, or disconnect and have an admin connect it."
+    ),
+    Checked.PLAN_LAPSED: N_(
+        "QuickBooks answers, but its subscription has ended or has a billing problem. Once that is"
+        " solved, it goes on by itself."
+    ),
+    Checked.COMPANY_RESET: N_(
+        "This QuickBooks company was emptied and set up again. Ask DunaHub's support what to do."
+    ),
+    Checked.BUSY: N_("QuickBooks is busy. Nothing is lost, and we keep trying."),
+    Checked.UNCLEAR: N_(
+        "QuickBooks answers, but in a way we don't understand. Nothing is lost, and we keep trying."
+    ),
+    Checked.UNREACHABLE: N_("QuickBooks isn't answering. Nothing is lost, and we keep trying."),
 }
 
 ACCESS_ENDED = N_("Access was removed in QuickBooks or has run out.")

@@ -6,6 +6,7 @@ preferences. For a person who waits, or when a fault contradicts what we know.
 
 from datetime import timedelta
 from enum import StrEnum
+from http import HTTPStatus
 
 import structlog
 from sqlalchemy import func, or_, select
@@ -16,8 +17,10 @@ from db import Sessions
 from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus, Tokens
+from outbox.company import Answer, Hold, Pause
 from outbox.scheduler import for_a_while
 from quickbooks import facts, tokens
+from quickbooks.reading import trouble_of_question
 
 MAY_TAKE = 8.0  # seconds for both reads, while a person waits
 # Refusals caused by the company's settings: our copy of them is outdated.
@@ -32,6 +35,13 @@ class Checked(StrEnum):
 
     ANSWERS = "answers"
     SIGNED_OUT = "signed_out"  # the connection has been marked as expired
+    # QuickBooks answers, but not what was asked. Nothing is held: a write must confirm that.
+    REFUSED = "refused"  # a sign-in that was renewed just now
+    ACCESS_LOST = "access_lost"
+    PLAN_LAPSED = "plan_lapsed"
+    COMPANY_RESET = "company_reset"
+    BUSY = "busy"
+    UNCLEAR = "unclear"
     UNREACHABLE = "unreachable"
 
 
@@ -44,9 +54,12 @@ def check(sessions: Sessions, config: Config, connection_id: int) -> Checked:
         company = _read(sessions, config, connection_id)
     except tokens.SignedOut:
         return Checked.SIGNED_OUT
-    except (tokens.TokensUnavailable, facts.FactsUnavailable) as problem:
+    except tokens.TokensUnavailable as problem:
         log.info("company not checked", connection=connection_id, problem=str(problem))
         return Checked.UNREACHABLE
+    except facts.FactsUnavailable as problem:
+        log.info("company not checked", connection=connection_id, problem=str(problem))
+        return _refused(problem.answer)
     with sessions.begin() as session:
         connection = session.get(Connection, connection_id, with_for_update={"key_share": True})
         if connection is not None:
@@ -55,6 +68,25 @@ def check(sessions: Sessions, config: Config, connection_id: int) -> Checked:
             connection.checked_at = func.clock_timestamp()
             facts.send_with_discounts(session, connection)
     return Checked.ANSWERS
+
+
+def _refused(answer: Answer | None) -> Checked:
+    """Why a check has no result, by what QuickBooks answered."""
+    if answer is None:
+        return Checked.UNCLEAR
+    match trouble_of_question(answer, found=False):
+        case Hold(reason=("access_lost" | "plan_lapsed" | "company_reset") as reason):
+            return Checked(reason)
+        case Pause(reason="throttled"):
+            return Checked.BUSY
+        case _ if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return Checked.REFUSED
+        case Hold():
+            return Checked.REFUSED
+        case Pause():
+            return Checked.UNREACHABLE
+        case None:
+            return Checked.UNCLEAR
 
 
 def _read(sessions: Sessions, config: Config, connection_id: int) -> Json:

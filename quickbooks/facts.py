@@ -55,7 +55,11 @@ log = structlog.get_logger()
 
 
 class FactsUnavailable(Exception):
-    """The company cannot be read now."""
+    """The company cannot be read now. `answer` is QuickBooks' own, if that is why."""
+
+    def __init__(self, why: str, answer: Answer | None = None) -> None:
+        super().__init__(why)
+        self.answer = answer
 
 
 class TooSlow(FactsUnavailable):
@@ -129,11 +133,11 @@ def _expected(document: Json, kind: str) -> Json:
 def _object(answer: Answer) -> Json:
     document = parse_json(answer.body)
     if answer.problem == Problem.UNANSWERED or answer.status == HTTPStatus.GATEWAY_TIMEOUT:
-        raise TooSlow(f"QuickBooks answered {answer.status or answer.problem}.")
+        raise TooSlow(f"QuickBooks answered {answer.status or answer.problem}.", answer)
     if answer.status == HTTPStatus.UNAUTHORIZED:
-        raise TokenRefused(f"QuickBooks answered {answer.status}.")
+        raise TokenRefused(f"QuickBooks answered {answer.status}.", answer)
     if answer.status != 200 or document is None or faults_in(answer.body):
-        raise FactsUnavailable(f"QuickBooks answered {answer.status or answer.problem}.")
+        raise FactsUnavailable(f"QuickBooks answered {answer.status or answer.problem}.", answer)
     return document
 
 

@@ -137,6 +137,39 @@ def test_a_lapsed_plan_is_tried_now(at: Situation) -> None:
     assert at.session.scalar(text("SELECT state FROM outbox_lanes")) == "open"
 
 
+def _denied(code: str) -> dict[str, object]:
+    error = {"Message": "Denied", "Detail": "Denied", "code": code}
+    return {
+        "status": 403,
+        "body": {"Fault": {"Error": [error], "type": "AuthorizationFault"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("do", "said"),
+    [
+        (_denied("120"), "the user who connected it is no longer an admin of this company"),
+        ({"fault": {"code": "6190"}}, "its subscription has ended or has a billing problem"),
+        (_denied("10200"), "This QuickBooks company was emptied and set up again"),
+        ({"status": 429}, "QuickBooks is busy. Nothing is lost"),
+        ({"status": 401}, "it refused our access just now"),
+        ({"status": 403, "body": "<html>no</html>"}, "it refused our access just now"),
+        ({"status": 200, "body": {}}, "in a way we don't understand"),
+        (OUTAGE, "QuickBooks isn't answering"),
+        ({"reset": "before"}, "QuickBooks isn't answering"),
+    ],
+)
+def test_check_now_says_what_quickbooks_answered(
+    at: Situation, do: dict[str, object], said: str
+) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": "/companyinfo", "times": 9}, do=do)
+    at.ana.open(SETTINGS).submit(press="Check now")
+    assert said in at.ana.text
+    assert ("isn't answering" in said) == ("isn't answering" in at.ana.text)
+    assert "Connected" in status_card(at.ana)
+
+
 # --- S15: access removed inside QuickBooks --------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from presenters.arrivals import checks_of
 from presenters.causes import sendable, troubles_of, with_cause
 from presenters.charts import usual_delay
 from presenters.connection_words import (
+    NOT_CHECKED,
     delay_sentences,
     facts_of,
     notices_of,
@@ -244,8 +245,8 @@ def _tell_check(found: Checked) -> None:
             flash(_("QuickBooks answers and lets us in."), "good")
         case Checked.SIGNED_OUT:
             flash(_("QuickBooks no longer lets us in. Reconnect to go on."), "warn")
-        case Checked.UNREACHABLE:
-            flash(_("QuickBooks isn't answering. Nothing is lost, and we keep trying."), "warn")
+        case _:
+            flash(_(NOT_CHECKED[found]), "warn")
 
 
 # --- Lists ----------------------------------------------------------------------------------------
