@@ -14,6 +14,7 @@ from presenters.addresses import address_in_quickbooks, address_of, explanation_
 from presenters.buttons import Button, buttons_of
 from presenters.chosen import choice_in, customer_there, who_chose
 from presenters.customers import LeadAlike, leads_alike
+from presenters.here import Amount, amounts_here
 from presenters.history import Attempt, Chapter, history_of
 from presenters.names import first_up, names_of
 from presenters.record_types import SHOWN
@@ -60,15 +61,6 @@ class Fact:
     label: str
     words: str | Markup
     is_number: bool = False
-
-
-@dataclass(frozen=True)
-class Amount:
-    """What a record comes to here."""
-
-    total: Decimal
-    is_void: bool = False
-    paid_back: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -244,16 +236,10 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
 
 def _amount_here(record: Record, entry: Entry) -> Amount | None:
     """Of the record itself: while QuickBooks is disconnected, no entry tells what changed."""
-    match record.type:
-        case RecordType.INVOICE:
-            invoice = own(Invoice, record.id)
-            return Amount(invoice.total, is_void=invoice.voided_at is not None)
-        case RecordType.PAYMENT:
-            payment = own(Payment, record.id)
-            return Amount(payment.amount, paid_back=payment.refunded_amount)
-        case _:
-            total = our_total(entry)
-            return Amount(Decimal(total)) if total else None
+    if here := amounts_here(session(), record.type, [record.id]).get(record.id):
+        return here
+    total = our_total(entry)
+    return Amount(Decimal(total)) if total else None
 
 
 def _send_address(record: Record) -> str | None:

@@ -12,10 +12,11 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, joinedload
 
 from models.accounts import Organization
-from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, State
+from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, LaneState, State
 from models.quickbooks import Connection
 from models.sales import Record, RecordType
 from presenters.apart import Apart, Place, apart_of
+from presenters.here import Amount, amounts_here
 from presenters.names import names_of
 from web.access import dunahub, firm
 
@@ -32,6 +33,7 @@ class Situation:
     waits_for: str | None = None  # "customer Green Lawn Co"
     has_newer: bool = False
     apart: Apart | None = None  # how it differs in QuickBooks, as a comparison found
+    here: Amount | None = None  # today's, where changes are not captured: the lane is closed
     call_takes: timedelta = timedelta(seconds=75)  # how long a call may take: the lease
 
 
@@ -89,6 +91,7 @@ def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situa
     names = names_of(session, _awaited(entries))
     newest = _newest(session, [entry for entry in entries if entry.state != State.PENDING])
     apart = apart_of(session, [entry for entry in entries if entry.state == State.SYNCED], links)
+    here = _amounts_not_captured(session, entries)
     lease = dunahub().config.lease
     return {
         entry.id: Situation(
@@ -100,6 +103,9 @@ def situations_of(session: Session, entries: Sequence[Entry]) -> dict[int, Situa
             waits_for=names.get(entry.awaited) if entry.awaited else None,
             has_newer=newest.get(_place(entry), entry.id) > entry.id,
             apart=apart.get(_place(entry)),
+            here=here.get(Record(entry.record_type, entry.record_id))
+            if _is_closed_and_there(entry)
+            else None,
             call_takes=lease,
         )
         for entry in entries
@@ -148,6 +154,23 @@ def _newest(session: Session, entries: Sequence[Entry]) -> dict[Place, int]:
         .group_by(*place)
     )
     return {(lane, kind, record): newest for lane, kind, record, newest in found}
+
+
+def _amounts_not_captured(session: Session, entries: Sequence[Entry]) -> dict[Record, Amount]:
+    """While a company is disconnected, no entry says what changed here: the records do."""
+    ids: dict[RecordType, list[int]] = {}
+    for entry in entries:
+        if _is_closed_and_there(entry):
+            ids.setdefault(entry.record_type, []).append(entry.record_id)
+    return {
+        Record(kind, key): here
+        for kind, of_kind in ids.items()
+        for key, here in amounts_here(session, kind, of_kind).items()
+    }
+
+
+def _is_closed_and_there(entry: Entry) -> bool:
+    return entry.state == State.SYNCED and entry.lane.state == LaneState.CLOSED
 
 
 def _awaited(entries: Iterable[Entry]) -> set[Record]:

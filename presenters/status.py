@@ -163,6 +163,8 @@ def _say_voided(entry: Entry) -> Word:
 
 def _say_otherwise_there(it: Situation, link: Counterpart) -> Word | None:
     """How QuickBooks has it otherwise than it was sent; None if it has it so."""
+    if changed := _say_changed_here(it, link):
+        return changed
     if link.gone_at:
         detail = _("Someone deleted it there. If that was a mistake, send it again.")
         return Word("alert", _("Deleted in QuickBooks"), "bad", link.gone_at, detail)
@@ -175,16 +177,48 @@ def _say_otherwise_there(it: Situation, link: Counterpart) -> Word | None:
         else:
             detail = _("It is void in QuickBooks but not here. Void it here too, or send it again.")
         return Word("void", _("Voided in QuickBooks"), "bad", link.voided_at, detail)
-    difference = total_difference(it.entry, link)
-    if difference:
-        words = _("In QuickBooks, total differs by %(amount)s", amount=money(abs(difference)))
-        detail = _(
-            "%(ours)s here, %(theirs)s in QuickBooks.",
-            ours=money(our_total(it.entry)),
-            theirs=money(link.remote_total),
-        )
-        return Word("differs", words, "warn", it.entry.settled_at, detail)
+    if differs := _say_total(it, link):
+        return differs
     return _say_apart(it.apart) if it.apart else None
+
+
+def _say_changed_here(it: Situation, link: Counterpart) -> Word | None:
+    """How it was ended here while its company is not connected, so that no entry says it."""
+    here, at = it.here, it.entry.settled_at
+    if here is None:
+        return None
+    is_ended_there = bool(link.voided_at or link.gone_at)
+    paid_back = here.paid_back - Decimal(it.entry.payload.get("refunded_amount") or 0)
+    if is_ended_there and (here.is_void or here.paid_back == here.total):
+        return Word("void", _("Voided in QuickBooks"), "quiet", at)
+    if here.is_void:
+        detail = _(
+            "It was voided here while QuickBooks was not connected. After you reconnect, an owner"
+            " decides whether to send that."
+        )
+        return Word("differs", _("In QuickBooks, void here"), "warn", at, detail)
+    if paid_back > 0 and not is_ended_there:
+        detail = _(
+            "%(amount)s went back here while QuickBooks was not connected. After you reconnect, an"
+            " owner decides whether to send that.",
+            amount=money(paid_back),
+        )
+        return Word("differs", _("In QuickBooks, paid back here"), "warn", at, detail)
+    return None
+
+
+def _say_total(it: Situation, link: Counterpart) -> Word | None:
+    ours = str(it.here.total) if it.here else our_total(it.entry)
+    if ours is None or link.remote_total is None or Decimal(link.remote_total) == Decimal(ours):
+        return None
+    difference = abs(Decimal(link.remote_total) - Decimal(ours))
+    words = _("In QuickBooks, total differs by %(amount)s", amount=money(difference))
+    detail = _(
+        "%(ours)s here, %(theirs)s in QuickBooks.",
+        ours=money(ours),
+        theirs=money(link.remote_total),
+    )
+    return Word("differs", words, "warn", it.entry.settled_at, detail)
 
 
 def _say_apart(apart: Apart) -> Word | None:
@@ -270,14 +304,6 @@ def our_total(entry: Entry) -> str | None:
     """Its amount, as of this entry; None for what has none."""
     total = entry.payload.get("total", entry.payload.get("amount"))
     return str(total) if total is not None else None
-
-
-def total_difference(entry: Entry, link: Counterpart) -> Decimal:
-    """QuickBooks' total minus ours, as of this entry."""
-    ours = our_total(entry)
-    if ours is None or link.remote_total is None:
-        return Decimal(0)
-    return Decimal(link.remote_total) - Decimal(ours)
 
 
 # --- Of many records at once ----------------------------------------------------------------------
