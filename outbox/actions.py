@@ -84,7 +84,7 @@ _PEND = text(
     """
     UPDATE outbox
     SET state = 'pending', settled_at = NULL, available_at = clock_timestamp(), attempts = 0,
-        first_attempt_at = NULL, waits_for_type = NULL, waits_for_id = NULL,
+        first_attempt_at = NULL, waits_for_type = NULL, waits_for_id = NULL, withheld = false,
         knowledge = CASE WHEN id = ANY(:compared) THEN '{"compares": true}'::jsonb ELSE '{}' END,
         fault_code = NULL, fault_about = '{}', fault_field = NULL, fault_detail = NULL,
         checks = id = ANY(:linked)
@@ -191,7 +191,7 @@ def requeue(
             return CLOSED
         if entry.has_newer or entry.state == State.SUPERSEDED:
             return NEWER
-        if entry.withheld:
+        if entry.withheld and entry.state == State.PENDING:
             return WITHHELD
         if entry.is_due:
             return ALREADY

@@ -387,6 +387,8 @@ _SETTLE_ENTRIES = text(
                             ELSE entry.available_at END,
         waits_for_type = row.waits_for_type,
         waits_for_id = row.waits_for_id,
+        -- One that was on its way when the lane was closed needs no decision once it is settled.
+        withheld = entry.withheld AND row.state = 'pending',
         fault_code = CASE WHEN row.keeps_fault THEN entry.fault_code ELSE row.fault_code END,
         fault_about = CASE WHEN row.keeps_fault THEN entry.fault_about
                            ELSE coalesce(row.fault_about, '{}'::jsonb) END,

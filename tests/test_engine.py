@@ -685,6 +685,38 @@ def test_nothing_behind_the_line_flows_before_the_owner_decides(
     }
 
 
+@pytest.mark.parametrize("state", [State.SYNCED, State.FAILED])
+def test_what_was_on_its_way_at_a_disconnect_is_not_withheld_once_it_is_settled(
+    session: Session,
+    sessions: Sessions,
+    ledger: Ledger,
+    drain: Drain,
+    state: State,
+) -> None:
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+
+    def reconnect(_sent: Sent) -> None:
+        ledger.fail = lambda _sent: None
+        for act in (lanes.close, lanes.reopen):
+            with sessions.begin() as own:
+                act(own, lane)
+        assert [entry.withheld for entry in entries_of(session)] == [True]
+
+    ledger.fail = reconnect
+    if state is State.FAILED:
+        ledger.rejects = {"Green Lawn Co"}
+    drain(lane)
+    [entry] = entries_of(session)
+    assert entry.state is state
+    ledger.rejects = set()
+    assert actions.requeue(session, [entry.id], organization_id=firm).done == (entry.id,)
+    session.commit()
+    drain(lane)
+    assert states(session) == ["synced"]
+
+
 # --- What a person may do -----------------------------------------------------------------------
 
 

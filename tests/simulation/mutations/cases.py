@@ -207,7 +207,8 @@ CASES = (
         (
             Change(
                 "outbox/actions.py",
-                "        if entry.withheld:\n            return WITHHELD\n",
+                "        if entry.withheld and entry.state == State.PENDING:\n"
+                "            return WITHHELD\n",
                 "",
             ),
         ),
