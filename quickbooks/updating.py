@@ -118,12 +118,15 @@ def _changing_step(
             base = base and _as_marked_then(due, base)
     changes = _changes(due, document, there, base)
     theirs = edited.view_of(due, link, there)
-    if base is not None and not due.knowledge.get("compares"):
-        if theirs is not None:
-            changes = edited.with_their_note(changes, base, theirs)
-        if changes and (asked := _asked_first(due, document, changes, base, theirs)):
-            # It is made active first: what waits for it goes on, whatever is answered.
-            return Write(due, "update", documents.sparse(link, awakens), None) if awakens else asked
+    judged = None if due.knowledge.get("compares") else base
+    if judged is not None and theirs is not None:
+        changes = edited.with_their_note(changes, judged, theirs)
+    if awakens and changes:
+        # Only that first: what waits for it goes on, whatever is asked about the rest, or refused.
+        return Write(due, "update", documents.sparse(link, awakens), None)
+    asked = changes and judged and _asked_first(due, document, changes, judged, theirs)
+    if asked:
+        return asked
     return _changed(due, link, there, document, awakens | changes, base)
 
 

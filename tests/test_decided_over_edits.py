@@ -73,6 +73,19 @@ def test_ours_goes_to_a_reactivated_customer_when_a_person_says_so(at: Situation
     assert (phone_there(at), at.entry().state) == ("916-555-0222", "synced")
 
 
+def test_a_customer_is_reactivated_although_its_new_name_is_taken(at: Situation) -> None:
+    lead = inactive_with_their_phone(at)
+    at.bookkeeper().post("customer", {"DisplayName": "Blue Lake HOA"})
+    invoice = at.save_invoice(lead)
+    at.drain()
+    edit_lead(at, lead, name="Blue Lake HOA")
+    press(at, f"/invoices/{invoice}", REACTIVATE)
+    assert at.fault() == "6240"  # the lead's name is a matter of its own
+    assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
+    [customer] = [one for one in at.books("Customer") if one["DisplayName"] == "Green Lawn Co"]
+    assert customer["Active"] is True
+
+
 def test_what_only_they_changed_stays_when_a_refused_change_is_sent_again(at: Situation) -> None:
     at.connect()
     invoice = at.save_invoice(at.save_lead(), "100")
