@@ -168,7 +168,10 @@ def names_agree(one: str, other: str) -> bool:
 
 
 def _words(name: str) -> set[str]:
-    found = set(re.findall(r"[^\W_]+", name_key(name)))
+    """Those of an e-mail address in a name are no words of the name, unless it is nothing else."""
+    key = name_key(name)
+    without = re.sub(r"\S+@\S+", " ", key)
+    found = set(re.findall(r"[^\W_]+", without) or re.findall(r"[^\W_]+", key))
     return (found - _FORMS) or found
 
 

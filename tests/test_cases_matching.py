@@ -172,6 +172,9 @@ def test_case_e12_a_decision_about_a_deleted_leads_customer_is_carried_out(at: S
         ("Oak Unit 4", "Oak", False),
         ("Unit 4 Oak", "Oak Co, Unit 4", True),
         ("Kim Green", "Kim A. Green", True),
+        ("Maple Court - plain@customer.example", "Plain Customer", False),
+        ("Maple Court - plain@customer.example", "Maple Court HOA", True),
+        ("office@green-lawn.example", "Office@green-lawn.example", True),
     ],
 )
 def test_names_agree_where_the_shorter_is_in_the_longer(one: str, other: str, agree: bool) -> None:
