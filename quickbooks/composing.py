@@ -21,7 +21,7 @@ from outbox.company import (
     Synced,
     Waiting,
 )
-from quickbooks import steps
+from quickbooks import matching, steps
 from quickbooks.by_hand import changed_since_entered, entered_step
 from quickbooks.creating import chosen_step, create_step
 from quickbooks.documents import Missing, NotWritable
@@ -63,7 +63,7 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step
         return Rejected(ours("unanswered" if due.known.doubts else "internal", due))
     link = links.get(due.record)
     saves = due.operation == Operation.SAVE or _is_wanted_after_all(due, link)
-    if due.known.decision.get("anew") and saves:
+    if due.known.decision.get("anew") and saves and not _stands_there(due, link):
         link = None  # gone in QuickBooks, and a person wants it created again
     skips = due.known.decision.get("skip")
     step_of = _skip_step if skips else _save_step if saves else void_step
@@ -76,6 +76,14 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step
         return Declined() if skips else Waiting(missing.record)
     except NotWritable as refusal:
         return Declined() if skips else Rejected(about_record(refusal.fault, due))
+
+
+def _stands_there(due: Due, link: Remote | None) -> bool:
+    """Whether the document that seemed to be gone was found after all, as our counterpart."""
+    if due.record.type in (RecordType.LEAD, RecordType.PRODUCT) or link is None:
+        return False
+    there = steps.found(due) if steps.has_seen(due, steps.own(link)) else None
+    return there is not None and not matching.is_voided(due.payload, there)
 
 
 def _is_wanted_after_all(due: Due, link: Remote | None) -> bool:

@@ -163,6 +163,8 @@ def _judge_number_holder(due: Due, document: Document, there: Json | None) -> St
     if there and due.known.decision.get("anew") and matching.is_voided(due.payload, there):
         # The old one keeps its number; a person wants a new document with another one.
         return steps.create(due, {**document, "DocNumber": invoice.GENERATED})
+    if there and due.payload["mark"] in str(there.get("PrivateNote", "")):
+        return steps.recognized(there)  # perhaps an earlier version of it
     if there and matching.is_our_invoice(
         document, due.payload["total"], there, due.payload["mark"]
     ):

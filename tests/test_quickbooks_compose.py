@@ -669,7 +669,6 @@ FOUND_BILL = {
         ({**FOUND_BILL, "TotalAmt": "100.01"}, False),
         ({**FOUND_BILL, "TxnDate": "2026-11-19"}, False),
         ({**FOUND_BILL, "CustomerRef": {"value": "59"}}, False),
-        ({**FOUND_BILL, "TotalAmt": 5, "PrivateNote": "x DH-ABCDEFGHIJKL y"}, True),
         (None, False),
     ],
 )
@@ -683,6 +682,15 @@ def test_a_taken_number_is_linked_only_when_it_is_ours(found: Json | None, links
     else:
         assert isinstance(outcome, Rejected)
         assert (outcome.fault.code, outcome.fault.field) == ("6140", "number")
+
+
+def test_a_taken_number_of_an_earlier_version_is_linked_and_compared() -> None:
+    found = {**FOUND_BILL, "TotalAmt": 5, "PrivateNote": "x DH-ABCDEFGHIJKL y"}
+    knowledge = {"number_holder": "1109", "seen": "Id=1109", "found": found}
+    outcome = verdict_on(bill(knowledge=knowledge), {LEAD: CUSTOMER})
+    assert isinstance(outcome, Learned)
+    assert outcome.remote is not None
+    assert outcome.remote.id == "1109"
 
 
 def test_what_was_looked_for_and_not_found_is_created() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from models.sales import Invoice, Payment
 from outbox import actions
 from outbox.pace import MAX_SLOWDOWN
 from outbox.poller import drain_lane
-from quickbooks import facts, tokens
+from quickbooks import decisions, facts, tokens
 from quickbooks.delivery import QuickBooks
 from simulator.testing import SimulatorHandle
 from tests.support.connected import (
@@ -503,6 +504,24 @@ def test_an_invoice_deleted_over_there_is_asked_about_and_not_created_again(firm
     firm.drain()
     assert (firm.last().state, firm.last().fault_code) == ("failed", "invoice_gone")
     assert firm.books("Invoice") == []
+
+
+def test_an_invoice_that_seemed_to_be_deleted_gets_its_changes(firm: Firm) -> None:
+    firm.simulator.company(RIVERA, list_delay=86_400, list_hides_new=True)
+    invoice = firm.an_invoice()
+    firm.drain()
+    invoice.lines[0].unit_price = Decimal("130")
+    firm.session.commit()
+    firm.session.execute(update(Counterpart).values(stale=True))
+    firm.session.commit()
+    firm.drain()
+    assert firm.last().fault_code == "invoice_gone"
+    firm.simulator.company(RIVERA, list_delay=0, list_hides_new=False)
+    assert decisions.create_anew(firm.session, firm.last()).done
+    firm.session.commit()
+    firm.drain()
+    (there,) = firm.books("Invoice")
+    assert (firm.last().state, there["TotalAmt"]) == ("synced", 130)
 
 
 def test_a_customer_renamed_over_there_keeps_its_name(firm: Firm) -> None:
