@@ -116,14 +116,17 @@ def change_amount_there(world: World) -> str | None:
         return None
     record, one = found
     lines = [dict(line) for line in one["Line"] if line["DetailType"] == "SalesItemLineDetail"]
-    detail = {**lines[0]["SalesItemLineDetail"], "Qty": 1, "UnitPrice": 77}
-    lines[0] = {**lines[0], "Amount": 77, "SalesItemLineDetail": detail}
+    amount = 78 if money(lines[0]["Amount"]) == 77 else 77
+    detail = {**lines[0]["SalesItemLineDetail"], "Qty": 1, "UnitPrice": amount}
+    lines[0] = {**lines[0], "Amount": amount, "SalesItemLineDetail": detail}
     try:
         _keeper(world).edit("Invoice", one["Id"], Line=lines)
     except Refusal:
         return None
     _is_theirs(world, record, "total", "prices")
-    prices = [77, *(line["Amount"] for line in lines[1:])]
+    if money(one["TotalAmt"]) == 0:
+        _is_theirs(world, record, "void")  # it was void, and stands again
+    prices = [amount, *(line["Amount"] for line in lines[1:])]
     _keeps(world, record, prices=[money(price) for price in prices])
     return f"there: invoice {one['Id']} has another amount"
 

@@ -186,7 +186,8 @@ def _answer_all(world: World) -> bool:
             .order_by(Entry.id)
         ).all()
     for entry in failed:
-        answers.give(world, entry)
+        if words := answers.give(world, entry):
+            world.trace.append(f"  {words}")
     return bool(failed)
 
 

@@ -147,3 +147,10 @@ def is_refused_sign_in(sent: Sent, answer: Answer) -> bool:
         return True
     told = any(f'"{code}"' in answer.body for code in ("3200", "3100", "120", "6190", "10200"))
     return told and answer.status is not None and answer.status < 500
+
+
+def is_refused_by_a_rule(answer: Answer) -> bool:
+    """Whether the books themselves were asked, and refused it at whichever door."""
+    return answer.status in (401, 403, 404, 413) and any(
+        f'"{code}"' in answer.body for code, _type, _words in _FAULTS[Said.RULE]
+    )

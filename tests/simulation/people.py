@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from models.accounts import Organization, Region
+from models.base import Json
 from models.outbox import Entry, State
 from models.sales import Invoice, InvoiceLine, Lead, Payment, Product, Record, RecordType
 from outbox import actions, lanes, prune
@@ -268,8 +269,9 @@ def send_again(world: World) -> str | None:
         chosen = world.chance.choice(entries)
         record = chosen.record
         is_equalled = chosen.state is State.SYNCED or chosen.fault_code in ASKED
+        is_withheld = chosen.withheld and chosen.state is State.PENDING
         done = actions.requeue(session, [chosen.id], organization_id=world.firm).done
-        if done and chosen.withheld:
+        if done and is_withheld:
             raise Violated(f"{named(record)} is withheld, and was said to be sent again")
     if not done:
         return None
@@ -313,7 +315,7 @@ def _decide(
     # A skipped version leaves there what was there, which nobody here foretells.
     if act is actions.skip:
         world.records[record].is_plain = False
-        world.withheld.discard(record)
+        world.withheld.pop(record, None)
     return f"{word} {named(record)}"
 
 
@@ -388,7 +390,8 @@ def send_what_waits(world: World) -> str | None:
 
 
 def leave_what_waits(world: World) -> str | None:
-    """What is there stays as it is there; what is not there never comes to be."""
+    """What is there stays as it is there, but for what was saved since it waits; what is not there
+    never comes to be."""
     if not world.is_open:
         return None
     from tests.simulation import check
@@ -400,11 +403,21 @@ def leave_what_waits(world: World) -> str | None:
         if there or _is_there(world, record):
             wanted.theirs = dict.fromkeys(_properties(record), ANY)
             wanted.theirs |= check.seen(record, there[0]) if len(there) == 1 else {}
+            _is_ours(wanted, *_saved_since(wanted, world.withheld[record]))
         elif record not in saved_since:
             world.unwanted.add(record)
         wanted.is_plain = False
     world.decide(sends=False)
     return "leave the changes as they are"
+
+
+def _saved_since(wanted: Wanted, waits: Json) -> list[str]:
+    """The properties that are no more what they were when it began to wait. Sums that mix with what
+    is declined are a matter of questions."""
+    saved = [name for name, value in waits.items() if value != wanted.values[name]]
+    if not {"prices", "rate"}.isdisjoint(saved):
+        wanted.theirs |= dict.fromkeys(("total", "prices", "rate"), ANY)
+    return [name for name in saved if name not in ("total", "prices", "rate")]
 
 
 def _properties(record: Record) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from quickbooks.judge import Said
 from simulator.documents import Document, dump_json, parse_json
 from simulator.local import AnswerLost, LocalCompany
 from tests.simulation import clock
-from tests.simulation.odd import Odd, is_refused_sign_in
+from tests.simulation.odd import Odd, is_refused_by_a_rule, is_refused_sign_in
 from tests.simulation.steps import Crash, Steps, steps_of
 from tests.support.firm import new_firm_with_lane
 
@@ -179,7 +179,7 @@ class SimulatedQuickBooks:
         if sent.method == "GET":
             return
         is_good = answer.status == 200 and '"Fault"' not in answer.body and answer.body != "{}"
-        self.good_writes += answer.status in (200, 400)
+        self.good_writes += answer.status in (200, 400) or is_refused_by_a_rule(answer)
         self.troubled_writes += not is_good
         self.throttled_writes += answer.status == 200 and '"3001"' in answer.body
 
@@ -213,7 +213,7 @@ class World:
         self.is_open = True
         self.is_abroad = False  # its region is Brazil
         self.numbers_are_ours = True
-        self.withheld: set[Record] = set()  # nothing of these may flow
+        self.withheld: dict[Record, Json] = {}  # nothing of these may flow; as they began to wait
         self.unwanted: set[Record] = set()  # and of these nothing may come to be there
         self.changed: set[Record] = set()  # while the lane was closed
         self.relieved = 0  # by people: send again, sign in, skip
@@ -286,7 +286,8 @@ class World:
     def answered(self, sent: Sent, answer: Answer) -> None:
         """What was on its way when a person disconnected is there now, and withheld no more."""
         if answer.status == 200 and sent.method == "POST" and sent.sign_in != self.sign_in():
-            self.withheld -= {due.record for due in sent.due.values()}
+            for due in sent.due.values():
+                self.withheld.pop(due.record, None)
 
     def may_send(self, sent: Sent) -> None:
         """Nothing is voided of which a person entered a part."""
@@ -327,8 +328,18 @@ class World:
     def decide(self, sends: bool) -> None:
         with self.sessions.begin() as session:
             (lanes.send_waiting if sends else lanes.skip_waiting)(session, self.lane)
+        for record in self.withheld if sends else ():
+            self._sends_all(self.records[record])
         self.withheld.clear()
         self.relieved += 1
+
+    def _sends_all(self, wanted: Wanted) -> None:
+        """As it is shown: also what was left as it is there before, but not over what is theirs."""
+        wanted.theirs = {
+            name: value
+            for name, value in wanted.theirs.items()
+            if value is ANY or name in wanted.kept
+        }
 
     def sign_in(self) -> int:
         """The number of the lane's present sign-in."""
@@ -336,8 +347,9 @@ class World:
             query = text("SELECT sign_in FROM outbox_lanes WHERE id = :lane")
             return int(session.execute(query, {"lane": self.lane}).scalar_one())
 
-    def _withheld(self) -> set[Record]:
-        return self.with_entries(withheld=True)
+    def _withheld(self) -> dict[Record, Json]:
+        waits = self.with_entries(withheld=True)
+        return {record: dict(self.records[record].values) for record in waits}
 
     def with_entries(self, *, withheld: bool) -> set[Record]:
         """The records with entries that wait: for a decision, or to be sent."""
