@@ -127,30 +127,47 @@ def _exceeds(lasted: timedelta | None, limit: timedelta) -> bool:
     return lasted is not None and lasted > limit
 
 
+# Since when an open lane gets no answer: of writes, or of questions if no write was answered since.
+# Unanswered questions matter as long as what asked them waits.
+_SILENT_SINCE = """
+    SELECT CASE WHEN lane.state = 'open' THEN least(lane.outage_since, (
+        SELECT lane.questions_rest_since
+        WHERE lane.questions_rest_reason = 'outage'
+          AND (lane.last_synced_at IS NULL OR lane.last_synced_at < lane.questions_rest_since)
+          AND EXISTS (SELECT FROM outbox AS entry
+                      WHERE entry.lane_id = lane.id AND entry.state = 'pending'
+                        AND NOT entry.withheld AND entry.created_at <= lane.questions_rest_since)
+    )) END AS since
+"""
+
 # Connections of firms that have QuickBooks.
 _CONNECTIONS = text(
-    """
+    f"""
     SELECT connection.id, connection.organization_id, connection.company_name,
            connection.status_reason, connection.hard_expires_at, lane.hold_reason,
            connection.status = 'expired' OR lane.state = 'held' AS stopped,
-           CASE WHEN lane.state = 'open' THEN clock_timestamp() - lane.outage_since END AS down,
+           clock_timestamp() - silent.since AS down,
            connection.hard_expires_at - clock_timestamp() AS left
     FROM quickbooks_connections AS connection
     JOIN organizations AS organization
       ON organization.id = connection.organization_id AND organization.region = 'US'
     JOIN outbox_lanes AS lane ON lane.id = connection.lane_id
+    CROSS JOIN LATERAL ({_SILENT_SINCE}) AS silent
     WHERE connection.environment = :environment AND connection.status <> 'disconnected'
-      AND (connection.status = 'expired' OR lane.state = 'held' OR lane.outage_since IS NOT NULL
+      AND (connection.status = 'expired' OR lane.state = 'held' OR silent.since IS NOT NULL
            OR connection.hard_expires_at < clock_timestamp() + interval '30 days')
-    """
+    """  # noqa: S608  (only a constant of ours is put in)
 )
 
 _OPERATORS = text(
-    """
-    SELECT (SELECT max(clock_timestamp() - outage_since) FROM outbox_lanes WHERE state = 'open')
-               AS down,
-           (SELECT count(*) FROM outbox_lanes WHERE state = 'open' AND outage_since IS NOT NULL)
-               AS companies_down,
+    f"""
+    WITH lanes AS (
+        SELECT silent.since
+        FROM outbox_lanes AS lane CROSS JOIN LATERAL ({_SILENT_SINCE}) AS silent
+        WHERE lane.outage_since IS NOT NULL OR lane.questions_rest_since IS NOT NULL
+    )
+    SELECT (SELECT clock_timestamp() - min(since) FROM lanes) AS down,
+           (SELECT count(since) FROM lanes) AS companies_down,
            (SELECT max(clock_timestamp() - questions_rest_since) FROM outbox_lanes
             WHERE state = 'open' AND questions_rest_reason = 'throttled') AS reads_refused,
            (SELECT count(*) FROM outbox_lanes
@@ -160,7 +177,7 @@ _OPERATORS = text(
                 WHERE status = 'expired'
                   AND status_since > clock_timestamp() - interval '10 minutes'
                 GROUP BY status_reason) AS reasons) AS refused_alike
-    """
+    """  # noqa: S608  (only a constant of ours is put in)
 )
 
 # New leads that wait because the company's customers have not been read.

@@ -129,6 +129,27 @@ def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
     wake_after_commit(session, [lane_id])
 
 
+def questions_answered(session: Session, lane_id: int) -> None:
+    """A question outside the lane was answered: its own need not rest after an outage any longer.
+
+    A rest that QuickBooks asked for (busy) stays. The caller commits.
+    """
+    session.execute(
+        text(
+            """
+            UPDATE outbox_lanes
+            SET questions_rest_until = NULL, questions_rest_reason = NULL,
+                questions_unanswered = 0, questions_rest_since = NULL,
+                silent_question_entry_id = NULL
+            WHERE id = :lane AND questions_rest_reason = 'outage'
+            """
+        ),
+        {"lane": lane_id},
+    )
+    session.expire_all()
+    wake_after_commit(session, [lane_id])
+
+
 _WITHHOLD_BEHIND_LINE = text(
     "UPDATE outbox SET withheld = true"
     " WHERE lane_id = :lane AND state = 'pending' AND id <= :line AND NOT withheld"

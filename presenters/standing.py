@@ -51,7 +51,7 @@ class Delay:
 
 _WAITING = text(
     """
-    SELECT count(*) AS waiting,
+    SELECT count(*) AS waiting, min(created_at) AS oldest,
            min(available_at) FILTER (WHERE waits_for_type IS NULL) AS due,
            min(unanswered.first) AS sent_at, min(unanswered.last) AS last_sent_at,
            clock_timestamp() AS now
@@ -77,21 +77,36 @@ def delay_of(now: Standing) -> Delay | None:
     if not is_busy and not _is_silent(lane, now):
         return None
     row = _waiting_in(connection, lane)
-    if not row.waiting:
+    asks_in_vain = _asks_in_vain_since(lane, row.oldest)
+    if not row.waiting or not (is_busy or asks_in_vain or _writes_in_vain(lane, now)):
         return None
     is_paused = bool(lane.pause_until and lane.pause_until > row.now)
-    next_try = max(filter(None, (row.due, lane.pause_until)), default=None)
+    questions_at = lane.questions_rest_until if asks_in_vain else None
+    next_try = max(filter(None, (row.due, lane.pause_until, questions_at)), default=None)
+    since = (lane.outage_since or row.sent_at, asks_in_vain)
     return Delay(
         is_busy,
-        not is_paused and _has_answered_since(row.last_sent_at, connection),
-        None if is_busy else lane.outage_since or row.sent_at,
+        not is_paused and not asks_in_vain and _has_answered_since(row.last_sent_at, connection),
+        None if is_busy else min(filter(None, since), default=None),
         row.waiting,
         next_try if next_try and next_try > row.now else None,
     )
 
 
 def _is_silent(lane: Lane, now: Standing) -> bool:
+    return bool(lane.questions_rest_since) or _writes_in_vain(lane, now)
+
+
+def _writes_in_vain(lane: Lane, now: Standing) -> bool:
     return bool(lane.consecutive_outages or lane.outage_since or now.paused_for == "outage")
+
+
+def _asks_in_vain_since(lane: Lane, oldest: datetime | None) -> datetime | None:
+    """Since when questions get no answer, while what asked them waits and no write was answered."""
+    since, synced_at = lane.questions_rest_since, lane.last_synced_at
+    if since is None or lane.questions_rest_reason != "outage" or oldest is None:
+        return None
+    return since if oldest <= since and not (synced_at and synced_at >= since) else None
 
 
 def _has_answered_since(sent_at: datetime | None, connection: Connection) -> bool:

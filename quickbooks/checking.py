@@ -17,6 +17,7 @@ from db import Sessions
 from models.base import Json
 from models.outbox import Entry, State
 from models.quickbooks import Connection, ConnectionStatus, Tokens
+from outbox import lanes
 from outbox.company import Answer, Hold, Pause
 from outbox.scheduler import for_a_while
 from quickbooks import facts, tokens
@@ -67,6 +68,8 @@ def check(sessions: Sessions, config: Config, connection_id: int) -> Checked:
             connection.company_name = company["name"]
             connection.checked_at = func.clock_timestamp()
             facts.send_with_discounts(session, connection)
+            session.flush()
+            lanes.questions_answered(session, connection.lane_id)
     return Checked.ANSWERS
 
 

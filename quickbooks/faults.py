@@ -182,7 +182,7 @@ def explain(
     cause: Cause = CATALOGUE.get(code, UNKNOWN)
     reader = reader or Reader()
     kind = _kind_of(about)
-    words = _Words(about, reader)
+    words = _Words({"what": kind.NOUN, **about} if kind else about, reader)
     if cause.ours:
         words["ours"] = reader.say(cause.ours)
     if code == "6000" and (rule := _business_rule(detail)):

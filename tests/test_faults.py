@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logs import HIDDEN, redact
+from models.sales import RecordType
 from quickbooks.catalogue import CATALOGUE, DEFAULT_WORDS, UNKNOWN, Class
 from quickbooks.faults import RemoteFault, class_of, explain, faults_in
+from quickbooks.kinds import KINDS
 
 TOKEN = "eyJlbmMiOiJBMTI4Q0JDLUhTMjU2IiwiYWxnIjoiZGlyIn0..abc.def"
 
@@ -235,3 +237,9 @@ def test_a_business_rule_is_told_in_quickbooks_words() -> None:
 )
 def test_the_code_decides_what_we_do(fault: RemoteFault, expected: Class) -> None:
     assert class_of(fault) is expected
+
+
+@pytest.mark.parametrize("type_", [RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT])
+def test_a_fault_without_details_names_the_kind_of_its_record(type_: RecordType) -> None:
+    cause = explain("unanswered", {"record": type_}).cause
+    assert cause.startswith(f"QuickBooks did not answer for this {KINDS[type_].NOUN} several times")

@@ -15,7 +15,7 @@ from config import Config
 from db import Sessions
 from models.accounts import Organization
 from models.notices import Condition, Notice
-from models.outbox import Lane
+from models.outbox import Dispatch, Entry, Lane
 from models.quickbooks import Connection, Purpose
 from notices.post import look_and_tell
 from quickbooks import tokens
@@ -152,6 +152,47 @@ def test_an_outage_is_told_to_the_owner_after_a_day_and_to_operators_after_three
     look_and_tell(office.sessions, office.config)
     look_and_tell(office.sessions, office.config)
     assert post_office.taken() == [(OPERATOR, "QuickBooks has been down for three days")]
+
+
+def test_an_outage_that_only_a_look_up_meets_is_told_too(
+    office: Office, post_office: PostOffice
+) -> None:
+    office.simulator.fault(match={"path": "/v3/"}, do={"status": 503})
+    office.save(new_lead(office.firm))
+    for _ in range(4):
+        office.drain()
+        _pass_time(office.session)
+    look_and_tell(office.sessions, office.config)
+    assert post_office.taken() == []
+    _move(office.session, Lane, "questions_rest_since", timedelta(days=4))
+    _move(office.session, Entry, "created_at", timedelta(days=5))
+    look_and_tell(office.sessions, office.config)
+    assert sorted(to for to, _ in post_office.taken()) == sorted([OWNER, OPERATOR])
+
+
+def test_questions_that_nobody_asks_any_more_are_no_outage(
+    office: Office, post_office: PostOffice
+) -> None:
+    long_ago = func.clock_timestamp() - timedelta(days=4)
+    values = {"questions_rest_since": long_ago, "questions_rest_reason": "outage"}
+    office.session.execute(update(Lane).values(**values))
+    office.session.commit()
+    office.save(new_lead(office.firm))  # waits, but never asked
+    look_and_tell(office.sessions, office.config)
+    assert post_office.taken() == []
+
+
+def _pass_time(session: Session) -> None:
+    _move(session, Dispatch, "created_at", timedelta(minutes=3))
+    _move(session, Dispatch, "sent_at", timedelta(minutes=3))
+    session.execute(
+        text(
+            "UPDATE outbox_lanes SET questions_rest_until = clock_timestamp(),"
+            " pause_until = NULL, pause_reason = NULL"
+        )
+    )
+    session.execute(text("UPDATE outbox SET available_at = clock_timestamp()"))
+    session.commit()
 
 
 def test_a_sign_in_that_ends_is_told_thirty_seven_and_one_days_before(
@@ -383,7 +424,12 @@ def _move_failures(office: Office, back: timedelta) -> None:
     office.session.commit()
 
 
-def _move(session: Session, model: type[Notice | Lane], column: str, back: timedelta) -> None:
+def _move(
+    session: Session,
+    model: type[Notice | Lane | Entry | Dispatch],
+    column: str,
+    back: timedelta,
+) -> None:
     session.rollback()
     session.execute(update(model).values({column: model.__table__.c[column] - back}))
     session.commit()

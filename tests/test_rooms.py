@@ -118,6 +118,51 @@ def test_try_now_ends_the_rest_and_says_whether_quickbooks_answers(at: Situation
     assert at.states() == ["lead synced"]
 
 
+def test_an_outage_after_a_check_is_said_although_only_questions_are_asked(at: Situation) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": "/customer", "times": 1}, do={"reset": "before"})
+    at.save_lead()
+    at.drain()
+    at.ana.open(SETTINGS).submit(press="Check now")
+    assert "QuickBooks answers again." in status_card(at.ana)
+    at.simulator.fault(match={}, do=OUTAGE)
+    for _ in range(3):
+        at.pass_time()
+        _end_rest_of_questions(at)
+        at.drain()
+        assert "QuickBooks isn't answering since" in status_card(at.ana)
+    at.simulator.clear_faults()
+    at.ana.open(SETTINGS).submit(press="Check now")
+    assert "QuickBooks answers again." in status_card(at.ana)
+    for _ in range(3):
+        at.pass_time()
+        at.drain()
+    assert at.states() == ["lead synced"]
+
+
+def test_an_outage_that_only_a_question_meets_is_said(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    at.ana.open(f"/leads/{lead}").submit(press="Send again")
+    at.simulator.fault(match={}, do=OUTAGE)
+    at.drain()
+    assert "QuickBooks isn't answering since" in status_card(at.ana)
+    at.ana.open(f"/leads/{lead}")
+    at.simulator.clear_faults()
+    for _ in range(2):
+        at.pass_time()
+        _end_rest_of_questions(at)
+        at.drain()
+    assert at.states() == ["lead synced"]
+    assert "isn't answering" not in status_card(at.ana)
+
+
+def _end_rest_of_questions(at: Situation) -> None:
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE outbox_lanes SET questions_rest_until = clock_timestamp()"))
+
+
 def test_try_now_leaves_a_rest_that_quickbooks_asked_for(at: Situation) -> None:
     at.connect()
     at.simulator.fault(match={"method": "POST"}, do={"status": 429})
