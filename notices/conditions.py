@@ -217,6 +217,7 @@ _FAILED = text(
     FROM outbox AS entry
     JOIN organizations AS organization
       ON organization.id = entry.organization_id AND organization.region = 'US'
+    JOIN outbox_lanes AS lane ON lane.id = entry.lane_id AND lane.state <> 'closed'
     WHERE entry.state = 'failed'
     GROUP BY entry.organization_id, entry.fault_code
     """

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import url_for
 
-from models.outbox import Counterpart, Entry, State
+from models.outbox import Counterpart, Entry, LaneState, State
 from models.quickbooks import Connection
 from models.sales import Record
 from presenters.record_types import SHOWN
@@ -51,7 +51,7 @@ def help_address_of(entry: Entry) -> str | None:
     explanation = explanation_of(entry)
     offered = {action.name for action in explanation.actions} if explanation else set()
     has_panel = SHOWN[entry.record_type].has_panel
-    if entry.state == State.FAILED and offered & _CHOICES and has_panel and person().keeps_books:
+    if is_failed(entry) and offered & _CHOICES and has_panel and person().keeps_books:
         panel = f"panel-{entry.record_type.value}-{entry.record_id}"
         return f"{address_of(entry.record)}#{panel}"
     return fix_address_of(entry)
@@ -62,6 +62,11 @@ def fix_address_of(entry: Entry) -> str | None:
     explanation = explanation_of(entry)
     fix = entry.fault_field or (explanation.field if explanation else None)
     form = SHOWN[entry.record_type].form
-    if entry.state != State.FAILED or not fix or form is None:
+    if not is_failed(entry) or not fix or form is None:
         return None
     return _address(form, entry.record, fix=fix)
+
+
+def is_failed(entry: Entry) -> bool:
+    """Whether it needs a person now, and not once its company is connected again."""
+    return entry.state == State.FAILED and entry.lane.state != LaneState.CLOSED

@@ -11,9 +11,10 @@ from sqlalchemy.orm import aliased, joinedload
 
 from models.accounts import Organization
 from models.base import MONEY
-from models.outbox import Entry, Lane, LaneState, State
+from models.outbox import Entry, State
 from models.sales import RecordType
 from presenters.buttons import PRIMARY, Button
+from presenters.counts import needs_attention
 from presenters.rows import Row, rows_of
 from quickbooks.catalogue import SEND_AGAIN
 from quickbooks.faults import Explanation, explain
@@ -102,7 +103,8 @@ def troubles_of(organization: Organization) -> list[Trouble]:
             _sum(RecordType.PAYMENT, "amount").over(partition_by=alike).label("payments"),
             func.row_number().over(partition_by=alike, order_by=Entry.id.desc()).label("place"),
         )
-        .where(Entry.organization_id == organization.id, Entry.state == State.FAILED)
+        .join(Entry.lane)
+        .where(Entry.organization_id == organization.id, needs_attention())
         .subquery()
     )
     found = session().execute(
@@ -153,8 +155,7 @@ def sendable(
         .join(Entry.lane)
         .where(
             Entry.organization_id == organization.id,
-            Entry.state == State.FAILED,
-            Lane.state != LaneState.CLOSED,
+            needs_attention(),
             ~replaced,
             *those,
         )

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from models.accounts import Organization
-from models.outbox import Entry, State
+from models.outbox import Entry, Lane, LaneState, State
 from models.quickbooks import Connection
 from quickbooks.standing import Standing
 from web.access import session
@@ -23,9 +23,10 @@ class Counts:
 def counts_of(organization: Organization) -> Counts:
     counted = session().execute(
         select(Entry.state, func.count())
+        .join(Entry.lane)
         .where(
             Entry.organization_id == organization.id,
-            Entry.state.in_([State.PENDING, State.FAILED]),
+            (Entry.state == State.PENDING) | needs_attention(),
         )
         .group_by(Entry.state)
     )
@@ -38,6 +39,12 @@ def counts_of(organization: Organization) -> Counts:
         )
     )
     return Counts(sent or 0, states.get(State.PENDING, 0), states.get(State.FAILED, 0))
+
+
+def needs_attention() -> ColumnElement[bool]:
+    """SQL condition for entries that a person must decide about, joined with their lanes: while its
+    company is not connected, nothing can be done about an entry."""
+    return (Entry.state == State.FAILED) & (Lane.state != LaneState.CLOSED)
 
 
 def month_start(zone: ZoneInfo) -> datetime:

@@ -10,7 +10,13 @@ from markupsafe import Markup
 from models.outbox import Counterpart, Entry, LaneState, Operation, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Payment, Record, RecordType
-from presenters.addresses import address_in_quickbooks, address_of, explanation_of, fix_address_of
+from presenters.addresses import (
+    address_in_quickbooks,
+    address_of,
+    explanation_of,
+    fix_address_of,
+    is_failed,
+)
 from presenters.buttons import Button, buttons_of
 from presenters.chosen import choice_in, customer_there, who_chose
 from presenters.customers import LeadAlike, leads_alike
@@ -294,5 +300,5 @@ def fix_of(kind: RecordType, key: int, fix: str) -> dict[str, object]:
     """For a form opened with *Fix*: the field to change, and the problem."""
     panel = panel_of(kind, key) if fix else None
     entry = panel.entry if panel else None
-    failed = entry if entry and entry.state == State.FAILED else None
+    failed = entry if entry and is_failed(entry) else None
     return {"fix": fix, "trouble": explanation_of(failed) if failed else None}

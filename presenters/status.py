@@ -66,6 +66,10 @@ def say(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
             return _say_pending(it, now, zone)
         case State.SYNCED:
             return _say_synced(it)
+        case State.FAILED if it.entry.lane.state == LaneState.CLOSED:
+            detail = _("Once it is connected again, this record needs attention.")
+            words = f"{_belongs(it.connection)} {detail}"
+            return Word("pause", _("On hold"), "warn", it.entry.settled_at, words)
         case State.FAILED:
             return Word("alert", _("Needs attention"), "bad", it.entry.settled_at)
         case State.SKIPPED:

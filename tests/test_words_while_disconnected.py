@@ -1,9 +1,12 @@
 """What pages say of records that were changed here while QuickBooks is disconnected."""
 
 import pytest
+from sqlalchemy import select, text
 
+from models.notices import Condition, Notice
+from notices import conditions
 from tests.support.refunds import paid, take_back
-from tests.support.situation import Situation
+from tests.support.situation import SETTINGS, Situation
 from tests.test_cases_counterpart import decide, edit_invoice
 
 
@@ -67,3 +70,35 @@ def test_what_was_sent_as_it_is_here_stays_in_quickbooks(at: Situation) -> None:
     at.disconnect()
     assert badge(at, "/invoices", "invoice", invoice) == "In QuickBooks"
     assert badge(at, "/payments", "payment", payment) == "In QuickBooks"
+
+
+def test_what_needed_attention_is_on_hold_everywhere(at: Situation) -> None:
+    at.connect()
+    at.simulator.fault(match={"path": "/customer", "times": 1}, do={"fault": {"code": "2210"}})
+    lead = at.save_lead(phone="555-200-0001")
+    at.drain()
+    assert _letters(at) == 1
+    at.disconnect()
+    page = at.ana.open(f"/leads/{lead}")
+    assert "On hold" in page.panel()
+    assert "Once it is connected again, this record needs attention." in page.panel()
+    assert "Send again" not in page.panel()
+    assert badge(at, "/leads", "lead", lead) == "On hold"
+    assert "1 Need attention" not in at.ana.open(SETTINGS).text
+    assert at.ana.open(f"{SETTINGS}/activity?state=failed").page.select(".pill") == []
+    assert _letters(at) == 0
+    at.connect()
+    assert "1 Need attention" in at.ana.open(SETTINGS).text
+    assert "Send again" in at.ana.open(f"/leads/{lead}").panel()
+    assert badge(at, "/leads", "lead", lead) == "Needs attention"
+    assert _letters(at) == 1
+
+
+def _letters(at: Situation) -> int:
+    """How many letters about what needs attention are due."""
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE outbox SET settled_at = settled_at - interval '1 hour'"))
+    conditions.look(at.sessions, at.config)
+    with at.sessions() as session:
+        lasting = (Notice.kind == Condition.ATTENTION) & Notice.lasts
+        return len(session.scalars(select(Notice.id).where(lasting)).all())

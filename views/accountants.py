@@ -24,8 +24,9 @@ from languages import N_
 from models.accountants import AccountantLink
 from models.accounts import AuditEvent
 from models.comparisons import Comparison
-from models.outbox import Entry, State
+from models.outbox import Entry
 from models.sales import Invoice, Payment
+from presenters.counts import needs_attention
 from presenters.differences import groups_of
 from presenters.month import answer_of, comparison_of
 from presenters.not_sent import NEVER_SENT, never_sent, not_sent_parts
@@ -194,7 +195,7 @@ def _keep_secret(_endpoint: str, values: dict[str, object]) -> None:
 @limiter.limit(VISIT_LIMIT)
 def show() -> ResponseReturnValue:
     recent = select(Entry).where(Entry.organization_id == firm().id).options(joinedload(Entry.lane))
-    failed = recent.where(Entry.state == State.FAILED)
+    failed = recent.join(Entry.lane).where(needs_attention())
     page = page_of(recent, Entry.id)
     return render_template(
         "books/show.html",

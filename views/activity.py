@@ -13,6 +13,7 @@ from sqlalchemy.orm import joinedload
 from languages import N_
 from models.outbox import Entry, State
 from models.sales import Lead, RecordType
+from presenters.counts import needs_attention
 from presenters.record_types import SHOWN
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
@@ -68,7 +69,9 @@ class Wanted:
         if self.text:
             found = found.where(_about(self.text))
         if self.state:
-            found = found.where(Entry.state == STATES[self.state][1])
+            state = STATES[self.state][1]
+            is_wanted = needs_attention() if state == State.FAILED else Entry.state == state
+            found = found.join(Entry.lane).where(is_wanted)
         if self.kind:
             found = found.where(Entry.record_type == self.kind)
         if self.code:
