@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from decimal import Decimal
 
 from languages import N_
 from models.base import Json
@@ -12,7 +11,7 @@ from outbox.company import Due, Rejected, Remote, Synced
 from quickbooks import documents, kinds, matching, steps
 from quickbooks.documents import Document
 from quickbooks.faults import ours, phrase
-from quickbooks.inactive import balance_step, doubt_step, invoice_step
+from quickbooks.inactive import balance_step, doubt_step, invoice_step, payment_step
 from quickbooks.kinds import KINDS, invoice, item
 from quickbooks.kinds.refund import about_refund
 from quickbooks.questions import Question
@@ -39,9 +38,9 @@ def create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Ste
         settings = {**settings, "numbers": "generated"}
     document = kinds.document(due.record, due.payload, links, settings)
     return (
-        doubt_step(due, document, links, settings)
+        payment_step(due, document, links)
+        or doubt_step(due, document, links, settings)
         or invoice_step(due, document)
-        or _payment_step(due, links)
         or _holder_step(due, document, sought)
         or _first_step(due, document, sought, links, settings)
     )
@@ -51,19 +50,6 @@ def _is_by_hand(due: Due, settings: Json) -> bool:
     """Whether it is a refund, and the owner lets a person enter those."""
     is_refund = due.record.type == RecordType.REFUND
     return is_refund and settings.get("refunds") != RefundsAre.RECEIPT
-
-
-def _payment_step(due: Due, links: Mapping[Record, Remote]) -> Step | None:
-    """A refund's payment is read first: of one that was voided or deleted there, nothing is left
-    that a receipt could take."""
-    if due.record.type != RecordType.REFUND:
-        return None
-    payment_id = documents.linked(links, RecordType.PAYMENT, due.payload["payment_id"])
-    if "payment_there" not in due.knowledge:
-        return Ask(due, "look_up", Question("Id", payment_id, about="Payment"))
-    if Decimal(due.knowledge["payment_there"].get("total", 0)) == 0:
-        return Rejected(ours("its_payment_gone", due, about_refund(due.payload)))
-    return None
 
 
 def _first_step(

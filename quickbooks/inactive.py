@@ -8,9 +8,10 @@ from models.base import Json
 from models.sales import PaymentMethod, Record, RecordType
 from outbox.company import Due, Fault, Rejected, Remote
 from quickbooks import discount, matching
-from quickbooks.documents import Document
+from quickbooks.documents import Document, linked
 from quickbooks.faults import ours, phrase
 from quickbooks.kinds import KINDS, payment
+from quickbooks.kinds.refund import about_refund
 from quickbooks.questions import Question, next_doubted
 from quickbooks.steps import Ask, Step
 
@@ -71,6 +72,22 @@ def invoice_step(due: Due, document: Document) -> Step | None:
     if there["customer"] in ("", document["CustomerRef"]["value"]):
         return Rejected(ours("620", due))
     document["CustomerRef"] = {"value": there["customer"]}
+    return None
+
+
+def payment_step(due: Due, document: Document, links: Mapping[Record, Remote]) -> Step | None:
+    """A refund's payment is read first: of one that was voided or deleted there, nothing is left
+    that a receipt could take. The money goes back to the customer who has the payment there."""
+    if due.record.type != RecordType.REFUND:
+        return None
+    payment_id = linked(links, RecordType.PAYMENT, due.payload["payment_id"])
+    there = due.knowledge.get("payment_there")
+    if there is None:
+        return Ask(due, "look_up", Question("Id", payment_id, about="Payment"))
+    if Decimal(there.get("total", 0)) == 0:
+        return Rejected(ours("its_payment_gone", due, about_refund(due.payload)))
+    if customer := there.get("customer"):
+        document["CustomerRef"] = {"value": customer}
     return None
 
 

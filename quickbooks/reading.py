@@ -491,7 +491,12 @@ def _found_inactive(
     by_id = {str(row["Id"]): row for row in rows}
     if kind == "Payment":
         payment = by_id.get(wanted[0], {})
-        return Learned({"payment_there": {"total": str(payment.get("TotalAmt") or 0)}})
+        customer = payment.get("CustomerRef") or {}
+        told = {
+            "total": str(payment.get("TotalAmt") or 0),
+            "customer": str(customer.get("value") or ""),
+        }
+        return Learned({"payment_there": told})
     for id_ in wanted:
         row = by_id.get(id_)
         if row is None or row.get("Active") is False:

@@ -10,7 +10,7 @@ from outbox.company import Due, Rejected, Remote, Synced
 from quickbooks import declined, documents, edited, kinds, matching, steps
 from quickbooks.documents import Document, NotWritable, dumps
 from quickbooks.faults import ours
-from quickbooks.inactive import doubt_step, invoice_step
+from quickbooks.inactive import doubt_step, invoice_step, payment_step
 from quickbooks.kinds import KINDS, invoice, payment
 from quickbooks.kinds.invoice import GENERATED
 from quickbooks.steps import Step, Write
@@ -110,6 +110,9 @@ def _changing_step(
     if doubt := doubt_step(due, document, links, settings) or invoice_step(due, document):
         return doubt
     base = _acknowledged(due, links, settings)
+    has_another = base is not None and base.get("CustomerRef") != document.get("CustomerRef")
+    if has_another and (asked_first := payment_step(due, document, links)):
+        return asked_first
     match due.record.type:
         case RecordType.INVOICE:
             document = _as_first_sent(due, document, base)

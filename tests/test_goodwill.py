@@ -20,6 +20,7 @@ from tests.support.refunds import (
 )
 from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.till import Till
+from tests.test_changed_while_in_doubt import wait_and_drain
 from tests.test_matching_books import ask, differences, reads
 
 
@@ -57,6 +58,34 @@ def test_a_refund_becomes_a_receipt_and_the_invoice_stays_paid(receipts: Situati
     ask(at)
     assert differences(at) == []
     assert "Refunds" in at.ana.text
+
+
+@pytest.mark.parametrize("fault", [None, {"reset": "after"}, {"reset": "before"}])
+def test_a_refund_goes_to_the_customer_who_has_its_payment_there(
+    receipts: Situation, fault: dict[str, str] | None
+) -> None:
+    at = receipts
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    other = at.bookkeeper().post("customer", {"DisplayName": "Other"}).object("Customer")
+    [billed] = at.books("Invoice")
+    moved = {"Id": billed["Id"], "SyncToken": billed["SyncToken"], "sparse": True}
+    at.bookkeeper().post("invoice", {**moved, "CustomerRef": {"value": other["Id"]}})
+    payment = at.pay(invoice, "100")
+    at.drain()
+    assert at.books("Payment")[0]["CustomerRef"]["value"] == other["Id"]
+    if fault:
+        at.simulator.fault(match={"path": "/refundreceipt", "times": 1}, do=fault)
+    refund(at, payment)
+    at.drain()
+    if fault:
+        wait_and_drain(at)
+    [receipt] = receipts_of(at)
+    assert receipt["CustomerRef"]["value"] == other["Id"]
+    at.ana.open(f"/refunds/{refunds(at)[0].id}").submit(press="Send again")
+    at.drain()
+    assert at.fault() is None
+    assert receipts_of(at)[0]["CustomerRef"]["value"] == other["Id"]
 
 
 def test_several_refunds_each_have_a_receipt_and_never_more_than_came(receipts: Situation) -> None:
