@@ -538,7 +538,7 @@ def _apply_payments(
     ]
     if payments:
         session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
-    if freed := [one["invoice"] for one in payments if Decimal(one["applied"] or 0) < 0]:
+    if freed := list(_freed(outcomes, due)):
         session.execute(_APPLY_CREDIT, {"lane": lane_id, "invoices": freed, "is_raised": False})
     if raised := list(_raised(outcomes, due)):
         values = {"lane": lane_id, "raised": as_json(raised)}
@@ -546,6 +546,17 @@ def _apply_payments(
             session.execute(
                 _APPLY_CREDIT, {"lane": lane_id, "invoices": invoices, "is_raised": True}
             )
+
+
+def _freed(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[int]:
+    """The invoices of payments that are void in QuickBooks now, by our request or otherwise. How
+    much they took is not always known: the answer may be lost, and the void is looked up."""
+    for entry_id, outcome in outcomes.items():
+        if due[entry_id].record.type != RecordType.PAYMENT:
+            continue
+        match outcome:
+            case Synced(remote=Remote(voided=True)):
+                yield due[entry_id].payload["invoice_id"]
 
 
 def _raised(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[Json]:

@@ -175,6 +175,68 @@ def test_credit_is_applied_after_a_disconnect_too(firm: Situation) -> None:
     assert there(firm, "invoice", invoice)["Balance"] == 0
 
 
+LOST: list[dict[str, object]] = [
+    {"reset": "after"},
+    {"timeout": "after"},
+    {"status": 500, "after_commit": True},
+    {"reset": "before"},
+    {"truncate": True},
+]
+
+
+@pytest.mark.parametrize("do", LOST)
+def test_credit_is_applied_though_the_answer_to_the_void_is_lost(
+    firm: Situation, do: dict[str, object]
+) -> None:
+    invoice, first = paid(firm)
+    second = firm.pay(invoice, "100")
+    firm.drain()
+    assert there(firm, "payment", second)["UnappliedAmt"] == 100
+    firm.simulator.fault(match={"entity": "Payment", "method": "POST"}, do=do)
+    take_back(firm, first)
+    firm.drain()
+    firm.simulator.clear_faults()
+    pass_and_drain(firm, 8)
+    assert there(firm, "payment", first)["TotalAmt"] == 0
+    assert there(firm, "payment", second)["UnappliedAmt"] == 0
+    assert there(firm, "invoice", invoice)["Balance"] == firm.invoice(invoice).balance == 0
+
+
+@pytest.mark.parametrize("do", LOST)
+def test_credit_is_applied_though_the_answer_to_the_voided_payment_was_lost(
+    firm: Situation, do: dict[str, object]
+) -> None:
+    """It was taken back before it was known whether it had arrived; the second was sent first."""
+    invoice = firm.save_invoice(firm.save_lead())
+    firm.drain()
+    firm.simulator.fault(match={"entity": "Payment", "method": "POST"}, do=do)
+    first = firm.pay(invoice, "100")
+    firm.drain()
+    firm.simulator.clear_faults()
+    second = firm.pay(invoice, "100")
+    take_back(firm, first)
+    pass_and_drain(firm, 8)
+    assert there(firm, "payment", second)["UnappliedAmt"] == 0
+    assert there(firm, "invoice", invoice)["Balance"] == firm.invoice(invoice).balance == 0
+
+
+@pytest.mark.parametrize("gone", ["voided", "deleted"])
+def test_credit_is_applied_though_the_payment_taken_back_is_gone_there_already(
+    firm: Situation, gone: str
+) -> None:
+    invoice, first = paid(firm)
+    second = firm.pay(invoice, "100")
+    firm.drain()
+    found = there(firm, "payment", first)
+    told = {"Id": found["Id"], "SyncToken": found["SyncToken"], "sparse": True}
+    operation = VOID if gone == "voided" else {"operation": "delete"}
+    assert firm.bookkeeper().post("payment", told, **operation).status == 200
+    take_back(firm, first)
+    pass_and_drain(firm, 8)
+    assert there(firm, "payment", second)["UnappliedAmt"] == 0
+    assert there(firm, "invoice", invoice)["Balance"] == firm.invoice(invoice).balance == 0
+
+
 # --- A refund of a payment that is gone there -----------------------------------------------------
 
 
