@@ -349,6 +349,8 @@ def _repeat(
         if unanswered.looks_up:
             return _look_up(session, claim, lane, row, unanswered.asked, company)
         session.execute(_SEND_AGAIN, {"dispatch": row.id})
+        asked = [due_from(item) for item in unanswered.asked]
+        counterparts = counterparts_of(session, claim.lane_id, asked)
         log.info("dispatch sent again", dispatch=row.id, lane=claim.lane_id, sends=row.sends + 1)
         return Sent(
             id=row.id,
@@ -359,7 +361,7 @@ def _repeat(
             query=row.query,
             body=row.body,
             items=[Item(item.id, item.intent, item.document) for item in unanswered.items],
-            due={item.id: due_from(item) for item in unanswered.asked},
+            due={one.entry_id: counterparts.informed(one) for one in asked},
             sends=row.sends + 1,
             is_repeat=True,
             sign_in=lane.sign_in,

@@ -563,14 +563,24 @@ def _raised(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator
     """The invoices that have a higher total in QuickBooks now, and are not paid there: with what is
     applied to them."""
     for entry_id, outcome in outcomes.items():
-        record, before = due[entry_id].record, due[entry_id].known.remote
-        if record.type != RecordType.INVOICE or before is None or before.total is None:
+        if due[entry_id].record.type != RecordType.INVOICE:
             continue
+        before = _total_before(due[entry_id])
         match outcome:
             case Synced(remote=Remote(total=str(total), balance=str(balance))) if (
-                Decimal(total) > Decimal(before.total) and Decimal(balance) > 0
+                before is not None and Decimal(total) > before and Decimal(balance) > 0
             ):
-                yield {"invoice": record.id, "applied": str(Decimal(total) - Decimal(balance))}
+                invoice, applied = due[entry_id].record.id, Decimal(total) - Decimal(balance)
+                yield {"invoice": invoice, "applied": str(applied)}
+
+
+def _total_before(due: Due) -> Decimal | None:
+    """What an invoice came to in QuickBooks. If an answer was lost, a look-up may have found the
+    new total already: then it is what was acknowledged before that counts."""
+    known = due.known
+    found = known.remote.total if known.remote else None
+    totals = [found, (known.sent_values or {}).get("total") if found else None]
+    return min((Decimal(one) for one in totals if one is not None), default=None)
 
 
 def _applied(outcome: Outcome, due: Due) -> tuple[str | None, ...]:

@@ -1,5 +1,8 @@
 """An invoice that is raised after more was paid than it took: the credit pays it."""
 
+import pytest
+
+from tests.support.refunds import pass_and_drain
 from tests.support.situation import Situation
 from tests.test_cases_counterpart import booked
 
@@ -60,3 +63,46 @@ def test_a_raised_invoice_without_credit_asks_nothing(at: Situation) -> None:
     priced(at, invoice, "120")
     assert at.calls()[-1] == "POST invoice"  # and nothing is read after it
     assert booked(at)["Balance"] == 40
+
+
+LOST: list[dict[str, object]] = [
+    {"reset": "after"},
+    {"timeout": "after"},
+    {"reset": "before"},
+    {"truncate": True},
+    {"bump_sync_token": True},
+]
+
+
+@pytest.mark.parametrize("do", LOST)
+def test_credit_pays_what_is_added_though_the_answer_is_lost(
+    at: Situation, do: dict[str, object]
+) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "120")
+    at.drain()
+    assert unapplied(at) == [20]
+    match = {"entity": "Invoice", "method": "POST"}
+    at.simulator.fault(match=match | {"times": 1}, do=do)
+    priced(at, invoice, "115")
+    at.simulator.clear_faults()
+    pass_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [5])
+
+
+@pytest.mark.parametrize("do", LOST)
+def test_what_a_lowered_invoice_gave_back_pays_it_again_though_answers_are_lost(
+    at: Situation, do: dict[str, object]
+) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "80")
+    at.drain()
+    match = {"entity": "Invoice", "method": "POST"}
+    for price in ("50", "100"):
+        at.simulator.fault(match=match | {"times": 1}, do=do)
+        priced(at, invoice, price)
+        at.simulator.clear_faults()
+        pass_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (20, [0])
