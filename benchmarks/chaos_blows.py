@@ -3,12 +3,13 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
+from decimal import Decimal
 from pathlib import Path
 
 import psutil
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 
 from benchmarks import chaos_log
 from benchmarks.chaos_log import Phase, Saved
@@ -17,7 +18,7 @@ from benchmarks.chaos_world import CALL_DEADLINE, Database, Firm, Serving, World
 from benchmarks.standby import Pair
 from models.outbox import Lane
 from models.quickbooks import Connection
-from models.sales import Invoice, Lead, Payment
+from models.sales import GoodwillRefund, Invoice, Lead, Payment
 
 FAILOVER_EVERY = 30.0  # seconds
 NEWEST_ARE_LOST = 2.0  # seconds that an asynchronous standby is behind when it takes over
@@ -140,7 +141,9 @@ def _forget_what_is_lost(world: World) -> None:
         names = {one.name: one.id for one in session.execute(select(Lead.id, Lead.name))}
         invoices = {one.mark: one for one in session.execute(
             select(Invoice.mark, Invoice.id, Invoice.memo))}  # fmt: skip
-        payments = set(session.scalars(select(Payment.mark)))
+        payments = {one.mark: one for one in session.execute(
+            select(Payment.mark, Payment.id, Payment.refunded_amount))}  # fmt: skip
+        refunds = set(session.scalars(select(GoodwillRefund.mark)))
     lost = 0
     for firm in world.firms:
         for lead in firm.log.leads:
@@ -156,8 +159,30 @@ def _forget_what_is_lost(world: World) -> None:
             invoice.gone = known is None or known.id != invoice.id
             kept = None if invoice.gone or known is None else known.memo
             lost += _forget_edits(firm, kept, invoice.saves)
-            lost += sum(1 for one in invoice.payments if one.mark not in payments)
+            lost += _forget_money(invoice, payments, refunds)
     world.saves_lost += lost
+
+
+def _forget_money(
+    invoice: chaos_log.Invoice,
+    payments: Mapping[str, Row[str, int, Decimal]],
+    refunds: Collection[str],
+) -> int:
+    """How many payments, refunds and payments taken back were lost. Another payment may have the
+    number of one that is gone, perhaps of another firm."""
+    lost = 0
+    for payment in invoice.payments:
+        known = payments.get(payment.mark)
+        gone = known is None or known.id != payment.id
+        given_back = payment.taken_back and known is not None and not known.refunded_amount
+        if (gone and not payment.gone) or given_back:
+            payment.gone, invoice.lost_money = gone, True
+            payment.taken_back = None
+            lost += 1
+        for refund in payment.refunds:
+            lost += refund.mark not in refunds and not refund.gone
+            refund.gone = refund.mark not in refunds
+    return lost
 
 
 def _forget_edits(firm: Firm, kept: str | None, saves: list[Saved]) -> int:

@@ -75,6 +75,7 @@ class Refund:
     mark: str
     amount: Decimal
     saved: Saved
+    gone: bool = False
 
 
 @dataclass
@@ -88,11 +89,13 @@ class Payment:
     refunds: list[Refund] = field(default_factory=list)
     is_asked_back: bool = False  # through the processor
     asked_back_at: float = 0.0
+    gone: bool = False
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing of it went back yet."""
-        return not (self.taken_back or self.refunds or self.is_asked_back)
+        refunds = [one for one in self.refunds if not one.gone]
+        return not (self.taken_back or refunds or self.is_asked_back or self.gone)
 
 
 @dataclass
@@ -106,6 +109,9 @@ class Invoice:
     payments: list[Payment] = field(default_factory=list)
     voided: Saved | None = None
     gone: bool = False
+    # A payment of it, or that one was taken back, went with a server, and was sent before, perhaps:
+    # so it may be paid too much, or less than it is here.
+    lost_money: bool = False
     awaits_payment: bool = False  # through the processor
 
 
@@ -233,13 +239,13 @@ def _judge_invoice(
         its = fate if fate != "on" else _fate(log, [payment.saved])
         if fate == "on" and its == "off":
             its = "maybe"  # its invoice is in the books: the owner is asked
-        if payment.taken_back and its == "on":
+        if (payment.taken_back or payment.gone) and its == "on":
             its = "maybe"  # taken back before it was sent, it is never sent
         called = f"payment {payment.mark} of {name}"
         found = _presence(verdict, called, its, money.get(payment.mark, []))
         for refund in payment.refunds:
             _judge_refund(log, verdict, f"refund {refund.mark} of {called}", refund, its, money)
-        if found is None:
+        if found is None or invoice.lost_money:
             continue
         if payment.taken_back and _money(found, "TotalAmt") == 0:
             continue
@@ -251,13 +257,35 @@ def _judge_invoice(
             verdict.note("wrong_totals", f"payment {payment.mark} of {name}: linked to {linked}")
     if row is None:
         return
+    _judge_content(log, verdict, name, invoice.saves, version_of(_memo_of(row)))
+    if invoice.lost_money:
+        _judge_what_is_there(verdict, invoice, row, money)
+        return
     if _money(row, "TotalAmt") != invoice.total or _money(row, "Balance") != invoice.total - paid:
         verdict.note(
             "wrong_totals",
             f"{name}: {row.get('TotalAmt')} of {invoice.total}, open {row.get('Balance')}"
             f" with {paid} paid; linked to it: {_linked_to(row, money)}",
         )
-    _judge_content(log, verdict, name, invoice.saves, version_of(_memo_of(row)))
+
+
+def _judge_what_is_there(
+    verdict: Verdict, invoice: Invoice, row: Document, money: Mapping[str, Sequence[Document]]
+) -> None:
+    """All that was paid there pays the invoice, as far as it takes it, and nothing else; nothing
+    but the whole payment or its void is there."""
+    paid = Decimal(0)
+    for payment in invoice.payments:
+        for found in money.get(payment.mark, ()):
+            paid += _money(found, "TotalAmt")
+            linked = set(re.findall(r"'TxnId': '(\d+)'", str(found.get("Line"))))
+            if _money(found, "TotalAmt") not in (0, payment.amount) or linked - {str(row["Id"])}:
+                words = f"{found.get('TotalAmt')} of {payment.amount}, linked to {sorted(linked)}"
+                verdict.note("wrong_totals", f"payment {payment.mark}, of what was lost: {words}")
+    open_ = max(invoice.total - paid, Decimal(0))
+    if (_money(row, "TotalAmt"), _money(row, "Balance")) != (invoice.total, open_):
+        words = f"{row.get('TotalAmt')} of {invoice.total}, open {row.get('Balance')} of {open_}"
+        verdict.note("wrong_totals", f"invoice {invoice.number}, of what was lost: {words}")
 
 
 def _linked_to(invoice: Document, money: Mapping[str, Sequence[Document]]) -> list[str]:
@@ -280,7 +308,7 @@ def _judge_refund(
     money: dict[str, list[Document]],
 ) -> None:
     fate = fate_of_payment if fate_of_payment != "on" else _fate(log, [refund.saved])
-    if fate_of_payment == "on" and fate == "off":
+    if fate_of_payment == "on" and (fate == "off" or refund.gone):
         fate = "maybe"  # its payment is in the books: the owner is asked
     found = _presence(verdict, name, fate, money.get(refund.mark, []))
     if found and _money(found, "TotalAmt") != refund.amount:

@@ -118,7 +118,8 @@ class Desk:
 
 
 def paid(invoice: chaos_log.Invoice) -> Decimal:
-    return sum((one.amount for one in invoice.payments if not one.taken_back), Decimal(0))
+    kept = [one for one in invoice.payments if not (one.taken_back or one.gone)]
+    return sum((one.amount for one in kept), Decimal(0))
 
 
 def pay_online(desk: Desk) -> None:
