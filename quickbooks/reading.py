@@ -584,8 +584,18 @@ def _plain(value: object) -> Any:
 
 
 def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> Outcome:
-    """A definite refusal of this item, handled by its code."""
-    fault = told[0]
+    """A definite refusal of this item. One that teaches nothing new would come again and again: it
+    goes to a person."""
+    outcome = _judged_by_code(sent, item, due, told[0])
+    if isinstance(outcome, Learned) and all(
+        key in due.knowledge and due.knowledge[key] == value
+        for key, value in outcome.knowledge.items()
+    ):
+        return Rejected(fault_of(told[0], due))
+    return outcome
+
+
+def _judged_by_code(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Outcome:
     match fault.code:
         case "5010":
             return _stale(sent, item, due, fault)

@@ -633,3 +633,24 @@ def test_rule_10_no_answer_however_strange_makes_reading_fail(
 )
 def test_something_inactive_is_looked_for_before_anyone_is_asked(detail: str, kind: str) -> None:
     assert refused_with(sent_of(), "2500", detail) == Learned({"doubted": kind})
+
+
+@pytest.mark.parametrize(
+    ("entity", "intent", "code", "detail"),
+    [
+        ("Payment", "update", "620", "Transaction ID cannot be linked"),
+        ("Payment", "void", "620", "Transaction ID cannot be linked"),
+        ("Invoice", "create", "6140", "This number is assigned to TxnType=Invoice with TxnId=12"),
+        ("Customer", "create", "6240", "The name supplied already exists. : Id=7"),
+    ],
+)
+def test_a_refusal_that_teaches_nothing_new_goes_to_a_person(
+    entity: str, intent: str, code: str, detail: str
+) -> None:
+    first = refused_with(sent_of(entity, intent=intent), code, detail)
+    assert isinstance(first, Learned)
+    again = refused_with(
+        sent_of(entity, intent=intent, knowledge=dict(first.knowledge)), code, detail
+    )
+    assert isinstance(again, Rejected)
+    assert again.fault.code == code
