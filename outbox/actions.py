@@ -183,7 +183,7 @@ def requeue(
 
     Only two kinds are made equal to ours, whatever was changed in QuickBooks: one that counted as
     sent, and one whose person was asked about that. Neither is when the person decided something
-    else (not `overwrites`).
+    else, or about many records at once (not `overwrites`): such a question is asked again.
     """
 
     def why_not(entry: Row[Any]) -> str | None:

@@ -7,6 +7,7 @@ is repeated. Each batch is its own transaction, so no lane is locked for long.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,7 +22,7 @@ ENTRIES_PER_BATCH = 200  # entries per transaction: some tens of milliseconds
 MAX_ENTRIES = 50_000  # entries per decision
 
 ACTS: dict[str, tuple[Callable[..., Acted], str]] = {
-    "requeue": (actions.requeue, "outbox.requeued"),
+    "requeue": (partial(actions.requeue, overwrites=False), "outbox.requeued"),
     "skip": (actions.skip, "outbox.skipped"),
     "undo_skip": (actions.undo_skip, "outbox.skip_undone"),
 }
@@ -44,7 +45,7 @@ def requeue(
     """
     ids = sorted(set(entries))
     now, later = ids[:ENTRIES_PER_BATCH], ids[ENTRIES_PER_BATCH:]
-    acted = actions.requeue(session, now, organization_id=organization_id)
+    acted = actions.requeue(session, now, organization_id=organization_id, overwrites=False)
     if later:
         decide(session, "requeue", later, user_id, "")
     return Acted((*acted.done, *later), acted.refused)

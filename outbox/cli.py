@@ -78,7 +78,7 @@ def drain() -> None:
 def requeue(entries: tuple[int, ...], reason: str) -> None:
     """Send entries again, by number. Creates no duplicates in QuickBooks."""
     with _sessions().begin() as session:
-        acted = actions.requeue(session, entries, organization_id=None)
+        acted = actions.requeue(session, entries, organization_id=None, overwrites=False)
         by_organization = session.execute(
             text(
                 "SELECT organization_id, array_agg(id ORDER BY id) AS ids FROM outbox"

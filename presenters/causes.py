@@ -82,7 +82,7 @@ class Trouble:
 
     @property
     def is_sent_again(self) -> bool:
-        return any(action.name == "send_again" for action in self.explanation.actions)
+        return _is_sent_again(self.explanation)
 
     @property
     def is_shared(self) -> bool:
@@ -167,8 +167,16 @@ def sendable(
 
 
 def _may_be_sent_again(code: str) -> bool:
-    actions = explain(code, {}, reader=reader()).actions
-    return any(action.name == SEND_AGAIN.name for action in actions)
+    return _is_sent_again(explain(code, {}, reader=reader()))
+
+
+def _is_sent_again(explanation: Explanation) -> bool:
+    """Whether sending again may help, and answers no question: what would overwrite somebody's
+    change in QuickBooks is decided for each record, on its page."""
+    return any(
+        action.name == SEND_AGAIN.name and not action.is_up_to_the_person
+        for action in explanation.actions
+    )
 
 
 def _sum(kind: RecordType, key: str) -> FunctionFilter[Decimal]:

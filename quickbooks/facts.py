@@ -500,7 +500,8 @@ def send_with_discounts(session: Session, connection: Connection) -> None:
     )
     session.flush()
     if ids := session.scalars(kept_back).all():
-        actions.requeue(session, ids, organization_id=connection.organization_id)
+        firm = connection.organization_id
+        actions.requeue(session, ids, organization_id=firm, overwrites=False)
 
 
 def older_than(

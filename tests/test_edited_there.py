@@ -9,15 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from models.accounts import User
 from models.base import Json
 from models.outbox import Operation
 from models.sales import Record, RecordType
+from outbox import bulk
 from outbox.company import Doubt, Due, Known, Rejected, Remote, Synced
 from quickbooks import kinds
 from quickbooks.composing import compose
 from quickbooks.documents import Document, dumps, parsed
 from quickbooks.faults import explain
+from tests.support.firm import entries_of
+from tests.support.situation import SETTINGS as STATUS_PAGE
 from tests.support.situation import Situation
 from tests.test_kinds import INVOICE, LEAD, PRODUCT, SETTINGS, a_lead, a_line, a_payment, an_invoice
 
@@ -391,3 +396,57 @@ def test_a_payment_that_was_changed_there_keeps_amount_and_invoice(
         assert isinstance(step, dict)
     else:
         assert asks in step
+
+
+# --- About many records at once -------------------------------------------------------------------
+
+
+def asked_about(at: Situation) -> int:
+    """An invoice that was changed here and there, and its question."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead())
+    at.drain()
+    with_late_fee(at)
+    edit_invoice(at, invoice, **{"lines-0-unit_price": "110"})
+    assert at.fault() == "edited_there"
+    return invoice
+
+
+def test_send_all_again_leaves_out_what_asks_whether_to_overwrite(at: Situation) -> None:
+    asked_about(at)
+    at.simulator.fault(match={"path": "/customer", "times": 1}, do={"fault": {"code": "2210"}})
+    at.save_lead("Other")
+    at.drain()
+    page = at.ana.open(STATUS_PAGE)
+    assert "1 record can be sent again" in page.text
+    page.submit(press="Send all again")
+    assert "1 record will be sent again." in at.ana.text
+    at.drain()
+    assert "lead synced" in at.states()[-1]
+    assert len(lines_of(booked(at))) == 2
+    page = at.ana.open(STATUS_PAGE)
+    assert "Changed here and in QuickBooks" in page.text
+    assert not {"Send again", "Send all again"} & {
+        button.get_text(strip=True) for button in page.page.select("main button")
+    }
+
+
+@pytest.mark.parametrize("how", ["admin", "owner", "forged"])
+def test_what_is_sent_again_in_bulk_asks_again(at: Situation, how: str) -> None:
+    asked_about(at)
+    ids, user = [entry.id for entry in entries_of(at.session)], at.session.scalars(select(User.id))
+    person = user.first() or 0
+    match how:
+        case "admin":
+            bulk.decide(at.session, "requeue", ids, person, "support")
+        case "owner":
+            bulk.requeue(at.session, ids, organization_id=at.firm, user_id=person)
+        case _:
+            token = at.ana.open(STATUS_PAGE).token()
+            form = {"csrf_token": token, "code": "edited_there", "thing": ""}
+            at.ana.client.post(f"{STATUS_PAGE}/failed/requeue", data=form)
+    at.session.commit()
+    bulk.carry_out(at.sessions)
+    at.drain()
+    assert at.fault() == "edited_there"
+    assert len(lines_of(booked(at))) == 2

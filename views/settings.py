@@ -292,7 +292,7 @@ def requeue_failed() -> ResponseReturnValue:
             "good",
         )
         return redirect(url_for("quickbooks.show"), 303)
-    acted = actions.requeue(session(), ids, organization_id=firm().id)
+    acted = actions.requeue(session(), ids, organization_id=firm().id, overwrites=False)
     if acted.done:
         note("outbox.requeued", organization_id=firm().id, entries=list(acted.done))
     session().commit()
