@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import url_for
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 
 from models.base import Json
 from models.outbox import Counterpart, Entry, State
@@ -15,6 +15,11 @@ from web.access import session
 from web.languages import _
 
 MAX_CHOICES = 50  # customers to choose from; others are found by search
+
+
+def can_be_invoiced() -> ColumnElement[bool]:
+    """SQL condition for customers whose currency our invoices can have."""
+    return Customer.currency.in_(["", OUR_CURRENCY])
 
 
 def free_customers(connection: Connection, wanted: str) -> list[Json]:
@@ -28,7 +33,7 @@ def free_customers(connection: Connection, wanted: str) -> list[Json]:
     query = select(Customer).where(
         Customer.connection_id == connection.id,
         Customer.active,
-        Customer.currency.in_(["", OUR_CURRENCY]),
+        can_be_invoiced(),
         Customer.remote_id.not_in(taken),
     )
     if wanted:

@@ -105,3 +105,22 @@ def test_the_currency_is_kept_with_the_copy_of_customers(at: Situation) -> None:
     at.connect()
     stored = at.session.query(Customer).filter_by(name="Green Lawn CAD").one()
     assert stored.currency == "CAD"
+
+
+def test_an_import_leaves_out_customers_with_another_currency(at: Situation) -> None:
+    customer(at, "Maple Homes", "CAD")
+    customer(at, "Plain", None, "plain@homes.example")
+    at.connect()
+    page = at.ana.open("/leads/imports/new")
+    assert "Those in another currency are left out" in page.text
+    page.submit(press="Look at them")
+    assert "1 new lead" in at.ana.text
+    assert "Maple Homes" not in at.ana.text
+    at.ana.submit(press="Save as leads")
+    at.drain()
+    assert at.states() == ["lead synced"]
+
+
+def test_an_import_says_nothing_of_currencies_where_there_is_one(at: Situation) -> None:
+    at.connect()
+    assert "another currency" not in at.ana.open("/leads/imports/new").text

@@ -13,6 +13,7 @@ from models.imports import ImportSource, LeadImport
 from models.outbox import Counterpart
 from models.quickbooks import Customer
 from models.sales import Invoice, Job, Lead, Proposal, RecordType
+from presenters.customers import can_be_invoiced
 from quickbooks.cleaning import addresses
 from quickbooks.matching import name_key, names_agree
 from web.access import (
@@ -73,7 +74,8 @@ def read_file() -> ResponseReturnValue:
 @imports.post("/quickbooks")
 @books_required
 def read_customers() -> ResponseReturnValue:
-    """The company's active customers as last read. Sends no request."""
+    """The company's active customers as last read, whose invoices can be in dollars. Sends no
+    request."""
     connection = firm().connection if firm().has_quickbooks else None
     if connection is None:
         raise NotFound
@@ -83,6 +85,7 @@ def read_customers() -> ResponseReturnValue:
             Customer.connection_id == connection.id,
             Customer.organization_id == firm().id,
             Customer.active,
+            can_be_invoiced(),
         )
         .order_by(Customer.name)
         .limit(MAX_ROWS)
