@@ -93,3 +93,24 @@ def test_what_an_earlier_release_did_not_note_is_noted_by_the_upgrade(
     command.upgrade(alembic, "head")
     assert without_first_entry(at) == ["leads"]
     assert "1 record is only in DunaHub" in at.ana.open(NOT_SENT).text
+
+
+@pytest.mark.parametrize(
+    ("page", "button", "said"),
+    [
+        ("/quickbooks/send/invoices/1", "Send it", "goes to QuickBooks now. 1 payment waits"),
+        ("/quickbooks/send/all/invoice", "Send them", "2 records go to QuickBooks now. 1 payment"),
+    ],
+)
+def test_a_payment_partly_paid_back_is_said_to_wait_for_a_person(
+    at: Situation, page: str, button: str, said: str
+) -> None:
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "60")
+    take_back(at, at.pay(invoice, "40"), "10")  # the form sends this one, its last
+    at.connect()
+    assert "it was paid back here" in at.ana.open(page).text
+    at.ana.submit({"agrees": "y"}, press=button)
+    assert said in at.ana.text
+    at.drain()
+    assert "payment failed" in at.states()

@@ -51,7 +51,8 @@ def send(invoice_id: int) -> ResponseReturnValue:
         flash(_("Nothing was sent. Tick the box first."), "warn")
         return redirect(url_for("sending.show", invoice_id=invoice.id), 303)
     wanted = set(request.form.getlist("payment"))
-    payments = [one.id for one in _unsent_payments(invoice) if str(one.id) in wanted]
+    chosen = [one for one in _unsent_payments(invoice) if str(one.id) in wanted]
+    payments, waiting = [one.id for one in chosen], _in_part_back(chosen)
     sent = send_by_hand(session(), RecordType.INVOICE, [invoice.id])
     if not sent:
         return _nothing_to_send(invoice)
@@ -64,14 +65,15 @@ def send(invoice_id: int) -> ResponseReturnValue:
     )
     session().commit()
     sentence = _("Invoice %(number)s goes to QuickBooks now.", number=invoice.number)
-    if followed:
+    if count := len(followed) - len(waiting):
         sentence = ngettext(
             "Invoice %(number)s goes to QuickBooks now with %(num)s payment.",
             "Invoice %(number)s goes to QuickBooks now with %(num)s payments.",
-            len(followed),
+            count,
             number=invoice.number,
         )
     flash(sentence, "good")
+    _tell_waiting(waiting)
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
 
 
@@ -108,6 +110,10 @@ class Unsent:
     @property
     def total(self) -> Decimal:
         return sum((one.total for one in self.records if isinstance(one, Invoice)), Decimal(0))
+
+    @property
+    def in_part_back(self) -> Sequence[Payment]:
+        return _in_part_back(self.payments)
 
     @property
     def paid(self) -> Decimal:
@@ -149,9 +155,10 @@ def send_all(kind: str) -> ResponseReturnValue:
     sentence = ngettext(
         "%(num)s record goes to QuickBooks now.",
         "%(num)s records go to QuickBooks now.",
-        len(sent) + len(followed),
+        len(sent) + len(followed) - len(unsent.in_part_back),
     )
     flash(sentence, "good")
+    _tell_waiting(unsent.in_part_back)
     return redirect(url_for("quickbooks.not_sent", type=kind), 303)
 
 
@@ -227,3 +234,20 @@ def _is_linked(lane_id: int, lead_id: int) -> bool:
 def _unsent_payments(invoice: Invoice) -> Sequence[Payment]:
     """Payments that may be sent with it. Refunded ones are not sent."""
     return [one for one in invoice.payments if one.refunded_amount < one.amount]
+
+
+def _in_part_back(payments: Sequence[Payment]) -> list[Payment]:
+    """Those of which a part was paid back: a person enters what is left."""
+    return [one for one in payments if 0 < one.refunded_amount < one.amount]
+
+
+def _tell_waiting(payments: Sequence[Payment]) -> None:
+    if payments:
+        flash(
+            ngettext(
+                "%(num)s payment waits for you: a part of it was paid back here.",
+                "%(num)s payments wait for you: a part of each was paid back here.",
+                len(payments),
+            ),
+            "warn",
+        )
