@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from decimal import Decimal
@@ -33,7 +33,7 @@ from pathlib import Path
 import psutil
 import structlog
 from cryptography.fernet import Fernet
-from sqlalchemy import or_, select, text
+from sqlalchemy import Select, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -85,6 +85,9 @@ STALE_TWICE = "5010"
 # The customer was made with an edit that went down with a server: the lead has other values now,
 # and the owner is asked whether it is the same.
 NAME_TAKEN = ("6240", "perhaps_ours")
+# A payment went down with a server that had sent it, and was made again: the owner is told that its
+# invoice is paid in QuickBooks already.
+PAID_THERE = "its_invoice_paid"
 # Our own edit went down with a server, so that it looks like one of somebody in QuickBooks.
 EDITED_THERE = "edited_there"
 
@@ -288,8 +291,8 @@ def _ask_a_person(world: World, session: Session) -> None:
 
 def _ask_owners(world: World, session: Session) -> int:
     """Answers what is asked after a failover that lost values that were sent, as an owner would:
-    uses the customer that has the lead's name, and sends the record as it is here. Returns how
-    many questions there were."""
+    uses the customer that has the lead's name, sends the record as it is here, and skips a payment
+    that was made again. Returns how many questions there were."""
     asked = select(Entry).where(Entry.state == "failed")
     named = session.scalars(asked.where(Entry.fault_code.in_(NAME_TAKEN))).all()
     world.note(named, "use the customer that is there")
@@ -299,8 +302,29 @@ def _ask_owners(world: World, session: Session) -> int:
     if edited:
         world.note(edited, "send it as it is here")
         actions.requeue(session, [entry.id for entry in edited], organization_id=None)
+    paid = list(_paid_with_what_was_lost(world, session, asked))
+    world.note(paid, "skip")
+    actions.skip(session, [entry.id for entry in paid], organization_id=None)
     session.commit()
-    return len(named) + len(edited)
+    return len(named) + len(edited) + len(paid)
+
+
+def _paid_with_what_was_lost(
+    world: World, session: Session, asked: Select[Entry]
+) -> Iterator[Entry]:
+    """Payments whose invoice was paid by a payment that a server lost, and refunds of those."""
+    told = session.scalars(asked.where(Entry.fault_code == PAID_THERE)).all()
+    entries = {one.record_id: one for one in told}
+    waiting = select(Entry).where(Entry.state == "pending", Entry.waits_for_type == "payment")
+    refunds = session.scalars(waiting.where(Entry.record_type == "refund")).all()
+    for firm in world.firms:
+        for invoice in firm.log.invoices:
+            for payment in invoice.payments if invoice.lost_money else ():
+                if payment.id in entries and not payment.gone:
+                    payment.skipped = True
+                    yield entries[payment.id]
+                if payment.skipped:
+                    yield from (one for one in refunds if one.waits_for_id == payment.id)
 
 
 def _links_of(session: Session, entry: Entry) -> list[tuple[object, ...]]:

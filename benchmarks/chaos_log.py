@@ -90,6 +90,7 @@ class Payment:
     is_asked_back: bool = False  # through the processor
     asked_back_at: float = 0.0
     gone: bool = False
+    skipped: bool = False  # its owner was told that the invoice is paid already
 
     @property
     def is_whole(self) -> bool:
@@ -239,7 +240,7 @@ def _judge_invoice(
         its = fate if fate != "on" else _fate(log, [payment.saved])
         if fate == "on" and its == "off":
             its = "maybe"  # its invoice is in the books: the owner is asked
-        if (payment.taken_back or payment.gone) and its == "on":
+        if (payment.taken_back or payment.gone or payment.skipped) and its == "on":
             its = "maybe"  # taken back before it was sent, it is never sent
         called = f"payment {payment.mark} of {name}"
         found = _presence(verdict, called, its, money.get(payment.mark, []))
