@@ -67,6 +67,8 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             if code == "customer_inactive" and world.chance.random() < 0.7:
                 return _reactivate(world, session, entry, str(about["holder_id"]))
             return _rename(world, session, entry, str(about["suggestion"]))
+        case "customer_inactive":  # of a product no other name is suggested
+            return _reactivate(world, session, entry, str(about["holder_id"]))
         case "6240":  # a change to a name that another one has
             return _rename(world, session, entry, f"{entry.payload['name']} {entry.record_id}")
         case "perhaps_another" | "perhaps_ours" | "several_customers" | "customer_gone":
