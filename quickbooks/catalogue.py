@@ -50,6 +50,9 @@ LINK_EXISTING = Action(
     ("holder_id",),
     is_up_to_the_person=True,
 )
+IT_IS_THIS_ONE = Action(
+    "link_existing", N_("It is this one"), ("holder_id",), is_up_to_the_person=True
+)
 SHARE = Action(
     "link_existing", N_("Use {holder_name} for both"), ("holder_id",), is_up_to_the_person=True
 )
@@ -777,7 +780,7 @@ CATALOGUE: dict[str, Cause] = {
             " the same customer and amount, of {date}: that may be ours, changed there."
         ),
         effect=N_("Saved here. Nothing is created in QuickBooks until you choose."),
-        actions=(OPEN_QUICKBOOKS, SEND_SEPARATELY, SKIP),
+        actions=(IT_IS_THIS_ONE, OPEN_QUICKBOOKS, SEND_SEPARATELY, SKIP),
     ),
     "other_currency": Cause(
         Class.PERSON,

@@ -71,6 +71,8 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step
     try:
         if was_entered and not skips:
             return entered_step(due, link, links, settings)
+        if link is None and (chosen := _chosen_document(due)):
+            return chosen_step(due, chosen)
         return step_of(due, link, links, settings)
     except Missing as missing:
         return Declined() if skips else Waiting(missing.record)
@@ -84,6 +86,12 @@ def _stands_there(due: Due, link: Remote | None) -> bool:
         return False
     there = steps.found(due) if steps.has_seen(due, steps.own(link)) else None
     return there is not None and not matching.is_voided(due.payload, there)
+
+
+def _chosen_document(due: Due) -> str | None:
+    """The document that a person said is this one: linked first, then changed or voided."""
+    is_document = due.record.type not in (RecordType.LEAD, RecordType.PRODUCT)
+    return due.known.decision.get("use") if is_document else None
 
 
 def _is_wanted_after_all(due: Due, link: Remote | None) -> bool:

@@ -162,19 +162,22 @@ def _judge_number_holder(due: Due, document: Document, there: Json | None) -> St
 
 
 def chosen_step(due: Due, remote_id: str) -> Step:
-    """A person chose the customer or item. Read once: it must still exist."""
+    """A person chose what it is there. Read once: it must still exist."""
     question = Question("Id", remote_id)
     # After an unanswered create it is looked for first until a person's choice ends that doubt.
     may_be_made = any(doubt.intent == "create" for doubt in due.known.doubts)
     if not steps.has_seen(due, question) or (due.looks_first and not may_be_made):
         return Ask(due, "look_up", question)
     there = steps.found(due)
+    is_document = due.record.type not in (RecordType.LEAD, RecordType.PRODUCT)
     if there is None:
-        return Rejected(ours("customer_gone", due), ends_decision=True)
+        gone = KINDS[due.record.type].GONE if is_document else "customer_gone"
+        return Rejected(ours(gone, due), ends_decision=True)
     remote = matching.remote_of(there)
     if refused := foreign(due, there):
         return replace(refused, ends_decision=True)
-    if made := made_by(due, there):
+    made = made_by(due, there)
+    if made or is_document:
         return steps.recognized(there, made)  # what was changed here since is still to be sent
     if there.get("Active") is not False:
         return Synced(remote, note=N_("chosen by a person"))

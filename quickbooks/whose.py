@@ -162,7 +162,9 @@ def perhaps_ours(due: Due, there: Sequence[Json]) -> Rejected:
 
 def document_perhaps_ours(due: Due, there: Sequence[Json]) -> Rejected:
     """The same for an invoice, payment or refund: one that has no mark of ours now."""
-    about = {"date": there[0].get("TxnDate"), "holders": [str(one["Id"]) for one in there]}
+    about: Json = {"date": there[0].get("TxnDate"), "holders": [str(one["Id"]) for one in there]}
+    if len(there) == 1:
+        about["holder_id"] = about["holders"][0]
     return Rejected(ours("document_perhaps_ours", due, about))
 
 

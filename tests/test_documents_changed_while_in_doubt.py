@@ -4,7 +4,9 @@ arrived: never a second one, and a person is asked when it is not clear which on
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from models.sales import Invoice, Payment
 from tests.support.situation import Situation
 from tests.test_changed_while_in_doubt import forget, wait_and_drain
 
@@ -104,6 +106,41 @@ def test_a_payment_without_any_mark_is_asked_about_and_linked(at: Situation) -> 
     assert link
     assert link.remote_id == there["Id"]
     assert there["PaymentRefNum"] == "2345"
+
+
+@pytest.mark.parametrize("is_void", [False, True])
+@pytest.mark.parametrize("kind", ["payment", "invoice"])
+def test_it_is_this_one_if_a_person_says_so(at: Situation, kind: str, is_void: bool) -> None:
+    entity = kind.capitalize()
+    if kind == "payment":
+        _invoice, key = lost_payment(at)
+        change_there(at, entity, **UNMARKED)
+    else:
+        key = lost_invoice(at)
+        change_there(at, entity, **NUMBERED, **NOTED)
+    forget(at)
+    if is_void and kind == "invoice":
+        with at.sessions.begin() as session:
+            session.get_one(Invoice, key).voided_at = session.scalar(text("SELECT now()"))
+    elif is_void:
+        with at.sessions.begin() as session:
+            payment = session.get_one(Payment, key)
+            payment.refunded_amount = payment.amount
+    wait_and_drain(at)
+    assert at.fault() == "document_perhaps_ours"
+    at.ana.open(f"/{kind}s/{key}").submit(press="It is this one")
+    wait_and_drain(at)
+    there = only(at, entity)
+    link = at.link(kind, key)
+    assert link
+    assert link.remote_id == there["Id"]
+    if kind == "payment" and is_void:
+        assert at.fault() == "reversed"  # this firm wants to be asked how it is booked
+        return
+    assert (at.fault(), at.entry().state) == (None, "synced")
+    assert (there["TotalAmt"] == 0) is is_void
+    if kind == "invoice":
+        assert there["DocNumber"] == "A-1"
 
 
 @pytest.mark.parametrize("kind", ["payment", "invoice"])
