@@ -232,7 +232,7 @@ def skip_waiting(session: Session, lane_id: int) -> int:
     """
     _lock(session, lane_id)
     withdraw_untaken(session, [lane_id])
-    session.execute(_SKIP_ONCE_LOOKED_FOR, {"lane": lane_id})
+    session.execute(_SKIP_ONCE_LOOKED_FOR, {"lane": lane_id, "sends": NEVER_REPEATED})
     session.execute(_DECLINE, {"lane": lane_id})
     skipped = session.execute(
         text(
@@ -289,6 +289,8 @@ _DECLINE = text(
 )
 
 # More `sends` than any number of repeats, so that the request is looked up next.
+NEVER_REPEATED = 100  # stands for a number of sends after which a request is only looked up
+
 _SKIP_ONCE_LOOKED_FOR = text(
     """
     WITH doubted AS (
@@ -300,7 +302,7 @@ _SKIP_ONCE_LOOKED_FOR = text(
         WHERE item.lane_id = :lane AND item.outcome IS NULL AND entry.state = 'pending'
           AND (entry.withheld OR entry.id <= lane.line)
     ), dispatch AS (
-        UPDATE outbox_dispatches SET sends = greatest(sends, 100)
+        UPDATE outbox_dispatches SET sends = greatest(sends, :sends)
         FROM doubted WHERE outbox_dispatches.id = doubted.dispatch_id
     )
     INSERT INTO outbox_links AS link

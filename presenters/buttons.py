@@ -13,6 +13,7 @@ from web.access import dunahub, person
 from web.languages import _
 
 PRIMARY = "button primary"
+PERHAPS_THERE = frozenset({"perhaps_ours", "document_perhaps_ours"})
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ def _books_buttons(action: Action, entry: Entry) -> Iterator[Button]:
 
 def _skip_hint(label: str, entry: Entry) -> str:
     link = entry.counterpart
+    if entry.fault_code in PERHAPS_THERE:
+        return _(
+            "“%(label)s” sends nothing more. It may be in QuickBooks already. Nothing changes here,"
+            " and you can undo it.",
+            label=label,
+        )
     if link and link.remote_id:
         return _(
             "“%(label)s” changes nothing in QuickBooks, and nothing here. You can undo it.",

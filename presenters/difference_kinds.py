@@ -39,7 +39,10 @@ ABOUT: dict[Kind, About] = {
         "void",
         "bad",
         N_("Voided in QuickBooks"),
-        N_("It is void in QuickBooks but not here. Void it here too, or send it again."),
+        N_(
+            "It is void in QuickBooks but not here. Void the invoice here too, or record here that"
+            " the money of the payment went back, or send it again."
+        ),
     ),
     Kind.INACTIVE_THERE: About(
         "pause",

@@ -173,7 +173,11 @@ def _say_otherwise_there(it: Situation, link: Counterpart) -> Word | None:
         detail = _("Someone deleted it there. If that was a mistake, send it again.")
         return Word("alert", _("Deleted in QuickBooks"), "bad", link.gone_at, detail)
     if link.voided_at:
-        if it.entry.record_type == RecordType.PAYMENT:
+        if it.entry.record_type == RecordType.REFUND:
+            detail = _(
+                "It is void in QuickBooks but not here. If that was a mistake, send it again."
+            )
+        elif it.entry.record_type == RecordType.PAYMENT:
             detail = _(
                 "It is void in QuickBooks but not here."
                 " Record here that the money went back, or send it again."

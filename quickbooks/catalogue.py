@@ -795,7 +795,10 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         N_("No longer in QuickBooks"),
         N_("Invoice {number} was deleted in QuickBooks."),
-        effect=N_("Saved here, but not in QuickBooks. Sent again as new, its payments go onto it."),
+        effect=N_(
+            "Saved here, but not in QuickBooks. Sent again as new, its payments go onto it; one of"
+            " which a part was paid back stays credit there: put it on the new invoice there."
+        ),
         actions=(SEND_AS_NEW, STOP_SENDING),
     ),
     "its_customer_inactive": Cause(

@@ -26,6 +26,7 @@ def test_what_was_declined_of_an_unanswered_create_never_goes_along(
     decide(at, "leave")
     wait_and_drain(at)
     assert at.entry().state == "skipped"
+    assert "100 times" not in at.ana.open(f"/invoices/{invoice}").panel()
     edit_invoice(at, invoice, memo="Thanks")
     wait_and_drain(at)
     assert at.entry().state == "synced", at.entry().fault_code
