@@ -208,18 +208,22 @@ _WRITE_COUNTERPARTS = text(
     ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE
     SET remote_id = EXCLUDED.remote_id, remote_version = EXCLUDED.remote_version,
         stale = EXCLUDED.stale,
-        remote_number = coalesce(EXCLUDED.remote_number, link.remote_number),
-        remote_total = coalesce(EXCLUDED.remote_total, link.remote_total),
-        remote_balance = coalesce(EXCLUDED.remote_balance, link.remote_balance),
+        -- of another object than before, nothing that is known of that one
+        remote_number = coalesce(EXCLUDED.remote_number, CASE
+            WHEN link.remote_id = EXCLUDED.remote_id THEN link.remote_number END),
+        remote_total = coalesce(EXCLUDED.remote_total, CASE
+            WHEN link.remote_id = EXCLUDED.remote_id THEN link.remote_total END),
+        remote_balance = coalesce(EXCLUDED.remote_balance, CASE
+            WHEN link.remote_id = EXCLUDED.remote_id THEN link.remote_balance END),
         voided_at = CASE WHEN EXCLUDED.voided_at IS NOT NULL
                          THEN coalesce(link.voided_at, EXCLUDED.voided_at) END,
         gone_at = NULL,
-        note = coalesce(EXCLUDED.note, link.note),
+        note = coalesce(EXCLUDED.note, CASE
+            WHEN link.remote_id = EXCLUDED.remote_id THEN link.note END),
         sent_operation = coalesce(EXCLUDED.sent_operation, link.sent_operation),
         sent_values = coalesce(EXCLUDED.sent_values, link.sent_values),
-        sent_document = coalesce(
-            EXCLUDED.sent_document,
-            CASE WHEN link.remote_id = EXCLUDED.remote_id THEN link.sent_document END),
+        sent_document = coalesce(EXCLUDED.sent_document, CASE
+            WHEN link.remote_id = EXCLUDED.remote_id THEN link.sent_document END),
         -- an older entry, looked up after newer ones were declined, does not end that
         declined_operation = CASE
             WHEN link.declined_values IS NULL THEN NULL
@@ -229,7 +233,8 @@ _WRITE_COUNTERPARTS = text(
             WHEN link.declined_values IS NULL THEN NULL
             WHEN link.decision ->> 'skip' = 'declines' THEN link.declined_values
             ELSE coalesce(EXCLUDED.sent_values, link.declined_values) END,
-        seen = coalesce(EXCLUDED.seen, link.seen),
+        seen = coalesce(EXCLUDED.seen, CASE
+            WHEN link.remote_id = EXCLUDED.remote_id THEN link.seen END),
         doubts = CASE WHEN EXCLUDED.sent_operation IS NULL THEN link.doubts ELSE '[]' END,
         decision = CASE WHEN EXCLUDED.sent_operation IS NULL THEN link.decision ELSE '{}' END,
         updated_at = clock_timestamp()

@@ -387,8 +387,6 @@ _SETTLE_ENTRIES = text(
                             ELSE entry.available_at END,
         waits_for_type = row.waits_for_type,
         waits_for_id = row.waits_for_id,
-        -- One that was on its way when the lane was closed needs no decision once it is settled.
-        withheld = entry.withheld AND row.state = 'pending',
         fault_code = CASE WHEN row.keeps_fault THEN entry.fault_code ELSE row.fault_code END,
         fault_about = CASE WHEN row.keeps_fault THEN entry.fault_about
                            ELSE coalesce(row.fault_about, '{}'::jsonb) END,
@@ -443,23 +441,24 @@ _APPLY_PAYMENTS = text(
     """
 )
 
-# A void gave the invoice its balance back, or it was raised: what was paid too much before, and is
-# credit, pays it now. Of the payments of a raised one it is not known which are: QuickBooks takes
-# credit off them itself when an invoice is lowered, and says nothing. Only the record's snapshot is
-# read, without a lock, so anything captured goes instead of it.
-_APPLY_CREDIT = text(
+# Payments of these invoices are read, and what is credit of them is applied as far as it can be:
+# a void gave the invoice its balance back, or it was raised. Or it was lowered: QuickBooks took
+# some off them, and does not say of which. Only the record's snapshot is read, without a lock, so
+# anything captured goes instead of it.
+_READ_PAYMENTS = text(
     f"""
     INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
                         operation, payload, taken_along_for, checks, knowledge)
     SELECT snapshot.organization_id, :lane, 'payment', snapshot.id, 'save', snapshot.payload,
-           'invoice ' || (snapshot.payload ->> 'invoice_number'), true, '{{"applies_credit": true}}'
+           'invoice ' || (snapshot.payload ->> 'invoice_number'), true,
+           jsonb_build_object(CAST(:why AS text), true)
     FROM ({SNAPSHOTS[RecordType.PAYMENT]}
           WHERE payment.invoice_id = ANY(:invoices) AND payment.refunded_amount = 0) AS snapshot
     JOIN outbox_links AS link
       ON link.lane_id = :lane AND link.aggregate_type = 'payment'
      AND link.aggregate_id = snapshot.id AND link.remote_id IS NOT NULL
      AND link.voided_at IS NULL
-     AND (CAST(:is_raised AS boolean) OR link.remote_balance::numeric > 0)
+     AND (NOT CAST(:only_credit AS boolean) OR link.remote_balance::numeric > 0)
     WHERE NOT EXISTS (
         SELECT FROM outbox AS entry
         WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'payment'
@@ -470,17 +469,17 @@ _APPLY_CREDIT = text(
 )
 
 
-# The raised invoices for which more was paid here than QuickBooks has applied to them.
+# Invoices for which more was paid here than this.
 _PAID_MORE = text(
     """
     SELECT payment.invoice_id
-    FROM jsonb_to_recordset(CAST(:raised AS jsonb)) AS row (invoice bigint, applied numeric)
+    FROM jsonb_to_recordset(CAST(:invoices AS jsonb)) AS row (invoice bigint, than numeric)
     JOIN payments AS payment ON payment.invoice_id = row.invoice AND payment.refunded_amount = 0
     JOIN outbox_links AS link
       ON link.lane_id = :lane AND link.aggregate_type = 'payment'
      AND link.aggregate_id = payment.id AND link.remote_id IS NOT NULL AND link.voided_at IS NULL
-    GROUP BY payment.invoice_id, row.applied
-    HAVING sum(payment.amount) > row.applied
+    GROUP BY payment.invoice_id, row.than
+    HAVING sum(payment.amount) > row.than
     """
 )
 
@@ -538,14 +537,27 @@ def _apply_payments(
     ]
     if payments:
         session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
-    if freed := list(_freed(outcomes, due)):
-        session.execute(_APPLY_CREDIT, {"lane": lane_id, "invoices": freed, "is_raised": False})
-    if raised := list(_raised(outcomes, due)):
-        values = {"lane": lane_id, "raised": as_json(raised)}
-        if invoices := session.scalars(_PAID_MORE, values).all():
-            session.execute(
-                _APPLY_CREDIT, {"lane": lane_id, "invoices": invoices, "is_raised": True}
-            )
+    freed = list(_freed(outcomes, due))
+    _read_payments(session, lane_id, freed, "applies_credit", only_credit=True)
+    raised = _paid_more(session, lane_id, list(_raised(outcomes, due)))
+    _read_payments(session, lane_id, raised, "applies_credit")
+    lowered = _paid_more(session, lane_id, list(_lowered(outcomes, due)))
+    _read_payments(session, lane_id, lowered, "was_taken_off")
+
+
+def _read_payments(
+    session: Session, lane_id: int, invoices: Sequence[int], why: str, *, only_credit: bool = False
+) -> None:
+    if invoices:
+        values = {"lane": lane_id, "invoices": invoices, "why": why, "only_credit": only_credit}
+        session.execute(_READ_PAYMENTS, values)
+
+
+def _paid_more(session: Session, lane_id: int, invoices: Sequence[Json]) -> Sequence[int]:
+    if not invoices:
+        return []
+    values = {"lane": lane_id, "invoices": as_json(invoices)}
+    return session.scalars(_PAID_MORE, values).all()
 
 
 def _freed(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[int]:
@@ -562,25 +574,37 @@ def _freed(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[
 def _raised(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[Json]:
     """The invoices that have a higher total in QuickBooks now, and are not paid there: with what is
     applied to them."""
+    for one, total, balance in _changed_totals(outcomes, due):
+        if total > min(_totals_before(one)) and balance > 0:
+            yield {"invoice": one.record.id, "than": str(total - balance)}
+
+
+def _lowered(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[Json]:
+    """The invoices that have a lower total in QuickBooks now, with that total."""
+    for one, total, _balance in _changed_totals(outcomes, due):
+        if total < max(_totals_before(one)):
+            yield {"invoice": one.record.id, "than": str(total)}
+
+
+def _changed_totals(
+    outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
+) -> Iterator[tuple[Due, Decimal, Decimal]]:
+    """Invoices that were there before, and stand as they are here now, with total and balance."""
     for entry_id, outcome in outcomes.items():
-        if due[entry_id].record.type != RecordType.INVOICE:
+        one = due[entry_id]
+        if one.record.type != RecordType.INVOICE or not _totals_before(one):
             continue
-        before = _total_before(due[entry_id])
         match outcome:
-            case Synced(remote=Remote(total=str(total), balance=str(balance))) if (
-                before is not None and Decimal(total) > before and Decimal(balance) > 0
-            ):
-                invoice, applied = due[entry_id].record.id, Decimal(total) - Decimal(balance)
-                yield {"invoice": invoice, "applied": str(applied)}
+            case Synced(remote=Remote(total=str(total), balance=str(balance), voided=False)):
+                yield one, Decimal(total), Decimal(balance)
 
 
-def _total_before(due: Due) -> Decimal | None:
-    """What an invoice came to in QuickBooks. If an answer was lost, a look-up may have found the
-    new total already: then it is what was acknowledged before that counts."""
-    known = due.known
-    found = known.remote.total if known.remote else None
-    totals = [found, (known.sent_values or {}).get("total") if found else None]
-    return min((Decimal(one) for one in totals if one is not None), default=None)
+def _totals_before(due: Due) -> list[Decimal]:
+    """An invoice's total in QuickBooks before this entry. What is known of it there may be the new
+    one already, if the answer to the change was lost and it was read since."""
+    remote, sent = due.known.remote, due.known.sent_values
+    known = [remote and remote.total, sent and sent.get("total")]
+    return [Decimal(total) for total in known if total]
 
 
 def _applied(outcome: Outcome, due: Due) -> tuple[str | None, ...]:

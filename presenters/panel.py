@@ -26,7 +26,7 @@ from presenters.names import first_up, names_of
 from presenters.record_types import SHOWN
 from presenters.sent import Change, changes_since, cleaned_of
 from presenters.situations import current_entries, live_lane_id
-from presenters.status import Word, is_taken_back, our_total, words_of
+from presenters.status import Word, how_of, is_taken_back, our_total, words_of
 from quickbooks.faults import Explanation
 from web.access import firm, own, session
 from web.formats import moment, money
@@ -87,9 +87,7 @@ class Panel:
     @property
     def detail(self) -> str | None:
         """Below the pill, unless the facts say it."""
-        is_a_fact = (
-            self.link is not None and self.link.note and self.word.detail == _(self.link.note)
-        )
+        is_a_fact = self.link is not None and self.word.detail == how_of(self.link)
         return None if is_a_fact else self.word.detail
 
     @property
@@ -136,8 +134,8 @@ class Panel:
             yield Fact(_("Company"), self.connection.company_name)
         if by := who_chose(link, self.connection):
             yield Fact(_("How"), _("Chosen by %(name)s", name=by))
-        elif link.note:
-            yield Fact(_("How"), first_up(_(link.note)))
+        elif how := how_of(link):
+            yield Fact(_("How"), first_up(how))
         if word.at and word.tone == "good":
             yield Fact(_("Since"), moment(word.at))
 

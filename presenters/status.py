@@ -19,6 +19,7 @@ from models.sales import Record, RecordType
 from presenters.apart import Apart
 from presenters.record_types import SHOWN, Shown
 from presenters.situations import Situation, current_entries, live_lane_id, situations_of
+from quickbooks.kinds.payment import CREDIT_LEFT, CREDIT_THERE
 from web.access import firm, session
 from web.formats import current_zone, day, money, spoken_moment
 from web.languages import _, pgettext
@@ -154,8 +155,15 @@ def _say_synced(it: Situation) -> Word:
     if is_taken_back(entry) and link.voided_at:
         return Word("void", pgettext("payment", "Voided in QuickBooks"), "quiet", entry.settled_at)
     found = None if it.has_newer else _say_otherwise_there(it, link)
-    note = _(link.note) if link.note else None
-    return found or Word("check", _("In QuickBooks"), "good", entry.settled_at, note)
+    return found or Word("check", _("In QuickBooks"), "good", entry.settled_at, how_of(link))
+
+
+def how_of(link: Counterpart) -> str | None:
+    """How it came to be as it is in QuickBooks, if not by a plain write."""
+    has_credit = link.voided_at is None and Decimal(link.remote_balance or 0) > 0
+    if link.note is None or (link.note in (CREDIT_THERE, CREDIT_LEFT) and not has_credit):
+        return None
+    return _(link.note)
 
 
 def _say_voided(entry: Entry) -> Word:

@@ -79,17 +79,15 @@ _KNOWN_INVOICE = """(
                WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
                  AND link.aggregate_id = invoice.id AND link.remote_id IS NOT NULL))"""
 
-# What should still be open there: the total less what we put on the invoice. Payments that are not
-# there take nothing of it, nor do those that we voided there, and while one is in progress it is
-# unknown.
+# What should still be open there: the total less what was paid. Payments that are not there take
+# nothing of it, nor do those that we voided there, and while one is in progress it is unknown.
 _BALANCE = """(
     SELECT CASE WHEN bool_or(newest.state = 'pending') THEN NULL
                 ELSE greatest(record.total - coalesce(sum(
                     CASE WHEN paid.remote_id IS NULL OR paid.sent_operation <> 'save' THEN 0
                          WHEN paid.voided_at IS NOT NULL
                               AND payment.refunded_amount >= payment.amount THEN 0
-                         WHEN paid.sent_document IS NULL THEN payment.amount
-                         ELSE applied.amount END), 0), 0) END
+                         ELSE payment.amount END), 0), 0) END
     FROM payments AS payment
     LEFT JOIN outbox_links AS paid
       ON paid.lane_id = :lane AND paid.aggregate_type = 'payment'
@@ -100,11 +98,6 @@ _BALANCE = """(
           AND entry.lane_id = :lane
         ORDER BY entry.id DESC LIMIT 1
     ) AS newest ON true
-    LEFT JOIN LATERAL (
-        SELECT coalesce(sum((line ->> 'Amount')::numeric), 0) AS amount
-        FROM jsonb_array_elements(CAST(paid.sent_document AS jsonb) -> 'Line') AS line
-        WHERE line -> 'LinkedTxn' @> jsonb_build_array(jsonb_build_object('TxnId', link.remote_id))
-    ) AS applied ON true
     WHERE payment.invoice_id = record.id)"""
 
 _COLUMNS = {

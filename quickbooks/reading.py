@@ -51,7 +51,7 @@ from quickbooks.faults import (
     words_of,
 )
 from quickbooks.judge import Fate, Lane, Operation, Said, Status, Verdict, rows_in
-from quickbooks.kinds import ENTITY, KINDS
+from quickbooks.kinds import ENTITY, KINDS, payment
 from quickbooks.questions import NEWEST, Question, asked, first_doubted, kind_asked, next_doubted
 
 STALE_TRIES = 2  # a version refused twice in a row: someone is editing it
@@ -339,9 +339,9 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     note = N_("with the customer whom its invoice has in QuickBooks") if has_moved else None
     is_new = due.record.type == RecordType.PAYMENT and item.intent == "create"
     if is_new and not has_moved and matching.credit_of(found) > 0:
-        note = N_("part of it is credit there: the invoice takes no more in QuickBooks")
+        note = payment.CREDIT_THERE
     if due.knowledge.get("applies_credit") and matching.credit_of(found) == 0:
-        note = N_("what was credit there pays its invoice now")
+        note = payment.CREDIT_PAYS
     seen = dumps(kept(found))
     return Synced(remote, note, document=item.document, seen=seen, applied=applied)
 
@@ -585,13 +585,16 @@ def _plain(value: object) -> Any:
 
 def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> Outcome:
     """A definite refusal of this item. One that teaches nothing new would come again and again: it
-    goes to a person."""
+    goes to a person. Credit that can't be applied stays credit."""
     outcome = _judged_by_code(sent, item, due, told[0])
     if isinstance(outcome, Learned) and all(
         key in due.knowledge and due.knowledge[key] == value
         for key, value in outcome.knowledge.items()
     ):
-        return Rejected(fault_of(told[0], due))
+        outcome = Rejected(fault_of(told[0], due))
+    applies = item.intent == "update" and due.knowledge.get("applies_credit")
+    if isinstance(outcome, Rejected) and applies and due.known.remote:
+        return Synced(due.known.remote, payment.CREDIT_LEFT, applied="0.00")
     return outcome
 
 

@@ -41,6 +41,8 @@ def _step_of_found(
     due: Due, link: Remote, there: Json, links: Mapping[Record, Remote], settings: Json
 ) -> Step:
     activates = bool(due.known.decision.get("activate"))
+    if due.knowledge.get("was_taken_off"):
+        return _as_it_is_there(due, link, there)
     if due.knowledge.get("applies_credit"):
         return _credit_step(due, link, there, links)
     is_inactive = there.get("Active") is False
@@ -73,9 +75,17 @@ def _credit_step(
     own = {"TxnId": billed.id, "TxnType": "Invoice"}
     lines = [_payment_line(line) for line in there.get("Line", ())]
     others = [line for line in lines if own not in line["LinkedTxn"]]
-    mine = sum(line["Amount"] for line in lines if line not in others)
-    applied = min(matching.credit_of(there), payment.open_balance(due.payload, billed))
+    mine = payment.applied_to(billed, there)
+    sent = documents.parsed(due.known.sent_document)
+    applied = min(
+        matching.credit_of(there),
+        payment.open_balance(due.payload, billed),
+        # what was on the invoice and is not now, the bookkeeper took off
+        Decimal(due.payload["amount"]) - (payment.applied_to(billed, sent) if sent else mine),
+    )
     if applied <= 0 or billed.voided:
+        if sent and mine > payment.applied_to(billed, sent):
+            return _as_it_is_there(due, link, there)  # by an earlier try, whose answer was lost
         remote = replace(matching.remote_of(there), stale=link.stale)
         return Synced(remote, seen=dumps(there), applied="0.00")  # it takes no more than it did
     changes: Document = {
@@ -83,9 +93,17 @@ def _credit_step(
         "TotalAmt": Decimal(str(there["TotalAmt"])),
         "Line": [*others, {"Amount": mine + applied, "LinkedTxn": [own]}],
     }
-    sent = documents.parsed(due.known.sent_document)
     stands = sent and {**sent, "Line": changes["Line"]}
     return Write(due, "update", documents.sparse(matching.remote_of(there), changes), stands)
+
+
+def _as_it_is_there(due: Due, link: Remote, there: Json) -> Synced:
+    """The payment with the lines that it has in QuickBooks: what pays which invoice."""
+    sent = documents.parsed(due.known.sent_document)
+    stands = sent and {**sent, "Line": [_payment_line(line) for line in there.get("Line", ())]}
+    remote = replace(matching.remote_of(there), stale=link.stale)
+    note = payment.CREDIT_THERE if matching.credit_of(there) > 0 else payment.CREDIT_PAYS
+    return Synced(remote, note, document=dumps(stands) if stands else None, seen=dumps(there))
 
 
 def _payment_line(line: Json) -> Document:
@@ -199,13 +217,8 @@ def before_its_payment(
     there = there if there is not None else documents.parsed(due.known.sent_document)
     if billed is None or billed.balance is None or there is None:
         return links
-    own = sum(
-        Decimal(str(line["Amount"]))
-        for line in there.get("Line", ())
-        for linked in line.get("LinkedTxn", ())
-        if linked.get("TxnType") == "Invoice" and linked.get("TxnId") == billed.id
-    )
-    return {**links, paid: replace(billed, balance=str(Decimal(billed.balance) + own))}
+    balance = Decimal(billed.balance) + payment.applied_to(billed, there)
+    return {**links, paid: replace(billed, balance=str(balance))}
 
 
 def _changes(due: Due, document: Document, there: Json | None, base: Document | None) -> Document:

@@ -1,10 +1,17 @@
 """An invoice that is raised after more was paid than it took: the credit pays it."""
 
-import pytest
+from typing import Any
 
-from tests.support.refunds import pass_and_drain
-from tests.support.situation import Situation
+import pytest
+from sqlalchemy import select
+
+from models.comparisons import Kind
+from models.sales import Payment, RecordType
+from tests.support.refunds import choose, pass_and_drain, take_back
+from tests.support.situation import RIVERA, Situation
 from tests.test_cases_counterpart import booked
+from tests.test_changed_while_in_doubt import forget, wait_and_drain
+from tests.test_matching_books import ask, differences
 
 
 def priced(at: Situation, invoice: int, price: str) -> None:
@@ -17,7 +24,7 @@ def priced(at: Situation, invoice: int, price: str) -> None:
     at.drain()
 
 
-def unapplied(at: Situation) -> list[object]:
+def unapplied(at: Situation) -> list[Any]:
     return [one["UnappliedAmt"] for one in at.books("Payment")]
 
 
@@ -106,3 +113,107 @@ def test_what_a_lowered_invoice_gave_back_pays_it_again_though_answers_are_lost(
         at.simulator.clear_faults()
         pass_and_drain(at)
     assert (booked(at)["Balance"], unapplied(at)) == (20, [0])
+
+
+def overpaid(at: Situation) -> tuple[int, int]:
+    """An invoice of $100 with two payments of $60; the second one's id, too."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "60")
+    second = at.pay(invoice, "60")
+    at.drain()
+    return invoice, second
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("path", ["/invoice", "/payment"])
+def test_a_lost_answer_leaves_no_credit_beside_what_is_open(
+    at: Situation, path: str, when: str
+) -> None:
+    """The answer to the raise, or to the write that puts the credit on it."""
+    invoice, second = overpaid(at)
+    at.simulator.fault(match={"path": path, "times": 1}, do={"reset": when})
+    priced(at, invoice, "120")
+    forget(at)
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0, 0])
+    ask(at)
+    assert differences(at) == []
+    page = at.ana.open(f"/payments/{second}").text
+    assert "takes no more" not in page
+    assert "What was credit there pays its invoice now" in page
+
+
+def test_what_was_read_before_the_raise_was_acknowledged_hides_no_credit(at: Situation) -> None:
+    """The daily comparison reads the new total before the lost answer is looked up."""
+    invoice, _second = overpaid(at)
+    at.simulator.fault(match={"path": "/invoice", "times": 1}, do={"reset": "after"})
+    priced(at, invoice, "120")
+    ask(at)
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0, 0])
+
+
+def test_a_payment_voided_there_is_not_said_to_be_credit(at: Situation) -> None:
+    invoice, second = overpaid(at)
+    choose(at, taken_back="void")
+    take_back(at, second, "60")
+    at.drain()
+    page = at.ana.open(f"/payments/{second}").text
+    assert "Voided in QuickBooks" in page
+    assert "takes no more" not in page
+    assert invoice
+
+
+def test_credit_of_a_deposited_payment_stays_credit(at: Situation) -> None:
+    """QuickBooks changes nothing of what is in a bank deposit. The payment is there as it was."""
+    invoice, second = overpaid(at)
+    at.simulator.act(RIVERA, "deposit", payment_id=at.books("Payment")[1]["Id"])
+    priced(at, invoice, "120")
+    wait_and_drain(at)
+    assert {state.split()[1] for state in at.states()} == {"synced"}
+    page = at.ana.open(f"/payments/{second}").text
+    assert "QuickBooks refused to put it on the invoice, so do it there" in page
+    ask(at)
+    assert [kind for kind, _type, _title in differences(at)] == [Kind.OTHER_BALANCE]
+
+
+def test_what_the_bookkeeper_took_off_stays_off(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "100")
+    at.drain()
+    payment_id, invoice_id = at.books("Payment")[0]["Id"], at.books("Invoice")[0]["Id"]
+    at.simulator.act(RIVERA, "unapply", payment_id=payment_id, invoice_id=invoice_id)
+    priced(at, invoice, "120")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (120, [100])
+    ask(at)
+    assert (Kind.OFF_INVOICE, RecordType.PAYMENT, "1001") in differences(at)
+
+
+def test_a_lowered_invoice_leaves_no_difference(at: Situation) -> None:
+    """QuickBooks took some off its payments: nothing can be put back."""
+    invoice, second = overpaid(at)
+    priced(at, invoice, "30")
+    wait_and_drain(at)
+    assert booked(at)["Balance"] == 0
+    assert sum(unapplied(at)) == 90
+    ask(at)
+    assert differences(at) == []
+    assert "takes no more" in at.ana.open(f"/payments/{second}").text
+    priced(at, invoice, "100")
+    assert (booked(at)["Balance"], sum(unapplied(at))) == (0, 20)
+    assert differences(at) == []
+
+
+def test_the_repeated_void_of_a_payment_frees_what_another_pays(at: Situation) -> None:
+    """Its answer was lost, and the same request is sent again."""
+    invoice, _second = overpaid(at)
+    first = min(at.session.scalars(select(Payment.id)))
+    choose(at, taken_back="void")
+    at.simulator.fault(match={"path": "/payment", "times": 1}, do={"reset": "after"})
+    take_back(at, first, "60")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (40, [0, 0])
+    assert invoice

@@ -29,6 +29,13 @@ ACCOUNT_FOR: str | None = None
 IS_CREATED_ONLY = False
 MAY_BE_ENTERED = True
 
+# how it came to be as it is there
+CREDIT_THERE = N_("part of it is credit there: the invoice takes no more in QuickBooks")
+CREDIT_LEFT = N_(
+    "part of it is credit there: QuickBooks refused to put it on the invoice, so do it there"
+)
+CREDIT_PAYS = N_("what was credit there pays its invoice now")
+
 REFERENCE_LONGEST = 21  # by convention, no limit is documented
 NOTE_LONGEST = 4000
 FIELDS: tuple[SentText, ...] = (SentText("note", clean_text, NOTE_LONGEST),)
@@ -90,6 +97,19 @@ def deposit_account(payload: Json, settings: Json) -> str | None:
 def reference_of(payload: Json) -> str:
     """The payment's mark as its PaymentRefNum, by which it can be found."""
     return str(payload["mark"])[:REFERENCE_LONGEST]
+
+
+def applied_to(billed: Remote, document: Document) -> Decimal:
+    """How much of the payment is on this invoice, in dollars."""
+    return sum(
+        (
+            Decimal(str(line["Amount"]))
+            for line in document.get("Line", ())
+            for one in line.get("LinkedTxn", ())
+            if one.get("TxnType") == "Invoice" and one.get("TxnId") == billed.id
+        ),
+        Decimal("0.00"),
+    )
 
 
 def open_balance(payload: Json, billed: Remote) -> Decimal:
