@@ -18,11 +18,10 @@ from models.outbox import State
 from models.sales import RecordType
 from outbox.company import Remote
 from quickbooks.documents import Document
-from quickbooks.matching import MARK, name_key, number, remote_of
+from quickbooks.matching import MARK, looks_void, name_key, number, remote_of
 
 COMPARED = (RecordType.LEAD, RecordType.INVOICE, RecordType.PAYMENT, RecordType.REFUND)
 CENT = Decimal("0.01")
-_VOIDED = "Voided"  # the beginning of a void document's note
 
 Place = tuple[str, str]  # key by which two documents look alike
 
@@ -209,7 +208,7 @@ def theirs_of(type_: RecordType, row: Mapping[str, Any], zone: ZoneInfo) -> Thei
         _text(customer.get("name")),
         date.fromisoformat(str(row["TxnDate"])[:10]),
         total,
-        stands=not (total == 0 and note.startswith(_VOIDED)),
+        stands=not looks_void(row),
         customer_id=str(customer["value"]) if customer.get("value") else None,
         mark=mark[0] if mark else None,
         balance=_cents(row["Balance"]) if type_ == RecordType.INVOICE else None,

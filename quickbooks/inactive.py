@@ -6,7 +6,7 @@ from decimal import Decimal
 from languages import N_
 from models.base import Json
 from models.sales import PaymentMethod, Record, RecordType
-from outbox.company import Due, Fault, Rejected, Remote
+from outbox.company import Due, Fault, Learned, Rejected, Remote
 from quickbooks import discount, matching
 from quickbooks.documents import Document, linked
 from quickbooks.faults import ours, phrase
@@ -29,6 +29,9 @@ def doubt_step(
         return None
     while doubted != "nothing" and not _used(document, doubted):
         doubted = next_doubted(KINDS[due.record.type].USES, doubted)
+    if doubted == "nothing" and not due.knowledge.get("nothing_doubted"):
+        # Nothing is inactive any more: perhaps a person has just seen to it.
+        return Learned({"doubted": None, "nothing_doubted": True})
     if doubted == "nothing":
         return Rejected(ours("2500", due, {"what": N_("customer, product or account")}))
     ids = _used(document, doubted)

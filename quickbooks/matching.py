@@ -249,15 +249,27 @@ def is_object(found: Mapping[str, Any]) -> bool:
 
 
 def is_voided(payload: Json, found: Mapping[str, Any]) -> bool:
-    """Whether the object of a record was voided: every amount is gone, and the note says so in the
-    company's language. One that was written off has no total either, but keeps amounts on its
-    lines."""
+    """Whether the object of a record was voided. One that is for nothing here may be so there."""
+    ours = payload.get("total") or payload.get("amount") or "0"
+    return looks_void(found) and (_says_void(found) or Decimal(ours) > 0)
+
+
+def looks_void(found: Mapping[str, Any]) -> bool:
+    """Whether every amount is gone, and every quantity; the note says so in the language of whoever
+    voided it. One that was written off keeps amounts on its lines, and one for nothing keeps
+    quantities."""
     if number(found.get("TotalAmt")) != 0:
         return False  # or a kind without a total
-    says_so = str(found.get("PrivateNote", "")).startswith("Voided")
-    ours = payload.get("total") or payload.get("amount") or "0"
-    has_amounts = any(number(line.get("Amount")) for line in found.get("Line") or ())
-    return says_so or (Decimal(ours) > 0 and not has_amounts)
+    return _says_void(found) or not any(map(_counts, found.get("Line") or ()))
+
+
+def _says_void(found: Mapping[str, Any]) -> bool:
+    return str(found.get("PrivateNote", "")).startswith("Voided")
+
+
+def _counts(line: Mapping[str, Any]) -> bool:
+    detail = line.get("SalesItemLineDetail") or {}
+    return bool(number(line.get("Amount")) or number(detail.get("Qty")))
 
 
 def applied_by(payment: Mapping[str, Any]) -> str | None:

@@ -539,10 +539,7 @@ def _entered_by_hand(rows: Sequence[Json], question: Question, due: Due) -> list
         kept(row)
         for row in rows
         if _value_of(row, question.name) == question.value
-        and not (
-            matching.number(row.get("TotalAmt")) == 0
-            and str(row.get("PrivateNote")).startswith("Voided")
-        )
+        and not matching.looks_void(row)
         and _is_no_other_of_ours(row, due)
     ][:MOST_BY_HAND]
 

@@ -233,7 +233,7 @@ def _changes(due: Due, document: Document, there: Json | None, base: Document | 
     if base is not None:
         changes = documents.changed(base, document)
         for doubt in due.known.doubts:  # an unanswered update may have arrived
-            changes |= documents.changed(documents.parsed(doubt.document) or base, document)
+            changes |= _perhaps_to_undo(due, documents.parsed(doubt.document) or base, document)
     # What was sent, with the settings of then: tax that was sent is cleared, whatever they are now.
     sent = documents.parsed(due.known.sent_document) or base or {}
     if there is None:
@@ -247,6 +247,17 @@ def _changes(due: Due, document: Document, there: Json | None, base: Document | 
             if matching.is_left(before.get(key), value, there.get(key))
         }
     return documents.completed(changes, document, sent, there)
+
+
+def _perhaps_to_undo(due: Due, doubted: Document, document: Document) -> Document:
+    """What differs from a document that may have arrived. What was declined is not in it: that
+    alone is no difference."""
+    changes = documents.changed(doubted, document)
+    sent = documents.parsed(due.known.sent_document)
+    if due.known.declined_values is None or sent is None:
+        return changes
+    written = documents.changed(sent, doubted)
+    return {key: value for key, value in changes.items() if key in written}
 
 
 def _differences(due: Due, document: Document, there: Json, base: Document | None) -> Document:
@@ -278,9 +289,9 @@ def _acknowledged(due: Due, links: Mapping[Record, Remote], settings: Json) -> D
     """The document that our changes start from: as sent, or as declined."""
     sent = documents.parsed(due.known.sent_document)
     if due.known.declined_values is None and sent is not None:
-        if sent.get("DocNumber") == GENERATED and due.known.sent_values:
+        if sent.get("DocNumber") == GENERATED:
             # QuickBooks chose the number: what matters is whether ours has changed since.
-            sent["DocNumber"] = invoice.number_of(due.known.sent_values)
+            sent["DocNumber"] = invoice.number_of(due.known.sent_values or due.payload)
         return sent
     values = due.known.declined_values or due.known.sent_values
     if values is None:

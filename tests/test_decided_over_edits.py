@@ -5,6 +5,7 @@ ours.
 """
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.situation import RIVERA, Situation
 from tests.test_edited_there import LEAVE_THEIRS, SEND_OURS, booked, edit_invoice, press, there
@@ -84,6 +85,20 @@ def test_a_customer_is_reactivated_although_its_new_name_is_taken(at: Situation)
     assert "In QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
     [customer] = [one for one in at.books("Customer") if one["DisplayName"] == "Green Lawn Co"]
     assert customer["Active"] is True
+
+
+def test_an_invoice_goes_though_its_customer_was_only_reactivated_after_it(at: Situation) -> None:
+    lead = inactive_with_their_phone(at)
+    invoice = at.save_invoice(lead)
+    at.drain()
+    at.simulator.fault(match={"path": "query", "times": 1}, do={"reset": "after"})
+    press(at, f"/invoices/{invoice}", REACTIVATE)
+    for _ in range(4):
+        with at.sessions.begin() as session:
+            session.execute(text("UPDATE outbox_lanes SET questions_rest_until = NULL"))
+        at.pass_time()
+        at.drain()
+    assert at.states()[-1] == "invoice synced", at.fault()
 
 
 def test_what_only_they_changed_stays_when_a_refused_change_is_sent_again(at: Situation) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.situation import Situation
 from tests.test_cases_counterpart import booked, decide, edit_invoice, reconnect
-from tests.test_changed_while_in_doubt import wait_and_drain
+from tests.test_changed_while_in_doubt import forget, wait_and_drain
 
 DEARER = {"lines-0-unit_price": "150"}
 
@@ -33,6 +33,27 @@ def test_what_was_declined_of_an_unanswered_create_never_goes_along(
     there = booked(at)
     assert there["CustomerMemo"] == {"value": "Thanks"}
     assert there["TotalAmt"] == (100 if does == "after" else 150)  # never arrived: it is new
+
+
+@pytest.mark.parametrize("does", ["after", "before"])
+def test_what_was_declined_is_not_asked_about_when_a_later_answer_is_lost(
+    at: Situation, does: str
+) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.drain()
+    at.disconnect()
+    edit_invoice(at, invoice, **DEARER)
+    reconnect(at)
+    decide(at, "leave")
+    at.simulator.fault(match={"path": "/invoice", "times": 1}, do={"reset": does})
+    edit_invoice(at, invoice, memo="Thanks")
+    at.drain()
+    forget(at)
+    wait_and_drain(at)
+    assert (at.entry().state, at.fault()) == ("synced", None)
+    there = booked(at)
+    assert (there["TotalAmt"], there["CustomerMemo"]) == (100, {"value": "Thanks"})
 
 
 def test_what_is_sent_after_it_was_declined_is_sent_as_shown(at: Situation) -> None:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from models.sales import Invoice, Payment
+from quickbooks.matching import looks_void
 from tests.support.situation import Situation
 from tests.test_changed_while_in_doubt import forget, wait_and_drain
 
@@ -183,3 +184,53 @@ def test_one_that_never_arrived_asks_nobody(at: Situation, kind: str) -> None:
     wait_and_drain(at)
     assert at.entry().state == "synced", at.entry().fault_code
     assert len(at.books(kind.capitalize())) == 1
+
+
+def test_a_number_that_quickbooks_gave_stays_when_its_answer_was_lost(at: Situation) -> None:
+    lead = billed(at)
+    [customer], item = at.books("Customer"), at.books("Item")[0]
+    detail = {"ItemRef": {"value": item["Id"]}}
+    theirs = {
+        "DocNumber": "1001",
+        "CustomerRef": {"value": customer["Id"]},
+        "Line": [{"Amount": 7, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": detail}],
+    }
+    assert at.bookkeeper().post("invoice", theirs).status == 200
+    invoice = at.save_invoice(lead, "100")
+    at.drain()
+    assert at.fault() == "6140"
+    lose(at, "Invoice")
+    at.ana.open(f"/invoices/{invoice}").submit(press="Let QuickBooks number it")
+    at.drain()
+    forget(at)
+    wait_and_drain(at)
+    assert (at.entry().state, at.fault()) == ("synced", None)
+    assert [one["DocNumber"] for one in at.books("Invoice")][1:] != ["1001"]
+    assert len(at.books("Invoice")) == 2
+
+
+def test_an_invoice_for_nothing_that_is_raised_was_not_voided(at: Situation) -> None:
+    invoice = at.save_invoice(billed(at), "0")
+    at.drain()
+    change_there(at, "Invoice", DueDate="2027-02-02")
+    at.ana.open(f"/invoices/{invoice}/edit").submit({"lines-0-unit_price": "50"})
+    wait_and_drain(at)
+    assert (at.entry().state, at.fault()) == ("synced", None)
+    there = only(at, "Invoice")
+    assert (there["TotalAmt"], there["DueDate"]) == (50, "2027-02-02")
+
+
+@pytest.mark.parametrize(
+    ("total", "note", "line", "void"),
+    [
+        (0, "Voided", {"Amount": 0}, True),
+        (0, "Anulado", {"Amount": 0, "SalesItemLineDetail": {"Qty": 0}}, True),
+        (0, "", {"Amount": 0, "SalesItemLineDetail": {"Qty": 1}}, False),
+        (0, "", {"Amount": 100}, False),
+        (5, "Voided", {"Amount": 5}, False),
+    ],
+)
+def test_a_void_is_known_in_any_language(
+    total: int, note: str, line: dict[str, Any], void: bool
+) -> None:
+    assert looks_void({"TotalAmt": total, "PrivateNote": note, "Line": [line]}) is void

@@ -72,6 +72,10 @@ def test_an_inactive_account_or_tax_code_of_an_invoice_is_named(
 
 def test_what_an_invoice_does_not_use_is_not_asked_about() -> None:
     plain = Due(9, INVOICE, Operation.SAVE, an_invoice(), knowledge={"doubted": "Account"})
-    outcome = compose([plain], LINKS, CHOSEN).verdicts[9]
+    learned = compose([plain], LINKS, CHOSEN).verdicts[9]
+    assert isinstance(learned, Learned)  # nothing is inactive any more: it is sent once more
+    known = {**plain.knowledge, **learned.knowledge, "doubted": "Account"}
+    again = Due(9, INVOICE, Operation.SAVE, an_invoice(), knowledge=known)
+    outcome = compose([again], LINKS, CHOSEN).verdicts[9]
     assert isinstance(outcome, Rejected)
     assert outcome.fault.code == "2500"
