@@ -13,7 +13,8 @@ from models.sales import GoodwillRefund, Payment, Record, RecordType
 from outbox import actions
 from processors import recording
 from quickbooks import decisions
-from tests.simulation.people import pay
+from simulator.documents import Document
+from tests.simulation.people import pay, pay_amount
 from tests.simulation.world import Violated, Wanted, World, named, some
 
 
@@ -32,6 +33,34 @@ def choose(world: World) -> str:
 
 def pay_again(world: World) -> str | None:
     return pay(world)
+
+
+def pay_twice(world: World) -> str | None:
+    """What is paid in full is paid again, which is credit there; then the first payment is taken
+    back, and the answer to its void is lost, perhaps."""
+    first = some(world, [one for one in _whole_payments(world) if _is_plain(world, one)])
+    if first is None or len(world.of(RecordType.PAYMENT)) >= 8:
+        return None
+    invoice = world.records[first].values["invoice"]
+    told = pay_amount(world, invoice, world.records[invoice].values["total"])
+    world.drain()
+    if lost := world.chance.choice([None, "before", "after"]):
+        match: Document = {"entity": "Payment", "method": "POST", "times": 1}
+        world.company.fault(match=match, do={"reset": lost})
+    with world.sessions.begin() as session:
+        payment = session.get_one(Payment, first.id)
+        held = recording.lock_payment(session, payment.id, payment.invoice_id)
+        recording.give_back(session, held, held.left, keeps_paid=False)
+    world.records[first].voided = True
+    world.touched(first)
+    return f"{told}, and payment {first.id} is taken back; an answer is lost: {lost}"
+
+
+def _is_plain(world: World, payment: Record) -> bool:
+    """Whether nobody changed it or its invoice there, and the invoice stands."""
+    wanted = world.records[payment]
+    billed = world.records[wanted.values["invoice"]]
+    return wanted.is_plain and billed.is_plain and not (wanted.unsent or billed.voided)
 
 
 def take_a_part_back(world: World) -> str | None:
@@ -142,6 +171,7 @@ def _whole_payments(world: World) -> list[Record]:
 ACTS: dict[Callable[[World], str | None], int] = {
     choose: 2,
     pay_again: 5,
+    pay_twice: 8,
     take_a_part_back: 6,
     take_the_rest_back: 6,
     enter_the_part: 8,

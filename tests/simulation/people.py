@@ -212,9 +212,12 @@ def pay(world: World) -> str | None:
     invoice = some(world, _kept(world, RecordType.INVOICE))
     if len(world.of(RecordType.PAYMENT)) >= 4 or not invoice:
         return None
+    total = world.records[invoice].values["total"]
+    return pay_amount(world, invoice, Decimal(world.chance.choice([10, 40, 100, total])))
+
+
+def pay_amount(world: World, invoice: Record, amount: Decimal) -> str:
     billed = world.records[invoice]
-    total = billed.values["total"]
-    amount = Decimal(world.chance.choice([10, 40, 100, total]))
     with world.sessions.begin() as session:
         payment = Payment(
             organization_id=world.firm,
