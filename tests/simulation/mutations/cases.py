@@ -20,12 +20,8 @@ CASES = (
         (
             Change(
                 _COUNTERPARTS,
-                """        sent_document = coalesce(
-            EXCLUDED.sent_document,
-            CASE WHEN link""",
-                """        sent_document = coalesce(
-            link.sent_document, EXCLUDED.sent_document,
-            CASE WHEN link""",
+                "sent_document = coalesce(EXCLUDED.sent_document, CASE\n",
+                "sent_document = coalesce(link.sent_document, EXCLUDED.sent_document, CASE\n",
             ),
         ),
     ),
@@ -174,7 +170,8 @@ CASES = (
         (
             Change(
                 _LANES,
-                '    session.execute(_SKIP_ONCE_LOOKED_FOR, {"lane": lane_id})\n',
+                "    session.execute(_SKIP_ONCE_LOOKED_FOR,"
+                ' {"lane": lane_id, "sends": NEVER_REPEATED})\n',
                 "",
             ),
         ),

@@ -202,7 +202,7 @@ INVENTIONS = (
     Mutation(
         "credit",
         "what was credit stays credit after the void that makes room for it",
-        (Change(_SETTLE, 'if Decimal(one["applied"] or 0) < 0', "if False"),),
+        (Change(_SETTLE, "    freed = list(_freed(outcomes, due))", "    freed = list[int]()"),),
         money=True,
     ),
     Mutation(
