@@ -201,6 +201,11 @@ class Refund(Base):
     payment: Mapped[Payment] = relationship()
     asked_by: Mapped[User | None] = relationship()
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether it may have been made, and only a person can find out."""
+        return self.state == RefundState.ASKED and self.failure is not None
+
 
 class ProcessorEvent(Base):
     """An event that has been processed, so that it is processed once."""

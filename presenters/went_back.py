@@ -26,6 +26,7 @@ HOWS = {
 }
 REASONS = {  # why Stripe, or the client's bank, did not take a refund
     "access_ended": N_("your Stripe account is no longer connected"),
+    "not_made": N_("a person looked in your Stripe dashboard and did not find it"),
     "lost_or_stolen_card": N_("the card was lost or stolen"),
     "expired_or_canceled_card": N_("the card has expired or was canceled"),
     "charge_for_pending_refund_disputed": N_("the client's bank asked for the money meanwhile"),
@@ -45,6 +46,7 @@ class WentBack:
     at: datetime | date | None = None  # None: several may be in it
     why: str = ""  # it failed
     goodwill: GoodwillRefund | None = None  # the refund after which the invoice stays paid
+    unsure_id: int | None = None  # of the refund that a person must look for
 
     @property
     def remarks(self) -> list[str]:
@@ -86,11 +88,12 @@ def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentB
     elif is_failed:
         how = "failed"
     elif refund.state == RefundState.ASKED:
-        how = "unsure" if refund.failure else "asked"
+        how = "unsure" if refund.is_unsure else "asked"
     else:
         how = "refunded"
     failure = refund.failure or ""
     spoken = failure if " " in failure else failure.replace("_", " ")
     why = REASONS.get(failure, spoken) if how == "failed" else ""
     at = refund.settled_at or refund.created_at
-    return WentBack(refund.amount, how, at, why, goodwill)
+    unsure_id = refund.id if refund.is_unsure else None
+    return WentBack(refund.amount, how, at, why, goodwill, unsure_id)

@@ -20,6 +20,7 @@ from processors.processor import AccessEnded, Processor, RefundSeen, Refused, Un
 FIRST_RETRY_DELAY = timedelta(seconds=30)  # longer than one refund request may take; doubles
 MAX_RETRY_DELAY = timedelta(hours=1)
 ACCESS_ENDED = "access_ended"
+NOT_MADE = "not_made"  # a person has looked: nothing went back
 
 log = structlog.get_logger()
 

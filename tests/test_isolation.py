@@ -102,6 +102,7 @@ BOOKS_ONLY = {  # a bookkeeper may, too
     "sending.send_all",
     "arrivals.update",
     "matches.compare",
+    "payments.decide_refund",
 }
 # What needs no sign-in, and why nothing of a firm shows there.
 PUBLIC = {

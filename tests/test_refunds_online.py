@@ -126,6 +126,39 @@ def test_a_refund_without_an_answer_is_never_said_to_have_failed(paid: Till, kin
     assert "Only $70.00" in pay_back(paid, "80")  # what may have gone back is not left
 
 
+@pytest.mark.parametrize(
+    ("button", "state", "left", "said"),
+    [
+        ("It went back", "done", 70, "paid back through Stripe"),
+        (
+            "It did not",
+            "failed",
+            100,
+            "a person looked in your Stripe dashboard and did not find it",
+        ),
+    ],
+)
+def test_a_person_who_looked_at_stripe_says_whether_it_went_back(
+    paid: Till, button: str, state: str, left: int, said: str
+) -> None:
+    paid.stripe.act("webhooks", mode="lost")
+    paid.stripe.act("faults", path="/v1/refunds", method="POST", kind="cut_after", times=3)
+    pay_back(paid, "30")
+    page = paid.owner.open(f"/payments/{paid.payments[0].id}")
+    assert button not in page.text  # we go on trying
+    paid.session.execute(text("UPDATE refunds SET failure = 'access_ended'"))
+    paid.session.commit()
+    page.open(f"/payments/{paid.payments[0].id}").submit(press=button)
+    assert said in paid.owner.text
+    assert button not in paid.owner.text
+    assert [one.state for one in paid.refunds] == [state]
+    assert paid.sums() == ([Decimal(left)], Decimal(100 - left))
+    token = {"csrf_token": paid.owner.token(), "went": "no"}
+    path = f"/payments/{paid.payments[0].id}/refunds/{paid.refunds[0].id}"
+    paid.owner.client.post(path, data=token)  # an old page, pressed once more
+    assert [one.state for one in paid.refunds] == [state]
+
+
 @pytest.mark.parametrize("status", ["succeeded", "failed"])
 def test_a_refund_that_nobody_was_sure_of_is_settled_by_what_stripe_says(
     paid: Till, status: str

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
@@ -27,7 +27,17 @@ from presenters.went_back import went_back
 from processors import paying, recording, refunding
 from views.invoices import today
 from web import once
-from web.access import dunahub, firm, firms_only, note, own, person, session, step_out
+from web.access import (
+    books_required,
+    dunahub,
+    firm,
+    firms_only,
+    note,
+    own,
+    person,
+    session,
+    step_out,
+)
 from web.formats import money, payment_methods
 from web.forms import MAX_MONEY, ChoiceField, DayField, Form, NumberField, area, line
 from web.languages import _
@@ -274,6 +284,33 @@ def _refund_online(
     else:
         flash(_("Stripe refused to pay it back. The payment's page says why."), "bad")
     return redirect(page, 303)
+
+
+@payments.post("/<key:payment_id>/refunds/<key:refund_id>")
+@books_required
+def decide_refund(payment_id: int, refund_id: int) -> ResponseReturnValue:
+    """A person has looked whether a refund of which Stripe never told was made."""
+    payment, refund = own(Payment, payment_id), own(Refund, refund_id)
+    went = request.form.get("went")
+    if refund.payment_id != payment.id or went not in ("yes", "no"):
+        abort(404)
+    payment = recording.lock_payment(session(), payment.id, payment.invoice_id)
+    refund = session().get_one(Refund, refund_id, with_for_update=True, populate_existing=True)
+    if refund.is_unsure:
+        failure = None if went == "yes" else refunding.NOT_MADE
+        recording.settle(session(), payment, refund, failure=failure)
+        note(
+            "payment.refund_decided",
+            organization_id=firm().id,
+            payment=payment.id,
+            amount=str(refund.amount),
+            went_back=went,
+        )
+        flash(_("Noted. The payment's page says so."), "good")
+    else:
+        flash(_("This was solved meanwhile."))
+    session().commit()
+    return redirect(url_for("payments.show", payment_id=payment_id), 303)
 
 
 def _refuse_disputed(payment: Payment) -> ResponseReturnValue:

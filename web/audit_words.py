@@ -108,6 +108,7 @@ ACTIONS = {
     "client.link_revoked": N_("Client's link revoked"),
     "payment.paid_online": N_("Paid online"),
     "payment.refunded": N_("Payment paid back"),
+    "payment.refund_decided": N_("Looked at Stripe whether a payment went back"),
     "payments.connected": N_("Stripe connected"),
     "proposal.accepted": N_("Proposal accepted by the client"),
     "proposal.declined": N_("Proposal declined by the client"),
