@@ -41,6 +41,7 @@ def _keeps(world: World, record: Record, **values: object) -> None:
     wanted, is_met = world.records[record], _is_on_its_way(world, record)
     for name, value in values.items():
         wanted.theirs[name] = ANY if is_met else value
+        wanted.left.discard(name)
         wanted.kept.pop(name, None)
         if not is_met:
             wanted.kept[name] = value

@@ -405,6 +405,7 @@ def leave_what_waits(world: World) -> str | None:
         there = check.objects(world, record)
         if there or _is_there(world, record):
             wanted.theirs = dict.fromkeys(_properties(record), ANY)
+            wanted.left = set(_properties(record))
             wanted.theirs |= check.seen(record, there[0]) if len(there) == 1 else {}
             _is_ours(wanted, *_saved_since(wanted, world.withheld[record]))
         elif record not in saved_since:

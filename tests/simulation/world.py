@@ -58,6 +58,7 @@ class Wanted:
     theirs: dict[str, object] = field(default_factory=dict)
     # What the bookkeeper wrote there last of these: nobody overwrites it before a person says so.
     kept: dict[str, object] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)  # of these a person left what stands there
     # A person asked for another object, so there may be two.
     asked_for_another: bool = False
     chosen: str | None = None  # the customer there that a person chose
@@ -178,7 +179,7 @@ class SimulatedQuickBooks:
             self.sign_outs[sent.sign_in] += 1
         if sent.method == "GET":
             return
-        is_good = answer.status == 200 and '"Fault"' not in answer.body and answer.body != "{}"
+        is_good = answer.status == 200 and '"Fault"' not in answer.body and '"Id"' in answer.body
         self.good_writes += answer.status in (200, 400) or is_refused_by_a_rule(answer)
         self.troubled_writes += not is_good
         self.throttled_writes += answer.status == 200 and '"3001"' in answer.body
@@ -285,7 +286,8 @@ class World:
 
     def answered(self, sent: Sent, answer: Answer) -> None:
         """What was on its way when a person disconnected is there now, and withheld no more."""
-        if answer.status == 200 and sent.method == "POST" and sent.sign_in != self.sign_in():
+        is_done = answer.status == 200 and not answer.body.startswith('{"Fault"')
+        if is_done and sent.method == "POST" and sent.sign_in != self.sign_in():
             for due in sent.due.values():
                 self.withheld.pop(due.record, None)
 
@@ -338,8 +340,9 @@ class World:
         wanted.theirs = {
             name: value
             for name, value in wanted.theirs.items()
-            if value is ANY or name in wanted.kept
+            if value is ANY or name not in wanted.left
         }
+        wanted.left.clear()
 
     def sign_in(self) -> int:
         """The number of the lane's present sign-in."""
