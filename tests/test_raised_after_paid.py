@@ -1,5 +1,6 @@
 """An invoice that is raised after more was paid than it took: the credit pays it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,9 +8,9 @@ from sqlalchemy import select
 
 from models.comparisons import Kind
 from models.sales import Payment, RecordType
-from tests.support.refunds import choose, pass_and_drain, take_back
-from tests.support.situation import RIVERA, Situation
-from tests.test_cases_counterpart import booked
+from tests.support.refunds import CHECKING, account, choose, pass_and_drain, take_back
+from tests.support.situation import RIVERA, SETTINGS, Situation
+from tests.test_cases_counterpart import booked, edit_invoice
 from tests.test_changed_while_in_doubt import forget, wait_and_drain
 from tests.test_matching_books import ask, differences
 
@@ -217,3 +218,79 @@ def test_the_repeated_void_of_a_payment_frees_what_another_pays(at: Situation) -
     wait_and_drain(at)
     assert (booked(at)["Balance"], unapplied(at)) == (40, [0, 0])
     assert invoice
+
+
+def test_a_message_puts_back_nothing_that_the_bookkeeper_took_off(at: Situation) -> None:
+    """She added a fee, too, so that the total is above the one we sent."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "100")
+    at.drain()
+    there = at.books("Invoice")[0]
+    line = next(one for one in there["Line"] if one["DetailType"] == "SalesItemLineDetail")
+    line = {key: value for key, value in line.items() if key != "Id"}
+    detail = line["SalesItemLineDetail"] | {"Qty": 1, "UnitPrice": 5}
+    fee = line | {"Description": "Late fee", "Amount": 5, "SalesItemLineDetail": detail}
+    lines = json.loads(json.dumps([line, fee], default=float))
+    at.simulator.act(RIVERA, "edit", entity="Invoice", object_id=there["Id"], Line=lines)
+    payment_id = at.books("Payment")[0]["Id"]
+    at.simulator.act(RIVERA, "unapply", payment_id=payment_id, invoice_id=there["Id"])
+    edit_invoice(at, invoice, memo="Thank you")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (105, [100])
+
+
+def test_an_old_void_sent_again_puts_back_nothing(at: Situation) -> None:
+    at.connect()
+    choose(at, taken_back="void")
+    invoice = at.save_invoice(at.save_lead(), "100")
+    first = at.pay(invoice, "60")
+    at.drain()
+    take_back(at, first, "60")
+    at.drain()
+    at.pay(invoice, "100")
+    at.drain()
+    payment_id, invoice_id = at.books("Payment")[1]["Id"], at.books("Invoice")[0]["Id"]
+    at.simulator.act(RIVERA, "unapply", payment_id=payment_id, invoice_id=invoice_id)
+    at.ana.open(f"/payments/{first}").submit(press="Send again")
+    at.drain()
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (100, [0, 100])
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "found"),
+    [({"path": "/payment"}, []), ({"path": "/query", "nth": 2}, [Kind.OTHER_BALANCE])],
+    ids=["write", "read"],
+)
+def test_disconnecting_leaves_no_check_of_ours_behind(
+    at: Situation, unanswered: dict[str, object], found: list[Kind]
+) -> None:
+    """Nobody changed the payments: nothing of them waits for the owner's answer."""
+    invoice, second = overpaid(at)
+    at.simulator.fault(match=unanswered | {"times": 9}, do={"status": 503})
+    priced(at, invoice, "120")
+    at.simulator.clear_faults()
+    at.disconnect()
+    at.connect()
+    assert "Payment for invoice 1001" not in at.ana.open(SETTINGS).text
+    wait_and_drain(at)
+    assert {state.split()[1] for state in at.states()} <= {"synced", "superseded"}
+    assert "In QuickBooks" in at.ana.open(f"/payments/{second}").text
+    ask(at)
+    assert [kind for kind, _type, _title in differences(at)] == found
+
+
+def test_what_was_paid_too_much_goes_back_off_its_payment(at: Situation) -> None:
+    """No goodwill, though the invoice stays paid: no receipt is booked for it."""
+    at.connect()
+    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    invoice = at.save_invoice(at.save_lead(), "100")
+    payment = at.pay(invoice, "100")
+    at.drain()
+    priced(at, invoice, "70")
+    at.ana.open(f"/payments/{payment}/refund").submit({"amount": "30"}, press="Record refund")
+    at.drain()
+    assert at.books("RefundReceipt") == []
+    assert "more was paid than is due" not in at.ana.open(f"/invoices/{invoice}").text
+    assert at.invoice(invoice).balance == 0

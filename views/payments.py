@@ -193,7 +193,8 @@ class RefundForm(Form):
     @classmethod
     def of(cls, payment: Payment) -> "RefundForm":
         left = refunding.left_of(session(), payment)
-        usual = "paid" if recording.keeps_paid(session(), payment) else "open"
+        stays_paid = bool(payment.invoice.credit) or recording.keeps_paid(session(), payment)
+        usual = "paid" if stays_paid else "open"
         form = cls(request.form or None, data={"amount": left, "afterwards": usual})
         form.left = left
         return form
@@ -239,7 +240,9 @@ def refund(payment_id: int) -> ResponseReturnValue:
     form = RefundForm.of(payment)
     if not form.validate():
         return _refund_page(form, payment), 422
-    amount, stays_paid = form.amount.data or Decimal(0), form.afterwards.data == "paid"
+    amount = form.amount.data or Decimal(0)
+    # What was paid too much is no goodwill: it comes off the payment, and the invoice stays paid.
+    stays_paid = form.afterwards.data == "paid" and amount > payment.invoice.credit
     if charge := _charge(payment):
         return _refund_online(payment, charge, amount, keeps_paid=stays_paid)
     recording.give_back(session(), payment, amount, keeps_paid=stays_paid)
