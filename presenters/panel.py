@@ -152,6 +152,12 @@ class Panel:
         there = money(link.remote_total)
         if here.is_void:
             return _("Void here, %(theirs)s there", theirs=there)
+        if here.paid_back and here.total - here.paid_back == Decimal(link.remote_total):
+            return _(
+                "%(amount)s here and there, after %(paid_back)s went back",
+                amount=there,
+                paid_back=money(here.paid_back),
+            )
         if here.total != Decimal(link.remote_total):
             return _("%(ours)s here, %(theirs)s there", ours=ours, theirs=there)
         if here.paid_back:
@@ -175,6 +181,8 @@ class Panel:
         is_payment = self.record.type == RecordType.PAYMENT
         if self.entry is None or self.link is None or not is_payment or self.is_void_there:
             return Decimal(0)
+        if self.link.remote_balance is not None and Decimal(self.link.remote_balance) == 0:
+            return Decimal(0)  # as QuickBooks told last
         paid = self.entry.payload
         open_then = Decimal(paid["invoice_total"]) - Decimal(paid["paid_before"])
         return max(Decimal(paid["amount"]) - max(open_then, Decimal(0)), Decimal(0))

@@ -225,7 +225,11 @@ def _say_changed_here(it: Situation, link: Counterpart) -> Word | None:
 
 def _say_total(it: Situation, link: Counterpart) -> Word | None:
     ours = str(it.here.total) if it.here else our_total(it.entry)
-    if ours is None or link.remote_total is None or Decimal(link.remote_total) == Decimal(ours):
+    if ours is None or link.remote_total is None:
+        return None
+    paid_back = Decimal(it.entry.payload.get("refunded_amount") or 0)
+    # A person may have taken what was paid back off the payment there.
+    if Decimal(link.remote_total) in (Decimal(ours), Decimal(ours) - paid_back):
         return None
     difference = abs(Decimal(link.remote_total) - Decimal(ours))
     words = _("In QuickBooks, total differs by %(amount)s", amount=money(difference))

@@ -172,6 +172,21 @@ def test_case_e29_money_that_stands_is_not_called_undone(app: Flask, refunded: s
     assert ("Its invoice was voided before it was sent" in (told.detail or "")) is stands
 
 
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ("100.00", "In QuickBooks"),  # as a refund receipt, or a check back to the client
+        ("70.00", "In QuickBooks"),  # taken off the payment there
+        ("80.00", "In QuickBooks, total differs by $20.00"),
+    ],
+)
+def test_what_was_paid_back_may_be_off_the_payment_there(app: Flask, there: str, said: str) -> None:
+    payload = {"amount": "100.00", "refunded_amount": "30.00"}
+    paid = entry(state=State.SYNCED, record_type=RecordType.PAYMENT, payload=payload)
+    with app.test_request_context():
+        assert word(paid, link=link(remote_total=there)).text == said
+
+
 def test_what_is_void_there_says_what_can_be_done_with_it_here() -> None:
     void = link(voided_at=NOW)
     taken = {"amount": "100.00", "refunded_amount": "0"}
