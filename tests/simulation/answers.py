@@ -114,6 +114,9 @@ def _rename(world: "World", session: "Session", entry: Entry, name: str) -> tupl
         wanted.values["sent_name"] = name
         # Of ours, changed there before it was seen, a person says: that is somebody else.
         wanted.asked_for_another = wanted.asked_for_another or bool(wanted.theirs)
+        if entry.counterpart is None or entry.counterpart.remote_id is None:
+            wanted.asked_for_another = wanted.asked_for_another or wanted.chosen is not None
+            wanted.chosen = None  # what was chosen before is not linked: this is a newer choice
     return Acted((entry.id,)), f"send as {name}"
 
 
