@@ -273,8 +273,9 @@ def send_again(world: World) -> str | None:
         record = chosen.record
         is_equalled = chosen.state is State.SYNCED or chosen.fault_code in ASKED
         is_withheld = chosen.withheld and chosen.state is State.PENDING
-        done = actions.requeue(session, [chosen.id], organization_id=world.firm).done
-        if done and is_withheld:
+        acted = actions.requeue(session, [chosen.id], organization_id=world.firm)
+        done = acted.done
+        if is_withheld and (done or acted.refused.get(chosen.id) == actions.ALREADY):
             raise Violated(f"{named(record)} is withheld, and was said to be sent again")
     if not done:
         return None
