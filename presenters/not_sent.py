@@ -118,8 +118,14 @@ def nothing_not_sent(kind: str) -> str:
     """In place of an empty list."""
     match kind:
         case "payment":
-            return _("Every payment you saved was sent or is on its way.")
+            return _(
+                "Every payment you saved was sent, is on its way, needs attention or was skipped."
+            )
         case "lead":
-            return _("Every lead you saved was sent or is on its way.")
+            return _(
+                "Every lead you saved was sent, is on its way, needs attention or was skipped."
+            )
         case _:
-            return _("Every invoice you saved was sent or is on its way.")
+            return _(
+                "Every invoice you saved was sent, is on its way, needs attention or was skipped."
+            )
