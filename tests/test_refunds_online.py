@@ -179,6 +179,19 @@ def test_a_refund_that_nobody_was_sure_of_is_settled_by_what_stripe_says(
     assert "no longer connected" not in page
 
 
+def test_what_came_through_an_account_that_left_is_paid_back_by_hand(paid: Till) -> None:
+    recording.end_account(paid.session, paid.account)
+    paid.session.commit()
+    page = paid.owner.open(f"/payments/{paid.payments[0].id}")
+    assert "Pay back through Stripe" not in page.text
+    assert "Record a refund or return" in page.text
+    page.open(f"/payments/{paid.payments[0].id}/refund")
+    page.submit({"amount": "30"}, press="Record refund")
+    assert "The refund is recorded." in page.text
+    assert paid.sums() == ([Decimal(70)], Decimal(30))
+    assert there(paid) == []
+
+
 def test_a_lookup_that_is_refused_says_nothing_about_the_refund(paid: Till) -> None:
     paid.stripe.act("webhooks", mode="lost")
     paid.stripe.act("faults", path="/v1/refunds", method="POST", kind="cut_after", times=3)

@@ -11,7 +11,7 @@ from wtforms import BooleanField
 from wtforms.validators import StopValidation
 
 from languages import N_
-from models.processors import Charge, Refund, RefundState
+from models.processors import Charge, ProcessorAccount, Refund, RefundState
 from models.quickbooks import RefundsAre, TakenBack
 from models.sales import (
     GoodwillRefund,
@@ -156,6 +156,7 @@ def show(payment_id: int) -> ResponseReturnValue:
         went_back=gone,
         words=words_of(RecordType.REFUND, receipts),
         charge=session().get(Charge, payment.id),
+        refundable=_charge(payment),
         panel=panel_of(RecordType.PAYMENT, payment.id),
     )
 
@@ -260,8 +261,16 @@ def refund(payment_id: int) -> ResponseReturnValue:
 
 
 def _charge(payment: Payment) -> Charge | None:
-    """The processor's charge of this payment, if we can still refund it there."""
-    return session().get(Charge, payment.id) if dunahub().processor else None
+    """The processor's charge of this payment, if we can still refund it there. Otherwise a person
+    pays it back and records that."""
+    if dunahub().processor is None:
+        return None
+    ended = select(ProcessorAccount.id).where(
+        ProcessorAccount.organization_id == firm().id,
+        ProcessorAccount.account_id == Charge.account_id,
+        ProcessorAccount.ended_at.is_not(None),
+    )
+    return session().scalar(select(Charge).where(Charge.payment_id == payment.id, ~ended.exists()))
 
 
 def _refund_online(
