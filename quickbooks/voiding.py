@@ -53,11 +53,18 @@ def _linked_void_step(due: Due, link: Remote) -> Step:
     if not is_seen:
         return _void(due, link)
     there = steps.found(due)
-    if there is None:
+    if there is None and not _may_only_lag(due):
         return Synced(replace(link, voided=True), note="was deleted in QuickBooks")
+    if there is None:
+        return _void(due, link)  # QuickBooks itself says then that it is gone
     if matching.is_voided(due.payload, there):
         return Synced(replace(matching.remote_of(there), voided=True))
     return _void(due, link)
+
+
+def _may_only_lag(due: Due) -> bool:
+    """Whether only a list says that it is gone: nobody promises that lists are up to date."""
+    return due.record.type != RecordType.REFUND and "gone" not in due.knowledge
 
 
 def _void(due: Due, remote: Remote) -> Write | Rejected:

@@ -406,10 +406,17 @@ def test_one_that_was_looked_for_and_is_gone_is_not_looked_for_again(
     operation: Operation, expected: Outcome | str
 ) -> None:
     """A payment made its version stale, and then it was deleted: every look would end like this."""
-    due = bill(operation=operation, knowledge={"seen": "Id=130", "found": None})
+    due = bill(operation=operation, knowledge={"seen": "Id=130", "found": None, "gone": True})
     outcome = verdict_on(due, {**ALL, INVOICE: replace(BILL, stale=True)})
     told = outcome.fault.code if isinstance(outcome, Rejected) else outcome
     assert told == expected
+
+
+def test_a_void_is_tried_though_a_list_does_not_have_the_document() -> None:
+    """Lists may lag behind. Only QuickBooks' refusal says that it is gone."""
+    void = bill(operation=Operation.VOID, knowledge={"seen": "Id=130", "found": None})
+    draft = draft_of(void, links={**ALL, INVOICE: replace(BILL, stale=True)})
+    assert draft.items[0].intent == "void"
 
 
 def test_a_dialogue_without_end_is_our_own_mistake() -> None:

@@ -654,6 +654,22 @@ def test_situation_30_a_void_of_what_was_deleted_there_is_done(at: Situation) ->
     assert "Voided in QuickBooks" in at.ana.open(f"/invoices/{invoice}").panel()
 
 
+def test_a_void_while_lists_lag_is_not_said_to_be_done(at: Situation) -> None:
+    """A payment made its version stale a moment ago, and the list does not have it yet."""
+    at.connect()
+    at.simulator.company(RIVERA, list_delay=86_400, list_hides_new=True)
+    invoice = at.save_invoice(at.save_lead())
+    at.pay(invoice, "40")
+    at.drain()
+    at.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    at.drain()
+    assert "Voided in QuickBooks" not in at.ana.open(f"/invoices/{invoice}").panel()
+    at.simulator.company(RIVERA, list_delay=0, list_hides_new=False)
+    at.ana.submit(press="Send again")
+    at.drain()
+    assert [one["TotalAmt"] for one in at.books("Invoice")] == [0]
+
+
 # --- 31 to 33 ------------------------------------------------------------------------------------
 
 
