@@ -46,6 +46,7 @@ from outbox.counterparts import REQUEST_ID_TRUSTED_FOR, counterparts_of, keep_do
 from outbox.in_flight import InFlight
 from outbox.lanes import (
     FAIL_AFTER,
+    NEVER_REPEATED,
     SOLO_AFTER,
     SPEND,
     Claim,
@@ -293,7 +294,12 @@ def _unanswered(
         return None
     items = session.execute(_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
-    # While reads pause the same request may be sent again: QuickBooks may recognize its id.
+    # While reads pause the same request may be sent again, as QuickBooks may recognize its id, but
+    # never what a person declined.
+    if lane.questions_rest and row.sends >= NEVER_REPEATED:
+        entries = [item.id for item in waiting]
+        session.execute(_EXPECT_ANSWER, {"entries": entries, "after": lane.questions_rest})
+        return _Unanswered(row, items, [], looks_up=True)
     looks_up = not lane.questions_rest and _is_to_be_looked_up(row, waiting)
     asked = [item for item in waiting if item.is_due] if looks_up else waiting
     if looks_up and row.silences > row.sends:

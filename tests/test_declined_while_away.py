@@ -2,6 +2,7 @@
 declined before."""
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.situation import Situation
 from tests.test_cases_counterpart import booked, decide, edit_invoice, reconnect
@@ -33,6 +34,27 @@ def test_what_was_declined_of_an_unanswered_create_never_goes_along(
     there = booked(at)
     assert there["CustomerMemo"] == {"value": "Thanks"}
     assert there["TotalAmt"] == (100 if does == "after" else 150)  # never arrived: it is new
+
+
+def test_what_was_declined_is_not_sent_again_while_reads_are_refused(at: Situation) -> None:
+    """Whether its create arrived is asked first, however long that takes."""
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    at.simulator.fault(match={"path": "/invoice", "times": 1}, do={"reset": "before"})
+    at.save_invoice(lead, "100")
+    at.drain()
+    at.disconnect()
+    reconnect(at)
+    at.simulator.fault(match={"path": "/query"}, do={"status": 429})
+    decide(at, "leave")
+    wait_and_drain(at)
+    assert at.books("Invoice") == []
+    at.simulator.clear_faults()
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE outbox_lanes SET questions_rest_until = now()"))
+    wait_and_drain(at)
+    assert (at.entry().state, at.books("Invoice")) == ("skipped", [])
 
 
 @pytest.mark.parametrize("does", ["after", "before"])
