@@ -31,8 +31,8 @@ def create_anew(session: Session, entry: Entry) -> Acted:
     An invoice includes its payments: when the old one was deleted, they became credit.
     """
     choice: Json = {"anew": True, "use": None}
-    if offered := _offered(entry):
-        choice["not"] = offered
+    if not_its_own := _not_its_own(session, entry):
+        choice["not"] = not_its_own
     if entry.record_type != RecordType.INVOICE:
         return _decide(session, entry, choice)
     with session.begin_nested() as attempt:
@@ -44,13 +44,17 @@ def create_anew(session: Session, entry: Entry) -> Acted:
     return Acted((*acted.done, *payments))
 
 
-def _offered(entry: Entry) -> list[str]:
-    """The objects that the question was about: they are not this record's."""
-    about = entry.fault_about
+def _not_its_own(session: Session, entry: Entry) -> list[str]:
+    """The objects that this question, or an earlier one, was about: they are not this record's."""
+    about, its = entry.fault_about, Counterpart.record == entry.record
+    decision = select(Counterpart.decision).where(Counterpart.lane_id == entry.lane_id, its)
+    said = (session.scalar(decision) or {}).get("not")
+    earlier = said if isinstance(said, list) else [said]
     if entry.record_type != RecordType.LEAD:
-        return [str(one) for one in about.get("holders", ())]
-    offered = [about.get("holder_id"), *(one["id"] for one in about.get("candidates", ()))]
-    return [str(one) for one in offered if one]
+        offered = [*about.get("holders", ())]
+    else:
+        offered = [about.get("holder_id"), *(one["id"] for one in about.get("candidates", ()))]
+    return [str(one) for one in dict.fromkeys([*earlier, *offered]) if one]
 
 
 def not_this(session: Session, entry: Entry, instead: str | None = None) -> Acted:

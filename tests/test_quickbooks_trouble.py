@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from config import Config
 from db import Sessions
 from models.accounts import User
-from models.outbox import Counterpart, Dispatch, Entry, Lane
+from models.outbox import Counterpart, Dispatch, Entry, Lane, State
 from models.quickbooks import Connection, Tokens
 from models.sales import Invoice, Payment
 from outbox import actions
@@ -522,6 +522,20 @@ def test_an_invoice_that_seemed_to_be_deleted_gets_its_changes(firm: Firm) -> No
     firm.drain()
     (there,) = firm.books("Invoice")
     assert (firm.last().state, there["TotalAmt"]) == ("synced", 130)
+
+
+def test_what_a_person_ruled_out_is_not_offered_again(firm: Firm) -> None:
+    """Two questions about different customers would otherwise follow each other without end."""
+    firm.save(new_lead(firm.id, "Green Lawn", email="green@lawn.example"))
+    entry = firm.last()
+    for about in ({"holder_id": "4"}, {"candidates": [{"id": "7"}]}):
+        entry.state, entry.fault_code, entry.fault_about = State.FAILED, "perhaps_ours", about
+        entry.settled_at = datetime.now(UTC)
+        firm.session.commit()
+        assert decisions.create_anew(firm.session, entry).done
+        firm.session.commit()
+    link = firm.session.scalars(select(Counterpart)).one()
+    assert link.decision["not"] == ["4", "7"]
 
 
 def test_a_customer_renamed_over_there_keeps_its_name(firm: Firm) -> None:
