@@ -93,10 +93,10 @@ def close(session: Session, lane_id: int) -> int:
     return waiting_behind_line(session, lane_id)
 
 
-# Nobody wrote these: credit that an invoice could take, or lost, is looked at.
+# Checks that no user asked for: credit that an invoice could take, or lost.
 _IS_OWN_CHECK = "knowledge ?| ARRAY['applies_credit', 'was_taken_off']"
 
-# The payment stays as it is there; comparing tells what credit is left.
+# The payment stays as it is there; comparing shows what credit is left.
 _END_OWN_CHECKS = text(
     f"""
     UPDATE outbox AS entry
@@ -167,7 +167,7 @@ def questions_answered(session: Session, lane_id: int) -> None:
     wake_after_commit(session, [lane_id])
 
 
-# Not what nobody wrote: an unanswered one of these goes on.
+# Except our own checks: an unanswered one goes on.
 _WITHHOLD_BEHIND_LINE = text(
     f"""
     UPDATE outbox SET withheld = true
@@ -310,7 +310,7 @@ _DECLINE = text(
 )
 
 # More `sends` than any number of repeats, so that the request is looked up next.
-NEVER_REPEATED = 100  # stands for a number of sends after which a request is only looked up
+NEVER_REPEATED = 100
 
 _SKIP_ONCE_LOOKED_FOR = text(
     """

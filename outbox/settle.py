@@ -589,7 +589,7 @@ def _lowered(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterato
 def _changed_totals(
     outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
 ) -> Iterator[tuple[Due, Decimal, Decimal]]:
-    """Invoices that were there before, and stand as they are here now, with total and balance."""
+    """Invoices that were there before and now match ours, with total and balance."""
     for entry_id, outcome in outcomes.items():
         one = due[entry_id]
         if one.record.type != RecordType.INVOICE or not _totals_before(one):

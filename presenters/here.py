@@ -1,4 +1,4 @@
-"""What a record comes to here, which may have changed since it was sent."""
+"""A record's amount here, which may have changed since it was sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from models.sales import GoodwillRefund, Invoice, Payment, RecordType
 
 @dataclass(frozen=True)
 class Amount:
-    """What a record comes to here."""
+    """A record's amount here."""
 
     total: Decimal
     is_void: bool = False

@@ -182,7 +182,7 @@ class Panel:
         if self.entry is None or self.link is None or not is_payment or self.is_void_there:
             return Decimal(0)
         if self.link.remote_balance is not None and Decimal(self.link.remote_balance) == 0:
-            return Decimal(0)  # as QuickBooks told last
+            return Decimal(0)  # as QuickBooks said last
         paid = self.entry.payload
         open_then = Decimal(paid["invoice_total"]) - Decimal(paid["paid_before"])
         return max(Decimal(paid["amount"]) - max(open_then, Decimal(0)), Decimal(0))

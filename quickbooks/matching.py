@@ -255,9 +255,9 @@ def is_voided(payload: Json, found: Mapping[str, Any]) -> bool:
 
 
 def looks_void(found: Mapping[str, Any]) -> bool:
-    """Whether every amount is gone, and every quantity; the note says so in the language of whoever
-    voided it. One that was written off keeps amounts on its lines, and one for nothing keeps
-    quantities."""
+    """Whether every amount is gone, and every quantity; the note says so in the user's language.
+    One that was written off keeps amounts on its lines, and one for nothing keeps quantities.
+    """
     if number(found.get("TotalAmt")) != 0:
         return False  # or a kind without a total
     return _says_void(found) or not any(map(_counts, found.get("Line") or ()))

@@ -63,7 +63,7 @@ def _linked_void_step(due: Due, link: Remote) -> Step:
 
 
 def _may_only_lag(due: Due) -> bool:
-    """Whether only a list says that it is gone: nobody promises that lists are up to date."""
+    """Whether only a list says that it is gone. Intuit does not promise that lists are current."""
     return due.record.type != RecordType.REFUND and "gone" not in due.knowledge
 
 

@@ -301,7 +301,7 @@ def _refund_online(
 @payments.post("/<key:payment_id>/refunds/<key:refund_id>")
 @books_required
 def decide_refund(payment_id: int, refund_id: int) -> ResponseReturnValue:
-    """A person has looked whether a refund of which Stripe never told was made."""
+    """A person has checked whether a refund was made that Stripe never reported."""
     payment, refund = own(Payment, payment_id), own(Refund, refund_id)
     went = request.form.get("went")
     if refund.payment_id != payment.id or went not in ("yes", "no"):
