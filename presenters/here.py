@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import inspect, literal, null, select
 from sqlalchemy.orm import Session
 
-from models.sales import GoodwillRefund, Invoice, Payment, RecordType
+from models.sales import MODELS, RecordType
 
 
 @dataclass(frozen=True)
@@ -21,26 +21,16 @@ class Amount:
 
 def amounts_here(session: Session, kind: RecordType, ids: Sequence[int]) -> dict[int, Amount]:
     """Of the records themselves, by their ids; empty for records without an amount."""
-    match kind:
-        case RecordType.INVOICE:
-            invoices = session.execute(
-                select(Invoice.id, Invoice.total, Invoice.voided_at).where(Invoice.id.in_(ids))
-            )
-            return {key: Amount(total, voided_at is not None) for key, total, voided_at in invoices}
-        case RecordType.PAYMENT:
-            payments = session.execute(
-                select(Payment.id, Payment.amount, Payment.refunded_amount).where(
-                    Payment.id.in_(ids)
-                )
-            )
-            return {key: Amount(amount, paid_back=back) for key, amount, back in payments}
-        case RecordType.REFUND:
-            model = GoodwillRefund
-            refunds = session.execute(
-                select(model.id, model.amount, model.voided_at).where(model.id.in_(ids))
-            )
-            return {
-                key: Amount(amount, voided_at is not None) for key, amount, voided_at in refunds
-            }
-        case RecordType.LEAD | RecordType.PRODUCT:
-            return {}
+    columns = inspect(MODELS[kind]).columns
+    amount = columns.get("total", columns.get("amount"))
+    if amount is None:
+        return {}
+    voided_at = columns.get("voided_at", null())
+    paid_back = columns.get("refunded_amount", literal(Decimal(0)))
+    rows = session.execute(
+        select(columns["id"], amount, voided_at, paid_back).where(columns["id"].in_(ids))
+    )
+    return {
+        key: Amount(total, is_void=voided is not None, paid_back=back)
+        for key, total, voided, back in rows
+    }
