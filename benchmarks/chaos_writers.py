@@ -72,11 +72,17 @@ def _save(
             time.sleep(0.2)
         except SQLAlchemyError:
             time.sleep(0.2)
+        if _is_stored(world, lock, is_there):
+            return Saved(0, begin, time.monotonic())
+
+
+def _is_stored(world: World, lock: dict[str, int], is_there: Callable[[Session], bool]) -> bool:
+    """Asks until there is an answer: after a look that failed, saving again could save it twice."""
+    while True:
         try:
             with world.sessions() as session:
                 session.execute(_ONE_SAVE_AT_A_TIME, lock)
-                if is_there(session):
-                    return Saved(0, begin, time.monotonic())
+                return is_there(session)
         except NoResultFound as problem:
             raise _Gone from problem
         except SQLAlchemyError:
