@@ -343,7 +343,7 @@ def _judge_order(
     names = {str(one["Id"]): str(one.get("DisplayName")) for one in books.get("Customer", [])}
     numbers = {str(one["Id"]): str(one.get("DocNumber")) for one in books.get("Invoice", [])}
     for entry in journal:
-        if entry["method"] != "POST" or entry["replayed"] or not entry["requestid"]:
+        if entry["method"] != "POST" or not entry["requestid"] or _did_nothing(entry):
             continue
         for document in _documents(entry["body"]):
             if "PrimaryPhone" in document:
@@ -358,6 +358,11 @@ def _judge_order(
                 if version < newest[key]:
                     verdict.note("out_of_order", f"{key}: {version} after {newest[key]}")
                 newest[key] = max(newest[key], version)
+
+
+def _did_nothing(entry: JournalEntry) -> bool:
+    """Whether QuickBooks only repeated an answer, or refused the request before looking at it."""
+    return entry["replayed"] or entry["status"] in (401, 429)
 
 
 def _documents(body: str) -> Iterator[Document]:

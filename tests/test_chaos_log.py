@@ -98,3 +98,29 @@ def test_a_payment_taken_back_is_void_or_was_never_sent() -> None:
     assert _found(log, _books(100, ("A", 0, ""))) == []
     assert _found(log, _books(100)) == []
     assert _found(log, _books(0, ("A", 100, "7")))
+
+
+def _sent(version: int, status: int | None = 200, *, replayed: bool = False) -> Any:
+    body = f'{{"DocNumber": "1001", "CustomerMemo": {{"value": "note {version}"}}}}'
+    return {
+        "method": "POST",
+        "requestid": "r",
+        "replayed": replayed,
+        "status": status,
+        "body": body,
+    }
+
+
+@pytest.mark.parametrize(
+    ("again", "is_wrong"),
+    [
+        (_sent(1), True),
+        (_sent(1, None), True),  # its answer was lost
+        (_sent(1, 401), False),  # refused before anything was done
+        (_sent(1, replayed=True), False),  # only the answer came again
+    ],
+)
+def test_an_older_version_after_a_newer_one_is_found(again: Any, is_wrong: bool) -> None:
+    verdict = Verdict()
+    judge(_log(), _books(100), [_sent(2), again], verdict)
+    assert bool(verdict.out_of_order) is is_wrong
