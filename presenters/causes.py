@@ -171,8 +171,8 @@ def _may_be_sent_again(code: str) -> bool:
 
 
 def _is_sent_again(explanation: Explanation) -> bool:
-    """Whether sending again may help, and answers no question: what would overwrite somebody's
-    change in QuickBooks is decided for each record, on its page."""
+    """Whether sending again may help without overwriting a change made in QuickBooks: that is
+    decided for each record, on its page."""
     return any(
         action.name == SEND_AGAIN.name and not action.is_up_to_the_person
         for action in explanation.actions

@@ -143,7 +143,7 @@ def _changing_step(
     if judged is not None and theirs is not None:
         changes = edited.with_their_note(changes, judged, theirs)
     if awakens and changes:
-        # Only that first: what waits for it goes on, whatever is asked about the rest, or refused.
+        # Only that first: its invoices can go on, even if the rest is refused or asked about.
         return Write(due, "update", documents.sparse(link, awakens), None)
     asked = changes and judged and _asked_first(due, document, changes, judged, theirs)
     if asked:

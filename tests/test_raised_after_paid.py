@@ -266,7 +266,7 @@ def test_an_old_void_sent_again_puts_back_nothing(at: Situation) -> None:
 def test_disconnecting_leaves_no_check_of_ours_behind(
     at: Situation, unanswered: dict[str, object], found: list[Kind]
 ) -> None:
-    """Nobody changed the payments: nothing of them waits for the owner's answer."""
+    """Nobody changed the payments, so the owner is not asked about them."""
     invoice, second = overpaid(at)
     at.simulator.fault(match=unanswered | {"times": 9}, do={"status": 503})
     priced(at, invoice, "120")
