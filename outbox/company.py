@@ -105,7 +105,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Sent:
-    """A stored dispatch, as `send` and `read` see it. Sent byte for byte each time."""
+    """A stored dispatch, as `send` and `read` see it. Each item is sent byte for byte each time."""
 
     id: int
     lane_id: int
@@ -337,6 +337,11 @@ class Company(Protocol):
         `links` holds the links of the entries' records and of all they need. `taken` holds the
         claims of requests in progress: an entry that conflicts with one is left for later.
         """
+        ...
+
+    def part_of(self, body: str, positions: Sequence[int]) -> str:
+        """The body of a request with several items, with only these. Each stays as it was sent, and
+        the company recognizes it by itself."""
         ...
 
     def send(self, sent: Sent) -> Answer:

@@ -46,7 +46,6 @@ from outbox.counterparts import REQUEST_ID_TRUSTED_FOR, counterparts_of, keep_do
 from outbox.in_flight import InFlight
 from outbox.lanes import (
     FAIL_AFTER,
-    NEVER_REPEATED,
     SOLO_AFTER,
     SPEND,
     Claim,
@@ -218,7 +217,12 @@ _DUE_AGAIN = text(
 _ITEMS = text(
     """
     SELECT item.position, item.intent, item.document, item.outcome, item.repeats_unsettled, entry.*,
-           entry.available_at <= now() AS is_due
+           entry.available_at <= now() AS is_due,
+           EXISTS (SELECT FROM outbox_links AS link
+                   WHERE link.lane_id = entry.lane_id
+                     AND link.aggregate_type = entry.aggregate_type
+                     AND link.aggregate_id = entry.aggregate_id
+                     AND link.decision -> 'skip' IS NOT NULL) AS is_declined
     FROM outbox_dispatch_items AS item JOIN outbox AS entry ON entry.id = item.entry_id
     WHERE item.dispatch_id = :dispatch
     ORDER BY item.position
@@ -295,12 +299,14 @@ def _unanswered(
     items = session.execute(_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
     # While reads pause the same request may be sent again, as QuickBooks may recognize its id, but
-    # never what a person declined.
-    if lane.questions_rest and row.sends >= NEVER_REPEATED:
-        entries = [item.id for item in waiting]
-        session.execute(_EXPECT_ANSWER, {"entries": entries, "after": lane.questions_rest})
-        return _Unanswered(row, items, [], looks_up=True)
-    looks_up = not lane.questions_rest and _is_to_be_looked_up(row, waiting)
+    # never what a person declined: that waits until it can be looked up.
+    declined = [item.id for item in waiting if item.is_declined]
+    if lane.questions_rest and declined:
+        session.execute(_EXPECT_ANSWER, {"entries": declined, "after": lane.questions_rest})
+        waiting = [item for item in waiting if not item.is_declined]
+        if not any(item.is_due for item in waiting):
+            return _Unanswered(row, items, [], looks_up=True)
+    looks_up = not lane.questions_rest and (bool(declined) or _is_to_be_looked_up(row, waiting))
     asked = [item for item in waiting if item.is_due] if looks_up else waiting
     if looks_up and row.silences > row.sends:
         asked = asked[:1]  # a look-up got no answer, and one of the items may be the reason
@@ -349,7 +355,7 @@ def _repeat(
             session.execute(_ASK_NEXT, {"dispatch": row.id, "entries": others})
             return None
         is_batch = row.path == "batch" and not unanswered.looks_up
-        items = len(unanswered.items) if is_batch else 1
+        items = len(entries) if is_batch else 1
         budget = budget_after(lane, company.limits, items=items, is_batch=is_batch)
         session.execute(_SPEND, {"lane": claim.lane_id, **budget})
         if unanswered.looks_up:
@@ -365,7 +371,7 @@ def _repeat(
             method=row.method,
             path=row.path,
             query=row.query,
-            body=row.body,
+            body=_body_of(unanswered, company),
             items=[Item(item.id, item.intent, item.document) for item in unanswered.items],
             due={one.entry_id: counterparts.informed(one) for one in asked},
             sends=row.sends + 1,
@@ -374,6 +380,15 @@ def _repeat(
             outages=lane.consecutive_outages,
             goes_alone=True,
         )
+
+
+def _body_of(unanswered: _Unanswered, company: Company) -> str | None:
+    """What is sent again: only items without an outcome. What became of the others is known, and
+    QuickBooks may not remember that it did them."""
+    body: str | None = unanswered.dispatch.body
+    if len(unanswered.asked) == len(unanswered.items):
+        return body
+    return body and company.part_of(body, [item.position for item in unanswered.asked])
 
 
 def _doubted(due: Due, doubts: Mapping[int, Doubt]) -> Due:

@@ -109,6 +109,13 @@ _END_OWN_CHECKS = text(
 )
 
 
+# Reads do not pause any longer, and no silence of theirs counts.
+_NO_REST = (
+    "questions_rest_until = NULL, questions_rest_reason = NULL, questions_rest_since = NULL,"
+    " questions_unanswered = 0, silent_question_entry_id = NULL"
+)
+
+
 def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
     """Takes entries and drains again.
 
@@ -129,16 +136,13 @@ def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
         changes.withhold_changes(session, lane_id, lane.organization_id, lane.closed_at)
     session.execute(
         text(
-            """
+            f"""
             UPDATE outbox_lanes
             SET state = 'open', hold_reason = NULL, pause_until = NULL, pause_reason = NULL,
                 consecutive_outages = 0, outage_since = NULL, silent_entry_id = NULL,
-                hold_suspected = NULL, sign_in = sign_in + 1,
-                questions_rest_until = NULL, questions_rest_reason = NULL,
-                questions_unanswered = 0, questions_rest_since = NULL,
-                silent_question_entry_id = NULL, line = NULL
+                hold_suspected = NULL, sign_in = sign_in + 1, line = NULL, {_NO_REST}
             WHERE id = :lane
-            """
+            """  # noqa: S608  (only constants of ours are put together)
         ),
         {"lane": lane_id},
     )
@@ -153,13 +157,10 @@ def questions_answered(session: Session, lane_id: int) -> None:
     """
     session.execute(
         text(
-            """
-            UPDATE outbox_lanes
-            SET questions_rest_until = NULL, questions_rest_reason = NULL,
-                questions_unanswered = 0, questions_rest_since = NULL,
-                silent_question_entry_id = NULL
+            f"""
+            UPDATE outbox_lanes SET {_NO_REST}
             WHERE id = :lane AND questions_rest_reason = 'outage'
-            """
+            """  # noqa: S608  (only constants of ours are put together)
         ),
         {"lane": lane_id},
     )
@@ -253,7 +254,7 @@ def skip_waiting(session: Session, lane_id: int) -> int:
     """
     _lock(session, lane_id)
     withdraw_untaken(session, [lane_id])
-    session.execute(_SKIP_ONCE_LOOKED_FOR, {"lane": lane_id, "sends": NEVER_REPEATED})
+    session.execute(_SKIP_ONCE_LOOKED_FOR, {"lane": lane_id})
     session.execute(_DECLINE, {"lane": lane_id})
     skipped = session.execute(
         text(
@@ -309,26 +310,20 @@ _DECLINE = text(
     """
 )
 
-# More `sends` than any number of repeats, so that the request is looked up next.
-NEVER_REPEATED = 100
-
+# A request is looked up, and not sent again, for a record with this decision.
 _SKIP_ONCE_LOOKED_FOR = text(
     """
     WITH doubted AS (
-        SELECT DISTINCT item.dispatch_id, entry.organization_id, entry.aggregate_type,
-               entry.aggregate_id
+        SELECT DISTINCT entry.organization_id, entry.aggregate_type, entry.aggregate_id
         FROM outbox_dispatch_items AS item
         JOIN outbox AS entry ON entry.id = item.entry_id
         JOIN outbox_lanes AS lane ON lane.id = entry.lane_id
         WHERE item.lane_id = :lane AND item.outcome IS NULL AND entry.state = 'pending'
           AND (entry.withheld OR entry.id <= lane.line)
-    ), dispatch AS (
-        UPDATE outbox_dispatches SET sends = greatest(sends, :sends)
-        FROM doubted WHERE outbox_dispatches.id = doubted.dispatch_id
     )
     INSERT INTO outbox_links AS link
         (organization_id, lane_id, aggregate_type, aggregate_id, decision)
-    SELECT DISTINCT doubted.organization_id, :lane, doubted.aggregate_type, doubted.aggregate_id,
+    SELECT doubted.organization_id, :lane, doubted.aggregate_type, doubted.aggregate_id,
            CAST('{"skip": "declines"}' AS jsonb)
     FROM doubted
     ON CONFLICT (lane_id, aggregate_type, aggregate_id) DO UPDATE

@@ -10,7 +10,6 @@ from sqlalchemy.orm import joinedload
 
 from models.outbox import Dispatch, DispatchItem, Entry, Operation
 from models.sales import Record, RecordType
-from outbox.lanes import NEVER_REPEATED
 from presenters.names import needed_by
 from presenters.status import Word, words_of_entries
 from web.access import firm, session
@@ -27,17 +26,12 @@ class Attempt:
     body: str | None  # the part of the request about this record
 
     @property
-    def sends(self) -> int:
-        """How often it was sent, as far as that is known."""
-        return self.dispatch.sends if self.dispatch.sends < NEVER_REPEATED else 1
-
-    @property
     def words(self) -> Sequence[str | Markup]:
         """When it was sent, and whether it was answered."""
         dispatch = self.dispatch
         if dispatch.sent_at is None:
             return [_("Not sent yet")]
-        sent = ngettext("Sent %(time)s", "Sent %(time)s, %(num)s times", self.sends, time="%s")
+        sent = ngettext("Sent %(time)s", "Sent %(time)s, %(num)s times", dispatch.sends, time="%s")
         answered = _("answered %(time)s", time="%s") if dispatch.answered_at else None
         return [
             escape(sent) % moment(dispatch.sent_at),

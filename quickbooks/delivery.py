@@ -18,7 +18,7 @@ from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, S
 from outbox.pace import Limits, Pace
 from quickbooks import client, directory, facts, tokens
 from quickbooks.composing import compose
-from quickbooks.drafts import BATCH
+from quickbooks.drafts import BATCH, part_of
 from quickbooks.faults import faults_in, plain_words
 from quickbooks.reading import read
 
@@ -85,6 +85,11 @@ class QuickBooks:
     ) -> Composition:
         """One request for some of these entries, and verdicts on those that need none. Pure."""
         return compose(entries, links, settings, taken)
+
+    def part_of(self, body: str, positions: Sequence[int]) -> str:
+        """A batch with only these items. QuickBooks recognizes each by the request id and its bId
+        (Intuit's API reference, Batch). Pure."""
+        return part_of(body, positions)
 
     def send(self, sent: Sent) -> Answer:
         """Sends it and waits; after a 401 repeats it with a renewed token. Never raises."""

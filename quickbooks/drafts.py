@@ -122,6 +122,13 @@ def meets(step: Step, taken: frozenset[str]) -> bool:
     return bool(taken & (claims | needs))
 
 
+def part_of(body: str, positions: Sequence[int]) -> str:
+    """The body of a batch with only these of its items."""
+    wanted = {str(position) for position in positions}
+    items = (documents.parsed(body) or {})["BatchItemRequest"]
+    return dumps({"BatchItemRequest": [item for item in items if item["bId"] in wanted]})
+
+
 def _batch_body(writes: Sequence[Write]) -> str:
     return dumps(
         {

@@ -317,7 +317,7 @@ def _read_batch(sent: Sent, document: Json, answer: Answer) -> Reading:
         for id_, reason in reasons.items()
         if id_ not in outcomes
     }
-    went_well = fates == {Fate.SEEN} and len(told) >= len(sent.items)
+    went_well = fates == {Fate.SEEN} and len(told) >= len(sent.due)
     return Reading(
         outcomes,
         Pause("outage") if is_silent else trouble,
@@ -679,6 +679,7 @@ def _document_of(sent: Sent, item: Item, due: Due) -> Json | None:
     body = parse_json(sent.body or "") or {}
     if sent.path != "batch":
         return body
-    place = [one.entry_id for one in sent.items].index(item.entry_id)
-    document = body["BatchItemRequest"][place].get(ENTITY[due.record.type])
+    place = str([one.entry_id for one in sent.items].index(item.entry_id))
+    items = {one["bId"]: one for one in body["BatchItemRequest"]}
+    document = items[place].get(ENTITY[due.record.type]) if place in items else None
     return document if isinstance(document, dict) else None

@@ -87,8 +87,9 @@ def _recognized(due: Due, there: Json, doubt: Doubt) -> Learned:
 
 def _not_found(due: Due, creates: Sequence[Create]) -> Learned:
     again = next((doubt.request for doubt, _document in creates if doubt.is_repeatable), None)
-    if due.known.decision.get("not") or due.known.decision.get("entered"):
-        again = None  # its answer may be about the one that a person rejected; or it is there
+    if any(due.known.decision.get(key) for key in ("not", "entered", "skip")):
+        # Its answer may be about the one that a person rejected; or it is there; or was declined.
+        again = None
     learned: Json = {"absent": []}
     if steps.has_seen(due, NEWEST):
         learned |= {"seen": None, "newest": []}

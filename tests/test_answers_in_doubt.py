@@ -277,6 +277,23 @@ def test_case_r09_a_create_in_doubt_goes_again_while_questions_rest(firm: Firm) 
     once_each(firm, Customer=1)
 
 
+def test_of_a_batch_that_goes_again_only_what_is_in_doubt_goes(firm: Firm) -> None:
+    """Rule 5: QuickBooks has forgotten the request, and one of its items was answered."""
+    invoices = three_invoices(firm)
+    firm.save(*invoices)
+    firm.drain()
+    firm.simulator.company(RIVERA, requestid_ttl=0.0)
+    firm.simulator.fault(match={"method": "GET"}, do={"status": 429})
+    firm.simulator.fault(
+        match={"path": "batch", "nth": 1}, do={"item_fault": {"bId": "1", **INSIDE}}
+    )
+    firm.save(*(new_payment(firm.id, invoice, "10") for invoice in invoices))
+    for _ in range(3):
+        firm.let_time_pass()
+        firm.drain()
+    once_each(firm, Payment=3)
+
+
 def test_case_e27_a_throttle_told_in_a_batch_slows_the_lane(firm: Firm) -> None:
     firm.save(*(new_lead(firm.id, f"Lead {number}") for number in range(3)))
     firm.simulator.fault(

@@ -57,6 +57,38 @@ def test_what_was_declined_is_not_sent_again_while_reads_are_refused(at: Situati
     assert (at.entry().state, at.books("Invoice")) == ("skipped", [])
 
 
+def test_what_was_to_be_sent_again_is_looked_up_once_it_is_declined(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    at.simulator.fault(match={"path": "/invoice", "times": 1}, do={"reset": "before"})
+    at.save_invoice(lead, "100")
+    at.drain()
+    at.disconnect()
+    with at.sessions.begin() as session:  # it was looked up, and not sent again before that
+        session.execute(text("UPDATE outbox_dispatches SET goes_again = true WHERE sends = 1"))
+    reconnect(at)
+    decide(at, "leave")
+    wait_and_drain(at)
+    assert (at.entry().state, at.books("Invoice")) == ("skipped", [])
+
+
+def test_what_was_declined_is_counted_as_often_as_it_was_sent(at: Situation) -> None:
+    at.connect()
+    lead = at.save_lead()
+    at.drain()
+    at.simulator.fault(match={"path": "/query"}, do={"status": 429})
+    at.simulator.fault(match={"path": "/invoice", "times": 2}, do={"reset": "before"})
+    invoice = at.save_invoice(lead, "100")
+    at.drain()
+    at.pass_time()
+    at.drain()
+    at.disconnect()
+    reconnect(at)
+    decide(at, "leave")
+    assert "2 times" in at.ana.open(f"/invoices/{invoice}").panel()
+
+
 @pytest.mark.parametrize("does", ["after", "before"])
 def test_what_was_declined_is_not_asked_about_when_a_later_answer_is_lost(
     at: Situation, does: str

@@ -318,6 +318,30 @@ def test_a_look_up_that_was_not_taken_does_not_count_as_a_send_less(
     assert len(ledger.creates()) == 1
 
 
+def test_what_was_declined_keeps_nothing_else_of_its_request_waiting(
+    session: Session, sessions: Sessions, ledger: Ledger, config: Config
+) -> None:
+    """Rule 7: while nothing can be looked up, the rest of the request is sent again."""
+    firm, lane = new_firm_with_lane(session)
+    leads = [new_lead(firm, "Declined"), new_lead(firm, "Wanted"), new_lead(firm, "Wanted too")]
+    session.add_all(leads)
+    session.commit()
+    ledger.fail = lambda _sent: SILENT
+    drain(sessions, ledger, lane, config)
+    ledger.fail = lambda sent: Answer(429) if sent.method == "GET" else None
+    decided = """
+        INSERT INTO outbox_links (organization_id, lane_id, aggregate_type, aggregate_id, decision)
+        VALUES (:firm, :lane, 'lead', :lead, '{"skip": "declines"}')
+    """
+    session.execute(text(decided), {"firm": firm, "lane": lane, "lead": leads[0].id})
+    session.commit()
+    make_due(session)
+    drain(sessions, ledger, lane, config)
+    assert states(session) == ["pending", "synced", "synced"]
+    assert sorted(ledger.creates()) == ["lead 2", "lead 3"]
+    assert len({call.request_id for call in ledger.calls if call.method == "POST"}) == 1
+
+
 def test_skipping_one_lets_a_newer_version_of_the_record_go(
     session: Session, sessions: Sessions, ledger: Ledger, config: Config
 ) -> None:

@@ -26,7 +26,7 @@ from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, S
 from outbox.in_flight import InFlight, Returned
 from outbox.pace import Limits, Pace
 from outbox.poller import drain_lane
-from quickbooks import composing, directory, matching, reading
+from quickbooks import composing, directory, drafts, matching, reading
 from quickbooks.faults import plain_words
 from quickbooks.judge import Said
 from simulator.documents import Document, dump_json, parse_json
@@ -104,6 +104,9 @@ class SimulatedQuickBooks:
         taken: frozenset[str] = frozenset(),
     ) -> Composition:
         return composing.compose(entries, links, settings, taken)
+
+    def part_of(self, body: str, positions: Sequence[int]) -> str:
+        return drafts.part_of(body, positions)
 
     def send(self, sent: Sent) -> Answer:
         self.calls += 1

@@ -99,6 +99,11 @@ class Ledger:
         items = [Item(due.entry_id, intent) for due, intent in writes]
         return Composition(Draft("POST", "batch", {}, body, items, len(items) > 1), verdicts)
 
+    def part_of(self, body: str, positions: Sequence[int]) -> str:
+        return json.dumps(
+            [one if i in positions else None for i, one in enumerate(json.loads(body))]
+        )
+
     def send(self, sent: Sent) -> Answer:
         with self.lock:
             self.calls.append(sent)
@@ -115,7 +120,11 @@ class Ledger:
 
     def _book(self, sent: Sent) -> list[str | None]:
         booked: list[str | None] = []
-        for name, intent, payload in json.loads(sent.body or "[]"):
+        for item in json.loads(sent.body or "[]"):
+            if item is None:  # settled before
+                booked.append(None)
+                continue
+            name, intent, payload = item
             if payload["title"] in self.rejects:
                 booked.append(None)
                 continue

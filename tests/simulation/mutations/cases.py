@@ -170,8 +170,7 @@ CASES = (
         (
             Change(
                 _LANES,
-                "    session.execute(_SKIP_ONCE_LOOKED_FOR,"
-                ' {"lane": lane_id, "sends": NEVER_REPEATED})\n',
+                '    session.execute(_SKIP_ONCE_LOOKED_FOR, {"lane": lane_id})\n',
                 "",
             ),
         ),
