@@ -157,7 +157,7 @@ def _facts_of_live(now: Standing) -> Iterator[str | Markup]:
         sent = _("Last record sent %(ago)s (%(time)s)", ago="%(ago)s", time="%(time)s")
         yield escape(sent) % {"ago": ago(last), "time": moment(last)}
     else:
-        yield _("Nothing was sent yet")
+        yield _("Nothing has been sent yet")
     since = spoken_day(connection.connected_at, firm().zone)
     if by := connection.connected_by:
         yield _("Connected by %(name)s on %(day)s", name=by.name, day=since)

@@ -40,8 +40,8 @@ ABOUT: dict[Kind, About] = {
         "bad",
         N_("Voided in QuickBooks"),
         N_(
-            "It is void in QuickBooks but not here. Void the invoice here too, or record here that"
-            " the money of the payment went back, or send it again."
+            "It's voided in QuickBooks but not here. Void the invoice here too, or record the"
+            " payment's refund or return here, or send it again."
         ),
     ),
     Kind.INACTIVE_THERE: About(
@@ -56,16 +56,17 @@ ABOUT: dict[Kind, About] = {
     Kind.VOID_HERE: About(
         "void",
         "bad",
-        N_("Void here, not in QuickBooks"),
+        N_("Voided here, not in QuickBooks"),
         N_("It was voided here but not in QuickBooks. Send it again to void it there."),
     ),
     Kind.PAID_BACK: About(
         "retry",
         "bad",
-        N_("Paid back here, still recorded in QuickBooks"),
+        N_("Refunded here, still recorded in QuickBooks"),
         N_(
-            "Record the refund in QuickBooks. If the whole payment went back, you can void it there"
-            " instead. Under “How records arrive” you can choose that DunaHub does that."
+            "Record the refund in QuickBooks. If the whole payment was refunded or returned, you"
+            " can void it there instead. Under “How records arrive” you can choose to have DunaHub"
+            " do that."
         ),
     ),
     Kind.OTHER_TOTAL: About(
@@ -73,17 +74,18 @@ ABOUT: dict[Kind, About] = {
         "bad",
         N_("Different total"),
         N_(
-            "Someone changed it in QuickBooks, or QuickBooks computes a different tax. "
-            "Send it again to put DunaHub's version there, or correct it there."
+            "Someone changed it in QuickBooks, or QuickBooks calculates a different tax. Send it"
+            " again to put DunaHub's version there, or correct it there."
         ),
     ),
     Kind.OFF_INVOICE: About(
         "differs",
         "bad",
-        N_("Payment off its invoice"),
+        N_("Payment applied differently"),
         N_(
-            "In QuickBooks the payment, or a part of it, no longer pays its invoice. Send it again"
-            " to put it back, or move it there. The amounts are what is on the invoice."
+            "In QuickBooks the payment, or part of it, is no longer applied to this invoice. Send"
+            " it again to reapply it, or correct it there. The amounts are what is applied to the"
+            " invoice."
         ),
     ),
     Kind.OTHER_BALANCE: About(
@@ -91,7 +93,7 @@ ABOUT: dict[Kind, About] = {
         "bad",
         N_("Different balance"),
         N_(
-            "The open amount is another one in QuickBooks: someone recorded, moved or deleted a"
+            "The open balance is different in QuickBooks: someone recorded, moved or deleted a"
             " payment or a credit there. Record it here too, or correct it there."
         ),
     ),
@@ -114,13 +116,13 @@ ABOUT: dict[Kind, About] = {
         "differs",
         "warn",
         N_("Dated in another month"),
-        N_("Its date is another one in QuickBooks, so it counts in another month there."),
+        N_("Its date is different in QuickBooks, so it counts in a different month there."),
     ),
     Kind.NEEDS_ATTENTION: About(
         "alert",
         "bad",
         N_("Needs attention"),
-        N_("It is not in QuickBooks yet, because something blocks it."),
+        N_("It isn't in QuickBooks yet, because something is blocking it."),
     ),
     Kind.MADE_THERE: About(
         "out",

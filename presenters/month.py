@@ -221,7 +221,7 @@ def _more_of_uncompared(found: Differences, sides: Sequence[SideFigures]) -> Ite
             parts=", ".join(counted(side.type_, side.not_sent) for side in sides if side.not_sent),
         )
     if void := ", ".join(counted(side.type_, side.void) for side in sides if side.void):
-        yield _("Void here, so counted as nothing: %(parts)s.", parts=void)
+        yield _("Voided here, so counted as zero: %(parts)s.", parts=void)
 
 
 def _counts(comparison: Comparison) -> dict[Kind, int]:

@@ -124,7 +124,7 @@ class Panel:
         if link is None:
             return
         if name := customer_there(link, self.connection):
-            yield Fact(_("Customer there"), name)
+            yield Fact(_("Customer in QuickBooks"), name)
         if link.remote_number:
             yield Fact(_("Number there"), link.remote_number, is_number=True)
         if self.here:
@@ -142,19 +142,19 @@ class Panel:
     def _totals(self, here: Amount, link: Counterpart) -> str:
         ours = money(here.total)
         if self.is_void_there or (here.is_void and link.voided_at):
-            return _("Void here and there")
+            return _("Voided in both")
         if link.gone_at:
             return _("%(amount)s here, deleted there", amount=ours)
         if link.voided_at:
-            return _("%(amount)s here, void there", amount=ours)
+            return _("%(amount)s here, voided there", amount=ours)
         if not link.remote_total:
             return _("%(amount)s here", amount=ours)
         there = money(link.remote_total)
         if here.is_void:
-            return _("Void here, %(theirs)s there", theirs=there)
+            return _("Voided here, %(theirs)s there", theirs=there)
         if here.paid_back and here.total - here.paid_back == Decimal(link.remote_total):
             return _(
-                "%(amount)s here and there, after %(paid_back)s went back",
+                "%(amount)s in both, after a refund of %(paid_back)s",
                 amount=there,
                 paid_back=money(here.paid_back),
             )
@@ -162,11 +162,11 @@ class Panel:
             return _("%(ours)s here, %(theirs)s there", ours=ours, theirs=there)
         if here.paid_back:
             return _(
-                "%(amount)s here and there, before %(paid_back)s went back",
+                "%(amount)s in both, before a refund of %(paid_back)s",
                 amount=ours,
                 paid_back=money(here.paid_back),
             )
-        return _("%(amount)s here and there", amount=ours)
+        return _("%(amount)s in both", amount=ours)
 
     @property
     def send_words(self) -> str:

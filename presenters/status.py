@@ -107,8 +107,8 @@ def _why_on_hold(it: Situation) -> str | None:
         return _("Nothing is lost.") + " " + _(HOLDS.get(lane.hold_reason or "", SIGNED_OUT))
     if it.entry.withheld:
         return _(
-            "It was saved while QuickBooks was disconnected, or waited then."
-            " An owner decides in Settings whether to send it."
+            "It was saved while QuickBooks was disconnected, or was waiting then. An owner decides"
+            " in Settings whether to send it."
         )
     return None
 
@@ -183,15 +183,17 @@ def _say_otherwise_there(it: Situation, link: Counterpart) -> Word | None:
     if link.voided_at:
         if it.entry.record_type == RecordType.REFUND:
             detail = _(
-                "It is void in QuickBooks but not here. If that was a mistake, send it again."
+                "It's voided in QuickBooks but not here. If that was a mistake, send it again."
             )
         elif it.entry.record_type == RecordType.PAYMENT:
             detail = _(
-                "It is void in QuickBooks but not here."
-                " Record here that the money went back, or send it again."
+                "It's voided in QuickBooks but not here. Record the refund or return here, or send"
+                " it again."
             )
         else:
-            detail = _("It is void in QuickBooks but not here. Void it here too, or send it again.")
+            detail = _(
+                "It's voided in QuickBooks but not here. Void it here too, or send it again."
+            )
         return Word("void", _("Voided in QuickBooks"), "bad", link.voided_at, detail)
     if differs := _say_total(it, link):
         return differs
@@ -212,14 +214,14 @@ def _say_changed_here(it: Situation, link: Counterpart) -> Word | None:
             "It was voided here while QuickBooks was not connected. After you reconnect, an owner"
             " decides whether to send that."
         )
-        return Word("differs", _("In QuickBooks, void here"), "warn", at, detail)
+        return Word("differs", _("In QuickBooks, voided here"), "warn", at, detail)
     if paid_back > 0 and not is_ended_there:
         detail = _(
-            "%(amount)s went back here while QuickBooks was not connected. After you reconnect, an"
-            " owner decides whether to send that.",
+            "%(amount)s was refunded or returned here while QuickBooks was not connected. After"
+            " you reconnect, an owner decides whether to send that.",
             amount=money(paid_back),
         )
-        return Word("differs", _("In QuickBooks, paid back here"), "warn", at, detail)
+        return Word("differs", _("In QuickBooks, refunded here"), "warn", at, detail)
     return None
 
 
@@ -257,9 +259,9 @@ def _of_kind(kind: Kind, apart: Apart) -> Iterator[tuple[str, str]]:
     match kind:
         case Kind.OFF_INVOICE:
             yield (
-                _("In QuickBooks, off its invoice"),
+                _("In QuickBooks, applied differently"),
                 _(
-                    "%(ours)s of it was put on its invoice, %(theirs)s is on it there.",
+                    "%(ours)s of it was applied to its invoice; now %(theirs)s is applied there.",
                     ours=money(own.applied),
                     theirs=money(one.applied_as(own)),
                 ),
@@ -268,7 +270,7 @@ def _of_kind(kind: Kind, apart: Apart) -> Iterator[tuple[str, str]]:
             yield (
                 _("In QuickBooks, balance differs"),
                 _(
-                    "%(ours)s should be open there, and %(theirs)s is.",
+                    "Its open balance there should be %(ours)s, but it's %(theirs)s.",
                     ours=money(own.balance),
                     theirs=money(one.balance),
                 ),

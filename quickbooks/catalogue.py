@@ -128,7 +128,7 @@ DEFAULT_WORDS = {
 
 _TRY_LATER = N_("We try again by ourselves; you need not do anything.")
 _HELD = N_("Records you save are kept and sent afterwards. Nothing is lost.")
-_OUR_FAULT = N_("Saved here. DunaHub's staff have been told; you can also send it again.")
+_OUR_FAULT = N_("Saved here. DunaHub's staff has been notified; you can also send it again.")
 
 _GONE = Cause(
     Class.PERSON,

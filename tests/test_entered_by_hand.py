@@ -61,7 +61,7 @@ def item(firm: Situation) -> str:
 
 def say_done(firm: Situation, kind: str, key: int) -> str:
     page = firm.ana.open(f"/{kind}s/{key}").submit(press=DONE)
-    assert "We look for it in QuickBooks now. Nothing is sent." in page.text
+    assert "We're looking for it in QuickBooks now. Nothing is sent." in page.text
     firm.drain()
     return firm.ana.open(f"/{kind}s/{key}").panel()
 

@@ -67,10 +67,10 @@ def test_case_e33_a_payment_taken_off_its_invoice_is_found_and_every_page_says_s
     page = ask(firm)
     assert found(firm) == {"off_invoice": ("100.00", "0.00"), "other_balance": ("0.00", "100.00")}
     assert "2 differences in" in page.text
-    assert "Payment off its invoice" in page.text
-    assert "In QuickBooks, off its invoice" in firm.ana.open(f"/payments/{payment}").panel()
+    assert "Payment applied differently" in page.text
+    assert "In QuickBooks, applied differently" in firm.ana.open(f"/payments/{payment}").panel()
     assert "In QuickBooks, balance differs" in firm.ana.open(f"/invoices/{invoice}").panel()
-    assert "In QuickBooks, off its invoice" in pills(firm, "/payments")
+    assert "In QuickBooks, applied differently" in pills(firm, "/payments")
     assert "In QuickBooks, balance differs" in pills(firm, "/invoices")
 
 
@@ -83,7 +83,7 @@ def test_sent_again_it_is_back_on_its_invoice_and_the_pages_say_so(firm: Situati
     assert in_quickbooks(firm, "invoice", invoice)["Balance"] == 0
     panel = firm.ana.open(f"/payments/{payment}").panel()
     assert "In QuickBooks" in panel
-    assert "off its invoice" not in panel
+    assert "applied differently" not in panel
     assert "balance differs" not in firm.ana.open(f"/invoices/{invoice}").panel()
     assert "All agree" in ask(firm).text
 
@@ -97,7 +97,7 @@ def test_a_payment_of_an_invoice_voided_here_agrees_and_may_be_sent_again(
     firm.drain()
     assert in_quickbooks(firm, "payment", payment)["UnappliedAmt"] == Decimal(amount)
     assert "All agree" in ask(firm).text
-    assert "off its invoice" not in firm.ana.open(f"/payments/{payment}").text
+    assert "applied differently" not in firm.ana.open(f"/payments/{payment}").text
     firm.ana.open(f"/payments/{payment}").submit(press="Send again")
     firm.drain()
     assert (firm.fault(), firm.entry().state) == (None, "synced")
@@ -132,7 +132,7 @@ def test_put_right_there_the_next_comparison_ends_it(firm: Situation) -> None:
     assert "All agree" in ask(firm).text
     for path in (f"/invoices/{invoice}", f"/payments/{payment}"):
         assert "differs" not in firm.ana.open(path).panel()
-        assert "off its" not in firm.ana.open(path).panel()
+        assert "applied differently" not in firm.ana.open(path).panel()
 
 
 def test_a_part_that_was_taken_off_is_found(firm: Situation) -> None:
@@ -144,7 +144,7 @@ def test_a_part_that_was_taken_off_is_found(firm: Situation) -> None:
     ask(firm)
     assert found(firm) == {"off_invoice": ("40.00", "15.00"), "other_balance": ("60.00", "85.00")}
     panel = firm.ana.open(f"/payments/{payment}").panel()
-    assert "$40.00 of it was put on its invoice, $15.00 is on it there." in panel
+    assert "$40.00 of it was applied to its invoice; now $15.00 is applied there." in panel
 
 
 def test_a_payment_entered_there_by_hand_changes_the_invoices_balance(firm: Situation) -> None:
@@ -165,7 +165,7 @@ def test_a_payment_entered_there_by_hand_changes_the_invoices_balance(firm: Situ
     home = firm.ana.open("/")
     assert "1 difference from QuickBooks in" in home.text
     assert (
-        "$60.00 should be open there, and $35.00 is."
+        "Its open balance there should be $60.00, but it's $35.00."
         in firm.ana.open(f"/invoices/{invoice}").panel()
     )
 
@@ -228,7 +228,7 @@ def test_an_invoice_found_void_says_so_and_takes_no_payment_there(firm: Situatio
     ask(firm)
     panel = firm.ana.open(f"/invoices/{invoice}").panel()
     assert "Voided in QuickBooks" in panel
-    assert "$100.00 here, void there" in panel
+    assert "$100.00 here, voided there" in panel
     payment = firm.pay(invoice, "40")
     firm.drain()
     assert firm.fault() == "invoice_voided"

@@ -53,7 +53,7 @@ def test_a_refund_becomes_a_receipt_and_the_invoice_stays_paid(receipts: Situati
     assert "$30.00 · recorded by hand · the invoice stays paid" in page.text
     page = at.ana.open(f"/refunds/{ours.id}")
     assert "In QuickBooks" in page.text
-    assert "$30.00 here and there" in page.text
+    assert "$30.00 in both" in page.text
     assert "$30.00 refunded" in at.ana.open(f"/invoices/{invoice}").text
     ask(at)
     assert differences(at) == []

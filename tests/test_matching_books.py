@@ -210,7 +210,7 @@ def test_a_void_on_both_sides_agrees(firm: Situation) -> None:
     assert in_quickbooks(firm, "invoice", invoice)["TotalAmt"] == 0
     page = ask(firm).text
     assert "All agree" in page
-    assert "Void here, so counted as nothing: 1 invoice." in page
+    assert "Voided here, so counted as zero: 1 invoice." in page
     assert comparison(firm).figures["invoice"]["here"] == 0
 
 

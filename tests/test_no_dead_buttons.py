@@ -162,5 +162,5 @@ def test_a_void_invoice_says_so_instead_of_two_sums(at: Situation) -> None:
     at.ana.open(f"/invoices/{invoice}/void").submit()
     at.drain()
     panel = at.ana.open(f"/invoices/{invoice}").panel()
-    assert "Void here and there" in panel
+    assert "Voided in both" in panel
     assert "$100.00" not in panel.partition("History")[0]

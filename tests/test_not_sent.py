@@ -98,8 +98,16 @@ def test_what_an_earlier_release_did_not_note_is_noted_by_the_upgrade(
 @pytest.mark.parametrize(
     ("page", "button", "said"),
     [
-        ("/quickbooks/send/invoices/1", "Send it", "goes to QuickBooks now. 1 payment waits"),
-        ("/quickbooks/send/all/invoice", "Send them", "2 records go to QuickBooks now. 1 payment"),
+        (
+            "/quickbooks/send/invoices/1",
+            "Send it",
+            "is being sent to QuickBooks now. 1 payment is waiting",
+        ),
+        (
+            "/quickbooks/send/all/invoice",
+            "Send them",
+            "2 records are being sent to QuickBooks now. 1 payment",
+        ),
     ],
 )
 def test_a_payment_partly_paid_back_is_said_to_wait_for_a_person(
@@ -109,7 +117,7 @@ def test_a_payment_partly_paid_back_is_said_to_wait_for_a_person(
     at.pay(invoice, "60")
     take_back(at, at.pay(invoice, "40"), "10")  # the form sends this one, its last
     at.connect()
-    assert "it was paid back here" in at.ana.open(page).text
+    assert "it was refunded here" in at.ana.open(page).text
     at.ana.submit({"agrees": "y"}, press=button)
     assert said in at.ana.text
     at.drain()

@@ -302,9 +302,7 @@ def test_the_panel_shows_number_total_link_history_and_what_was_sent(
     drained(sessions, config, session)
     assert ana.open("/invoices").word(f"invoice-{invoice.id}") == "In QuickBooks"
     panel = ana.open(f"/invoices/{invoice.id}").panel()
-    assert panel.startswith(
-        "QuickBooks In QuickBooks Number there 1001 Total $100.00 here and there"
-    )
+    assert panel.startswith("QuickBooks In QuickBooks Number there 1001 Total $100.00 in both")
     link = ana.page.select_one(".panel a[target=_blank]")
     assert link
     assert "/app/invoice?txnId=" in str(link["href"])

@@ -287,9 +287,7 @@ def test_an_owner_sends_very_many_again_a_part_at_a_time(
     waiting(session, firm, bulk.ENTRIES_PER_BATCH + 30)
     settle(session, bulk.ENTRIES_PER_BATCH + 30, "failed")
     ana.open(SETTINGS).submit(press="Send all again")
-    assert (
-        f"{bulk.ENTRIES_PER_BATCH + 30} records will be sent again, a part at a time." in ana.text
-    )
+    assert f"{bulk.ENTRIES_PER_BATCH + 30} records will be sent again, in batches." in ana.text
     assert {entry.state for entry in entries_of(session)} == {"failed"}
     bulk.carry_out(sessions)
     assert {entry.state for entry in entries_of(session)} == {"pending"}

@@ -397,4 +397,4 @@ def test_a_part_entered_by_hand_changes_nothing_about_what_should_be_open(firm: 
     pass_and_drain(firm, 3)
     ask(firm)
     assert [kind for kind, _type, _title in differences(firm)] == ["paid_back"]
-    assert "should be open there" not in firm.ana.open(f"/invoices/{invoice}").text
+    assert "open balance there should be" not in firm.ana.open(f"/invoices/{invoice}").text

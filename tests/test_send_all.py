@@ -33,7 +33,7 @@ def test_all_invoices_go_with_their_payments_after_a_preview(at: Situation) -> N
     assert "Nothing was sent. Tick the box first" in at.ana.text
     assert at.states() == []
     at.ana.submit({"agrees": "y"}, press="Send them")
-    assert "6 records go to QuickBooks now." in at.ana.text
+    assert "6 records are being sent to QuickBooks now." in at.ana.text
     assert "None." in at.ana.text
     at.drain()
     assert {int(one["TotalAmt"]) for one in at.books("Invoice")} == {100}

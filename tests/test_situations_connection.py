@@ -66,7 +66,7 @@ def test_situation_4_an_owner_sends_one_by_hand_after_a_preview_and_a_warning(
     assert "Nothing was sent. Tick the box first" in at.ana.text
     assert at.states() == []
     at.ana.submit({"agrees": "y"}, press="Send it")
-    assert "goes to QuickBooks now with 1 payment." in at.ana.text
+    assert "is being sent to QuickBooks now with 1 payment." in at.ana.text
     at.drain()
     [sent] = at.books("Invoice")
     assert (int(sent["TotalAmt"]), int(sent["Balance"])) == (100, 20)

@@ -189,7 +189,7 @@ def test_situation_39_what_was_sent_shows_cleaned_signs_and_what_changed_since(
     at.disconnect()
     at.ana.open(f"/leads/{lead}/edit").submit({"phone": "916-555-0199"})
     panel = at.ana.open(f"/leads/{lead}").panel()
-    assert "QuickBooks cannot store some signs. It got:" in panel
+    assert "QuickBooks can't store some characters. It got:" in panel
     assert "O'Brien & Sons: Plumbing O'Brien & Sons - Plumbing" in panel
     assert "Changed here since: Phone nothing 916-555-0199" in panel
 

@@ -192,6 +192,6 @@ def test_what_is_void_there_says_what_can_be_done_with_it_here() -> None:
     taken = {"amount": "100.00", "refunded_amount": "0"}
     paid = entry(state=State.SYNCED, record_type=RecordType.PAYMENT, payload=taken)
     assert "Void it here too" in (word(entry(state=State.SYNCED), link=void).detail or "")
-    assert "Record here that the money went back" in (word(paid, link=void).detail or "")
+    assert "Record the refund or return here" in (word(paid, link=void).detail or "")
     receipt = entry(state=State.SYNCED, record_type=RecordType.REFUND, payload=taken)
     assert "If that was a mistake, send it again" in (word(receipt, link=void).detail or "")

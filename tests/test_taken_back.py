@@ -35,7 +35,7 @@ def test_the_payment_is_voided_and_the_invoice_is_open_on_both_sides(voiding: Si
     assert there(at, "invoice", invoice)["Balance"] == at.invoice(invoice).balance == 100
     page = at.ana.open(f"/payments/{payment}").text
     assert "Voided in QuickBooks" in page
-    assert "Void here and there" in page
+    assert "Voided in both" in page
     assert "Needs attention" not in page
     ask(at)
     assert differences(at) == []

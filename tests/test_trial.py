@@ -376,7 +376,7 @@ def test_what_is_chosen_on_the_page_is_carried_out_once_it_starts(at: Situation)
     assert renamed_link
     assert used_link.remote_id == there["Id"]
     panel = ana.open(f"/leads/{used}").panel()
-    assert "Customer there Green Lawn Co" in panel
+    assert "Customer in QuickBooks Green Lawn Co" in panel
     assert "How Chosen by Ana" in panel
     assert "When it is sent" not in panel
     assert names[renamed_link.remote_id] == "Harbor Cafe - 555-0101"

@@ -28,14 +28,14 @@ def test_what_was_changed_here_is_not_called_in_quickbooks_alone(at: Situation) 
     assert badge(at, "/invoices", "invoice", untouched) == "In QuickBooks"
     differs = "In QuickBooks, total differs by $20.00"
     assert badge(at, "/invoices", "invoice", dearer) == differs
-    assert badge(at, "/invoices", "invoice", voided) == "In QuickBooks, void here"
-    assert badge(at, "/payments", "payment", payment) == "In QuickBooks, paid back here"
+    assert badge(at, "/invoices", "invoice", voided) == "In QuickBooks, voided here"
+    assert badge(at, "/payments", "payment", payment) == "In QuickBooks, refunded here"
     assert (
         f"{differs} $120.00 here, $100.00 in QuickBooks."
         in at.ana.open(f"/invoices/{dearer}").panel()
     )
     assert (
-        "$30.00 went back here while QuickBooks was not connected"
+        "$30.00 was refunded or returned here while QuickBooks was not connected"
         in at.ana.open(f"/payments/{payment}").panel()
     )
 
@@ -59,7 +59,7 @@ def test_a_whole_refund_is_said_and_is_no_news_once_it_was_sent(at: Situation) -
     _invoice, payment = paid(at)
     at.disconnect()
     take_back(at, payment)
-    assert badge(at, "/payments", "payment", payment) == "In QuickBooks, paid back here"
+    assert badge(at, "/payments", "payment", payment) == "In QuickBooks, refunded here"
 
 
 def test_what_was_sent_as_it_is_here_stays_in_quickbooks(at: Situation) -> None:

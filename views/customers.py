@@ -56,7 +56,7 @@ def change(lead_id: int) -> ResponseReturnValue:
     acted = _take_back(entry, chosen)
     note("outbox.customer_taken_back", organization_id=firm().id, entries=[*acted.done])
     session().commit()
-    tell(acted, _("Saved. %(lead)s is sent to QuickBooks now.", lead=lead.name))
+    tell(acted, _("Saved. %(lead)s is being sent to QuickBooks now.", lead=lead.name))
     return redirect(url_for("leads.show", lead_id=lead.id), 303)
 
 

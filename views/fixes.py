@@ -80,7 +80,7 @@ def decide(entry_id: int, choice: str) -> ResponseReturnValue:
 
 def _what_follows(choice: str, count: int) -> str:
     if choice == "entered":
-        return _("We look for it in QuickBooks now. Nothing is sent.")
+        return _("We're looking for it in QuickBooks now. Nothing is sent.")
     return ngettext("It will be sent now.", "%(num)s records will be sent now.", count)
 
 

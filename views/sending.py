@@ -64,11 +64,11 @@ def send(invoice_id: int) -> ResponseReturnValue:
         entries=[*sent, *followed],
     )
     session().commit()
-    sentence = _("Invoice %(number)s goes to QuickBooks now.", number=invoice.number)
+    sentence = _("Invoice %(number)s is being sent to QuickBooks now.", number=invoice.number)
     if count := len(followed) - len(waiting):
         sentence = ngettext(
-            "Invoice %(number)s goes to QuickBooks now with %(num)s payment.",
-            "Invoice %(number)s goes to QuickBooks now with %(num)s payments.",
+            "Invoice %(number)s is being sent to QuickBooks now with %(num)s payment.",
+            "Invoice %(number)s is being sent to QuickBooks now with %(num)s payments.",
             count,
             number=invoice.number,
         )
@@ -153,8 +153,8 @@ def send_all(kind: str) -> ResponseReturnValue:
     note("outbox.sent_by_hand", organization_id=firm().id, entries=[*sent, *followed])
     session().commit()
     sentence = ngettext(
-        "%(num)s record goes to QuickBooks now.",
-        "%(num)s records go to QuickBooks now.",
+        "%(num)s record is being sent to QuickBooks now.",
+        "%(num)s records are being sent to QuickBooks now.",
         len(sent) + len(followed) - len(unsent.in_part_back),
     )
     flash(sentence, "good")
@@ -245,8 +245,8 @@ def _tell_waiting(payments: Sequence[Payment]) -> None:
     if payments:
         flash(
             ngettext(
-                "%(num)s payment waits for you: a part of it was paid back here.",
-                "%(num)s payments wait for you: a part of each was paid back here.",
+                "%(num)s payment is waiting for you: part of it was refunded here.",
+                "%(num)s payments are waiting for you: part of each was refunded here.",
                 len(payments),
             ),
             "warn",

@@ -288,7 +288,7 @@ def requeue_failed() -> ResponseReturnValue:
         bulk.decide(session(), "requeue", ids, person().id, "")
         session().commit()
         flash(
-            _("%(count)s records will be sent again, a part at a time.", count=f"{len(ids):,}"),
+            _("%(count)s records will be sent again, in batches.", count=f"{len(ids):,}"),
             "good",
         )
         return redirect(url_for("quickbooks.show"), 303)
