@@ -5,11 +5,14 @@ SIMULATION_SEED=71 bin/test -k simulation      plays from another seed on
 
 import os
 import secrets
+from collections import Counter
 
 import pytest
 
 from config import Config
 from db import Sessions
+from tests.simulation.aim import AIMS, aims_of
+from tests.simulation.coverage import CELLS
 from tests.simulation.history import play, shrink
 from tests.simulation.mutations import ROOT
 from tests.simulation.mutations.cases import CASES
@@ -18,7 +21,7 @@ from tests.simulation.mutations.inventions import INVENTIONS
 # Always the same ones here, so that a build fails for what it changed.
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))
 MONEY_SEED = 32  # the rest of a payment is taken back right after a part was entered by hand
-SHARE = 4  # histories of each part
+SHARE = 3  # histories of each part
 LONG = 400  # histories of the long run; `python -m tests.simulation` plays as many as you like
 
 
@@ -55,6 +58,12 @@ def test_the_same_seed_is_the_same_history(sessions: Sessions, config: Config) -
     first, second = (play(sessions, config, SEED) for _ in range(2))
     assert len(first.trace) == len(second.trace)
     assert first.visits == second.visits
+
+
+def test_seeds_in_a_row_aim_at_every_cell_alike() -> None:
+    aimed = Counter(aim.cell for seed in range(len(CELLS)) for aim in aims_of(seed))
+    assert set(aimed) == set(CELLS)
+    assert set(aimed.values()) == {AIMS}
 
 
 def test_every_mutation_fits_the_present_code() -> None:

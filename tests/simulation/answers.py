@@ -48,8 +48,13 @@ def give(world: "World", entry_id: int) -> str | None:
             world.overwrites(record)
     if done:
         world.touched(record)
-        world.visits[f"answer {code}: {word}"] += 1
+        world.visits[f"answer {code}: {_kind_of(word)}"] += 1
     return f"answer {code} of {named(record)}: {word}" if done else None
+
+
+def _kind_of(word: str) -> str:
+    """Which button it was, without what was named."""
+    return " ".join(word.split()[:2] if word.startswith("send") else word.split()[:1])
 
 
 def _button(world: "World", session: "Session", entry: Entry, code: str) -> tuple[Acted, str]:

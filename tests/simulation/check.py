@@ -13,6 +13,7 @@ from tests.simulation import answers, money_back
 from tests.simulation.aside import aside
 from tests.simulation.world import (
     ANY,
+    REMEMBERED,
     LaneSeen,
     Violated,
     Wanted,
@@ -114,7 +115,8 @@ def when_calm(world: World) -> None:
     """Nature behaves, the owner answers, time passes: everything must end, and be true."""
     there = world.quickbooks
     world.company.clear_faults()
-    world.company.set(requestid_ttl=1_000_000, list_delay=0, list_hides_new=False)
+    there.remembers = REMEMBERED
+    world.company.set(list_delay=0, list_hides_new=False)
     world.company.bookkeeper.open_books()
     there.crash, world.ending = None, None
     there.odd, there.meanwhile = [], []
@@ -320,8 +322,9 @@ def _customer_is_true(world: World, record: Record, wanted: Wanted) -> None:
         if known != wanted.chosen and "name" not in wanted.theirs:
             raise Violated(f"{named(record)} is {known}, and a person chose {wanted.chosen}")
         return
-    if known in world.customers_of_theirs:
-        if not any(_may_be(one, world.customers_of_theirs[known]) for one in wanted.past):
+    if known in world.once_theirs:
+        seen_then = world.once_theirs[known]
+        if not any(_may_be(one, theirs) for one in wanted.past for theirs in seen_then):
             raise Violated(f"{named(record)} was linked with {known}, and nobody was asked")
         return
     if not objects(world, record) or wanted.voided:

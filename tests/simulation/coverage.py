@@ -40,22 +40,24 @@ def can_happen(cell: Cell) -> bool:
         return False  # an item is judged only within an answer that is good as a whole
     if operation is Operation.QUERY and is_repeat:
         return False  # each question is a new one
-    if operation is Operation.BATCH and status is Status.GOOD and said is Said.OBJECT:
-        return False  # then its items are judged
-    if said is Said.ANOTHER:  # of what is new no Id could be another
-        return operation in (Operation.UPDATE, Operation.VOID, Operation.ITEM)
-    return True
+    # of a batch with answers its items are judged
+    return (status, said, operation) != (Status.GOOD, Said.OBJECT, Operation.BATCH)
+
+
+CELLS = [cell for cell in judge.TABLE if can_happen(cell)]
+OFTEN = 100
+LEAST = 20  # cells that are named
 
 
 def told(cells: Counter[Cell]) -> str:
     """How much of the table was seen, and what was not."""
-    possible = [cell for cell in judge.TABLE if can_happen(cell)]
-    seen = [cell for cell in possible if cells[cell]]
-    often = [cell for cell in possible if cells[cell] >= 100]
-    never = [
-        f"{status} {said} {operation}{' again' if is_repeat else ''}"
-        for status, said, operation, is_repeat in possible
-        if not cells[status, said, operation, is_repeat]
-    ]
-    counts = f"{len(seen)} of {len(possible)} cells that can happen, {len(often)} of them often"
-    return f"{counts}; never: {', '.join(never) or 'none'}"
+    seen = [cell for cell in CELLS if cells[cell]]
+    often = [cell for cell in CELLS if cells[cell] >= OFTEN]
+    least = sorted(CELLS, key=lambda cell: cells[cell])[:LEAST]
+    counts = f"{len(seen)} of {len(CELLS)} cells that can happen, {len(often)} of them often"
+    return f"{counts}; least: {', '.join(f'{_named(one)} {cells[one]}' for one in least)}"
+
+
+def _named(cell: Cell) -> str:
+    status, said, operation, is_repeat = cell
+    return f"{status} {said} {operation}{' again' if is_repeat else ''}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from config import Config
 from db import Sessions
-from tests.simulation import acts, check, money_back
+from tests.simulation import acts, aim, check, money_back
 from tests.simulation.acts import Act
 from tests.simulation.world import World
 
@@ -65,6 +65,9 @@ def steps_of(seed: int, length: int = LENGTH, *, money: bool = False) -> list[St
         if chance.random() < share:
             weights[act] = weight * chance.choice([1, 1, 3])
     chosen = chance.choices(list(weights), list(weights.values()), k=length)
+    aims = aim.aims_of(seed)
+    for place, one in zip(chance.sample(range(length), len(aims)), aims, strict=True):
+        chosen[place] = one
     return [Step(act, chance.randrange(2**32)) for act in chosen]
 
 
@@ -83,9 +86,7 @@ def play_steps(
             words = step.act(world)
             if words is None:
                 continue
-            world.acts += 1
-            world.trace.append(words)
-            world.visits[step.act.__name__] += 1
+            world.has_done(step.act.__name__, words)
             check.always(world)
         world.trace.append("calm")
         world.chance.seed(seed)

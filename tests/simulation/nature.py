@@ -7,7 +7,7 @@ from models.sales import RecordType
 from simulator.documents import Document
 from tests.simulation import bookkeeper, odd, people
 from tests.simulation.steps import Crash, lock_timeout
-from tests.simulation.world import World, named, some
+from tests.simulation.world import REMEMBERED, World, named, some
 
 # Each for the next call, or the next few; before or after the work was done.
 FAULTS: dict[str, Document] = {
@@ -73,8 +73,8 @@ def sign_out(world: World) -> str:
 
 
 def forget_request_ids(world: World) -> str:
-    seconds = world.chance.choice([2, 1_000_000])
-    world.company.set(requestid_ttl=seconds)
+    seconds = world.chance.choice([2, REMEMBERED])
+    world.quickbooks.remembers = seconds
     return f"nature: request ids are remembered for {seconds} s"
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from outbox.company import Answer, Problem, Sent
 from quickbooks.judge import Said, Status
 
-_CODES: dict[Status, tuple[int, ...]] = {
+CODES: dict[Status, tuple[int, ...]] = {
     Status.GOOD: (200,),
     Status.REFUSED: (400, 404, 413),
     Status.DOOR: (401, 403),
@@ -20,14 +20,14 @@ _CODES: dict[Status, tuple[int, ...]] = {
     Status.DOWN: (500, 503, 504),
     Status.ODD: (302, 408),
 }
-_PROBLEMS = {
+PROBLEMS = {
     Status.NOT_SENT: Problem.NOT_SENT,
     Status.NO_SIGN_IN: Problem.TOKENS_UNAVAILABLE,
     Status.UNANSWERED: Problem.UNANSWERED,
     Status.SIGNED_OUT: Problem.SIGNED_OUT,
 }
 REFUSED_SIGN_INS = (Status.SIGNED_OUT, Status.GOOD, Status.REFUSED)
-_FAULTS: dict[Said, tuple[tuple[str, str, str], ...]] = {
+FAULTS: dict[Said, tuple[tuple[str, str, str], ...]] = {
     Said.RULE: (
         ("6200", "ValidationFault", "The account period has closed"),
         ("2050", "ValidationFault", "String length is either shorter or longer than supported"),
@@ -44,11 +44,11 @@ _FAULTS: dict[Said, tuple[tuple[str, str, str], ...]] = {
     Said.PLAN_LAPSED: (("6190", "ValidationFault", "Subscription has ended"),),
     Said.COMPANY_RESET: (("10200", "ValidationFault", "The company was reset"),),
 }
-_NOTHING = ("", "{}", "<html><body>Gateway</body></html>", '{"time":"2026"}')
+NOTHING = ("", "{}", "<html><body>Gateway</body></html>", '{"time":"2026"}')
 
 # Turned away before any work.
-_AT_THE_DOOR = frozenset({Status.NOT_SENT, Status.NO_SIGN_IN, Status.THROTTLED})
-_DEFINITE = frozenset(
+AT_THE_DOOR = frozenset({Status.NOT_SENT, Status.NO_SIGN_IN, Status.THROTTLED})
+DEFINITE = frozenset(
     {
         Said.RULE,
         Said.THROTTLED,
@@ -79,7 +79,7 @@ class Odd:
 
     def answer(self, real: Answer | None) -> Answer:
         """The spoilt answer; `real` is what was answered to work that was done."""
-        if problem := _PROBLEMS.get(self.status):
+        if problem := PROBLEMS.get(self.status):
             return Answer(problem=problem)
         retry = timedelta(seconds=30) if self.code == 429 else None
         return Answer(status=self.code, body=self._body(real), retry_after=retry)
@@ -94,24 +94,24 @@ class Odd:
 
 def draw(chance: random.Random) -> Odd:
     """Any of them, each status as likely as the next."""
-    status = chance.choice([*_CODES, *_PROBLEMS])
+    status = chance.choice([*CODES, *PROBLEMS])
     if status is Status.SIGNED_OUT:
         status = Status.UNANSWERED  # see `late_refusal`, and the act that ends the sign-in
-    said = chance.choice([Said.OBJECT, Said.ANOTHER, Said.NOTHING, Said.NOTHING, *_FAULTS])
-    if status in _PROBLEMS:
+    said = chance.choice([Said.OBJECT, Said.ANOTHER, Said.NOTHING, Said.NOTHING, *FAULTS])
+    if status in PROBLEMS:
         said = Said.NOTHING
     if status is Status.GOOD and said is Said.OBJECT:
         said = Said.NOTHING
-    is_definite = status in _AT_THE_DOOR or (
-        said in _DEFINITE and status in (Status.GOOD, Status.REFUSED, Status.DOOR)
+    is_definite = status in AT_THE_DOOR or (
+        said in DEFINITE and status in (Status.GOOD, Status.REFUSED, Status.DOOR)
     )
     is_done = not is_definite and chance.random() < 0.6
     return Odd(
         status,
         said,
-        chance.choice(_CODES[status]) if status in _CODES else None,
-        chance.choice(_FAULTS[said]) if said in _FAULTS else None,
-        chance.choice(_NOTHING),
+        chance.choice(CODES[status]) if status in CODES else None,
+        chance.choice(FAULTS[said]) if said in FAULTS else None,
+        chance.choice(NOTHING),
         is_done,
     )
 
@@ -119,9 +119,9 @@ def draw(chance: random.Random) -> Odd:
 def late_refusal(chance: random.Random) -> Odd:
     """Of the sign-in that the request went out with."""
     status = chance.choice(REFUSED_SIGN_INS)
-    fault = chance.choice(_FAULTS[Said.SIGNED_OUT])
+    fault = chance.choice(FAULTS[Said.SIGNED_OUT])
     said = Said.NOTHING if status is Status.SIGNED_OUT else Said.SIGNED_OUT
-    code = chance.choice(_CODES[status]) if status in _CODES else None
+    code = chance.choice(CODES[status]) if status in CODES else None
     return Odd(status, said, code, fault, "", is_done=False)
 
 
@@ -152,5 +152,5 @@ def is_refused_sign_in(sent: Sent, answer: Answer) -> bool:
 def is_refused_by_a_rule(answer: Answer) -> bool:
     """Whether the books themselves were asked, and refused it at whichever door."""
     return answer.status in (401, 403, 404, 413) and any(
-        f'"{code}"' in answer.body for code, _type, _words in _FAULTS[Said.RULE]
+        f'"{code}"' in answer.body for code, _type, _words in FAULTS[Said.RULE]
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -21,11 +22,13 @@ from tests.simulation.world import ANY, THEIRS, Violated, Wanted, World, named, 
 def new_lead(world: World) -> str | None:
     if len(world.of(RecordType.LEAD)) >= 2:  # few, so that acts meet
         return None
-    values = {
-        "name": _name(world),
-        "phone": f"555-0{world.chance.randrange(400, 999)}",
-        "email": world.chance.choice(["", "", _email(world)]),
-    }
+    email = world.chance.choice(["", "", _email(world)])
+    return create_lead(world, _name(world), email)
+
+
+def create_lead(world: World, name: str, email: str) -> str:
+    phone = f"555-0{world.chance.randrange(400, 999)}"
+    values = {"name": name, "phone": phone, "email": email}
     with world.sessions.begin() as session:
         lead = Lead(organization_id=world.firm, **values)
         session.add(lead)
@@ -57,6 +60,10 @@ def edit_lead(world: World) -> str | None:
         "phone": world.chance.choice(["", f"555-0{world.chance.randrange(400, 999)}"]),
         "email": world.chance.choice(["", _email(world)]),
     }[field]
+    return edit_lead_of(world, record, field, value)
+
+
+def edit_lead_of(world: World, record: Record, field: str, value: str) -> str:
     with world.sessions.begin() as session:
         setattr(session.get_one(Lead, record.id), field, value)
     wanted = world.records[record]
@@ -108,8 +115,12 @@ def new_product(world: World) -> str | None:
 
 def new_invoice(world: World) -> str | None:
     lead = some(world, _kept(world, RecordType.LEAD))
-    if len(world.of(RecordType.INVOICE)) >= 3 or not lead:
+    if len(_kept(world, RecordType.INVOICE)) >= 3 or not lead:
         return None
+    return create_invoice(world, lead)
+
+
+def create_invoice(world: World, lead: Record) -> str:
     number = str(1000 + len(world.records))
     prices = [world.chance.randrange(10, 300) for _ in range(world.chance.choice([1, 1, 2]))]
     rate = world.chance.choice([0, 0, 8, 9])
@@ -161,24 +172,32 @@ def _line(world: World, price: int, position: int, product: Record | None) -> In
 def edit_invoice(world: World) -> str | None:
     if not (record := some(world, _kept(world, RecordType.INVOICE))):
         return None
-    wanted = world.records[record]
     field = world.chance.choice(["prices", "prices", "rate", "memo", "number"])
+    value: Any
+    match field:
+        case "prices":
+            value = [world.chance.choice([100, 120, world.chance.randrange(10, 300)])]
+            value += world.records[record].values["prices"][1:]
+        case "rate":
+            value = world.chance.choice([0, 8, 9])
+        case "memo":
+            value = world.chance.choice(["", "Thank you", "Paid by check"])
+        case _:
+            value = str(world.chance.randrange(5000, 9999))
+    return edit_invoice_of(world, record, field, value)
+
+
+def edit_invoice_of(world: World, record: Record, field: str, value: Any) -> str:
+    wanted = world.records[record]
     with world.sessions.begin() as session:
         invoice = session.get_one(Invoice, record.id)
-        value: object
         match field:
             case "prices":
-                lines = wanted.values["prices"]
-                value = [world.chance.choice([100, 120, world.chance.randrange(10, 300)])]
-                value += lines[1:]
                 invoice.lines[0].unit_price = Decimal(value[0])
             case "rate":
-                value = world.chance.choice([0, 8, 9])
                 invoice.tax_rate = Decimal(value)
-            case "memo":
-                value = invoice.memo = world.chance.choice(["", "Thank you", "Paid by check"])
             case _:
-                value = invoice.number = str(world.chance.randrange(5000, 9999))
+                setattr(invoice, field, value)
     if wanted.values[field] != value:
         _is_ours(wanted, field)
         world.touched(record)
@@ -195,8 +214,11 @@ def _is_paid(world: World, invoice: Record) -> bool:
 
 
 def void_invoice(world: World) -> str | None:
-    if not (record := some(world, _kept(world, RecordType.INVOICE))):
-        return None
+    record = some(world, _kept(world, RecordType.INVOICE))
+    return void_invoice_of(world, record) if record else None
+
+
+def void_invoice_of(world: World, record: Record) -> str:
     with world.sessions.begin() as session:
         session.get_one(Invoice, record.id).voided_at = _now(session)
     world.records[record].voided = True
@@ -210,7 +232,7 @@ def void_invoice(world: World) -> str | None:
 
 def pay(world: World) -> str | None:
     invoice = some(world, _kept(world, RecordType.INVOICE))
-    if len(world.of(RecordType.PAYMENT)) >= 4 or not invoice:
+    if len(_kept(world, RecordType.PAYMENT)) >= 4 or not invoice:
         return None
     total = world.records[invoice].values["total"]
     return pay_amount(world, invoice, Decimal(world.chance.choice([10, 40, 100, total])))
@@ -229,7 +251,7 @@ def pay_amount(world: World, invoice: Record, amount: Decimal) -> str:
         session.add(payment)
         session.flush()
         record, mark = Record(RecordType.PAYMENT, payment.id), payment.mark
-    unsent = billed.unsent or (not world.is_open and not _is_there(world, invoice))
+    unsent = billed.unsent or (not world.is_open and not is_there(world, invoice))
     values = {"amount": amount, "mark": mark, "invoice": invoice}
     world.records[record] = Wanted(values, unsent=unsent)
     if world.is_open:
@@ -237,7 +259,7 @@ def pay_amount(world: World, invoice: Record, amount: Decimal) -> str:
     return f"payment {record.id} of {amount} on invoice {invoice.id}"
 
 
-def _is_there(world: World, record: Record) -> bool:
+def is_there(world: World, record: Record) -> bool:
     """Whether we know it to be there."""
     with world.sessions() as session:
         found = session.execute(
@@ -265,8 +287,12 @@ def refund(world: World) -> str | None:
 
 
 def send_again(world: World) -> str | None:
+    return send_again_of(world, [one for one in State if one is not State.SUPERSEDED])
+
+
+def send_again_of(world: World, states: list[State]) -> str | None:
     with world.sessions.begin() as session:
-        entries = _entries(session, world, [one for one in State if one is not State.SUPERSEDED])
+        entries = _entries(session, world, states)
         if not entries:
             return None
         chosen = world.chance.choice(entries)
@@ -404,7 +430,7 @@ def leave_what_waits(world: World) -> str | None:
     for record in world.withheld:
         wanted = world.records[record]
         there = check.objects(world, record)
-        if there or _is_there(world, record):
+        if there or is_there(world, record):
             wanted.theirs = dict.fromkeys(_properties(record), ANY)
             wanted.left = set(_properties(record))
             wanted.theirs |= check.seen(record, there[0]) if len(there) == 1 else {}

@@ -32,6 +32,7 @@ from quickbooks.judge import Said
 from simulator.documents import Document, dump_json, parse_json
 from simulator.local import AnswerLost, LocalCompany
 from tests.simulation import clock
+from tests.simulation.cells import Target
 from tests.simulation.odd import Odd, is_refused_by_a_rule, is_refused_sign_in
 from tests.simulation.steps import Crash, Steps, steps_of
 from tests.support.firm import new_firm_with_lane
@@ -40,6 +41,7 @@ __all__ = ["Crash"]
 
 EPOCH = 1_795_000_000.0  # of the company's clock when a history begins
 WAVE = 3  # entries of a request: small, so that waves meet limits
+REMEMBERED = 1_000_000  # seconds: request ids
 TURNS = 400  # of a lane in one drain: more means that it never comes to rest
 ANY = object()  # of a property: nobody can tell what should stand there
 
@@ -77,6 +79,9 @@ class SimulatedQuickBooks:
     settings_: Json
     crash: str | None = None  # before | after: the next call kills the process
     odd: list[tuple[str, Odd]] = field(default_factory=list)  # for which method, and what
+    remembers: int = REMEMBERED  # seconds for which the company knows a request id
+    reads_fail: bool = False  # the last one was not answered
+    aimed: list[Target] = field(default_factory=list)  # one after another, for what fits
     # Where a request names it, it fails so, always: (text in the body, status).
     stubborn: tuple[str, int] | None = None
     reads_are_refused: bool = False
@@ -138,6 +143,8 @@ class SimulatedQuickBooks:
     def _answer(self, sent: Sent) -> Answer:
         if self.signed_out:
             return Answer(problem=Problem.SIGNED_OUT)
+        if self.aimed and self.aimed[0].takes(sent) and (answer := self._aimed(sent)):
+            return self._with_good_tokens(answer)
         if sent.method == "GET" and self.reads_are_refused:
             return Answer(status=429, body="", retry_after=timedelta(seconds=60))
         if sent.method == "POST" and self.stubborn and self.stubborn[0] in str(sent.body):
@@ -146,13 +153,19 @@ class SimulatedQuickBooks:
             if method in ("", sent.method):
                 del self.odd[place]
                 return self._with_good_tokens(self._odd(sent, odd))
-        return self._with_good_tokens(self._ask(sent))
+        return self._with_good_tokens(self.ask(sent))
+
+    def _aimed(self, sent: Sent) -> Answer | None:
+        answer = self.aimed[0].answer(self, sent)
+        if answer is not None:
+            del self.aimed[0]
+        return answer
 
     def _odd(self, sent: Sent, odd: Odd) -> Answer:
         makes = sent.path == "batch" or any(item.intent == "create" for item in sent.items)
         if odd.said is Said.ANOTHER and makes:
             odd = replace(odd, said=Said.OBJECT)  # of what is new no Id could be another
-        return odd.answer(self._ask(sent) if odd.is_done else None)
+        return odd.answer(self.ask(sent) if odd.is_done else None)
 
     def _with_good_tokens(self, answer: Answer) -> Answer:
         """As `delivery` does: a 401 is probed, and then says nothing of good tokens."""
@@ -162,11 +175,16 @@ class SimulatedQuickBooks:
             return replace(answer, body=plain_words(answer.body))
         return answer
 
-    def _ask(self, sent: Sent) -> Answer:
+    def ask(self, sent: Sent, company: LocalCompany | None = None) -> Answer:
+        """The company does the work, or one like it. While reads fail a request is sent again under
+        its id, and only the company's memory of that prevents a second object."""
+        company = company or self.company
+        company.set(requestid_ttl=REMEMBERED if self.reads_fail else self.remembers)
+        return self._handled(sent, company)
+
+    def _handled(self, sent: Sent, company: LocalCompany) -> Answer:
         try:
-            reply = self.company.handle(
-                sent.method, sent.path, dict(parse_qsl(sent.query)), sent.body
-            )
+            reply = company.handle(sent.method, sent.path, dict(parse_qsl(sent.query)), sent.body)
         except AnswerLost:
             return Answer(problem=Problem.UNANSWERED)
         retry = reply.headers.get("Retry-After")
@@ -181,6 +199,7 @@ class SimulatedQuickBooks:
         if is_refused_sign_in(sent, answer):
             self.sign_outs[sent.sign_in] += 1
         if sent.method == "GET":
+            self.reads_fail = '"QueryResponse"' not in answer.body or answer.status != 200
             return
         is_good = answer.status == 200 and '"Fault"' not in answer.body and '"Id"' in answer.body
         self.good_writes += answer.status in (200, 400) or is_refused_by_a_rule(answer)
@@ -226,6 +245,8 @@ class World:
         self.at_once = self.chance.choice([1, 2, 3])  # requests under way
         self.depth = 0  # drains within a drain
         self.customers_of_theirs: dict[str, Document] = {}
+        # … and as they were each time that they were read: what was linked is perhaps ours by now
+        self.once_theirs: dict[str, list[Document]] = {}
         self.read_customers()
 
     @property
@@ -234,6 +255,12 @@ class World:
 
     def of(self, type_: RecordType) -> list[Record]:
         return [record for record in self.records if record.type is type_]
+
+    def has_done(self, name: str, words: str) -> None:
+        """One act more, by this name."""
+        self.acts += 1
+        self.trace.append(words)
+        self.visits[name] += 1
 
     def pass_time(self, seconds: float) -> None:
         """For everybody; only the database's clock goes back, too."""
@@ -412,6 +439,8 @@ class World:
             for id_, one in listed.items()
             if not str(one.get("CompanyName", "")).startswith("token-")
         }
+        for id_, one in self.customers_of_theirs.items():
+            self.once_theirs.setdefault(id_, []).append(one)
         rows = [parse_json(dump_json(one)) for one in listed.values()]
         with self.sessions.begin() as session:
             connection = session.get_one(Connection, self.connection)
