@@ -66,7 +66,7 @@ def _credits(preferences: Json) -> Check:
             ),
             _place("Advanced, Automation"),
         )
-    return Check("good", _("Credits"), _("QuickBooks applies no credits by itself."))
+    return Check("good", _("Credits"), _("QuickBooks doesn't apply credits automatically."))
 
 
 def _numbers(connection: Connection, preferences: Json) -> Check:
@@ -74,7 +74,9 @@ def _numbers(connection: Connection, preferences: Json) -> Check:
     where = _place("Sales, Sales form content, Custom transaction numbers")
     if preferences.get("custom_numbers"):
         return Check(
-            "good", _("Numbers"), _("Custom transaction numbers are on: both have one number.")
+            "good",
+            _("Numbers"),
+            _("Custom transaction numbers are on: both sides use the same number."),
         )
     if chosen == "ours":
         return Check(
@@ -99,7 +101,10 @@ def _closing(preferences: Json) -> Check:
         return Check(
             "warn",
             _("Closing date"),
-            _("The books are closed up to %(day)s: earlier records are refused.", day=day(closed)),
+            _(
+                "The books are closed through %(day)s: records dated up to then are refused.",
+                day=day(closed),
+            ),
             _place("Advanced, Accounting, Close the books"),
         )
     return Check("good", _("Closing date"), _("The books are open for every date."))
@@ -133,7 +138,7 @@ def _tax(preferences: Json, mode: str) -> Check:
             "warn",
             _("Sales tax"),
             _(
-                "QuickBooks computes sales tax itself. Where it differs from yours, a payment"
+                "QuickBooks calculates sales tax itself. Where it differs from yours, a payment"
                 " leaves a credit or a balance; we show both totals."
             ),
         )
@@ -142,8 +147,8 @@ def _tax(preferences: Json, mode: str) -> Check:
             "good",
             _("Sales tax"),
             _(
-                "QuickBooks computes sales tax, and is sent the tax of your invoice instead. Where"
-                " it keeps its own, we show both totals."
+                "QuickBooks calculates sales tax, but is sent the tax of your invoice instead."
+                " Where it keeps its own, we show both totals."
             ),
         )
     return Check("good", _("Sales tax"), _("Your invoices' tax is sent as shown on them."))
@@ -175,7 +180,7 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
         (_("Sales tax"), _tax_words(preferences, chosen, mode)),
         (
             _("Invoice numbers"),
-            _("DunaHub's numbers") if numbers == "ours" else _("QuickBooks gives its own"),
+            _("DunaHub's numbers") if numbers == "ours" else _("QuickBooks assigns its own"),
         ),
     ]
 
@@ -251,5 +256,5 @@ def _tax_words(preferences: Json, chosen: Json, mode: str) -> str:
     if not preferences.get("uses_sales_tax"):
         return _("A separate line, because sales tax is off in QuickBooks")
     if preferences.get("automated_tax") and mode == "automated":
-        return _("Computed by QuickBooks")
+        return _("Calculated by QuickBooks")
     return _("As on DunaHub's invoice")

@@ -253,7 +253,7 @@ def lanes_by_state() -> list[Share]:
         [
             Share(_("Draining"), row.draining, 0, _("a drainer has it now")),
             Share(_("Idle"), row.open - row.draining - row.paused, 0, _("open, nothing to do")),
-            Share(_("Paused"), row.paused, 0, _("goes on by itself"), "warn"),
+            Share(_("Paused"), row.paused, 0, _("resumes automatically"), "warn"),
             Share(_("Held"), row.held, 0, _("sign-in or plan"), "bad"),
             Share(_("Closed"), row.closed, 0, _("disconnected, or region BR"), "quiet"),
         ]

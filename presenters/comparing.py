@@ -11,11 +11,11 @@ from quickbooks.standing import Standing
 from web.languages import _
 
 PROBLEMS = {
-    "not_connected": N_("QuickBooks was disconnected meanwhile. Nothing was compared."),
+    "not_connected": N_("QuickBooks was disconnected in the meantime. Nothing was compared."),
     "signed_out": N_("QuickBooks no longer accepts our access. Reconnect, then compare again."),
     "access_lost": N_("QuickBooks no longer accepts our access. Reconnect, then compare again."),
     "plan_lapsed": N_("The QuickBooks plan has lapsed. Once it is paid, compare again."),
-    "held": N_("QuickBooks takes nothing from us right now. Nothing was compared."),
+    "held": N_("QuickBooks isn't accepting anything from us right now. Nothing was compared."),
     "busy": N_("QuickBooks was busy with other things for too long. Try again later."),
     "unreachable": N_("QuickBooks could not be reached. Try again later."),
     "too_large": N_("This month has more records than can be compared here."),
@@ -43,8 +43,8 @@ READING = {
 
 
 _WAITING = {
-    "busy": N_("QuickBooks is busy. The comparison goes on by itself."),
-    "unreachable": N_("QuickBooks can't be reached. The comparison goes on by itself."),
+    "busy": N_("QuickBooks is busy. The comparison will continue automatically."),
+    "unreachable": N_("QuickBooks can't be reached. The comparison will continue automatically."),
 }
 
 
@@ -56,7 +56,7 @@ def progress_of(comparison: Comparison | None) -> RunProgress | None:
     if comparison.lease_until is None and (why := told.get("waits")):
         return RunProgress(_(_WAITING[why]), 0, 0)
     if "kind" not in told:
-        return RunProgress(_("It begins in a moment."), 0, 0)
+        return RunProgress(_("It will start in a moment."), 0, 0)
     read, expected = told["read"], told["expected"]
     passed = datetime.now(UTC) - datetime.fromisoformat(told["started_at"])
     left = passed * (expected - read) / read if 0 < read < expected else None
@@ -68,11 +68,13 @@ def refusal_of(now: Standing) -> str | None:
     """Why a comparison cannot be requested now."""
     match now.status:
         case ConnectionStatus.DISCONNECTED:
-            return _("Connect QuickBooks, and a month can be compared.")
+            return _("Connect QuickBooks to compare a month.")
         case ConnectionStatus.EXPIRED:
             return _("QuickBooks stopped accepting our access. Reconnect, then compare.")
         case _ if now.held_for:
-            return _("QuickBooks takes nothing from us right now. Compare when that is solved.")
+            return _(
+                "QuickBooks isn't accepting anything from us right now. Compare once that's fixed."
+            )
         case _:
             return None
 

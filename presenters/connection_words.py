@@ -22,24 +22,25 @@ WHY_EXPIRED = {
 
 NOT_CHECKED = {
     Checked.REFUSED: N_(
-        "QuickBooks answers, but it refused our access just now. Check again in a few minutes."
+        "QuickBooks is answering, but it just refused our access. Check again in a few minutes."
     ),
     Checked.ACCESS_LOST: N_(
-        "QuickBooks answers, but the user who connected it is no longer an admin of this company."
-        " Make them an admin again there, or disconnect and have an admin connect it."
+        "QuickBooks is answering, but the user who connected it is no longer an admin of this"
+        " company. Make them an admin again there, or disconnect and have an admin connect it."
     ),
     Checked.PLAN_LAPSED: N_(
-        "QuickBooks answers, but its subscription has ended or has a billing problem. Once that is"
-        " solved, it goes on by itself."
+        "QuickBooks is answering, but its subscription has ended or has a billing problem. Once"
+        " that's fixed, sending resumes automatically."
     ),
     Checked.COMPANY_RESET: N_(
         "This QuickBooks company was emptied and set up again. Ask DunaHub's support what to do."
     ),
-    Checked.BUSY: N_("QuickBooks is busy. Nothing is lost, and we keep trying."),
+    Checked.BUSY: N_("QuickBooks is busy. Nothing is lost, and we'll keep trying."),
     Checked.UNCLEAR: N_(
-        "QuickBooks answers, but in a way we don't understand. Nothing is lost, and we keep trying."
+        "QuickBooks is answering, but in a way we don't understand. Nothing is lost, and we'll"
+        " keep trying."
     ),
-    Checked.UNREACHABLE: N_("QuickBooks isn't answering. Nothing is lost, and we keep trying."),
+    Checked.UNREACHABLE: N_("QuickBooks isn't answering. Nothing is lost, and we'll keep trying."),
 }
 
 ACCESS_ENDED = N_("Access was removed in QuickBooks or has run out.")
@@ -67,10 +68,10 @@ def notices_of(now: Standing, on_hold: int) -> Iterator[Notice]:
             _("QuickBooks needs you"),
             _("The QuickBooks subscription has ended or has a billing problem."),
             ngettext(
-                "%(num)s record is on hold. Nothing is lost, and it goes on by itself once this is"
-                " solved.",
-                "%(num)s records are on hold. Nothing is lost, and it goes on by itself once this"
-                " is solved.",
+                "%(num)s record is on hold. Nothing is lost, and sending resumes automatically"
+                " once this is fixed.",
+                "%(num)s records are on hold. Nothing is lost, and sending resumes automatically"
+                " once this is fixed.",
                 on_hold,
             ),
             is_lapsed=True,
@@ -142,7 +143,7 @@ def _facts_of_disconnected(now: Standing, waiting_there: int) -> Iterator[str | 
     since = dated(connection.status_since)
     yield escape(sentence) % {"company": connection.company_name, "time": since}
     if now.revoke_pending:
-        yield _("Intuit has not confirmed it yet, we keep trying")
+        yield _("Intuit hasn't confirmed it yet; we'll keep trying")
     if waiting_there:
         yield ngettext(
             "%(num)s record on hold since then", "%(num)s records on hold since then", waiting_there
@@ -175,9 +176,9 @@ def delay_sentences(delay: Delay | None) -> list[str | Markup]:
     if delay.is_busy:
         why: str | Markup = _("QuickBooks is busy.")
     elif delay.answers_again:
-        why = _("QuickBooks answers again.")
+        why = _("QuickBooks is answering again.")
     elif delay.since:
-        why = escape(_("QuickBooks isn't answering since %(time)s.", time="%s")) % moment(
+        why = escape(_("QuickBooks hasn't answered since %(time)s.", time="%s")) % moment(
             delay.since
         )
     else:
@@ -187,8 +188,8 @@ def delay_sentences(delay: Delay | None) -> list[str | Markup]:
     else:
         then = _("Trying now.")
     waiting = ngettext(
-        "%(num)s record waits and nothing is lost.",
-        "%(num)s records wait and nothing is lost.",
+        "%(num)s record is waiting, and nothing is lost.",
+        "%(num)s records are waiting, and nothing is lost.",
         delay.waiting,
     )
     return [why, waiting, then]

@@ -40,7 +40,7 @@ def company_taken() -> Refusal:
         _("This company is connected elsewhere"),
         _(
             "Another organization in DunaHub already sends its records to this QuickBooks company."
-            " One company can take records from one organization only. Nothing was changed."
+            " A company can take records from only one organization. Nothing was changed."
         ),
     )
 
@@ -49,8 +49,8 @@ def misconfigured() -> Refusal:
     return Refusal(
         _("Something went wrong on our side"),
         _(
-            "Intuit did not recognize DunaHub. Our staff know about it; try again later. Nothing"
-            " was changed."
+            "Intuit didn't recognize DunaHub. Our staff knows about it. Nothing was changed. Try"
+            " again later."
         ),
     )
 
@@ -59,12 +59,12 @@ def other_company(told: OtherCompany) -> Refusal:
     title, names = _("You chose another company"), {"stored": _STRONG.format(told.stored_name)}
     if not told.chosen_name:
         sentence = _(
-            "So far your records were sent to %(stored)s. You chose a different company.",
+            "Until now, your records were sent to %(stored)s. You chose a different company.",
             stored="%(stored)s",
         )
         return Refusal(title, escape(sentence) % names)
     sentence = _(
-        "So far your records were sent to %(stored)s. You chose %(chosen)s.",
+        "Until now, your records were sent to %(stored)s. You chose %(chosen)s.",
         stored="%(stored)s",
         chosen="%(chosen)s",
     )

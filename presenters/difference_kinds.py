@@ -143,6 +143,6 @@ ABOUT: dict[Kind, About] = {
         "dash",
         "quiet",
         N_("Not sent"),
-        N_("Only in DunaHub. Nothing is wrong: why it was not sent is written next to each."),
+        N_("Only in DunaHub. Nothing is wrong: the reason each one wasn't sent is next to it."),
     ),
 }

@@ -195,19 +195,20 @@ def remark_of(row: Difference) -> str | None:
                 return _("It has the name of a customer you saved here this month.")
             case RecordType.INVOICE:
                 return _(
-                    "Same customer, day and total as invoice %(number)s here: is it entered twice?",
+                    "Same customer, day and total as invoice %(number)s here: was it entered"
+                    " twice?",
                     number=row.ours,
                 )
             case RecordType.REFUND:
                 return _(
-                    "Same customer, day and amount as the refund for invoice %(number)s here:"
-                    " is it entered twice?",
+                    "Same customer, day and amount as the refund for invoice %(number)s here: was"
+                    " it entered twice?",
                     number=row.ours,
                 )
             case _:
                 return _(
-                    "Same customer, day and amount as the payment for invoice %(number)s here:"
-                    " is it entered twice?",
+                    "Same customer, day and amount as the payment for invoice %(number)s here: was"
+                    " it entered twice?",
                     number=row.ours,
                 )
     return _(REASONS[row.reason]) if row.reason else None

@@ -223,7 +223,7 @@ def _step_of_quickbooks(organization: Organization) -> list[SetupStep]:
         return []
     step = _step(
         N_("Connect QuickBooks"),
-        N_("Records go there by themselves. Nothing is written before you confirm the company."),
+        N_("Records go there automatically. Nothing is written before you confirm the company."),
         "quickbooks.show",
         _has(Connection),
     )

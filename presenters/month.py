@@ -147,8 +147,8 @@ def _differing(month: Month, found: Differences, at: datetime) -> tuple[Word, st
     if found.are_all_made_there:
         pill = _("%(num)s only in QuickBooks", num=found.made_there)
         sentence = ngettext(
-            "%(num)s record of %(month)s is only in QuickBooks.",
-            "%(num)s records of %(month)s are only in QuickBooks.",
+            "%(num)s record from %(month)s is only in QuickBooks.",
+            "%(num)s records from %(month)s are only in QuickBooks.",
             found.made_there,
             month=month_name(month),
         )
@@ -184,10 +184,10 @@ def _matching(
         )
         return Word("dash", _("Nothing to compare"), "quiet", at), sentence
     if found.left_out and not any(side.agree for side in sides):
-        sentence = _("Nothing of %(month)s was sent to QuickBooks.", month=month_name(month))
+        sentence = _("Nothing from %(month)s was sent to QuickBooks.", month=month_name(month))
         return Word("dash", _("Nothing was sent"), "quiet", at), sentence
     if found.left_out:
-        sentence = _("All that was sent in %(month)s agrees.", month=month_name(month))
+        sentence = _("Everything that was sent in %(month)s agrees.", month=month_name(month))
         return Word("check", _("What was sent agrees"), "good", at), sentence
     return Word("check", _("All agree"), "good", at), _all_agree(month_title(month), comparison)
 
@@ -199,7 +199,7 @@ def _more(found: Differences, sides: Sequence[SideFigures]) -> list[str]:
 
 def _more_of_differences(found: Differences, sides: Sequence[SideFigures]) -> Iterator[str]:
     if found.are_all_made_there and any(side.agree for side in sides):
-        yield _("All that was sent agrees.")
+        yield _("Everything that was sent agrees.")
     if found.made_there and found.differ:
         yield ngettext(
             "%(num)s record is only in QuickBooks.",

@@ -54,9 +54,12 @@ class Progress:
     def words_below(self) -> str | Markup:
         """Why it does not move, or that it moves without the page."""
         if self.pause_until:
-            sentence = _("QuickBooks takes nothing right now; we try again at %(time)s.", time="%s")
+            sentence = _(
+                "QuickBooks isn't accepting anything right now; we'll try again at %(time)s.",
+                time="%s",
+            )
             return escape(sentence) % moment(self.pause_until)
-        return "" if self.is_over else _("You can leave this page; it goes on.")
+        return "" if self.is_over else _("You can leave this page; it will keep running.")
 
     @property
     def words_failed(self) -> str:
@@ -69,8 +72,8 @@ class Progress:
         if not self.stuck:
             return ""
         return ngettext(
-            "%(num)s record waits for another one, or for a later try.",
-            "%(num)s records wait for other ones, or for a later try.",
+            "%(num)s record is waiting for another record, or for its next try.",
+            "%(num)s records are waiting for other records, or for their next try.",
             self.stuck,
         )
 
@@ -196,9 +199,9 @@ class Moving:
     def reading_sentence(self) -> str:
         if self.is_unread_long:
             return _(
-                "We could not load the customers of %(company)s from QuickBooks yet. We keep"
-                " trying. New customers wait here until we have, to avoid duplicates; everything"
-                " else is sent.",
+                "We couldn't load the customers of %(company)s from QuickBooks yet; we'll keep"
+                " trying. New customers wait here until then, to avoid duplicates. Everything else"
+                " is sent.",
                 company=self.reads_customers or "",
             )
         return _(

@@ -55,8 +55,8 @@ def _held(waiting: int) -> str:
     if not waiting:
         return _("No record is waiting.")
     return ngettext(
-        "%(num)s record that waits is held and not sent.",
-        "%(num)s records that wait are held and not sent.",
+        "%(num)s waiting record is held and not sent.",
+        "%(num)s waiting records are held and not sent.",
         waiting,
     )
 
@@ -65,7 +65,9 @@ def _waiting_from_before(waiting: int) -> str:
     if not waiting:
         return _("No record is waiting from before.")
     return ngettext(
-        "%(num)s record waits from before; once connected again, an owner decides about it.",
-        "%(num)s records wait from before; once connected again, an owner decides about them.",
+        "%(num)s record is still waiting from before; once QuickBooks is reconnected, an owner"
+        " decides what happens to it.",
+        "%(num)s records are still waiting from before; once QuickBooks is reconnected, an owner"
+        " decides what happens to them.",
         waiting,
     )

@@ -278,7 +278,7 @@ def _of_kind(kind: Kind, apart: Apart) -> Iterator[tuple[str, str]]:
         case Kind.OTHER_CUSTOMER:
             yield (
                 _("In QuickBooks, with another customer"),
-                _("There it belongs to %(customer)s.", customer=one.name),
+                _("In QuickBooks it belongs to %(customer)s.", customer=one.name),
             )
         case Kind.OTHER_LINES:
             yield (

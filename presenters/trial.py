@@ -182,9 +182,9 @@ def _fate_words(one: TriedLead) -> tuple[Word, str]:
             return Word("send", _("Would be created"), "busy"), _("as a new customer")
         case Fate.ASK:
             why = _why(one.fault, RecordType.LEAD) if one.fault else ""
-            return Word("alert", _("Would ask"), "warn"), why
+            return Word("alert", _("Would ask you"), "warn"), why
         case Fate.WAIT:
-            why = _("until your customers in QuickBooks are read")
+            why = _("until your customers in QuickBooks are loaded")
             return Word("clock", _("Would wait"), "quiet"), why
 
 

@@ -263,8 +263,7 @@ CATALOGUE: dict[str, Cause] = {
         N_("The QuickBooks subscription has ended"),
         N_(
             "Your QuickBooks subscription has ended or has a billing problem. Renew it in"
-            " QuickBooks;"
-            " we then go on by ourselves."
+            " QuickBooks, and sending resumes automatically."
         ),
         effect=_HELD,
         actions=(OPEN_QUICKBOOKS,),

@@ -94,7 +94,7 @@ def test_every_visit_is_in_the_firms_record(app: Flask, at: Situation) -> None:
     assert {one.reason for one in visits} == {"Dana at Miller CPA"}
     assert {one.organization_id for one in visits} == {at.firm}
     record = at.ana.open("/settings/record").text
-    assert "The accountant looked at the books" in record
+    assert "The accountant viewed the books" in record
     assert "Dana at Miller CPA" in record
 
 

@@ -196,7 +196,7 @@ def choose_how_money_goes_back(owner: Person) -> None:
     ):
         owner.page.get_by_label(label, exact=True).select_option(label=choice)
     owner.press("Save")
-    owner.told("Saved: from now on")
+    owner.told("Saved. From now on")
 
 
 def sees_receipt(client: Page) -> None:

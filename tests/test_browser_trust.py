@@ -66,7 +66,7 @@ def test_what_is_chosen_in_the_test_drive_is_what_happens(ana: Person) -> None:
     start = page.get_by_role("button", name="Yes, start")
     ana.follow("See what would happen")
     expect(start).to_be_in_viewport()  # from here on, wherever one reads
-    expect(page.get_by_text("1 lead would ask.")).to_be_visible()
+    expect(page.get_by_text("1 lead would need your answer.")).to_be_visible()
     which = page.get_by_label(f"What to do with {NAME}")
     which.select_option(label=f"It is {NAME} (old@greenlawn.example)")
     ana.press("Show what my choices do")

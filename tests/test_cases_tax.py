@@ -80,7 +80,7 @@ def test_a_company_without_automated_tax_is_not_asked_who_computes_it(at: Situat
     at.simulator.company(RIVERA, UsingSalesTax=True)
     at.connect()
     page = at.ana.open(f"{SETTINGS}/arrivals")
-    assert "As QuickBooks computes it" not in page.text
+    assert "As QuickBooks calculates it" not in page.text
     assert "As on your invoice" in page.text
 
 

@@ -119,7 +119,7 @@ def test_the_sentence_the_table_and_the_database_tell_the_same(
     ana.open(CHART)
     assert list(told(ana).values()) == [["18", "2", "3"]]
     assert "20 sent, 2 of them after a retry; 3 needed attention." in ana.text
-    assert "Usually there in 1 second" in ana.open("/settings/quickbooks").text
+    assert "Usually arrives in 1 second" in ana.open("/settings/quickbooks").text
 
 
 def test_a_record_that_was_only_checked_again_says_nothing_about_how_long_records_take(
@@ -129,7 +129,7 @@ def test_a_record_that_was_only_checked_again_says_nothing_about_how_long_record
     settled(session, firm, at, after=3)
     settled(session, firm, at, after=86_400 * 20, checks=True)
     assert list(told(ana.open(CHART)).values()) == [["2", "0", "0"]]
-    assert "Usually there in 3 seconds" in ana.open("/settings/quickbooks").text
+    assert "Usually arrives in 3 seconds" in ana.open("/settings/quickbooks").text
 
 
 # --- S16: what happened stays counted -------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_the_admins_figures_tell_causes_ages_and_lanes(app: Flask, session: Sess
         "Longer than a day and 1 on hold 0",
         "Draining a drainer has it now 0",
         "Idle open, nothing to do 1",
-        "Paused goes on by itself 0",
+        "Paused resumes automatically 0",
         "Held sign-in or plan 1",
         "Closed disconnected, or region BR 0",
         "Name already used in QuickBooks 6240 2",

@@ -62,7 +62,7 @@ def test_case_s13_the_owner_can_stay_connected_after_all(at: Situation) -> None:
     at.connect()
     at.save_lead()
     at.ana.open(DISCONNECT).submit(press=SEND_FIRST)
-    assert "Disconnects once all is sent" in at.ana.open("/settings/quickbooks").text
+    assert "Will disconnect once everything is sent" in at.ana.open("/settings/quickbooks").text
     at.ana.open(DISCONNECT).submit(press="Stay connected")
     assert "QuickBooks stays connected." in at.ana.text
     at.drain()

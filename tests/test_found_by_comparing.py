@@ -257,7 +257,7 @@ def test_an_invoice_moved_to_another_customer_says_whose_it_is_there(firm: Situa
     assert set(found(firm)) == {"other_customer", "made_there"}  # they are new there, too
     panel = firm.ana.open(f"/invoices/{invoice}").panel()
     assert "In QuickBooks, with another customer" in panel
-    assert "There it belongs to Red Lawn Co." in panel
+    assert "In QuickBooks it belongs to Red Lawn Co." in panel
     firm.ana.submit(press="Send again")
     firm.drain()
     assert "another customer" not in firm.ana.open(f"/invoices/{invoice}").panel()

@@ -205,8 +205,10 @@ def test_receipts_are_chosen_together_with_all_that_they_need(at: Situation) -> 
     page = at.ana.open(f"{SETTINGS}/arrivals")
     page.submit({"refunds": "receipt", "refund_account": "", "fallback_item": ""}, press="Save")
     assert page.status == 422
-    assert "Choose an account: QuickBooks pays no refund from Undeposited Funds." in page.text
-    assert "Choose an item: refund receipts are booked on it." in page.text
+    assert (
+        "Choose another account: QuickBooks can't pay refunds from Undeposited Funds." in page.text
+    )
+    assert "Choose an item: refund receipts use it." in page.text
 
 
 @pytest.mark.parametrize(

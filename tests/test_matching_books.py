@@ -119,7 +119,7 @@ def test_equal_books_match_to_the_cent_for_three_questions(firm: Situation) -> N
     assert "All agree" in page.text
     assert differences(firm) == []
     assert (reads(firm), comparison(firm).reads) == (3, 3)
-    assert "This comparison asked QuickBooks 3 questions." in page.text
+    assert "This comparison took 3 QuickBooks lookups." in page.text
     assert "Compared with Rivera Plumbing LLC by Ana" in page.text
 
 
@@ -165,7 +165,7 @@ def test_what_was_entered_there_by_hand_is_told_kindly(firm: Situation) -> None:
     assert differences(firm) == [("made_there", "invoice", "Q-9")]
     assert "Only in QuickBooks" in page.text
     assert "That is fine" in page.text
-    assert "is it entered twice?" not in page.text
+    assert "was it entered twice?" not in page.text
     invoices = comparison(firm).figures["invoice"]
     assert (invoices["here"], invoices["there"], invoices["sum_there"]) == (1, 2, "177.25")
 
@@ -506,7 +506,7 @@ def test_nothing_is_asked_while_the_lane_is_paused_and_it_goes_on_after(firm: Si
         session.execute(text("UPDATE outbox_lanes SET pause_until = now() + interval '9 minutes',"
                              " pause_reason = 'throttled'"))  # fmt: skip
     page = ask(firm)
-    assert "QuickBooks is busy. The comparison goes on by itself." in page.text
+    assert "QuickBooks is busy. The comparison will continue automatically." in page.text
     assert reads(firm) == 0
     with firm.sessions.begin() as session:
         session.execute(text("UPDATE outbox_lanes SET pause_until = NULL, pause_reason = NULL"))
@@ -537,15 +537,23 @@ def test_a_throttled_question_pauses_nobody(firm: Situation) -> None:
 @pytest.mark.parametrize(
     ("fault", "problem", "is_put_back"),
     [
-        ({"status": 500}, "QuickBooks can't be reached. The comparison goes on by itself.", True),
-        ({"truncate": True}, "QuickBooks can't be reached. The comparison goes on", True),
-        ({"reset": "before"}, "QuickBooks can't be reached. The comparison goes on", True),
         (
-            {"status": 200, "body": {"QueryResponse": {"Invoice": [{"Id": "7"}]}}},
-            "QuickBooks can't be reached. The comparison goes on",
+            {"status": 500},
+            "QuickBooks can't be reached. The comparison will continue automatically.",
             True,
         ),
-        ({"status": 200, "body": {}}, "QuickBooks can't be reached. The comparison goes on", True),
+        ({"truncate": True}, "QuickBooks can't be reached. The comparison will continue", True),
+        ({"reset": "before"}, "QuickBooks can't be reached. The comparison will continue", True),
+        (
+            {"status": 200, "body": {"QueryResponse": {"Invoice": [{"Id": "7"}]}}},
+            "QuickBooks can't be reached. The comparison will continue",
+            True,
+        ),
+        (
+            {"status": 200, "body": {}},
+            "QuickBooks can't be reached. The comparison will continue",
+            True,
+        ),
         (
             {"status": 200, "body": {"QueryResponse": {"Invoice": [{"Id": "7", "SyncToken": 0}]}}},
             "QuickBooks answered in a way we don't understand.",
@@ -612,7 +620,7 @@ def test_not_connected_it_keeps_what_it_knew_and_offers_no_button(firm: Situatio
     ask(firm)
     firm.disconnect()
     page = firm.ana.open(f"{MATCHES}/{this_month()}")
-    assert "Connect QuickBooks, and a month can be compared." in page.text
+    assert "Connect QuickBooks to compare a month." in page.text
     assert "this company is not connected now" in page.text
     assert "All agree" in page.text
     assert "Compare again" not in page.text
@@ -642,7 +650,7 @@ def test_pressed_twice_and_by_two_people_it_runs_once(firm: Situation) -> None:
     assert comparisons(firm) == 1
     asked = select(func.count()).where(AuditEvent.action == "quickbooks.comparison_asked")
     assert firm.session.scalar(asked) == 1
-    assert "It begins in a moment." in bea.open(address).text
+    assert "It will start in a moment." in bea.open(address).text
     firm.simulator.clear_journal()
     workers = [threading.Thread(target=run_alone, args=(firm,)) for _ in range(4)]
     for worker in workers:

@@ -140,7 +140,7 @@ def test_the_record_names_the_act_and_what_it_was_about(at: Situation) -> None:
     at.ana.open(f"/leads/{lead}").submit(press="Undo skip")
     told = at.ana.open("/settings/record").text
     assert "Ana Decided not to send Customer Green Lawn Co" in told
-    assert "Ana Took back a skip Customer Green Lawn Co" in told
+    assert "Ana Undid a skip Customer Green Lawn Co" in told
     link = at.ana.page.find("a", string="Customer Green Lawn Co")
     assert link
     assert link["href"] == f"/leads/{lead}"  # type: ignore[index]

@@ -236,12 +236,12 @@ def test_what_needs_a_person_comes_as_a_digest_and_only_when_it_grows(
     assert look() == []  # perhaps there is more to come
     _move_failures(office, timedelta(minutes=20))
     _fail(office, "6140", 1)
-    assert look() == ["3 records need your attention before QuickBooks takes them"]
+    assert look() == ["3 records need your attention before they can go to QuickBooks"]
     assert look() == []
     _fail(office, "6240", 1)
     assert look() == []  # not twice a day
     _move(office.session, Notice, "told_at", timedelta(days=1, hours=1))
-    assert look() == ["4 records need your attention before QuickBooks takes them"]
+    assert look() == ["4 records need your attention before they can go to QuickBooks"]
     _move(office.session, Notice, "told_at", timedelta(days=2))
     assert look() == []  # nothing grew
     office.session.execute(
@@ -250,7 +250,7 @@ def test_what_needs_a_person_comes_as_a_digest_and_only_when_it_grows(
     office.session.commit()
     assert look() == []  # less is no news
     _fail(office, "6240", 1)
-    assert look() == ["2 records need your attention before QuickBooks takes them"]
+    assert look() == ["2 records need your attention before they can go to QuickBooks"]
     office.session.execute(text("UPDATE outbox SET state = 'skipped' WHERE state = 'failed'"))
     office.session.commit()
     assert look() == []

@@ -189,7 +189,7 @@ def test_intuit_out_of_reach_is_said_and_nothing_breaks(
     back = consent(press_connect(ana))
     simulator.fault(match={"path": "/oauth2/v1/tokens/bearer"}, do={"status": 503, "body": "no"})
     ana.open(back)
-    assert "Nothing was changed; try again." in ana.text
+    assert "Nothing was changed. Try again." in ana.text
     assert "Not connected" in ana.text
 
 
@@ -280,7 +280,7 @@ def test_token_expired_holds_records_says_so_and_reconnect_sends_them(
     assert "Token expired" in ana.text
     assert "QuickBooks stopped accepting our access" in ana.text
     assert "1 record is on hold and will be sent after you reconnect. Nothing is lost." in ana.text
-    assert "At Intuit choose Rivera Plumbing LLC" in ana.text
+    assert "At Intuit, choose Rivera Plumbing LLC" in ana.text
     assert "On hold" in ana.open("/leads").text
     connect(ana, button="Reconnect")
     assert "QuickBooks is connected again to Rivera Plumbing LLC." in ana.text

@@ -149,7 +149,7 @@ def test_what_waits_for_another_record_does_not_keep_the_bar_alive(
     since = (datetime.now(UTC) - timedelta(minutes=5)).isoformat().replace("+", "%2B")
     ana.open(f"{SETTINGS}/progress?since={since}&round=3")
     assert "27 of 30" in told(ana)
-    assert "3 records wait for other ones, or for a later try." in told(ana)
+    assert "3 records are waiting for other records, or for their next try." in told(ana)
     assert next_address(ana) == ""
 
 
@@ -165,7 +165,7 @@ def test_a_pause_is_named_and_nothing_is_promised(
     )
     session.commit()
     ana.open(SETTINGS)
-    assert "QuickBooks takes nothing right now; we try again at" in told(ana)
+    assert "QuickBooks isn't accepting anything right now; we'll try again at" in told(ana)
     assert "left" not in told(ana)
 
 

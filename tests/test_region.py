@@ -140,7 +140,7 @@ def test_rule_19_a_flip_to_brazil_ends_everything_at_once_and_back_it_is_not_con
     assert "Say why" in admin.text
     admin.submit({"region": "BR", "reason": "They moved to Recife"})
     assert "is disconnected from Rivera Plumbing LLC at once" in admin.text
-    assert "4 records that wait are held and not sent." in admin.text
+    assert "4 waiting records are held and not sent." in admin.text
     session.rollback()
     assert session.get_one(Organization, firm).region == "US"
     admin.submit(press="Move to BR")

@@ -67,8 +67,8 @@ def test_the_first_call_without_an_answer_is_said_at_once(at: Situation) -> None
     at.drain()
     card = status_card(at.ana)
     assert "Connected" in card
-    assert "QuickBooks isn't answering since" in card
-    assert "1 record waits and nothing is lost. Next try" in card
+    assert "QuickBooks hasn't answered since" in card
+    assert "1 record is waiting, and nothing is lost. Next try" in card
     assert "Try now" in card
 
 
@@ -79,7 +79,7 @@ def test_an_outage_that_lasts_is_said_between_two_tries_too(at: Situation) -> No
     for _ in range(3):
         at.drain()
         at.pass_time()
-    assert "1 record waits and nothing is lost. Trying now." in status_card(at.ana)
+    assert "1 record is waiting, and nothing is lost. Trying now." in status_card(at.ana)
     at.simulator.clear_faults()
     at.drain()
     assert "isn't answering" not in status_card(at.ana)
@@ -90,7 +90,7 @@ def test_a_busy_quickbooks_is_called_busy(at: Situation) -> None:
     at.simulator.fault(match={"method": "POST"}, do={"status": 429})
     at.save_lead()
     at.drain()
-    assert "QuickBooks is busy. 1 record waits and nothing is lost." in status_card(at.ana)
+    assert "QuickBooks is busy. 1 record is waiting, and nothing is lost." in status_card(at.ana)
 
 
 def test_try_now_ends_the_rest_and_says_whether_quickbooks_answers(at: Situation) -> None:
@@ -108,11 +108,14 @@ def test_try_now_ends_the_rest_and_says_whether_quickbooks_answers(at: Situation
     )
     at.session.commit()
     at.ana.open(SETTINGS).submit(press="Try now")
-    assert "QuickBooks isn't answering. Nothing is lost, and we keep trying." in at.ana.text
+    assert "QuickBooks isn't answering. Nothing is lost, and we'll keep trying." in at.ana.text
     at.simulator.clear_faults()
     at.ana.open(SETTINGS).submit(press="Check now")
-    assert "QuickBooks answers and lets us in." in at.ana.text
-    assert "QuickBooks answers again. 1 record waits and nothing is lost." in status_card(at.ana)
+    assert "QuickBooks is answering, and our access works." in at.ana.text
+    assert (
+        "QuickBooks is answering again. 1 record is waiting, and nothing is lost."
+        in status_card(at.ana)
+    )
     at.pass_time()
     at.drain()
     assert at.states() == ["lead synced"]
@@ -124,16 +127,16 @@ def test_an_outage_after_a_check_is_said_although_only_questions_are_asked(at: S
     at.save_lead()
     at.drain()
     at.ana.open(SETTINGS).submit(press="Check now")
-    assert "QuickBooks answers again." in status_card(at.ana)
+    assert "QuickBooks is answering again." in status_card(at.ana)
     at.simulator.fault(match={}, do=OUTAGE)
     for _ in range(3):
         at.pass_time()
         _end_rest_of_questions(at)
         at.drain()
-        assert "QuickBooks isn't answering since" in status_card(at.ana)
+        assert "QuickBooks hasn't answered since" in status_card(at.ana)
     at.simulator.clear_faults()
     at.ana.open(SETTINGS).submit(press="Check now")
-    assert "QuickBooks answers again." in status_card(at.ana)
+    assert "QuickBooks is answering again." in status_card(at.ana)
     for _ in range(3):
         at.pass_time()
         at.drain()
@@ -147,7 +150,7 @@ def test_an_outage_that_only_a_question_meets_is_said(at: Situation) -> None:
     at.ana.open(f"/leads/{lead}").submit(press="Send again")
     at.simulator.fault(match={}, do=OUTAGE)
     at.drain()
-    assert "QuickBooks isn't answering since" in status_card(at.ana)
+    assert "QuickBooks hasn't answered since" in status_card(at.ana)
     at.ana.open(f"/leads/{lead}")
     at.simulator.clear_faults()
     for _ in range(2):
@@ -197,8 +200,8 @@ def _denied(code: str) -> dict[str, object]:
         ({"fault": {"code": "6190"}}, "its subscription has ended or has a billing problem"),
         (_denied("10200"), "This QuickBooks company was emptied and set up again"),
         ({"status": 429}, "QuickBooks is busy. Nothing is lost"),
-        ({"status": 401}, "it refused our access just now"),
-        ({"status": 403, "body": "<html>no</html>"}, "it refused our access just now"),
+        ({"status": 401}, "it just refused our access"),
+        ({"status": 403, "body": "<html>no</html>"}, "it just refused our access"),
         ({"status": 200, "body": {}}, "in a way we don't understand"),
         (OUTAGE, "QuickBooks isn't answering"),
         ({"reset": "before"}, "QuickBooks isn't answering"),
@@ -242,7 +245,7 @@ def test_case_s15_check_now_finds_that_access_was_removed(at: Situation) -> None
     at.connect()
     at.simulator.revoke(at.connection.realm_id)
     at.ana.open(SETTINGS).submit(press="Check now")
-    assert "QuickBooks no longer lets us in. Reconnect to go on." in at.ana.text
+    assert "QuickBooks no longer lets us in. Reconnect to continue." in at.ana.text
     assert "Reconnect" in at.ana.text
 
 
@@ -287,7 +290,7 @@ def test_case_s15_checking_by_hand_is_bounded(at: Situation) -> None:
     at.connect()
     for _ in range(21):
         at.ana.open(SETTINGS).submit(press="Check now")
-    assert "You checked very often just now. Try again in an hour." in at.ana.text
+    assert "You've checked too often just now. Try again in an hour." in at.ana.text
     assert len(at.calls()) == 40
 
 
@@ -303,7 +306,7 @@ def test_a_refusal_that_contradicts_what_was_read_has_it_read_again(at: Situatio
     assert at.fault() in checking.CONTRADICTIONS
     at.calls()
     assert checking.check_contradicted(at.sessions, at.config) == 1
-    assert "The books are closed up to Dec 31, 2099" in at.ana.open(f"{SETTINGS}/check").text
+    assert "The books are closed through Dec 31, 2099" in at.ana.open(f"{SETTINGS}/check").text
     assert ", read " in at.ana.text
     assert checking.check_contradicted(at.sessions, at.config) == 0
     assert len(at.calls()) == 2
@@ -323,7 +326,7 @@ def test_the_settings_are_read_again_by_hand(at: Situation) -> None:
     at.simulator.company(at.connection.realm_id, BookCloseDate="2020-12-31")
     at.ana.open(f"{SETTINGS}/check").submit(press="Read again")
     assert at.ana.path == f"{SETTINGS}/check"
-    assert "The books are closed up to Dec 31, 2020" in at.ana.text
+    assert "The books are closed through Dec 31, 2020" in at.ana.text
 
 
 def test_a_check_keeps_the_lists_that_were_read_at_connect(at: Situation) -> None:
@@ -342,7 +345,7 @@ def test_how_long_records_take_is_said_as_one_would_say_it(at: Situation) -> Non
     at.save_lead()
     at.drain()
     at.ana.open(SETTINGS)
-    assert "Usually there in" in at.ana.text
+    assert "Usually arrives in" in at.ana.text
     assert "95 %" not in at.ana.text
     assert "95 %" not in at.ana.open(f"{SETTINGS}/matches").text
 

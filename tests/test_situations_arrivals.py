@@ -23,7 +23,7 @@ def test_an_owner_chooses_where_card_payments_go(at: Situation) -> None:
     edit = at.ana.page.find("a", href=ARRIVALS)
     assert edit
     at.ana.open(ARRIVALS).submit({"card_deposits": bank})
-    assert "Saved: from now on records arrive like this." in at.ana.text
+    assert "Saved. From now on, records arrive this way." in at.ana.text
     invoice = at.save_invoice(at.save_lead())
     at.pay(invoice, "60", "card")
     at.pay(invoice, "40", "ach")
@@ -53,7 +53,7 @@ def test_quickbooks_numbers_where_the_owner_wants_it(at: Situation) -> None:
     at.simulator.company(RIVERA, CustomTxnNumbers=True)
     at.connect()
     at.ana.open(ARRIVALS).submit({"numbers": "quickbooks"})
-    assert "QuickBooks gives its own" in at.ana.text
+    assert "QuickBooks assigns its own" in at.ana.text
     invoice = at.save_invoice(at.save_lead())
     at.drain()
     link = at.link("invoice", invoice)
@@ -95,7 +95,7 @@ def test_settings_that_cause_trouble_are_named_with_the_place_to_change_them(
     at.ana.open(f"{SETTINGS}/check")
     for words in (
         "“Automatically apply credits” is on",
-        "The books are closed up to Dec 31, 2025",
+        "The books are closed through Dec 31, 2025",
         "Custom transaction numbers are off",
         "gear icon, Account and settings, Advanced, Automation.",
     ):
@@ -103,7 +103,7 @@ def test_settings_that_cause_trouble_are_named_with_the_place_to_change_them(
     at.simulator.company(RIVERA, AutoApplyCredit=False, BookCloseDate=None, CustomTxnNumbers=True)
     assert facts.refresh(at.sessions, at.config, at.connection.id)
     at.ana.open(f"{SETTINGS}/check")
-    assert "QuickBooks applies no credits by itself." in at.ana.text
+    assert "QuickBooks doesn't apply credits automatically." in at.ana.text
     assert "The books are open for every date." in at.ana.text
 
 

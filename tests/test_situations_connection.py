@@ -214,13 +214,13 @@ def test_situation_3_a_revoke_that_fails_is_said_and_tried_again(at: Situation) 
     at.connect()
     at.simulator.fault(match={"path": "/v2/oauth2/tokens/revoke", "times": 1}, do={"status": 503})
     at.ana.open(f"{SETTINGS}/connection/disconnect").submit(press="Disconnect")
-    assert "we kept no access. Intuit has not confirmed it yet" in at.ana.text
+    assert "we no longer have access. Intuit hasn't confirmed it yet" in at.ana.text
     assert at.session.scalars(select(Tokens)).all() == []
-    assert "Intuit has not confirmed it yet, we keep trying" in at.ana.open(SETTINGS).text
+    assert "Intuit hasn't confirmed it yet; we'll keep trying" in at.ana.open(SETTINGS).text
     with at.sessions.begin() as session:
         session.execute(update(Revocation).values(available_at=func.now()))
     assert disconnecting.revoke_due(at.sessions, at.config) == 1
-    assert "Intuit has not confirmed it yet" not in at.ana.open(SETTINGS).text
+    assert "Intuit hasn't confirmed it yet" not in at.ana.open(SETTINGS).text
 
 
 # --- 9 to 20 -------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def test_situation_12_outside_the_us_everything_disappears(at: Situation) -> Non
     lead = at.save_lead()
     admin = move(at, "BR", "They moved to Recife")
     assert "QuickBooks is disconnected from Rivera Plumbing LLC at once" in admin.text
-    assert "1 record that waits is held and not sent." in admin.text
+    assert "1 waiting record is held and not sent." in admin.text
     assert "Connected" in at.ana.open(SETTINGS).text  # asked first
     admin.submit(press="Move to BR")
     assert "Rivera Plumbing LLC is in BR now." in admin.text
@@ -359,7 +359,7 @@ def test_situation_16_connect_while_connected_leads_back(at: Situation) -> None:
     at.connect()
     at.ana.post(f"{SETTINGS}/connection")
     assert at.ana.answer.headers["Location"].endswith(SETTINGS)
-    assert "QuickBooks is connected already." in at.ana.open(SETTINGS).text
+    assert "QuickBooks is already connected." in at.ana.open(SETTINGS).text
 
 
 def test_situation_17_a_company_outside_the_us_is_named_and_not_kept(at: Situation) -> None:
@@ -394,7 +394,7 @@ def test_situation_19_a_lapsed_plan_or_a_lost_admin_is_one_banner(
     at.save_invoice(at.save_lead())
     at.drain()
     assert words in at.ana.open(SETTINGS).text
-    assert "No record needs you." in at.ana.text
+    assert "No records need you." in at.ana.text
     assert at.states() == ["lead pending", "invoice pending"]
 
 
@@ -415,7 +415,7 @@ def test_situation_19_a_lapsed_plan_is_probed_and_goes_on_by_itself(at: Situatio
     ("do", "words"),
     [
         ({"status": 429}, "QuickBooks is busy"),
-        ({"status": 503}, "QuickBooks isn't answering since"),
+        ({"status": 503}, "QuickBooks hasn't answered since"),
     ],
 )
 def test_situation_20_an_outage_pauses_with_a_time_and_fails_nothing(
@@ -430,7 +430,7 @@ def test_situation_20_an_outage_pauses_with_a_time_and_fails_nothing(
             session.execute(update(Entry).values(available_at=func.now()))
     text_ = at.ana.open(SETTINGS).text
     assert words in text_
-    assert "1 record waits and nothing is lost." in text_
+    assert "1 record is waiting, and nothing is lost." in text_
     assert at.states() == ["lead pending"]
     at.simulator.clear_faults()
     at.pass_time()

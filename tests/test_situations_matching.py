@@ -356,7 +356,7 @@ def test_situation_22_the_owner_is_told_when_the_directory_cannot_be_read_for_lo
     connected_before(at, 61)
     page = at.ana.open(SETTINGS).text
     assert "We are loading the customers of" not in page
-    assert "We could not load the customers of" in page
+    assert "We couldn't load the customers of" in page
     assert "New customers wait here" in page
 
 

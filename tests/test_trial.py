@@ -340,7 +340,7 @@ def test_what_is_chosen_on_the_page_is_carried_out_once_it_starts(at: Situation)
     renamed = at.save_lead("Harbor Cafe", email="another@x.example", phone="(415) 555-0101")
     later = at.save_lead("Green Lawn Co", email="third@x.example")
     ana = at.ana.open(back_from_intuit(at.to_intuit(), RIVERA))
-    assert "3 leads would ask" in ana.text
+    assert "3 leads would need your answer" in ana.text
     [there] = [one for one in at.books("Customer") if one["DisplayName"] == "Green Lawn Co"]
     checking = next(one["Id"] for one in at.books("Account") if one["Name"] == "Checking")
     before = at.simulator.books(RIVERA)
@@ -351,7 +351,7 @@ def test_what_is_chosen_on_the_page_is_carried_out_once_it_starts(at: Situation)
     }
     ana.submit(chosen, press="Show what my choices do")
     assert ana.path == PAGE
-    assert "1 lead would ask" in ana.text
+    assert "1 lead would need your answer" in ana.text
     assert "as a new customer, “Harbor Cafe - 555-0101”" in ana.text
     assert "Card payments go to Checking" in ana.text
     assert at.simulator.books(RIVERA) == before
@@ -361,7 +361,7 @@ def test_what_is_chosen_on_the_page_is_carried_out_once_it_starts(at: Situation)
     assert at.states() == []  # nothing is sent by it
     assert at.connection.settings["deposit_accounts"]["card"] == checking
     test_drive = ana.open("/settings/quickbooks/test-drive").text
-    assert test_drive.count("Would ask") == 1
+    assert test_drive.count("Would ask you") == 1
     linked = "When it is sent, it is linked to the customer “Green Lawn Co”. Chosen by Ana"
     assert linked in ana.open(f"/leads/{used}").panel()
     created = "When it is sent, a new customer “Harbor Cafe - 555-0101” is created. Chosen by Ana"

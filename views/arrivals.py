@@ -27,11 +27,11 @@ arrivals.before_request(quickbooks_only)
 NUMBERS = {
     "as_company": N_("As it is set in QuickBooks"),
     "ours": N_("DunaHub's numbers"),
-    "quickbooks": N_("QuickBooks gives its own"),
+    "quickbooks": N_("QuickBooks assigns its own"),
 }
 TAXES = {
     "as_company": N_("As on your invoice"),
-    "quickbooks": N_("As QuickBooks computes it"),
+    "quickbooks": N_("As QuickBooks calculates it"),
     "line": N_("As a separate line on the invoice"),
 }
 TAKEN_BACK = {
@@ -94,10 +94,10 @@ class ArrivalsForm(Form):
     check_deposits = ChoiceField(N_("Checks go to"), {})
     cash_deposits = ChoiceField(N_("Cash goes to"), {})
     stripe_deposits = ChoiceField(N_("Payments through Stripe go to"), {})
-    card_method = ChoiceField(N_("Card payments are marked"), {})
-    ach_method = ChoiceField(N_("ACH payments are marked"), {})
-    check_method = ChoiceField(N_("Checks are marked"), {})
-    cash_method = ChoiceField(N_("Cash is marked"), {})
+    card_method = ChoiceField(N_("Payment method for cards"), {})
+    ach_method = ChoiceField(N_("Payment method for ACH"), {})
+    check_method = ChoiceField(N_("Payment method for checks"), {})
+    cash_method = ChoiceField(N_("Payment method for cash"), {})
     taken_back = ChoiceField(N_("A payment that was returned or taken back"), TAKEN_BACK)
     refunds = ChoiceField(N_("A refund after which the invoice stays paid"), REFUNDS)
     refund_account = ChoiceField(N_("Refunds are paid from"), {})
@@ -128,13 +128,13 @@ class ArrivalsForm(Form):
 
     def validate_fallback_item(self, field: ChoiceField) -> None:
         if self.makes_receipts and not (field.data or self.creates_item):
-            raise StopValidation(_("Choose an item: refund receipts are booked on it."))
+            raise StopValidation(_("Choose an item: refund receipts use it."))
 
     def validate_refund_account(self, field: ChoiceField) -> None:
         has_others = all(deposits.data for deposits in self.deposits.values())
         if self.makes_receipts and not (field.data or has_others):
             raise StopValidation(
-                _("Choose an account: QuickBooks pays no refund from Undeposited Funds.")
+                _("Choose another account: QuickBooks can't pay refunds from Undeposited Funds.")
             )
 
     @property
@@ -244,11 +244,11 @@ def update() -> ResponseReturnValue:
     acted = bulk.requeue(session(), ids, organization_id=firm().id, user_id=person().id)
     session().commit()
     again = len(acted.done)
-    sentence = _("Saved: from now on records arrive like this.")
+    sentence = _("Saved. From now on, records arrive this way.")
     if again:
         sentence = ngettext(
-            "Saved: from now on records arrive like this. %(num)s record is sent again.",
-            "Saved: from now on records arrive like this. %(num)s records are sent again.",
+            "Saved. From now on, records arrive this way. %(num)s record is being sent again.",
+            "Saved. From now on, records arrive this way. %(num)s records are being sent again.",
             again,
         )
     flash(sentence, "good")

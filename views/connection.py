@@ -65,7 +65,7 @@ def connect() -> ResponseReturnValue:
     """Redirects to Intuit's consent page, unless already connected."""
     now = standing()
     if now.status is ConnectionStatus.CONNECTED and now.days_left is None:
-        flash(_("QuickBooks is connected already."))
+        flash(_("QuickBooks is already connected."))
         return redirect(url_for("quickbooks.show"), 303)
     known = now.status is not ConnectionStatus.DISCONNECTED
     return _to_intuit(Purpose.RECONNECT if known else Purpose.CONNECT, allowed_realm_id=None)
@@ -121,9 +121,12 @@ def _answer(finished: Finished) -> ResponseReturnValue:
         case Denied():
             flash(_("Nothing was changed: you cancelled at Intuit."))
         case TryAgain(reason="expired"):
-            flash(_("That took too long, or was answered already. Choose the company again."))
+            flash(_("That took too long, or was already answered. Choose the company again."))
         case TryAgain():
-            flash(_("Intuit did not answer as it should. Nothing was changed; try again."), "warn")
+            flash(
+                _("Intuit's answer wasn't what we expected. Nothing was changed. Try again."),
+                "warn",
+            )
         case OtherCompany():
             return _refused(other_company(finished), other=finished)
         case CompanyTaken():
@@ -146,8 +149,8 @@ def _success(connected: Connected) -> str:
     if connected.was_known:
         return _("QuickBooks is connected again to %(company)s.", company=connected.company_name)
     return _(
-        "QuickBooks is connected to %(company)s. New leads, invoices and payments go there by"
-        " themselves.",
+        "QuickBooks is connected to %(company)s. New leads, invoices and payments go there"
+        " automatically.",
         company=connected.company_name,
     )
 
@@ -317,8 +320,8 @@ def disconnect() -> ResponseReturnValue:
     else:
         flash(
             _(
-                "%(company)s is disconnected, and we kept no access. Intuit has not "
-                "confirmed it yet; we keep trying.",
+                "%(company)s is disconnected, and we no longer have access. Intuit hasn't"
+                " confirmed it yet; we'll keep trying.",
                 company=ended.company_name,
             ),
             "warn",

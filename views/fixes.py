@@ -90,7 +90,7 @@ def _failed(entry_id: int) -> Entry | None:
 
 
 def _solved(entry_id: int) -> ResponseReturnValue:
-    flash(_("This was solved meanwhile."))
+    flash(_("This has been solved in the meantime."))
     return redirect(_address(own(Entry, entry_id)))
 
 

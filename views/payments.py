@@ -320,7 +320,7 @@ def decide_refund(payment_id: int, refund_id: int) -> ResponseReturnValue:
         )
         flash(_("Noted. The payment's page says so."), "good")
     else:
-        flash(_("This was solved meanwhile."))
+        flash(_("This has been solved in the meantime."))
     session().commit()
     return redirect(url_for("payments.show", payment_id=payment_id), 303)
 

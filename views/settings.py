@@ -218,7 +218,7 @@ def check() -> ResponseReturnValue:
         shown = last_check(standing().connection)
         return render_template("settings/_checked.html", last_check=shown, oob=True)
     if tallies.count(f"check:{key}", 60 * 60) > MAX_CHECKS_PER_HOUR:
-        flash(_("You checked very often just now. Try again in an hour."), "warn")
+        flash(_("You've checked too often just now. Try again in an hour."), "warn")
         return redirect(_checked_from(), 303)
     lane_id = connection.lane_id
     note("quickbooks.checked", organization_id=firm().id)
@@ -242,9 +242,9 @@ def _checked_from() -> str:
 def _tell_check(found: Checked) -> None:
     match found:
         case Checked.ANSWERS:
-            flash(_("QuickBooks answers and lets us in."), "good")
+            flash(_("QuickBooks is answering, and our access works."), "good")
         case Checked.SIGNED_OUT:
-            flash(_("QuickBooks no longer lets us in. Reconnect to go on."), "warn")
+            flash(_("QuickBooks no longer lets us in. Reconnect to continue."), "warn")
         case _:
             flash(_(NOT_CHECKED[found]), "warn")
 

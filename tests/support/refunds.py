@@ -16,7 +16,7 @@ CHECKING = "Checking"
 
 def choose(at: Situation, **choices: str) -> None:
     at.ana.open(f"{SETTINGS}/arrivals").submit(choices, press="Save")
-    assert "Saved: from now on" in at.ana.text, at.ana.text
+    assert "Saved. From now on" in at.ana.text, at.ana.text
 
 
 def account(at: Situation, name: str) -> str:
