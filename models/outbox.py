@@ -110,6 +110,11 @@ class Lane(Base):
 _RECORD_TYPES = ", ".join(f"'{type_.value}'" for type_ in RecordType)
 
 
+# In an entry's knowledge: a check that no user asked for, of a payment that is in QuickBooks. It
+# puts credit on the payment's invoice, or finds out what QuickBooks took off it.
+APPLIES_CREDIT, WAS_TAKEN_OFF = "applies_credit", "was_taken_off"
+
+
 class Entry(Base):
     __tablename__ = "outbox"
     __table_args__ = (
@@ -216,6 +221,11 @@ class Entry(Base):
         " remote(Counterpart.remote_id).is_not(None))",
         viewonly=True,
     )
+
+    @property
+    def is_own_check(self) -> bool:
+        """Whether no user asked for it. The record is in QuickBooks, whatever becomes of it."""
+        return APPLIES_CREDIT in self.knowledge or WAS_TAKEN_OFF in self.knowledge
 
     @property
     def awaited(self) -> Record | None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 import db
 from db import Sessions
-from models.outbox import Lane, LaneState
+from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Lane, LaneState
 from models.sales import RecordType
 from outbox import changes
 from outbox.capture import wake_after_commit
@@ -93,16 +93,16 @@ def close(session: Session, lane_id: int) -> int:
     return waiting_behind_line(session, lane_id)
 
 
-# Checks that no user asked for: credit that an invoice could take, or lost.
-_IS_OWN_CHECK = "knowledge ?| ARRAY['applies_credit', 'was_taken_off']"
+_IS_OWN_CHECK = f"knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']"
 
-# The payment stays as it is there; comparing shows what credit is left.
+# The payment stays as it is there; comparing shows what credit is left. What QuickBooks took off is
+# only read, and nothing else would show of which payment: that is still asked after reconnecting.
 _END_OWN_CHECKS = text(
     f"""
     UPDATE outbox AS entry
     SET state = 'synced', settled_at = clock_timestamp(), checks = false,
         waits_for_type = NULL, waits_for_id = NULL
-    WHERE entry.lane_id = :lane AND entry.state = 'pending' AND {_IS_OWN_CHECK}
+    WHERE entry.lane_id = :lane AND entry.state = 'pending' AND knowledge ? '{APPLIES_CREDIT}'
       AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
                       WHERE item.entry_id = entry.id AND item.outcome IS NULL)
     """  # noqa: S608
@@ -221,12 +221,12 @@ def waiting_behind_line(session: Session, lane_id: int) -> int:
     return int(
         session.execute(
             text(
-                """
+                f"""
                 SELECT count(DISTINCT (outbox.aggregate_type, outbox.aggregate_id))
                 FROM outbox JOIN outbox_lanes AS lane ON lane.id = outbox.lane_id
                 WHERE outbox.lane_id = :lane AND outbox.state = 'pending'
-                  AND (outbox.withheld OR outbox.id <= lane.line)
-                """
+                  AND (outbox.withheld OR outbox.id <= lane.line) AND NOT {_IS_OWN_CHECK}
+                """  # noqa: S608  (only constants of ours are put together)
             ),
             {"lane": lane_id},
         ).scalar_one()

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 import db
 from db import Sessions
 from models.base import Json
-from models.outbox import State
+from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, State
 from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
 from outbox import counterparts, metrics, trouble
@@ -501,7 +501,7 @@ def settle_entries(
     outcomes = counterparts.write(session, outcomes, due)
     learned = [outcome for outcome in outcomes.values() if isinstance(outcome, Learned)]
     counterparts.observe(session, lane_id, [one for each in learned for one in each.observed])
-    rows = _rows(session, outcomes)
+    rows = _rows(session, outcomes, due)
     settled = session.execute(
         _SETTLE_ENTRIES,
         {"rows": as_json([vars(row) for row in rows]), "trace_id": trace_id},
@@ -538,11 +538,11 @@ def _apply_payments(
     if payments:
         session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
     freed = list(_freed(outcomes, due))
-    _read_payments(session, lane_id, freed, "applies_credit", only_credit=True)
+    _read_payments(session, lane_id, freed, APPLIES_CREDIT, only_credit=True)
     raised = _paid_more(session, lane_id, list(_raised(outcomes, due)))
-    _read_payments(session, lane_id, raised, "applies_credit")
+    _read_payments(session, lane_id, raised, APPLIES_CREDIT)
     lowered = _paid_more(session, lane_id, list(_lowered(outcomes, due)))
-    _read_payments(session, lane_id, lowered, "was_taken_off")
+    _read_payments(session, lane_id, lowered, WAS_TAKEN_OFF)
 
 
 def _read_payments(
@@ -580,9 +580,10 @@ def _raised(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator
 
 
 def _lowered(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[Json]:
-    """The invoices that have a lower total in QuickBooks now, with that total."""
-    for one, total, _balance in _changed_totals(outcomes, due):
-        if total < max(_totals_before(one)):
+    """The invoices that have a lower total in QuickBooks now, with that total. Of one that is still
+    open QuickBooks took nothing off."""
+    for one, total, balance in _changed_totals(outcomes, due):
+        if total < max(_totals_before(one)) and balance <= 0:
             yield {"invoice": one.record.id, "than": str(total)}
 
 
@@ -620,14 +621,25 @@ def _applied(outcome: Outcome, due: Due) -> tuple[str | None, ...]:
             return ()
 
 
-def _rows(session: Session, outcomes: Mapping[int, Outcome]) -> list[_Row]:
+def _rows(session: Session, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> list[_Row]:
     retried = [entry_id for entry_id, outcome in outcomes.items() if isinstance(outcome, Retry)]
     history: dict[int, Row[Any]] = {}
     if retried:
         history = {row.id: row for row in session.execute(_ATTEMPTS, {"entries": retried})}
-    return [
+    rows = [
         _row(entry_id, outcome, history.get(entry_id)) for entry_id, outcome in outcomes.items()
     ]
+    return [_ended(row) if _is_own_check(due[row.entry_id]) else row for row in rows]
+
+
+def _is_own_check(due: Due) -> bool:
+    return APPLIES_CREDIT in due.knowledge or WAS_TAKEN_OFF in due.knowledge
+
+
+def _ended(row: _Row) -> _Row:
+    """A check of ours that could not be carried out ends, because no person wanted it. Its fault
+    stays for the payment's page: the payment is in QuickBooks as it was."""
+    return replace(row, state=State.SYNCED, checks=False) if row.state == State.FAILED else row
 
 
 def _row(entry_id: int, outcome: Outcome, history: Any) -> _Row:

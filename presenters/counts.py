@@ -5,9 +5,10 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import array
 
 from models.accounts import Organization
-from models.outbox import Entry, Lane, LaneState, State
+from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Entry, Lane, LaneState, State
 from models.quickbooks import Connection
 from quickbooks.standing import Standing
 from web.access import session
@@ -26,7 +27,7 @@ def counts_of(organization: Organization) -> Counts:
         .join(Entry.lane)
         .where(
             Entry.organization_id == organization.id,
-            (Entry.state == State.PENDING) | needs_attention(),
+            is_waiting() | needs_attention(),
         )
         .group_by(Entry.state)
     )
@@ -39,6 +40,14 @@ def counts_of(organization: Organization) -> Counts:
         )
     )
     return Counts(sent or 0, states.get(State.PENDING, 0), states.get(State.FAILED, 0))
+
+
+def is_waiting() -> ColumnElement[bool]:
+    """SQL condition for entries that wait to be sent. Nobody saved what a check of ours reads."""
+    is_own_check: ColumnElement[bool] = Entry.knowledge.has_any(
+        array([APPLIES_CREDIT, WAS_TAKEN_OFF])
+    )
+    return (Entry.state == State.PENDING) & ~is_own_check
 
 
 def needs_attention() -> ColumnElement[bool]:
@@ -72,7 +81,5 @@ def behind_line(now: Standing) -> WaitingCounts | None:
 
 
 def waiting_in(connection: Connection) -> int:
-    pending = select(func.count()).where(
-        Entry.lane_id == connection.lane_id, Entry.state == State.PENDING
-    )
+    pending = select(func.count()).where(Entry.lane_id == connection.lane_id, is_waiting())
     return session().scalar(pending) or 0

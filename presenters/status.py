@@ -63,6 +63,8 @@ def not_sent(detail: str) -> Word:
 def say(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     """The status of this entry in words."""
     match it.entry.state:
+        case State.PENDING | State.SUPERSEDED if it.entry.is_own_check and it.link:
+            return _say_synced(it)
         case State.PENDING:
             return _say_pending(it, now, zone)
         case State.SYNCED:
@@ -155,13 +157,23 @@ def _say_synced(it: Situation) -> Word:
     if is_taken_back(entry) and link.voided_at:
         return Word("void", pgettext("payment", "Voided in QuickBooks"), "quiet", entry.settled_at)
     found = None if it.has_newer else _say_otherwise_there(it, link)
-    return found or Word("check", _("In QuickBooks"), "good", entry.settled_at, how_of(link))
+    return found or Word(
+        "check", _("In QuickBooks"), "good", entry.settled_at, _how_of(entry, link)
+    )
+
+
+def _how_of(entry: Entry, link: Counterpart) -> str | None:
+    is_left = entry.is_own_check and entry.state == State.SYNCED and entry.fault_code
+    return _(CREDIT_LEFT) if is_left and _has_credit(link) else how_of(link)
+
+
+def _has_credit(link: Counterpart) -> bool:
+    return link.voided_at is None and Decimal(link.remote_balance or 0) > 0
 
 
 def how_of(link: Counterpart) -> str | None:
     """How it came to be as it is in QuickBooks, if not by a plain write."""
-    has_credit = link.voided_at is None and Decimal(link.remote_balance or 0) > 0
-    if link.note is None or (link.note in (CREDIT_THERE, CREDIT_LEFT) and not has_credit):
+    if link.note is None or (link.note in (CREDIT_THERE, CREDIT_LEFT) and not _has_credit(link)):
         return None
     return _(link.note)
 

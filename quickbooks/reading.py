@@ -17,6 +17,7 @@ import structlog
 
 from languages import N_
 from models.base import Json
+from models.outbox import APPLIES_CREDIT
 from models.sales import Record, RecordType
 from outbox.company import (
     Answer,
@@ -340,7 +341,7 @@ def _written(item: Item, due: Due, document: Mapping[str, Any]) -> Outcome:
     is_new = due.record.type == RecordType.PAYMENT and item.intent == "create"
     if is_new and not has_moved and matching.credit_of(found) > 0:
         note = payment.CREDIT_THERE
-    if due.knowledge.get("applies_credit") and matching.credit_of(found) == 0:
+    if due.knowledge.get(APPLIES_CREDIT) and matching.credit_of(found) == 0:
         note = payment.CREDIT_PAYS
     seen = dumps(kept(found))
     return Synced(remote, note, document=item.document, seen=seen, applied=applied)
@@ -362,7 +363,7 @@ def _applied(item: Item, due: Due, found: Json) -> str | None:
             return matching.applied_by(found)
         case "void":
             return matching.given_back(due.known)
-        case "update" if due.knowledge.get("applies_credit"):
+        case "update" if due.knowledge.get(APPLIES_CREDIT):
             return matching.applied_now(due.known, found)
         case _:
             return None
@@ -589,7 +590,7 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
         for key, value in outcome.knowledge.items()
     ):
         outcome = Rejected(fault_of(told[0], due))
-    applies = item.intent == "update" and due.knowledge.get("applies_credit")
+    applies = item.intent == "update" and due.knowledge.get(APPLIES_CREDIT)
     if isinstance(outcome, Rejected) and applies and due.known.remote:
         return Synced(due.known.remote, payment.CREDIT_LEFT, applied="0.00")
     return outcome

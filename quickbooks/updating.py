@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from models.base import Json
+from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF
 from models.sales import Record, RecordType
 from outbox.company import Due, Rejected, Remote, Synced
 from quickbooks import declined, documents, edited, kinds, matching, steps
@@ -41,9 +42,9 @@ def _step_of_found(
     due: Due, link: Remote, there: Json, links: Mapping[Record, Remote], settings: Json
 ) -> Step:
     activates = bool(due.known.decision.get("activate"))
-    if due.knowledge.get("was_taken_off"):
-        return _as_it_is_there(due, link, there)
-    if due.knowledge.get("applies_credit"):
+    if due.knowledge.get(WAS_TAKEN_OFF):
+        return _taken_off_step(due, link, there, links)
+    if due.knowledge.get(APPLIES_CREDIT):
         return _credit_step(due, link, there, links)
     is_inactive = there.get("Active") is False
     if is_inactive and due.record.type == RecordType.LEAD and not activates:
@@ -64,6 +65,17 @@ def _step_of_known(
         body = documents.sparse(link, awakens)
         return Write(due, "update", body, None) if awakens else Synced(link)
     return _changing_step(due, link, there, awakens, links, settings)
+
+
+def _taken_off_step(due: Due, link: Remote, there: Json, links: Mapping[Record, Remote]) -> Synced:
+    """What QuickBooks took off a lowered invoice's payment is its credit. Without it, a bookkeeper
+    put the payment elsewhere, and comparing goes on saying so."""
+    billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
+    sent = documents.parsed(due.known.sent_document) or {}
+    is_off = payment.applied_to(billed, sent) - payment.applied_to(billed, there)
+    if is_off > matching.credit_of(there):
+        return Synced(replace(matching.remote_of(there), stale=link.stale), seen=dumps(there))
+    return _as_it_is_there(due, link, there)
 
 
 def _credit_step(

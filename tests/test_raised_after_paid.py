@@ -281,6 +281,89 @@ def test_disconnecting_leaves_no_check_of_ours_behind(
     assert [kind for kind, _type, _title in differences(at)] == found
 
 
+def taken_off(at: Situation) -> tuple[int, int]:
+    """An invoice and its payment, which the bookkeeper took off it."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    payment = at.pay(invoice, "100")
+    at.drain()
+    payment_id, invoice_id = at.books("Payment")[0]["Id"], at.books("Invoice")[0]["Id"]
+    at.simulator.act(RIVERA, "unapply", payment_id=payment_id, invoice_id=invoice_id)
+    return invoice, payment
+
+
+def test_what_the_bookkeeper_took_off_before_it_was_lowered_stays_off(at: Situation) -> None:
+    """QuickBooks takes nothing off: nothing is on it any more."""
+    invoice, payment = taken_off(at)
+    priced(at, invoice, "80")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (80, [100])
+    assert "takes no more" not in at.ana.open(f"/payments/{payment}").text
+    ask(at)
+    assert (Kind.OFF_INVOICE, RecordType.PAYMENT, "1001") in differences(at)
+    priced(at, invoice, "90")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (90, [100])
+
+
+def lowered_then_away(at: Situation) -> tuple[int, int]:
+    """QuickBooks took half off the payment, and nobody read that before the disconnect."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    payment = at.pay(invoice, "100")
+    at.drain()
+    at.simulator.fault(match={"path": "/query", "nth": 2, "times": 9}, do={"status": 503})
+    priced(at, invoice, "50")
+    at.simulator.clear_faults()
+    at.disconnect()
+    assert "In QuickBooks" in at.ana.open(f"/payments/{payment}").text
+    at.connect()
+    assert "Payment for invoice 1001" not in at.ana.open(SETTINGS).text
+    wait_and_drain(at)
+    assert unapplied(at) == [50]
+    return invoice, payment
+
+
+def test_what_quickbooks_took_off_is_read_after_reconnecting(at: Situation) -> None:
+    _invoice, payment = lowered_then_away(at)
+    assert "part of it is credit" in at.ana.open(f"/payments/{payment}").text.lower()
+    ask(at)
+    assert differences(at) == []
+
+
+def test_what_quickbooks_took_off_before_a_disconnect_pays_it_again(at: Situation) -> None:
+    invoice, _payment = lowered_then_away(at)
+    priced(at, invoice, "100")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0])
+
+
+@pytest.mark.parametrize("do", [{"fault": {"code": "10000"}}, {"status": 500}])
+def test_credit_that_is_never_put_on_its_invoice_is_said_to_be_credit(
+    at: Situation, do: dict[str, object]
+) -> None:
+    """Nobody saved anything, so it is no person's matter that the payment was sent."""
+    invoice, second = overpaid(at)
+    at.simulator.fault(match={"path": "/payment"}, do=do)
+    priced(at, invoice, "120")
+    pass_and_drain(at, 14)
+    assert at.entry().state == "synced", at.fault()
+    page = at.ana.open(f"/payments/{second}").text
+    assert "QuickBooks: In QuickBooks" in page
+    assert "part of it is credit there" in page
+    assert "needs attention" not in at.ana.open(SETTINGS).text.lower()
+
+
+def test_a_payment_is_in_quickbooks_while_a_check_of_ours_waits(at: Situation) -> None:
+    invoice, second = overpaid(at)
+    at.simulator.fault(match={"path": "/query", "nth": 2, "times": 9}, do={"status": 429})
+    priced(at, invoice, "120")
+    assert at.entry().state == "pending"
+    assert "QuickBooks: In QuickBooks" in at.ana.open(f"/payments/{second}").text
+    assert "Waiting" not in at.ana.open("/payments").text
+    assert "0 Waiting" in at.ana.open(SETTINGS).text
+
+
 def test_what_was_paid_too_much_goes_back_off_its_payment(at: Situation) -> None:
     """No goodwill, though the invoice stays paid: no receipt is booked for it."""
     at.connect()
