@@ -150,6 +150,9 @@ class Answer:
 # the record start from it.
 DECLINES_WHEN_SKIPPED = "declines_when_skipped"
 
+# In a fault's `about`, when no answer came: it was looked for since, and is not there.
+WAS_LOOKED_FOR = "was_looked_for"
+
 
 @dataclass(frozen=True)
 class Fault:

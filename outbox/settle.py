@@ -22,6 +22,7 @@ from models.sales import Record, RecordType
 from models.snapshots import SNAPSHOTS
 from outbox import counterparts, metrics, trouble
 from outbox.company import (
+    WAS_LOOKED_FOR,
     Answer,
     Declined,
     Due,
@@ -307,7 +308,7 @@ def _with_those_that_never_arrive(
         and not (id_ in sought and outcome.knowledge.get("found"))
     ]
     rows = session.execute(_NEVER_ANSWERED, {"entries": absent, "silences": SILENCES})
-    return {**outcomes, **{row.id: Rejected(_said_last(row)) for row in rows}}
+    return {**outcomes, **{row.id: Rejected(_said_last(row, sent)) for row in rows}}
 
 
 _CANNOT_BE_LOOKED_FOR = text(
@@ -329,10 +330,12 @@ def _given_up(session: Session, sent: Sent) -> dict[int, Outcome]:
     return {row.id: Rejected(_said_last(row)) for row in rows}
 
 
-def _said_last(row: Row[Any]) -> Fault:
+def _said_last(row: Row[Any], found_by: Sent | None = None) -> Fault:
+    """The last fault of an entry, and whether a look-up was answered: that it is not there."""
+    about = {**row.fault_about, WAS_LOOKED_FOR: bool(found_by and found_by.looks_up)}
     if row.fault_code is None:
-        return Fault("unanswered")
-    return Fault(row.fault_code, row.fault_about, row.fault_field, row.fault_detail or "")
+        return Fault("unanswered", about)
+    return Fault(row.fault_code, about, row.fault_field, row.fault_detail or "")
 
 
 _NOTE_FAULTS = text(

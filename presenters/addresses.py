@@ -8,7 +8,7 @@ from models.outbox import Counterpart, Entry, LaneState, State
 from models.quickbooks import Connection
 from models.sales import Record
 from presenters.record_types import SHOWN
-from quickbooks.faults import Explanation, explain
+from quickbooks.faults import IS_LINKED, Explanation, explain
 from quickbooks.links import record_url
 from web.access import dunahub, person
 from web.languages import reader
@@ -21,11 +21,12 @@ def address_in_quickbooks(connection: Connection | None, link: Counterpart | Non
     return record_url(dunahub().config, connection, link.record_type, link.remote_id)
 
 
-def explanation_of(entry: Entry) -> Explanation | None:
-    """Explains why an entry failed or is being retried."""
+def explanation_of(entry: Entry, link: Counterpart | None = None) -> Explanation | None:
+    """Explains why an entry failed or is being retried. `link`: what QuickBooks has of its record,
+    without which its effect is not known."""
     if not entry.fault_code:
         return None
-    about = {"record": entry.record_type, **entry.fault_about}
+    about = {"record": entry.record_type, IS_LINKED: link is not None, **entry.fault_about}
     return explain(entry.fault_code, about, entry.fault_detail or "", reader())
 
 

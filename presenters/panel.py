@@ -296,7 +296,7 @@ def _step(record: Record) -> ChainStep | None:
         first_up(name),
         words_of(record.type, [record.id])[record.id],
         entry,
-        explanation_of(entry),
+        explanation_of(entry, entry.counterpart),
         address_of(record),
         fix_address_of(entry),
     )

@@ -70,7 +70,7 @@ def rows_of(entries: Sequence[Entry]) -> list[Row]:
                 _refunded(entry),
                 address_of(entry.record),
                 address_in_quickbooks(it.connection, it.link),
-                explanation_of(entry),
+                explanation_of(entry, it.link),
                 help_address_of(entry),
             )
         )

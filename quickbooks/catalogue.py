@@ -90,9 +90,20 @@ class Cause:
     field: str | None = None
     actions: tuple[Action, ...] = (SEND_AGAIN, SKIP)
     ours: str = ""  # what was wrong, if it was our mistake
+    is_unknown: bool = False  # it may have arrived, unless it was looked for and is not there
 
 
 DEFAULT_EFFECT = N_("Saved here; QuickBooks doesn't have it yet.")
+# Of a record that QuickBooks has, and of one that it may have.
+EFFECT_ON_LINKED = N_("Saved here, but QuickBooks does not have this version.")
+EFFECT_IF_UNKNOWN = N_(
+    "Saved here. QuickBooks may have it already: before it is sent again, we look for it there."
+)
+EFFECT_IF_UNKNOWN_ON_LINKED = N_(
+    "Saved here. QuickBooks may have this version already: before it is sent again, we look there."
+)
+
+NOT_THERE = N_("It did not arrive there.")
 
 # Replacements for names that are unknown.
 DEFAULT_WORDS = {
@@ -124,6 +135,7 @@ DEFAULT_WORDS = {
     "parts": N_("the same fields"),
     "said": N_("one of its own rules"),
     "ours": N_("something it cannot read"),
+    "arrived": N_("It is unknown whether it arrived there."),
 }
 
 _TRY_LATER = N_("We try again by ourselves; you need not do anything.")
@@ -208,9 +220,16 @@ _OUR_SLIP = Cause(
 )
 
 
-def _person(title: str, cause: str, field: str | None = None, *more: Action) -> Cause:
+def _person(
+    title: str,
+    cause: str,
+    field: str | None = None,
+    *more: Action,
+    is_unknown: bool = False,
+) -> Cause:
     first = (FIX,) if field else ()
-    return Cause(Class.PERSON, title, cause, field=field, actions=(*first, *more, SEND_AGAIN, SKIP))
+    actions = (*first, *more, SEND_AGAIN, SKIP)
+    return Cause(Class.PERSON, title, cause, field=field, actions=actions, is_unknown=is_unknown)
 
 
 UNKNOWN = _person(
@@ -913,25 +932,28 @@ CATALOGUE: dict[str, Cause] = {
     ),
     "unanswered": _person(
         N_("QuickBooks never answered"),
-        N_("QuickBooks did not answer for this {what} several times, and it did not arrive there."),
+        N_("QuickBooks did not answer for this {what} several times. {arrived}"),
+        is_unknown=True,
     ),
     "turned_away": _person(
         N_("QuickBooks turned it away"),
         N_(
-            "QuickBooks turned this {what} away several times and gave no reason. It did not arrive"
-            " there. Its answer is under details."
+            "QuickBooks turned this {what} away several times and gave no reason. {arrived}"
+            " Its answer is under details."
         ),
         None,
         OPEN_QUICKBOOKS,
+        is_unknown=True,
     ),
     "trouble_there": _person(
         N_("QuickBooks could not save it"),
         N_(
-            "QuickBooks had an internal problem each time we sent this {what}, and it "
-            "did not arrive. Its message is under details."
+            "QuickBooks had an internal problem each time we sent this {what}. {arrived}"
+            " Its message is under details."
         ),
         None,
         OPEN_QUICKBOOKS,
+        is_unknown=True,
     ),
     "poison": _OUR_SLIP,
     "internal": _OUR_SLIP,

@@ -17,14 +17,18 @@ from languages import N_, Reader
 from logs import redact
 from models.base import Json
 from models.sales import RecordType
-from outbox.company import Due, Fault
+from outbox.company import WAS_LOOKED_FOR, Due, Fault
 from outbox.texts import storable
 from quickbooks.catalogue import (
     CATALOGUE,
     DEFAULT_EFFECT,
     DEFAULT_WORDS,
+    EFFECT_IF_UNKNOWN,
+    EFFECT_IF_UNKNOWN_ON_LINKED,
+    EFFECT_ON_LINKED,
     ENTERED,
     LEAVE_THEIRS,
+    NOT_THERE,
     SKIP,
     UNKNOWN,
     Action,
@@ -34,6 +38,9 @@ from quickbooks.catalogue import (
 from quickbooks.kinds import KINDS, RecordKind
 
 __all__ = ["Action", "Class", "Explanation", "RemoteFault", "class_of", "explain", "faults_in"]
+
+
+IS_LINKED = "is_linked"  # in what `explain` is told: QuickBooks has the record, in some version
 
 
 @dataclass(frozen=True)
@@ -187,15 +194,27 @@ def explain(
         words["ours"] = reader.say(cause.ours)
     if code == "6000" and (rule := _business_rule(detail)):
         words["said"] = rule
+    if about.get(WAS_LOOKED_FOR):
+        words["arrived"] = reader.say(NOT_THERE)
     sentence = reader.say(cause.cause).format_map(words)
     return Explanation(
         title=_first_up(reader.say(cause.title).format_map(words)),
         cause=_first_up(re.sub(r" +", " ", sentence).strip()),
-        effect=reader.say(cause.effect or (kind.EFFECT if kind else DEFAULT_EFFECT)),
+        effect=reader.say(cause.effect or _effect_of(cause, kind, about)),
         field=cause.field,
         actions=_buttons(_actions_of(cause, kind), words, reader),
         detail=redact(without_markup(detail)),
     )
+
+
+def _effect_of(cause: Cause, kind: RecordKind | None, about: Mapping[str, object]) -> str:
+    """What it means that it was not sent, by what QuickBooks has of the record."""
+    is_linked = about.get(IS_LINKED)
+    if cause.is_unknown and not about.get(WAS_LOOKED_FOR):
+        return EFFECT_IF_UNKNOWN_ON_LINKED if is_linked else EFFECT_IF_UNKNOWN
+    if is_linked:
+        return EFFECT_ON_LINKED
+    return kind.EFFECT if kind else DEFAULT_EFFECT
 
 
 def _kind_of(about: Mapping[str, object]) -> RecordKind | None:

@@ -177,6 +177,7 @@ def test_case_e04_e05_e28_an_answer_without_words_for_one_record_stops_that_reco
         "synced",
     ]
     assert by_number["1002"].fault_code in ("turned_away", "unanswered")
+    assert by_number["1002"].fault_about["was_looked_for"]
     assert f"HTTP {do['status']}" in (by_number["1002"].fault_detail or "")
     assert len(firm.books("Invoice")) == 2
     lane = lane_of(firm)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from logs import HIDDEN, redact
 from models.sales import RecordType
+from outbox.company import WAS_LOOKED_FOR
 from quickbooks.catalogue import CATALOGUE, DEFAULT_WORDS, UNKNOWN, Class
-from quickbooks.faults import RemoteFault, class_of, explain, faults_in
+from quickbooks.faults import IS_LINKED, RemoteFault, class_of, explain, faults_in
 from quickbooks.kinds import KINDS
 
 TOKEN = "eyJlbmMiOiJBMTI4Q0JDLUhTMjU2IiwiYWxnIjoiZGlyIn0..abc.def"
@@ -243,3 +244,19 @@ def test_the_code_decides_what_we_do(fault: RemoteFault, expected: Class) -> Non
 def test_a_fault_without_details_names_the_kind_of_its_record(type_: RecordType) -> None:
     cause = explain("unanswered", {"record": type_}).cause
     assert cause.startswith(f"QuickBooks did not answer for this {KINDS[type_].NOUN} several times")
+
+
+@pytest.mark.parametrize("code", ["unanswered", "turned_away", "trouble_there"])
+def test_it_did_not_arrive_only_if_a_look_up_says_so(code: str) -> None:
+    unknown = explain(code, {"record": RecordType.PAYMENT})
+    assert "It is unknown whether it arrived there." in unknown.cause
+    assert "may have it already" in unknown.effect
+    absent = explain(code, {"record": RecordType.PAYMENT, WAS_LOOKED_FOR: True})
+    assert "It did not arrive there." in absent.cause
+    assert "not in QuickBooks" in absent.effect
+
+
+def test_a_change_of_what_quickbooks_has_is_not_said_to_be_missing_there() -> None:
+    there = explain("6000", {"record": RecordType.LEAD, IS_LINKED: True})
+    assert there.effect == "Saved here, but QuickBooks does not have this version."
+    assert "Its invoices wait" in explain("6000", {"record": RecordType.LEAD}).effect
