@@ -134,29 +134,39 @@ def settle_lane(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) 
 def _settle_write(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) -> None:
     if lane.is_resting or _was_sent_before(sent, lane):
         return  # it was sent before the rest began: one trouble, however many requests saw it
-    outages = lane.consecutive_outages
     match reading.trouble:
-        case Pause() if reading.is_silent and not outages:
-            _count_silence(session, sent)
-            session.execute(_FIRST_SILENCE, {"lane": sent.lane_id, "entry": _first(sent)})
-        case Pause() if reading.is_silent and _is_its_own(sent, lane):
-            _count_silence(session, sent)
         case Pause(reason="throttled", for_=told):
             _pause(session, sent, "throttled", after_throttle(told, _chance()))
+        case Pause(reason=reason) if reading.is_silent:
+            _settle_silence(session, sent, reason, lane)
         case Pause(reason=reason):
-            if reading.is_silent and _is_the_only_one(sent, lane):
-                _count_silence(session, sent)  # nothing else waits that could end the outage
-            delay = after_outage(outages + 1, _chance())
-            _pause(session, sent, reason, delay, is_silent=reading.is_silent)
+            _pause(session, sent, reason, after_outage(lane.consecutive_outages + 1, _chance()))
         case Hold(reason=reason) if reason == lane.hold_suspected:
             _hold(session, sent, lane, reason)
         case Hold(reason=reason):
             _suspect(session, sent, lane, reason)
         case None:
-            if sent.due.keys() - reading.outcomes.keys() and not outages:
-                _count_silence(session, sent)  # the answer lacked some items of a batch
-            if outages or lane.hold_suspected:
-                session.execute(_WORKS, {"lane": sent.lane_id})
+            _settle_answered(session, sent, reading, lane)
+
+
+def _settle_silence(session: Session, sent: Sent, reason: str, lane: Row[Any]) -> None:
+    """Nothing came back. It counts against the request as long as no other one is known to be
+    unanswered, also in an outage: perhaps nothing else waits that could end it."""
+    outages, is_the_only_one = lane.consecutive_outages, _is_the_only_one(sent, lane)
+    if not outages or is_the_only_one:
+        _count_silence(session, sent)
+    if not outages:
+        session.execute(_FIRST_SILENCE, {"lane": sent.lane_id, "entry": _first(sent)})
+    elif outages > 1 or not is_the_only_one:
+        delay = after_outage(outages + 1, _chance())
+        _pause(session, sent, reason, delay, is_silent=True)
+
+
+def _settle_answered(session: Session, sent: Sent, reading: Reading, lane: Row[Any]) -> None:
+    if sent.due.keys() - reading.outcomes.keys() and not lane.consecutive_outages:
+        _count_silence(session, sent)  # the answer lacked some items of a batch
+    if lane.consecutive_outages or lane.hold_suspected:
+        session.execute(_WORKS, {"lane": sent.lane_id})
 
 
 def _was_sent_before(sent: Sent, lane: Row[Any]) -> bool:
@@ -164,11 +174,6 @@ def _was_sent_before(sent: Sent, lane: Row[Any]) -> bool:
     a single silence the next answer tells whether it is trouble."""
     is_one_silence = lane.consecutive_outages == 1 and lane.silent_entry_id is not None
     return bool(sent.outages < lane.consecutive_outages and not is_one_silence)
-
-
-def _is_its_own(sent: Sent, lane: Row[Any]) -> bool:
-    """Whether no other record is known to be unanswered, while reads are answered."""
-    return lane.consecutive_outages == 1 and _is_the_only_one(sent, lane)
 
 
 def _is_the_only_one(sent: Sent, lane: Row[Any]) -> bool:
