@@ -216,6 +216,11 @@ class _Unsettled:
     is_out: bool
     is_in_dialogue: bool
 
+    @property
+    def holds_up(self) -> bool:
+        """Whether it is being sent, or waits for the owner: newer ones of its record wait."""
+        return self.is_out or (self.withheld and self.state == "pending")
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -374,40 +379,40 @@ def _turn_of(
     record: Record, entries: Sequence[_Unsettled], due: Mapping[int, Row[Any]], first_payment: int
 ) -> _Turn:
     mine = [entry.id for entry in entries if entry.id in due]
-    if any(entry.is_out or (entry.withheld and entry.state == "pending") for entry in entries):
-        # An earlier entry of the record is being sent, or waits for the owner.
+    if any(entry.holds_up for entry in entries):
         return _Turn(waits=mine)
     if talking := next((entry.id for entry in entries if entry.is_in_dialogue), 0):
         # What was learned for it (that it arrived under its old name, say) would be lost to a
         # newer one, so it continues until it is settled.
         return _Turn(talking, waits=[id_ for id_ in mine if id_ != talking])
-    if last := _last_to_merge(record, entries, due, first_payment):
-        entries = [entry for entry in entries if entry.id <= last]
+    last = _last_to_merge(record, entries, due, first_payment)
+    merged = [entry for entry in entries if entry.id <= last]
     # A captured entry is more reliable than one sent along, whose snapshot was read without a
     # lock.
-    pending = [entry for entry in entries if entry.state == "pending"]
+    pending = [entry for entry in merged if entry.state == "pending"]
     newest = max(pending, key=lambda entry: (not entry.was_taken_along, entry.id))
     return _Turn(
         newest.id,
-        superseded=[entry.id for entry in entries if entry.id != newest.id],
-        waits=[id_ for id_ in mine if last and id_ > last],
+        superseded=[entry.id for entry in merged if entry.id != newest.id],
+        waits=[id_ for id_ in mine if id_ > last],
     )
 
 
 def _last_to_merge(
     record: Record, entries: Sequence[_Unsettled], due: Mapping[int, Row[Any]], first_payment: int
 ) -> int:
-    """The entry up to which newer ones supersede older ones; 0: all may be merged."""
+    """The entry up to which newer ones supersede older ones."""
     if any(entry.state == "pending" and entry.id < first_payment for entry in entries):
         # A change made before the payment is sent before it, and is not merged with later ones:
         # the payment was made for the total at that time.
         return first_payment
+    newest = max(entry.id for entry in entries)
     if record.type == RecordType.LEAD:
         # A customer is recognized by its values, so it is looked for with those that the former
         # server may have sent.
-        mine = [due[entry.id] for entry in entries if entry.id in due]
-        return max((row.id for row in mine if row.is_doubted), default=0)
-    return 0
+        doubted = [entry.id for entry in entries if entry.id in due and due[entry.id].is_doubted]
+        return max(doubted, default=newest)
+    return newest
 
 
 _FIRST_PAYMENTS = text(
@@ -684,19 +689,20 @@ def _informed(
     """The chosen entries with what is known of their records; what
     may be in QuickBooks is looked up."""
     informed = [counterparts.informed(one.due) for one in chosen]
-    absent = [due.record for due in informed if due.known.remote is None]
-    never_sent = {one.due.entry_id for one in chosen if one.never_sent}
-    lost: set[Record] = set()
-    if may_be_lost and absent and never_sent:
-        rows = session.execute(_LOST, {"lane": lane_id, "records": _as_json(absent)})
-        lost = {Record.stored(row.type, row.id) for row in rows}
-    return [
-        replace(due, looks_first=True)
-        if due.known.remote is None
-        and (_may_be_made(due) or (due.entry_id in never_sent and due.record in lost))
-        else due
-        for due in informed
-    ]
+    absent = [due for due in informed if due.known.remote is None]
+    sought = {due.record for due in absent if _may_be_made(due)}
+    if may_be_lost:
+        never_sent = {one.due.entry_id for one in chosen if one.never_sent}
+        unsent = [due.record for due in absent if due.entry_id in never_sent]
+        sought |= _lost(session, lane_id, unsent)
+    return [replace(due, looks_first=True) if due.record in sought else due for due in informed]
+
+
+def _lost(session: Session, lane_id: int, records: Sequence[Record]) -> set[Record]:
+    if not records:
+        return set()
+    rows = session.execute(_LOST, {"lane": lane_id, "records": _as_json(records)})
+    return {Record.stored(row.type, row.id) for row in rows}
 
 
 def _may_be_made(due: Due) -> bool:
