@@ -86,26 +86,20 @@ class _Drained:
             is_over = self.stopping.is_set() or (stored >= REQUESTS_PER_TURN and others_wait())
             rest: Rest | None = None
             if not is_over and leaves_more and self.under_way.has_room:
-                leased_at = time.monotonic()
-                next_ = next_dispatch(
-                    self.sessions, self.claim, self.company, self.config, self.under_way
-                )
+                next_ = self._start_next()
                 if isinstance(next_, Sent):
                     stored, leaves_more = stored + 1, next_.leaves_more
-                    self._start(next_, leased_at)
                     continue
                 rest = next_
                 if not self.under_way.count:
                     return rest.for_ if rest else None
-            if not self.under_way.count:
+            elif not self.under_way.count:
                 with self.sessions.begin() as session:
                     release(session, self.claim)
                 return timedelta(0)
-            wait = min(LOOK_AGAIN, rest.for_) if rest else LOOK_AGAIN
-            returned = self.under_way.take(wait.total_seconds())
-            leaves_more = True  # after an answer, a wake or a while
-            if returned and not self._settle(returned):
+            if not self._settle_next(rest):
                 return None
+            leaves_more = True  # after an answer, a wake or a while
 
     def settle_rest(self) -> None:
         """After an exception: settles the requests still in progress as far as that is possible.
@@ -128,9 +122,14 @@ class _Drained:
                 log.exception("another request of a lane failed", lane=self.claim.lane_id)
         self.under_way.abandon(max(0.0, ends_at - time.monotonic()))
 
-    def _start(self, sent: Sent, leased_at: float) -> None:
-        metrics.DISPATCHES.inc()
-        self.under_way.start(sent, lambda sent: self._send(sent, leased_at))
+    def _start_next(self) -> Sent | Rest | None:
+        """Starts a request, if one may be sent now."""
+        leased_at = time.monotonic()
+        next_ = next_dispatch(self.sessions, self.claim, self.company, self.config, self.under_way)
+        if isinstance(next_, Sent):
+            metrics.DISPATCHES.inc()
+            self.under_way.start(next_, lambda sent: self._send(sent, leased_at))
+        return next_
 
     def _send(self, sent: Sent, leased_at: float) -> Answer | None:
         """Sends it; None if it was too late. May run on any thread."""
@@ -145,6 +144,12 @@ class _Drained:
                 log.warning("not sent: the lane was lost or stopped", dispatch=sent.id)
                 return None
         return self.company.send(sent)  # no transaction is open here
+
+    def _settle_next(self, rest: Rest | None) -> bool:
+        """Waits for an answer, and settles it if one comes. False if the lease was lost."""
+        wait = min(LOOK_AGAIN, rest.for_) if rest else LOOK_AGAIN
+        returned = self.under_way.take(wait.total_seconds())
+        return returned is None or self._settle(returned)
 
     def _settle(self, returned: Returned) -> bool:
         """False if the lease was lost."""
