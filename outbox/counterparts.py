@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Row, bindparam, text
+from sqlalchemy import Row, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -354,43 +354,45 @@ _REPEAT = text(
 
 
 def write(
-    session: Session, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
+    session: Session, lane_id: int, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
 ) -> dict[int, Outcome]:
     """Writes what was learned about counterparts; one that another record has needs a decision."""
     rows: dict[int, dict[str, Any]] = {}
-    kept: list[int] = []
-    undoubted: list[int] = []
-    undecided: list[int] = []
-    failed: list[int] = []
+    observed: list[Observed] = []
+    changed: dict[TextClause, list[int]] = {}
     for entry_id, outcome in outcomes.items():
-        match outcome:
-            case Synced(remote=None):
-                kept.append(entry_id)
-            case Synced(remote=Remote() as remote) | Learned(remote=Remote() as remote):
-                rows[entry_id] = _counterpart_row(due[entry_id], outcome, remote)
-            case Rejected(ends_decision=True) | Declined():
-                undecided.append(entry_id)
-            case Rejected():
-                failed.append(entry_id)
-        if isinstance(outcome, Learned) and outcome.repeats:
-            session.execute(_REPEAT, {"dispatch": outcome.repeats, "entry": entry_id})
-        elif isinstance(outcome, Learned) and outcome.ends_doubts:
-            undoubted.append(entry_id)
-    for statement, entries in (
-        (_ACKNOWLEDGE, kept),
-        (_END_DOUBTS, undoubted),
-        (_END_EMPTY_DECLINES, undecided),
-        (_END_DECISIONS, undecided),
-        (_END_SKIPS, failed),
-    ):
-        if entries:
-            session.execute(statement, {"entries": entries})
+        if isinstance(outcome, Synced | Learned) and outcome.remote:
+            rows[entry_id] = _counterpart_row(due[entry_id], outcome, outcome.remote)
+        if isinstance(outcome, Learned):
+            observed += outcome.observed
+            if outcome.repeats:
+                session.execute(_REPEAT, {"dispatch": outcome.repeats, "entry": entry_id})
+        for statement in _changed_by(outcome):
+            changed.setdefault(statement, []).append(entry_id)
+    for statement, entries in changed.items():
+        session.execute(statement, {"entries": entries})
+    observe(session, lane_id, observed)
     if not rows:
         return dict(outcomes)
     taken = _write_rows(session, rows, outcomes, due)
     if taken:  # sent again, they are matched anew: who has the object now decides what is asked
         session.execute(_END_DECISIONS, {"entries": sorted(taken)})
     return {**outcomes, **taken}
+
+
+def _changed_by(outcome: Outcome) -> tuple[TextClause, ...]:
+    """What an outcome changes of a counterpart, besides the object that it is linked to."""
+    match outcome:
+        case Synced(remote=None):
+            return (_ACKNOWLEDGE,)
+        case Learned(ends_doubts=True, repeats=None):
+            return (_END_DOUBTS,)
+        case Rejected(ends_decision=True) | Declined():
+            return _END_EMPTY_DECLINES, _END_DECISIONS
+        case Rejected():
+            return (_END_SKIPS,)
+        case _:
+            return ()
 
 
 def _write_rows(

@@ -501,9 +501,7 @@ def settle_entries(
     """
     if not outcomes:
         return 0
-    outcomes = counterparts.write(session, outcomes, due)
-    learned = [outcome for outcome in outcomes.values() if isinstance(outcome, Learned)]
-    counterparts.observe(session, lane_id, [one for each in learned for one in each.observed])
+    outcomes = counterparts.write(session, lane_id, outcomes, due)
     rows = _rows(session, outcomes, due)
     settled = session.execute(
         _SETTLE_ENTRIES,
@@ -519,7 +517,7 @@ def settle_entries(
         lane_id,
         [id_ for id_, outcome in outcomes.items() if isinstance(outcome, Later | Retry | Waiting)],
     )
-    _apply_payments(session, lane_id, outcomes, due)
+    _settle_money(session, lane_id, [(due[id_], outcome) for id_, outcome in outcomes.items()])
     if any(isinstance(outcome, Synced) for outcome in outcomes.values()):
         session.execute(_NOTE_SYNCED, {"lane": lane_id})
     return len(moved)
@@ -528,24 +526,30 @@ def settle_entries(
 _NOTE_SYNCED = text("UPDATE outbox_lanes SET last_synced_at = clock_timestamp() WHERE id = :lane")
 
 
+def _settle_money(session: Session, lane_id: int, settled: Sequence[tuple[Due, Outcome]]) -> None:
+    """Stores and reads what follows for balances, of invoices and of their payments."""
+    if payments := [one for one in settled if one[0].record.type == RecordType.PAYMENT]:
+        _apply_payments(session, lane_id, payments)
+        freed = list(_freed(payments))
+        _read_payments(session, lane_id, freed, APPLIES_CREDIT, only_credit=True)
+    if invoices := [one for one in settled if one[0].record.type == RecordType.INVOICE]:
+        raised = _paid_more(session, lane_id, list(_raised(invoices)))
+        _read_payments(session, lane_id, raised, APPLIES_CREDIT)
+        lowered = _paid_more(session, lane_id, list(_lowered(invoices)))
+        _read_payments(session, lane_id, lowered, WAS_TAKEN_OFF)
+
+
 def _apply_payments(
-    session: Session, lane_id: int, outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
+    session: Session, lane_id: int, payments: Sequence[tuple[Due, Outcome]]
 ) -> None:
     """Stores what payments took of their invoices' balances, or gave back."""
-    payments = [
-        {"invoice": due[entry_id].payload["invoice_id"], "applied": applied}
-        for entry_id, outcome in outcomes.items()
-        if due[entry_id].record.type == RecordType.PAYMENT
-        for applied in _applied(outcome, due[entry_id])
+    rows = [
+        {"invoice": due.payload["invoice_id"], "applied": applied}
+        for due, outcome in payments
+        for applied in _applied(outcome, due)
     ]
-    if payments:
-        session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(payments)})
-    freed = list(_freed(outcomes, due))
-    _read_payments(session, lane_id, freed, APPLIES_CREDIT, only_credit=True)
-    raised = _paid_more(session, lane_id, list(_raised(outcomes, due)))
-    _read_payments(session, lane_id, raised, APPLIES_CREDIT)
-    lowered = _paid_more(session, lane_id, list(_lowered(outcomes, due)))
-    _read_payments(session, lane_id, lowered, WAS_TAKEN_OFF)
+    if rows:
+        session.execute(_APPLY_PAYMENTS, {"lane": lane_id, "payments": as_json(rows)})
 
 
 def _read_payments(
@@ -563,44 +567,41 @@ def _paid_more(session: Session, lane_id: int, invoices: Sequence[Json]) -> Sequ
     return session.scalars(_PAID_MORE, values).all()
 
 
-def _freed(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[int]:
+def _freed(payments: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
     """The invoices of payments that are void in QuickBooks now, by our request or otherwise. How
     much they took is not always known: the answer may be lost, and the void is looked up."""
-    for entry_id, outcome in outcomes.items():
-        if due[entry_id].record.type != RecordType.PAYMENT:
-            continue
+    for due, outcome in payments:
         match outcome:
             case Synced(remote=Remote(voided=True)):
-                yield due[entry_id].payload["invoice_id"]
+                yield due.payload["invoice_id"]
 
 
-def _raised(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[Json]:
+def _raised(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[Json]:
     """The invoices that have a higher total in QuickBooks now, and are not paid there: with what is
     applied to them."""
-    for one, total, balance in _changed_totals(outcomes, due):
-        if total > min(_totals_before(one)) and balance > 0:
-            yield {"invoice": one.record.id, "than": str(total - balance)}
+    for due, total, balance in _changed_totals(invoices):
+        if total > min(_totals_before(due)) and balance > 0:
+            yield {"invoice": due.record.id, "than": str(total - balance)}
 
 
-def _lowered(outcomes: Mapping[int, Outcome], due: Mapping[int, Due]) -> Iterator[Json]:
+def _lowered(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[Json]:
     """The invoices that have a lower total in QuickBooks now, with that total. Of one that is still
     open QuickBooks took nothing off."""
-    for one, total, balance in _changed_totals(outcomes, due):
-        if total < max(_totals_before(one)) and balance <= 0:
-            yield {"invoice": one.record.id, "than": str(total)}
+    for due, total, balance in _changed_totals(invoices):
+        if total < max(_totals_before(due)) and balance <= 0:
+            yield {"invoice": due.record.id, "than": str(total)}
 
 
 def _changed_totals(
-    outcomes: Mapping[int, Outcome], due: Mapping[int, Due]
+    invoices: Sequence[tuple[Due, Outcome]],
 ) -> Iterator[tuple[Due, Decimal, Decimal]]:
     """Invoices that were there before and now match ours, with total and balance."""
-    for entry_id, outcome in outcomes.items():
-        one = due[entry_id]
-        if one.record.type != RecordType.INVOICE or not _totals_before(one):
-            continue
+    for due, outcome in invoices:
         match outcome:
-            case Synced(remote=Remote(total=str(total), balance=str(balance), voided=False)):
-                yield one, Decimal(total), Decimal(balance)
+            case Synced(remote=Remote(total=str(total), balance=str(balance), voided=False)) if (
+                _totals_before(due)
+            ):
+                yield due, Decimal(total), Decimal(balance)
 
 
 def _totals_before(due: Due) -> list[Decimal]:
