@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Row, text
 
@@ -70,31 +71,28 @@ _WAITING = text(
 def delay_of(now: Standing) -> Delay | None:
     """Shown from the first unanswered call on; the lane pauses only after the second."""
     connection = now.connection
-    if connection is None or connection.lane.state != LaneState.OPEN:
+    if connection is None or not _may_be_delayed(connection.lane, now):
         return None
-    lane = connection.lane
-    is_busy = now.paused_for == "throttled"
-    if not is_busy and not _is_silent(lane, now):
+    lane, row = connection.lane, _waiting_in(connection)
+    in_vain_since = _asks_in_vain_since(lane, row.oldest)
+    if not row.waiting or not (_is_busy(now) or in_vain_since or _writes_in_vain(lane, now)):
         return None
-    row = _waiting_in(connection, lane)
-    asks_in_vain = _asks_in_vain_since(lane, row.oldest)
-    if not row.waiting or not (is_busy or asks_in_vain or _writes_in_vain(lane, now)):
-        return None
-    is_paused = bool(lane.pause_until and lane.pause_until > row.now)
-    questions_at = lane.questions_rest_until if asks_in_vain else None
-    next_try = max(filter(None, (row.due, lane.pause_until, questions_at)), default=None)
-    since = (lane.outage_since or row.sent_at, asks_in_vain)
     return Delay(
-        is_busy,
-        not is_paused and not asks_in_vain and _has_answered_since(row.last_sent_at, connection),
-        None if is_busy else min(filter(None, since), default=None),
-        row.waiting,
-        next_try if next_try and next_try > row.now else None,
+        is_busy=_is_busy(now),
+        answers_again=not in_vain_since and _answers_again(connection, row),
+        since=None if _is_busy(now) else _earliest(lane.outage_since or row.sent_at, in_vain_since),
+        waiting=row.waiting,
+        next_try=_next_try(lane, row, lane.questions_rest_until if in_vain_since else None),
     )
 
 
-def _is_silent(lane: Lane, now: Standing) -> bool:
-    return bool(lane.questions_rest_since) or _writes_in_vain(lane, now)
+def _may_be_delayed(lane: Lane, now: Standing) -> bool:
+    is_silent = lane.questions_rest_since is not None or _writes_in_vain(lane, now)
+    return lane.state == LaneState.OPEN and (_is_busy(now) or is_silent)
+
+
+def _is_busy(now: Standing) -> bool:
+    return now.paused_for == "throttled"
 
 
 def _writes_in_vain(lane: Lane, now: Standing) -> bool:
@@ -109,16 +107,28 @@ def _asks_in_vain_since(lane: Lane, oldest: datetime | None) -> datetime | None:
     return since if oldest <= since and not (synced_at and synced_at >= since) else None
 
 
-def _has_answered_since(sent_at: datetime | None, connection: Connection) -> bool:
-    answered_at = last_check(connection)
-    return bool(answered_at and sent_at and answered_at > sent_at)
+def _answers_again(connection: Connection, row: Row[Any]) -> bool:
+    paused_until, answered_at = connection.lane.pause_until, last_check(connection)
+    if paused_until and paused_until > row.now:
+        return False
+    return bool(answered_at and row.last_sent_at and answered_at > row.last_sent_at)
 
 
-def _waiting_in(connection: Connection, lane: Lane) -> Row[tuple[object, ...]]:
-    asked = {
-        "organization": connection.organization_id,
-        "lane": lane.id,
-    }
+def _next_try(lane: Lane, row: Row[Any], questions_at: datetime | None) -> datetime | None:
+    at = _latest(row.due, lane.pause_until, questions_at)
+    return at if at and at > row.now else None
+
+
+def _earliest(*times: datetime | None) -> datetime | None:
+    return min(filter(None, times), default=None)
+
+
+def _latest(*times: datetime | None) -> datetime | None:
+    return max(filter(None, times), default=None)
+
+
+def _waiting_in(connection: Connection) -> Row[Any]:
+    asked = {"organization": connection.organization_id, "lane": connection.lane_id}
     return session().execute(_WAITING, asked).one()
 
 
@@ -134,4 +144,4 @@ def last_check(connection: Connection | None) -> datetime | None:
     """When QuickBooks last answered about the company. Every page shows this one."""
     if connection is None:
         return None
-    return max(filter(None, (connection.facts_read_at, connection.checked_at)), default=None)
+    return _latest(connection.facts_read_at, connection.checked_at)
