@@ -36,6 +36,9 @@ class RefundState(StrEnum):
     FAILED = "failed"  # refused, or returned
 
 
+DECIDED_STATES = frozenset({"won", "lost", "warning_closed", "prevented"})  # of a dispute
+
+
 class ProcessorAccount(Base):
     """A firm's own account at the processor, for test or for real money."""
 
@@ -151,12 +154,7 @@ class Charge(Base):
     @property
     def is_disputed(self) -> bool:
         """Whether the client's bank has not decided yet."""
-        return self.dispute_state is not None and self.dispute_state not in (
-            "won",
-            "lost",
-            "warning_closed",
-            "prevented",
-        )
+        return self.dispute_state is not None and self.dispute_state not in DECIDED_STATES
 
     @property
     def is_refundable(self) -> bool:

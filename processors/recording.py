@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session as Database
 
 from models.accounts import AuditEvent, Organization
 from models.processors import (
+    DECIDED_STATES,
     Charge,
     Checkout,
     CheckoutState,
@@ -40,7 +41,6 @@ from processors.processor import (
 )
 
 WAITING_STATES = (CheckoutState.OPENING, CheckoutState.OPEN)
-DECIDED_STATES = frozenset({"won", "lost", "warning_closed", "prevented"})
 
 log = structlog.get_logger()
 
@@ -312,38 +312,49 @@ def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) 
     if payment is None:
         return
     charge = database.get_one(Charge, payment.id)
-    is_older = charge.dispute_id == seen.id and (
-        charge.dispute_state == "won"  # nothing follows it
-        or (
-            charge.dispute_state in DECIDED_STATES
-            and seen.state not in DECIDED_STATES
-            and not seen.state.startswith("appeal")
-        )
-    )
-    if is_older:
+    if _is_outdated(charge, seen):
         return
     is_another = charge.dispute_id not in (None, seen.id)
     if not (is_another and charge.is_disputed and seen.state in DECIDED_STATES):
         charge.dispute_id, charge.dispute_state = seen.id, seen.state
         charge.dispute_reason = seen.reason
+    _settle_dispute(database, payment, seen)
+
+
+def _is_outdated(charge: Charge, seen: DisputeSeen) -> bool:
+    """Whether it is older than what is known of this dispute. Nothing follows a won one, and only
+    another decision or an appeal follows another decision."""
+    if charge.dispute_id != seen.id:
+        return False
+    if charge.dispute_state == "won":
+        return True
+    may_follow = seen.state in DECIDED_STATES or seen.state.startswith("appeal")
+    return charge.dispute_state in DECIDED_STATES and not may_follow
+
+
+def _settle_dispute(database: Database, payment: Payment, seen: DisputeSeen) -> None:
+    """Subtracts the money of a lost dispute, and adds that of a won one back."""
     taken = database.scalar(
         select(Refund).where(Refund.remote_id == seen.id, Refund.payment_id == payment.id)
     )
     if seen.state == "lost":
-        if taken is None:
-            taken = Refund(
-                organization_id=payment.organization_id,
-                payment_id=payment.id,
-                kind=RefundKind.DISPUTE,
-                amount=seen.amount,
-                state=RefundState.ASKED,
-                booked=Decimal(0),
-                remote_id=seen.id,
-            )
-            database.add(taken)
-        settle(database, payment, taken)
+        settle(database, payment, taken or _taken_back(database, payment, seen))
     elif seen.state == "won" and taken is not None and taken.state == RefundState.DONE:
         settle(database, payment, taken, failure="won")
+
+
+def _taken_back(database: Database, payment: Payment, seen: DisputeSeen) -> Refund:
+    taken = Refund(
+        organization_id=payment.organization_id,
+        payment_id=payment.id,
+        kind=RefundKind.DISPUTE,
+        amount=seen.amount,
+        state=RefundState.ASKED,
+        booked=Decimal(0),
+        remote_id=seen.id,
+    )
+    database.add(taken)
+    return taken
 
 
 def _locked_payment(
