@@ -42,8 +42,11 @@ def goes_along(
             goes = sent.get("TotalAmt") != declined.get("TotalAmt") == document.get("TotalAmt")
         case _:
             goes = False
-    if not goes:
-        return None
+    return _asked(due, sent) if goes else None
+
+
+def _asked(due: Due, sent: Document) -> Rejected:
+    """The question for a person, with both totals."""
     there = documents.parsed(due.known.seen) or sent
     about = {
         DECLINES_WHEN_SKIPPED: True,
