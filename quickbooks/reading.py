@@ -382,45 +382,51 @@ def _each_answered(sent: Sent, document: Json) -> dict[int, Outcome]:
     questions = asked(statement)
     kind, first = kind_asked(statement), next(iter(sent.due.values()), None)
     rows = rows_in(document, kind) or []
-    # something its document uses, asked about separately
     if first and kind != ENTITY[first.record.type]:
-        wanted = [question.value for question in questions]
-        if kind == ENTITY[RecordType.INVOICE]:
-            row = next((one for one in rows if str(one["Id"]) == wanted[0]), None)
-            return {first.entry_id: _found_invoice(first, wanted[0], row)}
-        if first.knowledge.get("currency_refused"):
-            return {first.entry_id: _found_currency(wanted[0], rows)}
-        return {first.entry_id: _found_inactive(first.record.type, kind, wanted, rows)}
+        return {first.entry_id: _found_used(first, kind, questions, rows)}
     if questions == [NEWEST]:
         return _each(sent, lambda _item, due: _found_newest(due, rows, document))
     question_of = dict(zip((item.entry_id for item in sent.items), questions, strict=True))
+    return _each(sent, lambda item, due: _found(item, due, question_of[item.entry_id], rows))
 
-    def outcome_of(item: Item, due: Due) -> Outcome:
-        question = question_of[item.entry_id]
-        answers = [row for row in rows if _answers(row, question, due)]
-        if due.known.doubts:
-            answers = [row for row in answers if not steps.is_ruled_out(due, str(row["Id"]))]
-        # If an invoice was voided in QuickBooks and sent again, the open one.
-        row = next((row for row in answers if matching.number(row.get("TotalAmt")) != 0), None)
-        row = row or next(iter(answers), None)
-        knowledge: Json = {
-            "seen": question.key,
-            "found": None if row is None else kept(row),
-            "unseen": False,
-            "checked": True,
-            "reads": _reads(due) + 1,
-        }
-        if row is None and item.intent == "look_up" and due.known.doubts:
-            knowledge["absent"] = [*due.knowledge.get("absent", []), question.key]
-        if due.known.decision.get("entered"):
-            knowledge["by_hand"] = _entered_by_hand(rows, question, due)
-        if row is None or item.intent != "read":
-            return Learned(knowledge)
-        voided = matching.is_voided(due.payload, row)
-        remote = replace(matching.remote_of(row), voided=voided)
-        return Learned(knowledge, remote, seen=dumps(kept(row)))
 
-    return _each(sent, outcome_of)
+def _found(item: Item, due: Due, question: Question, rows: Sequence[Json]) -> Learned:
+    """Whether what was asked for is there."""
+    row = _row_found(question, due, rows)
+    knowledge = _answered_by(question, due, None if row is None else kept(row))
+    if row is None and item.intent == "look_up" and due.known.doubts:
+        knowledge |= _absent(question, due)
+    if due.known.decision.get("entered"):
+        knowledge["by_hand"] = _entered_by_hand(rows, question, due)
+    if row is None or item.intent != "read":
+        return Learned(knowledge)
+    voided = matching.is_voided(due.payload, row)
+    remote = replace(matching.remote_of(row), voided=voided)
+    return Learned(knowledge, remote, seen=dumps(kept(row)))
+
+
+def _row_found(question: Question, due: Due, rows: Sequence[Json]) -> Json | None:
+    answers = [row for row in rows if _answers(row, question, due)]
+    if due.known.doubts:
+        answers = [row for row in answers if not steps.is_ruled_out(due, str(row["Id"]))]
+    # If an invoice was voided in QuickBooks and sent again, the open one.
+    row = next((row for row in answers if matching.number(row.get("TotalAmt")) != 0), None)
+    return row or next(iter(answers), None)
+
+
+def _answered_by(question: Question, due: Due, found: Json | None) -> Json:
+    """What is known of an entry after this question about it."""
+    return {
+        "seen": question.key,
+        "found": found,
+        "unseen": False,
+        "checked": True,
+        "reads": _reads(due) + 1,
+    }
+
+
+def _absent(question: Question, due: Due) -> Json:
+    return {"absent": [*due.knowledge.get("absent", []), question.key]}
 
 
 def _found_newest(due: Due, rows: Sequence[Json], document: Json) -> Learned:
@@ -433,16 +439,9 @@ def _found_newest(due: Due, rows: Sequence[Json], document: Json) -> Learned:
         if unanswered.has_made(due, row)
         or (unanswered.perhaps_made(due, row) and _age_of(row, document) <= since)
     ]
-    knowledge: Json = {
-        "seen": NEWEST.key,
-        "found": found[0] if found else None,
-        "newest": found,
-        "unseen": False,
-        "checked": True,
-        "reads": _reads(due) + 1,
-    }
+    knowledge = _answered_by(NEWEST, due, found[0] if found else None) | {"newest": found}
     if not found:
-        knowledge["absent"] = [*due.knowledge.get("absent", []), NEWEST.key]
+        knowledge |= _absent(NEWEST, due)
     return Learned(knowledge)
 
 
@@ -453,6 +452,26 @@ def _age_of(row: Json, document: Json) -> timedelta:
         return datetime.fromisoformat(str(document["time"])) - created
     except (KeyError, ValueError, TypeError):
         return timedelta(0)
+
+
+def _found_used(
+    due: Due, kind: str, questions: Sequence[Question], rows: Sequence[Json]
+) -> Learned:
+    """What was found of something that the entry's document uses, asked about separately."""
+    wanted = [question.value for question in questions]
+    by_id = {str(row["Id"]): row for row in rows}
+    if kind == ENTITY[RecordType.INVOICE]:
+        return _found_invoice(due, wanted[0], by_id.get(wanted[0]))
+    if due.knowledge.get("currency_refused"):
+        return _found_currency(wanted[0], by_id.get(wanted[0], {}))
+    if kind == ENTITY[RecordType.PAYMENT]:
+        return _found_payment(by_id.get(wanted[0], {}))
+    for id_ in wanted:
+        row = by_id.get(id_)
+        if row is None or row.get("Active") is False:
+            name = "" if row is None else _name_of(row)
+            return Learned({"inactive": {"kind": kind, "id": id_, "name": name}})
+    return Learned({"doubted": next_doubted(KINDS[due.record.type].USES, kind)})
 
 
 def _found_invoice(due: Due, remote_id: str, row: Json | None) -> Learned:
@@ -475,9 +494,8 @@ def _found_invoice(due: Due, remote_id: str, row: Json | None) -> Learned:
     return Learned(knowledge, observed=(Observed(invoice, remote_id, remote, seen, differs),))
 
 
-def _found_currency(customer_id: str, rows: Sequence[Json]) -> Learned:
+def _found_currency(customer_id: str, row: Json) -> Learned:
     """The customer of an invoice whose currency was refused."""
-    row = next((one for one in rows if str(one["Id"]) == customer_id), {})
     told = {"id": customer_id, "name": row.get("DisplayName", "")}
     currency = matching.currency_of(row)
     return Learned(
@@ -485,28 +503,19 @@ def _found_currency(customer_id: str, rows: Sequence[Json]) -> Learned:
     )
 
 
-def _found_inactive(
-    type_: RecordType, kind: str, wanted: Sequence[str], rows: Sequence[Json]
-) -> Outcome:
-    """Which of the things used by a document are inactive; or what to check next."""
-    by_id = {str(row["Id"]): row for row in rows}
-    if kind == "Payment":
-        payment = by_id.get(wanted[0], {})
-        customer = payment.get("CustomerRef") or {}
-        told = {
-            "total": str(payment.get("TotalAmt") or 0),
-            "customer": str(customer.get("value") or ""),
-        }
-        return Learned({"payment_there": told})
-    for id_ in wanted:
-        row = by_id.get(id_)
-        if row is None or row.get("Active") is False:
-            name = str(
-                (row or {}).get("FullyQualifiedName") or (row or {}).get("DisplayName") or ""
-            )
-            name = (name or str((row or {}).get("Name", ""))).removesuffix(matching.INACTIVE_SUFFIX)
-            return Learned({"inactive": {"kind": kind, "id": id_, "name": name}})
-    return Learned({"doubted": next_doubted(KINDS[type_].USES, kind)})
+def _found_payment(row: Json) -> Learned:
+    """The payment of a refund."""
+    customer = row.get("CustomerRef") or {}
+    told = {
+        "total": str(row.get("TotalAmt") or 0),
+        "customer": str(customer.get("value") or ""),
+    }
+    return Learned({"payment_there": told})
+
+
+def _name_of(row: Json) -> str:
+    names = (row.get(field) for field in ("FullyQualifiedName", "DisplayName", "Name"))
+    return str(next(filter(None, names), "")).removesuffix(matching.INACTIVE_SUFFIX)
 
 
 def _told_of_invoice(row: Json | None, *, voided: bool) -> Json:
@@ -601,14 +610,9 @@ def _judged_by_code(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Out
         case "5010":
             return _stale(sent, item, due, fault)
         case "6240" if item.intent == "create":
-            if "seen" in due.knowledge and due.knowledge.get("name_taken"):
-                return Rejected(fault_of(fault, due))
-            named = re.search(r"\bId\s*=\s*(\d+)", fault.detail)
-            return Learned({"name_holder": named[1]} if named else {"name_taken": True})
+            return _name_taken(due, fault)
         case "6140" if item.intent == "create":
-            if named := re.search(r"\bTxnId\s*=\s*(\d+)", fault.detail):
-                return Learned({"number_holder": named[1]})
-            return Rejected(fault_of(fault, due))
+            return _number_taken(due, fault)
         case "610" if item.intent == "void" and "gone" not in due.knowledge:
             return Learned({"gone": True, "seen": None, "found": None})
         case "6000" if doubts := _doubted_by_rule(item, due, fault):
@@ -619,6 +623,20 @@ def _judged_by_code(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Out
             return _missing(item, due, fault)
     if class_of(fault) is Class.RETRY:
         return Retry(fault_of(fault, due))
+    return Rejected(fault_of(fault, due))
+
+
+def _name_taken(due: Due, fault: RemoteFault) -> Outcome:
+    """Who has the name is read once, if the answer does not say it."""
+    if "seen" in due.knowledge and due.knowledge.get("name_taken"):
+        return Rejected(fault_of(fault, due))
+    named = re.search(r"\bId\s*=\s*(\d+)", fault.detail)
+    return Learned({"name_holder": named[1]} if named else {"name_taken": True})
+
+
+def _number_taken(due: Due, fault: RemoteFault) -> Outcome:
+    if named := re.search(r"\bTxnId\s*=\s*(\d+)", fault.detail):
+        return Learned({"number_holder": named[1]})
     return Rejected(fault_of(fault, due))
 
 
