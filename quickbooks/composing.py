@@ -61,23 +61,37 @@ def _next_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step
     if due.knowledge.get("reads", 0) >= MAX_READS:
         # Sent again and again without an answer, and never found: that is not a mistake of ours.
         return Rejected(ours("unanswered" if due.known.doubts else "internal", due))
-    link = links.get(due.record)
-    saves = due.operation == Operation.SAVE or _is_wanted_after_all(due, link)
-    if due.known.decision.get("anew") and saves and not _stands_there(due, link):
-        link = None  # gone in QuickBooks, and a person wants it created again
     skips = due.known.decision.get("skip")
-    step_of = _skip_step if skips else _save_step if saves else void_step
-    was_entered = due.known.decision.get("entered") and not (link and changed_since_entered(due))
     try:
-        if was_entered and not skips:
-            return entered_step(due, link, links, settings)
-        if link is None and (chosen := _chosen_document(due)):
-            return chosen_step(due, chosen)
-        return step_of(due, link, links, settings)
+        return _wanted_step(due, links, settings)
     except Missing as missing:
         return Declined() if skips else Waiting(missing.record)
     except NotWritable as refusal:
         return Declined() if skips else Rejected(about_record(refusal.fault, due))
+
+
+def _wanted_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step:
+    """By what a person chose for the record, and by what was saved. Raises NotWritable or
+    Missing."""
+    decision, link = due.known.decision, links.get(due.record)
+    saves = due.operation == Operation.SAVE or _is_wanted_after_all(due, link)
+    if decision.get("anew") and saves and not _stands_there(due, link):
+        link = None  # gone in QuickBooks, and a person wants it created again
+    if _is_as_entered(due, link) and not decision.get("skip"):
+        return entered_step(due, link, links, settings)
+    if link is None and (chosen := _chosen_document(due)):
+        return chosen_step(due, chosen)
+    if decision.get("skip"):
+        return _skip_step(due, link, links, settings)
+    if saves:
+        return _save_step(due, link, links, settings)
+    return void_step(due, link, links, settings)
+
+
+def _is_as_entered(due: Due, link: Remote | None) -> bool:
+    """Whether a person entered it in QuickBooks, and nothing was changed here since."""
+    is_entered = bool(due.known.decision.get("entered"))
+    return is_entered and not (link and changed_since_entered(due))
 
 
 def _stands_there(due: Due, link: Remote | None) -> bool:
