@@ -50,16 +50,16 @@ def _linked_void_step(due: Due, link: Remote) -> Step:
         return _receipt_stands(due)
     if (due.knowledge.get("gone") and not is_seen) or steps.must_read(due, link):
         return steps.read_own(due, link)
-    if not is_seen:
-        return _void(due, link)
-    there = steps.found(due)
+    return _found_void_step(due, link, steps.found(due)) if is_seen else _void(due, link)
+
+
+def _found_void_step(due: Due, link: Remote, there: Json | None) -> Step:
+    """Once it was read."""
     if there is None and not _may_only_lag(due):
         return Synced(replace(link, voided=True), note="was deleted in QuickBooks")
-    if there is None:
-        return _void(due, link)  # QuickBooks itself says then that it is gone
-    if matching.is_voided(due.payload, there):
+    if there is not None and matching.is_voided(due.payload, there):
         return Synced(replace(matching.remote_of(there), voided=True))
-    return _void(due, link)
+    return _void(due, link)  # if it is gone, QuickBooks itself says so then
 
 
 def _may_only_lag(due: Due) -> bool:
