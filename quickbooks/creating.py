@@ -31,6 +31,13 @@ def create_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Ste
     is_there = steps.has_seen(due, sought) and steps.found(due)
     if _is_by_hand(due, settings) and not is_there:
         return Rejected(ours("refund_by_hand", due, about_refund(due.payload)))
+    return _composed_step(due, sought, links, settings)
+
+
+def _composed_step(
+    due: Due, sought: Question, links: Mapping[Record, Remote], settings: Json
+) -> Step:
+    """Creates its document, unless it, or something it uses, was refused or is unsure."""
     if due.record.type == RecordType.INVOICE and str(due.knowledge.get("seen")).startswith("Cust"):
         # as the question was asked, whatever the setting for numbers is now
         sought = invoice.by_day(due.payload, links)
