@@ -143,12 +143,23 @@ def _changing_step(
     has_another = base is not None and base.get("CustomerRef") != document.get("CustomerRef")
     if has_another and (asked_first := payment_step(due, document, links)):
         return asked_first
-    match due.record.type:
-        case RecordType.INVOICE:
-            document = _as_first_sent(due, document, base)
-        case RecordType.PAYMENT:
-            document = _as_marked_then(due, document)
-            base = base and _as_marked_then(due, base)
+    if due.record.type == RecordType.INVOICE:
+        document = _as_first_sent(due, document, base)
+    elif due.record.type == RecordType.PAYMENT:
+        document, base = _as_marked_then(due, document), base and _as_marked_then(due, base)
+    return _different_step(due, link, there, awakens, document, base)
+
+
+def _different_step(
+    due: Due,
+    link: Remote,
+    there: Json | None,
+    awakens: Document,
+    document: Document,
+    base: Document | None,
+) -> Step:
+    """What differs between the document and what our changes start from is written, or a person is
+    asked about it."""
     changes = _changes(due, document, there, base)
     theirs = edited.view_of(due, link, there)
     judged = None if due.knowledge.get("compares") else base
