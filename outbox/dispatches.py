@@ -298,40 +298,65 @@ def _unanswered(
         return None
     items = session.execute(_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
-    # While reads pause the same request may be sent again, as QuickBooks may recognize its id, but
-    # never what a person declined: that waits until it can be looked up.
-    declined = [item.id for item in waiting if item.is_declined]
-    if lane.questions_rest and declined:
-        session.execute(_EXPECT_ANSWER, {"entries": declined, "after": lane.questions_rest})
-        waiting = [item for item in waiting if not item.is_declined]
+    if lane.questions_rest:
+        waiting = _without_declined(session, waiting, lane.questions_rest)
         if not any(item.is_due for item in waiting):
-            return _Unanswered(row, items, [], looks_up=True)
-    looks_up = not lane.questions_rest and (bool(declined) or _is_to_be_looked_up(row, waiting))
-    asked = [item for item in waiting if item.is_due] if looks_up else waiting
-    if looks_up and row.silences > row.sends:
-        asked = asked[:1]  # a look-up got no answer, and one of the items may be the reason
-    worst = max(asked, key=lambda item: item.repeats_unsettled)
-    if worst.repeats_unsettled >= SOLO_AFTER - 1:  # the first send adds one
-        looks_up, asked = True, [worst]
-    if worst.repeats_unsettled >= FAIL_AFTER - 1:
-        log.error("entry given up: eight calls for it ended in a crash", entry=worst.id)
-        poison = Rejected(Fault("poison"))
-        settle_looked_up(
-            session, claim.lane_id, row.id, {worst.id: poison}, {worst.id: due_from(worst)}
-        )
-        return _Unanswered(row, items, [], looks_up)
+            return None
+    asked, looks_up = _asked_next(row, waiting, may_look_up=not lane.questions_rest)
+    if _is_given_up(session, claim, row, asked):
+        return None
     entries = [item.id for item in asked]
     session.execute(_COUNT_REPEAT, {"dispatch": row.id, "entries": entries})
     session.execute(_EXPECT_ANSWER, {"entries": entries, "after": config.resend_after})
     return _Unanswered(row, items, asked, looks_up)
 
 
+def _without_declined(
+    session: Session, waiting: Sequence[Row[Any]], reads_rest: timedelta
+) -> list[Row[Any]]:
+    """While reads pause the same request may be sent again, as QuickBooks may recognize its id, but
+    never what a person declined: that waits until it can be looked up."""
+    if declined := [item.id for item in waiting if item.is_declined]:
+        session.execute(_EXPECT_ANSWER, {"entries": declined, "after": reads_rest})
+    return [item for item in waiting if not item.is_declined]
+
+
+def _asked_next(
+    dispatch: Row[Any], waiting: Sequence[Row[Any]], *, may_look_up: bool
+) -> tuple[Sequence[Row[Any]], bool]:
+    """The items to ask about, and whether they are looked up rather than sent again."""
+    looks_up = may_look_up and _is_to_be_looked_up(dispatch, waiting)
+    asked = [item for item in waiting if item.is_due] if looks_up else waiting
+    if looks_up and dispatch.silences > dispatch.sends:
+        asked = asked[:1]  # a look-up got no answer, and one of the items may be the reason
+    worst = max(asked, key=lambda item: item.repeats_unsettled)
+    if worst.repeats_unsettled >= SOLO_AFTER - 1:  # the first send adds one
+        return [worst], True
+    return asked, looks_up
+
+
+def _is_given_up(
+    session: Session, claim: Claim, dispatch: Row[Any], asked: Sequence[Row[Any]]
+) -> bool:
+    """Whether asking about this item, alone, ended in too many crashes: then a person must look."""
+    worst = asked[0]
+    if worst.repeats_unsettled < FAIL_AFTER - 1:
+        return False
+    log.error("entry given up: eight calls for it ended in a crash", entry=worst.id)
+    poison, due = Rejected(Fault("poison")), due_from(worst)
+    settle_looked_up(session, claim.lane_id, dispatch.id, {worst.id: poison}, {worst.id: due})
+    return True
+
+
 def _is_to_be_looked_up(dispatch: Row[Any], waiting: Sequence[Row[Any]]) -> bool:
     """Whether to ask what happened to a dispatch before sending it again.
 
     Nobody promises that QuickBooks recognizes every request id. So a request that could create a
-    second object is looked up before it is sent a second time.
+    second object is looked up before it is sent a second time. What a person declined is never
+    sent again.
     """
+    if any(item.is_declined for item in waiting):
+        return True
     if dispatch.sends and any(item.intent == "create" for item in waiting):
         return not dispatch.goes_again or dispatch.age >= REQUEST_ID_TRUSTED_FOR
     return bool(dispatch.sends >= SENDS_BEFORE_LOOK_UP or dispatch.age >= REQUEST_ID_TRUSTED_FOR)
@@ -342,7 +367,7 @@ def _repeat(
 ) -> Sent | None:
     with sessions.begin() as session:
         lane = renew(session, claim, config.lease)
-        if lane is None or not unanswered.asked:
+        if lane is None:
             return None
         row = unanswered.dispatch
         entries = [item.id for item in unanswered.asked]
@@ -515,9 +540,8 @@ def _compose_and_store(
         return None
     limits = company.limits.slowed(lane.slowdown)
     if wait := _wait_for_batch(limits, lane, draft):
-        if wait <= SINGLE_FITS or lane.slowdown != 1 or limits.counts_items:
-            return _rest(session, claim, wait, under_way)
-        single = compose([one for one in wave.due if one.entry_id == draft.items[0].entry_id]).draft
+        first = [one for one in wave.due if one.entry_id == draft.items[0].entry_id]
+        single = compose(first).draft if _single_fits(limits, lane, wait) else None
         if single is None or single.is_batch:
             return _rest(session, claim, wait, under_way)
         draft = single
@@ -547,6 +571,11 @@ def _settle_due(
 def _wait_for_batch(limits: Limits, lane: Renewed, draft: Draft) -> timedelta:
     weight = limits.weight(len(draft.items), is_batch=draft.is_batch)
     return limits.batches.wait(lane.next_batch_at, lane.now, weight)
+
+
+def _single_fits(limits: Limits, lane: Renewed, wait: timedelta) -> bool:
+    """Whether one entry may be sent alone while the next batch must wait."""
+    return wait > SINGLE_FITS and lane.slowdown == 1 and not limits.counts_items
 
 
 def _compose(
