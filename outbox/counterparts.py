@@ -242,69 +242,43 @@ _WRITE_COUNTERPARTS = text(
     """
 )
 
+
+def _of_entries(changes: str, only: str = "true") -> TextClause:
+    """The statement that changes the counterparts of the records of some entries."""
+    return text(
+        f"""
+        UPDATE outbox_links AS link
+        SET {changes}
+        FROM outbox AS entry
+        WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
+          AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
+          AND {only}
+        """  # noqa: S608  (only constants of ours are put together)
+    )
+
+
 # Needed no request: the company keeps a customer whose lead is deleted here.
-_ACKNOWLEDGE = text(
-    """
-    UPDATE outbox_links AS link
-    SET sent_operation = entry.operation, sent_values = entry.payload, decision = '{}',
-        declined_operation = CASE WHEN link.declined_values IS NOT NULL THEN entry.operation END
-    FROM outbox AS entry
-    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
-      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
-    """
+_ACKNOWLEDGE = _of_entries(
+    "sent_operation = entry.operation, sent_values = entry.payload, decision = '{}',"
+    " declined_operation = CASE WHEN link.declined_values IS NOT NULL THEN entry.operation END"
 )
-
-_END_DOUBTS = text(
-    """
-    UPDATE outbox_links AS link SET doubts = '[]'
-    FROM outbox AS entry
-    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
-      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
-    """
-)
-
+_END_DOUBTS = _of_entries("doubts = '[]'")
 # What it is not, stays so: otherwise matching would link it again.
-_END_DECISIONS = text(
-    """
-    UPDATE outbox_links AS link
-    SET decision = jsonb_strip_nulls(jsonb_build_object('not', link.decision -> 'not'))
-    FROM outbox AS entry
-    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
-      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
-    """
+_END_DECISIONS = _of_entries(
+    "decision = jsonb_strip_nulls(jsonb_build_object('not', link.decision -> 'not'))"
 )
-
 # QuickBooks does not have it after all: nothing stands there that differs from what is here.
-_END_EMPTY_DECLINES = text(
-    """
-    UPDATE outbox_links AS link SET declined_operation = NULL, declined_values = NULL
-    FROM outbox AS entry
-    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
-      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
-      AND link.remote_id IS NULL AND link.declined_values IS NOT NULL
-    """
+_END_EMPTY_DECLINES = _of_entries(
+    "declined_operation = NULL, declined_values = NULL",
+    only="link.remote_id IS NULL AND link.declined_values IS NOT NULL",
 )
-
 # The entry needs a person again, or is to be sent after all.
-_END_SKIPS = text(
-    """
-    UPDATE outbox_links AS link SET decision = link.decision - 'skip'
-    FROM outbox AS entry
-    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
-      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
-      AND link.decision -> 'skip' IS NOT NULL
-    """
+_END_SKIPS = _of_entries(
+    "decision = link.decision - 'skip'", only="link.decision -> 'skip' IS NOT NULL"
 )
-
-_END_DECLINES = text(
-    """
-    UPDATE outbox_links AS link
-    SET declined_operation = NULL, declined_values = NULL,
-        decision = link.decision - 'refunded_by_hand'
-    FROM outbox AS entry
-    WHERE entry.id = ANY(:entries) AND link.lane_id = entry.lane_id
-      AND link.aggregate_type = entry.aggregate_type AND link.aggregate_id = entry.aggregate_id
-    """
+_END_DECLINES = _of_entries(
+    "declined_operation = NULL, declined_values = NULL,"
+    " decision = link.decision - 'refunded_by_hand'"
 )
 
 # A doubt belongs to the record: it outlives the entry whose request it was.
