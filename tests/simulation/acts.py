@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.simulation import bookkeeper, nature, people
+from tests.simulation import bookkeeper, nature, paid, people
 from tests.simulation.world import World
 
 Act = Callable[[World], str | None]
@@ -35,6 +35,7 @@ ALWAYS: dict[Act, int] = {
 }
 SOMETIMES: dict[Act, int] = {
     people.void_invoice: 3,
+    paid.pay_lower_raise: 2,
     people.delete_lead: 2,
     people.refund: 3,
     people.new_product: 4,

@@ -4,7 +4,6 @@ again, and answers it so.
 Each history aims at a few of them; seeds in a row go through all cells evenly.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from tests.simulation.cells import (
     must_be_done,
 )
 from tests.simulation.coverage import CELLS
+from tests.simulation.within import Act, do, drain, wait
 from tests.simulation.world import REMEMBERED, World, some
 
 AIMS = 6  # in a history
@@ -29,8 +29,6 @@ SHARE_DONE = 0.6
 RESENT = 130  # seconds after which an unanswered request is asked about, or sent again
 MOST_LEADS = 5
 MOST = 8  # invoices, and payments, of a history: so that voids do not use all of them up
-
-Act = Callable[[World], str | None]
 
 
 @dataclass(frozen=True)
@@ -90,12 +88,12 @@ def _shoot(world: World, targets: list[Target]) -> bool:
     """Whether the last of them was hit."""
     aimed = world.quickbooks.aimed
     aimed += targets
-    _do(world, _drain)
+    do(world, drain)
     for seconds in (RESENT, 5 * RESENT):
         if not aimed or not _rest(world).waits:
             break
-        _pass(world, seconds)
-        _do(world, _drain)
+        wait(world, seconds)
+        do(world, drain)
     is_hit = not aimed
     aimed.clear()
     world.company.set(list_delay=0, list_hides_new=False)
@@ -109,42 +107,42 @@ def _prepare(world: World, operation: Operation, *, is_repeat: bool) -> bool:
     """Whether a request of this operation is what goes out next."""
     match operation:
         case Operation.CREATE:
-            return _do(world, _new)
+            return do(world, _new)
         case Operation.UPDATE:
-            return _do(world, _edit) or (
-                _do(world, _new_lead) and _do(world, _drain) and _do(world, _edit)
+            return do(world, _edit) or (
+                do(world, new_lead) and do(world, drain) and do(world, _edit)
             )
         case Operation.VOID:
             return _void(world)
         case Operation.ITEM | Operation.BATCH:
             return _several(world, is_repeat=is_repeat)
         case Operation.QUERY:
-            return _do(world, _look)
+            return do(world, _look)
 
 
 def _new(world: World) -> str | None:
     """One record, and all that it needs is there."""
-    acts: list[Act] = [_new_lead, _new_invoice, _pay]
+    acts: list[Act] = [new_lead, new_invoice, _pay]
     world.chance.shuffle(acts)
     return next((words for act in acts if (words := act(world))), None)
 
 
-def _new_lead(world: World) -> str | None:
+def new_lead(world: World) -> str | None:
     """One that is like no other."""
     if len(world.of(RecordType.LEAD)) >= MOST_LEADS:
         return None
     return people.create_lead(world, f"New {world.seed} {_other(world)}", "")
 
 
-def _new_invoice(world: World) -> str | None:
-    lead = some(world, _there(world, RecordType.LEAD))
+def new_invoice(world: World) -> str | None:
+    lead = some(world, there(world, RecordType.LEAD))
     if len(world.of(RecordType.INVOICE)) >= MOST or lead is None:
         return None
     return people.create_invoice(world, lead)
 
 
 def _pay(world: World) -> str | None:
-    invoice = some(world, _there(world, RecordType.INVOICE))
+    invoice = some(world, there(world, RecordType.INVOICE))
     if len(world.of(RecordType.PAYMENT)) >= MOST or invoice is None:
         return None
     total = world.records[invoice].values["total"]
@@ -152,7 +150,7 @@ def _pay(world: World) -> str | None:
 
 
 def _edit(world: World) -> str | None:
-    records = [*_there(world, RecordType.LEAD), *_there(world, RecordType.INVOICE)]
+    records = [*there(world, RecordType.LEAD), *there(world, RecordType.INVOICE)]
     record = some(world, records)
     return _edited(world, record) if record else None
 
@@ -176,34 +174,34 @@ def _other_prices(world: World, record: Record) -> list[int]:
 
 
 def _void(world: World) -> bool:
-    if not _there(world, RecordType.INVOICE) or world.chance.random() < 0.5:
+    if not there(world, RecordType.INVOICE) or world.chance.random() < 0.5:
         _one_more(world)
-    found = _there(world, RecordType.INVOICE)
-    return bool(found) and _do(world, partial(people.void_invoice_of, record=found[-1]))
+    found = there(world, RecordType.INVOICE)
+    return bool(found) and do(world, partial(people.void_invoice_of, record=found[-1]))
 
 
 def _several(world: World, *, is_repeat: bool) -> bool:
     """Two writes that go together. A batch that creates is looked up, and then goes one by one."""
-    if not is_repeat and _there(world, RecordType.LEAD) and world.chance.random() < 0.5:
-        return _do(world, _new_invoice) and _do(world, _new_invoice)
+    if not is_repeat and there(world, RecordType.LEAD) and world.chance.random() < 0.5:
+        return do(world, new_invoice) and do(world, new_invoice)
     type_ = world.chance.choice([RecordType.LEAD, RecordType.INVOICE])
-    if len(_there(world, type_)) < 2:
+    if len(there(world, type_)) < 2:
         type_ = RecordType.INVOICE
         for _ in range(2):
-            if len(_there(world, type_)) < 2:
+            if len(there(world, type_)) < 2:
                 _one_more(world)
-    found = _there(world, type_)[-2:]
+    found = there(world, type_)[-2:]
     for record in found:
-        _do(world, partial(_edited, record=record))
+        do(world, partial(_edited, record=record))
     return len(found) == 2
 
 
 def _one_more(world: World) -> None:
     """An invoice, and its customer if there is none."""
-    if not _there(world, RecordType.LEAD) and _do(world, _new_lead):
-        _do(world, _drain)
-    if _do(world, _new_invoice):
-        _do(world, _drain)
+    if not there(world, RecordType.LEAD) and do(world, new_lead):
+        do(world, drain)
+    if do(world, new_invoice):
+        do(world, drain)
 
 
 def _look(world: World) -> str | None:
@@ -221,7 +219,7 @@ _SYNCED = """
 """
 
 
-def _there(world: World, type_: RecordType) -> list[Record]:
+def there(world: World, type_: RecordType) -> list[Record]:
     """The records of this type that stand, and of which nobody there changed anything."""
     return [one for one in world.of(type_) if _is_there(world, one)]
 
@@ -237,29 +235,7 @@ def _is_there(world: World, record: Record) -> bool:
     return bool(aside(world.engine, _SYNCED, values))
 
 
-# --- Acts within the act --------------------------------------------------------------------------
-
-
-def _do(world: World, act: Act) -> bool:
-    """An act like any other."""
-    words = act(world)
-    if words is None:
-        return False
-    called = act.func if isinstance(act, partial) else act
-    world.has_done(called.__name__.strip("_"), words)
-    check.always(world)
-    return True
-
-
-def _drain(world: World) -> str:
-    world.drain()
-    return "drain"
-
-
-def _pass(world: World, seconds: float) -> None:
-    world.pass_time(seconds)
-    world.has_done("wait", f"wait {seconds} s")
-
+# --- The lane before it -------------------------------------------------------------------------
 
 _REST = """
     SELECT lane.state = 'held' AS is_held, lane.pause_until > clock_timestamp() AS is_paused,
@@ -279,11 +255,11 @@ def _come_to_rest(world: World) -> None:
     for seconds in (1, RESENT, 8 * RESENT):
         lane = _rest(world)
         if lane.is_held:
-            _do(world, people.sign_in)
+            do(world, people.sign_in)
         elif not (lane.is_paused or lane.is_down or lane.waits):
             return
         if lane.is_down and not lane.waits:
-            _do(world, _edit)  # only a write ends an outage
+            do(world, _edit)  # only a write ends an outage
         if lane.is_paused or seconds > 1:
-            _pass(world, max(seconds, RESENT))
-        _do(world, _drain)
+            wait(world, max(seconds, RESENT))
+        do(world, drain)

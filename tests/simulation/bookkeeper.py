@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from models.sales import Record, RecordType
 from simulator.refusals import Refusal
+from tests.simulation import check
 from tests.simulation.world import ANY, World, money
 
 Object = dict[str, Any]
@@ -127,8 +128,8 @@ def change_amount_there(world: World) -> str | None:
     _is_theirs(world, record, "total", "prices")
     if money(one["TotalAmt"]) == 0:
         _is_theirs(world, record, "void")  # it was void, and stands again
-    prices = [amount, *(line["Amount"] for line in lines[1:])]
-    _keeps(world, record, prices=[money(price) for price in prices])
+    edited = world.company.get("Invoice", one["Id"]) or {}
+    _keeps(world, record, prices=check.seen(record, dict(edited))["prices"])
     return f"there: invoice {one['Id']} has another amount"
 
 
@@ -151,6 +152,11 @@ def unapply_there(world: World) -> str | None:
     if not (found := _some(world, "Payment")):
         return None
     record, one = found
+    return take_off_there(world, record, one)
+
+
+def take_off_there(world: World, record: Record, one: Object) -> str | None:
+    """What it took of its invoice is to stay off, whatever the invoice comes to."""
     paid = [
         link["TxnId"]
         for line in one.get("Line", ())
@@ -159,12 +165,51 @@ def unapply_there(world: World) -> str | None:
     ]
     if not paid:
         return None
+    wanted = world.records[record]
+    is_met = any(_is_on_its_way(world, each) for each in (record, wanted.values["invoice"]))
+    applied = check.applied(one)
     try:
         _keeper(world).unapply(one["Id"], paid[0])
     except Refusal:
         return None
-    _is_theirs(world, record, "applied")
+    if is_met:
+        _is_theirs(world, record, "applied")
+    else:
+        wanted.off += applied
     return f"there: payment {one['Id']} is taken off its invoice"
+
+
+def raise_payment_there(world: World, record: Record, one: Object) -> str | None:
+    """More was received than was entered here; what is over is credit."""
+    amount = money(one["TotalAmt"]) + 10
+    try:
+        _keeper(world).edit("Payment", one["Id"], TotalAmt=amount)
+    except Refusal:
+        return None
+    _is_theirs(world, record, "amount", "applied")
+    _keeps(world, record, amount=amount)
+    return f"there: payment {one['Id']} is of {amount}"
+
+
+def void_payment_there(world: World, record: Record, one: Object) -> str:
+    _keeper(world).void("Payment", one["Id"])
+    _is_theirs(world, record, "amount", "applied", "void")
+    return f"there: payment {one['Id']} is voided"
+
+
+def move_payment_there(world: World, record: Record, one: Object) -> str | None:
+    """To a customer of their own, and so off its invoice."""
+    theirs = [one for one in world.company.all("Customer") if one["DisplayName"] == "Two Desks"]
+    if not theirs:
+        return None
+    _keeper(world).move("Payment", one["Id"], str(theirs[0]["Id"]))
+    _is_theirs(world, record, "applied", "lead")
+    return f"there: payment {one['Id']} is moved"
+
+
+def touch_payment_there(world: World, record: Record, one: Object) -> str:
+    _keeper(world).edit("Payment", one["Id"])
+    return f"there: payment {one['Id']} of {record.id} has a new version"
 
 
 def deactivate_there(world: World) -> str | None:

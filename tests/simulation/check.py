@@ -59,6 +59,8 @@ def always(world: World) -> None:
         if count and record in world.unwanted:
             raise Violated(f"{named(record)} was to be left, and is there")
         _theirs_is_kept(world, record, wanted)
+        if wanted.off:
+            _stays_off(world, record, wanted)
     _lane_is_right(world)
 
 
@@ -70,6 +72,24 @@ def _theirs_is_kept(world: World, record: Record, wanted: Wanted) -> None:
         for name, value in wanted.kept.items():
             if is_[name] != value:
                 raise Violated(f"{named(record)}: {name} {value!r} is lost, and nobody was asked")
+
+
+def _stays_off(world: World, record: Record, wanted: Wanted) -> None:
+    """What the bookkeeper took off an invoice is not put back on it. Once an invoice is paid by
+    less, nobody can tell what she took off from what QuickBooks did."""
+    if all(money(one["Balance"]) == 0 for one in objects(world, wanted.values["invoice"])):
+        wanted.off = Decimal(0)
+        wanted.is_plain = world.records[wanted.values["invoice"]].is_plain = False
+        return
+    for one in objects(world, record):
+        most = money(one["TotalAmt"]) - wanted.off
+        if applied(one) > most:
+            raise Violated(f"{named(record)}: {applied(one)} is applied, {wanted.off} is put back")
+
+
+def applied(payment: Object) -> Decimal:
+    """What it takes of invoices."""
+    return sum((money(line["Amount"]) for line in payment.get("Line", ())), Decimal(0))
 
 
 _LANE = """
@@ -391,6 +411,9 @@ def _payment_is_true(world: World, record: Record, wanted: Wanted) -> None:
     if len(found) != 1:
         return
     _belongs(world, record, one, billed.values["lead"])
+    beside = [one for one in world.records.values() if one.values.get("invoice") == invoice]
+    if any(one.off for one in beside):
+        return  # whether what is credit beside it pays the rest is the bookkeeper's matter
     paid = sum((money(each["TotalAmt"]) for each in _payments_there(world, invoice)), Decimal(0))
     balance = max(money(found[0]["TotalAmt"]) - paid, Decimal(0))
     if money(found[0]["Balance"]) != balance:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from config import Config
 from db import Sessions
-from tests.simulation import acts, aim, check, money_back
+from tests.simulation import acts, aim, check, money_back, paid
 from tests.simulation.acts import Act
 from tests.simulation.world import World
 
@@ -60,9 +60,10 @@ def steps_of(seed: int, length: int = LENGTH, *, money: bool = False) -> list[St
     weights = dict(acts.ALWAYS)
     if money:
         weights.update(money_back.ACTS)
+        weights[paid.pay_lower_raise] = 5
     share = chance.choice([0.2, 0.35, 0.5])
     for act, weight in acts.SOMETIMES.items():
-        if chance.random() < share:
+        if act not in weights and chance.random() < share:
             weights[act] = weight * chance.choice([1, 1, 3])
     chosen = chance.choices(list(weights), list(weights.values()), k=length)
     aims = aim.aims_of(seed)

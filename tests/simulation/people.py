@@ -203,14 +203,9 @@ def edit_invoice_of(world: World, record: Record, field: str, value: Any) -> str
         world.touched(record)
         if field in ("prices", "rate"):
             _is_ours(wanted, "prices", "rate", "total")
-            wanted.is_plain = wanted.is_plain and not _is_paid(world, record)
     wanted.values[field] = value
     wanted.values["total"] = total_of(wanted.values["prices"], wanted.values["rate"])
     return f"invoice {record.id}: {field} = {value}"
-
-
-def _is_paid(world: World, invoice: Record) -> bool:
-    return any(one.values.get("invoice") == invoice for one in world.records.values())
 
 
 def void_invoice(world: World) -> str | None:
@@ -273,8 +268,11 @@ def is_there(world: World, record: Record) -> bool:
 
 
 def refund(world: World) -> str | None:
-    if not (record := some(world, _kept(world, RecordType.PAYMENT))):
-        return None
+    record = some(world, _kept(world, RecordType.PAYMENT))
+    return refund_of(world, record) if record else None
+
+
+def refund_of(world: World, record: Record) -> str:
     with world.sessions.begin() as session:
         payment = session.get_one(Payment, record.id)
         payment.refunded_amount = payment.amount

@@ -65,6 +65,7 @@ class Wanted:
     asked_for_another: bool = False
     chosen: str | None = None  # the customer there that a person chose
     past: list[dict[str, str]] = field(default_factory=list)  # of a lead: all that it ever was
+    off: Decimal = Decimal(0)  # of a payment: what the bookkeeper took off its invoice
     unsent: bool = False  # written while nothing was captured for it
     # Of an invoice: what a payment took there follows from the amounts alone.
     is_plain: bool = True
@@ -403,6 +404,7 @@ class World:
         shared = self.of(RecordType.LEAD) if record.type is RecordType.LEAD else []
         for one in (record, *shared):
             self.records[one].kept.clear()
+            self.records[one].off = Decimal(0)
 
     def needs_of(self, record: Record) -> set[Record]:
         """What must be there before it, all the way down: it may be taken along."""
