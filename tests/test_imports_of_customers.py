@@ -229,3 +229,26 @@ def test_rule_19_a_firm_in_brazil_imports_files_only(app: Flask, session: Sessio
     bruno = Visitor(app).sign_in("bruno@silva.example").open("/leads/imports/new")
     assert "quickbooks" not in bruno.answer.get_data(as_text=True).lower()
     assert bruno.post("/leads/imports/quickbooks").status == 404
+
+
+def test_a_lead_with_a_draft_is_in_use(ana: Visitor, session: Session) -> None:
+    upload(ana, FILE)
+    path = ana.path
+    ana.submit(press="Save as leads")
+    lead = session.scalars(select(Lead.id).where(Lead.name == "Green Lawn Co")).one()
+    ana.open(f"/invoices/new?lead={lead}")
+    ana.submit({"lines-0-description": "Leak repair"}, press="Save draft")
+    draft = ana.path
+    assert "but for those with an invoice or its draft" in ana.open(path).text
+    ana.submit(press="Undo the import")
+    assert "Leads with an invoice or its draft, a job or a proposal stayed." in ana.text
+    assert alive(session) == ["Green Lawn Co"]
+    page = ana.open(f"/leads/{lead}/delete")
+    assert "A draft of an invoice for it can't be finished any more." in page.text
+    page.submit(press="Delete the lead")
+    ana.open(draft)
+    ana.submit(
+        {"lines-0-description": "New drain", "lines-0-unit_price": "100"}, press="Finish invoice"
+    )
+    assert "was deleted meanwhile, so nothing can be billed." in ana.text
+    assert "New drain" in str(ana.page)

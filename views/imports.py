@@ -12,7 +12,7 @@ from languages import N_
 from models.imports import ImportSource, LeadImport
 from models.outbox import Counterpart
 from models.quickbooks import Customer
-from models.sales import Invoice, Job, Lead, Proposal, RecordType
+from models.sales import Invoice, InvoiceDraft, Job, Lead, Proposal, RecordType
 from presenters.customers import can_be_invoiced
 from quickbooks.cleaning import addresses
 from quickbooks.matching import name_key, names_agree
@@ -218,7 +218,7 @@ def undo(import_id: int) -> ResponseReturnValue:
     if kept.saved_at and not kept.undone_at:
         busy = [
             select(model.id).where(model.lead_id == Lead.id).exists()
-            for model in (Invoice, Job, Proposal)
+            for model in (Invoice, InvoiceDraft, Job, Proposal)
         ]
         leads = (
             session()

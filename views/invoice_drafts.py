@@ -66,7 +66,7 @@ def update(draft_id: int) -> ResponseReturnValue:
         return save_draft(draft, form)
     if draft.lead.deleted_at:
         flash(_("%(name)s was deleted meanwhile, so nothing can be billed.", name=draft.lead.name))
-        return redirect(url_for("invoice_drafts.show", draft_id=draft.id), 303)
+        return _page(draft, form), 422  # with what was typed
     form.apply_to(draft)
     form.save_lines(draft.lines, InvoiceDraftLine)  # with what others added to it
     invoice = _finished(draft, origin)

@@ -148,7 +148,8 @@ def update(lead_id: int) -> ResponseReturnValue:
 
 @leads.get("/<key:lead_id>/delete")
 def show_delete(lead_id: int) -> ResponseReturnValue:
-    return render_template("leads/delete.html", lead=_alive(lead_id))
+    lead = _alive(lead_id)
+    return render_template("leads/delete.html", lead=lead, drafts=len(drafts_of(lead)))
 
 
 @leads.post("/<key:lead_id>/delete")
