@@ -27,6 +27,7 @@ HOWS = {
 REASONS = {  # why Stripe, or the client's bank, did not take a refund
     "access_ended": N_("your Stripe account is no longer connected"),
     "not_made": N_("a person looked in your Stripe dashboard and did not find it"),
+    "not_there": N_("a person said that it went back, and Stripe has no such refund"),
     "lost_or_stolen_card": N_("the card was lost or stolen"),
     "expired_or_canceled_card": N_("the card has expired or was canceled"),
     "charge_for_pending_refund_disputed": N_("the client's bank asked for the money meanwhile"),

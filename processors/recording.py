@@ -205,6 +205,9 @@ def note_refund(database: Database, seen: RefundSeen, account_id: str | None) ->
     if payment is None:
         return
     refund = _refund(database, payment, seen)
+    if refund.remote_id is None and refund.state == RefundState.FAILED:
+        # Only we, or a person who looked there, took it for failed. The processor knows better.
+        refund.state, refund.failure = RefundState.ASKED, None
     refund.remote_id = seen.id
     failure = (seen.failure or "failed") if seen.is_failed else None
     settle(database, payment, refund, failure=failure, made_at=seen.made_at)

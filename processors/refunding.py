@@ -4,6 +4,7 @@ A request that was not settled is first looked up at the processor, then repeate
 one refund, however often we crash.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -21,6 +22,7 @@ FIRST_RETRY_DELAY = timedelta(seconds=30)  # longer than one refund request may 
 MAX_RETRY_DELAY = timedelta(hours=1)
 ACCESS_ENDED = "access_ended"
 NOT_MADE = "not_made"  # a person has looked: nothing went back
+NOT_THERE = "not_there"  # a person said that it went back, and the processor has no such refund
 
 log = structlog.get_logger()
 
@@ -144,3 +146,29 @@ def _keep_unsure(sessions: Sessions, refund_id: int) -> None:
             .where(Refund.id == refund_id, Refund.state == RefundState.ASKED)
             .values(failure=ACCESS_ENDED)
         )
+
+
+def settle_by_hand(database: Database, payment: Payment, refund: Refund, *, went: bool) -> None:
+    """A person has looked at the processor. They may have looked too early, so the processor is
+    asked as soon as it answers us again. The payment must be locked."""
+    recording.settle(database, payment, refund, failure=None if went else NOT_MADE)
+    database.get_one(Charge, payment.id).refunds_due_at = datetime.now(UTC)
+
+
+def correct_by(database: Database, charge: Charge, seen: Sequence[RefundSeen]) -> None:
+    """Takes back what a person said went back, if it is not among all refunds of the payment."""
+    said = database.scalars(
+        select(Refund.id).where(
+            Refund.payment_id == charge.payment_id,
+            Refund.kind == RefundKind.REFUND,
+            Refund.state == RefundState.DONE,
+            Refund.remote_id.is_(None),
+            Refund.mark.not_in([one.mark for one in seen]),
+        )
+    ).all()
+    for refund_id in said:
+        payment = database.get_one(Payment, charge.payment_id)
+        payment = recording.lock_payment(database, payment.id, payment.invoice_id)
+        refund = database.get_one(Refund, refund_id, with_for_update=True, populate_existing=True)
+        if refund.state == RefundState.DONE and refund.remote_id is None:
+            recording.settle(database, payment, refund, failure=NOT_THERE)

@@ -20,7 +20,7 @@ from models.processors import (
     ProcessorEvent,
 )
 from models.sales import Invoice
-from processors import paying, recording
+from processors import paying, recording, refunding
 from processors.processor import AccessEnded, Processor, Refused, Session, Unreachable
 
 # Stripe knows the fee within an hour, usually within seconds
@@ -82,6 +82,7 @@ def read_refunds(sessions: Sessions, processor: Processor) -> int:
         with sessions.begin() as database:
             for refund in seen:
                 recording.note_refund(database, refund, charge.account_id)
+            refunding.correct_by(database, charge, seen)
             for dispute in reversed(disputes):  # the newest last
                 recording.note_dispute(database, dispute, charge.account_id)
             database.execute(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 import stripe
 from sqlalchemy import select, text
 
+from db import Sessions
 from models.processors import CheckoutState, Refund
 from models.sales import GoodwillRefund, Payment, RecordType
 from processors import recording, refunding, tending
-from processors.processor import DisputeSeen, Event, RefundSeen, Session, Told
+from processors.processor import DisputeSeen, Event, Processor, RefundSeen, Session, Told
 from tests.support.firm import entries_of
 from tests.support.till import Till
 from tests.support.visitor import Visitor
@@ -177,6 +179,51 @@ def test_a_refund_that_nobody_was_sure_of_is_settled_by_what_stripe_says(
     page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
     assert "Stripe has not said" not in page
     assert "no longer connected" not in page
+
+
+def unsure(till: Till, *, is_made: bool) -> Visitor:
+    """Opens the page that asks about a refund of $30: its answer was lost, and our access ended."""
+    till.stripe.act("webhooks", mode="lost")
+    kind = "cut_after" if is_made else "cut_before"
+    till.stripe.act("faults", path="/v1/refunds", method="POST", kind=kind, times=3)
+    pay_back(till, "30")
+    assert there(till) == ([3000] if is_made else [])
+    till.session.execute(text("UPDATE refunds SET failure = 'access_ended'"))
+    till.session.commit()
+    return till.owner.open(f"/payments/{till.payments[0].id}")
+
+
+@pytest.mark.parametrize(
+    ("button", "is_made", "read"),
+    [
+        ("It did not", True, tending.compare),
+        ("It did not", True, tending.read_refunds),
+        ("It went back", False, tending.read_refunds),  # what isn't there, no list shows
+    ],
+)
+def test_stripes_word_corrects_a_persons(
+    paid: Till, button: str, is_made: bool, read: Callable[[Sessions, Processor], int]
+) -> None:
+    """They looked too early, or in the wrong place; then the account is ours again."""
+    unsure(paid, is_made=is_made).submit(press=button)
+    assert paid.sums() == ([Decimal(100 if is_made else 70)], Decimal(0 if is_made else 30))
+    for _ in range(2):
+        read(paid.sessions, paid.processor)
+        assert [one.state for one in paid.refunds] == ["done" if is_made else "failed"]
+        assert paid.sums() == ([Decimal(70 if is_made else 100)], Decimal(30 if is_made else 0))
+    page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
+    assert ("did not find it" in page) is False
+    assert ("Stripe has no such refund" in page) is not is_made
+    assert len(there(paid)) == is_made
+
+
+def test_a_refund_that_stripe_said_failed_stays_failed(paid: Till) -> None:
+    unsure(paid, is_made=True).submit(press="It did not")
+    refund, intent = paid.refunds[0], paid.charges[0].payment_intent_id
+    tell(paid, RefundSeen("re_1", intent, refund.amount, True, "declined", refund.mark))
+    tell(paid, RefundSeen("re_1", intent, refund.amount, False, None, refund.mark))
+    assert [one.state for one in paid.refunds] == ["failed"]
+    assert paid.sums() == ([Decimal(100)], Decimal(0))
 
 
 def test_what_came_through_an_account_that_left_is_paid_back_by_hand(paid: Till) -> None:

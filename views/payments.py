@@ -309,8 +309,7 @@ def decide_refund(payment_id: int, refund_id: int) -> ResponseReturnValue:
     payment = recording.lock_payment(session(), payment.id, payment.invoice_id)
     refund = session().get_one(Refund, refund_id, with_for_update=True, populate_existing=True)
     if refund.is_unsure:
-        failure = None if went == "yes" else refunding.NOT_MADE
-        recording.settle(session(), payment, refund, failure=failure)
+        refunding.settle_by_hand(session(), payment, refund, went=went == "yes")
         note(
             "payment.refund_decided",
             organization_id=firm().id,
