@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from languages import N_
 from models.processors import Refund, RefundKind, RefundState
 from models.sales import GoodwillRefund, Payment
+from web.formats import money
 from web.languages import _
 
 HOWS = {
@@ -47,12 +48,15 @@ class WentBack:
     at: datetime | date | None = None  # None: several may be in it
     why: str = ""  # it failed
     goodwill: GoodwillRefund | None = None  # the refund after which the invoice stays paid
+    too_much: Decimal = Decimal(0)  # of it: came off the payment, because it was paid too much
     unsure_id: int | None = None  # of the refund that a person must look for
 
     @property
     def remarks(self) -> list[str]:
         how = _(HOWS[self.how])
         remarks = [f"{how}: {_(self.why)}" if self.why else how]
+        if self.too_much:
+            remarks.append(_("%(amount)s of it was paid too much", amount=money(self.too_much)))
         if self.goodwill and not self.goodwill.voided_at:
             remarks.append(_("the invoice stays paid"))
         elif self.goodwill and self.how != "failed":
@@ -71,15 +75,24 @@ def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
         .where(GoodwillRefund.payment_id == payment.id)
         .order_by(GoodwillRefund.id)
     ).all()
-    receipts = {one.id: one for one in goodwill}
-    told = [_through_processor(one, receipts.pop(one.goodwill_id or 0, None)) for one in through]
+    by_id = {one.id: one for one in goodwill}
+    told = [_through_processor(one, by_id.get(one.goodwill_id or 0)) for one in through]
+    through_ids = {one.goodwill_id for one in through}
     told += [
-        WentBack(one.amount, "recorded", one.refunded_on, goodwill=one) for one in receipts.values()
+        WentBack(one.amount, "recorded", one.refunded_on, goodwill=one)
+        for one in goodwill
+        if one.id not in through_ids
     ]
-    booked = sum((one.booked for one in through if one.goodwill_id is None), Decimal(0))
-    if by_hand := payment.refunded_amount - booked:
+    came_off = sum((_came_off(one, by_id.get(one.goodwill_id or 0)) for one in through), Decimal(0))
+    if by_hand := payment.refunded_amount - came_off:
         told.append(WentBack(by_hand, "recorded"))
     return tuple(told)
+
+
+def _came_off(refund: Refund, goodwill: GoodwillRefund | None) -> Decimal:
+    """How much of it came off the payment itself."""
+    as_goodwill = goodwill.amount if goodwill and refund.booked else Decimal(0)
+    return refund.booked - as_goodwill
 
 
 def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentBack:
@@ -97,4 +110,5 @@ def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentB
     why = REASONS.get(failure, spoken) if how == "failed" else ""
     at = refund.settled_at or refund.created_at
     unsure_id = refund.id if refund.is_unsure else None
-    return WentBack(refund.amount, how, at, why, goodwill, unsure_id)
+    too_much = _came_off(refund, goodwill) if goodwill else Decimal(0)
+    return WentBack(refund.amount, how, at, why, goodwill, too_much, unsure_id)

@@ -243,13 +243,7 @@ def settle(
 ) -> None:
     """Adds the refund to its payment, or removes it again. The payment is locked."""
     if failure is not None:
-        if refund.goodwill_id is not None:
-            payment.goodwill_amount -= refund.booked
-            goodwill = database.get_one(GoodwillRefund, refund.goodwill_id)
-            goodwill.voided_at = goodwill.voided_at or datetime.now(UTC)
-        else:
-            payment.refunded_amount -= refund.booked
-        refund.booked = Decimal(0)
+        _count_again(database, payment, refund)
         refund.state, refund.failure = RefundState.FAILED, failure
     elif refund.state == RefundState.ASKED:
         # A refund and a dispute together may exceed the payment; never subtract more than was paid.
@@ -266,6 +260,18 @@ def settle(
     refund.settled_at = datetime.now(UTC)
 
 
+def _count_again(database: Database, payment: Payment, refund: Refund) -> None:
+    """The money did not go back after all."""
+    as_goodwill = Decimal(0)
+    if refund.booked and refund.goodwill_id is not None:
+        goodwill = database.get_one(GoodwillRefund, refund.goodwill_id)
+        goodwill.voided_at = goodwill.voided_at or datetime.now(UTC)
+        as_goodwill = goodwill.amount
+    payment.goodwill_amount -= as_goodwill
+    payment.refunded_amount -= refund.booked - as_goodwill
+    refund.booked = Decimal(0)
+
+
 def give_back(
     database: Database,
     payment: Payment,
@@ -276,19 +282,23 @@ def give_back(
 ) -> GoodwillRefund | None:
     """Counts money that went back on its payment, which is locked and has that much left.
 
-    The invoice is open again by that amount; or, where it stays paid, a refund of its own is
-    recorded, which is returned.
+    The invoice is open again by that amount. Where it stays paid, only what was paid too much comes
+    off the payment; the rest is recorded as a refund of its own, which is returned. A void invoice
+    is neither open nor paid, so all of it comes off.
     """
     payment.refunded_at = datetime.now(UTC)
-    if not keeps_paid:
-        payment.refunded_amount += amount
+    invoice, as_goodwill = payment.invoice, Decimal(0)
+    if keeps_paid and invoice.voided_at is None:
+        as_goodwill = max(amount - invoice.credit, Decimal(0))
+    payment.refunded_amount += amount - as_goodwill
+    if not as_goodwill:
         return None
-    payment.goodwill_amount += amount
+    payment.goodwill_amount += as_goodwill
     organization = database.get_one(Organization, payment.organization_id)
     refund = GoodwillRefund(
         organization_id=payment.organization_id,
         payment_id=payment.id,
-        amount=amount,
+        amount=as_goodwill,
         refunded_on=organization.day_at(_not_in_future(made_at)),
         note="",
     )
@@ -299,13 +309,9 @@ def give_back(
 
 def keeps_paid(database: Database, payment: Payment) -> bool:
     """Whether the invoice stays paid after a refund of which nobody said: where the owner has
-    refunds booked as receipts, unless the invoice is void or was paid too much."""
+    refunds booked as receipts."""
     connection = database.scalar(Connection.live_of(payment.organization_id))
-    books_receipts = (
-        connection is not None and connection.settings.get("refunds") == RefundsAre.RECEIPT
-    )
-    invoice = payment.invoice
-    return books_receipts and invoice.voided_at is None and not invoice.credit
+    return connection is not None and connection.settings.get("refunds") == RefundsAre.RECEIPT
 
 
 def note_dispute(database: Database, seen: DisputeSeen, account_id: str | None) -> None:

@@ -193,12 +193,19 @@ class RefundForm(Form):
 
     @classmethod
     def of(cls, payment: Payment) -> "RefundForm":
-        left = refunding.left_of(session(), payment)
-        stays_paid = bool(payment.invoice.credit) or recording.keeps_paid(session(), payment)
+        left, invoice = refunding.left_of(session(), payment), payment.invoice
+        stays_paid = bool(invoice.credit) or recording.keeps_paid(session(), payment)
         usual = "paid" if stays_paid else "open"
-        form = cls(request.form or None, data={"amount": left, "afterwards": usual})
+        amount = min(left, invoice.credit) or left  # first of all what was paid too much
+        form = cls(request.form or None, data={"amount": amount, "afterwards": usual})
+        if invoice.voided_at:  # it is neither open again nor paid
+            del form.afterwards
         form.left = left
         return form
+
+    @property
+    def keeps_paid(self) -> bool:
+        return self.afterwards is not None and self.afterwards.data == "paid"
 
     def validate_amount(self, field: NumberField) -> None:
         if field.data and field.data > self.left:
@@ -242,11 +249,9 @@ def refund(payment_id: int) -> ResponseReturnValue:
     if not form.validate():
         return _refund_page(form, payment), 422
     amount = form.amount.data or Decimal(0)
-    # What was paid too much is no goodwill: it comes off the payment, and the invoice stays paid.
-    stays_paid = form.afterwards.data == "paid" and amount > payment.invoice.credit
     if charge := _charge(payment):
-        return _refund_online(payment, charge, amount, keeps_paid=stays_paid)
-    recording.give_back(session(), payment, amount, keeps_paid=stays_paid)
+        return _refund_online(payment, charge, amount, keeps_paid=form.keeps_paid)
+    recording.give_back(session(), payment, amount, keeps_paid=form.keeps_paid)
     note(
         "payment.refunded",
         organization_id=firm().id,

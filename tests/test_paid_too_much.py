@@ -1,0 +1,106 @@
+"""Refunds of an invoice that was paid too much, or is void."""
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select, text
+
+from models.sales import GoodwillRefund, Payment
+from processors import refunding
+from tests.support.refunds import CHECKING, account, choose, paid, receipts_of, refunds
+from tests.support.situation import ANA, Situation
+from tests.support.till import Till
+from tests.support.visitor import Visitor
+from tests.test_changed_while_in_doubt import wait_and_drain
+from tests.test_matching_books import ask, differences
+from tests.test_raised_after_paid import priced
+
+
+@pytest.fixture
+def receipts(at: Situation) -> Situation:
+    """A firm whose refunds become refund receipts, paid from its checking account."""
+    at.connect()
+    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    return at
+
+
+@pytest.mark.parametrize(("given", "goodwill"), [("30", None), ("50", 20), ("100", 70)])
+def test_what_was_paid_too_much_comes_off_before_goodwill(
+    receipts: Situation, given: str, goodwill: int | None
+) -> None:
+    at = receipts
+    invoice, payment = paid(at)
+    priced(at, invoice, "70")
+    page = at.ana.open(f"/payments/{payment}/refund")
+    assert "$30.00 more was paid than is due: if that much goes back" in page.text
+    amount = page.page.select_one("[name=amount]")
+    assert amount
+    assert amount["value"] == "30.00"
+    page.submit({"amount": given}, press="Record refund")
+    at.drain()
+    assert (at.invoice(invoice).balance, at.invoice(invoice).credit) == (Decimal(0), Decimal(0))
+    assert at.invoice(invoice).kept == 100 - Decimal(given)
+    assert [one["TotalAmt"] for one in receipts_of(at)] == ([goodwill] if goodwill else [])
+    panel = at.ana.open(f"/payments/{payment}").panel()  # a person enters these
+    assert "$30.00 of this payment of $100.00 was refunded or returned here." in panel
+
+
+def test_of_a_void_invoice_all_comes_off_the_payment(receipts: Situation) -> None:
+    at = receipts
+    choose(at, taken_back="void")
+    invoice, payment = paid(at)
+    old_page = Visitor(at.app).sign_in(ANA).open(f"/payments/{payment}/refund")
+    at.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    at.drain()
+    page = at.ana.open(f"/payments/{payment}/refund").text
+    assert "The invoice is void: nothing is due on it afterwards either." in page
+    assert "stays paid" not in page
+    assert "open again" not in page
+    old_page.submit({"amount": "100", "afterwards": "paid"}, press="Record refund")
+    wait_and_drain(at)
+    assert receipts_of(at) == []
+    assert refunds(at) == []
+    [booked] = at.books("Payment")
+    assert booked["TotalAmt"] == 0
+    assert "stays paid" not in at.ana.open(f"/payments/{payment}").text
+    ask(at)
+    assert differences(at) == []
+
+
+def test_through_stripe_what_was_paid_too_much_comes_off_and_a_failure_restores_it(
+    till: Till,
+) -> None:
+    till.pay(card="4000000000005126")  # a refund of it fails later
+    payment = till.payments[0]
+    till.owner.open(f"/invoices/{till.invoice_id}/edit")
+    till.owner.submit({"lines-0-unit_price": "80"}, press="Save invoice")
+    till.owner.submit({"confirms_below_paid": "y"}, press="Save invoice")
+    till.owner.open(f"/payments/{payment.id}/refund")
+    till.owner.submit({"amount": "50", "afterwards": "paid"}, press="Pay it back")
+    [payment] = till.payments
+    assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(20), Decimal(30))
+    assert (till.invoice.balance, till.invoice.credit) == (Decimal(0), Decimal(0))
+    told = till.owner.open(f"/payments/{payment.id}").text
+    assert "$50.00 · paid back through Stripe · $20.00 of it was paid too much" in told
+    assert told.count("$20.00") == 1
+    till.pass_time(60)
+    [payment] = till.payments
+    assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(0), Decimal(0))
+    [ours] = till.session.scalars(select(GoodwillRefund))
+    assert (ours.amount, bool(ours.voided_at)) == (Decimal(30), True)
+    told = till.owner.open(f"/payments/{payment.id}").text
+    assert told.count("$50.00") == 1
+    assert "paid too much" not in told
+
+
+def test_an_invoice_voided_before_stripe_answers_is_not_paid_by_goodwill(till: Till) -> None:
+    till.pay()
+    with till.sessions.begin() as database:
+        payment = database.get_one(Payment, till.payments[0].id)
+        refunding.ask(database, payment, Decimal(40), user_id=1, keeps_paid=True)
+    till.owner.open(f"/invoices/{till.invoice_id}/void").submit(press="Void the invoice")
+    till.session.execute(text("UPDATE refunds SET available_at = now()"))
+    till.session.commit()
+    assert refunding.finish_due(till.sessions, till.processor) == 1
+    [payment] = till.payments
+    assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(40), Decimal(0))
