@@ -220,9 +220,11 @@ class Learned:
 
 @dataclass(frozen=True)
 class Later:
-    """Nothing failed and nothing was asked: checked again after this delay. Costs no attempt."""
+    """Nothing failed and nothing was asked: checked again after this delay. Costs no attempt.
+    `knowledge` is merged into the entry's."""
 
     after: timedelta
+    knowledge: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

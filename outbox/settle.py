@@ -659,8 +659,9 @@ def _row(entry_id: int, outcome: Outcome, history: Any) -> _Row:
         case Learned(knowledge=knowledge):
             checks = False if knowledge.get("checked") else None
             return _Row(entry_id, keeps_fault=True, knowledge=dict(knowledge), checks=checks)
-        case Later(after=after):
-            return _Row(entry_id, keeps_fault=True, delay=after.total_seconds())
+        case Later(after=after, knowledge=knowledge):
+            delay = after.total_seconds()
+            return _Row(entry_id, keeps_fault=True, knowledge=dict(knowledge), delay=delay)
         case Waiting(for_record=record):
             return _Row(entry_id, waits_for_type=record.type, waits_for_id=record.id)
         case Retry(fault=fault):

@@ -36,6 +36,7 @@ def counts_of(organization: Organization) -> Counts:
         select(func.count()).where(
             Entry.organization_id == organization.id,
             Entry.state == State.SYNCED,
+            is_of_a_person(),
             Entry.settled_at >= month_start(organization.zone),
         )
     )
@@ -44,10 +45,15 @@ def counts_of(organization: Organization) -> Counts:
 
 def is_waiting() -> ColumnElement[bool]:
     """SQL condition for entries that wait to be sent. Nobody saved what a check of ours reads."""
+    return (Entry.state == State.PENDING) & is_of_a_person()
+
+
+def is_of_a_person() -> ColumnElement[bool]:
+    """SQL condition for entries of what a person saved or sent: no checks of ours."""
     is_own_check: ColumnElement[bool] = Entry.knowledge.has_any(
         array([APPLIES_CREDIT, WAS_TAKEN_OFF])
     )
-    return (Entry.state == State.PENDING) & ~is_own_check
+    return ~is_own_check
 
 
 def needs_attention() -> ColumnElement[bool]:

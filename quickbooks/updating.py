@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from models.base import Json
 from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF
 from models.sales import Record, RecordType
-from outbox.company import Due, Rejected, Remote, Synced
+from outbox.company import Due, Later, Rejected, Remote, Synced
 from quickbooks import declined, documents, edited, kinds, matching, steps
 from quickbooks.documents import Document, NotWritable, dumps
 from quickbooks.faults import ours
@@ -15,6 +16,9 @@ from quickbooks.inactive import doubt_step, invoice_step, payment_step
 from quickbooks.kinds import KINDS, invoice, payment
 from quickbooks.kinds.invoice import GENERATED
 from quickbooks.steps import Step, Write
+
+# When a list is read again that is of before our own write.
+LISTS_LAG = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 720))
 
 # Written once and then left to QuickBooks: a bookkeeper may add to the note. Only the total tax is
 # compared, and only when it is sent again (`_tax_changes`).
@@ -67,15 +71,28 @@ def _step_of_known(
     return _changing_step(due, link, there, awakens, links, settings)
 
 
-def _taken_off_step(due: Due, link: Remote, there: Json, links: Mapping[Record, Remote]) -> Synced:
+def _taken_off_step(
+    due: Due, link: Remote, there: Json, links: Mapping[Record, Remote]
+) -> Synced | Later:
     """What QuickBooks took off a lowered invoice's payment is its credit. Without it, a bookkeeper
     put the payment elsewhere, and comparing goes on saying so."""
     billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
     sent = documents.parsed(due.known.sent_document) or {}
+    if payment.applied_to(billed, there) > Decimal(billed.total or 0):
+        return _once_lists_are_current(due, link)
     is_off = payment.applied_to(billed, sent) - payment.applied_to(billed, there)
     if is_off > matching.credit_of(there):
         return Synced(replace(matching.remote_of(there), stale=link.stale), seen=dumps(there))
     return _as_it_is_there(due, link, there)
+
+
+def _once_lists_are_current(due: Due, link: Remote) -> Synced | Later:
+    """No invoice is paid more than its total: the list is of before it was lowered. It is read
+    again some times; a list that stays so is not believed."""
+    lagged = due.knowledge.get("lagged", 0)
+    if lagged == len(LISTS_LAG):
+        return Synced(link)
+    return Later(LISTS_LAG[lagged], {"lagged": lagged + 1, "unseen": True})
 
 
 def _credit_step(
@@ -114,7 +131,9 @@ def _as_it_is_there(due: Due, link: Remote, there: Json) -> Synced:
     sent = documents.parsed(due.known.sent_document)
     stands = sent and {**sent, "Line": [_payment_line(line) for line in there.get("Line", ())]}
     remote = replace(matching.remote_of(there), stale=link.stale)
-    note = payment.CREDIT_THERE if matching.credit_of(there) > 0 else payment.CREDIT_PAYS
+    note = payment.CREDIT_THERE if matching.credit_of(there) > 0 else None
+    if due.knowledge.get(APPLIES_CREDIT):
+        note = note or payment.CREDIT_PAYS
     return Synced(remote, note, document=dumps(stands) if stands else None, seen=dumps(there))
 
 

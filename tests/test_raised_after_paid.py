@@ -364,6 +364,40 @@ def test_a_payment_is_in_quickbooks_while_a_check_of_ours_waits(at: Situation) -
     assert "0 Waiting" in at.ana.open(SETTINGS).text
 
 
+def test_what_quickbooks_took_off_is_read_again_while_lists_lag(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    payment = at.pay(invoice, "100")
+    at.drain()
+    priced(at, invoice, "100.00")  # its version is known then
+    at.simulator.company(RIVERA, list_delay=86_400, list_hides_new=False)
+    priced(at, invoice, "50")
+    at.simulator.company(RIVERA, list_delay=0)
+    wait_and_drain(at)
+    assert unapplied(at) == [50]
+    assert "part of it is credit" in at.ana.open(f"/payments/{payment}").text.lower()
+    priced(at, invoice, "100")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0])
+
+
+def test_a_payment_that_never_was_credit_is_not_said_to_have_been(at: Situation) -> None:
+    invoice, second = overpaid(at)
+    priced(at, invoice, "80")
+    wait_and_drain(at)
+    assert unapplied(at) == [0, 40]
+    assert "What was credit" not in at.ana.open(f"/payments/{second - 1}").text
+
+
+def test_checks_of_ours_are_in_no_list_and_no_sum(at: Situation) -> None:
+    invoice, _second = overpaid(at)
+    before = at.ana.open("/settings/quickbooks/activity").text.count("Payment for invoice 1001")
+    priced(at, invoice, "120")
+    assert len(at.states()) > before
+    page = at.ana.open("/settings/quickbooks/activity").text
+    assert page.count("Payment for invoice 1001") == before
+
+
 def test_what_was_paid_too_much_goes_back_off_its_payment(at: Situation) -> None:
     """No goodwill, though the invoice stays paid: no receipt is booked for it."""
     at.connect()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import joinedload
 from languages import N_
 from models.outbox import Entry, State
 from models.sales import Lead, RecordType
-from presenters.counts import needs_attention
+from presenters.counts import is_of_a_person, needs_attention
 from presenters.record_types import SHOWN
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
@@ -65,7 +65,7 @@ class Wanted:
 
     @property
     def query(self) -> Select[Entry]:
-        found = select(Entry).where(Entry.organization_id == firm().id)
+        found = select(Entry).where(Entry.organization_id == firm().id, is_of_a_person())
         if self.text:
             found = found.where(_about(self.text))
         if self.state:
