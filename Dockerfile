@@ -11,7 +11,7 @@ FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin dunahub
 COPY --from=build /venv /venv
 WORKDIR /app
-COPY alembic.ini app.py config.py db.py gunicorn.conf.py languages.py logs.py server.py ./
+COPY alembic.ini app.py config.py db.py gunicorn.conf.py languages.py logs.py prepared.py server.py ./
 COPY migrations migrations
 COPY models models
 COPY outbox outbox

@@ -22,6 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry as PoolRecord
 
+import prepared
+
 Sessions = sessionmaker[Session]
 
 # Errors of the database itself: down, read-only, locked, out of connections, or timed out.
@@ -48,11 +50,13 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         hide_parameters=True,  # errors show the statement, but no customer's values
         connect_args={
             "application_name": "dunahub",
-            "options": "-c timezone=UTC",
+            # What is prepared is planned once, and not five times first (prepared.py).
+            "options": "-c timezone=UTC -c plan_cache_mode=force_generic_plan",
             "connect_timeout": 5,  # seconds; an unreachable database must not block a thread
         },
     )
     event.listen(engine, "handle_error", _lose_read_only)
+    prepared.attach(engine)
     event.listen(engine, "handle_error", _as_trouble_of_the_database, retval=True)
     _drop_dead_connections(engine)
     return engine
@@ -95,9 +99,12 @@ def _lose_read_only(context: ExceptionContext) -> None:
 
 def _as_trouble_of_the_database(context: ExceptionContext) -> OperationalError | None:
     """A connection that the server closed with a last word, as in a crash, fails with a plain
-    DatabaseError in psycopg2: as if the statement were to blame."""
+    DatabaseError in psycopg2, and one that must be replaced with any other error: as if the
+    statement were to blame."""
     told = context.sqlalchemy_exception
-    if not context.is_disconnect or type(told) is not DatabaseError:
+    if not (context.is_disconnect and isinstance(told, DatabaseError)):
+        return None
+    if isinstance(told, DATABASE_ERRORS):
         return None
     return OperationalError(
         told.statement, told.params, told.orig or told, hide_parameters=True,

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from development.stack import ROOT
 
 PRODUCT = (
-    *("app.py", "config.py", "db.py", "languages.py", "logs.py", "server.py", "gunicorn.conf.py"),
+    *("app.py", "config.py", "db.py", "gunicorn.conf.py", "languages.py", "logs.py"),
+    *("prepared.py", "server.py"),
     *("models/", "outbox/", "quickbooks/", "processors/", "notices/", "clients/"),
     *("web/", "presenters/", "views/"),
 )

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from models.accounts import Organization
 from models.base import MONEY, PERCENT, PRICE, QUANTITY, Base, CreatedAt, Key, Moment
+from prepared import prepared
 
 
 class RecordType(StrEnum):
@@ -561,7 +562,8 @@ def recalculate(session: Session, invoice_ids: Iterable[int]) -> None:
 
 
 # The same sums as `models.sums`. The 30 decimals keep the division exact to the cent.
-_RECALCULATE = text(
+_RECALCULATE = prepared(
+    "recalculate",
     """
     UPDATE invoices
     SET subtotal = sums.subtotal,
@@ -592,7 +594,7 @@ _RECALCULATE = text(
                                      / sums.subtotal, 2) END) * sums.tax_rate / 100, 2) AS amount
     ) AS tax
     WHERE invoices.id = sums.id
-    """
+    """,
 )
 
 

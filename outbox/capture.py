@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy import Engine, Row, TextClause, event, text
+from sqlalchemy import Engine, Executable, Row, TextClause, event, text
 from sqlalchemy.engine.interfaces import DBAPICursor, ExceptionContext, ExecutionContext
 from sqlalchemy.orm import Session, SessionTransaction, UOWTransaction
 from sqlalchemy.orm.util import identity_key
@@ -41,6 +41,7 @@ from models.sales import (
     tracked,
 )
 from models.snapshots import SENDING, SNAPSHOTS, known_to_lane
+from prepared import prepared
 
 Wake = Callable[[int], None]
 
@@ -182,7 +183,7 @@ def _capture_kind(session: Session, type_: RecordType, ids: Sequence[int]) -> No
 
 
 def _insert_entries(
-    connection: DatabaseConnection, statement: TextClause, ids: Sequence[int]
+    connection: DatabaseConnection, statement: Executable, ids: Sequence[int]
 ) -> Sequence[Row[Any]]:
     return connection.execute(statement, {"record_ids": list(ids)}).all() if ids else ()
 
@@ -286,14 +287,15 @@ def _makes_entry(type_: RecordType) -> str:
     return known_to_lane(its.follows, f"(snapshot.payload ->> '{its.follows.value}_id')::bigint")
 
 
-def _capturing(type_: RecordType, condition: str) -> TextClause:
+def _capturing(type_: RecordType, condition: str) -> Executable:
     """The statement that inserts entries for records of one type.
 
     FOR KEY SHARE on the lane waits for a close (FOR UPDATE) and then sees it, so that no entry gets
     behind the line; it neither blocks a lease (FOR NO KEY UPDATE) nor waits for one. The statement
-    is planned for every save, and sub-selects are faster to plan than joins.
+    is planned for every save behind a pooler, and sub-selects are faster to plan than joins.
     """
-    return text(
+    return prepared(
+        f"capture_{type_.value}",
         f"""
         WITH captured AS (
             INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
@@ -316,7 +318,7 @@ def _capturing(type_: RecordType, condition: str) -> TextClause:
             WHERE record.id = captured.aggregate_id AND record.first_entry_at IS NULL
         )
         SELECT id, aggregate_id, lane_id FROM captured
-        """  # noqa: S608  (only constants of ours are put together)
+        """,  # noqa: S608  (only constants of ours are put together)
     )
 
 

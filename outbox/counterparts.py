@@ -31,6 +31,7 @@ from outbox.company import (
     Synced,
 )
 from outbox.texts import as_json
+from prepared import prepared
 
 # after this QuickBooks may have forgotten a request id: look it up first
 REQUEST_ID_TRUSTED_FOR = timedelta(minutes=10)
@@ -54,11 +55,12 @@ COUNTERPARTS_OF = """
         OFFSET 0
     ) AS link
 """
-_COUNTERPARTS = text(
+_COUNTERPARTS = prepared(
+    "counterparts",
     COUNTERPARTS_OF.format(
         records="jsonb_to_recordset(CAST(:records AS jsonb)) AS record"
         " (type text, id bigint, own boolean)"
-    )
+    ),
 )
 
 
@@ -171,7 +173,8 @@ def needs_of(due: Iterable[Due]) -> set[Record]:
 
 # A counterpart of another record is not taken from it, unless a person chose to share it; shared
 # ones stay shared.
-_WRITE_COUNTERPARTS = text(
+_WRITE_COUNTERPARTS = prepared(
+    "write_counterparts",
     """
     WITH row AS (
         SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
@@ -239,7 +242,7 @@ _WRITE_COUNTERPARTS = text(
         decision = CASE WHEN EXCLUDED.sent_operation IS NULL THEN link.decision ELSE '{}' END,
         updated_at = clock_timestamp()
     RETURNING aggregate_type, aggregate_id
-    """
+    """,
 )
 
 

@@ -57,6 +57,7 @@ from outbox.lanes import (
 from outbox.pace import Limits
 from outbox.settle import settle_entries, settle_looked_up
 from outbox.waves import Loaded, Wave, choose_wave, due_from, load
+from prepared import prepared
 
 MAX_ROUNDS = 20  # look-ups in one turn of a lane that find nothing to send
 SENDS_BEFORE_LOOK_UP = 3
@@ -481,7 +482,8 @@ def _look_up(
 # --- 2. Compose and store -----------------------------------------------------------------------
 
 # In one statement, because a wave is stored many times a second.
-_STORE = text(
+_STORE = prepared(
+    "store",
     f"""
     WITH lane AS ({SPEND}),
     dispatch AS (
@@ -500,12 +502,12 @@ _STORE = text(
           WITH ORDINALITY AS item (entry_id, intent, document, claims, position)
     ), entry AS (
         UPDATE outbox
-        SET available_at = clock_timestamp() + :after,
+        SET available_at = clock_timestamp() + CAST(:after AS interval),
             first_attempt_at = coalesce(first_attempt_at, clock_timestamp())
         WHERE id = ANY(:entries)
     )
     SELECT id FROM dispatch
-    """  # noqa: S608  (only constants of ours are put together)
+    """,  # noqa: S608  (only constants of ours are put together)
 )
 
 

@@ -19,6 +19,7 @@ from models.sales import RecordType
 from outbox import changes
 from outbox.capture import wake_after_commit
 from outbox.pace import Limits, Pace, learned_slowdown, slowdown_left
+from prepared import prepared
 
 SOLO_AFTER = 3  # claims in a row that ended without a settle: from then on one entry at a time
 CLAIM_AGAIN_AFTER = timedelta(seconds=5)  # after an exception: its cause may be gone then
@@ -405,11 +406,12 @@ def _forget_line(session: Session, lane_id: int) -> None:
 # Not flushed to the disk on its own: the request is, before it is sent, and everything older with
 # it. After a crash of the server that lost a lease, nothing was sent under it, and the token is
 # never given out again because it is random; the same goes for a standby that lacked the last ones.
-_LEASE = text(
+_LEASE = prepared(
+    "lease",
     """
     UPDATE outbox_lanes
     SET lease_token = lease_token + 1 + floor(random() * 1000000000)::bigint,
-        lease_until = clock_timestamp() + :lease,
+        lease_until = clock_timestamp() + CAST(:lease AS interval),
         claims_unsettled = claims_unsettled + 1
     WHERE id = (
         SELECT id FROM outbox_lanes
@@ -420,12 +422,13 @@ _LEASE = text(
     )
     RETURNING organization_id, lease_token, claims_unsettled, suspect_entry_id,
               set_config('synchronous_commit', 'off', true)
-    """
+    """,
 )
 
-_RENEW = text(
+_RENEW = prepared(
+    "renew",
     """
-    UPDATE outbox_lanes SET lease_until = clock_timestamp() + :lease
+    UPDATE outbox_lanes SET lease_until = clock_timestamp() + CAST(:lease AS interval)
     WHERE id = :lane AND lease_token = :token AND state = 'open'
       AND (pause_until IS NULL OR pause_until <= clock_timestamp())
     RETURNING clock_timestamp() AS now, next_call_at, next_batch_at, consecutive_outages,
@@ -433,7 +436,7 @@ _RENEW = text(
               slowdown, clock_timestamp() - slowed_at AS slowed_for, sign_in,
               CASE WHEN questions_rest_until > clock_timestamp()
                    THEN questions_rest_until - clock_timestamp() END AS questions_rest
-    """
+    """,
 )
 
 

@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from prepared import prepared
 
 # What a look cannot see behind the remembered time waits at most so long: entries of a process that
 # died before it could send what it had released, or of a transaction longer than `LATE_COMMIT`.
@@ -27,7 +28,8 @@ _PENDING = "entry.state = 'pending' AND entry.waits_for_type IS NULL AND NOT ent
 # finds each lane's oldest entry, then keeps open, unleased lanes where it is due. The cost depends
 # on the number of lanes with pending entries. The scan runs in the gaps between the lanes that are
 # remembered; these are read from their remembered time on.
-_LOOK = text(
+_LOOK = prepared(
+    "look",
     f"""
     WITH RECURSIVE known (lane_id, since) AS MATERIALIZED (
         SELECT * FROM unnest(CAST(:lanes AS bigint[]), CAST(:since AS timestamptz[]))
@@ -63,7 +65,7 @@ _LOOK = text(
             ORDER BY entry.available_at LIMIT 1
         ) AS first ON true
     )
-    SELECT pending.lane_id, least(pending.available_at, now()) - :late AS since,
+    SELECT pending.lane_id, least(pending.available_at, now()) - CAST(:late AS interval) AS since,
            due.id IS NOT NULL AS is_due
     FROM pending
     LEFT JOIN LATERAL (
@@ -75,7 +77,7 @@ _LOOK = text(
           AND pending.available_at <= now()
         LIMIT 1  -- keeps the planner from judging every idle lane first
     ) AS due ON true
-    """  # noqa: S608  (only constants of ours are put together)
+    """,  # noqa: S608  (only constants of ours are put together)
 )
 
 

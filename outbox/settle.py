@@ -42,26 +42,29 @@ from outbox.company import (
 from outbox.lanes import Claim
 from outbox.retry import GiveUp, after_own_fault
 from outbox.texts import as_json, storable
+from prepared import prepared
 
 SILENCES = 5  # unanswered sends of one entry alone, while the lane works, before a person must look
 
 log = structlog.get_logger()
 
-_FENCE = text(
+_FENCE = prepared(
+    "fence",
     f"""
     UPDATE outbox_lanes SET claims_unsettled = 0, suspect_entry_id = NULL
     WHERE id = :lane AND lease_token = :token
     RETURNING {trouble.FACTS}
-    """  # noqa: S608  (only constants of ours are put together)
+    """,  # noqa: S608  (only constants of ours are put together)
 )
 
-_STORE_ANSWER = text(
+_STORE_ANSWER = prepared(
+    "store_answer",
     """
     UPDATE outbox_dispatches
     SET answered_at = clock_timestamp(), status = :status, trace_id = coalesce(:trace_id, trace_id),
         answer = :answer
     WHERE id = :dispatch
-    """
+    """,
 )
 
 # "Not taken": QuickBooks never executed it. It is sent again as soon as the lane may send, and
@@ -96,7 +99,8 @@ _NO_CRASH = text(
     """
 )
 
-_SETTLE_ITEMS = text(
+_SETTLE_ITEMS = prepared(
+    "settle_items",
     """
     UPDATE outbox_dispatch_items AS item
     SET outcome = result.outcome, settled_at = clock_timestamp()
@@ -104,7 +108,7 @@ _SETTLE_ITEMS = text(
     WHERE item.dispatch_id = :dispatch AND item.entry_id = result.entry_id
       AND item.outcome IS NULL
     RETURNING item.entry_id
-    """
+    """,
 )
 
 
@@ -278,7 +282,8 @@ def _named(outcome: Outcome, is_unsure: bool) -> str:
     return type(outcome).__name__.lower()
 
 
-_NEVER_ANSWERED = text(
+_NEVER_ANSWERED = prepared(
+    "never_answered",
     """
     SELECT entry.id, entry.fault_code, entry.fault_about, entry.fault_field, entry.fault_detail
     FROM outbox_dispatch_items AS item
@@ -290,7 +295,7 @@ _NEVER_ANSWERED = text(
                         AND beside.position <> item.position)
     GROUP BY entry.id
     HAVING sum(dispatch.silences) >= :silences
-    """
+    """,
 )
 
 
@@ -379,7 +384,8 @@ class _Row:
     checks: bool | None = None
 
 
-_SETTLE_ENTRIES = text(
+_SETTLE_ENTRIES = prepared(
+    "settle_entries",
     """
     UPDATE outbox AS entry
     SET state = row.state,
@@ -405,30 +411,33 @@ _SETTLE_ENTRIES = text(
     WHERE entry.id = row.entry_id AND entry.state = 'pending'
     RETURNING entry.id, entry.state,
               extract(epoch FROM clock_timestamp() - entry.created_at) AS seconds
-    """
+    """,
 )
 
-_ATTEMPTS = text(
+_ATTEMPTS = prepared(
+    "attempts",
     """
     SELECT id, attempts, clock_timestamp() - coalesce(first_attempt_at, clock_timestamp()) AS since
     FROM outbox WHERE id = ANY(:entries)
-    """
+    """,
 )
 
 # Entries that waited for a record that now changed are checked again by the next claim.
-_RELEASE = text(
+_RELEASE = prepared(
+    "release",
     """
     UPDATE outbox SET waits_for_type = NULL, waits_for_id = NULL
     FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (type text, id bigint)
     WHERE outbox.lane_id = :lane AND outbox.waits_for_type = record.type
       AND outbox.waits_for_id = record.id
-    """
+    """,
 )
 
 
 # QuickBooks raises an invoice's version when a payment is applied to it. For a changed payment, we
 # don't know what the invoice can still be paid.
-_APPLY_PAYMENTS = text(
+_APPLY_PAYMENTS = prepared(
+    "apply_payments",
     """
     WITH payment AS (
         SELECT invoice, CASE WHEN bool_and(applied IS NOT NULL) THEN sum(applied) END AS applied
@@ -441,7 +450,7 @@ _APPLY_PAYMENTS = text(
     FROM payment
     WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
       AND link.aggregate_id = payment.invoice
-    """
+    """,
 )
 
 # Payments of these invoices are read, and what is credit of them is applied as far as it can be:
@@ -689,14 +698,15 @@ def _release(session: Session, lane_id: int, records: list[Record]) -> None:
 
 
 # A newer entry of a record only waited while an older one was being sent.
-_RELEASE_NEWER = text(
+_RELEASE_NEWER = prepared(
+    "release_newer",
     """
     UPDATE outbox AS newer SET waits_for_type = NULL, waits_for_id = NULL
     FROM outbox AS entry
     WHERE entry.id = ANY(:entries) AND newer.lane_id = :lane
       AND newer.waits_for_type = entry.aggregate_type AND newer.waits_for_id = entry.aggregate_id
       AND newer.aggregate_type = entry.aggregate_type AND newer.aggregate_id = entry.aggregate_id
-    """
+    """,
 )
 
 

@@ -31,6 +31,7 @@ from outbox.counterparts import (
 )
 from outbox.lanes import FAIL_AFTER, SOLO_AFTER, Claim, Renewed
 from outbox.settle import settle_entries
+from prepared import prepared
 
 # Entries examined for one wave: a few more than it holds, and many more if many of those must wait
 # or are of another type.
@@ -52,6 +53,7 @@ class _Candidate:
     waits_since: datetime
 
 
+# The limit is part of the statement: a plan for any limit would be one for many entries.
 _DUE = """
     SELECT entry.*,
            entry.created_at < clock_timestamp() - CAST(:old AS interval) AS may_be_there,
@@ -62,7 +64,8 @@ _DUE = """
            server.is_another, server.has_changed, server.is_settling
     FROM (SELECT last_entry_id, last_dispatch_id, server <> current_server() AS is_another,
                  changed_at IS NOT NULL AS has_changed,
-                 coalesce(changed_at > clock_timestamp() - :resend_after, false) AS is_settling
+                 coalesce(changed_at > clock_timestamp() - CAST(:resend_after AS interval),
+                          false) AS is_settling
           FROM database_server) AS server,
          outbox AS entry
     CROSS JOIN LATERAL (
@@ -76,7 +79,7 @@ _DUE = """
       AND NOT EXISTS (SELECT FROM outbox_dispatch_items AS item
                       WHERE item.entry_id = entry.id AND item.outcome IS NULL)
     ORDER BY entry.available_at
-    LIMIT :look
+    LIMIT {look}
 """
 
 _AWAIT_FORMER = text(
@@ -130,9 +133,11 @@ _DOUBTED = """
 # Everything from which a wave is chosen, in one statement, because each round trip delays what
 # somebody has just saved. The columns about the whole are in the first row, which is there also
 # when no entry is due.
-_LOAD = text(
-    f"""
-    WITH due AS MATERIALIZED ({_DUE}),
+_LOAD = {
+    look: prepared(
+        f"load_{look}",
+        f"""
+    WITH due AS MATERIALIZED ({_DUE.format(look=look)}),
     record AS MATERIALIZED (
         SELECT DISTINCT aggregate_type AS type, aggregate_id AS id FROM due
     ), needed AS MATERIALIZED (
@@ -164,8 +169,11 @@ _LOAD = text(
     ) AS whole
     FULL JOIN placed ON placed.place = whole.first
     ORDER BY placed.place
-    """  # noqa: S608  (only constants of ours are put together)
-).columns(operation=Entry.operation.type)
+    """,  # noqa: S608  (only constants of ours are put together)
+        operation=Entry.operation.type,
+    )
+    for look in (1, *ENTRIES_EXAMINED)
+}
 
 # Entries that waited for a superseded one are checked again: the newer one may wait for them.
 _SUPERSEDE = text(
@@ -240,10 +248,9 @@ def load(
     """Reads the entries of the lane that are due, and all about their records."""
     look = 1 if claim.takes_one else look
     rows = session.execute(
-        _LOAD,
+        _LOAD[look],
         {
             "lane": claim.lane_id,
-            "look": look,
             "old": REQUEST_ID_TRUSTED_FOR,
             "resend_after": resend_after,
         },
@@ -536,7 +543,8 @@ def _without_payments_of_void_invoices(
 # Between an invoice and its payments the order of capture is kept: an invoice's change is sent
 # after the payments captured before it, and a payment after the invoice's earlier changes; also
 # after an earlier payment that was taken back, whose void gives the invoice its balance back.
-_EARLIER = text(
+_EARLIER = prepared(
+    "earlier",
     """
     SELECT mine.id AS entry_id, 'payment' AS type, payment.id AS record_id
     FROM outbox AS mine
@@ -569,7 +577,7 @@ _EARLIER = text(
       AND EXISTS (SELECT FROM outbox_links AS link
                   WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
                     AND link.aggregate_id = back.invoice_id AND link.remote_id IS NOT NULL)
-    """
+    """,
 )
 
 

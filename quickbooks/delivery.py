@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import cached_property
 from http import HTTPStatus
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -16,6 +15,7 @@ from models.base import Json
 from models.sales import Record, RecordType
 from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, Sent
 from outbox.pace import Limits, Pace
+from prepared import prepared
 from quickbooks import client, directory, facts, tokens
 from quickbooks.composing import compose
 from quickbooks.drafts import BATCH, part_of
@@ -107,8 +107,11 @@ _SETTINGS_OF = """
     WHERE connection.lane_id = :lane
 """
 _COLUMNS = f"{facts.COLUMNS}, {tokens.STORED}"
-_SETTINGS = text(_SETTINGS_OF.format(columns=_COLUMNS))
-_SETTINGS_AND_CUSTOMERS = text(_SETTINGS_OF.format(columns=f"{_COLUMNS}, {directory.CANDIDATES}"))
+_SETTINGS = prepared("settings", _SETTINGS_OF.format(columns=_COLUMNS))
+_SETTINGS_AND_CUSTOMERS = prepared(
+    "settings_and_customers",
+    _SETTINGS_OF.format(columns=f"{_COLUMNS}, {directory.CANDIDATES}"),
+)
 
 
 def send(

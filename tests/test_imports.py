@@ -12,7 +12,9 @@ import pytest
 from quickbooks.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
-ORDER = "config logs languages db models outbox quickbooks notices web presenters views app".split()
+ORDER = (
+    "config logs languages prepared db models outbox quickbooks notices web presenters views app"
+).split()
 NEVER = {"simulator", "development", "benchmarks", "tests"}
 
 
@@ -27,7 +29,7 @@ def imported(path: Path) -> set[str]:
     return tops
 
 
-@pytest.mark.parametrize("module", ["config", "logs", "languages", "db", "app"])
+@pytest.mark.parametrize("module", ["config", "logs", "languages", "prepared", "db", "app"])
 def test_a_top_level_module_imports_only_what_lies_below_it(module: str) -> None:
     above = set(ORDER[ORDER.index(module) + 1 :]) | NEVER
     assert not imported(ROOT / f"{module}.py") & above

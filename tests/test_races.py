@@ -5,7 +5,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.support.crash_workers import working
 from tests.support.drains import drain, make_due
 from tests.support.firm import entries_of, new_firm_with_lane, new_lead
 from tests.support.ledger import Ledger
+from tests.support.plans import nodes_of, plan_of
 from tests.support.serving import eventually
 
 Connect = Callable[[], Connection]
@@ -281,12 +282,6 @@ def fill(session: Session, lane: int, firm: int, count: int) -> None:
     session.commit()
 
 
-def plan_nodes(plan: Json) -> Iterator[Json]:
-    yield plan
-    for below in plan.get("Plans", []):
-        yield from plan_nodes(below)
-
-
 def test_finding_work_reads_nothing_of_what_stands_behind_a_held_lane(session: Session) -> None:
     firm, lane = new_firm_with_lane(session)
     fill(session, lane, firm, 20_000)
@@ -295,11 +290,8 @@ def test_finding_work_reads_nothing_of_what_stands_behind_a_held_lane(session: S
     session.add(new_lead(other))
     session.commit()
     assert due_lanes(session) == [open_lane]
-    explained = session.execute(
-        text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + looks._LOOK.text),
-        {"lanes": [], "since": [], "late": timedelta(0)},
-    ).scalar_one()
-    nodes = list(plan_nodes(explained[0]["Plan"]))
+    asked = {"lanes": [], "since": [], "late": timedelta(0)}
+    nodes = list(nodes_of(plan_of(session, looks._LOOK, asked)))
     of_outbox = [one for one in nodes if one.get("Relation Name") == "outbox"]
     assert {one["Node Type"] for one in of_outbox} <= {"Index Scan", "Index Only Scan"}
     rows = [
@@ -320,12 +312,9 @@ def test_choosing_a_wave_reads_of_its_records_only(session: Session, state: str)
     session.execute(text(f"UPDATE outbox SET state = '{state}', settled_at = {settled}"))
     session.commit()
     asked = {"lane": lane, "records": '[{"type": "lead", "id": 1, "own": true}]'}
-    asked |= {"look": 1, "old": timedelta(minutes=10), "resend_after": timedelta(minutes=2)}
-    for statement in (str(waves._LOAD.element), str(counterparts._COUNTERPARTS)):
-        explained = session.execute(
-            text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement), asked
-        ).scalar_one()
-        for node in plan_nodes(explained[0]["Plan"]):
+    asked |= {"old": timedelta(minutes=10), "resend_after": timedelta(minutes=2)}
+    for statement in (waves._LOAD[1], counterparts._COUNTERPARTS):
+        for node in nodes_of(plan_of(session, statement, asked)):
             read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
             assert read * node["Actual Loops"] < 5, node
 

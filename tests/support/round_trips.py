@@ -1,5 +1,5 @@
 """Counts what goes to the database and back: statements, and also BEGIN, COMMIT and the pool's
-pings, which no statement shows."""
+pings, which no statement shows. Without PREPARE, of which a connection needs few."""
 
 from collections.abc import Callable
 from typing import Any
