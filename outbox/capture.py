@@ -15,6 +15,7 @@ a shell. A write that would go around it (bulk UPDATE, text(), a session without
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection as DatabaseConnection
@@ -379,6 +380,11 @@ _WRITES_A_RECORD = re.compile(
 )
 
 
+@lru_cache(maxsize=2_000)  # statements are long, and the same ones come again and again
+def _writes_a_record(statement: str) -> bool:
+    return _WRITES_A_RECORD.search(statement) is not None
+
+
 @event.listens_for(Engine, "before_cursor_execute")
 def _refuse_writes_around_capture(
     connection: DatabaseConnection,
@@ -388,7 +394,7 @@ def _refuse_writes_around_capture(
     _context: ExecutionContext | None,
     _executemany: bool,
 ) -> None:
-    if ALLOWED in connection.info or not _WRITES_A_RECORD.search(statement):
+    if ALLOWED in connection.info or not _writes_a_record(statement):
         return
     raise WriteWithoutCapture(
         "This statement writes a table that flows to QuickBooks, but not through a session that"
