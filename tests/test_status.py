@@ -31,6 +31,7 @@ def entry(in_lane: Lane | None = None, **fields: object) -> Entry:
         "record_id": 5,
         "operation": Operation.SAVE,
         "payload": {"total": "100.00"},
+        "knowledge": {},
         "state": State.PENDING,
         "attempts": 0,
         "available_at": NOW - timedelta(seconds=1),
