@@ -56,6 +56,11 @@ class Known:
     doubts: tuple[Doubt, ...] = ()
     decision: Json = field(default_factory=dict)
 
+    @property
+    def may_be_made(self) -> bool:
+        """Whether an unanswered create may have made a counterpart."""
+        return any(doubt.intent == "create" for doubt in self.doubts)
+
 
 @dataclass(frozen=True)
 class Due:

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -525,10 +526,7 @@ def _compose_and_store(
         return None
     settings = company.settings(session, claim.lane_id, wave.due)
     taken = under_way.claims | doubted
-
-    def compose(due: Sequence[Due]) -> Composition:
-        return _compose(company, due, wave.links, settings, taken)
-
+    compose = partial(_compose, company, links=wave.links, settings=settings, taken=taken)
     composition = compose(wave.due)
     _settle_due(session, claim, wave.due, composition.verdicts)
     draft = composition.draft

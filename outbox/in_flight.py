@@ -3,6 +3,7 @@
 One drainer holds the lane, and only it stores and settles. Only the calls run on other threads.
 """
 
+import operator
 import queue
 import time
 from collections.abc import Callable
@@ -26,7 +27,7 @@ class InFlight:
     """At most `limit` requests in progress. One at a time unless `run` uses other threads."""
 
     def __init__(self, run: Run | None = None, limit: int = 1) -> None:
-        self._run = run or _now
+        self._run = run or operator.call
         self._limit = limit if run else 1
         self._out: dict[int, Sent] = {}
         self._is_woken = False
@@ -94,7 +95,3 @@ class InFlight:
                 return
             if back is not None:
                 del self._out[back[0].sent.id]
-
-
-def _now(call: Callable[[], None]) -> None:
-    call()

@@ -698,7 +698,7 @@ def _informed(
     may be in QuickBooks is looked up."""
     informed = [counterparts.informed(one.due) for one in chosen]
     absent = [due for due in informed if due.known.remote is None]
-    sought = {due.record for due in absent if _may_be_made(due)}
+    sought = {due.record for due in absent if due.known.may_be_made}
     if may_be_lost:
         never_sent = {one.due.entry_id for one in chosen if one.never_sent}
         unsent = [due.record for due in absent if due.entry_id in never_sent]
@@ -711,10 +711,6 @@ def _lost(session: Session, lane_id: int, records: Sequence[Record]) -> set[Reco
         return set()
     rows = session.execute(_LOST, {"lane": lane_id, "records": _as_json(records)})
     return {Record.stored(row.type, row.id) for row in rows}
-
-
-def _may_be_made(due: Due) -> bool:
-    return any(doubt.intent == "create" for doubt in due.known.doubts)
 
 
 def _candidate(row: Row[Any]) -> _Candidate:

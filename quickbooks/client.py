@@ -68,6 +68,7 @@ def call(config: Config, realm_id: str, token: str, asked: Call, deadline: float
         content = STATEMENT if asked.path == "query" else "application/json"
         headers["Content-Type"] = f"{content}; charset=utf-8"
     address = api_url(config, realm_id) + asked.path + ("?" + asked.query if asked.query else "")
+    left = max(deadline - time.monotonic(), 0.001)
     try:
         with until(deadline):
             response = _session().request(
@@ -76,7 +77,7 @@ def call(config: Config, realm_id: str, token: str, asked: Call, deadline: float
                 data=None if asked.body is None else asked.body.encode(),
                 headers=headers,
                 auth=_Bearer(token),
-                timeout=(_left_to_connect(deadline), max(deadline - time.monotonic(), 0.001)),
+                timeout=(min(CONNECT_DEADLINE, left), left),
                 allow_redirects=False,
             )
     except (requests.RequestException, OSError) as problem:
@@ -165,10 +166,6 @@ def until(deadline: float) -> Iterator[None]:
         yield
     finally:
         _local.deadline = before
-
-
-def _left_to_connect(deadline: float) -> float:
-    return max(min(CONNECT_DEADLINE, deadline - time.monotonic()), 0.001)
 
 
 class _UntilDeadline(io.RawIOBase):

@@ -172,8 +172,7 @@ def chosen_step(due: Due, remote_id: str) -> Step:
     """A person chose what it is there. Read once: it must still exist."""
     question = Question("Id", remote_id)
     # After an unanswered create it is looked for first until a person's choice ends that doubt.
-    may_be_made = any(doubt.intent == "create" for doubt in due.known.doubts)
-    if not steps.has_seen(due, question) or (due.looks_first and not may_be_made):
+    if not steps.has_seen(due, question) or (due.looks_first and not due.known.may_be_made):
         return Ask(due, "look_up", question)
     there = steps.found(due)
     is_document = due.record.type not in (RecordType.LEAD, RecordType.PRODUCT)

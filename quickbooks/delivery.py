@@ -92,8 +92,11 @@ class QuickBooks:
         return part_of(body, positions)
 
     def send(self, sent: Sent) -> Answer:
-        """Sends it and waits; after a 401 repeats it with a renewed token. Never raises."""
-        return send(self.sessions, self.config, sent, self._stored.pop(sent.lane_id, None))
+        """Sends it byte for byte and waits; after a 401 repeats it with a renewed token. Never
+        raises."""
+        asked = client.Call(sent.method, sent.path, sent.query, sent.body)
+        stored = self._stored.pop(sent.lane_id, None)
+        return call_company(self.sessions, self.config, sent.lane_id, asked, stored)
 
     def read(self, sent: Sent, answer: Answer) -> Reading:
         """What the answer means for each entry, and for the company. Pure; never raises."""
@@ -112,14 +115,6 @@ _SETTINGS_AND_CUSTOMERS = prepared(
     "settings_and_customers",
     _SETTINGS_OF.format(columns=f"{_COLUMNS}, {directory.CANDIDATES}"),
 )
-
-
-def send(
-    sessions: Sessions, config: Config, sent: Sent, stored: tokens.Stored | None = None
-) -> Answer:
-    """Sends a stored request byte for byte, with a valid token."""
-    asked = client.Call(sent.method, sent.path, sent.query, sent.body)
-    return call_company(sessions, config, sent.lane_id, asked, stored)
 
 
 def call_company(
