@@ -237,10 +237,10 @@ def _sums(
         label = write.say(N_("Discount"))
         if document.discount_kind == DiscountKind.PERCENT:
             told = {"percent": write.number(document.discount_value)}
-            label = write.say(N_("Discount %(percent)s %%")) % told
+            label = write.say(N_("Discount %(percent)s%%")) % told
         between.append((label, write.money(-totals.discount_amount)))
     if totals.tax_amount:
-        label = write.say(N_("Sales tax %(rate)s %%")) % {"rate": write.number(document.tax_rate)}
+        label = write.say(N_("Sales tax %(rate)s%%")) % {"rate": write.number(document.tax_rate)}
         between.append((label, write.money(totals.tax_amount)))
     subtotal = [(write.say(N_("Subtotal")), write.money(totals.subtotal))] if between else []
     return (*subtotal, *between, (write.say(N_("Total")), write.money(totals.total)))

@@ -167,7 +167,7 @@ def pay_online(stack: Stack, browser: Browser, lead_id: int) -> list[Check]:
             "tax_rate": "0",
         }
         browser.submit(line, press="Save invoice")
-        browser.submit(press="Make a link")
+        browser.submit(press="Create a link")
         link = browser.page.select_one("#client-link")
         if link is None:
             raise Unexpected(f"{browser.url} has no link for the client")

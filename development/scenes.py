@@ -82,8 +82,8 @@ def to_intuit(company: str) -> Act:
 
 
 def make_link(page: Page) -> None:
-    page.get_by_label("For whom").fill("Dana at Miller CPA")
-    press("Make the link")(page)
+    page.get_by_label("Who it's for").fill("Dana at Miller CPA")
+    press("Create the link")(page)
 
 
 def open_books(page: Page) -> None:
@@ -94,7 +94,7 @@ def open_books(page: Page) -> None:
 
 def choose_all(button: str) -> Act:
     def act(page: Page) -> None:
-        page.get_by_label("Choose all rows").check()
+        page.get_by_label("Select all rows").check()
         page.get_by_role("button", name=button, exact=True).click()
 
     return act
@@ -156,7 +156,7 @@ def pay_too_much(page: Page) -> None:
 def pay_back_a_cent(page: Page) -> None:
     """Refunds a cent of a payment that no other scene shows, with
     enough cents for every picture."""
-    page.get_by_label("Paid back").fill("0.01")
+    page.get_by_label("Refunded or returned").fill("0.01")
     press("Record refund")(page)
 
 
@@ -225,7 +225,7 @@ SCENES = (
     Scene("leads-none-fits", "ana", "/leads?q=zzz"),
     Scene("leads-in-brazil", "bruno", "/leads"),
     Scene("import", "ana", "/leads/imports/new"),
-    Scene("import-preview", "hugo", "/leads/imports/new", press("Look at them")),
+    Scene("import-preview", "hugo", "/leads/imports/new", press("Review them")),
     Scene("lead-new", "ana", "/leads/new"),
     Scene("lead-new-wrong", "ana", "/leads/new", press("Save lead")),
     Scene("lead", "ana", "/leads/{lead}"),

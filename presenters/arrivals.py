@@ -61,8 +61,8 @@ def _credits(preferences: Json) -> Check:
             "warn",
             _("Credits"),
             _(
-                "“Automatically apply credits” is on: QuickBooks may pay an invoice by itself, and"
-                " your payment then stays as credit."
+                "“Automatically apply credits” is on: QuickBooks may pay an invoice with a credit"
+                " automatically, and your payment then stays as a credit."
             ),
             _place("Advanced, Automation"),
         )
@@ -175,7 +175,7 @@ def arrivals_of(connection: Connection | None) -> list[tuple[str, str]]:
     return [
         *_sales_rows(chosen, facts),
         *_payment_rows(chosen, facts),
-        (_("A payment that was returned or taken back"), _taken_back_words(chosen)),
+        (_("A payment that was returned or reversed"), _taken_back_words(chosen)),
         (_("A refund after which the invoice stays paid"), _refund_words(chosen)),
         (_("Sales tax"), _tax_words(preferences, chosen, mode)),
         (

@@ -112,7 +112,7 @@ def _below(state: str, invoice: Invoice, paper: Paper, reader: Reader, total: st
         case "void" | "paid" | "on_its_way" | "nothing_due":
             return paper.title
         case _ if invoice.paid_amount:
-            paid = reader.say(N_("%(paid)s of %(total)s is paid already."))
+            paid = reader.say(N_("%(paid)s of %(total)s is already paid."))
             return f"{due}\n{paid % {'paid': paper.paid, 'total': total}}"
         case _:
             return due

@@ -206,8 +206,8 @@ def what_connecting_does() -> list[str]:
             " same lines and totals, a moment after you save them."
         ),
         _(
-            "New and changed records go there once you start. Those from before go only when you"
-            " send them, or when a new invoice needs its customer."
+            "New and changed records go there once you start. Older ones go only when you send"
+            " them, or when a new invoice needs its customer."
         ),
         _(
             "Nothing is ever deleted in QuickBooks, and nothing that is changed there comes back"

@@ -174,7 +174,7 @@ def steps() -> list[SetupStep]:
         *(_steps_of_owners(organization) if person().is_owner else []),
         _step(
             N_("Add a product or service"),
-            N_("Its price and words go onto proposals and invoices."),
+            N_("Its price and description go on proposals and invoices."),
             "products.show_new",
             _has(Product),
         ),
@@ -185,7 +185,7 @@ def steps() -> list[SetupStep]:
             _has(Lead),
         ),
         _step(
-            N_("Make an invoice"),
+            N_("Create an invoice"),
             N_("From a lead, a job or a proposal."),
             "invoices.show_new",
             _has(Invoice),

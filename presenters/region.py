@@ -36,15 +36,13 @@ def stakes_of(organization: Organization, region: str) -> list[Stake]:
         Stake(_ends_connection(organization), "alert", "warn"),
         Stake(_("Everything about QuickBooks disappears from their pages."), "alert", "warn"),
         Stake(_held(waiting), "pause", "warn"),
-        Stake(
-            _("Nothing that is in QuickBooks already is changed, and nothing saved here is lost.")
-        ),
+        Stake(_("Nothing already in QuickBooks is changed, and nothing saved here is lost.")),
     ]
 
 
 def _ends_connection(organization: Organization) -> str:
     if organization.connection is None:
-        return _("QuickBooks is not connected; nothing has to be ended.")
+        return _("QuickBooks is not connected, so there's no access to end.")
     return _(
         "QuickBooks is disconnected from %(company)s at once, and our access is ended at Intuit.",
         company=organization.connection.company_name,

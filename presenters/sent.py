@@ -36,7 +36,7 @@ LABELS = {
     "method": N_("Paid by"),
     "received_on": N_("Received"),
     "note": N_("Note"),
-    "refunded_amount": N_("Paid back"),
+    "refunded_amount": N_("Refunded or returned"),
     "refunded_on": N_("Refunded"),
 }
 _AMOUNTS = frozenset({"discount_amount", "tax_amount", "total", "amount", "refunded_amount"})

@@ -142,7 +142,7 @@ def _next_try(it: Situation, now: datetime) -> tuple[datetime | None, str | None
     if lane.pause_until and lane.pause_until > now and lane.pause_reason != PACE:
         return lane.pause_until, _(PAUSES.get(lane.pause_reason or "", PAUSES["outage"]))
     if entry.available_at > now and entry.attempts:
-        return entry.available_at, _("QuickBooks could not take it a moment ago.")
+        return entry.available_at, _("QuickBooks couldn't accept it a moment ago.")
     if it.dispatch and it.dispatch.sent_at and entry.available_at > now:
         return entry.available_at, _("QuickBooks has not answered yet.")
     return None, None

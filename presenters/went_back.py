@@ -16,13 +16,13 @@ from web.languages import _
 HOWS = {
     "asked": N_("waiting for Stripe's answer"),
     "unsure": N_(
-        "Stripe has not said whether it was paid back, and your account is no longer connected:"
-        " look in your Stripe dashboard"
+        "Stripe hasn't said whether it was refunded, and your account is no longer connected:"
+        " check your Stripe dashboard"
     ),
-    "refunded": N_("paid back through Stripe"),
-    "failed": N_("could not be paid back through Stripe"),
+    "refunded": N_("refunded through Stripe"),
+    "failed": N_("could not be refunded through Stripe"),
     "taken": N_("taken back by the client's bank"),
-    "given_back": N_("given back to you by the client's bank"),
+    "given_back": N_("returned to you by the client's bank"),
     "recorded": N_("recorded by hand"),
 }
 REASONS = {  # why Stripe, or the client's bank, did not take a refund
@@ -31,7 +31,9 @@ REASONS = {  # why Stripe, or the client's bank, did not take a refund
     "not_there": N_("a person said that it went back, and Stripe has no such refund"),
     "lost_or_stolen_card": N_("the card was lost or stolen"),
     "expired_or_canceled_card": N_("the card has expired or was canceled"),
-    "charge_for_pending_refund_disputed": N_("the client's bank asked for the money meanwhile"),
+    "charge_for_pending_refund_disputed": N_(
+        "the client's bank asked for the money back in the meantime"
+    ),
     "insufficient_funds": N_("your Stripe account does not have enough money"),
     "declined": N_("the client's bank declined it"),
     "merchant_request": N_("it was canceled at Stripe"),

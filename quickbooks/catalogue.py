@@ -138,7 +138,7 @@ DEFAULT_WORDS = {
     "arrived": N_("It is unknown whether it arrived there."),
 }
 
-_TRY_LATER = N_("We try again by ourselves; you need not do anything.")
+_TRY_LATER = N_("We'll try again automatically; you don't have to do anything.")
 _HELD = N_("Records you save are kept and sent afterwards. Nothing is lost.")
 _OUR_FAULT = N_("Saved here. DunaHub's staff has been notified; you can also send it again.")
 
@@ -184,7 +184,7 @@ _QUICKBOOKS_TROUBLE = Cause(
 _QUICKBOOKS_BUSY = Cause(
     Class.PAUSE,
     N_("QuickBooks is busy"),
-    N_("QuickBooks is busy or being looked after."),
+    N_("QuickBooks is busy or down for maintenance."),
     effect=_TRY_LATER,
     actions=(),
 )
@@ -316,8 +316,8 @@ CATALOGUE: dict[str, Cause] = {
         Class.CONFLICT,
         N_("Being edited in QuickBooks"),
         N_(
-            "Someone is editing this {what} in QuickBooks at the same time, so ours was not"
-            " taken. {both}"
+            "Someone is editing this {what} in QuickBooks right now, so our version wasn't"
+            " accepted. {both}"
         ),
     ),
     "6140": Cause(
@@ -336,7 +336,7 @@ CATALOGUE: dict[str, Cause] = {
     ),
     # --- References -----------------------------------------------------------------------------
     "620": _person(
-        N_("The invoice cannot take the payment"),
+        N_("The invoice can't take the payment"),
         N_(
             "The invoice in QuickBooks cannot take this payment: it is already paid, voided, or"
             " belongs"
@@ -396,7 +396,7 @@ CATALOGUE: dict[str, Cause] = {
         "lines",
     ),
     "6000": _person(
-        N_("Against a rule of QuickBooks"),
+        N_("Against a QuickBooks rule"),
         N_("QuickBooks refused this because of {said}."),
         None,
         OPEN_QUICKBOOKS,
@@ -555,9 +555,9 @@ CATALOGUE: dict[str, Cause] = {
         N_("No name"), N_("This {what} has no name that QuickBooks can store."), "name"
     ),
     "name_characters": _person(
-        N_("Letters QuickBooks cannot store"),
+        N_("Characters QuickBooks can't store"),
         N_(
-            "QuickBooks in the US cannot store some letters of “{name}”. Give it a name in Latin"
+            "QuickBooks in the US can't store some characters in “{name}”. Give it a name in Latin"
             " letters for QuickBooks."
         ),
         "name",
@@ -608,7 +608,7 @@ CATALOGUE: dict[str, Cause] = {
         ),
         effect=N_(
             "Once you have entered it there, press “I've entered it”. Under “How records arrive”"
-            " you can choose that payments taken back as a whole are voided there by DunaHub."
+            " you can choose to have DunaHub void payments reversed in full."
         ),
         actions=(OPEN_QUICKBOOKS, CHOOSE_SETTING, SEND_AGAIN, SKIP),
     ),
@@ -616,31 +616,30 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         N_("Reversed before it was sent"),
         N_(
-            "{refunded} of this payment of {amount} was refunded or returned before QuickBooks"
-            " heard of"
-            " it. Enter what is left of it there."
+            "{refunded} of this payment of {amount} was refunded or returned before the payment"
+            " reached QuickBooks. Enter the rest of the payment there."
         ),
         effect=N_("Once you have entered it there, press “I've entered it”."),
         actions=(OPEN_QUICKBOOKS, SKIP),
     ),
     "reversed_rest": Cause(
         Class.PERSON,
-        N_("The rest of a payment to take back in QuickBooks"),
+        N_("Rest of a payment to reverse in QuickBooks"),
         N_(
-            "{refunded} of this payment was refunded before, and a person entered that in"
-            " QuickBooks. Now the rest was refunded or returned, too: enter {rest} there. We don't"
-            " void the payment, because that would take the first part off twice."
+            "{refunded} of this payment was refunded earlier, and someone entered that in"
+            " QuickBooks. Now the rest was refunded or returned too: enter {rest} there. We don't"
+            " void the payment, because that would subtract the first part twice."
         ),
         effect=N_(
-            "Once you have entered it there, press “I've entered it”. If you void the payment there"
-            " instead, and delete what was entered for the first part, send it again: we look what"
-            " is there."
+            "Once you have entered it there, press “I've entered it”. If you void the payment"
+            " there instead, and delete what was entered for the first part, send it again: we'll"
+            " check what's there."
         ),
         actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
     ),
     "its_payment_gone": Cause(
         Class.PERSON,
-        N_("The refunded payment is gone in QuickBooks"),
+        N_("The refunded payment is gone from QuickBooks"),
         N_(
             "The payment for invoice {invoice} is voided or deleted in QuickBooks, so a refund"
             " receipt of {amount} would take off money that is not there."
@@ -655,7 +654,7 @@ CATALOGUE: dict[str, Cause] = {
         N_("Not found in QuickBooks"),
         N_(
             "We looked for a refund receipt of {amount} for this customer in QuickBooks and found"
-            " none. Correct yours there and say again that you entered it, or send this one."
+            " none. Correct yours there and press “I've entered it” again, or send this one."
         ),
         None,
         OPEN_QUICKBOOKS,
@@ -664,7 +663,7 @@ CATALOGUE: dict[str, Cause] = {
         N_("Not found in QuickBooks"),
         N_(
             "We looked for invoice {number} in QuickBooks and found none. Give yours that number"
-            " there and say again that you entered it, or send this one."
+            " there and press “I've entered it” again, or send this one."
         ),
         None,
         OPEN_QUICKBOOKS,
@@ -673,7 +672,8 @@ CATALOGUE: dict[str, Cause] = {
         N_("Not found in QuickBooks"),
         N_(
             "We looked for a payment of {amount} on invoice {number} in QuickBooks and found none."
-            " Put yours on that invoice there and say again that you entered it, or send this one."
+            " Apply yours to that invoice there and press “I've entered it” again, or send this"
+            " one."
         ),
         None,
         OPEN_QUICKBOOKS,
@@ -681,8 +681,8 @@ CATALOGUE: dict[str, Cause] = {
     "entered_for_another": _person(
         N_("Not found in QuickBooks"),
         N_(
-            "Invoice {number} in QuickBooks is for {holder}, {amount}, so it is not this one."
-            " Correct it there and say again that you entered it, or send this one with another"
+            "Invoice {number} in QuickBooks is for {holder}, {amount}, so it isn't this one."
+            " Correct it there and press “I've entered it” again, or send this one with another"
             " number."
         ),
         "number",
@@ -692,9 +692,9 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         N_("Several in QuickBooks"),
         N_(
-            "QuickBooks has {count} that fit, for {amount}, and we cannot tell which one is invoice"
-            " {number}'s. If one was entered twice, delete the copy there and say again that you"
-            " entered it; if all are right, skip this one."
+            "QuickBooks has {count} that match, for {amount}, and we can't tell which one is"
+            " invoice {number}'s. If one was entered twice, delete the copy there and press “I've"
+            " entered it” again. If all are right, skip this one."
         ),
         effect=N_("Saved here. Nothing is changed in QuickBooks until you choose."),
         actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
@@ -703,12 +703,12 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         N_("A refund to enter in QuickBooks"),
         N_(
-            "{amount} of the payment for invoice {invoice} went back to the client, and the invoice"
-            " stays paid. Enter a refund receipt of {amount} in QuickBooks."
+            "{amount} of the payment for invoice {invoice} was refunded to the client, and the"
+            " invoice stays paid. Enter a refund receipt of {amount} in QuickBooks."
         ),
         effect=N_(
             "Once you have entered it there, press “I've entered it”. Under “How records arrive”"
-            " you can choose that DunaHub enters refund receipts."
+            " you can choose to have DunaHub enter refund receipts."
         ),
         actions=(OPEN_QUICKBOOKS, CHOOSE_SETTING, SEND_AGAIN, SKIP),
     ),
@@ -719,7 +719,7 @@ CATALOGUE: dict[str, Cause] = {
             "The refund of {amount} for invoice {invoice} could not be paid out after all, but"
             " QuickBooks has a refund receipt for it. Void or delete the receipt there."
         ),
-        effect=N_("Once that is done, send it again: we look whether it is gone."),
+        effect=N_("Once that's done, send it again: we'll check that it's gone."),
         actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
     ),
     "no_refund_account": _person(
@@ -731,18 +731,15 @@ CATALOGUE: dict[str, Cause] = {
     "no_refund_choices": _person(
         N_("No account and no item for refunds chosen"),
         N_(
-            "QuickBooks needs to know which account refunds are paid from and which item they are"
-            " booked on. Both are chosen on one page."
+            "QuickBooks needs to know which account refunds are paid from and which item they use."
+            " You choose both on one page."
         ),
         None,
         CHOOSE_SETTING,
     ),
     "fallback_item_inactive": _person(
         N_("“{item}” is inactive in QuickBooks"),
-        N_(
-            "Refunds are booked on the item “{item}”, which was deleted or made inactive in"
-            " QuickBooks."
-        ),
+        N_("Refunds use the item “{item}”, which was deleted or made inactive in QuickBooks."),
         None,
         CHOOSE_SETTING,
     ),
@@ -767,7 +764,7 @@ CATALOGUE: dict[str, Cause] = {
     ),
     "several_customers": Cause(
         Class.PERSON,
-        N_("Several customers it could be"),
+        N_("Could be one of several customers"),
         N_("QuickBooks has several customers that could be “{name}”: {holder}."),
         actions=(CHOOSE_CUSTOMER, SEND_AGAIN, SKIP),
     ),
@@ -785,8 +782,8 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         N_("Perhaps in QuickBooks already"),
         N_(
-            "QuickBooks did not answer when “{name}” was to be created there. It has"
-            " “{holder_name}” now: that may be this customer, changed there since."
+            "QuickBooks didn't answer when we tried to create “{name}” there. It now has"
+            " “{holder_name}”: that may be this customer, changed there since."
         ),
         actions=(LINK_EXISTING, CREATE_SEPARATE, SEND_AGAIN, SKIP),
     ),
@@ -794,15 +791,15 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         N_("Perhaps in QuickBooks already"),
         N_(
-            "QuickBooks did not answer when this was to be created there. Since then it has one for"
-            " the same customer and amount, of {date}: that may be ours, changed there."
+            "QuickBooks didn't answer when we tried to create this there. It now has one for the"
+            " same customer and amount, dated {date}: that may be ours, changed there."
         ),
         effect=N_("Saved here. Nothing is created in QuickBooks until you choose."),
         actions=(IT_IS_THIS_ONE, OPEN_QUICKBOOKS, SEND_SEPARATELY, SKIP),
     ),
     "other_currency": Cause(
         Class.PERSON,
-        N_("Another currency in QuickBooks"),
+        N_("Different currency in QuickBooks"),
         N_(
             "“{holder_name}” in QuickBooks has the currency {currency}, but your invoices are in US"
             " dollars. QuickBooks doesn't let anyone change a customer's currency."
@@ -814,8 +811,9 @@ CATALOGUE: dict[str, Cause] = {
         N_("No longer in QuickBooks"),
         N_("Invoice {number} was deleted in QuickBooks."),
         effect=N_(
-            "Saved here, but not in QuickBooks. Sent again as new, its payments go onto it; one of"
-            " which a part was paid back stays credit there: put it on the new invoice there."
+            "Saved here, but not in QuickBooks. If you send it again as new, its payments are"
+            " applied to it. A partly refunded payment stays as a credit there: apply it to the"
+            " new invoice there."
         ),
         actions=(SEND_AS_NEW, STOP_SENDING),
     ),
@@ -827,7 +825,7 @@ CATALOGUE: dict[str, Cause] = {
     ),
     "its_customer_currency": Cause(
         Class.PERSON,
-        N_("Its customer has another currency in QuickBooks"),
+        N_("Its customer has a different currency in QuickBooks"),
         N_(
             "The customer “{holder_name}” has the currency {currency} in QuickBooks, so it can't"
             " have an invoice in US dollars. QuickBooks doesn't let anyone change a customer's"
@@ -855,13 +853,13 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         N_("Its invoice is already paid in QuickBooks"),
         N_(
-            "Invoice {invoice} has nothing left to pay in QuickBooks: a payment or a credit is on"
-            " it already. Skip this one if it is the same money."
+            "Invoice {invoice} has nothing left to pay in QuickBooks: a payment or credit is"
+            " already applied to it. Skip this one if it's the same money."
         ),
         effect=N_(
-            "Saved here. QuickBooks counts the invoice as paid, without this payment. If this is"
-            " other money, take the wrong payment or credit off the invoice there and send this one"
-            " again."
+            "Saved here. QuickBooks shows the invoice as paid, without this payment. If this is"
+            " different money, take the wrong payment or credit off the invoice there and send"
+            " this one again."
         ),
         actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
     ),
@@ -906,18 +904,18 @@ CATALOGUE: dict[str, Cause] = {
         Class.PERSON,
         N_("Changed here and in QuickBooks"),
         N_(
-            "This {what} was changed in QuickBooks, too, and ours would overwrite that. These"
-            " differ: {parts}."
+            "This {what} was also changed in QuickBooks, and our version would overwrite that."
+            " These differ: {parts}."
         ),
         effect=N_("Saved here. Nothing is changed in QuickBooks until you choose."),
         actions=(SEND_OURS, OPEN_QUICKBOOKS, LEAVE_THEIRS),
     ),
     "declined_goes_along": Cause(
         Class.PERSON,
-        N_("What was left as it is would be sent, too"),
+        N_("It would send a change you left out"),
         N_(
-            "This change of the {what} can't be sent without another one that was to stay as it is"
-            " in QuickBooks: in total {total_here} here, {total_there} there."
+            "This change to the {what} can't be sent without another change that you chose to"
+            " leave as it is in QuickBooks: the total is {total_here} here, {total_there} there."
         ),
         effect=N_("Saved here. Nothing is changed in QuickBooks until you choose."),
         actions=(SEND_OURS, OPEN_QUICKBOOKS, LEAVE_THEIRS),
@@ -926,7 +924,10 @@ CATALOGUE: dict[str, Cause] = {
     "taken_by_another_record": Cause(
         Class.PERSON,
         N_("Two records here, one in QuickBooks"),
-        N_("The {what} {holder_name} in QuickBooks that this could be belongs to {other} here."),
+        N_(
+            "This could be the {what} {holder_name} in QuickBooks, but that one belongs to"
+            " {other} here."
+        ),
         field="name",
         actions=(SHARE, CREATE_SEPARATE, SEND_AS, RENAME, SEND_AGAIN, SKIP),
     ),

@@ -475,7 +475,7 @@ def test_members_invite_nobody_and_no_one_is_invited_twice(
     assert tom.post("/settings/people/invitations", {"email": "x@y.example"}).status == 403
     owner = Visitor(app).sign_in(ANA)
     for email, why in (
-        ("tom@rivera.example", "This person is on your team already."),
+        ("tom@rivera.example", "This person is already on your team."),
         ("nobody", "This isn't an e-mail address."),
         ("", "Type your colleague's e-mail address."),
     ):

@@ -45,7 +45,7 @@ def test_from_connect_to_an_invoice_paid_by_card_and_ach_all_comes_to_say_in_qui
     ana.reads("In QuickBooks")
 
     ana.follow("New proposal")
-    page.get_by_label("What is proposed?").fill("New sprinklers")
+    page.get_by_label("What are you proposing?").fill("New sprinklers")
     page.get_by_label("Tax rate, %").fill("8")
     lines = [
         ("Sprinkler repair", "3.5", "120"),
@@ -108,7 +108,7 @@ def test_an_invoice_made_from_any_of_them_arrives_with_its_lines(ana: Person, or
     ana.new_lead("Kim Park")
     if origin != "lead":
         ana.follow(f"New {origin}")
-        ana.page.get_by_label("What is" if origin == "proposal" else "What").first.fill("Repairs")
+        ana.page.get_by_label("What are" if origin == "proposal" else "What").first.fill("Repairs")
         ana.page.get_by_label("Product, or what you did").first.fill("Sprinkler repair")
         ana.page.get_by_label("Price").first.fill("120")
         ana.press(f"Save {origin}")
@@ -258,7 +258,7 @@ def test_a_deleted_item_is_replaced_once_for_all_that_used_it(ana: Person) -> No
     expect(ana.page.get_by_text("“Drain cleaning” is inactive in QuickBooks")).to_be_visible()
     ana.follow("Fix all")
     ana.follow("Use another item")
-    ana.page.get_by_label("From now on use").select_option(label="Services")
+    ana.page.get_by_label("From now on, use").select_option(label="Services")
     ana.page.get_by_role("main").get_by_role("button").last.click()
     ana.told("3 records will be sent now.")
     ana.go("/invoices")

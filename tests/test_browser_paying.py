@@ -148,10 +148,10 @@ def test_money_that_goes_back_is_the_same_on_both_sides(shop: Shop, browser: Bro
     paid_in_books(shop, 1)
     owner.go(page)
     owner.page.locator("section:has(#payments) td a").first.click()
-    owner.follow("Pay back through Stripe")
-    owner.fill("Paid back", "20")
+    owner.follow("Refund through Stripe")
+    owner.fill("Refunded or returned", "20")
     owner.page.get_by_label("The invoice afterwards").select_option("paid")
-    owner.press("Pay it back")
+    owner.press("Refund it")
     owner.told("The money is on its way back to your client.")
     eventually(lambda: len(owner.books("RefundReceipt")) == 1)
     [receipt] = owner.books("RefundReceipt")
@@ -175,7 +175,7 @@ def test_money_that_goes_back_is_the_same_on_both_sides(shop: Shop, browser: Bro
     client.goto(link)
     expect(client.get_by_role("button", name="Pay by card")).to_be_visible()
     owner.go(page)
-    expect(owner.page.get_by_text("paid back", exact=True)).to_be_visible()
+    expect(owner.page.get_by_text("refunded or returned", exact=True)).to_be_visible()
     context.close()
 
 
@@ -190,7 +190,7 @@ def bank_takes_it_back(shop: Shop) -> None:
 def choose_how_money_goes_back(owner: Person) -> None:
     owner.go("/settings/quickbooks/arrivals")
     for label, choice in (
-        ("A payment that was returned or taken back", "The payment is voided in QuickBooks too"),
+        ("A payment that was returned or reversed", "The payment is voided in QuickBooks too"),
         ("A refund after which the invoice stays paid", "A refund receipt in QuickBooks"),
         ("Refunds are paid from", "Checking"),
     ):

@@ -124,7 +124,9 @@ def test_case_e34_one_that_is_looked_for_and_is_another_leads_can_be_shared_too(
     at.drain()
     assert at.fault() == "taken_by_another_record"
     panel = at.ana.open(f"/leads/{second}").panel()
-    assert "The customer “Green Lawn Co” in QuickBooks that this could be belongs to" in panel
+    assert (
+        "This could be the customer “Green Lawn Co” in QuickBooks, but that one belongs to" in panel
+    )
     at.ana.submit(press="Use “Green Lawn Co” for both")
     at.drain()
     for lead in (first, second):

@@ -69,7 +69,7 @@ def test_a_customer_changed_there_while_in_doubt_is_asked_about(
     there = str(at.books("Customer")[0]["DisplayName"])
     assert at.fault() == "perhaps_ours"
     page = at.ana.open(f"/leads/{lead}")
-    assert f"It has “{there}” now" in page.text
+    assert f"It now has “{there}”" in page.text
     page.submit(press=f"Use the existing customer {there}")
     wait_and_drain(at)
     assert len(at.books("Customer")) == 1, customers(at)

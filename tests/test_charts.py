@@ -251,7 +251,7 @@ def test_the_admins_figures_tell_causes_ages_and_lanes(app: Flask, session: Sess
         "Held sign-in or plan 1",
         "Closed disconnected, or region BR 0",
         "Name already used in QuickBooks 6240 2",
-        "Against a rule of QuickBooks 6000 1",
+        "Against a QuickBooks rule 6000 1",
         "A product or service is inactive in QuickBooks item_inactive 1",
     ]
     [link] = [one["href"] for one in admin.page.select(".shares a") if "6240" in str(one["href"])]

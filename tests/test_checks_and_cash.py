@@ -64,7 +64,7 @@ def test_case_s01_where_money_goes_asks_for_an_old_password_again(at: Situation)
         cookie["signed_in_at"] -= PASSWORD_FRESH_SECONDS + 1
     at.ana.submit({"check_deposits": accounts["Checking"]}, press="Save")
     assert (at.ana.path, at.connection.settings) == ("/confirm", before)
-    at.ana.submit({"password": PASSWORD}).submit(press="Go on")
+    at.ana.submit({"password": PASSWORD}).submit(press="Continue")
     at.ana.submit(press="Save")
     assert at.connection.settings["deposit_accounts"]["check"] == accounts["Checking"]
 

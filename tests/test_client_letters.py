@@ -217,20 +217,20 @@ def test_a_name_or_subject_with_line_breaks_makes_no_header(
 def test_a_void_invoice_is_not_sent(
     ana: Visitor, invoice_id: int, session: Session, postbox: tuple[Postbox, int]
 ) -> None:
-    assert "Make a link" in ana.open(f"/invoices/{invoice_id}").text
+    assert "Create a link" in ana.open(f"/invoices/{invoice_id}").text
     ana.open(f"/invoices/{invoice_id}/send")
     session.get_one(Invoice, invoice_id).voided_at = datetime.now(UTC)
     session.commit()
     ana.submit(press="Send")
-    assert "This invoice is void, so it can't be sent to your client." in ana.text
+    assert "This invoice is voided, so it can't be sent to your client." in ana.text
     assert session.query(ClientLetter).count() == 0
     page = ana.open(f"/invoices/{invoice_id}")
     assert "Send to client" not in page.text
-    assert "Make a link" not in page.text
-    assert "This invoice is void" in ana.open(f"/invoices/{invoice_id}/send").text
+    assert "Create a link" not in page.text
+    assert "This invoice is voided" in ana.open(f"/invoices/{invoice_id}/send").text
     ana.post(f"/invoices/{invoice_id}/link")
     assert session.scalars(select(ClientLink)).all() == []
-    assert "This invoice is void" in ana.open(f"/invoices/{invoice_id}").text
+    assert "This invoice is voided" in ana.open(f"/invoices/{invoice_id}").text
 
 
 def test_pressing_send_twice_sends_once(
@@ -256,7 +256,7 @@ def test_case_s09_letters_to_clients_are_limited(
     monkeypatch.setattr(sys.modules["views.client_letters"], limit, 2)
     for _ in range(3):
         ana.open(f"/invoices/{invoice_id}/send").submit({"subject": "Mine"}, press="Send")
-    assert (ana.status, "Too many letters" in ana.text) == (429, True)
+    assert (ana.status, "Too many e-mails" in ana.text) == (429, True)
     assert ana.page.select_one('input[name="subject"]')["value"] == "Mine"  # type: ignore[index]
     assert session.query(ClientLetter).count() == 2
 
@@ -266,7 +266,7 @@ def test_without_a_mail_server_the_page_says_what_to_configure(
 ) -> None:
     page = ana.open(f"/invoices/{invoice_id}/send")
     assert "has to set SMTP_URL and MAIL_FROM" in page.text
-    page.submit(press="Make a link")
+    page.submit(press="Create a link")
     for path in (f"/invoices/{invoice_id}", f"/invoices/{invoice_id}/send"):
         page = ana.open(path)
         assert page.page.select_one("input#client-link")

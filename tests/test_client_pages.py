@@ -96,7 +96,7 @@ def test_a_revoked_link_opens_nothing_and_the_next_is_another(
 ) -> None:
     new_person(session, firm, "ana@rivera.example")
     ana = Visitor(app).sign_in("ana@rivera.example")
-    ana.open(f"/invoices/{invoice.id}").submit(press="Make a link")
+    ana.open(f"/invoices/{invoice.id}").submit(press="Create a link")
     first = session.query(ClientLink).one().token
     assert f"http://localhost/i/{first}" in str(ana.page.select_one("#client-link"))
     ana.submit(press="Revoke the link")
@@ -105,7 +105,7 @@ def test_a_revoked_link_opens_nothing_and_the_next_is_another(
     assert "This link is no longer valid" in gone.text
     assert "Rivera" not in gone.text
     assert Visitor(app).open(f"/i/{first}/pdf").status == 404
-    ana.submit(press="Make a link")
+    ana.submit(press="Create a link")
     tokens = [link.token for link in session.query(ClientLink).order_by(ClientLink.id)]
     assert len(set(tokens)) == 2
     assert Visitor(app).open(f"/i/{tokens[1]}").status == 200
@@ -244,7 +244,7 @@ def test_a_client_answers_a_proposal_once(
     client.submit(press=button)
     assert f"This proposal was {status}" in client.text
     other.submit(press="Decline" if button == "Accept" else "Accept")
-    assert "This proposal was answered already." in other.text
+    assert "This proposal was already answered." in other.text
     session.refresh(proposal)
     assert proposal.status == status
 

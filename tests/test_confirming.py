@@ -64,7 +64,7 @@ def test_the_page_names_the_company_and_says_when_names_are_not_alike(ana: Visit
     chosen(ana)
     assert ana.path == PAGE
     assert "Is this your company?" in ana.text
-    assert "The names are not alike." in ana.text
+    assert "The names are different." in ana.text
     assert "Buckeye Plumbing in DunaHub" in ana.text
     assert "Rivera Plumbing LLC" in ana.text
     assert "Address" in ana.text

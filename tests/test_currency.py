@@ -113,7 +113,7 @@ def test_an_import_leaves_out_customers_with_another_currency(at: Situation) -> 
     at.connect()
     page = at.ana.open("/leads/imports/new")
     assert "Those in another currency are left out" in page.text
-    page.submit(press="Look at them")
+    page.submit(press="Review them")
     assert "1 new lead" in at.ana.text
     assert "Maple Homes" not in at.ana.text
     at.ana.submit(press="Save as leads")

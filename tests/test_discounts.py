@@ -109,11 +109,11 @@ def test_what_is_typed_is_taken_off(at: Situation, typed: str, kind: str, off: s
 @pytest.mark.parametrize(
     ("typed", "kind", "said"),
     [
-        ("101", "percent", "A discount can be 100 % at most."),
+        ("101", "percent", "A discount can't be more than 100%."),
         ("100.01", "amount", "The discount is more than the subtotal of $100.00."),
-        ("-5", "percent", "The least is 0."),
-        ("-5", "amount", "The least is 0."),
-        ("99999999999", "amount", "The most is"),
+        ("-5", "percent", "The minimum is 0."),
+        ("-5", "amount", "The minimum is 0."),
+        ("99999999999", "amount", "The maximum is"),
         ("1.005", "amount", "Use at most 2 decimals."),
         ("5.00001", "percent", "Use at most 4 decimals."),
         ("a lot", "percent", "Type a number"),
@@ -169,9 +169,9 @@ def test_a_discount_below_what_was_paid_asks_first(at: Situation) -> None:
 
 def test_paper_and_the_clients_page_show_it(at: Situation) -> None:
     made = at.save_invoice(at.save_lead(), "200", **TAXED, **{OFF: "10", KIND: "percent"})
-    said = "Subtotal $200.00 Discount 10 % −$20.00 Sales tax 7.5 % $13.50 Total $193.50"
+    said = "Subtotal $200.00 Discount 10% −$20.00 Sales tax 7.5% $13.50 Total $193.50"
     assert said in at.ana.open(f"/invoices/{made}/print").text
-    at.ana.open(f"/invoices/{made}").submit(press="Make a link")
+    at.ana.open(f"/invoices/{made}").submit(press="Create a link")
     link = at.ana.page.select_one("#client-link")
     assert link
     assert said in at.ana.open("/i/" + str(link["value"]).rpartition("/")[2]).text
@@ -190,8 +190,8 @@ def save_proposal(at: Situation, *lines: str, **fields: str) -> int:
 @pytest.mark.parametrize(
     ("typed", "kind", "said"),
     [
-        ("10", "percent", "Discount 10 % −$20.00 {tax} 7.5 % $13.50 Total $193.50"),
-        ("$10", "percent", "Discount −$10.00 {tax} 7.5 % $14.25 Total $204.25"),
+        ("10", "percent", "Discount 10% −$20.00 {tax} 7.5% $13.50 Total $193.50"),
+        ("$10", "percent", "Discount −$10.00 {tax} 7.5% $14.25 Total $204.25"),
     ],
 )
 def test_a_proposals_discount_is_shown_and_carries_over_to_its_invoice(
@@ -224,7 +224,7 @@ def test_a_proposals_discount_that_is_more_than_its_lines_is_refused(at: Situati
 
 def test_a_client_does_not_accept_a_discount_that_changed(at: Situation) -> None:
     proposal = save_proposal(at, "100", **{OFF: "10", KIND: "percent"})
-    at.ana.open(f"/proposals/{proposal}").submit(press="Make a link")
+    at.ana.open(f"/proposals/{proposal}").submit(press="Create a link")
     link = at.ana.page.select_one("#client-link")
     assert link
     client = Visitor(at.app).open("/i/" + str(link["value"]).rpartition("/")[2])

@@ -40,7 +40,7 @@ def sign_in_again(visitor: Visitor) -> None:
     assert "What you typed is kept" in visitor.text
     visitor.submit({"email": ANA, "password": PASSWORD})
     assert visitor.path.startswith("/drafts/")
-    visitor.submit(press="Go on")
+    visitor.submit(press="Continue")
 
 
 @pytest.mark.parametrize("how", ["cookie gone", "signed out everywhere"])
@@ -114,7 +114,7 @@ def test_who_signed_in_again_in_another_tab_goes_on_from_the_page_that_was_open(
     ana.answer = page
     ana.submit({"name": "Kim Park"})
     assert (ana.status, "What you typed is still here" in ana.text) == (400, True)
-    ana.submit(press="Go on").submit()
+    ana.submit(press="Continue").submit()
     assert session.scalars(select(Lead)).one().name == "Kim Park"
 
 

@@ -135,7 +135,7 @@ def test_another_customers_invoice_with_that_number_is_not_taken(firm: Situation
     _, invoice = stuck_invoice(firm)
     by_hand(firm, None, DocNumber=firm.invoice(invoice).number)
     panel = say_done(firm, "invoice", invoice)
-    assert "in QuickBooks is for Red Lawn Co, $100.00, so it is not this one" in panel
+    assert "in QuickBooks is for Red Lawn Co, $100.00, so it isn't this one" in panel
     link = firm.link("invoice", invoice)
     assert link is None or link.remote_id is None
 
@@ -150,7 +150,7 @@ def test_of_several_with_one_number_the_one_with_our_total_is_taken(
         by_hand(firm, lead, total, DocNumber=number)
     panel = say_done(firm, "invoice", invoice)
     assert ("In QuickBooks" in panel.split(".")[0]) is found
-    assert ("QuickBooks has 2 that fit, for $100.00" in panel) is not found
+    assert ("QuickBooks has 2 that match, for $100.00" in panel) is not found
 
 
 def test_a_void_invoice_with_that_number_was_not_entered(firm: Situation) -> None:
@@ -247,7 +247,7 @@ def test_of_two_payments_alike_a_person_hears_that_there_are_two(firm: Situation
     pay_there(firm, invoice)
     pay_there(firm, invoice)
     panel = say_done(firm, "payment", payment)
-    assert "QuickBooks has 2 that fit, for $40.00" in panel
+    assert "QuickBooks has 2 that match, for $40.00" in panel
 
 
 def test_another_payment_of_ours_is_not_taken_for_it(firm: Situation) -> None:

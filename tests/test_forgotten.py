@@ -63,7 +63,7 @@ def forget(app: Flask, email: str = ANA) -> Visitor:
 def mailed_link(app: Flask, post_office: PostOffice) -> str:
     forget(app)
     ((to, subject, body),) = letters(post_office)
-    assert (to, subject) == (ANA, "A new password for DunaHub")
+    assert (to, subject) == (ANA, "Reset your DunaHub password")
     return link_in(body)
 
 
@@ -146,8 +146,8 @@ def test_one_account_gets_three_letters_an_hour(mailing: Flask, post_office: Pos
 
 
 def test_without_mail_the_page_says_whom_to_ask(app: Flask, session: Session) -> None:
-    assert "sends no e-mail" in Visitor(app).open("/forgotten").text
-    assert "sends no e-mail" in Visitor(app).post("/forgotten", {"email": ANA}).text
+    assert "E-mail isn't set up here" in Visitor(app).open("/forgotten").text
+    assert "E-mail isn't set up here" in Visitor(app).post("/forgotten", {"email": ANA}).text
     assert session.scalars(select(AccountLink)).all() == []
 
 
@@ -186,7 +186,7 @@ def test_an_address_changes_once_its_reader_confirms(
 ) -> None:
     ana = Visitor(mailing).sign_in(ANA).open("/account")
     ana.submit({"email": "ana@new.example"}, press="Change e-mail")
-    assert "We wrote to ana@new.example." in ana.text
+    assert "We sent an e-mail to ana@new.example." in ana.text
     (body,) = (body for to, _subject, body in letters(post_office) if to == "ana@new.example")
     assert session.scalars(select(User.email)).one() == ANA
     phone = Visitor(mailing).open(link_in(body))
@@ -211,7 +211,9 @@ def test_an_address_of_somebody_else_is_never_taken(
     session.rollback()
     assert session.scalars(select(User.email).order_by(User.id)).all() == [ANA, CARLA.upper()]
     ana.open("/account").submit({"email": CARLA}, press="Change e-mail")
-    assert f"We wrote to {CARLA}." in ana.text  # the same answer; nobody is told who has an account
+    assert (
+        f"We sent an e-mail to {CARLA}." in ana.text
+    )  # the same answer; nobody is told who has an account
     assert [to for to, _subject, _body in letters(post_office)] == [ANA]
 
 
@@ -273,7 +275,7 @@ def test_case_s01_the_old_address_hears_of_a_change_that_is_asked_for(
     ((subject, body),) = (
         (subject, body) for to, subject, body in letters(post_office) if to == ANA
     )
-    assert subject == "Another e-mail address for your DunaHub account?"
+    assert subject == "Change the e-mail address of your DunaHub account?"
     assert new_one in body
     assert "/account" in body
     # An address that has an account gets no letter, but ours is written to: it must not show.

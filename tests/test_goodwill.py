@@ -361,7 +361,7 @@ def test_through_stripe_the_invoice_stays_paid_and_a_failure_takes_it_back(till:
     till.pay(card="4000000000005126")  # a refund of it fails later
     payment = till.payments[0]
     till.owner.open(f"/payments/{payment.id}/refund")
-    till.owner.submit({"amount": "30", "afterwards": "paid"}, press="Pay it back")
+    till.owner.submit({"amount": "30", "afterwards": "paid"}, press="Refund it")
     assert "on its way back" in till.owner.text
     assert till.sums() == ([Decimal(100)], Decimal(0))
     assert till.payments[0].goodwill_amount == 30
@@ -371,7 +371,7 @@ def test_through_stripe_the_invoice_stays_paid_and_a_failure_takes_it_back(till:
     assert ours.voided_at
     told = till.owner.open(f"/payments/{payment.id}").text
     assert told.count("$30.00") == 1
-    assert "could not be paid back through Stripe: the card has expired or was canceled" in told
+    assert "could not be refunded through Stripe: the card has expired or was canceled" in told
 
 
 def test_a_refund_from_stripes_own_pages_opens_the_invoice_as_before(till: Till) -> None:
@@ -386,7 +386,7 @@ def test_a_dispute_takes_no_more_than_a_refund_left(till: Till) -> None:
     till.pay()
     payment = till.payments[0]
     till.owner.open(f"/payments/{payment.id}/refund")
-    till.owner.submit({"amount": "40", "afterwards": "paid"}, press="Pay it back")
+    till.owner.submit({"amount": "40", "afterwards": "paid"}, press="Refund it")
     till.stripe.act("return", account=till.account, charge=till.charge_id())
     till.stripe.await_quiet()
     [payment] = till.payments

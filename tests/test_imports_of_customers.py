@@ -51,7 +51,7 @@ def test_a_file_is_looked_at_saved_once_and_taken_back(ana: Visitor, session: Se
     assert ana.page.find("a", href="/leads/imports/new")
     upload(ana, FILE)
     assert "2 new leads" in ana.text
-    assert "2 are here already" in ana.text  # once by name, once by e-mail
+    assert "2 are already here" in ana.text  # once by name, once by e-mail
     assert alive(session) == []
     path = ana.path
     ana.submit(press="Save as leads")
@@ -68,7 +68,7 @@ def test_a_file_is_looked_at_saved_once_and_taken_back(ana: Visitor, session: Se
     session.add(new_invoice(lead.organization_id, lead))
     session.commit()
     ana.open(path).submit(press="Undo the import")
-    assert "1 lead is deleted again." in ana.text
+    assert "1 lead was deleted." in ana.text
     assert alive(session) == ["Cafe, Harbor"]
     ana.post(f"{path}/undo")
     assert alive(session) == ["Cafe, Harbor"]
@@ -85,14 +85,14 @@ def test_leads_that_are_here_are_left_out(ana: Visitor, session: Session) -> Non
     session.commit()
     upload(ana, FILE)
     assert "0 new leads" in ana.text
-    assert "Everybody in it is here already." in ana.text
+    assert "Everyone in it is already here." in ana.text
 
 
 def test_a_company_without_customers_is_told_from_one_whose_customers_are_here(
     at: Situation,
 ) -> None:
     at.connect()
-    at.ana.open("/leads/imports/new").submit(press="Look at them")
+    at.ana.open("/leads/imports/new").submit(press="Review them")
     assert "There are no customers in it." in at.ana.text
 
 
@@ -168,7 +168,7 @@ def test_customers_of_the_company_become_linked_leads_without_a_write(at: Situat
             address = {"Address": f"office{number}@x.example"}
             books.post("customer", {"DisplayName": name, "PrimaryEmailAddr": address})
     at.connect()
-    ana = at.ana.open("/leads/imports/new").submit(press="Look at them")
+    ana = at.ana.open("/leads/imports/new").submit(press="Review them")
     ana.submit(press="Save as leads")
     assert "are saved." in ana.text
     at.simulator.clear_journal()
@@ -206,8 +206,8 @@ def test_case_r11_customers_that_share_an_address_are_all_imported(at: Situation
     at.drain()
     renamed = at.session.scalars(select(Lead)).one()
     at.ana.open(f"/leads/{renamed.id}/edit").submit({"name": "HV Homeowners"})
-    ana = at.ana.open("/leads/imports/new").submit(press="Look at them")
-    assert "1 is here already" in ana.text
+    ana = at.ana.open("/leads/imports/new").submit(press="Review them")
+    assert "1 is already here" in ana.text
     ana.submit(press="Save as leads")
     assert alive(at.session) == ["HV Homeowners", "Maple Court", "Maple Court Inc"]
 
@@ -239,16 +239,16 @@ def test_a_lead_with_a_draft_is_in_use(ana: Visitor, session: Session) -> None:
     ana.open(f"/invoices/new?lead={lead}")
     ana.submit({"lines-0-description": "Leak repair"}, press="Save draft")
     draft = ana.path
-    assert "but for those with an invoice or its draft" in ana.open(path).text
+    assert "except those with an invoice or its draft" in ana.open(path).text
     ana.submit(press="Undo the import")
     assert "Leads with an invoice or its draft, a job or a proposal stayed." in ana.text
     assert alive(session) == ["Green Lawn Co"]
     page = ana.open(f"/leads/{lead}/delete")
-    assert "A draft of an invoice for it can't be finished any more." in page.text
+    assert "An invoice draft for it can't be finished anymore." in page.text
     page.submit(press="Delete the lead")
     ana.open(draft)
     ana.submit(
         {"lines-0-description": "New drain", "lines-0-unit_price": "100"}, press="Finish invoice"
     )
-    assert "was deleted meanwhile, so nothing can be billed." in ana.text
+    assert "was deleted in the meantime, so nothing can be billed." in ana.text
     assert "New drain" in str(ana.page)

@@ -111,10 +111,10 @@ def test_an_empty_draft_is_kept_but_not_finished(at: Situation) -> None:
     [
         ({"lines-0-unit_price": "many"}, "Type a number"),
         ({"lines-0-quantity": "9999999", "lines-0-unit_price": "9999999"}, "at most"),
-        ({"discount_value": "101"}, "A discount can be 100 % at most."),
-        ({"tax_rate": "101"}, "The most is 100."),
+        ({"discount_value": "101"}, "A discount can't be more than 100%."),
+        ({"tax_rate": "101"}, "The maximum is 100."),
         ({"issued_on": ""}, "When is it issued?"),
-        ({"memo": "x" * 20_001}, "is the most."),
+        ({"memo": "x" * 20_001}, "the maximum is"),
         ({"lines-0-product_id": "999"}, "Choose a product or service from the list."),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_draft_that_is_finished_twice_is_one_invoice(at: Situation) -> None:
     at.ana.submit(press="Finish invoice")
     at.ana.answer = page
     at.ana.submit(press="Finish invoice")
-    assert "This form was saved already." in at.ana.text
+    assert "This form was already saved." in at.ana.text
     assert len(invoices(at)) == 1
     assert at.ana.open(f"/invoices/drafts/{draft}").status == 404
 
@@ -228,7 +228,7 @@ def test_a_lead_deleted_meanwhile_is_not_billed(at: Situation) -> None:
     at.session.get_one(Lead, lead).deleted_at = func.now()
     at.session.commit()
     finish(at, draft)
-    assert "was deleted meanwhile" in at.ana.text
+    assert "was deleted in the meantime" in at.ana.text
     assert invoices(at) == []
     assert len(drafts(at)) == 1
 
@@ -261,5 +261,5 @@ def test_the_list_shows_each_with_what_it_comes_to(at: Situation) -> None:
     text = at.ana.open("/invoices/drafts").text
     assert "Green Lawn Co" in text
     assert "$90.00" in text
-    assert "No draft fits." in at.ana.open("/invoices/drafts?q=nobody").text
+    assert "No drafts match." in at.ana.open("/invoices/drafts?q=nobody").text
     assert "Green Lawn Co" in at.ana.open("/invoices/drafts?q=green").text

@@ -129,7 +129,7 @@ def test_what_was_paid_back_is_told_where_the_payment_is(
     payment.refunded_amount = Decimal(30)
     session.commit()
     for path in ("/payments", f"/invoices/{invoices['part'].id}"):
-        assert "$80.00 −$30.00 paid back" in ana.open(path).text
+        assert "$80.00 −$30.00 refunded" in ana.open(path).text
 
 
 @pytest.mark.parametrize(

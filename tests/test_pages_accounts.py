@@ -42,7 +42,7 @@ def test_sign_up_makes_an_organization_and_its_owner(app: Flask, session: Sessio
     ("field", "value", "why"),
     [
         ("organization", "", "What is your company called?"),
-        ("organization", "x" * 300, "200 is the most."),
+        ("organization", "x" * 300, "the maximum is 200."),
         ("region", "FR", "Choose one of these."),
         ("time_zone", "Mars/Olympus", "Choose one of these."),
         ("time_zone", "../../etc/passwd", "Choose one of these."),
@@ -50,7 +50,7 @@ def test_sign_up_makes_an_organization_and_its_owner(app: Flask, session: Sessio
         ("email", "a\x00@b.example", "can't be stored"),
         ("password", "password123", "easy to guess"),
         ("password", "short", "Use at least 10 characters."),
-        ("password", "x" * 501, "500 characters are the most."),
+        ("password", "x" * 501, "Use at most 500 characters."),
     ],
 )
 def test_sign_up_refuses_with_a_sentence(
@@ -72,7 +72,7 @@ def test_sign_in_tells_nobody_which_half_was_wrong(app: Flask, firm: int) -> Non
     nobody = Visitor(app).open("/sign-in").submit({"email": "x@y.example", "password": PASSWORD})
     assert (wrong.status, nobody.status) == (422, 422)
     assert wrong.text == nobody.text
-    assert "E-mail and password don't fit together." in wrong.text
+    assert "That e-mail and password don't match." in wrong.text
 
 
 def test_sign_in_takes_the_address_in_any_case_and_goes_on_to_where_one_wanted(
@@ -198,7 +198,7 @@ def test_every_refusal_is_a_page_with_a_way_on(
     ana.answer = ana.client.open(path, method=method)
     assert ana.status == status
     assert ana.page.find("h1").get_text() == title  # type: ignore[union-attr]
-    assert ana.page.find("a", string="To the start page")
+    assert ana.page.find("a", string="Go to the home page")
 
 
 def test_a_form_too_large_is_refused(app: Flask, firm: int) -> None:

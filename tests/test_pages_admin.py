@@ -184,7 +184,7 @@ def test_a_strange_act_is_refused(admin: Visitor, form: dict[str, str]) -> None:
 
 def test_nothing_chosen_says_so(admin: Visitor) -> None:
     admin.post("/admin/outbox/acts", {"act": "skip"})
-    assert "Choose at least one row." in admin.open("/admin/outbox").text
+    assert "Select at least one row." in admin.open("/admin/outbox").text
 
 
 def test_an_admin_sees_nothing_else_of_a_firm(admin: Visitor) -> None:
@@ -293,9 +293,9 @@ def test_a_page_says_what_its_boxes_cover(
     session.add_all([new_lead(firms[0], f"Customer {number}") for number in range(ROWS_PER_PAGE)])
     session.commit()
     assert (
-        "All matching rows, on every page, regardless of the choice above"
+        "All matching rows, on every page, whatever is selected above"
         in admin.open("/admin/outbox").text
     )
     admin.open(str(admin.page.find("a", string="Older")["href"]))  # type: ignore[index]
-    assert "What you choose is of this page alone." in admin.text
+    assert "Your selection covers this page only." in admin.text
     assert "on every page" not in admin.text

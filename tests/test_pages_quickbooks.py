@@ -231,7 +231,7 @@ def test_sending_first_shows_how_far_it_is(ana: Visitor) -> None:
     ana.submit(press="Send them first, then disconnect")
     assert "Sending first 0 of 1" in ana.text
     assert ana.page.select_one("#disconnect[hx-get] progress[max='1'][value='0']")
-    assert "Look again" in ana.text
+    assert "Check again" in ana.text
 
 
 def test_a_record_of_the_time_without_quickbooks_says_not_sent(
@@ -423,7 +423,7 @@ def test_activity_is_filtered_by_type_state_words_and_days(
     assert "Invoice 1001" not in ana.open(f"{activity}?type=lead").text
     assert "Customer Maple" not in ana.open(f"{activity}?state=waiting").text
     assert "Customer Maple" in ana.open(f"{activity}?q=maple").text
-    assert "Nothing fits." in ana.open(f"{activity}?to=2001-01-01").text
+    assert "Nothing matches." in ana.open(f"{activity}?to=2001-01-01").text
     for odd in ("to=9999-12-31", "from=0001-01-01", "from=x", "before=x", "state=%00", "q=%00"):
         assert ana.open(f"{activity}?{odd}").status == 200
 

@@ -32,7 +32,7 @@ def test_what_was_paid_too_much_comes_off_before_goodwill(
     invoice, payment = paid(at)
     priced(at, invoice, "70")
     page = at.ana.open(f"/payments/{payment}/refund")
-    assert "$30.00 more was paid than is due: if that much goes back" in page.text
+    assert "$30.00 more was paid than is due: if that much is refunded" in page.text
     amount = page.page.select_one("[name=amount]")
     assert amount
     assert amount["value"] == "30.00"
@@ -53,7 +53,7 @@ def test_of_a_void_invoice_all_comes_off_the_payment(receipts: Situation) -> Non
     at.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
     at.drain()
     page = at.ana.open(f"/payments/{payment}/refund").text
-    assert "The invoice is void: nothing is due on it afterwards either." in page
+    assert "The invoice is voided: nothing is due on it afterward either." in page
     assert "stays paid" not in page
     assert "open again" not in page
     old_page.submit({"amount": "100", "afterwards": "paid"}, press="Record refund")
@@ -76,12 +76,12 @@ def test_through_stripe_what_was_paid_too_much_comes_off_and_a_failure_restores_
     till.owner.submit({"lines-0-unit_price": "80"}, press="Save invoice")
     till.owner.submit({"confirms_below_paid": "y"}, press="Save invoice")
     till.owner.open(f"/payments/{payment.id}/refund")
-    till.owner.submit({"amount": "50", "afterwards": "paid"}, press="Pay it back")
+    till.owner.submit({"amount": "50", "afterwards": "paid"}, press="Refund it")
     [payment] = till.payments
     assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(20), Decimal(30))
     assert (till.invoice.balance, till.invoice.credit) == (Decimal(0), Decimal(0))
     told = till.owner.open(f"/payments/{payment.id}").text
-    assert "$50.00 · paid back through Stripe · $20.00 of it was paid too much" in told
+    assert "$50.00 · refunded through Stripe · $20.00 of it was paid too much" in told
     assert told.count("$20.00") == 1
     till.pass_time(60)
     [payment] = till.payments

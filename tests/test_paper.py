@@ -100,7 +100,7 @@ def test_the_letterhead_is_printed_and_starts_new_invoices(ana: Visitor, session
         "Amount due $400.18",
         "Drain cleaning taxable Main line, up to 50 ft 1 $149.00 $149.00",
         "Faucet Moen 7594, installed 2 $120.00 $240.00",
-        "Sales tax 7.5 % $11.18",
+        "Sales tax 7.5% $11.18",
     ):
         assert part in sheet
     form = ana.open(f"/invoices/new?lead={invoice.lead_id}").page

@@ -548,9 +548,9 @@ def test_a_link_pays_its_own_invoice_whatever_is_sent_along(till: Till) -> None:
 def test_no_secret_is_in_a_page_or_a_log(till: Till, caplog: pytest.LogCaptureFixture) -> None:
     till.pay()
     payment = till.payments[0].id
-    till.owner.open(f"/payments/{payment}/refund").submit({"amount": "10"}, press="Pay it back")
+    till.owner.open(f"/payments/{payment}/refund").submit({"amount": "10"}, press="Refund it")
     till.stripe.act("faults", path="refunds", kind="500_before", times=9)
-    till.owner.open(f"/payments/{payment}/refund").submit({"amount": "10"}, press="Pay it back")
+    till.owner.open(f"/payments/{payment}/refund").submit({"amount": "10"}, press="Refund it")
     doors = (f"/payments/{payment}", f"/invoices/{till.invoice_id}", "/settings/payments")
     pages = "".join(till.owner.open(door).answer.get_data(as_text=True) for door in doors)
     pages += till.see() + till.see(args="?paid=1")

@@ -188,7 +188,7 @@ def test_case_s01_what_clients_see_asks_for_an_old_password_again_and_keeps_the_
     grow_stale(ana)
     ana.submit(typed, press="Save")
     assert (ana.path, stored(session)) == ("/confirm", before)
-    ana.submit({"password": PASSWORD}).submit(press="Go on")
+    ana.submit({"password": PASSWORD}).submit(press="Continue")
     assert stored(session) == before  # shown again, not saved by itself
     ana.submit(press="Save")
     assert set(typed.values()) <= set(stored(session))
@@ -208,7 +208,7 @@ def test_a_chosen_logo_is_asked_for_again_with_the_password(ana: Visitor) -> Non
     fields = {"csrf_token": ana.token(), "logo": (BytesIO(b"x"), "logo.png")}
     ana.answer = ana.client.post("/settings/letterhead", data=fields, follow_redirects=True)
     assert ana.path == "/confirm"
-    assert "The file was not kept. Choose it again." in ana.text
+    assert "The file wasn't kept. Choose it again." in ana.text
 
 
 def test_case_s01_inviting_asks_for_an_old_password_again(ana: Visitor, session: Session) -> None:

@@ -248,14 +248,14 @@ def test_an_admin_requeues_all_rows_that_fit_and_sees_how_far_it_is(
     assert "Under way 0 of 450" in admin.text
     page = admin.path
     assert admin.page.select_one(f"#bulk[hx-get*='{page}']")
-    assert "Look again" in admin.text
-    assert "0 of 450 rows dealt with" in admin.open("/admin/outbox").text
+    assert "Check again" in admin.text
+    assert "0 of 450 rows processed" in admin.open("/admin/outbox").text
     bulk.carry_out(sessions)
     admin.open(page)
     assert "Done 450 of 450" in admin.text
     assert not admin.page.select("[hx-get], noscript")
     assert [e.state for e in entries_of(session)] == ["pending"] * 500 + ["failed"]
-    assert "dealt with" not in admin.open("/admin/outbox").text
+    assert "processed" not in admin.open("/admin/outbox").text
 
 
 def test_a_decision_half_done_tells_how_long_the_rest_takes(

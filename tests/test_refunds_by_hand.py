@@ -322,7 +322,7 @@ def test_a_refund_receipt_that_is_not_there_or_twice_there_says_so(at: Situation
     assert "and found none" in panel
     for _ in range(2):
         receipt_there(at)
-    assert "QuickBooks has 2 that fit, for $30.00" in say_done(at, "refund", ours)
+    assert "QuickBooks has 2 that match, for $30.00" in say_done(at, "refund", ours)
 
 
 def test_another_refund_of_ours_is_not_taken_for_it(at: Situation) -> None:

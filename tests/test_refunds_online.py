@@ -37,7 +37,7 @@ def pay_back(
 ) -> str:
     visitor = visitor or till.owner
     visitor.open(f"/payments/{payment_id or till.payments[0].id}/refund")
-    visitor.submit({"amount": amount}, press="Pay it back")
+    visitor.submit({"amount": amount}, press="Refund it")
     return visitor.text
 
 
@@ -63,7 +63,7 @@ def test_a_part_then_the_rest_goes_back(paid: Till) -> None:
     told = paid.owner.open(f"/payments/{paid.payments[0].id}").text
     assert told.count("$30.00") == told.count("$70.00") == 1
     told = paid.owner.open(f"/invoices/{paid.invoice_id}").text
-    assert "$100.00 paid back" in told
+    assert "$100.00 refunded" in told
     [*_, last] = entries_of(paid.session, RecordType.PAYMENT, paid.payments[0].id)
     assert last.payload["refunded_amount"] == "100.00"
 
@@ -87,7 +87,7 @@ def test_two_presses_pay_back_once(paid: Till) -> None:
 def test_an_answer_that_is_lost_is_looked_for(paid: Till, kind: str) -> None:
     paid.stripe.act("webhooks", mode="lost")
     paid.stripe.act("faults", path="/v1/refunds", method="POST", kind=kind, times=3)
-    assert "Stripe has not answered yet." in pay_back(paid, "30")
+    assert "Stripe hasn't answered yet." in pay_back(paid, "30")
     assert paid.sums() == ([Decimal(100)], Decimal(0))
     assert "waiting for Stripe's answer" in paid.owner.open(f"/payments/{paid.payments[0].id}").text
     assert "Only $70.00" in pay_back(paid, "80")  # what was asked for is not left
@@ -106,7 +106,7 @@ def test_a_refund_that_stripe_refuses_says_why(paid: Till) -> None:
     paid.stripe.act("refund", account=paid.account, charge=paid.charge_id(), amount=10_000)
     assert "Stripe refused" in pay_back(paid, "30")
     page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
-    assert "could not be paid back through Stripe: Charge ch_" in page
+    assert "could not be refunded through Stripe: Charge ch_" in page
     assert paid.sums() == ([Decimal(100)], Decimal(0))
 
 
@@ -123,17 +123,17 @@ def test_a_refund_without_an_answer_is_never_said_to_have_failed(paid: Till, kin
         assert refunding.finish_due(paid.sessions, paid.processor) == 0
         assert [refund.state for refund in paid.refunds] == ["asked"]
     page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
-    assert "Stripe has not said whether it was paid back" in page
-    assert "could not be paid back" not in page
+    assert "Stripe hasn't said whether it was refunded" in page
+    assert "could not be refunded" not in page
     assert "Only $70.00" in pay_back(paid, "80")  # what may have gone back is not left
 
 
 @pytest.mark.parametrize(
     ("button", "state", "left", "said"),
     [
-        ("It went back", "done", 70, "paid back through Stripe"),
+        ("It was refunded", "done", 70, "refunded through Stripe"),
         (
-            "It did not",
+            "It wasn't refunded",
             "failed",
             100,
             "a person looked in your Stripe dashboard and did not find it",
@@ -177,7 +177,7 @@ def test_a_refund_that_nobody_was_sure_of_is_settled_by_what_stripe_says(
     assert [one.state for one in paid.refunds] == [state]
     assert paid.sums() == ([left], Decimal(100) - left)
     page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
-    assert "Stripe has not said" not in page
+    assert "Stripe hasn't said" not in page
     assert "no longer connected" not in page
 
 
@@ -196,9 +196,9 @@ def unsure(till: Till, *, is_made: bool) -> Visitor:
 @pytest.mark.parametrize(
     ("button", "is_made", "read"),
     [
-        ("It did not", True, tending.compare),
-        ("It did not", True, tending.read_refunds),
-        ("It went back", False, tending.read_refunds),  # what isn't there, no list shows
+        ("It wasn't refunded", True, tending.compare),
+        ("It wasn't refunded", True, tending.read_refunds),
+        ("It was refunded", False, tending.read_refunds),  # what isn't there, no list shows
     ],
 )
 def test_stripes_word_corrects_a_persons(
@@ -218,7 +218,7 @@ def test_stripes_word_corrects_a_persons(
 
 
 def test_a_refund_that_stripe_said_failed_stays_failed(paid: Till) -> None:
-    unsure(paid, is_made=True).submit(press="It did not")
+    unsure(paid, is_made=True).submit(press="It wasn't refunded")
     refund, intent = paid.refunds[0], paid.charges[0].payment_intent_id
     tell(paid, RefundSeen("re_1", intent, refund.amount, True, "declined", refund.mark))
     tell(paid, RefundSeen("re_1", intent, refund.amount, False, None, refund.mark))
@@ -230,7 +230,7 @@ def test_what_came_through_an_account_that_left_is_paid_back_by_hand(paid: Till)
     recording.end_account(paid.session, paid.account)
     paid.session.commit()
     page = paid.owner.open(f"/payments/{paid.payments[0].id}")
-    assert "Pay back through Stripe" not in page.text
+    assert "Refund through Stripe" not in page.text
     assert "Record a refund or return" in page.text
     page.open(f"/payments/{paid.payments[0].id}/refund")
     page.submit({"amount": "30"}, press="Record refund")
@@ -264,7 +264,7 @@ def test_a_first_attempt_at_an_account_that_left_has_failed(paid: Till) -> None:
     pay_back(paid, "30")
     assert [refund.state for refund in paid.refunds] == ["failed"]
     page = paid.owner.open(f"/payments/{paid.payments[0].id}").text
-    assert "could not be paid back through Stripe: your Stripe account is no longer" in page
+    assert "could not be refunded through Stripe: your Stripe account is no longer" in page
 
 
 @pytest.mark.parametrize("mode", ["normal", "doubled", "lost"])
@@ -299,7 +299,7 @@ def test_a_refund_that_fails_later_is_taken_back(till: Till) -> None:
     assert till.sums() == ([Decimal(100)], Decimal(0))
     assert till.refunds[0].state == "failed"
     page = till.owner.open(f"/payments/{till.payments[0].id}").text
-    assert "could not be paid back through Stripe: the card has expired or was canceled" in page
+    assert "could not be refunded through Stripe: the card has expired or was canceled" in page
 
 
 def test_a_refund_and_a_dispute_take_off_no_more_than_came(paid: Till) -> None:
@@ -309,7 +309,7 @@ def test_a_refund_and_a_dispute_take_off_no_more_than_came(paid: Till) -> None:
     assert paid.sums() == ([Decimal(0)], Decimal(100))
 
 
-OFFER, DECIDES = "Pay back through Stripe", "The client's bank decides about this payment."
+OFFER, DECIDES = "Refund through Stripe", "The client's bank is deciding about this payment."
 
 
 def test_a_disputed_payment_cannot_be_paid_back(paid: Till) -> None:
@@ -320,7 +320,7 @@ def test_a_disputed_payment_cannot_be_paid_back(paid: Till) -> None:
     paid.stripe.await_quiet()
     assert OFFER not in paid.owner.open(page).text
     assert DECIDES in paid.owner.open(f"{page}/refund").text
-    assert DECIDES in form.submit({"amount": "30"}, press="Pay it back").text
+    assert DECIDES in form.submit({"amount": "30"}, press="Refund it").text
     assert there(paid) == []
 
 

@@ -252,7 +252,7 @@ def test_staff_see_nothing_before_they_turn_it_on(
     assert admin.path == PAGE
     for path in ("/admin/outbox", "/admin/organizations", "/admin/audit"):
         assert admin.open(path).path == PAGE
-    assert "DunaHub's staff sign in with a second factor." in admin.text
+    assert "DunaHub's staff must sign in with a second factor." in admin.text
     turn_on(admin)
     assert admin.open("/admin/outbox").path == "/admin/outbox"
     assert admin.post(f"{PAGE}/remove").status == 403

@@ -78,7 +78,7 @@ def test_situation_36_what_was_paid_back_in_part_before_it_was_sent_is_a_persons
     assert at.books("Payment") == []
     panel = at.ana.open(f"/payments/{payment}").panel()
     assert "$40.00 of this payment of $100.00 was refunded or returned before" in panel
-    assert "Enter what is left of it there." in panel
+    assert "Enter the rest of the payment there." in panel
     at.ana.submit(press="Skip")
     assert "Skipped" in at.ana.panel()
 

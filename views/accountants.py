@@ -65,7 +65,7 @@ LINKS_SHOWN = 100  # newest links on the page
 
 
 class LinkForm(Form):
-    name = line(N_("For whom"), required=N_("Who will you give it to?"), most=200)
+    name = line(N_("Who it's for"), required=N_("Who will you give it to?"), most=200)
     days = ChoiceField(N_("Works for"), LINK_DURATIONS, default=DEFAULT_DURATION)
 
 

@@ -127,7 +127,7 @@ def leave() -> ResponseReturnValue:
 
 
 class PasswordForm(Form):
-    current = PasswordField(N_("Your password now"))
+    current = PasswordField(N_("Current password"))
     password = PasswordField(N_("New password"))
 
     def validate_current(self, field: PasswordField) -> None:
@@ -143,7 +143,7 @@ def judge_new_password(field: PasswordField, *words: str) -> None:
     if length < MIN_PASSWORD_LENGTH:
         raise ValidationError(_("Use at least %(least)s characters.", least=MIN_PASSWORD_LENGTH))
     if length > MAX_PASSWORD_LENGTH:
-        raise ValidationError(_("%(most)s characters are the most.", most=MAX_PASSWORD_LENGTH))
+        raise ValidationError(_("Use at most %(most)s characters.", most=MAX_PASSWORD_LENGTH))
     if is_guessable(field.data or "", [*words, *_own_words()]):
         raise ValidationError(
             _("This password is easy to guess. Use several words that don't belong together.")
@@ -230,8 +230,8 @@ def change_email() -> ResponseReturnValue:
         mail.send_later(config, email_change_asked_letter(user, email, config.base_url))
     flash(
         _(
-            "We wrote to %(email)s. Open the link in the letter within 24 hours; until then you"
-            " sign in as before.",
+            "We sent an e-mail to %(email)s. Open the link in it within 24 hours; until then, sign"
+            " in as before.",
             email=email,
         ),
         "good",

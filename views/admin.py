@@ -104,7 +104,7 @@ def change_region(organization_id: int) -> ResponseReturnValue:
         flash(_("Say why: the organization's owner can read it."), "warn")
         return back
     if region == found.region:
-        flash(_("%(name)s is in %(region)s already.", name=found.name, region=region), "warn")
+        flash(_("%(name)s is already in %(region)s.", name=found.name, region=region), "warn")
         return back
     if request.form.get("agrees") != "y":
         return render_template(

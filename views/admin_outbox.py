@@ -278,7 +278,7 @@ def outbox_act() -> ResponseReturnValue:
         abort(400)
     back = redirect(url_for("admin.outbox", **query()), 303)
     if not ids or len(ids) > bulk.MAX_ENTRIES:
-        flash(_("Choose at least one row.") if not ids else _("Too many: choose fewer."), "warn")
+        flash(_("Select at least one row.") if not ids else _("Too many: choose fewer."), "warn")
         return back
     if not reason:
         return render_template("admin/confirm.html", act=name, query=query(), **_summary(ids))

@@ -65,7 +65,7 @@ CHOSEN_FROM = {
     "fallback_item": ("items", N_("Choose an item")),
     "discount_account": ("income_accounts", N_("QuickBooks' own account for discounts")),
     "stripe_deposits": ("deposit_accounts", N_("As cards and ACH")),
-    "refund_account": ("deposit_accounts", N_("The account where such payments go")),
+    "refund_account": ("deposit_accounts", N_("The account these payments go to")),
     "tax_code": ("tax_codes", N_("The company's usual one")),
 }
 # Faults that a choice here may fix: their entries are sent again when it is saved.
@@ -98,7 +98,7 @@ class ArrivalsForm(Form):
     ach_method = ChoiceField(N_("Payment method for ACH"), {})
     check_method = ChoiceField(N_("Payment method for checks"), {})
     cash_method = ChoiceField(N_("Payment method for cash"), {})
-    taken_back = ChoiceField(N_("A payment that was returned or taken back"), TAKEN_BACK)
+    taken_back = ChoiceField(N_("A payment that was returned or reversed"), TAKEN_BACK)
     refunds = ChoiceField(N_("A refund after which the invoice stays paid"), REFUNDS)
     refund_account = ChoiceField(N_("Refunds are paid from"), {})
     numbers = ChoiceField(N_("Invoice numbers"), NUMBERS)

@@ -106,7 +106,7 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
         return _page(document, form), 422
     if not _may_write_to(form.to_address.data or ""):
         form.to_address.errors = [
-            _("Too many letters were sent in the last 24 hours. Send this one tomorrow.")
+            _("Too many e-mails were sent in the last 24 hours. Send this one tomorrow.")
         ]
         return _page(document, form), 429, {"Retry-After": str(A_DAY)}
     link = make_link(session(), document)

@@ -50,7 +50,7 @@ def is_void(document: Invoice | Proposal) -> bool:
 
 
 def refuse_void(document: Invoice | Proposal) -> ResponseReturnValue:
-    flash(_("This invoice is void, so it can't be sent to your client."), "bad")
+    flash(_("This invoice is voided, so it can't be sent to your client."), "bad")
     return redirect(page_of(document), 303)
 
 
@@ -71,6 +71,6 @@ def _revoke(document: Invoice | Proposal) -> ResponseReturnValue:
             number=document.number,
             document=kind,
         )
-        flash(_("The link opens nothing any more."), "good")
+        flash(_("The link no longer works."), "good")
     session().commit()
     return redirect(page_of(document) + "#client", 303)

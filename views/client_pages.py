@@ -188,7 +188,7 @@ def answer(token: str) -> ResponseReturnValue:
     )
     with speaking(_language(link)):
         if proposal.status not in (ProposalStatus.DRAFT, ProposalStatus.SENT):
-            flash(_("This proposal was answered already."), "warn")
+            flash(_("This proposal was already answered."), "warn")
         elif request.form.get("seen") != _content_of(proposal):
             flash(
                 _(

@@ -34,7 +34,9 @@ imports.before_request(firms_only)
 ROWS_SHOWN = 100  # rows of the preview
 MAX_NAMES_COMPARED = 20  # with one e-mail address: a file may have the same in each row
 REASONS = {
-    "no_table": N_("This is no table with a first row of headings. Save it as CSV and try again."),
+    "no_table": N_(
+        "This isn't a table whose first row has headings. Save it as CSV and try again."
+    ),
     "no_name": N_(
         "No column is called Name, Company, First name or Last name. Check the first row."
     ),
@@ -238,9 +240,7 @@ def undo(import_id: int) -> ResponseReturnValue:
         kept.undone_at = func.clock_timestamp()
         note("leads.import_undone", organization_id=firm().id, count=len(leads))
         flash(
-            ngettext(
-                "%(num)s lead is deleted again.", "%(num)s leads are deleted again.", len(leads)
-            ),
+            ngettext("%(num)s lead was deleted.", "%(num)s leads were deleted.", len(leads)),
             "good",
         )
     session().commit()

@@ -65,7 +65,12 @@ def update(draft_id: int) -> ResponseReturnValue:
     if form.is_draft:
         return save_draft(draft, form)
     if draft.lead.deleted_at:
-        flash(_("%(name)s was deleted meanwhile, so nothing can be billed.", name=draft.lead.name))
+        flash(
+            _(
+                "%(name)s was deleted in the meantime, so nothing can be billed.",
+                name=draft.lead.name,
+            )
+        )
         return _page(draft, form), 422  # with what was typed
     form.apply_to(draft)
     form.save_lines(draft.lines, InvoiceDraftLine)  # with what others added to it

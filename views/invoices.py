@@ -46,7 +46,7 @@ OVERDUE = "overdue"  # a filter, not a status: overdue invoices are open or part
 SORTS = {
     "": (N_("Newest first"), None),
     "due": (N_("Due first"), Sort(Invoice.due_on, ascending=True)),
-    "open": (N_("Most open first"), Sort(Invoice.total - Invoice.paid_amount)),
+    "open": (N_("Largest balance first"), Sort(Invoice.total - Invoice.paid_amount)),
 }
 
 
@@ -190,7 +190,7 @@ def save_draft(draft: InvoiceDraft, form: InvoiceForm) -> ResponseReturnValue:
     address = url_for("invoice_drafts.show", draft_id=draft.id)
     once.remember(address)
     session().commit()
-    flash(_("The draft is saved. Nothing is sent before you finish it."), "good")
+    flash(_("The draft is saved. Nothing is sent until you finish it."), "good")
     return redirect(address, 303)
 
 
@@ -270,7 +270,7 @@ def void(invoice_id: int) -> ResponseReturnValue:
     invoice.voided_at = datetime.now(UTC)
     note("invoice.voided", organization_id=firm().id, number=invoice.number)
     session().commit()
-    flash(_("Invoice %(number)s is void.", number=invoice.number))
+    flash(_("Invoice %(number)s is voided.", number=invoice.number))
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
 
 
@@ -335,7 +335,7 @@ def _write(invoice: Invoice, form: NumberedForm) -> bool:
 
 def _refuse_change(invoice: Invoice) -> ResponseReturnValue:
     flash(
-        _("Invoice %(number)s is void and can't be changed any more.", number=invoice.number),
+        _("Invoice %(number)s is voided and can't be changed anymore.", number=invoice.number),
         "warn",
     )
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)

@@ -22,7 +22,9 @@ jobs.before_request(firms_only)
 
 
 class JobForm(LinesForm):
-    title = line(N_("What is to be done?"), required=N_("Say in a few words what is to be done."))
+    title = line(
+        N_("What needs to be done?"), required=N_("Describe in a few words what needs to be done.")
+    )
     status = status_field(JobStatus)
     scheduled_on = DayField(N_("Day"))
     notes = area(N_("Notes"))

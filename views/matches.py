@@ -210,7 +210,7 @@ def table_of(comparison: Comparison) -> Iterator[Sequence[object]]:
         _("Here"),
         _("In QuickBooks"),
         _("QuickBooks id"),
-        _("Remark"),
+        _("Note"),
     ]
     batch = differences_of(comparison).order_by(Difference.id).limit(EXPORTED_AT_ONCE)
     after = 0

@@ -181,12 +181,12 @@ AFTERWARDS = {
 
 class RefundForm(Form):
     amount = NumberField(
-        N_("Paid back"),
+        N_("Refunded or returned"),
         decimals=2,
         shown=2,
         most=MAX_MONEY,
         least=Decimal("0.01"),
-        required=N_("How much was paid back?"),
+        required=N_("How much was refunded or returned?"),
     )
     afterwards = ChoiceField(N_("The invoice afterwards"), AFTERWARDS)
     left: Decimal  # of the payment, not yet refunded
@@ -210,7 +210,7 @@ class RefundForm(Form):
     def validate_amount(self, field: NumberField) -> None:
         if field.data and field.data > self.left:
             raise StopValidation(
-                _("Only %(left)s of this payment is left to pay back.", left=money(self.left))
+                _("Only %(left)s of this payment is left to refund.", left=money(self.left))
             )
 
 
@@ -294,12 +294,16 @@ def _refund_online(
     step_out()
     if not refunding.carry_out(dunahub().sessions, processor, refund_id):
         flash(
-            _("Stripe has not answered yet. We go on trying; the payment's page says so."), "warn"
+            _(
+                "Stripe hasn't answered yet. We'll keep trying; the payment's page shows the"
+                " result."
+            ),
+            "warn",
         )
     elif session().get_one(Refund, refund_id).state == RefundState.DONE:
         flash(_("The money is on its way back to your client."), "good")
     else:
-        flash(_("Stripe refused to pay it back. The payment's page says why."), "bad")
+        flash(_("Stripe refused the refund. The payment's page says why."), "bad")
     return redirect(page, 303)
 
 
@@ -330,15 +334,18 @@ def decide_refund(payment_id: int, refund_id: int) -> ResponseReturnValue:
 
 
 def _refuse_disputed(payment: Payment) -> ResponseReturnValue:
-    flash(_("The client's bank decides about this payment. Answer it at Stripe."), "warn")
+    flash(
+        _("The client's bank is deciding about this payment. Respond in your Stripe dashboard."),
+        "warn",
+    )
     return redirect(url_for("payments.show", payment_id=payment.id), 303)
 
 
 def _refuse_refund(payment: Payment) -> ResponseReturnValue:
-    flash(_("All of this payment was paid back already."), "warn")
+    flash(_("All of this payment has already been refunded or returned."), "warn")
     return redirect(url_for("payments.show", payment_id=payment.id), 303)
 
 
 def _refuse(invoice: Invoice) -> ResponseReturnValue:
-    flash(_("Invoice %(number)s is void: it takes no payments.", number=invoice.number), "warn")
+    flash(_("Invoice %(number)s is voided: it can't take payments.", number=invoice.number), "warn")
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)

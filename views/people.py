@@ -42,8 +42,8 @@ people.before_request(firms_only)
 INVITATION_LIMIT = "30 per hour"  # per address, so that nobody can send mass mail through us
 MAY = {
     Role.MEMBER.value: N_("Leads, invoices, payments"),
-    Role.BOOKKEEPER.value: N_("Also decide about QuickBooks"),
-    Role.OWNER.value: N_("Everything, QuickBooks too"),
+    Role.BOOKKEEPER.value: N_("Also make QuickBooks decisions"),
+    Role.OWNER.value: N_("Everything, including QuickBooks"),
 }
 LINK_PREFIX = "inv_"  # lets the log recognize and hide invitation links
 
@@ -70,7 +70,7 @@ class InvitationForm(Form):
             User.removed_at.is_(None),
         )
         if session().scalar(works_here):
-            raise ValidationError(_("This person is on your team already."))
+            raise ValidationError(_("This person is already on your team."))
 
 
 class RoleForm(Form):
@@ -137,7 +137,9 @@ def invite() -> ResponseReturnValue:
         return _page(form), 422
     email, secret = form.email.data or "", _secret()
     if not _store(email, form.role.data or "", secret):
-        form.email.errors = [_("Someone is inviting them just now. Try again.")]
+        form.email.errors = [
+            _("Someone else is inviting this person right now. Try again in a moment.")
+        ]
         return _page(form), 422
     once.remember(url_for("people.index"))
     note("account.invited", organization_id=firm().id, email=email, role=form.role.data)
@@ -146,7 +148,7 @@ def invite() -> ResponseReturnValue:
     if _mailed(email, link):
         flash(
             _(
-                "We wrote to %(email)s. The link works for %(days)s days.",
+                "We sent an e-mail to %(email)s. The link works for %(days)s days.",
                 email=email,
                 days=INVITATION_LASTS.days,
             ),
@@ -234,7 +236,7 @@ def withdraw(invitation_id: int) -> ResponseReturnValue:
     invitation.withdrawn_at = func.clock_timestamp()
     note("account.invitation_withdrawn", organization_id=firm().id, email=invitation.email)
     session().commit()
-    flash(_("The invitation of %(email)s no longer works.", email=invitation.email), "good")
+    flash(_("The invitation for %(email)s no longer works.", email=invitation.email), "good")
     return redirect(url_for("people.index"), 303)
 
 
@@ -303,7 +305,7 @@ def remove(user_id: int) -> ResponseReturnValue:
     end_grants(session(), colleague)
     note("account.removed", organization_id=firm().id, email=colleague.email)
     session().commit()
-    flash(_("%(name)s is removed and signed out everywhere.", name=colleague.name), "good")
+    flash(_("%(name)s has been removed and signed out everywhere.", name=colleague.name), "good")
     return redirect(url_for("people.index"), 303)
 
 

@@ -27,11 +27,14 @@ proposals.before_request(firms_only)
 
 
 class ProposalForm(DiscountedForm):
-    title = line(N_("What is proposed?"), required=N_("Say in a few words what is proposed."))
+    title = line(
+        N_("What are you proposing?"),
+        required=N_("Describe in a few words what you are proposing."),
+    )
     status = status_field(ProposalStatus)
     tax_rate = tax_rate_field()
 
-    confirms_accepted = BooleanField(N_("Save it though the client agreed to something else"))
+    confirms_accepted = BooleanField(N_("Save it even though the client agreed to something else"))
 
     def columns(self) -> frozenset[str]:
         return super().columns() | frozenset("title status tax_rate".split())

@@ -75,7 +75,7 @@ def enter() -> ResponseReturnValue:
         return page, 429, {"Retry-After": str(GUESS_PERIOD)}
     by_app = _takes(user, form.code.data or "")
     if not by_app and not _uses_up(user, form.code.data or ""):
-        form.code.errors = [_("This code isn't right, or it was used already.")]
+        form.code.errors = [_("This code isn't right, or was already used.")]
         return render_template("accounts/code.html", form=form), 422
     sign_in(user)
     note("account.signed_in", organization_id=user.organization_id)
@@ -128,7 +128,7 @@ def _uses_up(user: User, code: str) -> bool:
     )
     if used.first() is None:
         return False
-    flash(_("You signed in with a recovery code. It does not work again."), "warn")
+    flash(_("You signed in with a recovery code. It won't work again."), "warn")
     return True
 
 
@@ -196,7 +196,9 @@ def turn_on() -> ResponseReturnValue:
         return redirect(url_for("second_factor.show"), 303)
     step = _step_of(secret, form.code.data or "")
     if step is None:
-        form.code.errors = [_("This code isn't right. Check the time of your phone.")]
+        form.code.errors = [
+            _("This code isn't right. Check that the time on your phone is correct.")
+        ]
         return _setup(form), 422
     user.totp_secret = tokens.encrypt(dunahub().config, secret)
     user.totp_step = step  # this code is used

@@ -207,7 +207,7 @@ def _none_to_send(kind: str) -> ResponseReturnValue:
 
 def _nothing_to_send(invoice: Invoice) -> ResponseReturnValue:
     if invoice.voided_at:
-        words = _("Invoice %(number)s can't be sent by hand: it is void.", number=invoice.number)
+        words = _("Invoice %(number)s can't be sent by hand: it's voided.", number=invoice.number)
     else:
         words = _(
             "Invoice %(number)s can't be sent by hand: it was sent, or QuickBooks is not"

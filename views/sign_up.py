@@ -178,7 +178,7 @@ def _is_over(asked: SignUp) -> bool:
 
 def _already(email: str) -> ResponseReturnValue:
     if find_person(email) is None:
-        flash(_("This link was used already. Sign in with your account."))
+        flash(_("This link was already used. Sign in with your account."))
         return redirect(url_for("accounts.show_sign_in"), 303)
     flash(_("%(email)s has an account. Sign in with it.", email=email))
     return redirect(url_for("accounts.show_sign_in"), 303)

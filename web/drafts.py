@@ -61,7 +61,7 @@ def lead_to_sign_in() -> Response | None:
     kept = keep()
     if kept is None:
         return None
-    flash(_("You were signed out meanwhile. What you typed is kept: sign in to go on."), "warn")
+    flash(_("You've been signed out. What you typed is kept: sign in to continue."), "warn")
     return redirect(url_for("accounts.show_sign_in", next=kept))
 
 

@@ -75,7 +75,7 @@ class Storable:
         if len(text) > self.most:
             raise StopValidation(
                 _(
-                    "This is %(length)s characters long; %(most)s is the most.",
+                    "This is %(length)s characters long; the maximum is %(most)s.",
                     length=plain(len(text)),
                     most=plain(self.most),
                 )
@@ -141,9 +141,9 @@ class NumberField(Field):
         if -int(number.normalize().as_tuple().exponent) > self.decimals:
             raise ValueError(_("Use at most %(most)s decimals.", most=self.decimals))
         if number > self.most:
-            raise ValueError(_("The most is %(most)s.", most=plain(self.most)))
+            raise ValueError(_("The maximum is %(most)s.", most=plain(self.most)))
         if number < self.least:
-            raise ValueError(_("The least is %(least)s.", least=plain(self.least)))
+            raise ValueError(_("The minimum is %(least)s.", least=plain(self.least)))
         self.data = number
 
     def pre_validate(self, form: Form) -> None:  # type: ignore[override]

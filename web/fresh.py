@@ -30,7 +30,7 @@ def fresh_required(view: Callable[P, R]) -> Callable[P, R | ResponseReturnValue]
             return view(*args, **kwargs)
         back = drafts.keep() or _came_from()
         if any(upload.filename for upload in request.files.values()):
-            flash(_("The file was not kept. Choose it again."), "warn")
+            flash(_("The file wasn't kept. Choose it again."), "warn")
         return redirect(url_for("accounts.show_confirm", next=back or None), 303)
 
     return guarded

@@ -30,7 +30,7 @@ class InvoiceForm(DiscountedForm):
     due_in = StringField()  # days; empty: use the day in the form
     due_shown = HiddenField()  # the due date when the form was shown
     confirms_below_paid = BooleanField(N_("Save it with the lower total"))
-    confirms_again = BooleanField(N_("Make another invoice"))
+    confirms_again = BooleanField(N_("Create another invoice"))
 
     invoiced_before: Sequence[Invoice] = ()  # from the same job or proposal
 

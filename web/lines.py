@@ -107,7 +107,7 @@ class LineForm(EditForm):
             _complain(self.unit_price, _("What does one cost?"))
         if abs(self.amount) > MAX_MONEY:
             _complain(
-                self.unit_price, _("One line can come to %(most)s at most.", most=plain(MAX_MONEY))
+                self.unit_price, _("One line can be at most %(most)s.", most=plain(MAX_MONEY))
             )
         return not self.errors
 
@@ -265,7 +265,7 @@ class LinesForm(EditForm):
 
     def validate_lines(self, _field: FieldList) -> None:  # type: ignore[type-arg]
         if len(self.kept_rows) + len(self.elsewhere) > MAX_LINES:
-            raise StopValidation(_("%(most)s lines are the most for one document.", most=MAX_LINES))
+            raise StopValidation(_("One document can have at most %(most)s lines.", most=MAX_LINES))
         # judge all rows, so that each shows its errors
         judged = [
             row.judge(self.products, may_be_incomplete=self.is_draft) for row in self.kept_rows
@@ -330,7 +330,7 @@ class DiscountedForm(LinesForm):
             return
         if self.discount_kind.data == DiscountKind.PERCENT:
             if field.data > 100:
-                raise StopValidation(_("A discount can be 100 % at most."))
+                raise StopValidation(_("A discount can't be more than 100%."))
             return
         if field.data != field.data.quantize(CENT):
             raise StopValidation(_("Use at most %(most)s decimals.", most=2))

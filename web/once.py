@@ -51,7 +51,7 @@ def saved_before() -> ResponseReturnValue | None:
     if session().execute(taken).first():
         return None
     address = session().scalar(select(SubmittedForm.address).where(*_this_form()))
-    flash(_("This form was saved already. Nothing was saved a second time."), "warn")
+    flash(_("This form was already saved. Nothing was saved a second time."), "warn")
     return redirect(address or request.path, 303)
 
 
