@@ -133,10 +133,16 @@ def refund(world: World) -> str | None:
         payment = session.get_one(Payment, record.id)
         held = recording.lock_payment(session, payment.id, payment.invoice_id)
         given = recording.give_back(session, held, amount, keeps_paid=True)
-        assert given is not None
-        made, mark = Record(RecordType.REFUND, given.id), given.mark
+        off = Decimal(held.refunded_amount)
+        made = Record(RecordType.REFUND, given.id) if given else None
+        values = {"amount": given.amount, "mark": given.mark, "payment": record} if given else {}
     paid.values["refunded"] = True
-    values = {"amount": amount, "mark": mark, "payment": record}
+    if off:  # so much of it was paid too much
+        paid.values["part"] = off
+        paid.is_plain = False
+        world.touched(record)
+    if made is None:
+        return f"{amount} of payment {record.id} was too much, and goes back"
     world.records[made] = Wanted(values, unsent=paid.unsent or not world.is_open)
     if world.is_open:
         world.touched(made)
