@@ -13,7 +13,7 @@ from typing import Protocol
 from sqlalchemy.orm import Session
 
 from models.base import Json
-from models.outbox import Operation
+from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Operation
 from models.sales import Record
 from outbox.pace import Limits
 
@@ -74,6 +74,11 @@ class Due:
     looks_first: bool = False  # may already have arrived: look it up by its mark before creating
     known: Known = Known()
     knowledge: Json = field(default_factory=dict)
+
+    @property
+    def is_own_check(self) -> bool:
+        """Whether no user asked for it. The record is in QuickBooks, whatever becomes of it."""
+        return APPLIES_CREDIT in self.knowledge or WAS_TAKEN_OFF in self.knowledge
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,8 @@ from sqlalchemy.orm import Session
 
 import db
 from db import Sessions
-from models.base import Json
 from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, State
 from models.sales import Record, RecordType
-from models.snapshots import SNAPSHOTS
 from outbox import counterparts, metrics, trouble
 from outbox.company import (
     WAS_LOOKED_FOR,
@@ -453,46 +451,57 @@ _APPLY_PAYMENTS = prepared(
     """,
 )
 
+# Whether a failed or skipped entry is the last that a person saved of its record: older ones are
+# history, and checks of ours are nobody's.
+_IS_LAST_WORD = f"""(
+    NOT entry.knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']
+    AND NOT EXISTS (
+        SELECT FROM outbox AS newer
+        WHERE newer.lane_id + 0 = :lane AND newer.aggregate_type = 'payment'
+          AND newer.aggregate_id = entry.aggregate_id AND newer.id > entry.id
+          AND newer.state || '' = 'synced'
+          AND NOT newer.knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']))"""
+
 # Payments of these invoices are read, and what is credit of them is applied as far as it can be:
 # a void gave the invoice its balance back, or it was raised. Or it was lowered: QuickBooks took
-# some off them, and does not say of which. Only the record's snapshot is read, without a lock, so
-# anything captured goes instead of it.
+# some off them, and does not say of which. Asked is by what is known to be credit there, whatever
+# was paid back of it or of others. The values are those that QuickBooks acknowledged, so that no
+# change here counts as sent with them.
 _READ_PAYMENTS = text(
     f"""
     INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
                         operation, payload, taken_along_for, checks, knowledge)
-    SELECT snapshot.organization_id, :lane, 'payment', snapshot.id, 'save', snapshot.payload,
-           'invoice ' || (snapshot.payload ->> 'invoice_number'), true,
+    SELECT link.organization_id, :lane, 'payment', payment.id, 'save', standing.payload,
+           'invoice ' || (standing.payload ->> 'invoice_number'), true,
            jsonb_build_object(CAST(:why AS text), true)
-    FROM ({SNAPSHOTS[RecordType.PAYMENT]}
-          WHERE payment.invoice_id = ANY(:invoices) AND payment.refunded_amount = 0) AS snapshot
+    FROM payments AS payment
+    JOIN outbox_links AS billed
+      ON billed.lane_id = :lane AND billed.aggregate_type = 'invoice'
+     AND billed.aggregate_id = payment.invoice_id
     JOIN outbox_links AS link
       ON link.lane_id = :lane AND link.aggregate_type = 'payment'
-     AND link.aggregate_id = snapshot.id AND link.remote_id IS NOT NULL
+     AND link.aggregate_id = payment.id AND link.remote_id IS NOT NULL
      AND link.voided_at IS NULL
-     AND (NOT CAST(:only_credit AS boolean) OR link.remote_balance::numeric > 0)
-    WHERE NOT EXISTS (
+    CROSS JOIN LATERAL (
+        SELECT coalesce(link.declined_values, link.sent_values) AS payload) AS standing
+    WHERE payment.invoice_id = ANY(:invoices) AND payment.id <> ALL(:besides)
+      AND standing.payload IS NOT NULL
+      AND (:why = '{WAS_TAKEN_OFF}'
+           OR coalesce(link.remote_balance::numeric > 0, true)
+              AND coalesce(billed.remote_balance::numeric > 0, true))
+      AND NOT EXISTS (
         SELECT FROM outbox AS entry
         WHERE entry.lane_id + 0 = :lane AND entry.aggregate_type = 'payment'
-          AND entry.aggregate_id = snapshot.id
-          AND entry.state || '' IN ('pending', 'failed', 'skipped'))
-    ORDER BY snapshot.id
+          AND entry.aggregate_id = payment.id
+          AND CASE entry.state || ''
+              -- anything captured goes instead; and what was taken off is read before it goes back
+              WHEN 'pending'
+                  THEN :why <> '{WAS_TAKEN_OFF}' OR NOT entry.knowledge ? '{APPLIES_CREDIT}'
+              WHEN 'failed' THEN {_IS_LAST_WORD}
+              WHEN 'skipped' THEN {_IS_LAST_WORD}
+              ELSE false END)
+    ORDER BY payment.id
     """  # noqa: S608  (only constants of ours are put together)
-)
-
-
-# Invoices for which more was paid here than this.
-_PAID_MORE = text(
-    """
-    SELECT payment.invoice_id
-    FROM jsonb_to_recordset(CAST(:invoices AS jsonb)) AS row (invoice bigint, than numeric)
-    JOIN payments AS payment ON payment.invoice_id = row.invoice AND payment.refunded_amount = 0
-    JOIN outbox_links AS link
-      ON link.lane_id = :lane AND link.aggregate_type = 'payment'
-     AND link.aggregate_id = payment.id AND link.remote_id IS NOT NULL AND link.voided_at IS NULL
-    GROUP BY payment.invoice_id, row.than
-    HAVING sum(payment.amount) > row.than
-    """
 )
 
 
@@ -539,13 +548,11 @@ def _settle_money(session: Session, lane_id: int, settled: Sequence[tuple[Due, O
     """Stores and reads what follows for balances, of invoices and of their payments."""
     if payments := [one for one in settled if one[0].record.type == RecordType.PAYMENT]:
         _apply_payments(session, lane_id, payments)
-        freed = list(_freed(payments))
-        _read_payments(session, lane_id, freed, APPLIES_CREDIT, only_credit=True)
+        freed, entered = list(_freed(payments)), list(_entered(payments))
+        _read_payments(session, lane_id, freed, APPLIES_CREDIT, besides=entered)
     if invoices := [one for one in settled if one[0].record.type == RecordType.INVOICE]:
-        raised = _paid_more(session, lane_id, list(_raised(invoices)))
-        _read_payments(session, lane_id, raised, APPLIES_CREDIT)
-        lowered = _paid_more(session, lane_id, list(_lowered(invoices)))
-        _read_payments(session, lane_id, lowered, WAS_TAKEN_OFF)
+        _read_payments(session, lane_id, list(_raised(invoices)), APPLIES_CREDIT)
+        _read_payments(session, lane_id, list(_lowered(invoices)), WAS_TAKEN_OFF)
 
 
 def _apply_payments(
@@ -562,43 +569,46 @@ def _apply_payments(
 
 
 def _read_payments(
-    session: Session, lane_id: int, invoices: Sequence[int], why: str, *, only_credit: bool = False
+    session: Session, lane_id: int, invoices: Sequence[int], why: str, besides: Sequence[int] = ()
 ) -> None:
     if invoices:
-        values = {"lane": lane_id, "invoices": invoices, "why": why, "only_credit": only_credit}
+        values = {"lane": lane_id, "invoices": invoices, "why": why, "besides": list(besides)}
         session.execute(_READ_PAYMENTS, values)
 
 
-def _paid_more(session: Session, lane_id: int, invoices: Sequence[Json]) -> Sequence[int]:
-    if not invoices:
-        return []
-    values = {"lane": lane_id, "invoices": as_json(invoices)}
-    return session.scalars(_PAID_MORE, values).all()
-
-
 def _freed(payments: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
-    """The invoices of payments that are void in QuickBooks now, by our request or otherwise. How
-    much they took is not always known: the answer may be lost, and the void is looked up."""
+    """The invoices of payments that may take less in QuickBooks now: void, by our request or
+    otherwise, or as a person entered them. How much they took is not always known: the answer may
+    be lost, and the void is looked up. And of those that QuickBooks took some off: the invoice may
+    have been raised before that was read."""
     for due, outcome in payments:
         match outcome:
             case Synced(remote=Remote(voided=True)):
                 yield due.payload["invoice_id"]
+            case Synced() if due.known.decision.get("entered") or WAS_TAKEN_OFF in due.knowledge:
+                yield due.payload["invoice_id"]
 
 
-def _raised(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[Json]:
-    """The invoices that have a higher total in QuickBooks now, and are not paid there: with what is
-    applied to them."""
+def _entered(payments: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
+    """The payments that a person entered, and left as they are there."""
+    for due, _outcome in payments:
+        if due.known.decision.get("entered"):
+            yield due.record.id
+
+
+def _raised(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
+    """The invoices that have a higher total in QuickBooks now, and are not paid there."""
     for due, total, balance in _changed_totals(invoices):
         if total > min(_totals_before(due)) and balance > 0:
-            yield {"invoice": due.record.id, "than": str(total - balance)}
+            yield due.record.id
 
 
-def _lowered(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[Json]:
-    """The invoices that have a lower total in QuickBooks now, with that total. Of one that is still
-    open QuickBooks took nothing off."""
+def _lowered(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
+    """The invoices that have a lower total in QuickBooks now. Of one that is still open QuickBooks
+    took nothing off."""
     for due, total, balance in _changed_totals(invoices):
         if total < max(_totals_before(due)) and balance <= 0:
-            yield {"invoice": due.record.id, "than": str(total)}
+            yield due.record.id
 
 
 def _changed_totals(
@@ -642,11 +652,7 @@ def _rows(session: Session, outcomes: Mapping[int, Outcome], due: Mapping[int, D
     rows = [
         _row(entry_id, outcome, history.get(entry_id)) for entry_id, outcome in outcomes.items()
     ]
-    return [_ended(row) if _is_own_check(due[row.entry_id]) else row for row in rows]
-
-
-def _is_own_check(due: Due) -> bool:
-    return APPLIES_CREDIT in due.knowledge or WAS_TAKEN_OFF in due.knowledge
+    return [_ended(row) if due[row.entry_id].is_own_check else row for row in rows]
 
 
 def _ended(row: _Row) -> _Row:

@@ -9,13 +9,13 @@ from models.outbox import Operation
 from models.sales import Record, RecordType
 from outbox.company import Due, Learned, Rejected, Remote, Synced
 from quickbooks import kinds, matching, steps
-from quickbooks.documents import Missing, NotWritable, dumps, linked
+from quickbooks.documents import Document, Missing, NotWritable, dumps, linked
 from quickbooks.faults import ours
 from quickbooks.kinds import invoice, payment
 from quickbooks.questions import Question, of_amount
 from quickbooks.steps import Ask, Step
 from quickbooks.unanswered import look_for
-from quickbooks.updating import before_its_payment
+from quickbooks.updating import lines_there
 
 
 def entered_step(
@@ -38,9 +38,10 @@ def entered_step(
     there = steps.found(due)
     if there is None or matching.is_voided(due.payload, there):
         return Ask(due, "look_up", question)
-    if due.record.type == RecordType.PAYMENT:
-        links = before_its_payment(due, there, links)
-    return _entered(there, _rendered(due, links, settings))
+    rendered = _rendered(due, links, settings)
+    if rendered is not None and due.record.type == RecordType.PAYMENT:
+        rendered["Line"] = lines_there(there)  # what pays which invoice, as the person left it
+    return _entered(there, None if rendered is None else dumps(rendered))
 
 
 def _question(due: Due, links: Mapping[Record, Remote], settings: Json) -> Question:
@@ -67,9 +68,9 @@ def _amount_of(due: Due) -> Decimal:
     return Decimal(entered["amount"]) - Decimal(entered.get("refunded_amount") or 0)
 
 
-def _rendered(due: Due, links: Mapping[Record, Remote], settings: Json) -> str | None:
+def _rendered(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
     try:
-        return dumps(kinds.document(due.record, due.payload, links, settings))
+        return kinds.document(due.record, due.payload, links, settings)
     except (Missing, NotWritable):
         return None
 

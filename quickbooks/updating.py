@@ -15,7 +15,8 @@ from quickbooks.faults import ours
 from quickbooks.inactive import doubt_step, invoice_step, payment_step
 from quickbooks.kinds import KINDS, invoice, payment
 from quickbooks.kinds.invoice import GENERATED
-from quickbooks.steps import Step, Write
+from quickbooks.questions import Question
+from quickbooks.steps import Ask, Step, Write
 
 # When a list is read again that is of before our own write.
 LISTS_LAG = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 720))
@@ -82,8 +83,9 @@ def _taken_off_step(
         return _once_lists_are_current(due, link)
     is_off = payment.applied_to(billed, sent) - payment.applied_to(billed, there)
     if is_off > matching.credit_of(there):
-        return Synced(replace(matching.remote_of(there), stale=link.stale), seen=dumps(there))
-    return _as_it_is_there(due, link, there)
+        remote = replace(matching.remote_of(there), stale=link.stale)
+        return Synced(remote, seen=dumps(there), applied="0.00")
+    return replace(_as_it_is_there(due, link, there), applied="0.00")  # the invoice's answer had it
 
 
 def _once_lists_are_current(due: Due, link: Remote) -> Synced | Later:
@@ -97,22 +99,25 @@ def _once_lists_are_current(due: Due, link: Remote) -> Synced | Later:
 
 def _credit_step(
     due: Due, link: Remote, there: Json, links: Mapping[Record, Remote]
-) -> Write | Synced:
+) -> Ask | Write | Synced:
     """Applies what is still credit to the payment's invoice, as far as it can be paid now. What the
     bookkeeper did with the rest stays."""
     billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
+    is_gone = due.knowledge.get("invoice_found") == {}
+    if billed.balance is None and not is_gone:
+        return Ask(due, "look_up", Question("Id", billed.id, about="Invoice"))
     own = {"TxnId": billed.id, "TxnType": "Invoice"}
-    lines = [_payment_line(line) for line in there.get("Line", ())]
-    others = [line for line in lines if own not in line["LinkedTxn"]]
+    others = [line for line in lines_there(there) if own not in line["LinkedTxn"]]
     mine = payment.applied_to(billed, there)
     sent = documents.parsed(due.known.sent_document)
+    kept = Decimal(due.payload["amount"]) - Decimal(due.payload.get("refunded_amount", 0))
     applied = min(
         matching.credit_of(there),
         payment.open_balance(due.payload, billed),
         # what was on the invoice and is not now, the bookkeeper took off
-        Decimal(due.payload["amount"]) - (payment.applied_to(billed, sent) if sent else mine),
+        kept - (payment.applied_to(billed, sent) if sent else mine),
     )
-    if applied <= 0 or billed.voided:
+    if applied <= 0 or billed.voided or is_gone:
         if sent and mine > payment.applied_to(billed, sent):
             return _as_it_is_there(due, link, there)  # by an earlier try, whose answer was lost
         remote = replace(matching.remote_of(there), stale=link.stale)
@@ -129,12 +134,17 @@ def _credit_step(
 def _as_it_is_there(due: Due, link: Remote, there: Json) -> Synced:
     """The payment with the lines that it has in QuickBooks: what pays which invoice."""
     sent = documents.parsed(due.known.sent_document)
-    stands = sent and {**sent, "Line": [_payment_line(line) for line in there.get("Line", ())]}
+    stands = sent and {**sent, "Line": lines_there(there)}
     remote = replace(matching.remote_of(there), stale=link.stale)
     note = payment.CREDIT_THERE if matching.credit_of(there) > 0 else None
     if due.knowledge.get(APPLIES_CREDIT):
         note = note or payment.CREDIT_PAYS
     return Synced(remote, note, document=dumps(stands) if stands else None, seen=dumps(there))
+
+
+def lines_there(there: Json) -> list[Document]:
+    """The lines that a payment has in QuickBooks."""
+    return [_payment_line(line) for line in there.get("Line", ())]
 
 
 def _payment_line(line: Json) -> Document:

@@ -82,10 +82,10 @@ def _receipt_stands(due: Due) -> Rejected:
 
 
 def is_reversed(due: Due) -> bool:
-    """Whether this is a payment of which something was taken back."""
-    return (
-        due.record.type == RecordType.PAYMENT and Decimal(due.payload.get("refunded_amount", 0)) > 0
-    )
+    """Whether this is a payment of which something was taken back. A check of ours is about what
+    stands of it there."""
+    is_back = Decimal(due.payload.get("refunded_amount", 0)) > 0
+    return due.record.type == RecordType.PAYMENT and is_back and not due.is_own_check
 
 
 def reversed_step(
