@@ -157,7 +157,8 @@ def test_a_person_who_looked_at_stripe_says_whether_it_went_back(
     assert paid.sums() == ([Decimal(left)], Decimal(100 - left))
     token = {"csrf_token": paid.owner.token(), "went": "no"}
     path = f"/payments/{paid.payments[0].id}/refunds/{paid.refunds[0].id}"
-    paid.owner.client.post(path, data=token)  # an old page, pressed once more
+    answer = paid.owner.client.post(path, data=token)  # an old page, pressed once more
+    assert answer.status_code == 303
     assert [one.state for one in paid.refunds] == [state]
 
 

@@ -307,7 +307,7 @@ def _refund_online(
     return redirect(page, 303)
 
 
-@payments.post("/<key:payment_id>/refunds/<key:refund_id>")
+@payments.post("/payments/<key:payment_id>/refunds/<key:refund_id>")
 @books_required
 def decide_refund(payment_id: int, refund_id: int) -> ResponseReturnValue:
     """A person has checked whether a refund was made that Stripe never reported."""
