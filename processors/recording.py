@@ -244,6 +244,7 @@ def settle(
     """Adds the refund to its payment, or removes it again. The payment is locked."""
     if failure is not None:
         _count_again(database, payment, refund)
+        _count_rest(database, payment, refund)
         refund.state, refund.failure = RefundState.FAILED, failure
     elif refund.state == RefundState.ASKED:
         # A refund and a dispute together may exceed the payment; never subtract more than was paid.
@@ -273,6 +274,25 @@ def _count_again(database: Database, payment: Payment, refund: Refund) -> None:
 
 
 def give_back(
+def _count_rest(database: Database, payment: Payment, failed: Refund) -> None:
+    """What did not fit on the payment beside the one that failed: a dispute that was won had left
+    no room for a refund."""
+    others = database.scalars(
+        select(Refund)
+        .where(
+            Refund.payment_id == payment.id,
+            Refund.id != failed.id,
+            Refund.state == RefundState.DONE,
+            Refund.booked < Refund.amount,
+        )
+        .order_by(Refund.id)
+    ).all()
+    for other in others:
+        more = min(other.amount - other.booked, payment.left)
+        payment.refunded_amount += more
+        other.booked += more
+
+
     database: Database,
     payment: Payment,
     amount: Decimal,

@@ -406,6 +406,16 @@ def test_a_lost_dispute_is_taken_off_while_another_is_open(paid: Till) -> None:
     assert not paid.charges[0].is_disputed
 
 
+def test_a_refund_counts_once_the_dispute_that_left_it_no_room_was_won(paid: Till) -> None:
+    intent = paid.charges[0].payment_intent_id
+    tell(paid, DisputeSeen("dp_1", intent, Decimal(100), "lost", "general"))
+    tell(paid, RefundSeen("re_1", intent, Decimal(40), False, None, ""))
+    assert paid.sums() == ([Decimal(0)], Decimal(100))
+    tell(paid, DisputeSeen("dp_1", intent, Decimal(100), "won", "general"))
+    assert paid.sums() == ([Decimal(60)], Decimal(40))
+    assert [one.booked for one in paid.refunds] == [Decimal(0), Decimal(40)]
+
+
 def test_an_old_event_of_a_decided_dispute_is_mended_by_reading_all(paid: Till) -> None:
     first = dispute(paid)
     paid.stripe.act("decide", account=paid.account, dispute=first, status="won")
