@@ -462,10 +462,16 @@ class GoodwillRefund(RecordModel, Base):
     refunded_on: Mapped[date]
     note: Mapped[str] = mapped_column(server_default="", default="")
     mark: Mapped[str] = mapped_column(default=new_mark)
-    voided_at: Mapped[Moment | None]  # the processor could not pay it back after all
+    # The processor could not pay it back after all, or its invoice was voided.
+    voided_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
     payment: Mapped[Payment] = relationship()
+
+    @property
+    def came_off(self) -> bool:
+        """Whether its invoice was voided, so that it came off the payment instead."""
+        return self.voided_at is not None and self.voided_at == self.payment.invoice.voided_at
 
 
 @dataclass(frozen=True)

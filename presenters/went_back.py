@@ -59,7 +59,9 @@ class WentBack:
         remarks = [f"{how}: {_(self.why)}" if self.why else how]
         if self.too_much:
             remarks.append(_("%(amount)s of it was paid too much", amount=money(self.too_much)))
-        if self.goodwill and not self.goodwill.voided_at:
+        if self.goodwill and self.goodwill.came_off:
+            remarks.append(_("the invoice is void"))
+        elif self.goodwill and not self.goodwill.voided_at:
             remarks.append(_("the invoice stays paid"))
         elif self.goodwill and self.how != "failed":
             remarks.append(_("could not be paid out"))
@@ -86,6 +88,9 @@ def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
         if one.id not in through_ids
     ]
     came_off = sum((_came_off(one, by_id.get(one.goodwill_id or 0)) for one in through), Decimal(0))
+    came_off += sum(
+        (one.amount for one in goodwill if one.came_off and one.id not in through_ids), Decimal(0)
+    )
     if by_hand := payment.refunded_amount - came_off:
         told.append(WentBack(by_hand, "recorded"))
     return tuple(told)
@@ -93,8 +98,8 @@ def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
 
 def _came_off(refund: Refund, goodwill: GoodwillRefund | None) -> Decimal:
     """How much of it came off the payment itself."""
-    as_goodwill = goodwill.amount if goodwill and refund.booked else Decimal(0)
-    return refund.booked - as_goodwill
+    stands = goodwill is not None and goodwill.voided_at is None
+    return refund.booked - (goodwill.amount if goodwill and stands else Decimal(0))
 
 
 def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentBack:
@@ -112,5 +117,6 @@ def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentB
     why = REASONS.get(failure, spoken) if how == "failed" else ""
     at = refund.settled_at or refund.created_at
     unsure_id = refund.id if refund.is_unsure else None
-    too_much = _came_off(refund, goodwill) if goodwill else Decimal(0)
+    is_split = goodwill is not None and goodwill.voided_at is None
+    too_much = _came_off(refund, goodwill) if is_split else Decimal(0)
     return WentBack(refund.amount, how, at, why, goodwill, too_much, unsure_id)

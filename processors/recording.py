@@ -266,14 +266,14 @@ def _count_again(database: Database, payment: Payment, refund: Refund) -> None:
     as_goodwill = Decimal(0)
     if refund.booked and refund.goodwill_id is not None:
         goodwill = database.get_one(GoodwillRefund, refund.goodwill_id)
-        goodwill.voided_at = goodwill.voided_at or datetime.now(UTC)
-        as_goodwill = goodwill.amount
+        if goodwill.voided_at is None:
+            goodwill.voided_at = datetime.now(UTC)
+            as_goodwill = goodwill.amount
     payment.goodwill_amount -= as_goodwill
     payment.refunded_amount -= refund.booked - as_goodwill
     refund.booked = Decimal(0)
 
 
-def give_back(
 def _count_rest(database: Database, payment: Payment, failed: Refund) -> None:
     """What did not fit on the payment beside the one that failed: a dispute that was won had left
     no room for a refund."""
@@ -293,6 +293,7 @@ def _count_rest(database: Database, payment: Payment, failed: Refund) -> None:
         other.booked += more
 
 
+def give_back(
     database: Database,
     payment: Payment,
     amount: Decimal,
@@ -325,6 +326,24 @@ def _count_rest(database: Database, payment: Payment, failed: Refund) -> None:
     database.add(refund)
     database.flush()
     return refund
+
+
+def take_off_goodwill(database: Database, invoice: Invoice) -> None:
+    """Of an invoice that is void, nothing stays paid: what went back out of goodwill comes off its
+    payments instead. The invoice is locked."""
+    given = database.scalars(
+        select(GoodwillRefund)
+        .join(Payment)
+        .where(Payment.invoice_id == invoice.id, GoodwillRefund.voided_at.is_(None))
+    ).all()
+    for refund in given:
+        payment = database.get_one(
+            Payment, refund.payment_id, with_for_update=True, populate_existing=True
+        )
+        refund.voided_at = invoice.voided_at
+        payment.goodwill_amount -= refund.amount
+        payment.refunded_amount += refund.amount
+        database.flush()
 
 
 def keeps_paid(database: Database, payment: Payment) -> bool:

@@ -714,10 +714,11 @@ CATALOGUE: dict[str, Cause] = {
     ),
     "receipt_stands": Cause(
         Class.PERSON,
-        N_("A refund that came back"),
+        N_("A refund that no longer counts"),
         N_(
-            "The refund of {amount} for invoice {invoice} could not be paid out after all, but"
-            " QuickBooks has a refund receipt for it. Void or delete the receipt there."
+            "The refund of {amount} for invoice {invoice} could not be paid out after all, or its"
+            " invoice was voided. QuickBooks has a refund receipt for it. Void or delete the"
+            " receipt there."
         ),
         effect=N_("Once that's done, send it again: we'll check that it's gone."),
         actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),

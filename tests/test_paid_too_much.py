@@ -7,7 +7,16 @@ from sqlalchemy import select, text
 
 from models.sales import GoodwillRefund, Payment
 from processors import refunding
-from tests.support.refunds import CHECKING, account, choose, paid, receipts_of, refunds
+from tests.support.refunds import (
+    CHECKING,
+    account,
+    choose,
+    paid,
+    pass_and_drain,
+    receipts_of,
+    refund,
+    refunds,
+)
 from tests.support.situation import ANA, Situation
 from tests.support.till import Till
 from tests.support.visitor import Visitor
@@ -104,3 +113,69 @@ def test_an_invoice_voided_before_stripe_answers_is_not_paid_by_goodwill(till: T
     assert refunding.finish_due(till.sessions, till.processor) == 1
     [payment] = till.payments
     assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(40), Decimal(0))
+
+
+@pytest.mark.parametrize("taken_back", ["void", "person"])
+@pytest.mark.parametrize("given", ["100", "30"])
+def test_what_was_goodwill_comes_off_once_the_invoice_is_void(
+    receipts: Situation, given: str, taken_back: str
+) -> None:
+    """Otherwise a refund receipt is booked against income that is not there, beside a credit."""
+    at = receipts
+    choose(at, taken_back=taken_back)
+    invoice, payment = paid(at)
+    refund(at, payment, given)
+    at.drain()
+    page = at.ana.open(f"/invoices/{invoice}/void")
+    assert "A refund receipt in QuickBooks must be voided there by hand" in page.text
+    page.submit(press="Void the invoice")
+    pass_and_drain(at, 3)
+    [ours] = refunds(at)
+    assert ours.came_off
+    assert (ours.payment.refunded_amount, ours.payment.goodwill_amount) == (ours.amount, Decimal(0))
+    assert at.invoice(invoice).kept == 100 - ours.amount
+    page = at.ana.open(f"/payments/{payment}")
+    assert page.text.count(f"${ours.amount} · recorded by hand · the invoice is void") == 1
+    assert "stays paid" not in page.text
+    page = at.ana.open(f"/refunds/{ours.id}")
+    assert "this comes off the payment instead" in page.text
+    assert "Void or delete the receipt there." in page.panel()
+    assert "still yours" not in page.text
+    [receipt] = receipts_of(at)
+    told = {"Id": receipt["Id"], "SyncToken": receipt["SyncToken"]}
+    at.bookkeeper().post("refundreceipt", told, operation="delete")
+    page.submit(press="Send again")
+    pass_and_drain(at, 3)
+    [booked] = at.books("Payment")
+    is_voided = (given, taken_back) == ("100", "void")
+    assert booked["TotalAmt"] == (0 if is_voided else 100)  # a person enters what went back
+    assert at.states().count("payment failed") == (not is_voided)
+
+
+def test_a_refund_not_sent_yet_never_goes_once_the_invoice_is_void(receipts: Situation) -> None:
+    at = receipts
+    choose(at, taken_back="void")
+    invoice, payment = paid(at)
+    refund(at, payment, "100")
+    at.ana.open(f"/invoices/{invoice}/void").submit(press="Void the invoice")
+    pass_and_drain(at, 3)
+    assert receipts_of(at) == []
+    assert at.books("Payment")[0]["TotalAmt"] == 0
+    assert not [state for state in at.states() if "pending" in state or "failed" in state]
+
+
+def test_what_came_off_a_void_invoice_and_fails_at_stripe_is_restored_once(till: Till) -> None:
+    till.pay(card="4000000000005126")  # a refund of it fails later
+    payment = till.payments[0]
+    till.owner.open(f"/payments/{payment.id}/refund")
+    till.owner.submit({"amount": "30", "afterwards": "paid"}, press="Pay it back")
+    till.owner.open(f"/invoices/{till.invoice_id}/void").submit(press="Void the invoice")
+    [payment] = till.payments
+    assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(30), Decimal(0))
+    told = till.owner.open(f"/payments/{payment.id}").text
+    assert told.count("$30.00") == 1
+    assert "paid back through Stripe · the invoice is void" in told
+    till.pass_time(60)
+    [payment] = till.payments
+    assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(0), Decimal(0))
+    assert till.owner.open(f"/payments/{payment.id}").text.count("$30.00") == 1

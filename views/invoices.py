@@ -28,7 +28,7 @@ from presenters.client_card import client_card
 from presenters.panel import fix_of, panel_of
 from presenters.status import words_of
 from presenters.unfinished import drafts_of
-from processors import paying
+from processors import paying, recording
 from views.letterhead import letterhead
 from views.sheets import send_pdf, show_sheet
 from web import once
@@ -268,6 +268,7 @@ def void(invoice_id: int) -> ResponseReturnValue:
         flash(_("What was paid on it has changed since you opened this page."), "warn")
         return _void_page(invoice), 422
     invoice.voided_at = datetime.now(UTC)
+    recording.take_off_goodwill(session(), invoice)
     note("invoice.voided", organization_id=firm().id, number=invoice.number)
     session().commit()
     flash(_("Invoice %(number)s is voided.", number=invoice.number))
