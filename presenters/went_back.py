@@ -60,7 +60,7 @@ class WentBack:
         if self.too_much:
             remarks.append(_("%(amount)s of it was paid too much", amount=money(self.too_much)))
         if self.goodwill and self.goodwill.came_off:
-            remarks.append(_("the invoice is void"))
+            remarks.append(_("the invoice is voided"))
         elif self.goodwill and not self.goodwill.voided_at:
             remarks.append(_("the invoice stays paid"))
         elif self.goodwill and self.how != "failed":
@@ -85,7 +85,8 @@ def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
     told += [
         WentBack(one.amount, "recorded", one.refunded_on, goodwill=one)
         for one in goodwill
-        if one.id not in through_ids
+        # Only one through Stripe fails: a failed one that is nobody's any more was tried again.
+        if one.id not in through_ids and (one.came_off or not one.voided_at)
     ]
     came_off = sum((_came_off(one, by_id.get(one.goodwill_id or 0)) for one in through), Decimal(0))
     came_off += sum(

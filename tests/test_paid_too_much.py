@@ -135,7 +135,7 @@ def test_what_was_goodwill_comes_off_once_the_invoice_is_void(
     assert (ours.payment.refunded_amount, ours.payment.goodwill_amount) == (ours.amount, Decimal(0))
     assert at.invoice(invoice).kept == 100 - ours.amount
     page = at.ana.open(f"/payments/{payment}")
-    assert page.text.count(f"${ours.amount} · recorded by hand · the invoice is void") == 1
+    assert page.text.count(f"${ours.amount} · recorded by hand · the invoice is voided") == 1
     assert "stays paid" not in page.text
     page = at.ana.open(f"/refunds/{ours.id}")
     assert "this comes off the payment instead" in page.text
@@ -168,13 +168,13 @@ def test_what_came_off_a_void_invoice_and_fails_at_stripe_is_restored_once(till:
     till.pay(card="4000000000005126")  # a refund of it fails later
     payment = till.payments[0]
     till.owner.open(f"/payments/{payment.id}/refund")
-    till.owner.submit({"amount": "30", "afterwards": "paid"}, press="Pay it back")
+    till.owner.submit({"amount": "30", "afterwards": "paid"}, press="Refund it")
     till.owner.open(f"/invoices/{till.invoice_id}/void").submit(press="Void the invoice")
     [payment] = till.payments
     assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(30), Decimal(0))
     told = till.owner.open(f"/payments/{payment.id}").text
     assert told.count("$30.00") == 1
-    assert "paid back through Stripe · the invoice is void" in told
+    assert "refunded through Stripe · the invoice is voided" in told
     till.pass_time(60)
     [payment] = till.payments
     assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(0), Decimal(0))

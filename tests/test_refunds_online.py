@@ -182,13 +182,13 @@ def test_a_refund_that_nobody_was_sure_of_is_settled_by_what_stripe_says(
     assert "no longer connected" not in page
 
 
-def unsure(till: Till, *, is_made: bool) -> Visitor:
-    """Opens the page that asks about a refund of $30: its answer was lost, and our access ended."""
+def unsure(till: Till, *, is_made: bool, amount: str = "30") -> Visitor:
+    """Opens the page that asks about a refund: its answer was lost, and our access ended."""
     till.stripe.act("webhooks", mode="lost")
     kind = "cut_after" if is_made else "cut_before"
     till.stripe.act("faults", path="/v1/refunds", method="POST", kind=kind, times=3)
-    pay_back(till, "30")
-    assert there(till) == ([3000] if is_made else [])
+    pay_back(till, amount)
+    assert bool(there(till)) == is_made
     till.session.execute(text("UPDATE refunds SET failure = 'access_ended'"))
     till.session.commit()
     return till.owner.open(f"/payments/{till.payments[0].id}")
@@ -216,6 +216,38 @@ def test_stripes_word_corrects_a_persons(
     assert ("did not find it" in page) is False
     assert ("Stripe has no such refund" in page) is not is_made
     assert len(there(paid)) == is_made
+
+
+@pytest.mark.parametrize("read", [tending.compare, tending.read_refunds])
+@pytest.mark.parametrize("amount", [30, 60, 100])
+def test_what_a_person_paid_back_at_stripe_themselves_counts_once(
+    paid: Till, amount: int, read: Callable[[Sessions, Processor], int]
+) -> None:
+    """Ours was not made, so they made one there, and said of ours that it was refunded."""
+    page = unsure(paid, is_made=False, amount=str(amount))
+    charge = paid.charge_id()
+    paid.stripe.act("refund", account=paid.account, charge=charge, amount=amount * 100)
+    page.submit(press="It was refunded")
+    read(paid.sessions, paid.processor)
+    tending.read_refunds(paid.sessions, paid.processor)
+    assert paid.sums() == ([Decimal(100 - amount)], Decimal(amount))
+    assert [(one.state, one.booked) for one in paid.refunds] == [
+        ("failed", Decimal(0)),
+        ("done", Decimal(amount)),
+    ]
+
+
+def test_a_refund_that_was_made_after_all_is_shown_once(paid: Till) -> None:
+    page = unsure(paid, is_made=False)
+    paid.session.execute(text("UPDATE refunds SET keeps_paid = true"))
+    paid.session.commit()
+    page.submit(press="It was refunded")
+    tending.read_refunds(paid.sessions, paid.processor)
+    refund, intent = paid.refunds[0], paid.charges[0].payment_intent_id
+    tell(paid, RefundSeen("re_1", intent, refund.amount, False, None, refund.mark))
+    told = paid.owner.open(f"/payments/{paid.payments[0].id}").text
+    assert told.count("$30.00") == 1
+    assert "by hand" not in told
 
 
 def test_a_refund_that_stripe_said_failed_stays_failed(paid: Till) -> None:
