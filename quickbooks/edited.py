@@ -4,7 +4,8 @@ Only what is about to be written is judged: a field that only they changed is ne
 theirs if it is neither what we sent last, nor what an unanswered request may have written, nor what
 we are about to write. The lines of an invoice are replaced as a set (Intuit's API reference,
 Invoice), so what they changed of one of them, or of its tax, concerns all. A record that was only
-linked never had values of ours: of an invoice its total is judged, and of a customer nothing.
+linked never had values of ours: of an invoice its total is judged, of a payment that a person chose
+its amount, and of a customer nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,6 +65,18 @@ def edited_there(
         ]
     if not parts:
         return None
+    return Rejected(ours("edited_there", due, {"parts": parts, DECLINES_WHEN_SKIPPED: True}))
+
+
+def chosen_is_other(due: Due, document: Document, theirs: Json) -> Rejected | None:
+    """Asks a person who said that a document is this one, if it has another amount there: it was
+    changed after our request may have made it, so that it is not known what we wrote."""
+    is_asked = due.known.decision.get("use") and not due.knowledge.get("compares")
+    if not is_asked or due.known.sent_values or due.record.type != RecordType.PAYMENT:
+        return None
+    if matching.agrees(document["TotalAmt"], theirs.get("TotalAmt")):
+        return None
+    parts = [both("TotalAmt", document["TotalAmt"], theirs.get("TotalAmt"))]
     return Rejected(ours("edited_there", due, {"parts": parts, DECLINES_WHEN_SKIPPED: True}))
 
 

@@ -197,6 +197,8 @@ def _different_step(
     if awakens and changes:
         # Only that first: its invoices can go on, even if the rest is refused or asked about.
         return Write(due, "update", documents.sparse(link, awakens), None)
+    if judged is None and there and (other := edited.chosen_is_other(due, document, there)):
+        return other
     asked = changes and judged and _asked_first(due, document, changes, judged, theirs)
     if asked:
         return asked
