@@ -333,6 +333,11 @@ class Invoice(RecordModel, Discounted, Base):
         return sum((payment.left for payment in self.payments), Decimal(0))
 
     @property
+    def goodwill(self) -> Decimal:
+        """What went back of it while it stayed paid."""
+        return sum((payment.goodwill_amount for payment in self.payments), Decimal(0))
+
+    @property
     def status(self) -> InvoiceStatus:
         if self.voided_at:
             return InvoiceStatus.VOID

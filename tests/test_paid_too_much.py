@@ -179,3 +179,19 @@ def test_what_came_off_a_void_invoice_and_fails_at_stripe_is_restored_once(till:
     [payment] = till.payments
     assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(0), Decimal(0))
     assert till.owner.open(f"/payments/{payment.id}").text.count("$30.00") == 1
+
+
+def test_lowering_an_invoice_after_a_refund_says_that_it_may_be_the_same_money(
+    receipts: Situation,
+) -> None:
+    """Who lowers it because of the refund would give the money back twice."""
+    at = receipts
+    invoice, payment = paid(at)
+    refund(at, payment, "30")
+    at.ana.open(f"/invoices/{invoice}/edit")
+    at.ana.submit({"lines-0-unit_price": "70"}, press="Save invoice")
+    assert "$30.00 of it was refunded already" in at.ana.text
+    at.ana.submit({"confirms_below_paid": "y"}, press="Save invoice")
+    caution = "$30.00 was refunded already, while the invoice stayed paid"
+    assert caution in at.ana.open(f"/invoices/{invoice}").text
+    assert caution in at.ana.open(f"/payments/{payment}/refund").text

@@ -99,6 +99,14 @@ class InvoiceForm(DiscountedForm):
                 " customer's credit.",
                 paid=money(record.paid_amount),
             )
+            if record.goodwill:
+                sentence = _(
+                    "The new total is less than the %(paid)s already paid. The rest would stay as"
+                    " the customer's credit. %(refunded)s of it was refunded already: if the total"
+                    " is lower because of that, leave it as it was.",
+                    paid=money(record.paid_amount),
+                    refunded=money(record.goodwill),
+                )
             self.asked.append((self.confirms_below_paid, sentence))
         self.ask_about_earlier()
 
