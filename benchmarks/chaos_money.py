@@ -186,6 +186,8 @@ def refund_online(desk: Desk) -> None:
     with suppress(*Trouble):
         with till.sessions.begin() as session:
             held = recording.lock_payment(session, payment.id, invoice.id)
+            if keeps_paid and held.invoice.credit:  # that would come off first, as a part
+                return
             asked = refunding.ask(
                 session, held, amount, _owner(session, held), keeps_paid=keeps_paid
             )
@@ -261,16 +263,20 @@ def refund(desk: Desk) -> None:
 
     def write(session: Session) -> None:
         held = recording.lock_payment(session, payment.id, invoice.id)
+        marks.clear()  # only the last try can be stored
+        if held.invoice.credit:  # that would come off the payment first, as a part
+            return
         given = recording.give_back(session, held, amount, keeps_paid=True)
         assert given is not None
-        marks.append(given.mark)  # of each try; only the last one can be stored
+        marks.append(given.mark)
 
     def is_there(session: Session) -> bool:
         query = select(GoodwillRefund.id).where(GoodwillRefund.mark.in_(marks))
         return session.scalar(query) is not None
 
     saved = desk.save(write, is_there)
-    payment.refunds.append(chaos_log.Refund(marks[-1], amount, saved))
+    if marks:
+        payment.refunds.append(chaos_log.Refund(marks[-1], amount, saved))
 
 
 def _whole_payment(
@@ -329,7 +335,7 @@ def settle(till: Till, firms: list[tuple[int, list[chaos_log.Invoice]]], until: 
 
 _REFUNDED = text(
     """
-    SELECT goodwill.mark, refund.booked FROM refunds AS refund
+    SELECT goodwill.mark, coalesce(goodwill.amount, refund.booked) AS booked FROM refunds AS refund
     LEFT JOIN goodwill_refunds AS goodwill ON goodwill.id = refund.goodwill_id
     WHERE refund.payment_id = :payment AND refund.state = 'done' AND refund.booked > 0
     """
