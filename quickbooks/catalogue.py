@@ -607,8 +607,8 @@ CATALOGUE: dict[str, Cause] = {
             " shows the full payment; enter the refund there."
         ),
         effect=N_(
-            "Once you have entered it there, press “I've entered it”. Under “How records arrive”"
-            " you can choose to have DunaHub void payments reversed in full."
+            "Once you have entered it there, press “I've entered it”. DunaHub voids only payments"
+            " reversed in full there, if you choose that under “How records arrive”."
         ),
         actions=(OPEN_QUICKBOOKS, CHOOSE_SETTING, SEND_AGAIN, SKIP),
     ),
