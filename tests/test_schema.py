@@ -131,6 +131,27 @@ def test_an_agreed_price_becomes_a_line_and_comes_back(
     assert _run(engine, prices) == [(Decimal("640.50"),), (None,)]
 
 
+def test_checks_of_ours_that_failed_before_are_no_persons_matter(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = AlembicConfig(ALEMBIC_INI)
+    monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    command.downgrade(config, "0051")
+    before = """
+        INSERT INTO organizations (name, region, time_zone) VALUES ('Rivera', 'US', 'UTC');
+        INSERT INTO outbox_lanes (organization_id) VALUES (1);
+        INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id, operation,
+                            payload, state, settled_at, fault_code, knowledge)
+        SELECT 1, 1, 'payment', 1, 'save', '{}', state, now(), '6000', knowledge::jsonb
+        FROM (VALUES ('failed', '{"applies_credit": true}'), ('skipped', '{"was_taken_off": true}'),
+                     ('failed', '{}'), ('skipped', '{}')) AS entry (state, knowledge);
+    """
+    _run(engine, before)
+    command.upgrade(config, "head")
+    states = "SELECT state::text FROM outbox ORDER BY id"
+    assert _run(engine, states) == [("synced",), ("synced",), ("failed",), ("skipped",)]
+
+
 def test_the_docs_name_each_table_that_can_not_be_sharded_as_it_is() -> None:
     text_ = Path("docs/scaling.md").read_text()
     rows = text_.partition("| Table | Becomes |")[2].partition("\n\n")[0].splitlines()
