@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from models.outbox import Entry, Operation
+from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Entry, Operation
 from models.sales import Record, RecordType
 from models.snapshots import FOLLOWS, SNAPSHOTS
 from outbox import servers
@@ -422,8 +422,11 @@ def _last_to_merge(
     return newest
 
 
+# Nobody saved what a check of ours is about: no change of an invoice waits until it could be read.
+_OWN_CHECKS = f"ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']"
+
 _FIRST_PAYMENTS = text(
-    """
+    f"""
     SELECT invoice.id AS invoice_id, min(entry.id) AS first
     FROM unnest(CAST(:invoices AS bigint[])) AS invoice (id)
     JOIN outbox_links AS link
@@ -432,9 +435,9 @@ _FIRST_PAYMENTS = text(
     JOIN payments AS payment ON payment.invoice_id = invoice.id
     JOIN outbox AS entry
       ON entry.aggregate_type = 'payment' AND entry.aggregate_id = payment.id
-    WHERE entry.lane_id = :lane AND entry.state = 'pending'
+    WHERE entry.lane_id = :lane AND entry.state = 'pending' AND NOT entry.knowledge ?| {_OWN_CHECKS}
     GROUP BY invoice.id
-    """
+    """  # noqa: S608  (only constants of ours are put together)
 )
 
 
@@ -545,13 +548,14 @@ def _without_payments_of_void_invoices(
 # after an earlier payment that was taken back, whose void gives the invoice its balance back.
 _EARLIER = prepared(
     "earlier",
-    """
+    f"""
     SELECT mine.id AS entry_id, 'payment' AS type, payment.id AS record_id
     FROM outbox AS mine
     JOIN payments AS payment ON payment.invoice_id = mine.aggregate_id
     JOIN outbox AS other ON other.aggregate_type = 'payment' AND other.aggregate_id = payment.id
     WHERE mine.id = ANY(:entries) AND mine.aggregate_type = 'invoice'
       AND other.lane_id = :lane AND other.state = 'pending' AND other.id < mine.id
+      AND NOT other.knowledge ?| {_OWN_CHECKS}
       -- One that waits for this very invoice (an older version of it failed) waits for this entry.
       AND (other.waits_for_type, other.waits_for_id)
           IS DISTINCT FROM ('invoice', mine.aggregate_id)
@@ -577,7 +581,7 @@ _EARLIER = prepared(
       AND EXISTS (SELECT FROM outbox_links AS link
                   WHERE link.lane_id = :lane AND link.aggregate_type = 'invoice'
                     AND link.aggregate_id = back.invoice_id AND link.remote_id IS NOT NULL)
-    """,
+    """,  # noqa: S608  (only constants of ours are put together)
 )
 
 

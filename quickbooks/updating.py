@@ -79,9 +79,11 @@ def _taken_off_step(
     put the payment elsewhere, and comparing goes on saying so."""
     billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
     sent = documents.parsed(due.known.sent_document) or {}
-    if payment.applied_to(billed, there) > Decimal(billed.total or 0):
-        return _once_lists_are_current(due, link)
     is_off = payment.applied_to(billed, sent) - payment.applied_to(billed, there)
+    # once a list lagged, it may after the invoice was raised again, where nothing shows it any more
+    still_lags = "lagged" in due.knowledge and is_off <= 0
+    if still_lags or payment.applied_to(billed, there) > Decimal(billed.total or 0):
+        return _once_lists_are_current(due, link)
     if is_off > matching.credit_of(there):
         remote = replace(matching.remote_of(there), stale=link.stale)
         return Synced(remote, seen=dumps(there), applied="0.00")

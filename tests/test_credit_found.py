@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from models.sales import Payment
 from tests.support.refunds import choose, pass_and_drain, refund, take_back
@@ -112,6 +113,40 @@ def test_what_was_taken_off_before_credit_was_put_on_pays_again(at: Situation) -
     priced(at, invoice, "120")
     wait_and_drain(at)
     assert (booked(at)["Balance"], unapplied(at)) == (0, [0, 0])
+
+
+def test_an_invoice_is_changed_while_a_check_of_ours_cannot_be_read(at: Situation) -> None:
+    """What was taken off a lowered invoice is found out later, and pays what was added since."""
+    invoice, _second = overpaid(at)
+    at.simulator.fault(match={"path": "/query", "nth": 2, "times": 99}, do={"status": 429})
+    priced(at, invoice, "50")
+    assert (booked(at)["TotalAmt"], at.entry().record_type) == (50, "payment")
+    priced(at, invoice, "100")
+    wait_and_drain(at)
+    assert booked(at)["TotalAmt"] == 100
+    assert "payment pending" in " ".join(at.states()), at.states()
+    at.simulator.clear_faults()
+    with at.sessions.begin() as session:
+        session.execute(text("UPDATE outbox_lanes SET questions_rest_until = now()"))
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], sum(unapplied(at))) == (0, 20)
+
+
+def test_what_was_taken_off_while_lists_lag_pays_what_was_added_meanwhile(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "100")
+    at.drain()
+    priced(at, invoice, "100.00")
+    at.simulator.company(RIVERA, list_delay=86_400)
+    priced(at, invoice, "50")
+    priced(at, invoice, "100")
+    at.drain()
+    assert booked(at)["TotalAmt"] == 100
+    pass_and_drain(at, 2)
+    at.simulator.company(RIVERA, list_delay=0)
+    pass_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0])
 
 
 def test_credit_is_put_on_by_what_is_open_there(at: Situation) -> None:
