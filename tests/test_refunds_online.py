@@ -15,7 +15,7 @@ import stripe
 from sqlalchemy import select, text
 
 from db import Sessions
-from models.processors import CheckoutState, Refund
+from models.processors import CheckoutState, ProcessorAccount, Refund
 from models.sales import GoodwillRefund, Payment, RecordType
 from processors import recording, refunding, tending
 from processors.processor import DisputeSeen, Event, Processor, RefundSeen, Session, Told
@@ -259,9 +259,16 @@ def test_a_refund_that_stripe_said_failed_stays_failed(paid: Till) -> None:
     assert paid.sums() == ([Decimal(100)], Decimal(0))
 
 
-def test_what_came_through_an_account_that_left_is_paid_back_by_hand(paid: Till) -> None:
+@pytest.mark.parametrize("has_another", [False, True])
+def test_what_came_through_an_account_that_left_is_paid_back_by_hand(
+    paid: Till, has_another: bool
+) -> None:
     recording.end_account(paid.session, paid.account)
     paid.session.commit()
+    if has_another:
+        paid.owner.post("/settings/payments/connect")
+        accounts = paid.session.scalars(select(ProcessorAccount.account_id)).all()
+        assert accounts != [paid.account]
     page = paid.owner.open(f"/payments/{paid.payments[0].id}")
     assert "Refund through Stripe" not in page.text
     assert "Record a refund or return" in page.text

@@ -11,7 +11,7 @@ from wtforms import BooleanField
 from wtforms.validators import StopValidation
 
 from languages import N_
-from models.processors import Charge, ProcessorAccount, Refund, RefundState
+from models.processors import Charge, Refund, RefundState
 from models.quickbooks import RefundsAre, TakenBack
 from models.sales import (
     GoodwillRefund,
@@ -270,12 +270,8 @@ def _charge(payment: Payment) -> Charge | None:
     pays it back and records that."""
     if dunahub().processor is None:
         return None
-    ended = select(ProcessorAccount.id).where(
-        ProcessorAccount.organization_id == firm().id,
-        ProcessorAccount.account_id == Charge.account_id,
-        ProcessorAccount.ended_at.is_not(None),
-    )
-    return session().scalar(select(Charge).where(Charge.payment_id == payment.id, ~ended.exists()))
+    query = select(Charge).where(Charge.payment_id == payment.id, paying.is_open(Charge.account_id))
+    return session().scalar(query)
 
 
 def _refund_online(
