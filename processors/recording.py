@@ -288,8 +288,19 @@ def _count_rest(database: Database, payment: Payment, failed: Refund) -> None:
         .order_by(Refund.id)
     ).all()
     for other in others:
+        database.flush()
+        database.refresh(payment.invoice)  # its sums without the one that failed
         more = min(other.amount - other.booked, payment.left)
-        payment.refunded_amount += more
+        stands = database.get(GoodwillRefund, other.goodwill_id) if other.goodwill_id else None
+        if stands is None:
+            keeps, at = other.keeps_paid, other.settled_at
+            given = give_back(database, payment, more, keeps_paid=keeps, made_at=at)
+            other.goodwill_id = given.id if given else None
+        else:  # it grows
+            as_goodwill = _as_goodwill(payment, more, keeps_paid=other.keeps_paid)
+            stands.amount += as_goodwill
+            payment.goodwill_amount += as_goodwill
+            payment.refunded_amount += more - as_goodwill
         other.booked += more
 
 
@@ -308,9 +319,7 @@ def give_back(
     is neither open nor paid, so all of it comes off.
     """
     payment.refunded_at = datetime.now(UTC)
-    invoice, as_goodwill = payment.invoice, Decimal(0)
-    if keeps_paid and invoice.voided_at is None:
-        as_goodwill = max(amount - invoice.credit, Decimal(0))
+    as_goodwill = _as_goodwill(payment, amount, keeps_paid=keeps_paid)
     payment.refunded_amount += amount - as_goodwill
     if not as_goodwill:
         return None
@@ -326,6 +335,15 @@ def give_back(
     database.add(refund)
     database.flush()
     return refund
+
+
+def _as_goodwill(payment: Payment, amount: Decimal, *, keeps_paid: bool) -> Decimal:
+    """How much of it does not come off the payment. Its invoice is locked, and its sums are up to
+    date."""
+    invoice = payment.invoice
+    if not keeps_paid or invoice.voided_at is not None:
+        return Decimal(0)
+    return max(amount - invoice.credit, Decimal(0))
 
 
 def take_off_goodwill(database: Database, invoice: Invoice) -> None:

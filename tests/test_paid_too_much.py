@@ -195,3 +195,19 @@ def test_lowering_an_invoice_after_a_refund_says_that_it_may_be_the_same_money(
     caution = "$30.00 was refunded already, while the invoice stayed paid"
     assert caution in at.ana.open(f"/invoices/{invoice}").text
     assert caution in at.ana.open(f"/payments/{payment}/refund").text
+
+
+def test_a_refund_that_grows_changes_its_receipt(receipts: Situation) -> None:
+    """More of it counts once a dispute that left it no room was won."""
+    at = receipts
+    _invoice, payment = paid(at)
+    refund(at, payment, "40")
+    at.drain()
+    [ours] = refunds(at)
+    ours.amount = Decimal(60)
+    ours.payment.goodwill_amount = Decimal(60)
+    at.session.commit()
+    pass_and_drain(at, 3)
+    assert [one["TotalAmt"] for one in receipts_of(at)] == [60]
+    ask(at)
+    assert differences(at) == []

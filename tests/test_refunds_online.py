@@ -237,6 +237,40 @@ def test_what_a_person_paid_back_at_stripe_themselves_counts_once(
     ]
 
 
+@pytest.mark.parametrize("amount", [30, 60, 100])
+def test_what_is_counted_late_leaves_an_invoice_paid_that_was_to_stay_so(
+    paid: Till, amount: int
+) -> None:
+    page = unsure(paid, is_made=False, amount=str(amount))
+    charge = paid.charge_id()
+    paid.stripe.act("refund", account=paid.account, charge=charge, amount=amount * 100)
+    paid.session.execute(text("UPDATE refunds SET keeps_paid = true"))
+    paid.session.commit()
+    page.submit(press="It was refunded")
+    intent, made = paid.charges[0].payment_intent_id, paid.stripe.all(paid.account, "refund")
+    refund = Refund(
+        organization_id=paid.firm,
+        payment_id=paid.payments[0].id,
+        amount=Decimal(amount),
+        keeps_paid=True,  # as where refunds become receipts
+        remote_id=str(made[0]["id"]),
+    )
+    paid.session.add(refund)
+    paid.session.commit()
+    tell(paid, RefundSeen(str(made[0]["id"]), intent, Decimal(amount), False, None, ""))
+    tending.read_refunds(paid.sessions, paid.processor)
+    assert [(one.state, one.booked) for one in paid.refunds] == [
+        ("failed", Decimal(0)),
+        ("done", Decimal(amount)),
+    ]
+    assert paid.invoice.balance == 0
+    [payment] = paid.payments
+    assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(0), Decimal(amount))
+    given = paid.session.scalars(select(GoodwillRefund).where(GoodwillRefund.voided_at.is_(None)))
+    assert [one.amount for one in given] == [Decimal(amount)]
+    assert "too much" not in paid.owner.open(f"/payments/{payment.id}").text
+
+
 def test_a_refund_that_was_made_after_all_is_shown_once(paid: Till) -> None:
     page = unsure(paid, is_made=False)
     paid.session.execute(text("UPDATE refunds SET keeps_paid = true"))
