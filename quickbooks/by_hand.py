@@ -1,6 +1,7 @@
 """Records that a person entered in QuickBooks: found there and linked, nothing is written. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from languages import N_
@@ -36,7 +37,11 @@ def entered_step(
     if not steps.has_seen(due, steps.own(link)) or due.looks_first:
         return steps.read_own(due, link)
     there = steps.found(due)
-    if there is None or matching.is_voided(due.payload, there):
+    is_void = there is None or matching.is_voided(due.payload, there)
+    if is_void and due.record.type == RecordType.PAYMENT and _amount_of(due) <= 0:
+        remote = matching.remote_of(there) if there else link
+        return Synced(replace(remote, voided=True), N_("entered in QuickBooks by a person"))
+    if there is None or is_void:
         return Ask(due, "look_up", question)
     rendered = _rendered(due, links, settings)
     if rendered is not None and due.record.type == RecordType.PAYMENT:

@@ -68,7 +68,7 @@ def _first_step(
     is_first = due.record.type == RecordType.LEAD and not due.known.decision.get("anew")
     matched = match_lead(due, document, settings) if is_first else None
     is_payment = due.record.type == RecordType.PAYMENT
-    unsure = balance_step(due, links) if is_payment else None
+    unsure = balance_step(due, links, settings) if is_payment else None
     return matched or unsure or steps.create(due, document)
 
 

@@ -16,7 +16,7 @@ from models.sales import Record, RecordType
 from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, Sent
 from outbox.pace import Limits, Pace
 from prepared import prepared
-from quickbooks import client, directory, facts, tokens
+from quickbooks import client, directory, facts, own_books, tokens
 from quickbooks.composing import compose
 from quickbooks.drafts import BATCH, part_of
 from quickbooks.faults import faults_in, plain_words
@@ -69,6 +69,7 @@ class QuickBooks:
             "directory_was_read": was_read,
             "customers": customers if was_read or not sees_leads else None,
             "taken": directory.taken_of(session, lane_id, entries),
+            "applied": own_books.applied(session, lane_id, entries),
         }
 
     @cached_property

@@ -94,7 +94,7 @@ def payment_step(due: Due, document: Document, links: Mapping[Record, Remote]) -
     return None
 
 
-def balance_step(due: Due, links: Mapping[Record, Remote]) -> Step | None:
+def balance_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> Step | None:
     """Reads the invoice of a new payment when it is not known how much it can still be paid, and
     before money would be left as credit: QuickBooks would not refuse that."""
     billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
@@ -105,7 +105,10 @@ def balance_step(due: Due, links: Mapping[Record, Remote]) -> Step | None:
     is_short = there is None and Decimal(billed.balance or 0) < Decimal(due.payload["amount"])
     if billed.balance is None or is_short or due.knowledge.get("balance_unsure"):
         return Ask(due, "look_up", Question("Id", billed.id, about="Invoice"))
-    is_paid_by_us = Decimal(due.payload["paid_before"]) >= Decimal(due.payload["invoice_total"])
+    # Of payments recorded before it, and of those that overtook it while it was in doubt.
+    ours_there = Decimal(settings.get("applied", {}).get(billed.id, 0))
+    paid = max(Decimal(due.payload["paid_before"]), ours_there)
+    is_paid_by_us = paid >= Decimal(due.payload["invoice_total"])
     if there and Decimal(billed.balance) == 0 and not is_paid_by_us:
         return Rejected(ours("its_invoice_paid", due, about))
     return None

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
+from models.base import Json
 from models.sales import TABLES, RecordType
-from outbox.company import Remote
+from outbox.company import Due, Remote
 from quickbooks.comparison import Month, Ours, Theirs
 from quickbooks.documents import Document, parsed
 
@@ -87,6 +88,9 @@ _BALANCE = """(
                     CASE WHEN paid.remote_id IS NULL OR paid.sent_operation <> 'save' THEN 0
                          WHEN paid.voided_at IS NOT NULL
                               AND payment.refunded_amount >= payment.amount THEN 0
+                         -- what a person entered of a part that went back is off it there, too
+                         WHEN payment.refunded_amount > 0
+                         THEN least(payment.amount, paid.remote_total::numeric)
                          ELSE payment.amount END), 0), 0) END
     FROM payments AS payment
     LEFT JOIN outbox_links AS paid
@@ -278,3 +282,32 @@ def _ours(row: Row[Any], zone: ZoneInfo, since: datetime | None = None) -> Ours:
         was_gone=row.is_gone,
         differed=row.differed,
     )
+
+
+# What a payment takes of its invoice there: all of it but its credit.
+_APPLIED = text(
+    """
+    SELECT billed.remote_id,
+           sum(coalesce(link.remote_total::numeric, payment.amount)
+               - coalesce(link.remote_balance::numeric, 0)) AS applied
+    FROM outbox_links AS billed
+    JOIN payments AS payment ON payment.invoice_id = billed.aggregate_id
+    JOIN outbox_links AS link
+      ON link.lane_id = :lane AND link.aggregate_type = 'payment'
+     AND link.aggregate_id = payment.id AND link.voided_at IS NULL
+     AND (link.remote_id IS NOT NULL OR link.doubts <> '[]')  -- found a moment ago
+    WHERE billed.lane_id = :lane AND billed.aggregate_type = 'invoice'
+      AND billed.aggregate_id = ANY(:invoices) AND billed.remote_id IS NOT NULL
+    GROUP BY billed.remote_id
+    """
+)
+
+
+def applied(session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
+    """What our payments take, by the id in QuickBooks of the invoices that these entries pay. Only
+    asked once an invoice was found to be paid."""
+    invoices = [one.payload["invoice_id"] for one in entries if "invoice_found" in one.knowledge]
+    if not invoices:
+        return {}
+    rows = session.execute(_APPLIED, {"lane": lane_id, "invoices": invoices})
+    return {row.remote_id: str(row.applied) for row in rows}

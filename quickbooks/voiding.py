@@ -99,6 +99,8 @@ def reversed_step(
         return void_step(due, link, links, settings)
     if link is None and (sought := look_for(due, settings)):
         return sought
+    if link is not None and _is_whole(due) and (void := _void_there(due, link)):
+        return void
     answer = None if link else unheard(due, links, settings)
     if isinstance(answer, Ask):
         return answer
@@ -108,6 +110,23 @@ def reversed_step(
     refunded, amount = Decimal(due.payload["refunded_amount"]), Decimal(due.payload["amount"])
     about = {"refunded": f"${refunded:,.2f}", "amount": f"${amount:,.2f}"}
     return Rejected(ours("reversed" if is_there else "reversed_unsent", due, about))
+
+
+def _void_there(due: Due, link: Remote) -> Step | None:
+    """A payment that the bookkeeper voided: nothing is left to enter there. Sent again, it is read
+    first, because that may have been undone, or done since."""
+    if link.voided and not due.checks:
+        return Synced(link)
+    if due.checks and not steps.has_seen(due, steps.own(link)):
+        return steps.read_own(due, link)
+    if not steps.has_seen(due, steps.own(link)):
+        return None
+    there = steps.found(due)
+    if there is None:
+        return Synced(replace(link, voided=True), note=N_("was deleted in QuickBooks"))
+    if matching.is_voided(due.payload, there):
+        return Synced(replace(matching.remote_of(there), voided=True))
+    return None
 
 
 def _is_whole(due: Due) -> bool:

@@ -398,6 +398,22 @@ def test_checks_of_ours_are_in_no_list_and_no_sum(at: Situation) -> None:
     assert page.count("Payment for invoice 1001") == before
 
 
+@pytest.mark.parametrize("do", [{"reset": "after"}, {"status": 503}])
+def test_a_payment_that_was_overtaken_by_ours_is_credit(
+    at: Situation, do: dict[str, object]
+) -> None:
+    """What is on the invoice is ours, so nobody is asked whether it is the same money."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "120")
+    at.simulator.fault(match={"path": "/payment", "times": 1}, do=do)
+    for amount in ("60", "100", "60"):
+        at.pay(invoice, amount)
+    at.drain()
+    wait_and_drain(at)
+    assert {state.split()[1] for state in at.states()} == {"synced"}, at.fault(-2)
+    assert (booked(at)["Balance"], sum(unapplied(at))) == (0, 100)
+
+
 def test_what_was_paid_too_much_goes_back_off_its_payment(at: Situation) -> None:
     """No goodwill, though the invoice stays paid: no receipt is booked for it."""
     at.connect()

@@ -39,6 +39,42 @@ def void_there(firm: Situation, payment: int) -> None:
     assert firm.bookkeeper().post("payment", told, **VOID).status == 200
 
 
+@pytest.mark.parametrize("does", ["void", "delete"])
+@pytest.mark.parametrize("button", [DONE, "Send again"])
+def test_a_whole_payment_that_the_bookkeeper_took_out_is_done(
+    at: Situation, does: str, button: str
+) -> None:
+    """The page asks for it, where the owner did not choose that we void."""
+    at.connect()
+    _invoice, payment = paid(at)
+    refund(at, payment, "100", "open")
+    at.drain()
+    assert at.fault() == "reversed"
+    at.simulator.act(RIVERA, does, entity="Payment", object_id=at.books("Payment")[0]["Id"])
+    at.ana.open(f"/payments/{payment}").submit(press=button)
+    pass_and_drain(at)
+    assert at.entry().state == "synced", at.fault()
+    assert "Needs attention" not in at.ana.open(f"/payments/{payment}").text
+
+
+def test_a_part_that_was_entered_leaves_as_much_open_here_as_there(at: Situation) -> None:
+    at.connect()
+    invoice, payment = paid(at)
+    refund(at, payment, "30", "open")
+    at.drain()
+    line = {
+        "Amount": 70,
+        "LinkedTxn": [{"TxnId": at.books("Invoice")[0]["Id"], "TxnType": "Invoice"}],
+    }
+    lowered: dict[str, Any] = {"entity": "Payment", "TotalAmt": 70, "Line": [line]}
+    at.simulator.act(RIVERA, "edit", object_id=at.books("Payment")[0]["Id"], **lowered)
+    at.ana.open(f"/payments/{payment}").submit(press=DONE)
+    pass_and_drain(at)
+    assert at.books("Invoice")[0]["Balance"] == at.invoice(invoice).balance == 30
+    ask(at)
+    assert differences(at) == []
+
+
 # --- A part entered by hand, then the rest --------------------------------------------------------
 
 
