@@ -108,7 +108,8 @@ def balance_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> St
     # Of payments recorded before it, and of those that overtook it while it was in doubt.
     ours_there = Decimal(settings.get("applied", {}).get(billed.id, 0))
     paid = max(Decimal(due.payload["paid_before"]), ours_there)
-    is_paid_by_us = paid >= Decimal(due.payload["invoice_total"])
+    # the total there: it may have been lowered since the payment was recorded
+    is_paid_by_us = paid >= Decimal(billed.total or due.payload["invoice_total"])
     if there and Decimal(billed.balance) == 0 and not is_paid_by_us:
         return Rejected(ours("its_invoice_paid", due, about))
     return None

@@ -164,3 +164,19 @@ def test_credit_is_put_on_by_what_is_open_there(at: Situation) -> None:
     forget(at)
     wait_and_drain(at)
     assert (booked(at)["Balance"], unapplied(at)[:2]) == (0, [0, 15])
+
+
+def test_a_payment_overtaken_before_its_invoice_was_lowered_is_credit(at: Situation) -> None:
+    """What counts is the total that the invoice has there, not the one it had when it was paid."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "150")
+    at.pay(invoice, "60")
+    at.drain()
+    at.simulator.fault(match={"path": "/payment", "times": 1}, do={"reset": "before"})
+    at.pay(invoice, "80")
+    at.drain()
+    at.pay(invoice, "100")
+    priced(at, invoice, "30")
+    pass_and_drain(at)
+    assert {state.split()[1] for state in at.states()} <= {"synced", "superseded"}, at.fault()
+    assert (booked(at)["Balance"], sum(unapplied(at))) == (0, 210)
