@@ -48,7 +48,7 @@ class Target:
         chance = there.world.chance
         if operation is Operation.ITEM:
             return self._with_one_item(there, sent)
-        if said is Said.ANOTHER and operation is Operation.QUERY and not _has_rows(there, sent):
+        if said in (Said.OBJECT, Said.ANOTHER) and not _has_shown(there, sent, said, operation):
             return None
         real = there.ask(sent) if self.is_done else None
         if status in odd.PROBLEMS:
@@ -144,8 +144,12 @@ def _without(there: "SimulatedQuickBooks", sent: Sent, place: int) -> Answer:
         rule.times = rule.used  # another rule came first: then this one is over, too
 
 
-def _has_rows(there: "SimulatedQuickBooks", sent: Sent) -> bool:
-    return '"Id"' in _echo(there, sent).body
+def _has_shown(there: "SimulatedQuickBooks", sent: Sent, said: Said, operation: Operation) -> bool:
+    """Whether there is an object to show: it may be refused, or lost, whatever is aimed at."""
+    shown = _echo(there, sent).body
+    if operation is Operation.QUERY and said is Said.OBJECT:
+        return '"QueryResponse"' in shown  # none was found: that is an answer, too
+    return '"Id"' in shown and not shown.startswith('{"Fault"')
 
 
 def _items(body: str) -> dict[str, Document]:

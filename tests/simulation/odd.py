@@ -6,6 +6,7 @@ was turned away at the door and done all the same.
 
 import json
 import random
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -44,6 +45,8 @@ FAULTS: dict[Said, tuple[tuple[str, str, str], ...]] = {
     Said.PLAN_LAPSED: (("6190", "ValidationFault", "Subscription has ended"),),
     Said.COMPANY_RESET: (("10200", "ValidationFault", "The company was reset"),),
 }
+# Validation faults that name no rule of what was written.
+_OF_NO_RULE = re.compile(r'"(?:6190|10200)"|\(-30003\)')
 NOTHING = ("", "{}", "<html><body>Gateway</body></html>", '{"time":"2026"}')
 
 # Turned away before any work.
@@ -151,6 +154,5 @@ def is_refused_sign_in(sent: Sent, answer: Answer) -> bool:
 
 def is_refused_by_a_rule(answer: Answer) -> bool:
     """Whether the books themselves were asked, and refused it at whichever door."""
-    return answer.status in (401, 403, 404, 413) and any(
-        f'"{code}"' in answer.body for code, _type, _words in FAULTS[Said.RULE]
-    )
+    is_of_a_rule = '"ValidationFault"' in answer.body and not _OF_NO_RULE.search(answer.body)
+    return answer.status in (401, 403, 404, 413) and is_of_a_rule
