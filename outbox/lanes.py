@@ -135,6 +135,7 @@ def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
     if lane.state == LaneState.CLOSED:
         session.execute(_WITHHOLD_BEHIND_LINE, {"lane": lane_id, "line": lane.line or 0})
         changes.withhold_changes(session, lane_id, lane.organization_id, lane.closed_at)
+        session.execute(_WITHHOLD_OPEN_CHECKS, {"lane": lane_id})
     session.execute(
         text(
             f"""
@@ -169,12 +170,25 @@ def questions_answered(session: Session, lane_id: int) -> None:
     wake_after_commit(session, [lane_id])
 
 
-# Except our own checks: an unanswered one goes on.
+# Except our own checks: an unanswered one goes on, unless the owner is asked about its record.
 _WITHHOLD_BEHIND_LINE = text(
     f"""
     UPDATE outbox SET withheld = true
     WHERE lane_id = :lane AND state = 'pending' AND id <= :line AND NOT withheld
       AND NOT {_IS_OWN_CHECK}
+    """  # noqa: S608  (only constants of ours are put together)
+)
+
+# Nothing of a payment is written before the owner has said what becomes of its change.
+_WITHHOLD_OPEN_CHECKS = text(
+    f"""
+    UPDATE outbox AS entry SET withheld = true
+    WHERE lane_id = :lane AND state = 'pending' AND NOT withheld
+      AND knowledge ? '{APPLIES_CREDIT}'
+      AND EXISTS (SELECT FROM outbox AS change
+                  WHERE change.lane_id = entry.lane_id AND change.state = 'pending'
+                    AND change.aggregate_type = entry.aggregate_type
+                    AND change.aggregate_id = entry.aggregate_id AND change.withheld)
     """  # noqa: S608  (only constants of ours are put together)
 )
 

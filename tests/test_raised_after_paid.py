@@ -281,6 +281,24 @@ def test_disconnecting_leaves_no_check_of_ours_behind(
     assert [kind for kind, _type, _title in differences(at)] == found
 
 
+def test_an_open_check_of_a_payment_about_which_the_owner_is_asked_waits_for_the_answer(
+    at: Situation,
+) -> None:
+    invoice, second = overpaid(at)
+    at.simulator.fault(match={"path": "/payment", "times": 9}, do={"status": 503})
+    priced(at, invoice, "120")
+    at.simulator.clear_faults()
+    at.disconnect()
+    take_back(at, second, "10")
+    at.connect()
+    assert "Payment for invoice 1001" in at.ana.open(SETTINGS).text
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (20, [0, 20])
+    at.ana.open(SETTINGS).submit(press="Leave as they are")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (20, [0, 20])
+
+
 def taken_off(at: Situation) -> tuple[int, int]:
     """An invoice and its payment, which the bookkeeper took off it."""
     at.connect()
