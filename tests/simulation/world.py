@@ -92,6 +92,7 @@ class SimulatedQuickBooks:
     reads: int = 0
     good_writes: int = 0
     troubled_writes: int = 0
+    troubled: set[Record] = field(default_factory=set)  # what they were about
     throttled_writes: int = 0
     sign_outs: Counter[int] = field(default_factory=Counter)  # by sign-in
     limits: Limits = field(
@@ -205,6 +206,8 @@ class SimulatedQuickBooks:
         is_good = answer.status == 200 and '"Fault"' not in answer.body and '"Id"' in answer.body
         self.good_writes += answer.status in (200, 400) or is_refused_by_a_rule(answer)
         self.troubled_writes += not is_good
+        if not is_good:
+            self.troubled.update(due.record for due in sent.due.values())
         self.throttled_writes += answer.status == 200 and '"3001"' in answer.body
 
 
