@@ -22,9 +22,9 @@ INVENTIONS = (
             Change(
                 _WAVES,
                 "      AND other.lane_id = :lane AND other.state = 'pending'"
-                " AND other.id < mine.id\n      -- One that waits",
+                " AND other.id < mine.id\n      AND NOT other.knowledge",
                 "      AND other.lane_id = :lane AND other.state = 'pending'"
-                " AND other.id < mine.id AND false\n      -- One that waits",
+                " AND other.id < mine.id AND false\n      AND NOT other.knowledge",
             ),
             Change(
                 _WAVES,
