@@ -202,7 +202,7 @@ INVENTIONS = (
     Mutation(
         "credit",
         "what was credit stays credit after the void that makes room for it",
-        (Change(_SETTLE, "    freed = list(_freed(payments))", "    freed = list[int]()"),),
+        (Change(_SETTLE, "entered = list(_freed(payments)), ", "entered = list[int](), "),),
         money=True,
     ),
     Mutation(
