@@ -301,7 +301,7 @@ def _unanswered(
     items = session.execute(_ITEMS, {"dispatch": row.id}).all()
     waiting = [item for item in items if item.outcome is None]
     if lane.questions_rest:
-        waiting = _without_declined(session, waiting, lane.questions_rest)
+        waiting = _safe_unasked(session, row, waiting, lane.questions_rest)
         if not any(item.is_due for item in waiting):
             return None
     asked, looks_up = _asked_next(row, waiting, may_look_up=not lane.questions_rest)
@@ -313,14 +313,22 @@ def _unanswered(
     return _Unanswered(row, items, asked, looks_up)
 
 
-def _without_declined(
-    session: Session, waiting: Sequence[Row[Any]], reads_rest: timedelta
+def _safe_unasked(
+    session: Session, dispatch: Row[Any], waiting: Sequence[Row[Any]], reads_rest: timedelta
 ) -> list[Row[Any]]:
-    """While reads pause the same request may be sent again, as QuickBooks may recognize its id, but
-    never what a person declined: that waits until it can be looked up."""
-    if declined := [item.id for item in waiting if item.is_declined]:
-        session.execute(_EXPECT_ANSWER, {"entries": declined, "after": reads_rest})
-    return [item for item in waiting if not item.is_declined]
+    """What may be sent again while reads pause, because QuickBooks recognizes the request's id.
+
+    Neither what a person declined, nor a create that is older than its id is trusted: those wait
+    until they can be looked up.
+    """
+    is_old = bool(dispatch.sends) and dispatch.age >= REQUEST_ID_TRUSTED_FOR
+    is_safe = {
+        item.id: not item.is_declined and not (is_old and item.intent == "create")
+        for item in waiting
+    }
+    if unsafe := [entry for entry, safe in is_safe.items() if not safe]:
+        session.execute(_EXPECT_ANSWER, {"entries": unsafe, "after": reads_rest})
+    return [item for item in waiting if is_safe[item.id]]
 
 
 def _asked_next(

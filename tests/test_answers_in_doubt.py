@@ -278,6 +278,32 @@ def test_case_r09_a_create_in_doubt_goes_again_while_questions_rest(firm: Firm) 
     once_each(firm, Customer=1)
 
 
+def test_case_r09_an_old_create_in_doubt_waits_until_it_can_be_looked_up(firm: Firm) -> None:
+    """Rule 5: nobody promises that QuickBooks still knows the request's id."""
+    invoice = firm.an_invoice("1001")
+    firm.save(invoice)
+    firm.drain()
+    firm.simulator.fault(match={"method": "GET"}, do={"status": 429})
+    firm.simulator.fault(match={"method": "POST", "nth": 1}, do={"reset": "after"})
+    firm.save(new_payment(firm.id, invoice, "10"))
+    firm.drain()
+    firm.simulator.company(RIVERA, requestid_ttl=0.0)
+    with firm.sessions.begin() as session:
+        session.execute(
+            text("UPDATE outbox_dispatches SET created_at = now() - interval '11 minutes'")
+        )
+    for _ in range(3):
+        firm.let_time_pass()
+        firm.drain()
+    assert [state for _, state in states(firm.session)][-1] == "pending"
+    assert len(firm.books("Payment")) == 1
+    firm.simulator.clear_faults()
+    with firm.sessions.begin() as session:
+        session.execute(text("UPDATE outbox_lanes SET questions_rest_until = now()"))
+    firm.drain_to_the_end()
+    once_each(firm, Payment=1)
+
+
 def test_of_a_batch_that_goes_again_only_what_is_in_doubt_goes(firm: Firm) -> None:
     """Rule 5: QuickBooks has forgotten the request, and one of its items was answered."""
     invoices = three_invoices(firm)

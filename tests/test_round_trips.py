@@ -98,7 +98,7 @@ def test_a_connection_that_the_server_closed_is_replaced_unasked(
 
     def is_closed() -> bool:  # in one transaction: another one could be given the dying connection
         session.execute(text("SELECT pg_stat_clear_snapshot()"))
-        return session.scalar(is_there, {"pid": pid}) == 0
+        return bool(session.scalar(is_there, {"pid": pid}) == 0)
 
     session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
     eventually(is_closed)
