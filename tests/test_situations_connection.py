@@ -61,7 +61,7 @@ def test_situation_4_an_owner_sends_one_by_hand_after_a_preview_and_a_warning(
     assert send
     at.ana.open(str(send["href"]))  # type: ignore[index]
     assert "would count $100.00 of income twice" in at.ana.text
-    assert "Green Lawn Co goes along" in at.ana.text
+    assert "Green Lawn Co sent along, or matched with one already there" in at.ana.text
     at.ana.submit(press="Send it")
     assert "Nothing was sent. Tick the box first" in at.ana.text
     assert at.states() == []
