@@ -474,6 +474,8 @@ _READ_PAYMENTS = text(
     SELECT link.organization_id, :lane, 'payment', payment.id, 'save', standing.payload,
            'invoice ' || (standing.payload ->> 'invoice_number'), true,
            jsonb_build_object(CAST(:why AS text), true)
+           || CASE WHEN :why = '{WAS_TAKEN_OFF}' THEN jsonb_build_object('at_most', '0')
+                   ELSE jsonb_build_object() END
     FROM payments AS payment
     JOIN outbox_links AS billed
       ON billed.lane_id = :lane AND billed.aggregate_type = 'invoice'
@@ -501,6 +503,20 @@ _READ_PAYMENTS = text(
               WHEN 'skipped' THEN {_IS_LAST_WORD}
               ELSE false END)
     ORDER BY payment.id
+    """  # noqa: S608  (only constants of ours are put together)
+)
+
+# How much QuickBooks took off at most, over all payments of the invoice: with each lowering more.
+_NOTE_TAKEN_OFF = text(
+    f"""
+    UPDATE outbox AS entry
+    SET knowledge = entry.knowledge || jsonb_build_object(
+        'at_most', ((entry.knowledge ->> 'at_most')::numeric + lowered.taken)::text)
+    FROM jsonb_to_recordset(CAST(:lowered AS jsonb)) AS lowered (invoice bigint, taken numeric)
+    JOIN payments AS payment ON payment.invoice_id = lowered.invoice
+    WHERE entry.lane_id = :lane AND entry.state = 'pending' AND entry.aggregate_type = 'payment'
+      AND entry.aggregate_id = payment.id
+      AND entry.knowledge ?& ARRAY['{WAS_TAKEN_OFF}', 'at_most']
     """  # noqa: S608  (only constants of ours are put together)
 )
 
@@ -552,7 +568,7 @@ def _settle_money(session: Session, lane_id: int, settled: Sequence[tuple[Due, O
         _read_payments(session, lane_id, freed, APPLIES_CREDIT, besides=entered)
     if invoices := [one for one in settled if one[0].record.type == RecordType.INVOICE]:
         _read_payments(session, lane_id, list(_raised(invoices)), APPLIES_CREDIT)
-        _read_payments(session, lane_id, list(_lowered(invoices)), WAS_TAKEN_OFF)
+        _read_lowered(session, lane_id, dict(_lowered(invoices)))
 
 
 def _apply_payments(
@@ -574,6 +590,14 @@ def _read_payments(
     if invoices:
         values = {"lane": lane_id, "invoices": invoices, "why": why, "besides": list(besides)}
         session.execute(_READ_PAYMENTS, values)
+
+
+def _read_lowered(session: Session, lane_id: int, lowered: Mapping[int, Decimal]) -> None:
+    """Reads the payments of these invoices, of which QuickBooks took so much off."""
+    if lowered:
+        _read_payments(session, lane_id, list(lowered), WAS_TAKEN_OFF)
+        rows = [{"invoice": id_, "taken": str(taken)} for id_, taken in lowered.items()]
+        session.execute(_NOTE_TAKEN_OFF, {"lane": lane_id, "lowered": as_json(rows)})
 
 
 def _freed(payments: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
@@ -603,12 +627,22 @@ def _raised(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
             yield due.record.id
 
 
-def _lowered(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
-    """The invoices that have a lower total in QuickBooks now. Of one that is still open QuickBooks
-    took nothing off."""
+def _lowered(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[tuple[int, Decimal]]:
+    """The invoices that have a lower total in QuickBooks now, with how much QuickBooks took off
+    their payments at most: what they paid above the total. Of one that is still open it took
+    nothing off."""
     for due, total, balance in _changed_totals(invoices):
         if total < max(_totals_before(due)) and balance <= 0:
-            yield due.record.id
+            yield due.record.id, max(_paid_before(due) - total, Decimal(0))
+
+
+def _paid_before(due: Due) -> Decimal:
+    """What of an invoice was paid in QuickBooks before this entry, at most. A balance that goes
+    with another total is of after it."""
+    before, remote = max(_totals_before(due)), due.known.remote
+    if remote and remote.total and remote.balance and Decimal(remote.total) == before:
+        return before - Decimal(remote.balance)
+    return before
 
 
 def _changed_totals(

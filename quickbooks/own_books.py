@@ -10,6 +10,7 @@ from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
 from models.base import Json
+from models.outbox import WAS_TAKEN_OFF
 from models.sales import TABLES, RecordType
 from outbox.company import Due, Remote
 from quickbooks.comparison import Month, Ours, Theirs
@@ -305,8 +306,9 @@ _APPLIED = text(
 
 def applied(session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
     """What our payments take, by the id in QuickBooks of the invoices that these entries pay. Only
-    asked once an invoice was found to be paid."""
-    invoices = [one.payload["invoice_id"] for one in entries if "invoice_found" in one.knowledge]
+    asked once an invoice was found to be paid, or was lowered."""
+    asking = {"invoice_found", WAS_TAKEN_OFF}
+    invoices = [one.payload["invoice_id"] for one in entries if asking & one.knowledge.keys()]
     if not invoices:
         return {}
     rows = session.execute(_APPLIED, {"lane": lane_id, "invoices": invoices})

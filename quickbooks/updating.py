@@ -48,7 +48,7 @@ def _step_of_found(
 ) -> Step:
     activates = bool(due.known.decision.get("activate"))
     if due.knowledge.get(WAS_TAKEN_OFF):
-        return _taken_off_step(due, link, there, links)
+        return _taken_off_step(due, link, there, links, settings)
     if due.knowledge.get(APPLIES_CREDIT):
         return _credit_step(due, link, there, links)
     is_inactive = there.get("Active") is False
@@ -73,26 +73,30 @@ def _step_of_known(
 
 
 def _taken_off_step(
-    due: Due, link: Remote, there: Json, links: Mapping[Record, Remote]
+    due: Due, link: Remote, there: Json, links: Mapping[Record, Remote], settings: Json
 ) -> Synced | Later:
     """What QuickBooks took off a lowered invoice's payment is its credit. Without it, a bookkeeper
-    put the payment elsewhere, and comparing goes on saying so."""
+    put the payment elsewhere, and comparing goes on saying so; and so it does of more than
+    QuickBooks took off all of the invoice's payments."""
     billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
     sent = documents.parsed(due.known.sent_document) or {}
     is_off = payment.applied_to(billed, sent) - payment.applied_to(billed, there)
     # once a list lagged, it may after the invoice was raised again, where nothing shows it any more
     still_lags = "lagged" in due.knowledge and is_off <= 0
-    if still_lags or payment.applied_to(billed, there) > Decimal(billed.total or 0):
+    total, paid = Decimal(billed.total or 0), Decimal(settings.get("applied", {}).get(billed.id, 0))
+    is_too_much = is_off <= 0 and paid > total  # of another payment, or not yet to be seen of this
+    if still_lags or is_too_much or payment.applied_to(billed, there) > total:
         return _once_lists_are_current(due, link)
-    if is_off > matching.credit_of(there):
+    credit = matching.credit_of(there)
+    if is_off > min(credit, Decimal(due.knowledge.get("at_most", credit))):
         remote = replace(matching.remote_of(there), stale=link.stale)
         return Synced(remote, seen=dumps(there), applied="0.00")
     return replace(_as_it_is_there(due, link, there), applied="0.00")  # the invoice's answer had it
 
 
 def _once_lists_are_current(due: Due, link: Remote) -> Synced | Later:
-    """No invoice is paid more than its total: the list is of before it was lowered. It is read
-    again some times; a list that stays so is not believed."""
+    """No invoice is paid more than its total, by all of its payments together: the list is of
+    before it was lowered. It is read again some times; a list that stays so is not believed."""
     lagged = due.knowledge.get("lagged", 0)
     if lagged == len(LISTS_LAG):
         return Synced(link)

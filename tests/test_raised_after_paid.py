@@ -445,3 +445,64 @@ def test_what_was_paid_too_much_goes_back_off_its_payment(at: Situation) -> None
     assert at.books("RefundReceipt") == []
     assert "more was paid than is due" not in at.ana.open(f"/invoices/{invoice}").text
     assert at.invoice(invoice).balance == 0
+
+
+def test_what_the_bookkeeper_took_off_one_of_two_payments_stays_off(at: Situation) -> None:
+    """QuickBooks takes something off the other one."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    for amount in ("60", "40"):
+        at.pay(invoice, amount)
+        at.drain()
+    payment_id, invoice_id = at.books("Payment")[1]["Id"], at.books("Invoice")[0]["Id"]
+    at.simulator.act(RIVERA, "unapply", payment_id=payment_id, invoice_id=invoice_id)
+    priced(at, invoice, "50")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [10, 40])
+    ask(at)
+    assert differences(at) == [(Kind.OFF_INVOICE, RecordType.PAYMENT, "1001")]
+    priced(at, invoice, "90")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (30, [0, 40])
+
+
+def test_what_was_taken_off_in_two_steps_before_it_was_read_pays_again(at: Situation) -> None:
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "100")
+    at.drain()
+    priced(at, invoice, "100.00")  # its version is known then
+    at.simulator.company(RIVERA, list_delay=86_400, list_hides_new=False)
+    for price in ("70", "50"):
+        priced(at, invoice, price)
+    at.simulator.company(RIVERA, list_delay=0)
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [50])
+    ask(at)
+    assert differences(at) == []
+    priced(at, invoice, "100")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0])
+
+
+@pytest.mark.parametrize("amounts", [("50", "50"), ("30", "30", "40")])
+def test_lists_that_lag_hide_nothing_that_was_taken_off_several_payments(
+    at: Situation, amounts: tuple[str, ...]
+) -> None:
+    """None of them alone is above the total."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    for amount in amounts:
+        at.pay(invoice, amount)
+        at.drain()
+    priced(at, invoice, "100.00")  # its version is known then
+    at.simulator.company(RIVERA, list_delay=86_400, list_hides_new=False)
+    priced(at, invoice, "50")
+    at.simulator.company(RIVERA, list_delay=0)
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], sum(unapplied(at))) == (0, 50)
+    ask(at)
+    assert differences(at) == []
+    priced(at, invoice, "100")
+    wait_and_drain(at)
+    assert (booked(at)["Balance"], sum(unapplied(at))) == (0, 0)
