@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from models.outbox import Lane, LaneState
+from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Lane, LaneState
 from models.quickbooks import Connection, ConnectionStatus
 from presenters.status import Word
 from quickbooks.standing import Standing, status_of
@@ -50,8 +50,9 @@ class Delay:
     next_try: datetime | None  # None: any moment now
 
 
+# As everywhere, checks of ours are not counted: nobody saved what they read.
 _WAITING = text(
-    """
+    f"""
     SELECT count(*) AS waiting, min(created_at) AS oldest,
            min(available_at) FILTER (WHERE waits_for_type IS NULL) AS due,
            min(unanswered.first) AS sent_at, min(unanswered.last) AS last_sent_at,
@@ -64,7 +65,8 @@ _WAITING = text(
         WHERE item.lane_id = :lane AND item.outcome IS NULL
     ) AS unanswered
     WHERE organization_id = :organization AND state = 'pending' AND lane_id = :lane AND NOT withheld
-    """
+      AND NOT knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']
+    """  # noqa: S608  (only constants of ours are put together)
 )
 
 

@@ -382,6 +382,16 @@ def test_a_payment_is_in_quickbooks_while_a_check_of_ours_waits(at: Situation) -
     assert "0 Waiting" in at.ana.open(SETTINGS).text
 
 
+def test_a_check_of_ours_that_gets_no_answer_is_no_record_that_waits(at: Situation) -> None:
+    invoice, _second = overpaid(at)
+    at.simulator.fault(match={"path": "/payment", "times": 1}, do={"reset": "after"})
+    priced(at, invoice, "120")
+    assert at.entry().state == "pending"
+    page = at.ana.open(SETTINGS).text
+    assert "0 Waiting" in page
+    assert "1 record is waiting" not in page
+
+
 def test_what_quickbooks_took_off_is_read_again_while_lists_lag(at: Situation) -> None:
     at.connect()
     invoice = at.save_invoice(at.save_lead(), "100")
