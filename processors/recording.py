@@ -291,14 +291,16 @@ def _count_rest(database: Database, payment: Payment, failed: Refund) -> None:
         database.flush()
         database.refresh(payment.invoice)  # its sums without the one that failed
         more = min(other.amount - other.booked, payment.left)
-        stands = database.get(GoodwillRefund, other.goodwill_id) if other.goodwill_id else None
-        if stands is None:
+        if not more:
+            continue
+        goodwill = database.get(GoodwillRefund, other.goodwill_id) if other.goodwill_id else None
+        if goodwill is None or goodwill.voided_at is not None:
             keeps, at = other.keeps_paid, other.settled_at
             given = give_back(database, payment, more, keeps_paid=keeps, made_at=at)
-            other.goodwill_id = given.id if given else None
+            other.goodwill_id = given.id if given else other.goodwill_id
         else:  # it grows
             as_goodwill = _as_goodwill(payment, more, keeps_paid=other.keeps_paid)
-            stands.amount += as_goodwill
+            goodwill.amount += as_goodwill
             payment.goodwill_amount += as_goodwill
             payment.refunded_amount += more - as_goodwill
         other.booked += more

@@ -20,6 +20,7 @@ from tests.support.refunds import (
 )
 from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.till import Till
+from tests.support.visitor import Visitor
 from tests.test_changed_while_in_doubt import wait_and_drain
 from tests.test_matching_books import ask, differences, reads
 
@@ -98,6 +99,16 @@ def test_several_refunds_each_have_a_receipt_and_never_more_than_came(receipts: 
     at.drain()
     assert sorted(one["TotalAmt"] for one in receipts_of(at)) == [20, 30]
     assert len({one["PaymentRefNum"] for one in receipts_of(at)}) == 2
+
+
+def test_a_void_asks_again_when_another_owner_refunded_meanwhile(receipts: Situation) -> None:
+    invoice, payment = paid(receipts)
+    other = Visitor(receipts.app).sign_in("ana@rivera.example")
+    other.open(f"/invoices/{invoice}/void")
+    refund(receipts, payment)
+    other.submit(press="Void the invoice")
+    assert "has changed since you opened this page" in other.text
+    assert receipts.invoice(invoice).voided_at is None
 
 
 def test_it_goes_after_its_payment(receipts: Situation) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ import stripe
 from sqlalchemy import select, text
 
 from db import Sessions
-from models.processors import CheckoutState, ProcessorAccount, Refund
+from models.processors import Charge, CheckoutState, ProcessorAccount, Refund
 from models.sales import GoodwillRefund, Payment, RecordType
 from processors import recording, refunding, tending
 from processors.processor import DisputeSeen, Event, Processor, RefundSeen, Session, Told
@@ -487,6 +488,36 @@ def test_a_refund_counts_once_the_dispute_that_left_it_no_room_was_won(paid: Til
     tell(paid, DisputeSeen("dp_1", intent, Decimal(100), "won", "general"))
     assert paid.sums() == ([Decimal(60)], Decimal(40))
     assert [one.booked for one in paid.refunds] == [Decimal(0), Decimal(40)]
+
+
+def test_a_refund_counts_once_more_as_goodwill_that_stands(paid: Till) -> None:
+    """A person said that it was made, Stripe did not have it, and a dispute took all meanwhile."""
+    payment, intent = paid.payments[0].id, paid.charges[0].payment_intent_id
+    mark = "DH-MARKMARKMA"
+    seen = RefundSeen("re_1", intent, Decimal(40), False, None, mark)
+    with paid.sessions.begin() as database:
+        asked = Refund(
+            organization_id=paid.firm,
+            payment_id=payment,
+            amount=Decimal(40),
+            keeps_paid=True,
+            mark=mark,
+        )
+        database.add(asked)
+        database.flush()
+        locked = recording.lock_payment(database, payment, paid.invoice_id)
+        refunding.settle_by_hand(database, locked, asked, went=True)
+    with paid.sessions.begin() as database:
+        refunding.correct_by(database, database.scalars(select(Charge)).one(), [])
+    tell(paid, DisputeSeen("dp_1", intent, Decimal(100), "lost", "general"))
+    tell(paid, seen)
+    tell(paid, DisputeSeen("dp_1", intent, Decimal(100), "won", "general"))
+    given = paid.session.scalars(select(GoodwillRefund).order_by(GoodwillRefund.id)).all()
+    amounts = [(one.amount, one.voided_at is None) for one in given]
+    assert amounts == [(Decimal(40), False), (Decimal(40), True)]
+    tell(paid, replace(seen, is_failed=True, failure="declined"))
+    sums = (paid.payments[0].refunded_amount, paid.payments[0].goodwill_amount)
+    assert sums == (Decimal(0), Decimal(0))
 
 
 def test_an_old_event_of_a_decided_dispute_is_mended_by_reading_all(paid: Till) -> None:

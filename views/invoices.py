@@ -264,7 +264,7 @@ def void(invoice_id: int) -> ResponseReturnValue:
     invoice = own(Invoice, invoice_id, locked=True)
     if invoice.voided_at:
         return _refuse_change(invoice)
-    if request.form.get("paid", "") != str(invoice.paid_amount):  # a payment came meanwhile
+    if request.form.get("kept", "") != str(invoice.kept):  # a payment or a refund meanwhile
         flash(_("What was paid on it has changed since you opened this page."), "warn")
         return _void_page(invoice), 422
     invoice.voided_at = datetime.now(UTC)
