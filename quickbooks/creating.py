@@ -12,7 +12,7 @@ from quickbooks import documents, kinds, matching, steps
 from quickbooks.documents import Document
 from quickbooks.faults import ours, phrase
 from quickbooks.inactive import balance_step, doubt_step, invoice_step, payment_step
-from quickbooks.kinds import KINDS, invoice, item
+from quickbooks.kinds import KINDS, invoice, item, payment
 from quickbooks.kinds.refund import about_refund
 from quickbooks.questions import Question
 from quickbooks.steps import Ask, Step, Write
@@ -43,6 +43,8 @@ def _composed_step(
         sought = invoice.by_day(due.payload, links)
     if due.known.decision.get("unnumbered"):
         settings = {**settings, "numbers": "generated"}
+    if due.record.type == RecordType.PAYMENT:
+        links = payment.with_found_balance(due.payload, due.knowledge, links)
     document = kinds.document(due.record, due.payload, links, settings)
     return (
         payment_step(due, document, links)

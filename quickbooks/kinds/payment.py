@@ -4,6 +4,7 @@ The excess is TotalAmt minus the lines: UnappliedAmt (Intuit's API reference, Pa
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from languages import N_
@@ -119,6 +120,18 @@ def open_balance(payload: Json, billed: Remote) -> Decimal:
         return max(cents(billed.balance), Decimal("0.00"))
     total = cents(billed.total if billed.total is not None else payload["invoice_total"])
     return max(total - cents(payload["paid_before"]), Decimal("0.00"))
+
+
+def with_found_balance(
+    payload: Json, knowledge: Json, links: Mapping[Record, Remote]
+) -> Mapping[Record, Remote]:
+    """The links with the balance that was read of the payment's invoice, if it is not known
+    otherwise: while another payment of the invoice is in doubt, none is stored."""
+    paid = Record(RecordType.INVOICE, payload["invoice_id"])
+    billed, balance = links.get(paid), (knowledge.get("invoice_found") or {}).get("balance")
+    if billed is None or billed.balance is not None or balance is None:
+        return links
+    return {**links, paid: replace(billed, balance=str(balance))}
 
 
 def find_by(payload: Json, _links: Mapping[Record, Remote], _settings: Json) -> Question:
