@@ -417,7 +417,7 @@ def _payment_is_true(world: World, record: Record, wanted: Wanted) -> None:
         return  # whether what is credit beside it pays the rest is the bookkeeper's matter
     if _is_left_to_a_person(world, invoice):
         return
-    paid = sum((money(each["TotalAmt"]) for each in _payments_there(world, invoice)), Decimal(0))
+    paid = _paid_there(world, invoice)
     balance = max(money(found[0]["TotalAmt"]) - paid, Decimal(0))
     if money(found[0]["Balance"]) != balance:
         raise Violated(
@@ -440,13 +440,16 @@ def _is_left_to_a_person(world: World, invoice: Record) -> bool:
     return any(one in world.quickbooks.troubled and one.id in said for one in beside)
 
 
-def _payments_there(world: World, invoice: Record) -> list[Object]:
-    return [
-        one
+def _paid_there(world: World, invoice: Record) -> Decimal:
+    """By its payments there. One that was taken back here, whole or in part, is a person's matter
+    while it stands there: it pays what it takes, and its credit stays as it is."""
+    amounts = [
+        applied(one) if wanted.voided or wanted.values.get("part") else money(one["TotalAmt"])
         for record, wanted in world.records.items()
         if wanted.values.get("invoice") == invoice
         for one in objects(world, record)
     ]
+    return sum(amounts, Decimal(0))
 
 
 # --- The books ------------------------------------------------------------------------------------
