@@ -113,7 +113,8 @@ def recognized(there: Json, document: str | None = None) -> Learned:
     """It is in QuickBooks: linked, and then compared with what it should be."""
     remote = matching.remote_of(there)
     return Learned(
-        {"seen": own(remote).key, "found": there},
+        # what was known of its invoice was before it was there
+        {"seen": own(remote).key, "found": there, "invoice_found": None},
         remote,
         note=N_("found in QuickBooks"),
         document=document,

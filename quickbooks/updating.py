@@ -170,6 +170,8 @@ def _changing_step(
     if due.record.type == RecordType.PAYMENT:
         if there is not None and _is_credit_of_a_void_invoice(due, there, links):
             return Synced(matching.remote_of(there), seen=dumps(there))
+        if unsure := _balance_first(due, there, links):
+            return unsure
         links = before_its_payment(due, there, links)
     document = kinds.document(due.record, due.payload, links, settings)
     if doubt := doubt_step(due, document, links, settings) or invoice_step(due, document):
@@ -267,17 +269,32 @@ def _asked_first(
     return replace(asked, ends_decision=is_carried_out) if asked else None
 
 
+def _balance_first(due: Due, there: Json | None, links: Mapping[Record, Remote]) -> Ask | None:
+    """Reads the invoice of a payment that is there with less on its invoice than it could pay, when
+    it is not known how much that can still be paid: what was recorded before this payment may have
+    been taken back since, or never have arrived."""
+    billed = links.get(Record(RecordType.INVOICE, due.payload["invoice_id"]))
+    if there is None or billed is None or billed.voided:
+        return None
+    is_known = billed.balance is not None or due.knowledge.get("invoice_found") is not None
+    if is_known or payment.applied_to(billed, there) >= Decimal(due.payload["amount"]):
+        return None
+    return Ask(due, "look_up", Question("Id", billed.id, about="Invoice"))
+
+
 def before_its_payment(
     due: Due, there: Json | None, links: Mapping[Record, Remote]
 ) -> Mapping[Record, Remote]:
-    """The links with what the payment's invoice could be paid if this
-    payment were not applied yet."""
+    """The links with what the payment's invoice could be paid if this payment were not applied yet.
+    Where its balance is not known, that is what the payment takes now: it keeps that."""
     paid = Record(RecordType.INVOICE, due.payload["invoice_id"])
     billed = links.get(paid)
     there = there if there is not None else documents.parsed(due.known.sent_document)
-    if billed is None or billed.balance is None or there is None:
+    if billed is None or there is None:
         return links
-    balance = Decimal(billed.balance) + payment.applied_to(billed, there)
+    told = due.knowledge.get("invoice_found") or {}
+    balance = Decimal(billed.balance or told.get("balance", 0))
+    balance += payment.applied_to(billed, there)
     return {**links, paid: replace(billed, balance=str(balance))}
 
 

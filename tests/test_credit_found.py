@@ -180,3 +180,40 @@ def test_a_payment_overtaken_before_its_invoice_was_lowered_is_credit(at: Situat
     pass_and_drain(at)
     assert {state.split()[1] for state in at.states()} <= {"synced", "superseded"}, at.fault()
     assert (booked(at)["Balance"], sum(unapplied(at))) == (0, 210)
+
+
+def to_be_paid(at: Situation) -> int:
+    at.connect()
+    choose(at, taken_back="void")
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.drain()
+    return invoice
+
+
+def lose_a_payment(at: Situation) -> None:
+    """It arrives, and the answer is lost."""
+    at.simulator.fault(match={"path": "/payment", "times": 1}, do={"reset": "after"})
+
+
+def test_a_payment_that_is_found_keeps_all_that_it_pays(at: Situation) -> None:
+    """The one recorded before it was taken back, and never went there."""
+    invoice = to_be_paid(at)
+    first = at.pay(invoice, "10")
+    at.pay(invoice, "100")
+    take_back(at, first, "10")
+    lose_a_payment(at)
+    pass_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0])
+
+
+def test_a_payment_that_is_found_as_credit_pays_what_was_freed_meanwhile(at: Situation) -> None:
+    invoice = to_be_paid(at)
+    first = at.pay(invoice, "10")
+    at.drain()
+    at.pay(invoice, "100")
+    lose_a_payment(at)
+    at.drain()
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0, 10])
+    take_back(at, first, "10")
+    pass_and_drain(at)
+    assert (booked(at)["Balance"], unapplied(at)) == (0, [0, 0])
