@@ -308,7 +308,8 @@ def applied(session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
     """What our payments take, by the id in QuickBooks of the invoices that these entries pay. Only
     asked once an invoice was found to be paid, or was lowered."""
     asking = {"invoice_found", WAS_TAKEN_OFF}
-    invoices = [one.payload["invoice_id"] for one in entries if asking & one.knowledge.keys()]
+    payments = [one for one in entries if one.record.type == RecordType.PAYMENT]
+    invoices = [one.payload["invoice_id"] for one in payments if asking & one.knowledge.keys()]
     if not invoices:
         return {}
     rows = session.execute(_APPLIED, {"lane": lane_id, "invoices": invoices})

@@ -758,7 +758,7 @@ def test_a_month_that_is_over_is_compared_once_by_itself(firm: Situation) -> Non
     month = Month(comparison(firm).month)
     assert month in (this_month().previous, this_month().previous.previous)
     page = firm.ana.open(f"{MATCHES}/{month}")
-    assert "Compared with Rivera Plumbing LLC by itself" in page.text
+    assert "Compared with Rivera Plumbing LLC automatically" in page.text
     with firm.sessions.begin() as session:  # by hand, before it was over: that does not count
         before = "UPDATE quickbooks_comparisons SET compared_at = month, available_at = month"
         session.execute(text(before))
