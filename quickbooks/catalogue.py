@@ -607,8 +607,8 @@ CATALOGUE: dict[str, Cause] = {
             " shows the full payment; enter the refund there."
         ),
         effect=N_(
-            "Once you have entered it there, press “I've entered it”. DunaHub voids only payments"
-            " reversed in full there, if you choose that under “How records arrive”."
+            "Once you have entered it there, press “I've entered it”. DunaHub voids a payment"
+            " there only if all of it went back and you choose that under “How records arrive”."
         ),
         actions=(OPEN_QUICKBOOKS, CHOOSE_SETTING, SEND_AGAIN, SKIP),
     ),
