@@ -46,7 +46,7 @@ def test_who_made_it_may_share_it_with_a_lead_that_was_linked(at: Situation) -> 
     at.session.commit()
     wait_and_drain(at)
     panel = at.ana.open(f"/leads/{first}").panel()
-    assert "The customer “Green Lawn Co” in QuickBooks" in panel
+    assert "This could be the customer “Green Lawn Co” in QuickBooks" in panel
     assert "belongs to another lead here" in panel
     press(at, f"/leads/{first}", "Use “Green Lawn Co” for both")
     wait_and_drain(at)
