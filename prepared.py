@@ -7,7 +7,7 @@ connections of a command or of a quiet firm make no second one.
 
 What is prepared belongs to one process of the server. Behind a pooler in transaction mode the next
 EXECUTE could meet another one, so there nothing is prepared: a pooler answers a new connection with
-a process number of its own. If one should not, the first refusal ends preparing in this process.
+a process number that is not the server's. If one doesn't, the first refusal ends preparing here.
 """
 
 import hashlib

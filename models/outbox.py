@@ -113,6 +113,7 @@ _RECORD_TYPES = ", ".join(f"'{type_.value}'" for type_ in RecordType)
 # In an entry's knowledge: a check that no user asked for, of a payment that is in QuickBooks. It
 # puts credit on the payment's invoice, or finds out what QuickBooks took off it.
 APPLIES_CREDIT, WAS_TAKEN_OFF = "applies_credit", "was_taken_off"
+IS_OWN_CHECK = f"knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']"  # in SQL, of an entry
 
 
 class Entry(Base):
@@ -224,7 +225,7 @@ class Entry(Base):
 
     @property
     def is_own_check(self) -> bool:
-        """Whether no user asked for it. The record is in QuickBooks, whatever becomes of it."""
+        """Whether no user asked for it. The record is in QuickBooks even if the check fails."""
         return APPLIES_CREDIT in self.knowledge or WAS_TAKEN_OFF in self.knowledge
 
     @property

@@ -77,7 +77,7 @@ class Due:
 
     @property
     def is_own_check(self) -> bool:
-        """Whether no user asked for it. The record is in QuickBooks, whatever becomes of it."""
+        """Whether no user asked for it. The record is in QuickBooks even if the check fails."""
         return APPLIES_CREDIT in self.knowledge or WAS_TAKEN_OFF in self.knowledge
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 import db
 from db import Sessions
-from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Lane, LaneState
+from models.outbox import APPLIES_CREDIT, IS_OWN_CHECK, Lane, LaneState
 from models.sales import RecordType
 from outbox import changes
 from outbox.capture import wake_after_commit
@@ -93,8 +93,6 @@ def close(session: Session, lane_id: int) -> int:
     session.expire_all()
     return waiting_behind_line(session, lane_id)
 
-
-_IS_OWN_CHECK = f"knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']"
 
 # The payment stays as it is there; comparing shows what credit is left. What QuickBooks took off is
 # only read, and nothing else would show of which payment: that is still asked after reconnecting.
@@ -175,7 +173,7 @@ _WITHHOLD_BEHIND_LINE = text(
     f"""
     UPDATE outbox SET withheld = true
     WHERE lane_id = :lane AND state = 'pending' AND id <= :line AND NOT withheld
-      AND NOT {_IS_OWN_CHECK}
+      AND NOT {IS_OWN_CHECK}
     """  # noqa: S608  (only constants of ours are put together)
 )
 
@@ -240,7 +238,7 @@ def waiting_behind_line(session: Session, lane_id: int) -> int:
                 SELECT count(DISTINCT (outbox.aggregate_type, outbox.aggregate_id))
                 FROM outbox JOIN outbox_lanes AS lane ON lane.id = outbox.lane_id
                 WHERE outbox.lane_id = :lane AND outbox.state = 'pending'
-                  AND (outbox.withheld OR outbox.id <= lane.line) AND NOT {_IS_OWN_CHECK}
+                  AND (outbox.withheld OR outbox.id <= lane.line) AND NOT {IS_OWN_CHECK}
                 """  # noqa: S608  (only constants of ours are put together)
             ),
             {"lane": lane_id},

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 import db
 from db import Sessions
-from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, State
+from models.outbox import APPLIES_CREDIT, IS_OWN_CHECK, WAS_TAKEN_OFF, State
 from models.sales import Record, RecordType
 from outbox import counterparts, metrics, trouble
 from outbox.company import (
@@ -452,20 +452,20 @@ _APPLY_PAYMENTS = prepared(
 )
 
 # Whether a failed or skipped entry is the last that a person saved of its record: older ones are
-# history, and checks of ours are nobody's.
+# history, and no person saved a check of ours.
 _IS_LAST_WORD = f"""(
-    NOT entry.knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']
+    NOT entry.{IS_OWN_CHECK}
     AND NOT EXISTS (
         SELECT FROM outbox AS newer
         WHERE newer.lane_id + 0 = :lane AND newer.aggregate_type = 'payment'
           AND newer.aggregate_id = entry.aggregate_id AND newer.id > entry.id
           AND newer.state || '' = 'synced'
-          AND NOT newer.knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']))"""
+          AND NOT newer.{IS_OWN_CHECK}))"""
 
 # Payments of these invoices are read, and what is credit of them is applied as far as it can be:
 # a void gave the invoice its balance back, or it was raised. Or it was lowered: QuickBooks took
-# some off them, and does not say of which. Asked is by what is known to be credit there, whatever
-# was paid back of it or of others. The values are those that QuickBooks acknowledged, so that no
+# some off them, and does not say of which. What counts is the credit stored for each, even if part
+# of it or of others was paid back. The values are those that QuickBooks acknowledged, so that no
 # change here counts as sent with them.
 _READ_PAYMENTS = text(
     f"""

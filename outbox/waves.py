@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Entry, Operation
+from models.outbox import IS_OWN_CHECK, Entry, Operation
 from models.sales import Record, RecordType
 from models.snapshots import FOLLOWS, SNAPSHOTS
 from outbox import servers
@@ -422,9 +422,7 @@ def _last_to_merge(
     return newest
 
 
-# Nobody saved what a check of ours is about: no change of an invoice waits until it could be read.
-_OWN_CHECKS = f"ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']"
-
+# No change of an invoice waits for a check of ours: no person saved it.
 _FIRST_PAYMENTS = text(
     f"""
     SELECT invoice.id AS invoice_id, min(entry.id) AS first
@@ -435,7 +433,7 @@ _FIRST_PAYMENTS = text(
     JOIN payments AS payment ON payment.invoice_id = invoice.id
     JOIN outbox AS entry
       ON entry.aggregate_type = 'payment' AND entry.aggregate_id = payment.id
-    WHERE entry.lane_id = :lane AND entry.state = 'pending' AND NOT entry.knowledge ?| {_OWN_CHECKS}
+    WHERE entry.lane_id = :lane AND entry.state = 'pending' AND NOT entry.{IS_OWN_CHECK}
     GROUP BY invoice.id
     """  # noqa: S608  (only constants of ours are put together)
 )
@@ -555,7 +553,7 @@ _EARLIER = prepared(
     JOIN outbox AS other ON other.aggregate_type = 'payment' AND other.aggregate_id = payment.id
     WHERE mine.id = ANY(:entries) AND mine.aggregate_type = 'invoice'
       AND other.lane_id = :lane AND other.state = 'pending' AND other.id < mine.id
-      AND NOT other.knowledge ?| {_OWN_CHECKS}
+      AND NOT other.{IS_OWN_CHECK}
       -- One that waits for this very invoice (an older version of it failed) waits for this entry.
       AND (other.waits_for_type, other.waits_for_id)
           IS DISTINCT FROM ('invoice', mine.aggregate_id)

@@ -44,7 +44,7 @@ def counts_of(organization: Organization) -> Counts:
 
 
 def is_waiting() -> ColumnElement[bool]:
-    """SQL condition for entries that wait to be sent. Nobody saved what a check of ours reads."""
+    """SQL condition for entries that wait to be sent. Checks of ours are not counted."""
     return (Entry.state == State.PENDING) & is_of_a_person()
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from sqlalchemy import Integer, case, cast, func, select, text
 
 from models.accounts import AuditEvent
-from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, LaneState
+from models.outbox import IS_OWN_CHECK, LaneState
 from models.quickbooks import Connection
 from presenters.status import PACE
 from web.access import session
@@ -90,7 +90,7 @@ class Progress:
         return ngettext("About %(num)s hour left", "About %(num)s hours left", hours)
 
 
-_IS_OF_A_PERSON = f"NOT knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']"
+_IS_OF_A_PERSON = f"NOT {IS_OWN_CHECK}"
 
 _WAITED = text(
     f"""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Lane, LaneState
+from models.outbox import IS_OWN_CHECK, Lane, LaneState
 from models.quickbooks import Connection, ConnectionStatus
 from presenters.status import Word
 from quickbooks.standing import Standing, status_of
@@ -50,7 +50,7 @@ class Delay:
     next_try: datetime | None  # None: any moment now
 
 
-# As everywhere, checks of ours are not counted: nobody saved what they read.
+# Checks of ours are not counted: no person saved them.
 _WAITING = text(
     f"""
     SELECT count(*) AS waiting, min(created_at) AS oldest,
@@ -65,7 +65,7 @@ _WAITING = text(
         WHERE item.lane_id = :lane AND item.outcome IS NULL
     ) AS unanswered
     WHERE organization_id = :organization AND state = 'pending' AND lane_id = :lane AND NOT withheld
-      AND NOT knowledge ?| ARRAY['{APPLIES_CREDIT}', '{WAS_TAKEN_OFF}']
+      AND NOT {IS_OWN_CHECK}
     """  # noqa: S608  (only constants of ours are put together)
 )
 

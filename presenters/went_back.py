@@ -85,7 +85,7 @@ def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
     told += [
         WentBack(one.amount, "recorded", one.refunded_on, goodwill=one)
         for one in goodwill
-        # Only one through Stripe fails: a failed one that is nobody's any more was tried again.
+        # Only one through Stripe fails. A failed one without a refund was tried again.
         if one.id not in through_ids and (one.came_off or not one.voided_at)
     ]
     came_off = sum((_came_off(one, by_id.get(one.goodwill_id or 0)) for one in through), Decimal(0))

@@ -275,8 +275,8 @@ def _count_again(database: Database, payment: Payment, refund: Refund) -> None:
 
 
 def _count_rest(database: Database, payment: Payment, failed: Refund) -> None:
-    """What did not fit on the payment beside the one that failed: a dispute that was won had left
-    no room for a refund."""
+    """Counts refunds in full that could not be while the failed one was counted: a dispute, won
+    since, had left no room for them."""
     others = database.scalars(
         select(Refund)
         .where(

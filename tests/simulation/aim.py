@@ -222,7 +222,7 @@ _SYNCED = """
 
 
 def there(world: World, type_: RecordType) -> list[Record]:
-    """The records of this type that stand, and of which nobody there changed anything."""
+    """The records of this type that are in QuickBooks as we sent them."""
     return [one for one in world.of(type_) if _is_there(world, one)]
 
 

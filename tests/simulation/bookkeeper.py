@@ -156,7 +156,7 @@ def unapply_there(world: World) -> str | None:
 
 
 def take_off_there(world: World, record: Record, one: Object) -> str | None:
-    """What it took of its invoice is to stay off, whatever the invoice comes to."""
+    """What it took of its invoice is to stay off, even if the invoice's total changes."""
     paid = [
         link["TxnId"]
         for line in one.get("Line", ())

@@ -22,9 +22,9 @@ INVENTIONS = (
             Change(
                 _WAVES,
                 "      AND other.lane_id = :lane AND other.state = 'pending'"
-                " AND other.id < mine.id\n      AND NOT other.knowledge",
+                " AND other.id < mine.id\n      AND NOT other.",
                 "      AND other.lane_id = :lane AND other.state = 'pending'"
-                " AND other.id < mine.id AND false\n      AND NOT other.knowledge",
+                " AND other.id < mine.id AND false\n      AND NOT other.",
             ),
             Change(
                 _WAVES,
