@@ -52,18 +52,19 @@ def invoice_page(
     invoice: Invoice,
     paper: Paper,
     account: ProcessorAccount | None,
+    coming: Decimal,
     reader: Reader,
     today: date,
 ) -> InvoicePage:
+    """`coming` is the sum of transfers in progress, read before the invoice."""
     organization = session.get_one(Organization, invoice.organization_id)
 
     def money(amount: Decimal) -> str:
         return money_of(amount, organization, reader)
 
-    coming = paying.on_its_way(session, invoice.id)
     left = max(invoice.balance - coming, Decimal(0))
     state = _state(invoice, coming, today)
-    can_pay = account is not None and account.can_charge and bool(paying.payable(session, invoice))
+    can_pay = account is not None and account.can_charge and bool(paying.within_limits(left))
     return InvoicePage(
         state=state,
         headline=_headline(state, reader),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import structlog
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as Database
 
@@ -67,31 +67,47 @@ def is_open(account_id: InstrumentedAttribute[str]) -> ColumnElement[bool]:
     )
 
 
-def on_its_way(database: Database, invoice_id: int) -> Decimal:
-    """The sum of bank transfers in progress. One at an account that we lost access to counts for as
-    long as it may take: afterwards, the client may pay again."""
+@dataclass(frozen=True)
+class Paying:
+    """How far a client is who pays an invoice online."""
+
+    on_its_way: Decimal  # bank transfers in progress
+    has_open_page: bool  # that the client may just have paid on
+
+
+def under_way(database: Database, invoice_id: int) -> Paying:
+    """Read it before the invoice: a payment that is recorded in between then counts twice for that
+    moment. The other way round it would not count at all, and be asked for again.
+
+    A transfer at an account that we lost access to counts for as long as it may take: afterwards,
+    the client may pay again.
+    """
     is_recent = Checkout.created_at > func.clock_timestamp() - TRANSFER_TAKES
-    return database.scalar(
-        select(func.coalesce(func.sum(Checkout.amount), 0)).where(
-            Checkout.invoice_id == invoice_id,
-            Checkout.state == CheckoutState.ON_ITS_WAY,
-            or_(is_open(Checkout.account_id), is_recent),
-        )
-    ) or Decimal(0)
+    comes = and_(
+        Checkout.state == CheckoutState.ON_ITS_WAY, or_(is_open(Checkout.account_id), is_recent)
+    )
+    is_waiting = Checkout.state.in_(recording.WAITING_STATES)
+    amount, waiting = database.execute(
+        select(
+            func.coalesce(func.sum(Checkout.amount).filter(comes), 0),
+            func.coalesce(func.bool_or(is_waiting), False),
+        ).where(Checkout.invoice_id == invoice_id)
+    ).one()
+    return Paying(Decimal(amount), waiting)
+
+
+def on_its_way(database: Database, invoice_id: int) -> Decimal:
+    return under_way(database, invoice_id).on_its_way
 
 
 def payable(database: Database, invoice: Invoice) -> Decimal:
     """The amount that can be paid online now; 0 if nothing is due, or not by this means."""
-    left = invoice.balance - on_its_way(database, invoice.id)
+    return within_limits(invoice.balance - on_its_way(database, invoice.id))
+
+
+def within_limits(left: Decimal) -> Decimal:
+    """This much if Stripe takes an amount like it, otherwise 0."""
     return left if MIN_AMOUNT <= left <= MAX_AMOUNT else Decimal(0)
-
-
-def may_be_paid(database: Database, invoice: Invoice) -> bool:
-    """Whether a page is open that the client may just have paid on."""
-    opened = select(Checkout.id).where(
-        Checkout.invoice_id == invoice.id, Checkout.state.in_(recording.WAITING_STATES)
-    )
-    return invoice.balance > 0 and database.scalar(opened) is not None
 
 
 def open_page(sessions: Sessions, processor: Processor, wish: Wish) -> str | None:

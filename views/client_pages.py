@@ -67,6 +67,8 @@ def show(token: str) -> ResponseReturnValue:
         if link.revoked_at:
             return render_template("client/revoked.html"), 410
         _note_opened(link)
+        # read before the invoice
+        progress = paying.under_way(session(), link.invoice_id) if link.invoice_id else None
         document = link.invoice or link.proposal
         assert document
         reader = reader_of(language())
@@ -85,9 +87,11 @@ def show(token: str) -> ResponseReturnValue:
             return render_template(
                 "client/proposal.html", proposal=document, seen=_content_of(document), **shared
             )
+        assert progress
         today = link.organization.day_at(datetime.now(UTC))
-        page = invoice_page(session(), document, paper, _account(link), reader, today)
-        awaits = "paid" in request.args and paying.may_be_paid(session(), document)
+        coming = progress.on_its_way
+        page = invoice_page(session(), document, paper, _account(link), coming, reader, today)
+        awaits = "paid" in request.args and progress.has_open_page and document.balance > 0
         return render_template("client/invoice.html", page=page, awaits=awaits, **shared)
 
 
