@@ -221,17 +221,18 @@ def show_refund(payment_id: int) -> ResponseReturnValue:
         return _refuse_refund(payment)
     if (charge := _charge(payment)) and not charge.is_refundable:
         return _refuse_disputed(payment)
-    return _refund_page(RefundForm.of(payment), payment)
+    return _refund_page(RefundForm.of(payment), payment, charge)
 
 
-def _refund_page(form: RefundForm, payment: Payment) -> str:
+def _refund_page(form: RefundForm, payment: Payment, charge: Charge | None) -> str:
     connection = firm().connection
     chosen = connection.settings if connection else {}
     return render_template(
         "payments/refund.html",
         form=form,
         payment=payment,
-        charge=_charge(payment),
+        charge=charge,
+        way=_way_of(charge),
         voids=chosen.get("taken_back") == TakenBack.VOID,
         books_receipts=chosen.get("refunds") == RefundsAre.RECEIPT,
     )
@@ -245,11 +246,14 @@ def refund(payment_id: int) -> ResponseReturnValue:
     payment = recording.lock_payment(session(), payment.id, payment.invoice_id)
     if not refunding.left_of(session(), payment):
         return _refuse_refund(payment)
-    form = RefundForm.of(payment)
-    if not form.validate():
-        return _refund_page(form, payment), 422
+    form, charge = RefundForm.of(payment), _charge(payment)
+    is_right = form.validate()
+    if changed := _changed_since_shown(form, charge):
+        flash(changed, "warn")
+    if changed or not is_right:
+        return _refund_page(form, payment, charge), 422
     amount = form.amount.data or Decimal(0)
-    if charge := _charge(payment):
+    if charge:
         return _refund_online(payment, charge, amount, keeps_paid=form.keeps_paid)
     recording.give_back(session(), payment, amount, keeps_paid=form.keeps_paid)
     note(
@@ -263,6 +267,38 @@ def refund(payment_id: int) -> ResponseReturnValue:
     session().commit()
     flash(_("The refund is recorded."), "good")
     return redirect(url_for("payments.show", payment_id=payment.id), 303)
+
+
+THROUGH_STRIPE, BY_HAND = "stripe", "hand"  # what pressing the button does
+
+
+def _way_of(charge: Charge | None) -> str:
+    return THROUGH_STRIPE if charge else BY_HAND
+
+
+def _changed_since_shown(form: RefundForm, charge: Charge | None) -> str:
+    """Why the button must not do what it does now: the page said something else; "" if it didn't.
+
+    Recorded by hand instead of through Stripe, nobody would pay; the other way round, the money
+    would go back a second time.
+    """
+    way = request.form.get("way", "")
+    if way == BY_HAND and charge:
+        return _(
+            "Stripe is connected again since you opened this page, so the money would now be sent"
+            " back. If you already refunded it in Stripe, press Cancel: we'll record it for you."
+        )
+    if way == THROUGH_STRIPE and charge is None:
+        return _(
+            "Stripe was disconnected since you opened this page, so no money would be sent back."
+            " Refund your client first, then record it here."
+        )
+    if way != _way_of(charge) or request.form.get("left", "") != str(form.left):
+        return _(
+            "What was refunded of it has changed since you opened this page. Check that it isn't"
+            " the same money."
+        )
+    return ""
 
 
 def _charge(payment: Payment) -> Charge | None:
