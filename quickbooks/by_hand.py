@@ -10,7 +10,7 @@ from models.outbox import Operation
 from models.sales import Record, RecordType
 from outbox.company import Due, Learned, Rejected, Remote, Synced
 from quickbooks import kinds, matching, steps
-from quickbooks.documents import Document, Missing, NotWritable, dumps, linked
+from quickbooks.documents import Missing, NotWritable, dumps, linked
 from quickbooks.faults import ours
 from quickbooks.kinds import invoice, payment
 from quickbooks.questions import Question, of_amount
@@ -37,16 +37,18 @@ def entered_step(
     if not steps.has_seen(due, steps.own(link)) or due.looks_first:
         return steps.read_own(due, link)
     there = steps.found(due)
-    is_void = there is None or matching.is_voided(due.payload, there)
-    if is_void and due.record.type == RecordType.PAYMENT and _amount_of(due) <= 0:
-        remote = matching.remote_of(there) if there else link
-        return Synced(replace(remote, voided=True), N_("entered in QuickBooks by a person"))
-    if there is None or is_void:
+    if there is None or matching.is_voided(due.payload, there):
+        return _gone_step(due, link, there, question)
+    return _entered(there, _rendered(due, there, links, settings))
+
+
+def _gone_step(due: Due, link: Remote, there: Json | None, question: Question) -> Ask | Synced:
+    """When our counterpart is void or deleted, what they entered is another document. A payment of
+    which nothing is left needs none: taking it out was what they had to do."""
+    if due.record.type != RecordType.PAYMENT or _amount_of(due) > 0:
         return Ask(due, "look_up", question)
-    rendered = _rendered(due, links, settings)
-    if rendered is not None and due.record.type == RecordType.PAYMENT:
-        rendered["Line"] = lines_there(there)  # what pays which invoice, as the person left it
-    return _entered(there, None if rendered is None else dumps(rendered))
+    remote = matching.remote_of(there) if there else link
+    return Synced(replace(remote, voided=True), N_("entered in QuickBooks by a person"))
 
 
 def _question(due: Due, links: Mapping[Record, Remote], settings: Json) -> Question:
@@ -73,11 +75,15 @@ def _amount_of(due: Due) -> Decimal:
     return Decimal(entered["amount"]) - Decimal(entered.get("refunded_amount") or 0)
 
 
-def _rendered(due: Due, links: Mapping[Record, Remote], settings: Json) -> Document | None:
+def _rendered(due: Due, there: Json, links: Mapping[Record, Remote], settings: Json) -> str | None:
+    """Our document; None if it cannot be written."""
     try:
-        return kinds.document(due.record, due.payload, links, settings)
+        rendered = kinds.document(due.record, due.payload, links, settings)
     except (Missing, NotWritable):
         return None
+    if due.record.type == RecordType.PAYMENT:
+        rendered["Line"] = lines_there(there)  # what pays which invoice, as the person left it
+    return dumps(rendered)
 
 
 def _entered(there: Json, document: str | None = None) -> Synced:
