@@ -97,19 +97,32 @@ def reversed_step(
         if part := _part_by_hand(due):
             return _rest_step(due, link, part, links, settings)
         return void_step(due, link, links, settings)
-    if link is None and (sought := look_for(due, settings)):
-        return sought
-    if link is not None and _is_whole(due) and (void := _void_there(due, link)):
+    if link is None:
+        return look_for(due, settings) or _unlinked_reversed_step(
+            due, unheard(due, links, settings)
+        )
+    if _is_whole(due) and (void := _void_there(due, link)):
         return void
-    answer = None if link else unheard(due, links, settings)
-    if isinstance(answer, Ask):
-        return answer
-    is_there = link is not None or answer is not None
-    if not is_there and _is_whole(due):
-        return Unneeded()  # created and deleted before it was sent
+    return _reversed_by_hand(due, "reversed")
+
+
+def _unlinked_reversed_step(due: Due, answer: Ask | Json | None) -> Step:
+    match answer:
+        case Ask():
+            return answer
+        case None if _is_whole(due):
+            return Unneeded()  # created and deleted before it was sent
+        case None:
+            return _reversed_by_hand(due, "reversed_unsent")
+        case _:
+            return _reversed_by_hand(due, "reversed")
+
+
+def _reversed_by_hand(due: Due, code: str) -> Rejected:
+    """A person enters what was taken back; of a payment that was never sent, what is left of it."""
     refunded, amount = Decimal(due.payload["refunded_amount"]), Decimal(due.payload["amount"])
     about = {"refunded": f"${refunded:,.2f}", "amount": f"${amount:,.2f}"}
-    return Rejected(ours("reversed" if is_there else "reversed_unsent", due, about))
+    return Rejected(ours(code, due, about))
 
 
 def _void_there(due: Due, link: Remote) -> Step | None:
