@@ -180,10 +180,7 @@ def _changing_step(
     has_another = base is not None and base.get("CustomerRef") != document.get("CustomerRef")
     if has_another and (asked_first := payment_step(due, document, links)):
         return asked_first
-    if due.record.type == RecordType.INVOICE:
-        document = _as_first_sent(due, document, base)
-    elif due.record.type == RecordType.PAYMENT:
-        document, base = _as_marked_then(due, document), base and _as_marked_then(due, base)
+    document, base = _as_sent_then(due, document, base)
     return _different_step(due, link, there, awakens, document, base)
 
 
@@ -242,6 +239,20 @@ def _changed(
         # The lines all or none: otherwise its links would be lost.
         changes = always | changes | {"Line": document["Line"]}
     return Write(due, "update", documents.sparse(link, changes), stands)
+
+
+def _as_sent_then(
+    due: Due, document: Document, base: Document | None
+) -> tuple[Document, Document | None]:
+    """Our document, and what our changes start from, with what was written once and is kept as it
+    is in QuickBooks: an invoice's number and settings, a payment's mark."""
+    match due.record.type:
+        case RecordType.INVOICE:
+            return _as_first_sent(due, document, base), base
+        case RecordType.PAYMENT:
+            return _as_marked_then(due, document), base and _as_marked_then(due, base)
+        case _:
+            return document, base
 
 
 def _as_first_sent(due: Due, invoiced: Document, base: Document | None) -> Document:
