@@ -1,5 +1,6 @@
 """What went back of a payment: each amount once, however it went."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -71,7 +72,7 @@ class WentBack:
 def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
     """Oldest first, except what was recorded by hand and opened the invoice again: the payment
     only has its sum."""
-    through = session.scalars(
+    refunds = session.scalars(
         select(Refund).where(Refund.payment_id == payment.id).order_by(Refund.id)
     ).all()
     goodwill = session.scalars(
@@ -80,21 +81,27 @@ def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
         .order_by(GoodwillRefund.id)
     ).all()
     by_id = {one.id: one for one in goodwill}
-    told = [_through_processor(one, by_id.get(one.goodwill_id or 0)) for one in through]
-    through_ids = {one.goodwill_id for one in through}
-    told += [
+    through = [(one, by_id.get(one.goodwill_id or 0)) for one in refunds]
+    through_ids = {one.goodwill_id for one in refunds}
+    by_hand = [one for one in goodwill if one.id not in through_ids]
+    amounts = [_through_processor(refund, its_goodwill) for refund, its_goodwill in through]
+    amounts += [
         WentBack(one.amount, "recorded", one.refunded_on, goodwill=one)
-        for one in goodwill
+        for one in by_hand
         # Only one through Stripe fails. A failed one without a refund was tried again.
-        if one.id not in through_ids and (one.came_off or not one.voided_at)
+        if one.came_off or not one.voided_at
     ]
-    came_off = sum((_came_off(one, by_id.get(one.goodwill_id or 0)) for one in through), Decimal(0))
-    came_off += sum(
-        (one.amount for one in goodwill if one.came_off and one.id not in through_ids), Decimal(0)
-    )
-    if by_hand := payment.refunded_amount - came_off:
-        told.append(WentBack(by_hand, "recorded"))
-    return tuple(told)
+    if opened_again := payment.refunded_amount - _came_off_in_all(through, by_hand):
+        amounts.append(WentBack(opened_again, "recorded"))
+    return tuple(amounts)
+
+
+def _came_off_in_all(
+    through: Sequence[tuple[Refund, GoodwillRefund | None]], by_hand: Sequence[GoodwillRefund]
+) -> Decimal:
+    """How much of these refunds came off the payment itself."""
+    came_off = sum((_came_off(refund, goodwill) for refund, goodwill in through), Decimal(0))
+    return came_off + sum((one.amount for one in by_hand if one.came_off), Decimal(0))
 
 
 def _came_off(refund: Refund, goodwill: GoodwillRefund | None) -> Decimal:
@@ -104,20 +111,28 @@ def _came_off(refund: Refund, goodwill: GoodwillRefund | None) -> Decimal:
 
 
 def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentBack:
-    is_failed = refund.state == RefundState.FAILED
-    if refund.kind == RefundKind.DISPUTE:
-        how = "given_back" if is_failed else "taken"
-    elif is_failed:
-        how = "failed"
-    elif refund.state == RefundState.ASKED:
-        how = "unsure" if refund.is_unsure else "asked"
-    else:
-        how = "refunded"
-    failure = refund.failure or ""
-    spoken = failure if " " in failure else failure.replace("_", " ")
-    why = REASONS.get(failure, spoken) if how == "failed" else ""
+    how = _how(refund)
+    why = _why_it_failed(refund) if how == "failed" else ""
     at = refund.settled_at or refund.created_at
     unsure_id = refund.id if refund.is_unsure else None
     is_split = goodwill is not None and goodwill.voided_at is None
     too_much = _came_off(refund, goodwill) if is_split else Decimal(0)
     return WentBack(refund.amount, how, at, why, goodwill, too_much, unsure_id)
+
+
+def _how(refund: Refund) -> str:
+    is_failed = refund.state == RefundState.FAILED
+    if refund.kind == RefundKind.DISPUTE:
+        return "given_back" if is_failed else "taken"
+    if is_failed:
+        return "failed"
+    if refund.state == RefundState.ASKED:
+        return "unsure" if refund.is_unsure else "asked"
+    return "refunded"
+
+
+def _why_it_failed(refund: Refund) -> str:
+    """In words of ours where we have them; otherwise what Stripe or the bank said."""
+    failure = refund.failure or ""
+    spoken = failure if " " in failure else failure.replace("_", " ")
+    return REASONS.get(failure, spoken)
