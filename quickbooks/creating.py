@@ -88,7 +88,7 @@ def _judge_found(due: Due, document: Document, there: Json) -> Step:
         case _:
             if due.known.decision.get("anew") and matching.is_voided(due.payload, there):
                 return steps.create(due, document)  # that is the old one
-            return steps.recognized(there)
+            return steps.recognized(due, there)
 
 
 # --- What has the name or number ----------------------------------------------------------------
@@ -159,7 +159,7 @@ def _judge_number_holder(due: Due, document: Document, there: Json | None) -> St
         # The old one keeps its number; a person wants a new document with another one.
         return steps.create(due, {**document, "DocNumber": invoice.GENERATED})
     if there and due.payload["mark"] in str(there.get("PrivateNote", "")):
-        return steps.recognized(there)  # perhaps an earlier version of it
+        return steps.recognized(due, there)  # perhaps an earlier version of it
     if there and matching.is_our_invoice(
         document, due.payload["total"], there, due.payload["mark"]
     ):
@@ -186,7 +186,7 @@ def chosen_step(due: Due, remote_id: str) -> Step:
         return replace(refused, ends_decision=True)
     made = made_by(due, there)
     if made or is_document:
-        return steps.recognized(there, made)  # what was changed here since is still to be sent
+        return steps.recognized(due, there, made)  # what was changed here since is still to be sent
     if there.get("Active") is not False:
         return Synced(remote, note=N_("chosen by a person"))
     if due.known.decision.get("activate"):

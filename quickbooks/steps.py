@@ -109,12 +109,14 @@ def must_read(due: Due, link: Remote) -> bool:
     return due.looks_first or due.checks or is_unseen(due) or bool(is_unsure)
 
 
-def recognized(there: Json, document: str | None = None) -> Learned:
+def recognized(due: Due, there: Json, document: str | None = None) -> Learned:
     """It is in QuickBooks: linked, and then compared with what it should be."""
     remote = matching.remote_of(there)
+    knowledge: Json = {"seen": own(remote).key, "found": there}
+    if due.record.type == RecordType.PAYMENT:
+        knowledge["invoice_found"] = None  # its invoice was read before the payment was there
     return Learned(
-        # what was known of its invoice was before it was there
-        {"seen": own(remote).key, "found": there, "invoice_found": None},
+        knowledge,
         remote,
         note=N_("found in QuickBooks"),
         document=document,

@@ -78,7 +78,7 @@ def _by_newest(
 
 def _recognized(due: Due, there: Json, doubt: Doubt) -> Learned:
     """What our request made. A customer may have been linked with another lead meanwhile."""
-    found = steps.recognized(there, doubt.document)
+    found = steps.recognized(due, there, doubt.document)
     if due.record.type != RecordType.LEAD:
         return found
     taken = taken_by_another(due, str(there["Id"]), str(there.get("DisplayName", "")))
