@@ -12,16 +12,18 @@ from tests.support.refunds import (
     account,
     by_stripe,
     choose,
+    choose_receipts,
+    delete_receipt,
     paid,
     pass_and_drain,
     receipts_of,
     refund,
+    refund_through_stripe,
     refunds,
 )
 from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.till import Till
 from tests.support.visitor import Visitor
-from tests.test_changed_while_in_doubt import wait_and_drain
 from tests.test_matching_books import ask, differences, reads
 
 
@@ -29,7 +31,7 @@ from tests.test_matching_books import ask, differences, reads
 def receipts(at: Situation) -> Situation:
     """A firm whose refunds become refund receipts, paid from its checking account."""
     at.connect()
-    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    choose_receipts(at)
     return at
 
 
@@ -80,7 +82,7 @@ def test_a_refund_goes_to_the_customer_who_has_its_payment_there(
     refund(at, payment)
     at.drain()
     if fault:
-        wait_and_drain(at)
+        pass_and_drain(at)
     [receipt] = receipts_of(at)
     assert receipt["CustomerRef"]["value"] == other["Id"]
     at.ana.open(f"/refunds/{refunds(at)[0].id}").submit(press="Send again")
@@ -203,7 +205,7 @@ def test_where_nothing_was_chosen_a_person_enters_it(at: Situation) -> None:
     page = at.ana.open(f"/refunds/{ours.id}").text
     assert "Enter a refund receipt of $30.00 in QuickBooks." in page
     assert at.invoice(invoice).balance == 0
-    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    choose_receipts(at)
     at.drain()
     assert receipts_of(at) == []  # it may have been entered: nothing goes by itself
     at.ana.open(f"/refunds/{ours.id}").submit(press="Send again")
@@ -278,8 +280,7 @@ def test_one_that_came_back_asks_a_person_to_void_the_receipt(receipts: Situatio
     ask(at)
     assert [kind for kind, *_ in differences(at)] == ["void_here"]
     [receipt] = receipts_of(at)
-    told = {"Id": receipt["Id"], "SyncToken": receipt["SyncToken"]}
-    at.bookkeeper().post("refundreceipt", told, operation="delete")
+    delete_receipt(at, receipt)
     at.ana.open(f"/refunds/{ours.id}").submit(press="Send again")
     pass_and_drain(at, 3)
     assert at.entry().state == "synced"
@@ -307,7 +308,7 @@ def test_sent_by_hand_an_invoice_takes_payments_and_refunds_along(at: Situation)
     payment = at.pay(invoice, "100")
     refund(at, payment)
     at.connect()
-    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    choose_receipts(at)
     at.ana.open(f"/quickbooks/send/invoices/{invoice}?payment={payment}")
     at.ana.submit({"agrees": "y"}, press="Send it")
     at.drain()
@@ -327,8 +328,7 @@ def test_does_it_match_finds_receipts_that_are_gone_or_there_twice(receipts: Sit
     ask(at)
     assert [(kind, type_) for kind, type_, _ in differences(at)] == [("twice_there", "refund")]
     for one in receipts_of(at):
-        told = {"Id": one["Id"], "SyncToken": one["SyncToken"]}
-        at.bookkeeper().post("refundreceipt", told, operation="delete")
+        delete_receipt(at, one)
     ask(at)
     assert [(kind, type_) for kind, type_, _ in differences(at)] == [("deleted_there", "refund")]
 
@@ -371,8 +371,7 @@ def test_what_it_is_booked_on_and_was_made_inactive_is_named(
 def test_through_stripe_the_invoice_stays_paid_and_a_failure_takes_it_back(till: Till) -> None:
     till.pay(card="4000000000005126")  # a refund of it fails later
     payment = till.payments[0]
-    till.owner.open(f"/payments/{payment.id}/refund")
-    till.owner.submit({"amount": "30", "afterwards": "paid"}, press="Refund it")
+    refund_through_stripe(till, "30")
     assert "on its way back" in till.owner.text
     assert till.sums() == ([Decimal(100)], Decimal(0))
     assert till.payments[0].goodwill_amount == 30
@@ -395,9 +394,7 @@ def test_a_refund_from_stripes_own_pages_opens_the_invoice_as_before(till: Till)
 
 def test_a_dispute_takes_no_more_than_a_refund_left(till: Till) -> None:
     till.pay()
-    payment = till.payments[0]
-    till.owner.open(f"/payments/{payment.id}/refund")
-    till.owner.submit({"amount": "40", "afterwards": "paid"}, press="Refund it")
+    refund_through_stripe(till, "40")
     till.stripe.act("return", account=till.account, charge=till.charge_id())
     till.stripe.await_quiet()
     [payment] = till.payments

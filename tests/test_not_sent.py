@@ -8,7 +8,7 @@ from sqlalchemy import text
 from development.database import ALEMBIC_INI
 from models.sales import GoodwillRefund, Invoice, Lead, Payment, Product
 from outbox.capture import ALLOWED
-from tests.support.refunds import CHECKING, account, choose, paid, refund, take_back
+from tests.support.refunds import choose_receipts, paid, refund, take_back
 from tests.support.situation import SETTINGS, Situation
 from tests.test_cases_counterpart import decide, reconnect
 
@@ -45,7 +45,7 @@ def test_a_payment_recorded_while_disconnected_is_not_never_sent(
 
 def test_a_refund_recorded_while_disconnected_has_an_entry(at: Situation) -> None:
     at.connect()
-    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    choose_receipts(at)
     _, payment = paid(at)
     at.disconnect()
     refund(at, payment, "30")
@@ -78,7 +78,7 @@ def test_what_an_earlier_release_did_not_note_is_noted_by_the_upgrade(
 ) -> None:
     at.save_lead("Never sent")
     at.connect()
-    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    choose_receipts(at)
     _, payment = paid(at)
     refund(at, payment, "30")
     at.session.rollback()

@@ -8,19 +8,19 @@ from sqlalchemy import select, text
 from models.sales import GoodwillRefund, Payment
 from processors import refunding
 from tests.support.refunds import (
-    CHECKING,
-    account,
     choose,
+    choose_receipts,
+    delete_receipt,
     paid,
     pass_and_drain,
     receipts_of,
     refund,
+    refund_through_stripe,
     refunds,
 )
 from tests.support.situation import ANA, Situation
 from tests.support.till import Till
 from tests.support.visitor import Visitor
-from tests.test_changed_while_in_doubt import wait_and_drain
 from tests.test_matching_books import ask, differences
 from tests.test_raised_after_paid import priced
 
@@ -29,7 +29,7 @@ from tests.test_raised_after_paid import priced
 def receipts(at: Situation) -> Situation:
     """A firm whose refunds become refund receipts, paid from its checking account."""
     at.connect()
-    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    choose_receipts(at)
     return at
 
 
@@ -66,7 +66,7 @@ def test_of_a_void_invoice_all_comes_off_the_payment(receipts: Situation) -> Non
     assert "stays paid" not in page
     assert "open again" not in page
     old_page.submit({"amount": "100", "afterwards": "paid"}, press="Record refund")
-    wait_and_drain(at)
+    pass_and_drain(at)
     assert receipts_of(at) == []
     assert refunds(at) == []
     [booked] = at.books("Payment")
@@ -80,12 +80,10 @@ def test_through_stripe_what_was_paid_too_much_comes_off_and_a_failure_restores_
     till: Till,
 ) -> None:
     till.pay(card="4000000000005126")  # a refund of it fails later
-    payment = till.payments[0]
     till.owner.open(f"/invoices/{till.invoice_id}/edit")
     till.owner.submit({"lines-0-unit_price": "80"}, press="Save invoice")
     till.owner.submit({"confirms_below_paid": "y"}, press="Save invoice")
-    till.owner.open(f"/payments/{payment.id}/refund")
-    till.owner.submit({"amount": "50", "afterwards": "paid"}, press="Refund it")
+    refund_through_stripe(till, "50")
     [payment] = till.payments
     assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(20), Decimal(30))
     assert (till.invoice.balance, till.invoice.credit) == (Decimal(0), Decimal(0))
@@ -142,8 +140,7 @@ def test_what_was_goodwill_comes_off_once_the_invoice_is_void(
     assert "Void or delete the receipt there." in page.panel()
     assert "still yours" not in page.text
     [receipt] = receipts_of(at)
-    told = {"Id": receipt["Id"], "SyncToken": receipt["SyncToken"]}
-    at.bookkeeper().post("refundreceipt", told, operation="delete")
+    delete_receipt(at, receipt)
     page.submit(press="Send again")
     pass_and_drain(at, 3)
     [booked] = at.books("Payment")
@@ -166,9 +163,7 @@ def test_a_refund_not_sent_yet_never_goes_once_the_invoice_is_void(receipts: Sit
 
 def test_what_came_off_a_void_invoice_and_fails_at_stripe_is_restored_once(till: Till) -> None:
     till.pay(card="4000000000005126")  # a refund of it fails later
-    payment = till.payments[0]
-    till.owner.open(f"/payments/{payment.id}/refund")
-    till.owner.submit({"amount": "30", "afterwards": "paid"}, press="Refund it")
+    refund_through_stripe(till, "30")
     till.owner.open(f"/invoices/{till.invoice_id}/void").submit(press="Void the invoice")
     [payment] = till.payments
     assert (payment.refunded_amount, payment.goodwill_amount) == (Decimal(30), Decimal(0))

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from models.comparisons import Kind
 from models.sales import Payment, RecordType
-from tests.support.refunds import CHECKING, account, choose, pass_and_drain, take_back
+from tests.support.refunds import choose, choose_receipts, pass_and_drain, take_back
 from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.test_cases_counterpart import booked, edit_invoice
 from tests.test_changed_while_in_doubt import forget, wait_and_drain
@@ -445,7 +445,7 @@ def test_a_payment_that_was_overtaken_by_ours_is_credit(
 def test_what_was_paid_too_much_goes_back_off_its_payment(at: Situation) -> None:
     """No goodwill, though the invoice stays paid: no receipt is booked for it."""
     at.connect()
-    choose(at, refunds="receipt", refund_account=account(at, CHECKING))
+    choose_receipts(at)
     invoice = at.save_invoice(at.save_lead(), "100")
     payment = at.pay(invoice, "100")
     at.drain()

@@ -8,7 +8,7 @@ import pytest
 from tests.support.refunds import (
     CHECKING,
     account,
-    choose,
+    choose_receipts,
     paid,
     pass_and_drain,
     receipts_of,
@@ -22,21 +22,25 @@ from tests.test_entered_by_hand import DONE, by_hand, pay_there, refuse, say_don
 from tests.test_matching_books import ask, differences
 
 SKIP = "Skip"
-VOID = {"operation": "update", "include": "void"}
+TAKES_OUT = {
+    "voided": {"operation": "update", "include": "void"},
+    "deleted": {"operation": "delete"},
+}
 
 
 @pytest.fixture
 def firm(at: Situation) -> Situation:
     """Voids what is taken back, and enters refund receipts."""
     at.connect()
-    choose(at, taken_back="void", refunds="receipt", refund_account=account(at, CHECKING))
+    choose_receipts(at, taken_back="void")
     return at
 
 
-def void_there(firm: Situation, payment: int) -> None:
+def take_out(firm: Situation, payment: int, gone: str) -> None:
+    """The bookkeeper voids or deletes it in QuickBooks."""
     found = there(firm, "payment", payment)
     told = {"Id": found["Id"], "SyncToken": found["SyncToken"], "sparse": True}
-    assert firm.bookkeeper().post("payment", told, **VOID).status == 200
+    assert firm.bookkeeper().post("payment", told, **TAKES_OUT[gone]).status == 200
 
 
 @pytest.mark.parametrize("does", ["void", "delete"])
@@ -109,7 +113,7 @@ def test_a_part_entered_by_hand_is_not_voided_with_the_rest(firm: Situation, but
     firm.ana.submit(press="Send again")  # nothing has changed there
     pass_and_drain(firm, 3)
     assert firm.fault() == "reversed_rest"
-    void_there(firm, payment)  # and deletes what they had entered
+    take_out(firm, payment, "voided")  # and deletes what they had entered
     firm.ana.open(f"/payments/{payment}").submit(press="Send again")
     pass_and_drain(firm, 3)
     assert firm.entry().state == "synced"
@@ -263,10 +267,7 @@ def test_credit_is_applied_though_the_payment_taken_back_is_gone_there_already(
     invoice, first = paid(firm)
     second = firm.pay(invoice, "100")
     firm.drain()
-    found = there(firm, "payment", first)
-    told = {"Id": found["Id"], "SyncToken": found["SyncToken"], "sparse": True}
-    operation = VOID if gone == "voided" else {"operation": "delete"}
-    assert firm.bookkeeper().post("payment", told, **operation).status == 200
+    take_out(firm, first, gone)
     take_back(firm, first)
     pass_and_drain(firm, 8)
     assert there(firm, "payment", second)["UnappliedAmt"] == 0
@@ -279,10 +280,7 @@ def test_credit_is_applied_though_the_payment_taken_back_is_gone_there_already(
 @pytest.mark.parametrize("gone", ["voided", "deleted"])
 def test_no_receipt_is_made_for_a_payment_that_is_gone_there(firm: Situation, gone: str) -> None:
     _invoice, payment = paid(firm)
-    found = there(firm, "payment", payment)
-    told = {"Id": found["Id"], "SyncToken": found["SyncToken"], "sparse": True}
-    operation = VOID if gone == "voided" else {"operation": "delete"}
-    assert firm.bookkeeper().post("payment", told, **operation).status == 200
+    take_out(firm, payment, gone)
     refund(firm, payment)
     pass_and_drain(firm, 3)
     assert firm.fault() == "its_payment_gone"
@@ -293,7 +291,7 @@ def test_no_receipt_is_made_for_a_payment_that_is_gone_there(firm: Situation, go
 
 def test_a_receipt_is_made_once_its_payment_is_there_again(firm: Situation) -> None:
     _invoice, payment = paid(firm)
-    void_there(firm, payment)
+    take_out(firm, payment, "voided")
     refund(firm, payment)
     pass_and_drain(firm, 3)
     firm.ana.open(f"/payments/{payment}").submit(press="Send again")

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from models.sales import GoodwillRefund, Payment
 from tests.support.situation import SETTINGS, Situation
+from tests.support.till import Till
 
 CHECKING = "Checking"
 
@@ -17,6 +18,11 @@ CHECKING = "Checking"
 def choose(at: Situation, **choices: str) -> None:
     at.ana.open(f"{SETTINGS}/arrivals").submit(choices, press="Save")
     assert "Saved. From now on" in at.ana.text, at.ana.text
+
+
+def choose_receipts(at: Situation, **choices: str) -> None:
+    """Refunds become refund receipts, paid from the checking account."""
+    choose(at, refunds="receipt", refund_account=account(at, CHECKING), **choices)
 
 
 def account(at: Situation, name: str) -> str:
@@ -61,6 +67,18 @@ def refund(at: Situation, payment: int, amount: str = "30", afterwards: str = "p
     told = {"amount": amount, "afterwards": afterwards}
     at.ana.open(f"/payments/{payment}/refund").submit(told, press="Record refund")
     assert "The refund is recorded." in at.ana.text, at.ana.text
+
+
+def refund_through_stripe(till: Till, amount: str) -> None:
+    """The invoice stays paid."""
+    till.owner.open(f"/payments/{till.payments[0].id}/refund")
+    till.owner.submit({"amount": amount, "afterwards": "paid"}, press="Refund it")
+
+
+def delete_receipt(at: Situation, receipt: dict[str, Any]) -> None:
+    """The bookkeeper deletes it in QuickBooks."""
+    told = {"Id": receipt["Id"], "SyncToken": receipt["SyncToken"]}
+    at.bookkeeper().post("refundreceipt", told, operation="delete")
 
 
 def pass_and_drain(at: Situation, rounds: int = 8) -> None:
