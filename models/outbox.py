@@ -69,6 +69,8 @@ class Lane(Base):
             unique=True,
             postgresql_where="state IN ('open', 'held')",
         ),
+        # Every save locks the lanes of its organization, also closed ones.
+        Index("ix_outbox_lanes_of_organization", "organization_id"),
         {"postgresql_with": {"fillfactor": "50"}},  # updated in place, often several times a second
     )
 

@@ -186,7 +186,13 @@ def _capture_kind(session: Session, type_: RecordType, ids: Sequence[int]) -> No
 def _insert_entries(
     connection: DatabaseConnection, statement: Executable, ids: Sequence[int]
 ) -> Sequence[Row[Any]]:
-    return connection.execute(statement, {"record_ids": list(ids)}).all() if ids else ()
+    """The new entries. If it had to wait while a lane was closed or opened, what the statement had
+    read is of before: it inserts nothing then and is repeated, with the lane locked."""
+    while ids:
+        rows = connection.execute(statement, {"record_ids": list(ids)}).all()
+        if all(row.id is not None for row in rows):
+            return rows
+    return ()
 
 
 def send_by_hand(session: Session, type_: RecordType, ids: Sequence[int]) -> tuple[int, ...]:
@@ -291,27 +297,40 @@ def _makes_entry(type_: RecordType) -> str:
 def _capturing(type_: RecordType, condition: str) -> Executable:
     """The statement that inserts entries for records of one type.
 
-    FOR KEY SHARE on the lane waits for a close (FOR UPDATE) and then sees it, so that no entry gets
-    behind the line; it neither blocks a lease (FOR NO KEY UPDATE) nor waits for one. The statement
-    is planned for every save behind a pooler, and sub-selects are faster to plan than joins.
+    Every save locks the lanes of its organization, also those that take no entries: with FOR KEY
+    SHARE, which waits for a close or a reopening (both FOR UPDATE) and is waited for by them. So no
+    entry gets behind the line, and no change falls between the comparison and the open lane. It
+    neither blocks a lease (FOR NO KEY UPDATE) nor waits for one. A row without an id says that a
+    lane was closed or opened meanwhile. The statement is planned for every save behind a pooler,
+    and sub-selects are faster to plan than joins.
     """
     return prepared(
         f"capture_{type_.value}",
         f"""
-        WITH captured AS (
+        WITH lane AS MATERIALIZED (
+            SELECT id, organization_id, state,
+                   state = (SELECT seen.state FROM outbox_lanes AS seen
+                            WHERE seen.id = outbox_lanes.id) AS is_as_seen
+            FROM outbox_lanes
+            WHERE organization_id = ANY (ARRAY(
+                SELECT record.organization_id FROM {TABLES[type_]} AS record
+                WHERE record.id = ANY(:record_ids)))
+            ORDER BY state DESC  -- open or held, then closed: as those that change two of them
+            FOR KEY SHARE
+        ), captured AS (
             INSERT INTO outbox (organization_id, lane_id, aggregate_type, aggregate_id,
                                 operation, payload)
             SELECT snapshot.organization_id, lane.id, '{type_.value}', snapshot.id,
                    snapshot.operation, snapshot.payload
             FROM ({SNAPSHOTS[type_]} WHERE {type_.value}.id = ANY(:record_ids)) AS snapshot
-            JOIN outbox_lanes AS lane
+            JOIN lane
               ON lane.organization_id = snapshot.organization_id
              AND lane.state IN ('open', 'held')
-            WHERE (SELECT organization.region FROM organizations AS organization
+            WHERE (SELECT bool_and(is_as_seen) FROM lane)
+              AND (SELECT organization.region FROM organizations AS organization
                    WHERE organization.id = snapshot.organization_id) = 'US'
               AND {condition}
             ORDER BY snapshot.id
-            FOR KEY SHARE OF lane
             RETURNING id, aggregate_id, lane_id
         ), marked AS (
             UPDATE {TABLES[type_]} AS record SET first_entry_at = clock_timestamp()
@@ -319,6 +338,8 @@ def _capturing(type_: RecordType, condition: str) -> Executable:
             WHERE record.id = captured.aggregate_id AND record.first_entry_at IS NULL
         )
         SELECT id, aggregate_id, lane_id FROM captured
+        UNION ALL
+        SELECT NULL, NULL, id FROM lane WHERE NOT is_as_seen
         """,  # noqa: S608  (only constants of ours are put together)
     )
 

@@ -120,11 +120,17 @@ def reopen(session: Session, lane_id: int, *, only_held: bool = False) -> None:
 
     After a close, what waited behind the line and what has changed since is withheld until the
     owner decides. `only_held` leaves a lane alone that was closed meanwhile.
+
+    FOR UPDATE waits for writers that have found the lane closed, so that what they saved is
+    compared; later ones wait until it is open, and are captured.
     """
+    lock = "FOR NO KEY UPDATE" if only_held else "FOR UPDATE"
     lane = session.execute(
         text(
-            "SELECT state, line, organization_id, closed_at FROM outbox_lanes"
-            " WHERE id = :lane FOR NO KEY UPDATE"
+            f"""
+            SELECT state, line, organization_id, closed_at
+            FROM outbox_lanes WHERE id = :lane {lock}
+            """  # noqa: S608  (only constants of ours are put together)
         ),
         {"lane": lane_id},
     ).one()
