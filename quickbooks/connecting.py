@@ -312,7 +312,8 @@ def _store(
     if organization_id != asked.organization_id:
         raise NotAllowed(N_("The organization changed while connecting."))
     mine = next((row for row in rows if row.realm_id == asked.realm_id), None)
-    if not asked.is_live and not _take_unconfirmed(session, asked):
+    chosen = mine.settings if mine and asked.is_live else _take_unconfirmed(session, asked)
+    if chosen is None:
         return _answered_before(session, config, organization_id, asked.realm_id)
     _close_others(session, [row for row in rows if row is not mine], user, asked)
     _name_leads(session, organization_id, read.choices)
@@ -324,7 +325,7 @@ def _store(
     mine.status_since = mine.connected_at = now
     mine.connected_by_id = user.id
     mine.hard_expires_at = now + grant.hard_lasts if grant.hard_lasts else None
-    facts.store(session, mine, read.facts, read.settings)
+    facts.store(session, mine, read.facts, _settings(asked, read, chosen))
     session.flush()  # the unique index decides here
     if read.customers is None:
         mine.customers_read_at = None
@@ -388,17 +389,23 @@ def _still_there(
     return session.scalars(mine.order_by(Lead.id)).all()
 
 
-def _take_unconfirmed(session: Session, asked: Asked) -> bool:
-    """If two answers arrive about one chosen company, the first one wins."""
+def _settings(asked: Asked, read: _Read, chosen: Json) -> Json:
+    """What was chosen while the company was read counts, as in `facts.refresh`."""
+    return read.settings if chosen == asked.chosen else facts.choose_settings(read.facts, chosen)
+
+
+def _take_unconfirmed(session: Session, asked: Asked) -> Json | None:
+    """What was chosen for the company that waited. If two answers arrive about one, the first one
+    wins: then None."""
     taken = session.execute(
         delete(UnconfirmedCompany)
         .where(
             UnconfirmedCompany.organization_id == asked.organization_id,
             UnconfirmedCompany.state_digest == asked.state_digest,
         )
-        .returning(UnconfirmedCompany.organization_id)
+        .returning(UnconfirmedCompany.settings)
     )
-    return taken.first() is not None
+    return taken.scalar()
 
 
 def _store_tokens(

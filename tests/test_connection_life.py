@@ -22,6 +22,7 @@ from models.quickbooks import (
     Purpose,
     Revocation,
     Tokens,
+    UnconfirmedCompany,
 )
 from outbox import lanes
 from quickbooks import connecting, consenting, directory, disconnecting, facts, tokens
@@ -656,6 +657,53 @@ def test_a_probe_that_meets_a_disconnect_leaves_the_lane_closed(
     assert session.get_one(Lane, connection.lane_id).state == "closed"
     other = go_through(sessions, config, owner, OAK, allowed_realm_id=OAK)
     assert isinstance(other, Connected)
+
+
+@pytest.mark.parametrize("end", ["expired", "disconnected"])
+def test_what_is_chosen_while_the_company_is_read_is_kept(
+    sessions: Sessions,
+    config: Config,
+    owner: User,
+    simulator: SimulatorHandle,
+    session: Session,
+    engine: Engine,
+    end: str,
+) -> None:
+    first = connect(sessions, config, owner)
+    if end == "expired":
+        with sessions() as reading:
+            stored = reading.get_one(Tokens, first.id).refresh_token
+        tokens.expire(sessions, first.id, stored, reason="refused")
+    else:
+        disconnecting.disconnect(sessions, config, firm_of(owner), owner)
+    accounts = [one["id"] for one in first.facts["income_accounts"]]
+    chosen = next(one for one in accounts if one != first.settings["income_account_id"])
+    told = consent(consenting.begin(sessions, config, owner, Purpose.RECONNECT), RIVERA)
+    if end == "disconnected":
+        assert isinstance(connecting.finish(sessions, config, owner, told), Unconfirmed)
+
+    once = iter([True])
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def choose_before(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        # Just before it is stored, with everything read.
+        if "FROM organizations" in statement and "FOR NO KEY" in statement and next(once, False):
+            with sessions.begin() as other:
+                row: Connection | UnconfirmedCompany = other.get_one(Connection, first.id)
+                if end == "disconnected":
+                    row = other.get_one(UnconfirmedCompany, firm_of(owner))
+                row.settings = {**row.settings, "income_account_id": chosen}
+
+    if end == "disconnected":
+        finished = connecting.confirm(sessions, config, owner, RIVERA)
+    else:
+        finished = connecting.finish(sessions, config, owner, told)
+    assert isinstance(finished, Connected)
+    assert next(once, None) is None
+    session.rollback()
+    settings = session.get_one(Connection, first.id).settings
+    assert settings["income_account_id"] == chosen
+    assert settings["fallback_item_id"] == first.settings["fallback_item_id"]
 
 
 def test_a_firm_that_never_connected_stands_disconnected(
