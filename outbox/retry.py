@@ -5,6 +5,7 @@ from datetime import timedelta
 
 FIRST_DELAY = timedelta(seconds=2)
 MAX_DELAY = timedelta(hours=1)
+MAX_CHECK_DELAY = timedelta(hours=12)  # of a check of ours, for which nobody waits
 MAX_RETRY_TIME = timedelta(days=3)  # for the entry's own transient faults …
 PATIENT_ATTEMPTS = 24  # … and this many of them: days of an outage or a hold never count
 MAX_OUTAGE_PAUSE = timedelta(minutes=1)  # between two probes of a company that is down

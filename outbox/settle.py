@@ -7,6 +7,7 @@ are set-based; rows are passed as one JSON parameter each.
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -38,7 +39,7 @@ from outbox.company import (
     Waiting,
 )
 from outbox.lanes import Claim
-from outbox.retry import GiveUp, after_own_fault
+from outbox.retry import MAX_CHECK_DELAY, MAX_DELAY, GiveUp, after_own_fault
 from outbox.texts import as_json, storable
 from prepared import prepared
 
@@ -686,7 +687,18 @@ def _rows(session: Session, outcomes: Mapping[int, Outcome], due: Mapping[int, D
     rows = [
         _row(entry_id, outcome, history.get(entry_id)) for entry_id, outcome in outcomes.items()
     ]
-    return [_ended(row) if due[row.entry_id].is_own_check else row for row in rows]
+    return [
+        _in_time(_ended(row), MAX_CHECK_DELAY)
+        if due[row.entry_id].is_own_check
+        else _in_time(row, MAX_DELAY)
+        for row in rows
+    ]
+
+
+def _in_time(row: _Row, longest: timedelta) -> _Row:
+    """What waits longer is taken for an entry of before the clock went back (`watchdog.py`)."""
+    row.delay = min(row.delay, longest.total_seconds())
+    return row
 
 
 def _ended(row: _Row) -> _Row:

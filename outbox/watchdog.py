@@ -7,7 +7,8 @@ from prometheus_client import Counter
 from sqlalchemy import text
 
 from db import Sessions
-from outbox.retry import MAX_DELAY
+from models.outbox import IS_OWN_CHECK
+from outbox.retry import MAX_CHECK_DELAY, MAX_DELAY
 
 FORGOTTEN = Counter(
     "dunahub_outbox_forgotten_waiters_total",
@@ -92,13 +93,14 @@ _DISPATCHES_OF_THE_FUTURE = text(
 
 # QuickBooks may be working on open requests, so nothing is sent again before `RESEND_AFTER`.
 _ENTRIES_OF_THE_FUTURE = text(
-    """
+    f"""
     UPDATE outbox AS entry SET available_at = now() + :resend_after
     FROM outbox_lanes AS lane
     WHERE entry.lane_id = lane.id AND entry.state = 'pending' AND entry.waits_for_type IS NULL
-      AND entry.available_at > now() + :ahead
+      AND entry.available_at > now() + CASE WHEN {IS_OWN_CHECK} THEN :ahead_of_checks
+                                            ELSE :ahead END
     RETURNING entry.id
-    """
+    """  # noqa: S608  (only constants of ours are put together)
 )
 
 
@@ -108,9 +110,14 @@ def mend_times(sessions: Sessions, *, lease: timedelta, resend_after: timedelta)
     Otherwise a lease or a retry from before would last as long as the clock was set back. Returns
     how many rows it changed; while the clock is right, no row has a time so far ahead.
     """
-    ahead = MAX_DELAY + 2 * lease + resend_after
+    margin = 2 * lease + resend_after
+    ahead = MAX_DELAY + margin
+    times = {
+        "ahead": ahead,
+        "ahead_of_checks": MAX_CHECK_DELAY + margin,
+        "resend_after": resend_after,
+    }
     with sessions.begin() as session:
-        times = {"ahead": ahead, "resend_after": resend_after}
         lanes = session.execute(_LANES_OF_THE_FUTURE, {"ahead": ahead}).all()
         dispatches = session.execute(_DISPATCHES_OF_THE_FUTURE, {"ahead": ahead}).all()
         entries = session.execute(_ENTRIES_OF_THE_FUTURE, times).all()

@@ -18,7 +18,7 @@ from quickbooks.kinds.invoice import GENERATED
 from quickbooks.questions import Question
 from quickbooks.steps import Ask, Step, Write
 
-# When a list is read again that is of before our own write.
+# When a list is read again that is of before our own write; at most `retry.MAX_CHECK_DELAY`.
 LISTS_LAG = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 720))
 
 # Written once and then left to QuickBooks: a bookkeeper may add to the note. Only the total tax is

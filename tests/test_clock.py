@@ -1,5 +1,6 @@
 """The database's clock jumps, so every stored time seems to have jumped the other way."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -8,12 +9,16 @@ from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
-from outbox.company import Answer, Problem, Sent
+from outbox.company import Answer, Composition, Due, Later, Problem, Sent
 from outbox.metrics import waiting
+from outbox.retry import MAX_CHECK_DELAY
 from outbox.watchdog import SET_BACK, mend_times
+from quickbooks.updating import LISTS_LAG
 from tests.support.drains import drain, make_due
 from tests.support.firm import entries_of, new_firm_with_lane, new_lead
 from tests.support.ledger import Ledger
+from tests.support.situation import RIVERA, Situation
+from tests.test_raised_after_paid import priced
 
 TIMES = {
     "outbox_lanes": "lease_until pause_until next_call_at next_batch_at created_at",
@@ -104,3 +109,38 @@ def test_times_of_a_right_clock_are_left_alone(
     session.commit()
     assert mend(sessions, config) == 0
     assert waiting(session).oldest_seconds == 0
+
+
+def test_a_check_of_ours_that_waits_for_lists_is_left_alone(at: Situation) -> None:
+    """Nothing else waits so long: QuickBooks' lists may be of half a day ago."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "100")
+    at.drain()
+    priced(at, invoice, "100.00")  # its version is known then
+    at.simulator.company(RIVERA, list_delay=86_400, list_hides_new=False)
+    priced(at, invoice, "50")
+    for lag in LISTS_LAG:
+        assert mend(at.sessions, at.config) == 0
+        left = at.session.scalar(
+            text("SELECT max(available_at) - now() FROM outbox WHERE state = 'pending'")
+        )
+        assert lag - timedelta(seconds=30) < left <= lag
+        at.pass_time()
+        at.drain()
+
+
+def test_no_entry_is_put_off_for_longer_than_a_right_clock_allows(
+    session: Session, sessions: Sessions, config: Config
+) -> None:
+    class Slow(Ledger):
+        def compose(self, entries: Sequence[Due], *_: object) -> Composition:
+            return Composition(None, {due.entry_id: Later(timedelta(days=3)) for due in entries})
+
+    assert max(LISTS_LAG) <= MAX_CHECK_DELAY
+    firm, lane = new_firm_with_lane(session)
+    session.add(new_lead(firm))
+    session.commit()
+    drain(sessions, Slow(), lane, config)
+    assert mend(sessions, config) == 0
+    assert session.scalar(text("SELECT max(available_at) > now() + interval '59 min' FROM outbox"))
