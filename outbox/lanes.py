@@ -252,6 +252,27 @@ def waiting_behind_line(session: Session, lane_id: int) -> int:
     )
 
 
+def waiting_listed(session: Session, lane_id: int) -> str:
+    """Identifies the entries that wait for the owner's decision; empty while the lane is closed."""
+    return str(session.execute(_LISTED, {"lane": lane_id}).scalar_one())
+
+
+def still_waits(session: Session, lane_id: int, listed: str) -> bool:
+    """Whether exactly these entries wait for the decision. Locks the lane until it is made."""
+    _lock(session, lane_id)
+    return bool(listed) and waiting_listed(session, lane_id) == listed
+
+
+_LISTED = text(
+    f"""
+    SELECT coalesce(md5(string_agg(outbox.id::text, ',' ORDER BY outbox.id)), '')
+    FROM outbox JOIN outbox_lanes AS lane ON lane.id = outbox.lane_id
+    WHERE outbox.lane_id = :lane AND outbox.state = 'pending' AND lane.state <> 'closed'
+      AND (outbox.withheld OR outbox.id <= lane.line) AND NOT {IS_OWN_CHECK}
+    """  # noqa: S608  (only constants of ours are put together)
+)
+
+
 def send_waiting(session: Session, lane_id: int) -> int:
     """The owner sends what was withheld. Returns the number of records.
 

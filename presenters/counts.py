@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import array
 from models.accounts import Organization
 from models.outbox import APPLIES_CREDIT, WAS_TAKEN_OFF, Entry, Lane, LaneState, State
 from models.quickbooks import Connection
+from outbox import lanes
 from quickbooks.standing import Standing
 from web.access import session
 
@@ -70,20 +71,23 @@ def month_start(zone: ZoneInfo) -> datetime:
 class WaitingCounts:
     count: int
     since: datetime | None
+    listed: str  # which they are: the decision is about these only
 
 
 def behind_line(now: Standing) -> WaitingCounts | None:
     """Records that were waiting when QuickBooks was disconnected, and need the owner's decision."""
     if now.connection is None or not now.connection.is_live or not now.waiting_behind_line:
         return None
+    lane_id = now.connection.lane_id
+    listed = lanes.waiting_listed(session(), lane_id)  # before the page lists them
     since = session().scalar(
         select(func.min(Entry.created_at)).where(
-            Entry.lane_id == now.connection.lane_id,
+            Entry.lane_id == lane_id,
             Entry.state == State.PENDING,
             Entry.withheld,
         )
     )
-    return WaitingCounts(now.waiting_behind_line, since)
+    return WaitingCounts(now.waiting_behind_line, since, listed)
 
 
 def waiting_in(connection: Connection) -> int:

@@ -265,6 +265,31 @@ def test_what_waited_at_disconnect_asks_before_it_flows(
     assert "waited or changed here" not in ana.open(SETTINGS).text
 
 
+@pytest.mark.parametrize("decision", ["Send the changes", "Leave as they are"])
+def test_only_what_the_page_listed_is_decided(
+    ana: Visitor, sessions: Sessions, config: Config, session: Session, decision: str
+) -> None:
+    connect(ana)
+    save_lead(ana, "Listed")
+    disconnect_now(ana)
+    connect(ana)
+    listed = ana.open(SETTINGS).answer
+    save_lead(ana, "Came since")  # a colleague
+    disconnect_now(ana)
+    connect(ana)
+    ana.answer = listed
+    ana.submit(press=decision)
+    assert "What waits has changed since you opened the page." in ana.text
+    drained(sessions, config, session)
+    assert [entry.state for entry in entries_of(session)] == ["pending", "pending"]
+    listed = ana.answer
+    ana.submit(press=decision)
+    drained(sessions, config, session)
+    assert {entry.state for entry in entries_of(session)} in ({"synced"}, {"skipped"})
+    ana.answer = listed
+    assert "Nothing waits for a decision anymore." in ana.submit(press=decision).text
+
+
 def test_token_expired_holds_records_says_so_and_reconnect_sends_them(
     ana: Visitor,
     simulator: SimulatorHandle,

@@ -316,6 +316,9 @@ def decide_waiting() -> ResponseReturnValue:
     connection = standing().connection
     if connection is None or not connection.is_live:
         abort(404)
+    if not lanes.still_waits(session(), connection.lane_id, _told("listed")):
+        _tell_waits_changed(connection.lane_id)
+        return redirect(url_for("quickbooks.show"), 303)
     if request.form.get("decision") == "send":
         count = lanes.send_waiting(session(), connection.lane_id)
         note("outbox.waiting_sent", organization_id=firm().id, count=count)
@@ -335,3 +338,10 @@ def decide_waiting() -> ResponseReturnValue:
     session().commit()
     flash(sentence, "good")
     return redirect(url_for("quickbooks.show"), 303)
+
+
+def _tell_waits_changed(lane_id: int) -> None:
+    if lanes.waiting_listed(session(), lane_id):
+        flash(_("What waits has changed since you opened the page. Look at it again."), "warn")
+    else:
+        flash(_("Nothing waits for a decision anymore."))
