@@ -144,6 +144,7 @@ class Charge(Base):
     balance_transaction_id: Mapped[str | None]
     fee_asked_at: Mapped[Moment | None]
     refunds_due_at: Mapped[Moment | None]  # something was paid back there and has not been read yet
+    refunds_read_at: Mapped[Moment | None]  # all of them were read that were made until then
     dispute_id: Mapped[str | None] = mapped_column(unique=True)
     dispute_state: Mapped[str | None]  # the processor's word: needs_response, won, lost …
     dispute_reason: Mapped[str | None]
@@ -163,8 +164,8 @@ class Charge(Base):
 
 
 class Refund(Base):
-    """Money paid back through the processor. Stored before the
-    processor is asked, until it is certain."""
+    """Money paid back of a payment that came through the processor. Stored before the processor is
+    asked, until it is certain."""
 
     __tablename__ = "refunds"
     __table_args__ = (
@@ -190,6 +191,9 @@ class Refund(Base):
     keeps_paid: Mapped[bool] = mapped_column(server_default="false", default=False)
     # The refund that was recorded, where the invoice stays paid.
     goodwill_id: Mapped[int | None] = mapped_column(ForeignKey("goodwill_refunds.id"))
+    # A person recorded it, while we had no access to the account. With `remote_id` it is also known
+    # which one it is there.
+    by_hand: Mapped[bool] = mapped_column(server_default="false", default=False)
     asked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[CreatedAt]
     available_at: Mapped[CreatedAt]  # next attempt
@@ -203,6 +207,11 @@ class Refund(Base):
     def is_unsure(self) -> bool:
         """Whether it may have been made, and only a person can find out."""
         return self.state == RefundState.ASKED and self.failure is not None
+
+    @property
+    def is_word_of_a_person(self) -> bool:
+        """Whether only a person says so, who may correct it."""
+        return self.by_hand and self.remote_id is None
 
 
 class ProcessorEvent(Base):

@@ -25,6 +25,7 @@ HOWS = {
     "taken": N_("taken back by the client's bank"),
     "given_back": N_("returned to you by the client's bank"),
     "recorded": N_("recorded by hand"),
+    "corrected": N_("recorded by hand, but not refunded"),
 }
 REASONS = {  # why Stripe, or the client's bank, did not take a refund
     "access_ended": N_("your Stripe account is no longer connected"),
@@ -44,7 +45,7 @@ REASONS = {  # why Stripe, or the client's bank, did not take a refund
 @dataclass(frozen=True)
 class WentBack:
     """One amount. `how` is what happened to it: asked, unsure, refunded, failed, taken,
-    given_back, recorded."""
+    given_back, recorded, corrected."""
 
     amount: Decimal
     how: str
@@ -53,6 +54,12 @@ class WentBack:
     goodwill: GoodwillRefund | None = None  # the refund after which the invoice stays paid
     too_much: Decimal = Decimal(0)  # of it: came off the payment, because it was paid too much
     unsure_id: int | None = None  # of the refund that a person must look for
+    by_hand_id: int | None = None  # of the refund that a person may correct
+    may_be_twice: bool = False  # Stripe told of another one since
+
+    @property
+    def has_time(self) -> bool:
+        return isinstance(self.at, datetime)
 
     @property
     def remarks(self) -> list[str]:
@@ -64,8 +71,10 @@ class WentBack:
             remarks.append(_("the invoice is voided"))
         elif self.goodwill and not self.goodwill.voided_at:
             remarks.append(_("the invoice stays paid"))
-        elif self.goodwill and self.how != "failed":
+        elif self.goodwill and self.how not in ("failed", "corrected"):
             remarks.append(_("could not be paid out"))
+        if self.may_be_twice:
+            remarks.append(_("check that Stripe's refunds don't include it"))
         return remarks
 
 
@@ -84,7 +93,12 @@ def went_back(session: Session, payment: Payment) -> tuple[WentBack, ...]:
     through = [(one, by_id.get(one.goodwill_id or 0)) for one in refunds]
     through_ids = {one.goodwill_id for one in refunds}
     by_hand = [one for one in goodwill if one.id not in through_ids]
-    amounts = [_through_processor(refund, its_goodwill) for refund, its_goodwill in through]
+    amounts = [
+        _recorded_by_hand(refund, its_goodwill, refunds)
+        if refund.is_word_of_a_person
+        else _through_processor(refund, its_goodwill)
+        for refund, its_goodwill in through
+    ]
     amounts += [
         WentBack(one.amount, "recorded", one.refunded_on, goodwill=one)
         for one in by_hand
@@ -108,6 +122,26 @@ def _came_off(refund: Refund, goodwill: GoodwillRefund | None) -> Decimal:
     """How much of it came off the payment itself."""
     stands = goodwill is not None and goodwill.voided_at is None
     return refund.booked - (goodwill.amount if goodwill and stands else Decimal(0))
+
+
+def _recorded_by_hand(
+    refund: Refund, goodwill: GoodwillRefund | None, others: Sequence[Refund]
+) -> WentBack:
+    if refund.state == RefundState.FAILED:
+        return WentBack(refund.amount, "corrected", refund.settled_at, goodwill=goodwill)
+    is_split = goodwill is not None and goodwill.voided_at is None
+    return WentBack(
+        refund.amount,
+        "recorded",
+        refund.settled_at,
+        goodwill=goodwill,
+        too_much=_came_off(refund, goodwill) if is_split else Decimal(0),
+        by_hand_id=refund.id,
+        may_be_twice=any(
+            one.remote_id and not one.asked_by_id and one.created_at > refund.created_at
+            for one in others
+        ),
+    )
 
 
 def _through_processor(refund: Refund, goodwill: GoodwillRefund | None) -> WentBack:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as Database
 
@@ -218,6 +218,8 @@ def _refund(database: Database, payment: Payment, seen: RefundSeen) -> Refund:
     if seen.mark:
         same |= Refund.mark == seen.mark
     found = database.scalar(select(Refund).where(same, Refund.payment_id == payment.id))
+    if found is None and not seen.is_failed:
+        found = _recorded_by_hand(database, payment, seen.amount)
     if found is not None:
         return found
     refund = Refund(
@@ -231,6 +233,28 @@ def _refund(database: Database, payment: Payment, seen: RefundSeen) -> Refund:
     )
     database.add(refund)
     return refund
+
+
+def _recorded_by_hand(database: Database, payment: Payment, amount: Decimal) -> Refund | None:
+    """What a person recorded of the same money while we had no access to the account.
+
+    Only until all that went back by then has been read once: what is told later was made later.
+    """
+    is_unread = or_(Charge.refunds_read_at.is_(None), Refund.created_at > Charge.refunds_read_at)
+    return database.scalar(
+        select(Refund)
+        .join(Charge, Charge.payment_id == Refund.payment_id)
+        .where(
+            Refund.payment_id == payment.id,
+            Refund.by_hand,
+            Refund.remote_id.is_(None),
+            Refund.state == RefundState.DONE,
+            Refund.amount == amount,
+            is_unread,
+        )
+        .order_by(Refund.id)
+        .limit(1)
+    )
 
 
 def settle(
@@ -412,6 +436,9 @@ def _settle_dispute(database: Database, payment: Payment, seen: DisputeSeen) -> 
 
 
 def _taken_back(database: Database, payment: Payment, seen: DisputeSeen) -> Refund:
+    if recorded := _recorded_by_hand(database, payment, seen.amount):
+        recorded.kind, recorded.remote_id = RefundKind.DISPUTE, seen.id
+        return recorded
     taken = Refund(
         organization_id=payment.organization_id,
         payment_id=payment.id,

@@ -23,6 +23,7 @@ MAX_RETRY_DELAY = timedelta(hours=1)
 ACCESS_ENDED = "access_ended"
 NOT_MADE = "not_made"  # a person has looked: nothing went back
 NOT_THERE = "not_there"  # a person said that it went back, and the processor has no such refund
+CORRECTED = "corrected"  # a person had recorded by hand what did not go back
 
 log = structlog.get_logger()
 
@@ -155,6 +156,44 @@ def settle_by_hand(database: Database, payment: Payment, refund: Refund, *, went
     database.get_one(Charge, payment.id).refunds_due_at = datetime.now(UTC)
 
 
+def record_by_hand(
+    database: Database, payment: Payment, amount: Decimal, user_id: int, *, keeps_paid: bool
+) -> None:
+    """Counts what a person paid back in another way than through us. The payment must be locked and
+    have that much left.
+
+    They may have paid it back at the processor: of what came through it, a row is kept, so that the
+    same money isn't counted again once the processor answers us.
+    """
+    given = recording.give_back(database, payment, amount, keeps_paid=keeps_paid)
+    charge = database.get(Charge, payment.id)
+    if charge is None:
+        return
+    refund = Refund(
+        organization_id=payment.organization_id,
+        payment_id=payment.id,
+        amount=amount,
+        booked=amount,
+        state=RefundState.DONE,
+        keeps_paid=keeps_paid,
+        goodwill_id=given.id if given else None,
+        asked_by_id=user_id,
+        by_hand=True,
+        settled_at=datetime.now(UTC),
+    )
+    database.add(refund)
+    database.execute(
+        update(Charge)
+        .where(Charge.payment_id == payment.id)
+        .values(refunds_due_at=func.clock_timestamp())
+    )
+
+
+def correct_by_hand(database: Database, payment: Payment, refund: Refund) -> None:
+    """What a person had recorded did not go back. The payment must be locked."""
+    recording.settle(database, payment, refund, failure=CORRECTED)
+
+
 def correct_by(database: Database, charge: Charge, seen: Sequence[RefundSeen]) -> None:
     """Takes back what a person said went back, if it is not among all refunds of the payment."""
     said = database.scalars(
@@ -163,6 +202,7 @@ def correct_by(database: Database, charge: Charge, seen: Sequence[RefundSeen]) -
             Refund.kind == RefundKind.REFUND,
             Refund.state == RefundState.DONE,
             Refund.remote_id.is_(None),
+            Refund.by_hand.is_(False),  # it went another way
             Refund.mark.not_in([one.mark for one in seen]),
         )
     ).all()

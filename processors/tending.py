@@ -91,7 +91,7 @@ def read_refunds(sessions: Sessions, processor: Processor) -> int:
                     Charge.payment_id == charge.payment_id,
                     Charge.refunds_due_at == charge.refunds_due_at,
                 )
-                .values(refunds_due_at=None)
+                .values(refunds_due_at=None, refunds_read_at=Charge.refunds_due_at)
             )
     return len(due)
 

@@ -255,7 +255,7 @@ def refund(payment_id: int) -> ResponseReturnValue:
     amount = form.amount.data or Decimal(0)
     if charge:
         return _refund_online(payment, charge, amount, keeps_paid=form.keeps_paid)
-    recording.give_back(session(), payment, amount, keeps_paid=form.keeps_paid)
+    refunding.record_by_hand(session(), payment, amount, person().id, keeps_paid=form.keeps_paid)
     note(
         "payment.refunded",
         organization_id=firm().id,
@@ -342,15 +342,20 @@ def _refund_online(
 @payments.post("/payments/<key:payment_id>/refunds/<key:refund_id>")
 @books_required
 def decide_refund(payment_id: int, refund_id: int) -> ResponseReturnValue:
-    """A person has checked whether a refund was made that Stripe never reported."""
+    """A person has checked whether a refund was made that Stripe never reported, or corrects what
+    was recorded by hand."""
     payment, refund = own(Payment, payment_id), own(Refund, refund_id)
     went = request.form.get("went")
     if refund.payment_id != payment.id or went not in ("yes", "no"):
         abort(404)
     payment = recording.lock_payment(session(), payment.id, payment.invoice_id)
     refund = session().get_one(Refund, refund_id, with_for_update=True, populate_existing=True)
-    if refund.is_unsure:
-        refunding.settle_by_hand(session(), payment, refund, went=went == "yes")
+    may_be_corrected = refund.is_word_of_a_person and refund.state == RefundState.DONE
+    if refund.is_unsure or (may_be_corrected and went == "no"):
+        if refund.is_unsure:
+            refunding.settle_by_hand(session(), payment, refund, went=went == "yes")
+        else:
+            refunding.correct_by_hand(session(), payment, refund)
         note(
             "payment.refund_decided",
             organization_id=firm().id,
