@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import structlog
@@ -22,7 +22,7 @@ import outbox.cli
 import quickbooks.cli
 import views.commands
 from config import INSECURE_TRANSPORT, BadConfig, Config
-from db import Sessions, make_engine, make_sessions
+from db import Sessions, make_engine, make_sessions, snapshots
 from models.accounts import User
 from models.passwords import DEMO_EMAILS
 from notices import post
@@ -56,6 +56,11 @@ class DunaHub:
     sessions: Sessions
     company: QuickBooks
     processor: Processor | None  # None: clients can't pay online
+
+    @cached_property
+    def snapshots(self) -> Sessions:
+        """For pages that only read."""
+        return snapshots(self.sessions)
 
     def start_engine(self) -> scheduler.Engine:
         """Starts draining in this process. Only for serving processes, after the fork."""

@@ -146,3 +146,25 @@ def single_statements(sessions: Sessions) -> Iterator[Session]:
     with sessions() as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         yield session
+
+
+REPEATABLE_READ = "REPEATABLE READ"  # psycopg2 says it with BEGIN: no round trip, nothing to reset
+
+
+@contextmanager
+def one_snapshot(sessions: Sessions) -> Iterator[Session]:
+    """A session that reads what belongs together: what commits meanwhile is in all that it reads,
+    or in nothing of it.
+
+    For reading only. A write or a lock fails there if someone has just written the same row, or one
+    that it refers to.
+    """
+    with sessions() as session:
+        session.connection(execution_options={"isolation_level": REPEATABLE_READ})
+        yield session
+
+
+def snapshots(sessions: Sessions) -> Sessions:
+    """Sessions of which each transaction is like `one_snapshot`."""
+    engine: Engine = sessions.kw["bind"]
+    return make_sessions(engine.execution_options(isolation_level=REPEATABLE_READ))

@@ -10,7 +10,7 @@ from clients import pdf
 from clients.letters import with_link
 from clients.paper import firm_of
 from config import Config
-from db import Sessions
+from db import Sessions, one_snapshot
 from models.accounts import Organization
 from models.clients import ClientLetter, ClientLink
 from notices import mail
@@ -45,7 +45,7 @@ def _send(sessions: Sessions, config: Config, letter_id: int) -> bool:
     if not _claim(sessions, letter_id):
         return False
     try:
-        with sessions.begin() as session:
+        with one_snapshot(sessions) as session:  # the sums on the paper are those of its lines
             message = _letter(session, config, session.get_one(ClientLetter, letter_id))
         mail.send(config, message)  # no transaction is open here
     except mail.NotMailed as problem:

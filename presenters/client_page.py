@@ -56,7 +56,7 @@ def invoice_page(
     reader: Reader,
     today: date,
 ) -> InvoicePage:
-    """`coming` is the sum of transfers in progress, read before the invoice."""
+    """`coming` is the sum of transfers in progress."""
     organization = session.get_one(Organization, invoice.organization_id)
 
     def money(amount: Decimal) -> str:

@@ -76,8 +76,8 @@ class Paying:
 
 
 def under_way(database: Database, invoice_id: int) -> Paying:
-    """Read it before the invoice: a payment that is recorded in between then counts twice for that
-    moment. The other way round it would not count at all, and be asked for again.
+    """Read it in one snapshot with the invoice, or under its lock: of a payment that is recorded
+    between the two, the page would ask for the money again, or count it twice.
 
     A transfer at an account that we lost access to counts for as long as it may take: afterwards,
     the client may pay again.

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from db import Sessions
+from db import Sessions, one_snapshot
 from models.processors import (
     Charge,
     Checkout,
@@ -132,7 +132,7 @@ def tend_checkouts(sessions: Sessions, processor: Processor) -> int:
 
 def _outdated(sessions: Sessions) -> list[int]:
     """Open pages whose amount is not what the invoice has left: it was paid, changed or voided."""
-    with sessions() as database:
+    with one_snapshot(sessions) as database:  # a transfer that arrives now is in it once
         found = database.scalars(
             select(Checkout.id)
             .join(Invoice, Invoice.id == Checkout.invoice_id)

@@ -35,6 +35,7 @@ from simulator.testing import SimulatorHandle, running_simulator
 from stripe_simulator.testing import StripeHandle, running_stripe
 from tests.support import samples
 from tests.support.house import House, Person, signed_in
+from tests.support.reading import refuse_writes
 from tests.support.serving import not_json, serving
 from tests.support.situation import Situation, begin
 from tests.support.till import Till, endpoints, served, stripe_environ
@@ -280,6 +281,7 @@ COMPILED_TEMPLATES = _CompiledTemplates()
 def app(config: Config) -> Iterator[Flask]:
     app = create_app(config)
     app.jinja_env.bytecode_cache = COMPILED_TEMPLATES
+    refuse_writes(app)
     yield app
     app.extensions["dunahub"].database.dispose()
 

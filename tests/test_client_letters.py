@@ -1,5 +1,6 @@
 """Send to client: the mail as it arrives, what the firm sees, an unreachable mail server."""
 
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from io import BytesIO
 import pytest
 from flask import Flask
 from pypdf import PdfReader
-from sqlalchemy import select, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from clients import post
@@ -19,6 +20,7 @@ from models.clients import ClientLetter, ClientLink
 from models.processors import ProcessorAccount
 from models.sales import Invoice, Proposal
 from tests.support.firm import new_firm, new_invoice, new_lead, new_payment
+from tests.support.meanwhile import each_moment, just_before_statement
 from tests.support.postbox import Postbox, running_postbox
 from tests.support.visitor import Visitor, new_person
 
@@ -338,3 +340,29 @@ def test_the_letter_of_an_answered_proposal_asks_for_no_answer(
     page = ana.open(f"/proposals/{proposal.id}/send").text
     assert "You can see it here:" in page
     assert "accept it" not in page
+
+
+def test_a_mailed_paper_has_the_sums_of_its_lines(
+    ana: Visitor,
+    invoice_id: int,
+    engine: Engine,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+) -> None:
+    """Whenever a colleague changes the invoice while the letter is written."""
+
+    def raise_by_one() -> None:
+        with sessions.begin() as database:
+            database.get_one(Invoice, invoice_id).lines[0].unit_price += 1
+
+    for moment in each_moment():
+        ana.open(f"/invoices/{invoice_id}/send").submit(press="Send")
+        with just_before_statement(engine, moment, raise_by_one) as came:
+            assert post.send_due(sessions, config) == 1
+        if not came:
+            break
+        [attached] = list(postbox[0].letters[-1].iter_attachments())
+        told = PdfReader(BytesIO(attached.get_content())).pages[0].extract_text()
+        assert len(set(re.findall(r"\$1\d\d\.00", told))) == 1, came
+    assert moment > 5

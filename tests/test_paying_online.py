@@ -1,18 +1,14 @@
 """Clients pay through Stripe: recorded once, when the money is certain, whatever events arrive."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
-from functools import partial
-from itertools import count
 from typing import Self
 
 import pytest
 from bs4 import BeautifulSoup
-from sqlalchemy import event, select, text
+from sqlalchemy import select, text
 
 from models.accounts import Organization, Region
 from models.processors import ProcessorAccount
@@ -20,10 +16,9 @@ from models.sales import RecordType
 from processors import recording, tending
 from processors.stripe_objects import event_of
 from tests.support.firm import entries_of, new_payment
-from tests.support.till import CONNECT_SECRET, PLATFORM_SECRET, STRIPE_KEY, Till
+from tests.support.meanwhile import each_moment, just_before_statement
+from tests.support.till import ACH_TAKES, CONNECT_SECRET, PLATFORM_SECRET, STRIPE_KEY, Till
 from tests.support.visitor import Visitor
-
-ACH_TAKES = 400_001  # seconds: see running_stripe
 
 
 def test_a_card_payment_is_recorded_and_captured(till: Till) -> None:
@@ -446,8 +441,7 @@ def test_a_payment_recorded_while_the_page_is_read_is_never_asked_for_again(
 ) -> None:
     """Whichever two statements of the page the payment comes between: the page says that it is
     paid, or waits and loads again. One that asks for the money would stay open."""
-    moment = 0
-    while True:
+    for moment in each_moment():
         _key, token = till.new_invoice(number=str(2_000 + moment))
         address = till.page(token=token, method=method)
         if method == "ach":  # it is on its way, and arrives now
@@ -458,7 +452,7 @@ def test_a_payment_recorded_while_the_page_is_read_is_never_asked_for_again(
             till.pass_time(ACH_TAKES)
         else:
             till.stripe.pay(address)
-        with _just_before_statement(till, moment, partial(till.stripe.act, "let_go_held")) as came:
+        with just_before_statement(till.app, moment, till.let_arrive) as came:
             page = till.client.client.get(f"/i/{token}?paid=1").get_data(as_text=True)
         till.stripe.act("webhooks", mode="normal")
         if not came:
@@ -466,30 +460,7 @@ def test_a_payment_recorded_while_the_page_is_read_is_never_asked_for_again(
         assert "Pay by card" not in page, moment
         told = ("Paid. Thank you!", "Your payment is on its way", 'http-equiv="refresh"')
         assert any(one in page for one in told), moment
-        moment += 1
     assert moment > 3
-
-
-@contextmanager
-def _just_before_statement(
-    till: Till, which: int, happen: Callable[[], object]
-) -> Iterator[list[bool]]:
-    """Lets it happen, all of it, before this statement of the next page (the first is 0). True is
-    in the list if the page had that many."""
-    database, us = till.app.extensions["dunahub"].database, threading.get_ident()
-    statements, came = count(), list[bool]()
-
-    def act(*_told: object) -> None:
-        if threading.get_ident() == us and next(statements) == which:
-            happen()
-            till.stripe.await_quiet()
-            came.append(True)
-
-    event.listen(database, "before_cursor_execute", act)
-    try:
-        yield came
-    finally:
-        event.remove(database, "before_cursor_execute", act)
 
 
 # --- The account ----------------------------------------------------------------------------------

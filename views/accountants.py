@@ -17,7 +17,7 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import joinedload
 
 from languages import N_
@@ -46,6 +46,7 @@ from web.access import (
     quickbooks_only,
     session,
     visit,
+    written_apart,
 )
 from web.account_links import LINK_PREFIX, digest
 from web.downloads import csv_of
@@ -172,17 +173,19 @@ def enter() -> None:
         abort(404)
     g.secret, g.accountant = secret, link.name
     visit(link.organization)
-    link.visited_at = func.clock_timestamp()
-    session().add(
-        AuditEvent(
-            organization_id=link.organization_id,
-            user_id=None,
-            action="accountant.visited",
-            reason=link.name,
-            details={"page": (request.endpoint or "").removeprefix("books."), "link": link.id},
+    with written_apart():
+        is_it = AccountantLink.id == link.id
+        visited = update(AccountantLink).where(is_it).values(visited_at=func.clock_timestamp())
+        session().execute(visited)
+        session().add(
+            AuditEvent(
+                organization_id=link.organization_id,
+                user_id=None,
+                action="accountant.visited",
+                reason=link.name,
+                details={"page": (request.endpoint or "").removeprefix("books."), "link": link.id},
+            )
         )
-    )
-    session().commit()
 
 
 @books.url_defaults

@@ -18,7 +18,7 @@ from presenters.record_types import SHOWN
 from presenters.rows import Row, all_rows, rows_of
 from quickbooks.faults import explain
 from views.settings import quickbooks
-from web.access import firm, note, session
+from web.access import firm, note, written_apart
 from web.downloads import csv_of
 from web.forms import EARLIEST_DAY, LATEST_DAY
 from web.fresh import fresh_required
@@ -138,8 +138,8 @@ def activity() -> ResponseReturnValue:
 def download_activity() -> ResponseReturnValue:
     """The list as a file of any length, streamed in parts."""
     wanted, name = _asked(), f"quickbooks-activity-{datetime.now(firm().zone):%Y-%m-%d}.csv"
-    note("quickbooks.activity_downloaded", organization_id=firm().id, filters=query())
-    session().commit()
+    with written_apart():
+        note("quickbooks.activity_downloaded", organization_id=firm().id, filters=query())
     return csv_of(name, lines_of(wanted.query))
 
 

@@ -27,7 +27,7 @@ from presenters.progress import Progress
 from presenters.record_types import SHOWN, parts_of
 from presenters.rows import Row, all_rows, rows_of
 from views.admin import OPEN_STATES, admin, all_organizations, asked_key, reason_given
-from web.access import note, person, session
+from web.access import note, person, session, written_apart
 from web.asking import asked_round, pause_after
 from web.audit_words import staff_word
 from web.downloads import csv_of
@@ -95,8 +95,8 @@ def download_outbox() -> ResponseReturnValue:
     asked_for, fitting = query(), _fitting()
     key = asked_key("organization")
     known = select(Organization.id).where(Organization.id == key)
-    note("outbox.downloaded", organization_id=session().scalar(known), filters=asked_for)
-    session().commit()
+    with written_apart():
+        note("outbox.downloaded", organization_id=session().scalar(known), filters=asked_for)
     return csv_of(f"outbox-{datetime.now(UTC):%Y-%m-%d-%H%M}.csv", _lines(fitting))
 
 

@@ -37,7 +37,7 @@ from processors.processor import AccessEnded, Refused, Unreachable
 from quickbooks.cleaning import addresses_in
 from views.letterhead import logo_of
 from views.sheets import address_of
-from web.access import dunahub, public, session, step_out
+from web.access import dunahub, public, session, step_out, written_apart
 from web.languages import _, language, speaking
 from web.security import limiter
 
@@ -67,8 +67,6 @@ def show(token: str) -> ResponseReturnValue:
         if link.revoked_at:
             return render_template("client/revoked.html"), 410
         _note_opened(link)
-        # read before the invoice
-        progress = paying.under_way(session(), link.invoice_id) if link.invoice_id else None
         document = link.invoice or link.proposal
         assert document
         reader = reader_of(language())
@@ -87,8 +85,8 @@ def show(token: str) -> ResponseReturnValue:
             return render_template(
                 "client/proposal.html", proposal=document, seen=_content_of(document), **shared
             )
-        assert progress
         today = link.organization.day_at(datetime.now(UTC))
+        progress = paying.under_way(session(), document.id)
         coming = progress.on_its_way
         page = invoice_page(session(), document, paper, _account(link), coming, reader, today)
         awaits = "paid" in request.args and progress.has_open_page and document.balance > 0
@@ -265,15 +263,13 @@ def _note_opened(link: ClientLink) -> None:
     letter = request.args.get("letter", "")
     if not (letter.isascii() and letter.isdigit() and len(letter) < 19):
         return
-    opened = session().execute(
-        update(ClientLetter)
-        .where(
-            ClientLetter.id == int(letter),
-            ClientLetter.link_id == link.id,
-            ClientLetter.opened_at.is_(None),
+    with written_apart():
+        session().execute(
+            update(ClientLetter)
+            .where(
+                ClientLetter.id == int(letter),
+                ClientLetter.link_id == link.id,
+                ClientLetter.opened_at.is_(None),
+            )
+            .values(opened_at=func.clock_timestamp())
         )
-        .values(opened_at=func.clock_timestamp())
-        .returning(ClientLetter.id)
-    )
-    if opened.first() is not None:
-        session().commit()

@@ -47,7 +47,7 @@ def _joining(form: JoinForm, invitation: Invitation) -> str:
 @public
 @limiter.limit(SIGN_INS)
 def join(secret: str) -> ResponseReturnValue:
-    form, invitation = JoinForm(request.form), _invitation(secret)
+    form, invitation = JoinForm(request.form), _invitation(secret, locked=True)
     user = _new_colleague(form, invitation) if form.validate() else None
     if user is None:
         return _joining(form, _invitation(secret)), 422
@@ -57,12 +57,14 @@ def join(secret: str) -> ResponseReturnValue:
     return redirect(home(), 303)
 
 
-def _invitation(secret: str) -> Invitation:
+def _invitation(secret: str, *, locked: bool = False) -> Invitation:
     """A valid invitation. All others get 404."""
     invited = select(Invitation).where(
         Invitation.digest == Invitation.digest_of(secret), Invitation.is_open()
     )
-    return session().scalars(invited.with_for_update(of=Invitation)).one_or_none() or abort(404)
+    if locked:
+        invited = invited.with_for_update(of=Invitation)
+    return session().scalars(invited).one_or_none() or abort(404)
 
 
 def _new_colleague(form: JoinForm, invitation: Invitation) -> User | None:

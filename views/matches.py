@@ -35,6 +35,7 @@ from web.access import (
     quickbooks_only,
     session,
     step_out,
+    written_apart,
 )
 from web.downloads import csv_of
 from web.forms import EARLIEST_DAY
@@ -193,8 +194,8 @@ def export(month: str) -> ResponseReturnValue:
     comparison = comparison_of(wanted)
     if comparison is None or comparison.compared_at is None:
         return redirect(url_for("matches.show", month=month))
-    note("quickbooks.comparison_exported", organization_id=firm().id, month=month)
-    session().commit()
+    with written_apart():
+        note("quickbooks.comparison_exported", organization_id=firm().id, month=month)
     return csv_of(f"dunahub-quickbooks-{wanted}.csv", table_of(comparison))
 
 

@@ -18,6 +18,7 @@ from web.access import (
     person,
     session,
     step_out,
+    written_apart,
 )
 from web.fresh import fresh_required
 from web.languages import _
@@ -107,12 +108,13 @@ def come_back() -> ResponseReturnValue:
     try:
         standing = processor.standing(account_id)
     except AccessEnded:
-        recording.end_account(session(), account_id)
+        with written_apart():
+            recording.end_account(session(), account_id)
     except (Refused, Unreachable) as problem:
         log.warning("stripe account not read", account=account_id, problem=str(problem))
     else:
-        recording.note_standing(session(), standing)
-    session().commit()
+        with written_apart():
+            recording.note_standing(session(), standing)
     return redirect(url_for("online_payments.show"))
 
 

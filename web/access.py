@@ -7,13 +7,14 @@ the `…_only` functions below, so that a new view cannot forget the check.
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
-from flask import Flask, abort, current_app, g, redirect, request, url_for
+from flask import Flask, abort, current_app, g, has_request_context, redirect, request, url_for
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user, login_user, logout_user
@@ -48,6 +49,8 @@ class DunaHub(Protocol):
     @property
     def sessions(self) -> Sessions: ...
     @property
+    def snapshots(self) -> Sessions: ...
+    @property
     def processor(self) -> Processor | None: ...
 
 
@@ -66,10 +69,31 @@ def dunahub() -> DunaHub:
 
 
 def session() -> Session:
-    """The request's database session. Uncommitted changes are rolled back at the end."""
+    """The request's database session. Uncommitted changes are rolled back at the end.
+
+    A page reads in one snapshot: what commits meanwhile is in all of it, or not yet in it, and no
+    order of its statements matters. What such a request writes is `written_apart`.
+    """
     if "session" not in g:
-        g.session = dunahub().sessions()
+        g.session = dunahub().snapshots() if _only_reads() else dunahub().sessions()
     return cast(Session, g.session)
+
+
+def _only_reads() -> bool:
+    return has_request_context() and request.method in ("GET", "HEAD")
+
+
+@contextmanager
+def written_apart() -> Iterator[None]:
+    """For what a page writes: in this block `session` and `note` use a transaction of their own,
+    committed at its end. In the page's snapshot a write fails if someone has just written the same
+    row, or one that it refers to."""
+    page = session()
+    try:
+        with dunahub().sessions.begin() as g.session:
+            yield
+    finally:
+        g.session = page
 
 
 def close_session(_problem: BaseException | None = None) -> None:

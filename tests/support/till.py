@@ -24,6 +24,7 @@ from tests.support.visitor import Visitor, new_person
 PLATFORM_SECRET = "whsec_Xq3pT9wZk7Lr2Vx8Nc5Hd1Yb6Mf4Js0"
 CONNECT_SECRET = "whsec_Ga8rU2vQe6Bn1Zk7Tf3Wm9Xc5Hj4Ld0"
 STRIPE_KEY = "sk_test_Pw7Zt3Vn8Rk2Lx6Qd9Hb4Jf1Mg5Ys0"
+ACH_TAKES = 400_001  # seconds: see running_stripe
 
 
 def stripe_environ(stripe: StripeHandle) -> dict[str, str]:
@@ -118,6 +119,11 @@ class Till:
 
     def send_transfer(self, account: str = "000123456789") -> None:
         self.stripe.send_transfer(self.page(method="ach"), account)
+        self.stripe.await_quiet()
+
+    def let_arrive(self) -> None:
+        """The events that were held."""
+        self.stripe.act("let_go_held")
         self.stripe.await_quiet()
 
     def pass_time(self, seconds: float) -> None:
