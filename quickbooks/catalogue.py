@@ -824,6 +824,16 @@ CATALOGUE: dict[str, Cause] = {
         N_("The customer “{holder_name}” was deleted or made inactive in QuickBooks."),
         actions=(REACTIVATE, LINK_ANOTHER, CREATE_AGAIN, SEND_AGAIN, SKIP),
     ),
+    "its_customer_there_inactive": Cause(
+        Class.PERSON,
+        N_("Its customer in QuickBooks is inactive there"),
+        N_(
+            "In QuickBooks this belongs to another customer than here: “{holder_name}”, who was"
+            " deleted or made inactive there. Make that customer active in QuickBooks, then send"
+            " this again."
+        ),
+        actions=(OPEN_QUICKBOOKS, SEND_AGAIN, SKIP),
+    ),
     "its_customer_currency": Cause(
         Class.PERSON,
         N_("Its customer has a different currency in QuickBooks"),

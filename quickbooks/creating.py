@@ -48,8 +48,8 @@ def _composed_step(
     document = kinds.document(due.record, due.payload, links, settings)
     return (
         payment_step(due, document, links)
+        or invoice_step(due, document)  # first: it may replace the customer
         or doubt_step(due, document, links, settings)
-        or invoice_step(due, document)
         or _holder_step(due, document, sought)
         or _first_step(due, document, sought, links, settings)
     )

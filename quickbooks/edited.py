@@ -4,8 +4,8 @@ Only what is about to be written is judged: a field that only they changed is ne
 theirs if it is neither what we sent last, nor what an unanswered request may have written, nor what
 we are about to write. The lines of an invoice are replaced as a set (Intuit's API reference,
 Invoice), so what they changed of one of them, or of its tax, concerns all. A record that was only
-linked never had values of ours: of an invoice its total is judged, of a payment that a person chose
-its amount, and of a customer nothing.
+linked never had values of ours: of an invoice its total is judged, of a customer nothing. Of an
+invoice that a person chose all is judged, and of such a payment its amount.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,19 +65,35 @@ def edited_there(
         ]
     if not parts:
         return None
-    return Rejected(ours("edited_there", due, {"parts": parts, DECLINES_WHEN_SKIPPED: True}))
+    return Rejected(ours("edited_there", due, _asks(parts)))
 
 
 def chosen_is_other(due: Due, document: Document, theirs: Json) -> Rejected | None:
-    """Asks a person who said that a document is this one, if it has another amount there: it was
-    changed after our request may have made it, so that it is not known what we wrote."""
+    """Asks a person who said that a document is this one, if it is another there: it was changed
+    after our request may have made it, so that it is not known what we wrote."""
     is_asked = due.known.decision.get("use") and not due.knowledge.get("compares")
-    if not is_asked or due.known.sent_values or due.record.type != RecordType.PAYMENT:
+    if not is_asked or due.known.sent_values:
         return None
-    if matching.agrees(document["TotalAmt"], theirs.get("TotalAmt")):
-        return None
-    parts = [both("TotalAmt", document["TotalAmt"], theirs.get("TotalAmt"))]
-    return Rejected(ours("edited_there", due, {"parts": parts, DECLINES_WHEN_SKIPPED: True}))
+    parts = list(_of_chosen(due, document, theirs))
+    return Rejected(ours("edited_there", due, _asks(parts))) if parts else None
+
+
+def _of_chosen(due: Due, document: Document, theirs: Json) -> Iterator[Json]:
+    """What of a payment or invoice our change would overwrite, without a value that we wrote."""
+    if due.record.type == RecordType.PAYMENT:
+        if not matching.agrees(document["TotalAmt"], theirs.get("TotalAmt")):
+            yield both("TotalAmt", document["TotalAmt"], theirs.get("TotalAmt"))
+    elif due.record.type == RecordType.INVOICE:
+        if not (_has_lines(document, theirs) and _has_tax(document, theirs)):
+            yield _lines_of_both(due, theirs)
+        for key in ("TxnDate", "DueDate", "DocNumber", "CustomerMemo"):
+            here = document.get(key)
+            if here not in (None, GENERATED) and not _is_same(key, here, theirs.get(key)):
+                yield both(key, here, theirs.get(key))
+
+
+def _asks(parts: list[Json]) -> Json:
+    return {"parts": parts, DECLINES_WHEN_SKIPPED: True}
 
 
 def _of_fields(
@@ -102,11 +118,15 @@ def _of_lines(due: Due, by_us: Sequence[Document], theirs: Json) -> Iterator[Jso
     else:
         is_ours = any(_has_lines(one, theirs) and _has_tax(one, theirs) for one in by_us)
     if not is_ours:
-        yield phrase(
-            N_("lines, in total {total_here} here, {total_there} there"),
-            total_here=due.payload.get("total") or due.payload.get("amount", ""),
-            total_there=str(theirs.get("TotalAmt") or 0),
-        )
+        yield _lines_of_both(due, theirs)
+
+
+def _lines_of_both(due: Due, theirs: Json) -> Json:
+    return phrase(
+        N_("lines, in total {total_here} here, {total_there} there"),
+        total_here=due.payload.get("total") or due.payload.get("amount", ""),
+        total_there=str(theirs.get("TotalAmt") or 0),
+    )
 
 
 def _of_payment(by_us: Sequence[Document], theirs: Json) -> Iterator[Json]:

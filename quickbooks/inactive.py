@@ -27,7 +27,7 @@ def doubt_step(
         return Rejected(_FAULTS[inactive["kind"]](due, inactive, links, settings))
     if not doubted:
         return None
-    while doubted != "nothing" and not _used(document, doubted):
+    while doubted != "nothing" and not _may_be_it(due, document, doubted):
         doubted = next_doubted(KINDS[due.record.type].USES, doubted)
     if doubted == "nothing" and not due.knowledge.get("nothing_doubted"):
         # Nothing is inactive any more: perhaps a person has just seen to it.
@@ -36,6 +36,11 @@ def doubt_step(
         return Rejected(ours("2500", due, {"what": N_("customer, product or account")}))
     ids = _used(document, doubted)
     return Ask(due, "look_up", Question("Id", ids[0], about=doubted, others=tuple(ids[1:])))
+
+
+def _may_be_it(due: Due, document: Document, kind: str) -> bool:
+    is_known = kind == "Invoice" and "invoice_there" in due.knowledge
+    return not is_known and bool(_used(document, kind))
 
 
 _REFERENCES = {
@@ -73,7 +78,8 @@ def invoice_step(due: Due, document: Document) -> Step | None:
     if Decimal(there["balance"]) == 0:
         return Rejected(ours("its_invoice_paid", due, about))
     if there["customer"] in ("", document["CustomerRef"]["value"]):
-        return Rejected(ours("620", due))
+        # asked about for another reason, it is not why the payment was refused
+        return Rejected(ours("620", due)) if due.knowledge.get("not_linked") else None
     document["CustomerRef"] = {"value": there["customer"]}
     return None
 
@@ -106,7 +112,7 @@ def balance_step(due: Due, links: Mapping[Record, Remote], settings: Json) -> St
     if billed.balance is None or is_short or due.knowledge.get("balance_unsure"):
         return Ask(due, "look_up", Question("Id", billed.id, about="Invoice"))
     # Of payments recorded before it, and of those that overtook it while it was in doubt.
-    ours_there = Decimal(settings.get("applied", {}).get(billed.id, 0))
+    ours_there = payment.applied_of_all(settings, billed)["there"]
     paid = max(Decimal(due.payload["paid_before"]), ours_there)
     # the total there: it may have been lowered since the payment was recorded
     is_paid_by_us = paid >= Decimal(billed.total or due.payload["invoice_total"])
@@ -127,10 +133,15 @@ def _currency_fault(due: Due) -> Fault:
     return ours("its_customer_currency", due, {**about, "currency": customer["currency"]})
 
 
-def _customer(due: Due, inactive: Json, _links: Mapping[Record, Remote], _settings: Json) -> Fault:
-    holder = str(inactive["name"]) or due.payload.get("lead_name")
-    about: Json = {"holder_id": str(inactive["id"]), "holder_name": holder}
-    return ours("its_customer_inactive", due, about)
+def _customer(due: Due, inactive: Json, links: Mapping[Record, Remote], _settings: Json) -> Fault:
+    """A bookkeeper may have moved the invoice or payment to a customer that is not its own: our
+    button could not reactivate that one."""
+    remote_id = str(inactive["id"])
+    own = links.get(Record(RecordType.LEAD, due.payload["lead_id"]))
+    is_own = own is None or own.id == remote_id
+    holder = str(inactive["name"]) or (due.payload.get("lead_name") if is_own else remote_id)
+    about: Json = {"holder_id": remote_id, "holder_name": holder}
+    return ours("its_customer_inactive" if is_own else "its_customer_there_inactive", due, about)
 
 
 def _account(due: Due, inactive: Json, _links: Mapping[Record, Remote], settings: Json) -> Fault:

@@ -285,12 +285,15 @@ def _ours(row: Row[Any], zone: ZoneInfo, since: datetime | None = None) -> Ours:
     )
 
 
-# What a payment takes of its invoice there: all of it but its credit.
+# What a payment takes of its invoice there, all of it but its credit, and what it took when sent.
 _APPLIED = text(
     """
     SELECT billed.remote_id,
            sum(coalesce(link.remote_total::numeric, payment.amount)
-               - coalesce(link.remote_balance::numeric, 0)) AS applied
+               - coalesce(link.remote_balance::numeric, 0)) AS applied,
+           sum((SELECT sum((line ->> 'Amount')::numeric)
+                FROM jsonb_array_elements(link.sent_document::jsonb -> 'Line') AS line
+                WHERE line -> 'LinkedTxn' -> 0 ->> 'TxnId' = billed.remote_id)) AS sent
     FROM outbox_links AS billed
     JOIN payments AS payment ON payment.invoice_id = billed.aggregate_id
     JOIN outbox_links AS link
@@ -305,12 +308,13 @@ _APPLIED = text(
 
 
 def applied(session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
-    """What our payments take, by the id in QuickBooks of the invoices that these entries pay. Only
-    asked once an invoice was found to be paid, or was lowered."""
+    """What our payments take now (`there`), and took as we sent them (`sent`), by the id in
+    QuickBooks of the invoices that these entries pay. Only asked once an invoice was found to be
+    paid, or was lowered."""
     asking = {"invoice_found", WAS_TAKEN_OFF}
     payments = [one for one in entries if one.record.type == RecordType.PAYMENT]
     invoices = [one.payload["invoice_id"] for one in payments if asking & one.knowledge.keys()]
     if not invoices:
         return {}
     rows = session.execute(_APPLIED, {"lane": lane_id, "invoices": invoices})
-    return {row.remote_id: str(row.applied) for row in rows}
+    return {row.remote_id: {"there": str(row.applied), "sent": str(row.sent or 0)} for row in rows}

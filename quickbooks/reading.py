@@ -616,10 +616,10 @@ def _judged_by_code(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Out
         case "610" if item.intent == "void" and "gone" not in due.knowledge:
             return Learned({"gone": True, "seen": None, "found": None})
         case "6000" if doubts := _doubted_by_rule(item, due, fault):
-            return Learned(doubts)
+            return doubts
         case "620" if due.record.type == RecordType.PAYMENT and _may_look_at_invoice(due):
-            return Learned({"doubted": "Invoice"})
-        case "610" | "2500" if item.intent != "void" and "doubted" not in due.knowledge:
+            return Learned({"doubted": "Invoice", "not_linked": True})
+        case "610" | "2500" if item.intent != "void" and _may_ask_what_is_missing(due):
             return _missing(item, due, fault)
     if class_of(fault) is Class.RETRY:
         return Retry(fault_of(fault, due))
@@ -640,11 +640,11 @@ def _number_taken(due: Due, fault: RemoteFault) -> Outcome:
     return Rejected(fault_of(fault, due))
 
 
-def _doubted_by_rule(item: Item, due: Due, fault: RemoteFault) -> Json | None:
+def _doubted_by_rule(item: Item, due: Due, fault: RemoteFault) -> Learned | None:
     """What to read before a person is told of the rule, if anything may explain it."""
     if _is_about_currency(fault, due):
-        return {"doubted": "Customer", "currency_refused": True}
-    return {"balance_unsure": True} if _may_have_another_balance(item, due) else None
+        return Learned({"doubted": "Customer", "currency_refused": True})
+    return _perhaps_another_balance(item, due)
 
 
 def _is_about_currency(fault: RemoteFault, due: Due) -> bool:
@@ -655,10 +655,23 @@ def _is_about_currency(fault: RemoteFault, due: Due) -> bool:
     )
 
 
-def _may_have_another_balance(item: Item, due: Due) -> bool:
-    """Whether a new payment was refused for what a person may have changed of its invoice there."""
-    is_new_payment = due.record.type == RecordType.PAYMENT and item.intent == "create"
-    return is_new_payment and "balance_unsure" not in due.knowledge
+def _perhaps_another_balance(item: Item, due: Due) -> Learned | None:
+    """A payment may be refused for what changed of its invoice there. One that is there is read
+    again, too: how much of the balance it has itself may be another amount."""
+    is_payment = due.record.type == RecordType.PAYMENT and item.intent in ("create", "update")
+    if not is_payment or "amount_refused" in due.knowledge:
+        return None
+    asks: Json = {"balance_unsure": True, "amount_refused": True}
+    if item.intent == "create" or due.known.remote is None:
+        return Learned(asks)
+    stale = replace(due.known.remote, stale=True)
+    return Learned({**asks, "seen": None, "found": None}, stale)
+
+
+def _may_ask_what_is_missing(due: Due) -> bool:
+    """Not if that was asked in vain. An invoice that is asked about after a 620 says nothing of
+    what else is missing."""
+    return "nothing_doubted" not in due.knowledge and not due.knowledge.get("doubted")
 
 
 def _may_look_at_invoice(due: Due) -> bool:

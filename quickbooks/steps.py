@@ -10,6 +10,10 @@ available. An entry's `knowledge` keeps the state between the two:
 - `reads` counts the questions that were answered
 - `absent` lists the questions that found nothing, because doubts are looked up by each mark
 - `by_hand` lists what a person may have entered in QuickBooks
+- `balance_unsure` asks for what a payment's invoice can be paid, and `invoice_found` answers it;
+  `amount_refused` means that it was asked again because QuickBooks refused the payment
+- `not_linked` means that QuickBooks refused to put a payment on its invoice, and `invoice_there` is
+  how that stands there
 - `gone` means that QuickBooks does not accept our counterpart any more; `doubted` is the kind of
   thing in our document that may be inactive, and `inactive` is what was found
 

@@ -83,15 +83,25 @@ def _taken_off_step(
     is_off = payment.applied_to(billed, sent) - payment.applied_to(billed, there)
     # once a list lagged, it may after the invoice was raised again, where nothing shows it any more
     still_lags = "lagged" in due.knowledge and is_off <= 0
-    total, paid = Decimal(billed.total or 0), Decimal(settings.get("applied", {}).get(billed.id, 0))
-    is_too_much = is_off <= 0 and paid > total  # of another payment, or not yet to be seen of this
+    total, of_all = Decimal(billed.total or 0), payment.applied_of_all(settings, billed)
+    is_too_much = (
+        is_off <= 0 and of_all["there"] > total
+    )  # of another payment, or not yet to be seen of this
     if still_lags or is_too_much or payment.applied_to(billed, there) > total:
         return _once_lists_are_current(due, link)
     credit = matching.credit_of(there)
-    if is_off > min(credit, Decimal(due.knowledge.get("at_most", credit))):
+    at_most = Decimal(due.knowledge.get("at_most", credit))
+    if is_off > min(credit, at_most) or _may_be_off_another(of_all, is_off, at_most):
         remote = replace(matching.remote_of(there), stale=link.stale)
         return Synced(remote, seen=dumps(there), applied="0.00")
     return replace(_as_it_is_there(due, link, there), applied="0.00")  # the invoice's answer had it
+
+
+def _may_be_off_another(of_all: Mapping[str, Decimal], is_off: Decimal, at_most: Decimal) -> bool:
+    """Whether QuickBooks may as well have taken it off another payment of the invoice: more is off
+    all of them than it took, and it may be of either."""
+    others = of_all["sent"] - of_all["there"] - is_off
+    return is_off + others > at_most and 0 < others <= at_most
 
 
 def _once_lists_are_current(due: Due, link: Remote) -> Synced | Later:
@@ -108,9 +118,11 @@ def _credit_step(
 ) -> Ask | Write | Synced:
     """Applies what is still credit to the payment's invoice, as far as it can be paid now. What the
     bookkeeper did with the rest stays."""
+    links = payment.with_found_balance(due.payload, due.knowledge, links)
     billed = links[Record(RecordType.INVOICE, due.payload["invoice_id"])]
     is_gone = due.knowledge.get("invoice_found") == {}
-    if billed.balance is None and not is_gone:
+    is_unsure = billed.balance is None or due.knowledge.get("balance_unsure")
+    if is_unsure and not is_gone:
         return Ask(due, "look_up", Question("Id", billed.id, about="Invoice"))
     own = {"TxnId": billed.id, "TxnType": "Invoice"}
     others = [line for line in lines_there(there) if own not in line["LinkedTxn"]]
@@ -174,7 +186,8 @@ def _changing_step(
             return unsure
         links = before_its_payment(due, there, links)
     document = kinds.document(due.record, due.payload, links, settings)
-    if doubt := doubt_step(due, document, links, settings) or invoice_step(due, document):
+    # the invoice first: it may replace the customer
+    if doubt := invoice_step(due, document) or doubt_step(due, document, links, settings):
         return doubt
     base = _acknowledged(due, links, settings)
     has_another = base is not None and base.get("CustomerRef") != document.get("CustomerRef")
@@ -287,10 +300,13 @@ def _balance_first(due: Due, there: Json | None, links: Mapping[Record, Remote])
     billed = links.get(Record(RecordType.INVOICE, due.payload["invoice_id"]))
     if there is None or billed is None or billed.voided:
         return None
+    ask = Ask(due, "look_up", Question("Id", billed.id, about="Invoice"))
+    if due.knowledge.get("balance_unsure"):
+        return ask  # it was refused, perhaps because of that
     is_known = billed.balance is not None or due.knowledge.get("invoice_found") is not None
     if is_known or payment.applied_to(billed, there) >= Decimal(due.payload["amount"]):
         return None
-    return Ask(due, "look_up", Question("Id", billed.id, about="Invoice"))
+    return ask
 
 
 def before_its_payment(

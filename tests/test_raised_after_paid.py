@@ -476,6 +476,29 @@ def test_what_the_bookkeeper_took_off_one_of_two_payments_stays_off(at: Situatio
     assert (booked(at)["Balance"], unapplied(at)) == (30, [0, 40])
 
 
+@pytest.mark.parametrize(("price", "left"), [("20", [40, 40]), ("60", [0, 40])])
+def test_of_two_payments_that_may_be_meant_none_is_put_back(
+    at: Situation, price: str, left: list[int]
+) -> None:
+    """The bookkeeper took all of the second one off. QuickBooks took as much off the first one, or
+    nothing."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    for amount in ("60", "40"):
+        at.pay(invoice, amount)
+        at.drain()
+    payment_id, invoice_id = at.books("Payment")[1]["Id"], at.books("Invoice")[0]["Id"]
+    at.simulator.act(RIVERA, "unapply", payment_id=payment_id, invoice_id=invoice_id)
+    priced(at, invoice, price)
+    wait_and_drain(at)
+    assert unapplied(at) == left
+    ask(at)
+    assert (Kind.OFF_INVOICE, RecordType.PAYMENT, "1001") in differences(at)
+    priced(at, invoice, "90")
+    wait_and_drain(at)
+    assert unapplied(at) == left
+
+
 def test_what_was_taken_off_in_two_steps_before_it_was_read_pays_again(at: Situation) -> None:
     at.connect()
     invoice = at.save_invoice(at.save_lead(), "100")

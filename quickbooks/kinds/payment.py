@@ -134,6 +134,13 @@ def with_found_balance(
     return {**links, paid: replace(billed, balance=str(balance))}
 
 
+def applied_of_all(settings: Json, billed: Remote) -> dict[str, Decimal]:
+    """What all our payments of the invoice take of it `there`, and took as `sent`: see
+    `own_books.applied`."""
+    told = settings.get("applied", {}).get(billed.id, {})
+    return {key: Decimal(told.get(key, 0)) for key in ("there", "sent")}
+
+
 def find_by(payload: Json, _links: Mapping[Record, Remote], _settings: Json) -> Question:
     """By its mark."""
     return Question("PaymentRefNum", reference_of(payload))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEAVE = "leave theirs"
 # Who answers these has seen what the bookkeeper changed; these buttons are about something else.
 ASKED = ("edited_there", "declined_goes_along")
-SAYS_NOTHING_OF_THEIRS = ("send again", "reactivate", "item ")
+SAYS_NOTHING_OF_THEIRS = ("send again", "reactivate", "item ", "customer ")
 _MAY_DIFFER = ("name", "phone", "email", "total", "prices", "memo", "number", "amount")
 
 
@@ -81,8 +81,10 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             return decisions.create_anew(session, entry), "create a new one"
         case "its_customer_inactive":
             return _reactivate_its_customer(world, session, entry, str(about["holder_id"]))
+        case "its_customer_there_inactive":
+            return _reactivate_there(world, session, entry, "Customer", str(about["holder_id"]))
         case "item_inactive":
-            return _reactivate_item(world, session, entry, str(about["item_id"]))
+            return _reactivate_there(world, session, entry, "Item", str(about["item_id"]))
         case "voided_there" | "invoice_gone" | "610":
             wanted.asked_for_another = True
             _forget_amounts(world, entry.record)
@@ -151,14 +153,14 @@ def _reactivate_its_customer(
     return Acted((*acted.done, *sent.done)), f"reactivate its customer {remote_id}"
 
 
-def _reactivate_item(
-    world: "World", session: "Session", entry: Entry, item_id: str
+def _reactivate_there(
+    world: "World", session: "Session", entry: Entry, entity: str, remote_id: str
 ) -> tuple[Acted, str]:
     try:
-        world.company.bookkeeper.reactivate("Item", item_id)
+        world.company.bookkeeper.reactivate(entity, remote_id)
     except Refusal:
         return Acted(()), ""
-    return _again(world, session, entry), f"item {item_id} is active again there"
+    return _again(world, session, entry), f"{entity.lower()} {remote_id} is active again there"
 
 
 def _forget_amounts(world: "World", invoice: Record) -> None:

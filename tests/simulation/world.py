@@ -26,7 +26,7 @@ from outbox.company import Answer, Composition, Due, Problem, Reading, Remote, S
 from outbox.in_flight import InFlight, Returned
 from outbox.pace import Limits, Pace
 from outbox.poller import drain_lane
-from quickbooks import composing, directory, drafts, matching, reading
+from quickbooks import composing, directory, drafts, matching, own_books, reading
 from quickbooks.faults import plain_words
 from quickbooks.judge import Said
 from simulator.documents import Document, dump_json, parse_json
@@ -101,7 +101,8 @@ class SimulatedQuickBooks:
 
     def settings(self, session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
         customers = directory.candidates(session, lane_id, entries, was_read=True)
-        return {**self.settings_, "customers": customers}
+        applied = own_books.applied(session, lane_id, entries)
+        return {**self.settings_, "customers": customers, "applied": applied}
 
     def compose(
         self,
