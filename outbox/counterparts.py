@@ -192,18 +192,23 @@ _WRITE_COUNTERPARTS = prepared(
            CASE WHEN row.is_synced THEN entry.operation END,
            CASE WHEN row.is_synced THEN entry.payload END,
            row.document, row.seen
-    FROM row JOIN outbox AS entry ON entry.id = row.entry_id
-    WHERE row.shares OR entry.aggregate_type = 'product'
-       OR EXISTS (SELECT FROM outbox_links AS own
-                  WHERE own.lane_id = entry.lane_id
-                    AND own.aggregate_type = entry.aggregate_type
-                    AND own.aggregate_id = entry.aggregate_id
-                    AND own.remote_id = row.remote_id)
-       OR NOT EXISTS (SELECT FROM outbox_links AS other
-                      WHERE other.lane_id = entry.lane_id
-                        AND other.aggregate_type = entry.aggregate_type
-                        AND other.remote_id = row.remote_id
-                        AND other.aggregate_id <> entry.aggregate_id)
+    FROM row
+    CROSS JOIN LATERAL (SELECT * FROM outbox WHERE outbox.id = row.entry_id OFFSET 0) AS entry
+    -- one by one: a plan that hashes all links, or all entries, is slower the more there are
+    CROSS JOIN LATERAL (
+        SELECT (SELECT own.remote_id = row.remote_id FROM outbox_links AS own
+                WHERE own.lane_id = entry.lane_id
+                  AND own.aggregate_type = entry.aggregate_type
+                  AND own.aggregate_id = entry.aggregate_id) AS is_own,
+               (SELECT true FROM outbox_links AS other
+                WHERE other.lane_id = entry.lane_id
+                  AND other.aggregate_type = entry.aggregate_type
+                  AND other.remote_id = row.remote_id
+                  AND other.aggregate_id <> entry.aggregate_id
+                LIMIT 1) AS is_of_another
+    ) AS known
+    WHERE row.shares OR entry.aggregate_type = 'product' OR known.is_own
+       OR known.is_of_another IS NULL
       AND NOT EXISTS (SELECT FROM row AS other
                       WHERE other.type = row.type AND other.remote_id = row.remote_id
                         AND other.entry_id < row.entry_id)
