@@ -89,7 +89,7 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             wanted.asked_for_another = True
             _forget_amounts(world, entry.record)
             return decisions.create_anew(session, entry), "create it again"
-        case one if one in ASKED and world.chance.random() < 0.5:
+        case one if one in ASKED and (wanted.insisted or world.chance.random() < 0.5):
             return actions.skip(session, [entry.id], organization_id=world.firm), LEAVE
         case "6140":
             number = str(world.chance.randrange(10_000, 99_999))
@@ -97,6 +97,8 @@ def _button(world: "World", session: "Session", entry: Entry, code: str) -> tupl
             wanted.values["number"] = number
             return Acted((entry.id,)), f"number {number}"
         case _:
+            # who was refused what they insisted on leaves theirs the next time
+            wanted.insisted = wanted.insisted or code == "6000"
             return _again(world, session, entry), "send again"
 
 

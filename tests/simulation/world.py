@@ -65,6 +65,7 @@ class Wanted:
     asked_for_another: bool = False
     chosen: str | None = None  # the customer there that a person chose
     past: list[dict[str, str]] = field(default_factory=list)  # of a lead: all that it ever was
+    insisted: bool = False  # ours was refused by a rule of QuickBooks, and may be again
     off: Decimal = Decimal(0)  # of a payment: what the bookkeeper took off its invoice
     unsent: bool = False  # written while nothing was captured for it
     # Of an invoice: what a payment took there follows from the amounts alone.
