@@ -382,6 +382,28 @@ document.addEventListener("visibilitychange", () => {
   document.querySelectorAll("[data-live]").forEach((live) => window.htmx.trigger(live, "resume"));
 });
 
+// --- A badge that got no answer asks again ----------------------------------------------------------
+//
+// An answer replaces the element that asked, and with it the next request. Without one (the network is
+// gone, the server restarts) nothing would ask again. A refusal (4xx) is an answer.
+
+const [FIRST_PAUSE, LONGEST_PAUSE] = [5000, 60000]; // milliseconds
+
+function askAgain(event) {
+  const live = event.target.closest?.("[data-live]");
+  const status = event.detail.xhr?.status ?? 0;
+  if (!live || (status >= 400 && status < 500 && status !== 429)) return;
+  const missed = Number(live.dataset.missed ?? 0);
+  live.dataset.missed = String(missed + 1);
+  setTimeout(() => {
+    if (live.isConnected) window.htmx.trigger(live, "resume");
+  }, Math.min(FIRST_PAUSE * 2 ** missed, LONGEST_PAUSE));
+}
+
+for (const failure of ["responseError", "sendError", "timeout"]) {
+  document.addEventListener(`htmx:${failure}`, askAgain);
+}
+
 // --- On a narrow screen the menu scrolls: where we are is in sight ---------------------------------
 
 document.querySelectorAll(".menu [aria-current], .tabs [aria-current]").forEach((here) => {

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from development.scenes import NARROW, WIDE, Stage
 from presenters.badges import POLL_PAUSES
@@ -91,6 +91,40 @@ def test_a_page_nobody_looks_at_asks_nothing_and_catches_up_at_once(
     assert asked == []
     with page.expect_response(BADGES):
         turn_away(page, False)
+
+
+@pytest.mark.parametrize("failure", [502, 429, None])
+def test_a_page_that_got_no_answer_asks_again_and_ever_more_rarely(
+    stage: Stage, page: Page, failure: int | None
+) -> None:
+    asked = asked_by(stage, page, "lead-waiting")
+
+    def fail(route: Route) -> None:
+        route.fulfill(status=failure, body="deploying") if failure else route.abort()
+
+    def count_after(seconds: int) -> int:
+        page.clock.run_for(seconds * 1000)
+        page.wait_for_timeout(200)  # the answer is not the clock's
+        return len(asked)
+
+    page.route(BADGES, fail)
+    assert count_after(POLL_PAUSES[0]) == 1
+    assert [count_after(pause) for pause in (4, 1, 9, 1)] == [1, 2, 2, 3]
+    page.unroute(BADGES)
+    with page.expect_response(BADGES):
+        page.clock.run_for(20_000)
+    page.wait_for_function("() => document.querySelector('#live[hx-get]:not([data-missed])')")
+    with page.expect_response(BADGES):
+        page.clock.run_for(POLL_PAUSES[1] * 1000 + 100)
+
+
+def test_a_page_whose_question_is_refused_asks_no_more(stage: Stage, page: Page) -> None:
+    asked = asked_by(stage, page, "lead-waiting")
+    page.route(BADGES, lambda route: route.fulfill(status=404, body="gone"))
+    page.clock.run_for(POLL_PAUSES[0] * 1000)
+    page.wait_for_timeout(200)
+    page.clock.run_for(5 * 60 * 1000)
+    assert len(asked) == 1
 
 
 def test_the_health_line_of_the_outbox_is_read_again_while_somebody_looks(stage: Stage) -> None:
