@@ -22,9 +22,17 @@ from models.accounts import Invitation, Organization, Role, User
 from models.clients import Letterhead
 from models.outbox import Counterpart, Dispatch, DispatchItem, Entry, Lane, State
 from models.passwords import CHEAP_HASHER, DEMO_PASSWORD, hash_password
-from models.processors import Charge, Checkout, CheckoutState, ProcessorAccount
+from models.processors import (
+    Charge,
+    Checkout,
+    CheckoutState,
+    ProcessorAccount,
+    Refund,
+    RefundState,
+)
 from models.quickbooks import Tokens
 from models.sales import (
+    GoodwillRefund,
     Invoice,
     InvoiceDraft,
     InvoiceDraftLine,
@@ -39,6 +47,7 @@ from models.sales import (
     RecordType,
 )
 from outbox import actions, bulk, lanes
+from outbox.capture import send_by_hand
 from processors import recording
 from quickbooks import disconnecting, months
 from quickbooks.comparison import Month
@@ -187,6 +196,8 @@ def _fill_rivera(desk: Desk, invoices: int) -> dict[str, str]:
             address = {"Address": "front@elmdental.example"}
             books.post("customer", {"DisplayName": name, "PrimaryEmailAddr": address})
     desk.connect(realm)
+    assert send_by_hand(desk.session, RecordType.INVOICE, [int(gap["alone_invoice"])])
+    desk.commit()
     sent = _month(desk, invoices)
     keys = gap | sent | _troubles(desk) | _moving(desk) | _unsold(desk)
     tom = desk.session.scalars(select(User.id).where(User.email == "tom@rivera.example")).one()
@@ -236,8 +247,36 @@ def _clients(desk: Desk, keys: dict[str, str]) -> dict[str, str]:
             fee=Decimal("2.72"),
         )
     )
+    _record_by_hand(desk, int(keys["refund_payment"]), account.account_id)
     desk.commit()
     return links
+
+
+def _record_by_hand(desk: Desk, payment_id: int, account_id: str) -> None:
+    """What went back of this payment was recorded while we had no access to Stripe."""
+    session, firm = desk.session, desk.firm.id
+    given = session.scalars(
+        select(GoodwillRefund).where(GoodwillRefund.payment_id == payment_id)
+    ).one()
+    charge = Charge(
+        payment_id=payment_id,
+        organization_id=firm,
+        account_id=account_id,
+        payment_intent_id="pi_2",
+        label="Visa •••• 4242",
+    )
+    refund = Refund(
+        organization_id=firm,
+        payment_id=payment_id,
+        amount=given.amount,
+        booked=given.amount,
+        state=RefundState.DONE,
+        keeps_paid=True,
+        goodwill_id=given.id,
+        by_hand=True,
+        settled_at=datetime.now(UTC),
+    )
+    session.add_all([charge, refund])
 
 
 def _gap(desk: Desk) -> dict[str, str]:
@@ -245,6 +284,8 @@ def _gap(desk: Desk) -> dict[str, str]:
     lead = desk.lead("Old Mill Brewery", email="taps@oldmill.example")
     invoice = desk.invoice(lead, ("Winterize the lines", "1", "340"))
     payment = desk.pay(invoice, "340", "ach")
+    without_it = desk.invoice(lead, ("Flush the heater", "1", "120"))
+    alone = desk.pay(without_it, "60", "check")
     draft = InvoiceDraft(
         organization_id=desk.firm.id,
         lead=lead,
@@ -271,6 +312,8 @@ def _gap(desk: Desk) -> dict[str, str]:
         "gap_lead": str(lead.id),
         "gap_invoice": str(invoice.id),
         "gap_payment": str(payment.id),
+        "alone_invoice": str(without_it.id),  # sent without its payment
+        "alone_payment": str(alone.id),
         "draft": str(draft.id),
     }
 

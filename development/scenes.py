@@ -335,6 +335,7 @@ SCENES = (
     Scene("refund", "ana", "/refunds/{refund}"),
     Scene("payment-reversed", "ana", "/payments/{reversed}"),
     Scene("payment-not-sent", "ana", "/payments/{gap_payment}"),
+    Scene("payment-left-behind", "ana", "/payments/{alone_payment}"),
     # --- Settings → QuickBooks
     Scene("quickbooks", "ana", "/settings/quickbooks"),
     Scene("quickbooks-check", "ana", "/settings/quickbooks/check"),
@@ -377,6 +378,7 @@ SCENES = (
     Scene("not-sent-payments", "ana", "/settings/quickbooks/not-sent?type=payment"),
     Scene("not-sent-nothing", "hugo", "/settings/quickbooks/not-sent"),
     Scene("send-by-hand", "ana", "/quickbooks/send/invoices/{gap_invoice}"),
+    Scene("send-payment", "ana", "/quickbooks/send/payments/{alone_payment}"),
     Scene("fix-item", "ana", "/quickbooks/fixes/{stopped_entry}/other_item"),
     Scene("fix-customer", "ana", "/quickbooks/fixes/{several_entry}/choose_customer"),
     Scene("fix-books-closed", "ana", "/quickbooks/fixes/{closed_entry}/accountant_note"),

@@ -256,6 +256,8 @@ def _link_for(
             invoice_id = invoices[row.record_id]
             address = url_for("sending.show", invoice_id=invoice_id, payment=row.record_id)
             return _("Send"), address
+        case RecordType.PAYMENT:
+            return _("Send"), url_for("sending.show_payment", payment_id=row.record_id)
         case _:
             return None
 

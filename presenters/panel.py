@@ -26,7 +26,14 @@ from presenters.names import first_up, names_of
 from presenters.record_types import SHOWN
 from presenters.sent import Change, changes_since, cleaned_of
 from presenters.situations import current_entries, live_lane_id
-from presenters.status import Word, how_of, is_taken_back, our_total, words_of
+from presenters.status import (
+    Word,
+    how_of,
+    is_taken_back,
+    our_total,
+    sent_without_them,
+    words_of,
+)
 from quickbooks.faults import Explanation
 from web.access import firm, own, session
 from web.formats import moment, money
@@ -82,6 +89,7 @@ class Panel:
     chain: Sequence[ChainStep] = ()
     history: Sequence[Chapter] = field(default_factory=tuple)
     send_address: str | None = None  # where an owner may send it by hand
+    goes_alone: bool = False  # of a payment: its invoice was sent
     choice: str = ""  # what a person chose, until it is done
 
     @property
@@ -170,9 +178,11 @@ class Panel:
 
     @property
     def send_words(self) -> str:
-        if self.record.type == RecordType.PAYMENT:
-            return _("Send the invoice and this payment")
-        return _("Send this invoice")
+        if self.record.type == RecordType.INVOICE:
+            return _("Send this invoice")
+        if self.goes_alone:
+            return _("Send this payment")
+        return _("Send the invoice and this payment")
 
     @property
     def credit(self) -> Decimal:
@@ -224,10 +234,12 @@ def panel_of(kind: RecordType, key: int) -> Panel | None:
     record = Record(kind, key)
     chain = _chain(record)
     if not chain:
+        goes_alone = kind is RecordType.PAYMENT and key in sent_without_them([key])
         return Panel(
             record,
             words_of(kind, [key])[key],
-            send_address=_send_address(record),
+            send_address=_send_address(record, goes_alone=goes_alone),
+            goes_alone=goes_alone,
             choice=choice_in(firm().connection, record),
         )
     entry = chain[-1].entry
@@ -254,9 +266,9 @@ def _amount_here(record: Record, entry: Entry) -> Amount | None:
     return Amount(Decimal(total)) if total else None
 
 
-def _send_address(record: Record) -> str | None:
-    """The preview that sends an invoice from before QuickBooks was
-    connected, together with this payment if it is one."""
+def _send_address(record: Record, *, goes_alone: bool) -> str | None:
+    """The preview that sends an invoice from before QuickBooks was connected, together with this
+    payment if it is one; or the payment alone, if its invoice was sent."""
     if live_lane_id() is None:
         return None
     match record.type:
@@ -264,6 +276,8 @@ def _send_address(record: Record) -> str | None:
             return url_for("sending.show", invoice_id=record.id)
         case RecordType.PAYMENT:
             payment = own(Payment, record.id)
+            if payment.invoice.voided_at is None and goes_alone:
+                return url_for("sending.show_payment", payment_id=payment.id)
             if payment.invoice.voided_at is None:
                 return url_for("sending.show", invoice_id=payment.invoice_id, payment=payment.id)
     return None

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from languages import N_
 from models.comparisons import Kind
 from models.outbox import Counterpart, Dispatch, Entry, LaneState, Operation, State
 from models.quickbooks import Connection
-from models.sales import Record, RecordType
+from models.sales import Payment, Record, RecordType
 from presenters.apart import Apart
 from presenters.record_types import SHOWN, Shown
 from presenters.situations import Situation, current_entries, live_lane_id, situations_of
@@ -352,13 +353,32 @@ def words_of(kind: RecordType, ids: Sequence[int]) -> dict[int, Word]:
     situations = situations_of(session(), list(current.values()))
     now, zone = datetime.now(UTC), firm().zone
     reason = _(SHOWN[kind].why_not_sent if live_lane is not None else Shown.why_not_sent)
+    unsent = [key for key in ids if key not in current] if kind is RecordType.PAYMENT else []
+    alone = sent_without_them(unsent)
     words = {}
     for key in ids:
         entry = current.get(key)
-        words[key] = say(situations[entry.id], now, zone) if entry else not_sent(reason)
+        why = _("It was not sent with its invoice.") if key in alone else reason
+        words[key] = say(situations[entry.id], now, zone) if entry else not_sent(why)
         if entry and live_lane not in (None, entry.lane_id):
             words[key] = _in_another_company(words[key], entry, situations[entry.id])
     return words
+
+
+def sent_without_them(payments: Sequence[int]) -> frozenset[int]:
+    """Of these payments that were never sent, those whose invoice was, to the connected company."""
+    live_lane = live_lane_id()
+    if live_lane is None or not payments:
+        return frozenset()
+    found = session().scalars(
+        select(Payment.id)
+        .join(
+            Entry,
+            (Entry.record_type == RecordType.INVOICE) & (Entry.record_id == Payment.invoice_id),
+        )
+        .where(Payment.id.in_(payments), Entry.lane_id == live_lane)
+    )
+    return frozenset(found)
 
 
 def _in_another_company(word: Word, entry: Entry, it: Situation) -> Word:

@@ -98,6 +98,8 @@ BOOKS_ONLY = {  # a bookkeeper may, too
     "customers.change",
     "sending.show",
     "sending.send",
+    "sending.show_payment",
+    "sending.send_payment",
     "sending.show_all",
     "sending.send_all",
     "arrivals.update",

@@ -4,9 +4,10 @@ import pytest
 
 from processors import recording
 from processors.processor import AccountStanding
-from tests.support.situation import ANA
+from tests.support.situation import ANA, Situation
 from tests.support.till import Till
 from tests.support.visitor import Visitor
+from tests.test_matching_books import ask
 from tests.test_refunds_online import there
 
 # --- A refund -------------------------------------------------------------------------------------
@@ -74,3 +75,109 @@ def test_two_people_with_one_page_each_refund_once(till: Till, by_hand: bool) ->
     assert sums(till) == ([] if by_hand else [3000], 70, 30)
     second.submit({"amount": "20"}, press=button)  # it was other money
     assert sums(till)[1:] == (50, 50)
+
+
+# --- Send this invoice ----------------------------------------------------------------------------
+
+INVOICE_CHANGED = "This invoice, or what was paid on it, has changed since you opened this page."
+
+
+def unsent_invoice(at: Situation) -> tuple[int, int]:
+    """An invoice of $100 of a time without QuickBooks, with a payment of $20; it is back."""
+    invoice = at.save_invoice(at.save_lead(), "100")
+    payment = at.pay(invoice, "20")
+    at.connect()
+    return invoice, payment
+
+
+def test_what_was_paid_since_the_preview_goes_along(at: Situation) -> None:
+    invoice, _payment = unsent_invoice(at)
+    bob = Visitor(at.app).sign_in(ANA).open(f"/quickbooks/send/invoices/{invoice}")
+    at.pay(invoice, "30")
+    bob.submit({"agrees": "y"}, press="Send it")
+    assert INVOICE_CHANGED in bob.text
+    assert at.states() == []
+    bob.submit({"agrees": "y", "payment": "2"}, press="Send it")
+    assert "is being sent to QuickBooks now with 1 payment" in bob.text
+    at.drain()
+    assert [int(one["TotalAmt"]) for one in at.books("Payment")] == [30]
+
+
+def test_what_was_left_out_stays_left_out_when_the_page_is_shown_again(at: Situation) -> None:
+    invoice, left_out = unsent_invoice(at)
+    second = at.pay(invoice, "30")
+    page = at.ana.open(f"/quickbooks/send/invoices/{invoice}")
+    token = str(page.page.select_one("[name=shown]")["value"])  # type: ignore[index]
+    at.pay(invoice, "40")
+    told = {"agrees": "y", "payment": str(second), "shown": token}
+    page.post(f"/quickbooks/send/invoices/{invoice}", told)
+    boxes = {
+        str(one["value"]): one.has_attr("checked") for one in page.page.select("[name=payment]")
+    }
+    assert boxes == {str(left_out): False, str(second): True, str(second + 1): True}
+
+
+def test_a_changed_total_is_shown_before_it_goes(at: Situation) -> None:
+    invoice, _payment = unsent_invoice(at)
+    bob = Visitor(at.app).sign_in(ANA).open(f"/quickbooks/send/invoices/{invoice}")
+    at.ana.open(f"/invoices/{invoice}/edit").submit(
+        {"lines-0-unit_price": "900"}, press="Save invoice"
+    )
+    bob.submit({"agrees": "y"}, press="Send it")
+    assert INVOICE_CHANGED in bob.text
+    assert at.states() == []
+
+
+def left_behind(at: Situation) -> tuple[int, int]:
+    """Its invoice was sent without it."""
+    invoice, payment = unsent_invoice(at)
+    at.ana.open(f"/quickbooks/send/invoices/{invoice}")
+    token = str(at.ana.page.select_one("[name=shown]")["value"])  # type: ignore[index]
+    at.ana.post(f"/quickbooks/send/invoices/{invoice}", {"agrees": "y", "shown": token})
+    at.drain()
+    assert at.books("Payment") == []
+    return invoice, payment
+
+
+def test_a_payment_that_its_invoice_left_behind_is_sent_alone(at: Situation) -> None:
+    invoice, payment = left_behind(at)
+    panel = at.ana.open(f"/payments/{payment}").panel()
+    assert "Not sent It was not sent with its invoice." in panel
+    link = at.ana.page.find("a", string="Send this payment")
+    assert link
+    at.ana.open(f"/quickbooks/send/invoices/{invoice}?payment={payment}")  # an old page's link
+    assert at.ana.path == link["href"]  # type: ignore[index]
+    bob = Visitor(at.app).sign_in(ANA).open(at.ana.path)
+    at.ana.submit(press="Send it")
+    assert "Nothing was sent. Tick the box first." in at.ana.text
+    at.ana.submit({"agrees": "y"}, press="Send it")
+    assert "The payment is being sent to QuickBooks now." in at.ana.text
+    bob.submit({"agrees": "y"}, press="Send it")
+    assert "This payment can't be sent by hand: it was sent" in bob.text
+    at.drain()
+    assert [int(one["TotalAmt"]) for one in at.books("Payment")] == [20]
+    assert [int(one["Balance"]) for one in at.books("Invoice")] == [80]
+
+
+def test_a_payment_whose_invoice_changed_since_its_preview_is_shown_again(at: Situation) -> None:
+    invoice, payment = left_behind(at)
+    bob = Visitor(at.app).sign_in(ANA).open(f"/quickbooks/send/payments/{payment}")
+    edit = at.ana.open(f"/invoices/{invoice}/edit")
+    edit.submit({"lines-0-unit_price": "90"}, press="Save invoice")
+    bob.submit({"agrees": "y"}, press="Send it")
+    assert "This payment, or its invoice, has changed since you opened this page." in bob.text
+    at.drain()
+    assert at.books("Payment") == []
+
+
+def test_does_it_match_leads_to_a_payment_that_was_left_behind(at: Situation) -> None:
+    _invoice, payment = left_behind(at)
+    ask(at)
+    links = at.ana.page.select("a[href^='/quickbooks/send/']")
+    assert [str(one["href"]) for one in links] == [f"/quickbooks/send/payments/{payment}"]
+
+
+def test_a_payment_of_an_invoice_that_was_not_sent_does_not_go_alone(at: Situation) -> None:
+    _invoice, payment = unsent_invoice(at)
+    at.ana.open(f"/quickbooks/send/payments/{payment}")
+    assert "This payment can't be sent by hand" in at.ana.text

@@ -1,6 +1,7 @@
-"""Sending records that were saved without QuickBooks, one invoice or all, after a preview."""
+"""Sending records that were saved without QuickBooks, one invoice, one payment or all, after a
+preview."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 
 from models.outbox import Counterpart, Entry
+from models.quickbooks import Connection
 from models.sales import GoodwillRefund, Invoice, Lead, Payment, Record, RecordType
 from outbox.capture import send_by_hand
 from presenters.not_sent import never_sent
@@ -27,31 +29,62 @@ sending.before_request(quickbooks_only)
 @books_required
 def show(invoice_id: int) -> ResponseReturnValue:
     """Shows what would be sent, and warns that it may already be in QuickBooks."""
-    invoice = own(Invoice, invoice_id)
+    invoice, wanted = own(Invoice, invoice_id), asked("payment")
     connection = firm().connection
+    if connection and wanted and _is_known(invoice, connection.lane_id) and _is_key(wanted):
+        return redirect(url_for("sending.show_payment", payment_id=int(wanted)))
     if connection is None or invoice.voided_at or _is_known(invoice, connection.lane_id):
         return _nothing_to_send(invoice)
-    wanted = asked("payment")
+    return _invoice_page(invoice, connection, {wanted} if wanted else None)
+
+
+def _invoice_page(invoice: Invoice, connection: Connection, ticked: Set[str] | None) -> str:
+    """`ticked`: the ids of the payments that go with it; None: all."""
+    payments = _unsent_payments(invoice)
     return render_template(
         "quickbooks/send.html",
         invoice=invoice,
-        payments=_unsent_payments(invoice),
-        chosen=wanted,
+        payments=payments,
+        shown=_shown(invoice, payments),
+        ticked={str(one.id) for one in payments} if ticked is None else ticked,
         company=connection.company_name,
         brings_customer=not _is_linked(connection.lane_id, invoice.lead_id),
         numbered_here=carries_our_number(facts.for_documents(connection)),
     )
 
 
+def _shown(invoice: Invoice, payments: Sequence[Payment]) -> str:
+    """What the page says of it. What was recorded since then was neither ticked nor left out."""
+    return " ".join([str(invoice.total), *(f"{one.id}:{one.refunded_amount}" for one in payments)])
+
+
+def _was_shown(payment: Payment, shown: str) -> bool:
+    return any(one.startswith(f"{payment.id}:") for one in shown.split())
+
+
 @sending.post("/invoices/<key:invoice_id>")
 @books_required
 def send(invoice_id: int) -> ResponseReturnValue:
-    invoice = own(Invoice, invoice_id)
+    invoice = own(Invoice, invoice_id, locked=True)
     if request.form.get("agrees") != "y":
         flash(_("Nothing was sent. Tick the box first."), "warn")
         return redirect(url_for("sending.show", invoice_id=invoice.id), 303)
-    wanted = set(request.form.getlist("payment"))
-    chosen = [one for one in _unsent_payments(invoice) if str(one.id) in wanted]
+    connection = firm().connection
+    if connection is None or invoice.voided_at or _is_known(invoice, connection.lane_id):
+        return _nothing_to_send(invoice)
+    wanted, shown = set(request.form.getlist("payment")), request.form.get("shown", "")
+    unsent = _unsent_payments(invoice)
+    if shown != _shown(invoice, unsent):
+        flash(
+            _(
+                "This invoice, or what was paid on it, has changed since you opened this page. Look"
+                " at it again, then send it."
+            ),
+            "warn",
+        )
+        ticked = wanted | {str(one.id) for one in unsent if not _was_shown(one, shown)}
+        return _invoice_page(invoice, connection, ticked), 422
+    chosen = [one for one in unsent if str(one.id) in wanted]
     payments, waiting = [one.id for one in chosen], _in_part_back(chosen)
     sent = send_by_hand(session(), RecordType.INVOICE, [invoice.id])
     if not sent:
@@ -75,6 +108,78 @@ def send(invoice_id: int) -> ResponseReturnValue:
     flash(sentence, "good")
     _tell_waiting(waiting)
     return redirect(url_for("invoices.show", invoice_id=invoice.id), 303)
+
+
+# --- A payment by itself --------------------------------------------------------------------------
+
+
+@sending.get("/payments/<key:payment_id>")
+@books_required
+def show_payment(payment_id: int) -> ResponseReturnValue:
+    """A payment that did not go with its invoice, which was sent."""
+    payment = own(Payment, payment_id)
+    connection = firm().connection
+    if connection is None or not _goes_alone(payment, connection.lane_id):
+        return _no_payment_to_send(payment)
+    return _payment_page(payment, connection)
+
+
+@sending.post("/payments/<key:payment_id>")
+@books_required
+def send_payment(payment_id: int) -> ResponseReturnValue:
+    payment = own(Payment, payment_id, locked=True)
+    connection = firm().connection
+    if connection is None or not _goes_alone(payment, connection.lane_id):
+        return _no_payment_to_send(payment)
+    if request.form.get("agrees") != "y":
+        flash(_("Nothing was sent. Tick the box first."), "warn")
+        return redirect(url_for("sending.show_payment", payment_id=payment.id), 303)
+    if request.form.get("shown", "") != _shown(payment.invoice, [payment]):
+        flash(
+            _(
+                "This payment, or its invoice, has changed since you opened this page. Look at it"
+                " again, then send it."
+            ),
+            "warn",
+        )
+        return _payment_page(payment, connection), 422
+    sent = send_by_hand(session(), RecordType.PAYMENT, [payment.id])
+    followed = _send_refunds([payment.id])
+    note("outbox.sent_by_hand", organization_id=firm().id, entries=[*sent, *followed])
+    session().commit()
+    flash(_("The payment is being sent to QuickBooks now."), "good")
+    _tell_waiting(_in_part_back([payment]))
+    return redirect(url_for("payments.show", payment_id=payment.id), 303)
+
+
+def _payment_page(payment: Payment, connection: Connection) -> str:
+    return render_template(
+        "quickbooks/send_payment.html",
+        payment=payment,
+        shown=_shown(payment.invoice, [payment]),
+        company=connection.company_name,
+    )
+
+
+def _goes_alone(payment: Payment, lane_id: int) -> bool:
+    """Whether it was never sent, though its invoice was, and there is something to send."""
+    return (
+        payment.invoice.voided_at is None
+        and payment.refunded_amount < payment.amount
+        and _was_sent(lane_id, Record(RecordType.INVOICE, payment.invoice_id))
+        and not _was_sent(lane_id, Record(RecordType.PAYMENT, payment.id))
+    )
+
+
+def _no_payment_to_send(payment: Payment) -> ResponseReturnValue:
+    flash(
+        _(
+            "This payment can't be sent by hand: it was sent, its invoice wasn't, or QuickBooks is"
+            " not connected."
+        ),
+        "warn",
+    )
+    return redirect(url_for("payments.show", payment_id=payment.id))
 
 
 # --- All of them ---------------------------------------------------------------------------------
@@ -165,9 +270,10 @@ def send_all(kind: str) -> ResponseReturnValue:
 def _unsent(kind: str, newest: int | None = None) -> Unsent:
     model: type[Any] = ALL_OF.get(kind) or abort(404)
     wanted = [*never_sent(model), *([model.id <= newest] if newest is not None else [])]
-    records = session().scalars(
-        select(model).where(*wanted).order_by(model.id).limit(MAX_SENT_AT_ONCE)
-    )
+    query = select(model).where(*wanted).order_by(model.id).limit(MAX_SENT_AT_ONCE)
+    if newest is not None:  # they are sent: no payment is recorded between this and that
+        query = query.with_for_update(key_share=True)
+    records = session().scalars(query)
     found: Sequence[Invoice | Lead] = records.all()
     counted = session().scalar(select(func.count()).select_from(model).where(*wanted)) or 0
     invoices = [one.id for one in found if isinstance(one, Invoice)]
@@ -219,10 +325,11 @@ def _nothing_to_send(invoice: Invoice) -> ResponseReturnValue:
 
 
 def _is_known(invoice: Invoice, lane_id: int) -> bool:
-    known = select(Entry.id).where(
-        Entry.lane_id == lane_id,
-        Entry.record == Record(RecordType.INVOICE, invoice.id),
-    )
+    return _was_sent(lane_id, Record(RecordType.INVOICE, invoice.id))
+
+
+def _was_sent(lane_id: int, record: Record) -> bool:
+    known = select(Entry.id).where(Entry.lane_id == lane_id, Entry.record == record)
     return session().scalar(known.limit(1)) is not None
 
 
