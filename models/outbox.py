@@ -4,6 +4,8 @@ An entry is one change of one record, addressed to one lane, with a frozen snaps
 one request to QuickBooks, stored before it is sent. See docs/architecture.md.
 """
 
+import hashlib
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -229,6 +231,14 @@ class Entry(Base):
     def is_own_check(self) -> bool:
         """Whether no user asked for it. The record is in QuickBooks even if the check fails."""
         return APPLIES_CREDIT in self.knowledge or WAS_TAKEN_OFF in self.knowledge
+
+    @property
+    def question(self) -> str:
+        """Names what a person is asked about it: with another state or fault, or another thing that
+        the fault is about, it is another question."""
+        told = [self.state, self.fault_code, self.fault_about]
+        about = json.dumps(told, sort_keys=True, default=str)
+        return hashlib.blake2b(about.encode(), digest_size=8).hexdigest()
 
     @property
     def awaited(self) -> Record | None:

@@ -13,7 +13,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from languages import N_
-from models.outbox import State
+from models.outbox import Entry, State
 from outbox import counterparts, lanes
 from outbox.capture import refresh, wake_after_commit
 from outbox.company import DECLINES_WHEN_SKIPPED
@@ -27,6 +27,7 @@ WITHHELD = N_(
 )
 ALREADY = N_("This record is already waiting to be sent.")
 NOT_FOUND = N_("There is no such record in this organization.")
+CHANGED = N_("This has changed since you opened the page. Look at it again, then decide.")
 
 
 @dataclass(frozen=True)
@@ -176,10 +177,12 @@ def requeue(
     *,
     organization_id: int | None,
     overwrites: bool = True,
+    shown: str | None = None,
 ) -> Acted:
     """Sends again, without duplicates: a record in QuickBooks is checked, never created.
 
     `organization_id` None is for DunaHub's admins. Entries waiting for a retry are sent at once.
+    `shown`: the question on the page (`Entry.question`). Its answer answers no other one.
 
     Only two kinds are made equal to ours, whatever was changed in QuickBooks: one that counted as
     sent, and one whose person was asked about that. Neither is when the person decided something
@@ -195,24 +198,40 @@ def requeue(
             return WITHHELD
         if entry.is_due:
             return ALREADY
+        if entry.state != State.PENDING and _is_another(session, entry, shown):
+            return CHANGED
         return None
 
     settle = partial(_pend, overwrites=overwrites)
     return _act(session, entries, organization_id, why_not, settle)
 
 
-def skip(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
+def skip(
+    session: Session,
+    entries: Sequence[int],
+    *,
+    organization_id: int | None,
+    shown: str | None = None,
+) -> Acted:
     """Decides that these are not sent. Entries that need them keep waiting. Can be undone."""
 
     def why_not(entry: Row[Any]) -> str | None:
         if entry.state not in (State.PENDING, State.FAILED):
             return N_("Only what waits or needs attention can be skipped.")
+        if _is_another(session, entry, shown):
+            return CHANGED
         return None
 
     return _act(session, entries, organization_id, why_not, _skip)
 
 
-def undo_skip(session: Session, entries: Sequence[int], *, organization_id: int | None) -> Acted:
+def undo_skip(
+    session: Session,
+    entries: Sequence[int],
+    *,
+    organization_id: int | None,
+    shown: str | None = None,
+) -> Acted:
     """Undoes a skip: the entries wait to be sent again."""
 
     def why_not(entry: Row[Any]) -> str | None:
@@ -220,9 +239,18 @@ def undo_skip(session: Session, entries: Sequence[int], *, organization_id: int 
             return N_("Only what was skipped can be taken back.")
         if entry.has_newer:
             return NEWER
+        if _is_another(session, entry, shown):
+            return CHANGED
         return None
 
     return _act(session, entries, organization_id, why_not, _pend)
+
+
+def _is_another(session: Session, entry: Row[Any], shown: str | None) -> bool:
+    """Whether the person was asked something else about this entry, which is locked."""
+    if shown is None:
+        return False
+    return session.get_one(Entry, entry.id, populate_existing=True).question != shown
 
 
 def dependents(session: Session, entries: Sequence[int]) -> int:

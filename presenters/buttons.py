@@ -24,6 +24,7 @@ class Button:
     leaves: bool = False  # opens QuickBooks in a new tab
     look: str = "button"
     hint: str = ""  # what pressing it does, below the buttons
+    question: str = ""  # that it answers: `Entry.question`
 
 
 def buttons_of(
@@ -73,18 +74,24 @@ def _books_buttons(action: Action, entry: Entry) -> Iterator[Button]:
         case "choose_customer" | "other_item" | "accountant_note":
             yield Button(label, url_for("fixes.show", entry_id=entry.id, choice=name))
         case "send_again":
-            yield Button(label, url_for("outbox.requeue", entry_id=entry.id), posts=True)
+            address = url_for("outbox.requeue", entry_id=entry.id)
+            yield Button(label, address, posts=True, question=entry.question)
         case "entered" if entry.operation != Operation.SAVE:
             return  # a void is looked at anyway when it is sent again
         case "skip":
             address = url_for("outbox.skip", entry_id=entry.id)
             yield Button(
-                label, address, posts=True, look="button plain", hint=_skip_hint(label, entry)
+                label,
+                address,
+                posts=True,
+                look="button plain",
+                hint=_skip_hint(label, entry),
+                question=entry.question,
             )
         case _:
             look = "button plain" if name == "entered" else "button"
             address = url_for("fixes.decide", entry_id=entry.id, choice=name)
-            yield Button(label, address, posts=True, look=look)
+            yield Button(label, address, posts=True, look=look, question=entry.question)
 
 
 def _skip_hint(label: str, entry: Entry) -> str:

@@ -44,7 +44,8 @@ class DifferenceRow:
     quickbooks_address: str | None
     since: Word | None  # its status now, if it changed after the comparison
     link: tuple[str, str] | None  # text and address of a helpful link
-    act: tuple[str, str] | None  # label and POST address of a helpful button
+    # label and POST address of a helpful button, and the question that it answers
+    act: tuple[str, str, str] | None
 
 
 @dataclass(frozen=True)
@@ -232,13 +233,13 @@ _SENT_AGAIN = frozenset(
 )
 
 
-def _act_on(row: Difference, entry: Entry | None) -> tuple[str, str] | None:
+def _act_on(row: Difference, entry: Entry | None) -> tuple[str, str, str] | None:
     if entry is None:
         return None
     if row.kind in _SENT_AGAIN and entry.state in (State.SYNCED, State.FAILED):
-        return _("Send again"), url_for("outbox.requeue", entry_id=entry.id)
+        return _("Send again"), url_for("outbox.requeue", entry_id=entry.id), entry.question
     if row.reason == Reason.SKIPPED and entry.state == State.SKIPPED:
-        return _("Undo skip"), url_for("outbox.undo_skip", entry_id=entry.id)
+        return _("Undo skip"), url_for("outbox.undo_skip", entry_id=entry.id), entry.question
     return None
 
 

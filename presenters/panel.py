@@ -201,7 +201,9 @@ class Panel:
     def stamp(self) -> str:
         """Changes whenever the panel would look different. The browser sends it with each poll."""
         entry = f"{self.entry.id}.{self.entry.attempts}" if self.entry else ""
-        roots = ".".join(f"{step.entry.id}{step.word.text}" for step in self.chain[:-1])
+        roots = ".".join(
+            f"{step.entry.id}{step.word.text}{step.entry.question}" for step in self.chain[:-1]
+        )
         return f"{entry} {self.word.text} {roots}"
 
     @property

@@ -266,8 +266,8 @@ def test_what_was_not_sent_says_why(firm: Situation) -> None:
     firm.connect()
     firm.pay(invoice, "30")
     skipped = firm.save_invoice(firm.save_lead("Oak Dental"))
-    entry = firm.entry().id
-    firm.ana.post(f"/outbox/{entry}/skip")
+    entry = firm.entry()
+    firm.ana.post(f"/outbox/{entry.id}/skip", {"question": entry.question})
     firm.drain()
     page = ask(firm)
     assert {kind for kind, _, _ in differences(firm)} == {"left_out"}

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from models.outbox import Counterpart, Entry, State
 from models.quickbooks import Connection
 from models.sales import Invoice, Lead, RecordType
+from outbox import actions
 from outbox.actions import Acted
 from presenters.customers import free_customers
 from quickbooks import decisions
@@ -49,6 +50,10 @@ def change(lead_id: int) -> ResponseReturnValue:
     entry = _linked(lead)
     if entry is None:
         return _nothing_to_take_back(lead)
+    linked = entry.counterpart.remote_id if entry.counterpart else None
+    if request.form.get("linked") != linked:
+        flash(_(actions.CHANGED), "warn")
+        return redirect(url_for("customers.show", lead_id=lead.id), 303)
     chosen = request.form.get("customer", "")
     if chosen != "new" and not (chosen.isascii() and chosen.isdigit()):
         flash(_("Choose one of them first."), "warn")

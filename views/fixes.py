@@ -60,10 +60,13 @@ def decide(entry_id: int, choice: str) -> ResponseReturnValue:
     entry = _failed(entry_id)
     if entry is None:
         return _solved(entry_id)
-    decision = DECISIONS.get(choice)
-    if decision is None or choice not in _offered(entry):
+    decision, shown = DECISIONS.get(choice), request.form.get("question", entry.question)
+    if shown == entry.question and (decision is None or choice not in _offered(entry)):
         abort(404)
     address = _address(entry)
+    if decision is None or request.form.get("question") != entry.question:
+        flash(_(actions.CHANGED), "warn")
+        return redirect(address, 303)
     acted = decision(entry)
     if acted is None:
         flash(_("Choose one of them first."), "warn")

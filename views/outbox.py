@@ -49,7 +49,8 @@ Act = Callable[..., Acted]
 
 def _act(entry_id: int, act: Act, name: str, sentence: str) -> ResponseReturnValue:
     entry = own(Entry, entry_id)
-    acted = act(session(), [entry_id], organization_id=firm().id)
+    shown = request.form.get("question", "")
+    acted = act(session(), [entry_id], organization_id=firm().id, shown=shown)
     if acted.done:
         note(name, organization_id=firm().id, entries=list(acted.done))
     session().commit()
