@@ -95,7 +95,7 @@ class DunaHub:
             "refunds": (timedelta(seconds=10), refunding.finish_due),
             "refunds there": (timedelta(seconds=10), tending.read_refunds),
             "checkouts": (timedelta(seconds=10), tending.tend_checkouts),
-            "standings": (timedelta(minutes=10), tending.read_standings),
+            "standings": (timedelta(seconds=10), tending.read_standings),
             "compare payments": (timedelta(minutes=10), tending.compare),
         }
         return [

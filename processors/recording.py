@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import structlog
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as Database
 
@@ -487,8 +487,15 @@ def _mark(
 
 def note_standing(database: Database, standing: AccountStanding, *, is_answer: bool = True) -> None:
     """Stores what the account may do. That Stripe answers us shows that we have access; an event
-    may be older than the end of it."""
+    may be older than the end of it.
+
+    An event may also be older than the last one, so it counts only until the account is read, which
+    it makes due. An answer that was asked for before the event leaves it due.
+    """
     same = ProcessorAccount.account_id == standing.account_id
+    if is_answer:
+        _read_what_went_back_meanwhile(database, standing.account_id)
+    read_at = case((ProcessorAccount.asked_at.is_not(None), func.clock_timestamp()))
     database.execute(
         update(ProcessorAccount)
         .where(same if is_answer else same & ProcessorAccount.ended_at.is_(None))
@@ -502,9 +509,24 @@ def note_standing(database: Database, standing: AccountStanding, *, is_answer: b
                 "overdue": list(standing.overdue),
                 "reason": standing.reason,
             },
-            asked_at=func.clock_timestamp(),
+            asked_at=read_at if is_answer else None,
             ended_at=None,
         )
+    )
+
+
+def _read_what_went_back_meanwhile(database: Database, account_id: str) -> None:
+    """While we had no access no event came, and the daily comparison looks back some days only."""
+    database.execute(
+        update(Charge)
+        .where(
+            ProcessorAccount.account_id == account_id,
+            ProcessorAccount.ended_at.is_not(None),
+            Charge.account_id == ProcessorAccount.account_id,
+            Charge.organization_id == ProcessorAccount.organization_id,
+        )
+        .values(refunds_due_at=func.clock_timestamp())
+        .execution_options(synchronize_session=False)
     )
 
 

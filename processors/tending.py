@@ -4,12 +4,13 @@ All processes run them; a row is claimed by the time it was last checked.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import Session as Database
 
 from db import Sessions, one_snapshot
 from models.processors import (
@@ -28,9 +29,11 @@ FEE_CHECK_INTERVAL = timedelta(minutes=2)
 OPEN_CHECK_INTERVAL = timedelta(minutes=10)  # events arrive within seconds; this is for lost ones
 TRANSFER_CHECK_INTERVAL = timedelta(hours=6)  # a bank transfer takes days
 COMPARED_EVERY = timedelta(days=1)
+COMPARED_AGAIN = timedelta(hours=1)  # if Stripe didn't answer
 # longer than a bank transfer takes, or an outage of ours over a weekend
 LOOK_BACK = timedelta(days=10)
 STANDING_EVERY = timedelta(hours=12)
+STANDING_AGAIN = timedelta(minutes=10)  # if Stripe didn't answer
 EVENTS_KEPT = timedelta(days=40)  # Stripe retries an event for three days and lists it for thirty
 AT_ONCE = 50
 
@@ -197,10 +200,30 @@ def read_standings(sessions: Sessions, processor: Processor) -> int:
         with sessions() as database:
             account = database.get_one(ProcessorAccount, key)
         standing = _asked(processor.standing, account.account_id)
-        if standing is not None:
-            with sessions.begin() as database:
+        with sessions.begin() as database:
+            if standing is not None:
                 recording.note_standing(database, standing)
+            else:
+                _read_again(
+                    database, ProcessorAccount.asked_at, key, STANDING_EVERY, STANDING_AGAIN
+                )
     return len(keys)
+
+
+def _read_again(
+    database: Database,
+    asked_at: InstrumentedAttribute[datetime | None],
+    key: int,
+    every: timedelta,
+    again: timedelta,
+) -> None:
+    """Makes an account that could not be read due again before the usual time."""
+    due = func.clock_timestamp() - every + again
+    database.execute(
+        update(ProcessorAccount)
+        .where(ProcessorAccount.id == key, asked_at.is_not(None))
+        .values({asked_at: due})
+    )
 
 
 def compare(sessions: Sessions, processor: Processor) -> int:
@@ -239,11 +262,7 @@ def _compare(sessions: Sessions, processor: Processor, key: int) -> bool:
     except (Unreachable, Refused, AccessEnded) as problem:
         log.warning("payments not compared", account=account.account_id, problem=str(problem))
         with sessions.begin() as database:
-            database.execute(
-                update(ProcessorAccount)
-                .where(ProcessorAccount.id == key)
-                .values(compared_at=func.clock_timestamp() - COMPARED_EVERY + timedelta(hours=1))
-            )
+            _read_again(database, ProcessorAccount.compared_at, key, COMPARED_EVERY, COMPARED_AGAIN)
         return False
     return True
 

@@ -553,6 +553,36 @@ def test_an_old_event_of_an_account_that_left_connects_nothing(till: Till) -> No
     assert "no longer connected to DunaHub" in till.owner.open("/settings/payments").text
 
 
+@pytest.mark.parametrize("order", ["reversed", "read before"])
+def test_old_news_of_an_account_is_soon_corrected(till: Till, order: str) -> None:
+    """Stripe restricts it, then not: the first event arrives last, or the answer to it."""
+    till.stripe.act("webhooks", mode="held")
+    till.stripe.act("restrict", account=till.account)
+    old = till.processor.standing(till.account)
+    till.stripe.act("onboard", account=till.account)
+    till.stripe.act("let_go_held", reversed=order == "reversed")
+    till.stripe.await_quiet()
+    if order == "read before":
+        recording.note_standing(till.session, old)
+        till.session.commit()
+    tending.read_standings(till.sessions, till.processor)
+    assert "Pay by card" in till.see()
+    assert tending.read_standings(till.sessions, till.processor) == 0
+
+
+def test_an_account_that_could_not_be_read_is_read_again_soon(till: Till) -> None:
+    till.session.execute(text("UPDATE processor_accounts SET asked_at = NULL, takes_cards = false"))
+    till.session.commit()
+    till.stripe.act("faults", path="accounts", kind="500_before", times=3)
+    tending.read_standings(till.sessions, till.processor)
+    till.session.execute(
+        text("UPDATE processor_accounts SET asked_at = asked_at - interval '11 minutes'")
+    )
+    till.session.commit()
+    tending.read_standings(till.sessions, till.processor)
+    assert "Pay by card" in till.see()
+
+
 def test_connecting_twice_makes_one_account(till: Till) -> None:
     till.owner.post("/settings/payments/connect")
     assert len(till.stripe.all("", "account")) == 1

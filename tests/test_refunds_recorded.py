@@ -1,6 +1,7 @@
 """Recorded by hand while we had no access to Stripe, and told by Stripe later: the same money."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -198,3 +199,28 @@ def test_what_stripe_told_first_is_not_recorded_again_by_an_old_page(without_acc
     old.submit({"amount": "30"}, press="Record refund")
     assert "What was refunded of it has changed since you opened this page." in old.text
     assert went_back(till) == 30
+
+
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+def test_what_went_back_long_ago_is_found_once_stripe_answers_again(
+    till: Till, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Longer ago than the comparison looks back: nothing that is made is within its time."""
+    monkeypatch.setattr(tending, "LOOK_BACK", timedelta(days=-1))
+    till.pay()
+    till.session.execute(text("UPDATE charges SET fee = 3.20, fee_asked_at = now()"))
+    till.session.commit()
+    till.stripe.act("webhooks", mode="lost")
+    disputed = dispute(till) if kind == "dispute" else ""
+    end_access(till)
+    if kind == "refund":
+        refund_there(till, 30)
+    else:
+        till.stripe.act("decide", account=till.account, dispute=disputed, status="lost")
+    read_refunds(till)
+    assert went_back(till) == 0
+    till.owner.open("/settings/payments/return")
+    for read in (compare, read_fees, read_refunds):
+        read(till)
+    assert went_back(till) == (30 if kind == "refund" else 100)
+    assert till.charges[0].refunds_due_at is None
