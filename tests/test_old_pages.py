@@ -1,10 +1,13 @@
 """A button does what its page said, or the page is shown again with a sentence that says why."""
 
+from typing import Any
+
 import pytest
 
 from processors import recording
 from processors.processor import AccountStanding
-from tests.support.situation import ANA, Situation
+from tests.support.refunds import CHECKING, account, choose
+from tests.support.situation import ANA, SETTINGS, Situation
 from tests.support.till import Till
 from tests.support.visitor import Visitor
 from tests.test_edited_there import booked, edit_invoice, with_late_fee
@@ -308,3 +311,36 @@ def test_an_old_page_takes_back_no_other_customer(at: Situation) -> None:
     link = at.link("lead", lead)
     assert link
     assert link.remote_id == others[0]
+
+
+# --- How records arrive ---------------------------------------------------------------------------
+
+ARRIVALS = f"{SETTINGS}/arrivals"
+
+
+def chosen(at: Situation) -> dict[str, Any]:
+    return dict(at.connection.settings)
+
+
+def test_an_old_form_keeps_what_a_colleague_chose_since(at: Situation) -> None:
+    at.connect()
+    checking = account(at, CHECKING)
+    bob = Visitor(at.app).sign_in(ANA).open(ARRIVALS)
+    choose(at, card_deposits=checking, tax="line")
+    bob.submit({"numbers": "ours", "cash_deposits": checking}, press="Save")
+    assert "Saved. From now on" in bob.text
+    assert chosen(at)["deposit_accounts"]["card"] == checking
+    assert chosen(at)["deposit_accounts"]["cash"] == checking
+    assert (chosen(at)["tax"]["mode"], chosen(at)["numbers"]) == ("line", "ours")
+
+
+def test_what_one_form_chose_is_checked_with_what_the_other_chose(at: Situation) -> None:
+    """Refund receipts need an account that the other one has just taken away."""
+    at.connect()
+    checking = account(at, CHECKING)
+    choose(at, refund_account=checking)
+    bob = Visitor(at.app).sign_in(ANA).open(ARRIVALS)
+    choose(at, refund_account="")
+    bob.submit({"refunds": "receipt"}, press="Save")
+    assert "QuickBooks can't pay refunds from Undeposited Funds." in bob.text
+    assert chosen(at)["refunds"] == "person"

@@ -2,6 +2,7 @@
 settings there that cause problems."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -17,7 +18,7 @@ from outbox import bulk
 from presenters.arrivals import UNDEPOSITED, arrivals_of, stripe_hint
 from quickbooks import facts
 from web.access import books_required, dunahub, firm, note, person, quickbooks_only, session
-from web.forms import ChoiceField, Form
+from web.forms import ChoiceField, EditForm
 from web.fresh import fresh_required
 from web.languages import _, ngettext
 
@@ -85,7 +86,7 @@ CURED = (
 )
 
 
-class ArrivalsForm(Form):
+class ArrivalsForm(EditForm):
     income_account = ChoiceField(N_("Sales go to the account"), {})
     fallback_item = ChoiceField(N_("Lines without a product use the item"), {})
     discount_account = ChoiceField(N_("Discounts go to"), {})
@@ -136,6 +137,9 @@ class ArrivalsForm(Form):
             raise StopValidation(
                 _("Choose another account: QuickBooks can't pay refunds from Undeposited Funds.")
             )
+
+    def columns(self) -> frozenset[str]:
+        return frozenset(_shown_of({}))
 
     @property
     def makes_receipts(self) -> bool:
@@ -217,6 +221,7 @@ def show() -> ResponseReturnValue:
             arrivals=arrivals_of(connection),
         )
     form = ArrivalsForm.of(connection)
+    form.remember()
     return render_template("settings/arrivals.html", form=form, connection=connection)
 
 
@@ -229,6 +234,8 @@ def update() -> ResponseReturnValue:
     if connection is None:
         return _nothing_to_choose()
     form = ArrivalsForm.of(connection, request.form)
+    # what others chose since the form was opened
+    form.catch_up(SimpleNamespace(**_shown_of(connection.settings)))
     if not form.validate():
         page = render_template("settings/arrivals.html", form=form, connection=connection)
         return page, 422
