@@ -12,7 +12,8 @@ from clients.paper import firm_of
 from config import Config
 from db import Sessions, one_snapshot
 from models.accounts import Organization
-from models.clients import ClientLetter, ClientLink
+from models.clients import ClientLetter, ClientLink, LetterKind, Outdated
+from models.sales import Invoice
 from notices import mail
 from outbox.scheduler import for_a_while
 
@@ -85,10 +86,30 @@ def _claim(sessions: Sessions, letter_id: int) -> bool:
         )
         if letter is None:
             return False
-        if letter.link.revoked_at is not None or letter.attempts > MAX_ATTEMPTS:
+        letter.outdated = _outdated(letter)
+        is_over = letter.link.revoked_at is not None or letter.attempts > MAX_ATTEMPTS
+        if is_over or letter.outdated:
             letter.failed_at = func.clock_timestamp()
             return False
         return True
+
+
+def _outdated(letter: ClientLetter) -> Outdated | None:
+    """Whether its invoice was voided or paid since it was written: it may have waited for a day.
+    Someone may send a paid invoice on purpose, but nobody reminds of one."""
+    invoice = letter.link.invoice
+    if invoice is None:
+        return None
+    if invoice.voided_at is not None:
+        return Outdated.VOIDED
+    is_reminder = letter.kind == LetterKind.REMINDER
+    if invoice.balance > 0 or not (is_reminder or _is_paid_since(letter, invoice)):
+        return None
+    return Outdated.PAID
+
+
+def _is_paid_since(letter: ClientLetter, invoice: Invoice) -> bool:
+    return any(payment.created_at > letter.created_at for payment in invoice.payments)
 
 
 def _letter(session: Session, config: Config, letter: ClientLetter) -> mail.Letter:

@@ -83,6 +83,13 @@ class LetterKind(StrEnum):
     REMINDER = "reminder"
 
 
+class Outdated(StrEnum):
+    """What became of an invoice before a letter about it could be sent."""
+
+    VOIDED = "voided"
+    PAID = "paid"
+
+
 class ClientLetter(Base):
     """An e-mail with a document for a client. The row is the request; a job sends it."""
 
@@ -90,6 +97,10 @@ class ClientLetter(Base):
     __table_args__ = (
         CheckConstraint("kind IN ('first', 'reminder')", name="kind"),
         CheckConstraint("sent_at IS NULL OR failed_at IS NULL", name="one_end"),
+        CheckConstraint(
+            "outdated IS NULL OR (outdated IN ('voided', 'paid') AND failed_at IS NOT NULL)",
+            name="outdated",
+        ),
         Index("ix_client_letters_of_link", "link_id", "id"),
         Index(
             "ix_client_letters_due",
@@ -112,7 +123,8 @@ class ClientLetter(Base):
     available_at: Mapped[CreatedAt]  # next attempt
     attempts: Mapped[int] = mapped_column(server_default="0", default=0)
     sent_at: Mapped[Moment | None]
-    failed_at: Mapped[Moment | None]  # the mail server refused it permanently
+    failed_at: Mapped[Moment | None]  # it is not tried any more
+    outdated: Mapped[Outdated | None]  # why it was not sent, if the mail server is not the reason
     opened_at: Mapped[Moment | None]  # when the client first followed the link
 
     link: Mapped[ClientLink] = relationship()

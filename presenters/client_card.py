@@ -9,13 +9,18 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from clients.links import link_of
-from models.clients import ClientLetter, ClientLink
+from languages import N_
+from models.clients import ClientLetter, ClientLink, Outdated
 from models.processors import Charge, Checkout, CheckoutState, Refund, RefundKind
 from models.sales import Invoice, Payment, Proposal
 from processors import paying
 from web.languages import _
 
 LETTERS_SHOWN = 10  # letters
+NOT_SENT = {
+    Outdated.VOIDED: N_("not sent, because the invoice was voided first"),
+    Outdated.PAID: N_("not sent, because the invoice was paid first"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ def _letter_row(letter: ClientLetter) -> LetterRow:
         return LetterRow("check", title, _("opened"), letter.opened_at)
     if letter.sent_at:
         return LetterRow("send", title, _("sent"), letter.sent_at)
+    if letter.outdated:
+        return LetterRow("alert", title, _(NOT_SENT[letter.outdated]), letter.failed_at)
     if letter.failed_at:
         return LetterRow("alert", title, _("could not be sent"))
     return LetterRow("send", title, _("being sent"))

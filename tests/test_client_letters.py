@@ -366,3 +366,81 @@ def test_a_mailed_paper_has_the_sums_of_its_lines(
         told = PdfReader(BytesIO(attached.get_content())).pages[0].extract_text()
         assert len(set(re.findall(r"\$1\d\d\.00", told))) == 1, came
     assert moment > 5
+
+
+# --- What became of the invoice meanwhile ---------------------------------------------------------
+
+
+def write_while_the_mail_server_is_down(
+    ana: Visitor, invoice_id: int, box: Postbox, sessions: Sessions, config: Config, kind: str
+) -> None:
+    box.is_closed = True
+    ana.open(f"/invoices/{invoice_id}/send?kind={kind}").submit(press="Send")
+    assert post.send_due(sessions, config) == 0
+    assert "being sent" in ana.open(f"/invoices/{invoice_id}").text
+    box.is_closed = False
+
+
+def make_letters_due(session: Session) -> None:
+    session.execute(text("UPDATE client_letters SET available_at = now() WHERE sent_at IS NULL"))
+    session.commit()
+
+
+@pytest.mark.parametrize("kind", ["first", "reminder"])
+@pytest.mark.parametrize("became", ["voided", "paid"])
+def test_a_letter_that_waited_is_not_sent_about_an_invoice_that_was_voided_or_paid(
+    ana: Visitor,
+    invoice_id: int,
+    session: Session,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+    kind: str,
+    became: str,
+) -> None:
+    box, _port = postbox
+    write_while_the_mail_server_is_down(ana, invoice_id, box, sessions, config, kind)
+    if became == "voided":
+        ana.open(f"/invoices/{invoice_id}/void").submit(press="Void the invoice")
+    else:
+        ana.open(f"/invoices/{invoice_id}/payments/new").submit({"method": "card"})
+    make_letters_due(session)
+    assert post.send_due(sessions, config) == 0
+    assert box.letters == []
+    page = ana.open(f"/invoices/{invoice_id}").text
+    assert f"not sent, because the invoice was {became} first" in page
+    make_letters_due(session)
+    assert post.send_due(sessions, config) == 0
+
+
+@pytest.mark.parametrize("paid", ["", "40", "100"])
+def test_a_letter_that_waited_goes_if_its_invoice_is_as_it_was_written_about(
+    ana: Visitor,
+    invoice_id: int,
+    session: Session,
+    postbox: tuple[Postbox, int],
+    sessions: Sessions,
+    config: Config,
+    paid: str,
+) -> None:
+    """Also about one that had been paid before it was written."""
+    box, _port = postbox
+    if paid:
+        told = {"method": "card", "amount": paid}
+        ana.open(f"/invoices/{invoice_id}/payments/new").submit(told)
+    write_while_the_mail_server_is_down(ana, invoice_id, box, sessions, config, "first")
+    make_letters_due(session)
+    assert post.send_due(sessions, config) == 1
+
+
+def test_a_reminder_written_on_an_old_page_is_shown_again_once_it_was_paid(
+    app: Flask, ana: Visitor, invoice_id: int, session: Session, postbox: tuple[Postbox, int]
+) -> None:
+    bob = Visitor(app).sign_in("ana@rivera.example")
+    bob.open(f"/invoices/{invoice_id}/send?kind=reminder")
+    ana.open(f"/invoices/{invoice_id}/payments/new").submit({"method": "card"})
+    bob.submit({"subject": "Please pay"}, press="Send")
+    assert "What is due has changed since you opened this page. It is $0.00 now" in bob.text
+    assert session.scalars(select(ClientLetter)).all() == []
+    bob.submit(press="Send")  # they mean it
+    assert "being sent" in bob.text

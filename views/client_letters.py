@@ -1,5 +1,7 @@
 """Send to client: an e-mail with the document as PDF and the link to its page."""
 
+from decimal import Decimal
+
 from email_validator import EmailNotValidError, validate_email
 from flask import Blueprint, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
@@ -18,6 +20,7 @@ from views.client_links import is_void, link_made_at, page_of, refuse_void
 from views.sheets import address_of
 from web import once
 from web.access import dunahub, firm, firms_only, note, own, person, session
+from web.formats import money
 from web.forms import Form, area, line
 from web.languages import _, language
 from web.paging import asked
@@ -94,6 +97,7 @@ def _page(document: Invoice | Proposal, form: LetterForm) -> str:
         address=address_of(link) if link else "",
         link_made_at=link_made_at(document),
         place=LINK,
+        due=_due(document),
     )
 
 
@@ -102,6 +106,17 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
     if is_void(document):
         return refuse_void(document)
     form = LetterForm(request.form)
+    if isinstance(document, Invoice) and request.form.get("due") != _due(document):
+        now = money(max(document.balance, Decimal(0)))
+        flash(
+            _(
+                "What is due has changed since you opened this page. It is %(due)s now: check the"
+                " text, then send it.",
+                due=now,
+            ),
+            "warn",
+        )
+        return _page(document, form), 422
     if not mail.is_possible(dunahub().config) or not form.validate():
         return _page(document, form), 422
     if not _may_write_to(form.to_address.data or ""):
@@ -138,6 +153,11 @@ def _send(document: Invoice | Proposal) -> ResponseReturnValue:
     session().commit()
     flash(_("It is being sent to %(address)s.", address=form.to_address.data), "good")
     return redirect(page, 303)
+
+
+def _due(document: Invoice | Proposal) -> str:
+    """What the text was written about; "" for a proposal."""
+    return str(document.balance) if isinstance(document, Invoice) else ""
 
 
 def _may_write_to(address: str) -> bool:
