@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,8 +21,10 @@ from outbox import lanes
 from quickbooks import disconnecting, months
 from quickbooks.comparison import Month, Ours, Theirs, compare
 from quickbooks.delivery import QuickBooks
+from tests.support.meanwhile import just_before_statement
 from tests.support.situation import RIVERA, SETTINGS, Situation
 from tests.support.visitor import Visitor, new_person
+from tests.test_accountants import new_link
 
 ZONE = ZoneInfo("America/Los_Angeles")  # of every firm here
 MATCHES = f"{SETTINGS}/matches"
@@ -467,6 +470,36 @@ def test_a_customer_of_earlier_years_is_looked_up_once(firm: Situation) -> None:
         "void": 0,
         "kinds": {},
     }
+
+
+@pytest.mark.parametrize("visitor", ["owner", "accountant"])
+def test_a_file_of_differences_is_of_one_comparison(firm: Situation, visitor: str) -> None:
+    """Also when the next one replaces them all while the file is on its way, or is made."""
+    _, invoice, _ = paid_invoice(firm)
+    change_line(firm, invoice, "5")
+    ask(firm)
+    path = f"{MATCHES}/{this_month()}/csv"
+    if visitor == "accountant":
+        path = f"{new_link(firm.ana)}/months/{this_month()}.csv"
+
+    def compare_again() -> None:
+        with firm.sessions.begin() as session:
+            due = text("UPDATE quickbooks_comparisons SET asked_at = now(), available_at = now()")
+            session.execute(due)
+        assert run(firm) == 1
+
+    firm.session.rollback()
+    with just_before_statement(firm.app, "quickbooks_differences.id > ", compare_again) as came:
+        answer = firm.ana.client.get(path, buffered=False)
+        parts = answer.iter_encoded()
+        read = b"".join(islice(parts, 3))
+    assert came
+    compare_again()
+    read += b"".join(parts)
+    answer.close()
+    rows = list(csv.reader(io.StringIO(read.decode("utf-8-sig"))))[1:]
+    assert rows
+    assert len({tuple(row) for row in rows}) == len(rows)
 
 
 def test_an_owner_can_ask_so_often_a_day(firm: Situation) -> None:

@@ -228,7 +228,8 @@ def show_month(month: str) -> ResponseReturnValue:
 @public
 @limiter.limit(VISIT_LIMIT)
 def export_month(month: str) -> ResponseReturnValue:
-    return csv_of(f"dunahub-quickbooks-{month_of(month)}.csv", table_of(_compared(month)))
+    name = f"dunahub-quickbooks-{month_of(month)}.csv"
+    return csv_of(name, table_of(_compared(month)), of_one_moment=True)
 
 
 def _compared(month: str) -> Comparison:

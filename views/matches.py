@@ -34,7 +34,6 @@ from web.access import (
     person,
     quickbooks_only,
     session,
-    step_out,
     written_apart,
 )
 from web.downloads import csv_of
@@ -196,12 +195,12 @@ def export(month: str) -> ResponseReturnValue:
         return redirect(url_for("matches.show", month=month))
     with written_apart():
         note("quickbooks.comparison_exported", organization_id=firm().id, month=month)
-    return csv_of(f"dunahub-quickbooks-{wanted}.csv", table_of(comparison))
+    return csv_of(f"dunahub-quickbooks-{wanted}.csv", table_of(comparison), of_one_moment=True)
 
 
 def table_of(comparison: Comparison) -> Iterator[Sequence[object]]:
-    """All differences as rows of a file. Each batch is read in its
-    own transaction, so that a slow download blocks nothing."""
+    """All differences as rows of a file, read a batch at a time: in one snapshot, because the next
+    comparison replaces them all."""
     yield [
         _("Difference"),
         _("Kind"),
@@ -230,4 +229,3 @@ def table_of(comparison: Comparison) -> Iterator[Sequence[object]]:
                 remark_of(row),
             ]
         after = rows[-1].id
-        step_out()
