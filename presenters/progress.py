@@ -36,7 +36,7 @@ class Progress:
     total: int
     seconds_left: float | None = None  # None if the rate is unknown
     failed: int = 0
-    stuck: int = 0  # waits for another record, or for a later retry
+    stuck: int = 0  # waits for another record, or for a later retry; not: for its answer
     since: datetime | None = None
     pause_reason: str | None = None
     pause_until: datetime | None = None
@@ -95,11 +95,16 @@ _IS_OF_A_PERSON = f"NOT {IS_OWN_CHECK}"
 _WAITED = text(
     f"""
     WITH left_over AS (
-        SELECT count(*) FILTER (WHERE waits_for_type IS NULL AND available_at <= :soon) AS moving,
-               count(*) FILTER (WHERE waits_for_type IS NOT NULL OR available_at > :soon) AS stuck
-        FROM outbox
-        WHERE organization_id = :organization AND state = 'pending'
-          AND lane_id = :lane AND NOT withheld AND created_at <= :since AND {_IS_OF_A_PERSON}
+        SELECT count(*) FILTER (WHERE moves) AS moving, count(*) FILTER (WHERE NOT moves) AS stuck
+        FROM (
+            SELECT waits_for_type IS NULL AND (available_at <= :soon OR id IN (
+                SELECT entry_id FROM outbox_dispatch_items  -- its answer may come any moment
+                WHERE lane_id = :lane AND outcome IS NULL
+            )) AS moves
+            FROM outbox
+            WHERE organization_id = :organization AND state = 'pending'
+              AND lane_id = :lane AND NOT withheld AND created_at <= :since AND {_IS_OF_A_PERSON}
+        ) AS pending
     ), sent AS (
         SELECT count(*) AS done, count(*) FILTER (WHERE settled_at > :lately) AS lately
         FROM outbox

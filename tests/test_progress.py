@@ -14,10 +14,13 @@ from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, Role
 from models.outbox import BulkAct
-from outbox import bulk
+from outbox import bulk, lanes
+from outbox.company import Sent
+from outbox.dispatches import next_dispatch
 from simulator.testing import SimulatorHandle
 from tests.support.connected import connect, firm_of, new_owner
 from tests.support.firm import entries_of, new_firm_with_lane, new_lead
+from tests.support.ledger import Ledger
 from tests.support.serving import serving
 from tests.support.visitor import PASSWORD, Visitor, new_person
 
@@ -207,6 +210,40 @@ def test_while_the_customers_are_read_the_page_says_so(
     session.commit()
     ana.open(next_address(ana))
     assert "Reading your customers" not in ana.page.get_text()
+    assert next_address(ana) == ""
+
+
+def lane_of(session: Session, firm: int) -> int:
+    lane = text("SELECT id FROM outbox_lanes WHERE organization_id = :firm")
+    return int(session.execute(lane, {"firm": firm}).scalar_one())
+
+
+@pytest.mark.parametrize("count", [1, 25])
+def test_what_is_being_sent_is_asked_for_until_it_is_answered(
+    ana: Visitor,
+    session: Session,
+    sessions: Sessions,
+    firm: int,
+    environ: dict[str, str],
+    count: int,
+) -> None:
+    """With the times of production, in which it is due again after two minutes only."""
+    times = {"CALL_DEADLINE": "60", "LEASE": "75", "RESEND_AFTER": "125"}
+    config = Config.from_environ(environ | times)
+    waiting(session, firm, count)
+    reconnected(session, firm, timedelta(minutes=5))
+    claim = lanes.lease_lane(sessions, lane_of(session, firm), config.lease)
+    assert claim
+    assert isinstance(next_dispatch(sessions, claim, Ledger(), config), Sent)
+    ana.open(SETTINGS)
+    assert told(ana).startswith("Sending what was waiting 0 of 25") is (count == 25)
+    assert f"{count} Waiting" in ana.text
+    ana.open(next_address(ana))
+    address = next_address(ana)
+    assert address
+    settle(session, count)
+    ana.open(address)
+    assert "0 Waiting" in " ".join(ana.page.get_text(" ").split())
     assert next_address(ana) == ""
 
 
