@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from flask import url_for
+from sqlalchemy import Text, cast, literal_column, select
 
-from models.sales import Record, RecordType
+from models.sales import MODELS, Record, RecordType
 from presenters.names import first_up, names_of
 from presenters.panel import Panel
 from presenters.record_types import SHOWN
@@ -35,12 +36,25 @@ def live_of(words: Words, panel: Panel | None = None, round_: int = 0) -> Live:
         return Live(None, 0)
     asked = [f"{kind.value}-{key}-{stamp(word.text)}" for kind, key, word in moving[:MAX_BADGES]]
     panel_asked = watched and _asks_for(watched)
-    address = url_for("live.badges", b=asked, panel=panel_asked, round=round_ + 1)
+    address = url_for(
+        "live.badges",
+        b=asked,
+        panel=panel_asked,
+        version=watched and version_of(watched.record),
+        round=round_ + 1,
+    )
     return Live(address, POLL_PAUSES[min(round_, len(POLL_PAUSES) - 1)])
 
 
 def _asks_for(panel: Panel) -> str:
     return f"{panel.record.type.value}-{panel.record.id}-{stamp(panel.stamp)}"
+
+
+def version_of(record: Record) -> str | None:
+    """Another text after each change of the record. A page shows more of it than its panel."""
+    model = MODELS[record.type]
+    written_by = cast(literal_column("xmin"), Text)  # the transaction that last wrote the row
+    return session().scalar(select(written_by).select_from(model).where(model.id == record.id))
 
 
 def live_badges(kind: str, words: Mapping[int, Word], panel: Panel | None = None) -> Live:

@@ -496,6 +496,30 @@ def test_a_panel_refreshes_with_its_page(
     assert live(ana) is None
 
 
+@pytest.mark.parametrize("sends", [True, False])
+def test_a_page_of_another_version_is_loaded_again(
+    ana: Visitor, sessions: Sessions, config: Config, session: Session, sends: bool
+) -> None:
+    """Else its panel would say “$250.00 in both” beside an invoice of $100."""
+    connect(ana)
+    save_lead(ana)
+    lead = session.scalars(select(Lead)).one()
+    session.add(invoice := new_invoice(lead.organization_id, lead))
+    session.commit()
+    address = live(ana.open(f"/invoices/{invoice.id}"))
+    assert address
+    address = live(ana.open(address))  # as it was
+    assert address
+    invoice.memo = "Thank you"
+    session.commit()
+    if sends:
+        drained(sessions, config, session)
+    assert ana.open(address).answer.headers["HX-Refresh"] == "true"
+    address = live(ana.open(f"/invoices/{invoice.id}"))
+    assert bool(address) is not sends
+    assert address is None or live(ana.open(address))
+
+
 def test_badges_ask_less_often_as_time_goes_by_and_end(ana: Visitor) -> None:
     connect(ana)
     save_lead(ana)

@@ -2,15 +2,22 @@
 
 A page has one element that polls `GET /quickbooks/badges` for everything that can still change by
 itself. The response replaces that element (with the next poll), the changed badges, and the panel.
-When everything is final, polling ends.
+When everything is final, polling ends. If the record itself was changed, the page is loaded again.
 """
 
-from flask import Blueprint, abort, render_template, request
+from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from models.sales import MODELS, RecordType
-from presenters.badges import MAX_BADGES, MAX_POLLS, live_of, sentence_of, stamp
+from presenters.badges import (
+    MAX_BADGES,
+    MAX_POLLS,
+    live_of,
+    sentence_of,
+    stamp,
+    version_of,
+)
 from presenters.panel import Panel, panel_of
 from presenters.record_types import SHOWN
 from presenters.status import Word, words_of
@@ -35,6 +42,8 @@ def badges() -> ResponseReturnValue:
         if stamp(word.text) != shown[kind, key]
     ]
     panel, panel_changed = _asked_panel()
+    if panel and _is_outdated(panel):
+        return Response(status=204, headers={"HX-Refresh": "true"})
     said = [sentence_of(kind, key, word) for kind, key, word in changed if word.is_final]
     if panel and panel_changed and panel.word.is_final:
         said.append(sentence_of(panel.record.type, panel.record.id, panel.word))
@@ -75,6 +84,13 @@ def _asked_panel() -> tuple[Panel | None, bool]:
         abort(404)
     panel = panel_of(kind, key)
     return panel, panel is not None and stamp(panel.stamp) != seen
+
+
+def _is_outdated(panel: Panel) -> bool:
+    """Whether the page around the panel shows another version of the record: then all of it is
+    loaded again, because the panel would tell of amounts that are not on the page."""
+    seen = request.args.get("version")
+    return seen is not None and seen != version_of(panel.record)
 
 
 def _asked_round() -> int:
