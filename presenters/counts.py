@@ -20,11 +20,18 @@ class Counts:
     sent_this_month: int
     waiting: int
     failed: int
+    last_failed_at: datetime | None = None
+
+    @property
+    def failed_as(self) -> str:
+        """Another text once other records need attention."""
+        since = self.last_failed_at
+        return f"{self.failed}-{since.timestamp()}" if since else str(self.failed)
 
 
 def counts_of(organization: Organization) -> Counts:
     counted = session().execute(
-        select(Entry.state, func.count())
+        select(Entry.state, func.count(), func.max(Entry.settled_at))
         .join(Entry.lane)
         .where(
             Entry.organization_id == organization.id,
@@ -32,7 +39,8 @@ def counts_of(organization: Organization) -> Counts:
         )
         .group_by(Entry.state)
     )
-    states: dict[str, int] = dict(counted.all())
+    states = {state: (count, settled_at) for state, count, settled_at in counted}
+    nothing: tuple[int, datetime | None] = (0, None)
     sent = session().scalar(
         select(func.count()).where(
             Entry.organization_id == organization.id,
@@ -41,7 +49,9 @@ def counts_of(organization: Organization) -> Counts:
             Entry.settled_at >= month_start(organization.zone),
         )
     )
-    return Counts(sent or 0, states.get(State.PENDING, 0), states.get(State.FAILED, 0))
+    waiting, _never = states.get(State.PENDING, nothing)
+    failed, last_failed_at = states.get(State.FAILED, nothing)
+    return Counts(sent or 0, waiting, failed, last_failed_at)
 
 
 def is_waiting() -> ColumnElement[bool]:

@@ -224,7 +224,11 @@ def moving_of(
     round_: int = 0,
     *,
     is_delayed: bool = False,
+    standing: str | None = None,
+    failed: str | None = None,
 ) -> Moving:
+    """`standing` and `failed` are what the page shows beside it; with the next poll they come back,
+    to be compared."""
     if connection is None or connection.lane.state != LaneState.OPEN:
         return Moving(None, None, False, None, None)
     progress = sending_of(connection, since)
@@ -237,6 +241,8 @@ def moving_of(
         "quickbooks.show_progress",
         since=progress.since.isoformat() if progress.since else None,
         round=round_ + 1,
+        standing=standing,
+        failed=failed,
     )
     return Moving(
         progress if is_long else None,

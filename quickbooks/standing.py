@@ -36,6 +36,12 @@ class Standing:
     signed_in_until: datetime | None = None  # the sign-in ends then unless it is used
     days_left: int | None = None  # until it ends permanently, if that is soon
 
+    @property
+    def as_shown(self) -> str:
+        """Another text once a page about it has to be another one."""
+        told = (self.status, self.held_for, self.waiting_behind_line, self.revoke_pending)
+        return "-".join(str(one or 0) for one in (*told, self.days_left))
+
 
 def status_of(session: Session, config: Config, organization_id: int) -> Standing:
     """Status, company, and problems. A lane held for its sign-in is *expired*."""

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, expect
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, Role
 from models.outbox import BulkAct
+from models.sales import Lead
 from outbox import bulk, lanes
 from outbox.company import Sent
 from outbox.dispatches import next_dispatch
@@ -247,6 +248,45 @@ def test_what_is_being_sent_is_asked_for_until_it_is_answered(
     assert next_address(ana) == ""
 
 
+def test_what_needs_attention_comes_with_its_number(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    """Else the page would say “1 Need attention”, and below it “Nothing needs you.”"""
+    waiting(session, firm, 3)
+    assert "Nothing needs you." in ana.open(SETTINGS).text
+    for number in (1, 2):
+        ana.open(next_address(ana))
+        assert not ana.page.select("#needs")
+        settle(session, 1, "failed", ago=f"{3 - number} s")
+        ana.open(next_address(ana))
+        [needs] = ana.page.select("#needs[hx-swap-oob]")
+        assert "Nothing needs you." not in needs.get_text()
+        assert len(needs.select(".records li")) == number
+        [menu] = ana.page.select("[hx-swap-oob='innerHTML:.needs-you']")
+        assert menu.get_text(" ", strip=True).startswith(str(number))
+        [banner] = ana.page.select("#banner[hx-swap-oob]")
+        assert f"QuickBooks needs you: {number}" in banner.get_text()
+    address = next_address(ana)
+    session.execute(text("UPDATE outbox SET state = 'synced' WHERE state = 'failed'"))
+    session.commit()
+    [needs] = ana.open(address).page.select("#needs[hx-swap-oob]")
+    assert "Nothing needs you." in needs.get_text()
+
+
+def test_with_another_standing_the_whole_page_is_loaded_again(
+    ana: Visitor, session: Session, firm: int
+) -> None:
+    """What to do about it is above what moves."""
+    waiting(session, firm, 3)
+    address = next_address(ana.open(SETTINGS))
+    assert "HX-Refresh" not in ana.open(address).answer.headers
+    address = next_address(ana)
+    session.execute(text("UPDATE outbox_lanes SET state = 'held', hold_reason = 'signed_out'"))
+    session.commit()
+    assert ana.open(address).answer.headers["HX-Refresh"] == "true"
+    assert "Reconnect" in ana.open(SETTINGS).text
+
+
 @pytest.mark.parametrize("query", ["since=x&round=x", "since=2999-01-01", "since=%00&round=%00"])
 def test_strange_questions_get_an_answer(ana: Visitor, query: str) -> None:
     assert ana.open(f"{SETTINGS}/progress?{query}").status == 200
@@ -364,6 +404,44 @@ def test_held_records_are_seen_going_to_quickbooks_without_a_reload_and_nothing_
             expect(page.locator("#announcement")).to_have_text("What was waiting is sent")
         expect(page.locator("#count-waiting strong")).to_have_text("0", timeout=60_000)
         assert page.evaluate("window.shifted") < 0.01
+        context.close()
+
+
+@pytest.mark.browser
+def test_what_happens_to_a_record_meanwhile_is_on_the_pages_that_are_open(
+    browser: Browser,
+    environ: dict[str, str],
+    simulator: SimulatorHandle,
+    session: Session,
+    sessions: Sessions,
+    config: Config,
+    tmp_path: Path,
+) -> None:
+    owner = new_owner(session, email="owner@rivera.example")
+    connect(sessions, config, owner)
+    new_person(session, firm_of(owner), "ana@rivera.example")
+    waiting(session, firm_of(owner), 2)
+    session.execute(text("UPDATE outbox SET available_at = now() + interval '59 s'"))
+    session.commit()
+    [_fails, lead] = session.scalars(select(Lead).order_by(Lead.id))
+    with serving(environ, tmp_path, "--workers=1", "--threads=4") as served:
+        context = browser.new_context(base_url=served.url)
+        settings, record = context.new_page(), context.new_page()
+        settings.goto("/sign-in")
+        settings.get_by_label("E-mail").fill("ana@rivera.example")
+        settings.get_by_label("Password").fill(PASSWORD)
+        settings.get_by_role("button", name="Sign in").click()
+        settings.goto(SETTINGS)
+        expect(settings.locator("#needs")).to_contain_text("Nothing needs you.")
+        record.goto(f"/leads/{lead.id}")
+        settle(session, 1, "failed")
+        expect(settings.locator("#needs .cause")).to_have_count(1, timeout=20_000)
+        expect(settings.locator("#needs")).not_to_contain_text("Nothing needs you.")
+        expect(settings.locator(".menu .needs-you")).to_contain_text("1")
+        expect(settings.locator("#banner")).to_contain_text("QuickBooks needs you: 1")
+        lead.name = "Blue Lawn Co"
+        session.commit()
+        expect(record.get_by_role("heading", level=1)).to_have_text("Blue Lawn Co", timeout=20_000)
         context.close()
 
 

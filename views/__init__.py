@@ -123,7 +123,7 @@ class Section:
     name: str
     address: str
     is_current: bool
-    count: str = ""  # number of things that need a person there
+    is_counted: bool  # with the number of things that need a person there
 
 
 FIRM = [
@@ -153,7 +153,7 @@ def sections() -> list[Section]:
             _(name),
             url_for(endpoint),
             _is_current(endpoint),
-            needs_you() if endpoint == "settings.index" else "",
+            endpoint == "settings.index",
         )
         for name, endpoint in entries
     ]

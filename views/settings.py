@@ -21,7 +21,7 @@ from presenters.connection_words import (
     notices_of,
     what_connecting_does,
 )
-from presenters.counts import behind_line, counts_of, waiting_in
+from presenters.counts import Counts, behind_line, counts_of, waiting_in
 from presenters.month import latest_answers
 from presenters.not_sent import (
     NEVER_SENT,
@@ -138,20 +138,15 @@ def record() -> ResponseReturnValue:
 def show() -> ResponseReturnValue:
     now = standing()
     connection = now.connection
-    on_hold = waiting_in(connection) if connection and now.held_for else 0
     return render_template(
         "settings/quickbooks.html",
         **_status(now),
-        troubles=troubles_of(firm()),
-        can_be_sent=len(sendable(firm(), most=MAX_FAILED_CHECKED)),
-        behind=behind_line(now),
+        **_needs(now),
         withheld=withheld_of(connection) if connection and connection.is_live else [],
-        notices=list(notices_of(now, on_hold)),
         what_connecting_does=what_connecting_does(),
         company_address=company_url(dunahub().config, connection) if connection else None,
         usually=usual_delay(firm()) if connection else None,
         checks_itself=is_due_for_check(connection),
-        last_check=last_check(connection),
         answers=latest_answers(most=1),
         unconfirmed=unconfirmed.of(session(), dunahub().config, firm().id),
     )
@@ -159,29 +154,57 @@ def show() -> ResponseReturnValue:
 
 def _status(now: Standing) -> dict[str, object]:
     """The status card, which changes by itself."""
-    connection, delay = now.connection, delay_of(now)
+    connection, delay, counts = now.connection, delay_of(now), counts_of(firm())
     waiting_there = waiting_in(connection) if connection and not connection.is_live else 0
     return {
         "standing": now,
         "connection": connection,
         "status": status_word(now),
         "delay": delay,
-        "counts": counts_of(firm()),
+        "counts": counts,
         "missing": not_sent_parts(),
         "facts": facts_of(now, waiting_there),
         "delay_sentences": delay_sentences(delay),
-        "moving": moving_of(connection, asked_since(), asked_round(), is_delayed=delay is not None),
+        "moving": moving_of(
+            connection,
+            asked_since(),
+            asked_round(),
+            is_delayed=delay is not None,
+            standing=now.as_shown,
+            failed=counts.failed_as,
+        ),
+    }
+
+
+def _needs(now: Standing) -> dict[str, object]:
+    """What needs a person."""
+    connection = now.connection
+    on_hold = waiting_in(connection) if connection and now.held_for else 0
+    return {
+        "troubles": troubles_of(firm()),
+        "can_be_sent": len(sendable(firm(), most=MAX_FAILED_CHECKED)),
+        "behind": behind_line(now),
+        "notices": list(notices_of(now, on_hold)),
+        "last_check": last_check(connection),
     }
 
 
 @quickbooks.get("/progress")
 def show_progress() -> ResponseReturnValue:
-    """The part of the settings page that polls."""
-    shown = _status(standing())
-    moving = shown["moving"]
+    """The part of the settings page that polls. With it comes what needs attention, if that has
+    changed; for another standing the whole page is another one."""
+    now = standing()
+    if asked("standing") not in ("", now.as_shown):
+        return Response(status=204, headers={"HX-Refresh": "true"})
+    shown = _status(now)
+    moving, counts = shown["moving"], shown["counts"]
+    has_changed = isinstance(counts, Counts) and asked("failed") not in ("", counts.failed_as)
     progress = moving.progress if isinstance(moving, Moving) else None
     said = _("What was waiting is sent") if progress and progress.is_over else ""
-    return render_template("settings/_moving.html", **shown, said=said)
+    more = _needs(now) if has_changed else {}
+    return render_template(
+        "settings/_moving.html", **shown, **more, said=said, has_changed=has_changed
+    )
 
 
 # --- Check ---------------------------------------------------------------------------------------
