@@ -605,13 +605,17 @@ def _freed(payments: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
     """The invoices of payments that may take less in QuickBooks now: void, by our request or
     otherwise, or as a person entered them. How much they took is not always known: the answer may
     be lost, and the void is looked up. And of those that QuickBooks took some off: the invoice may
-    have been raised before that was read."""
+    have been raised before that was read. A new payment that left credit may have been composed
+    when its invoice took less."""
     for due, outcome in payments:
         match outcome:
             case Synced(remote=Remote(voided=True)):
                 yield due.payload["invoice_id"]
             case Synced() if due.known.decision.get("entered") or WAS_TAKEN_OFF in due.knowledge:
                 yield due.payload["invoice_id"]
+            case Synced(remote=Remote(balance=str(credit))) if not due.known.remote:
+                if Decimal(credit) > 0:
+                    yield due.payload["invoice_id"]
 
 
 def _entered(payments: Sequence[tuple[Due, Outcome]]) -> Iterator[int]:
@@ -633,8 +637,9 @@ def _lowered(invoices: Sequence[tuple[Due, Outcome]]) -> Iterator[tuple[int, Dec
     their payments at most: what they paid above the total. Of one that is still open it took
     nothing off."""
     for due, total, balance in _changed_totals(invoices):
-        if total < max(_totals_before(due)) and balance <= 0:
-            yield due.record.id, max(_paid_before(due) - total, Decimal(0))
+        taken = _paid_before(due) - total
+        if total < max(_totals_before(due)) and balance <= 0 and taken > 0:
+            yield due.record.id, taken
 
 
 def _paid_before(due: Due) -> Decimal:

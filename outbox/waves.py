@@ -95,7 +95,7 @@ _AWAIT_FORMER = text(
 # and below, LATERAL … OFFSET 0 goes from record to record, and + 0 and || '' avoid the indexes by
 # lane and by state. Otherwise the planner, whose statistics are always outdated for a queue, may
 # read everything that ever waited or arrived in the lane.
-_UNSETTLED = """
+_UNSETTLED = f"""
     SELECT entry.*, coalesce(past.outcomes[1] = 'open', false) AS is_out,
            entry.state = 'pending'
            AND past.outcomes[1] IN ('learned', 'looked_up', 'unanswered') AS is_in_dialogue
@@ -103,7 +103,9 @@ _UNSETTLED = """
     CROSS JOIN LATERAL (
         SELECT entry.id, entry.aggregate_type, entry.aggregate_id, entry.state,
                entry.taken_along_for IS NOT NULL AS was_taken_along,
-               entry.withheld
+               entry.withheld,
+               entry.payload ->> 'refunded_amount' = entry.payload ->> 'amount' AS takes_back,
+               entry.{IS_OWN_CHECK} AS is_own_check
         FROM outbox AS entry
         WHERE entry.aggregate_type = record.type AND entry.aggregate_id = record.id
           AND entry.lane_id + 0 = :lane AND entry.state || '' IN ('pending', 'failed')
@@ -114,7 +116,7 @@ _UNSETTLED = """
         FROM outbox_dispatch_items AS item WHERE item.entry_id = entry.id
         OFFSET 0
     ) AS past
-"""
+"""  # noqa: S608  (only constants of ours are put together)
 
 # Of the open requests of a lane: whether one is due again, and what they may have changed. One that
 # is withheld is not even asked about, so nothing can wait for it.
@@ -221,6 +223,8 @@ class _Unsettled:
     state: str
     was_taken_along: bool
     withheld: bool
+    takes_back: bool | None
+    is_own_check: bool
     is_out: bool
     is_in_dialogue: bool
 
@@ -228,6 +232,11 @@ class _Unsettled:
     def holds_up(self) -> bool:
         """Whether it is being sent, or waits for the owner: newer ones of its record wait."""
         return self.is_out or (self.withheld and self.state == "pending")
+
+    def talks_on(self, taken_back: int) -> bool:
+        """Whether its questions go on. A check of ours ends with the entry that takes the whole
+        payment back."""
+        return self.is_in_dialogue and not (self.is_own_check and self.id < taken_back)
 
 
 @dataclass(frozen=True)
@@ -388,7 +397,8 @@ def _turn_of(
     mine = [entry.id for entry in entries if entry.id in due]
     if any(entry.holds_up for entry in entries):
         return _Turn(waits=mine)
-    if talking := next((entry.id for entry in entries if entry.is_in_dialogue), 0):
+    taken_back = max((entry.id for entry in entries if entry.takes_back), default=0)
+    if talking := next((entry.id for entry in entries if entry.talks_on(taken_back)), 0):
         # What was learned for it (that it arrived under its old name, say) would be lost to a
         # newer one, so it continues until it is settled.
         return _Turn(talking, waits=[id_ for id_ in mine if id_ != talking])

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from config import Config
 from db import Sessions
 from models.accounts import AuditEvent, Organization, User
-from models.outbox import Entry, Lane, State
+from models.outbox import IS_OWN_CHECK, Entry, Lane, State
 from models.quickbooks import (
     Connection,
     ConnectionStatus,
@@ -112,6 +112,7 @@ def _awaits_sending() -> ColumnElement[bool]:
         ),
         Entry.waits_for_type.is_(None),
         ~Entry.withheld,
+        text(f"NOT outbox.{IS_OWN_CHECK}"),  # nobody saved these
     )
 
 

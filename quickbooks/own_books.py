@@ -285,21 +285,32 @@ def _ours(row: Row[Any], zone: ZoneInfo, since: datetime | None = None) -> Ours:
     )
 
 
-# What a payment takes of its invoice there, all of it but its credit, and what it took when sent.
+# What our payments take of their invoice there, and took when they were sent. One that was only
+# found has no lines of ours, and one not read since it was written all of it but its credit.
 _APPLIED = text(
     """
     SELECT billed.remote_id,
-           sum(coalesce(link.remote_total::numeric, payment.amount)
-               - coalesce(link.remote_balance::numeric, 0)) AS applied,
-           sum((SELECT sum((line ->> 'Amount')::numeric)
-                FROM jsonb_array_elements(link.sent_document::jsonb -> 'Line') AS line
-                WHERE line -> 'LinkedTxn' -> 0 ->> 'TxnId' = billed.remote_id)) AS sent
+           sum(CASE WHEN link.seen IS NULL
+               THEN coalesce(link.remote_total::numeric, payment.amount)
+                    - coalesce(link.remote_balance::numeric, 0)
+               ELSE coalesce(seen.applied, 0) END) AS applied,
+           sum(sent.applied) AS sent
     FROM outbox_links AS billed
     JOIN payments AS payment ON payment.invoice_id = billed.aggregate_id
     JOIN outbox_links AS link
       ON link.lane_id = :lane AND link.aggregate_type = 'payment'
-     AND link.aggregate_id = payment.id AND link.voided_at IS NULL
+     AND link.aggregate_id = payment.id AND link.voided_at IS NULL AND link.gone_at IS NULL
      AND (link.remote_id IS NOT NULL OR link.doubts <> '[]')  -- found a moment ago
+    CROSS JOIN LATERAL (
+        SELECT sum((line ->> 'Amount')::numeric) AS applied
+        FROM jsonb_array_elements(link.seen::jsonb -> 'Line') AS line
+        WHERE line -> 'LinkedTxn' -> 0 ->> 'TxnId' = billed.remote_id
+    ) AS seen
+    CROSS JOIN LATERAL (
+        SELECT sum((line ->> 'Amount')::numeric) AS applied
+        FROM jsonb_array_elements(link.sent_document::jsonb -> 'Line') AS line
+        WHERE line -> 'LinkedTxn' -> 0 ->> 'TxnId' = billed.remote_id
+    ) AS sent
     WHERE billed.lane_id = :lane AND billed.aggregate_type = 'invoice'
       AND billed.aggregate_id = ANY(:invoices) AND billed.remote_id IS NOT NULL
     GROUP BY billed.remote_id

@@ -599,10 +599,20 @@ def _faulted(sent: Sent, item: Item, due: Due, told: Sequence[RemoteFault]) -> O
         for key, value in outcome.knowledge.items()
     ):
         outcome = Rejected(fault_of(told[0], due))
-    applies = item.intent == "update" and due.knowledge.get(APPLIES_CREDIT)
-    if isinstance(outcome, Rejected) and applies and due.known.remote:
+    if isinstance(outcome, Rejected) and _only_applies(item, due) and due.known.remote:
         return Synced(due.known.remote, payment.CREDIT_LEFT, applied="0.00")
     return outcome
+
+
+def _only_applies(item: Item, due: Due) -> bool:
+    """Whether nothing is refused but to put more of a payment on its invoice: a check of ours, or a
+    payment that was found there as it should be, while the list of invoices is of before it."""
+    if item.intent != "update":
+        return False
+    there = due.knowledge.get("found") or {}
+    is_found = due.known.sent_values is None and "amount_refused" in due.knowledge
+    is_whole = matching.agrees(due.payload.get("amount"), there.get("TotalAmt"))
+    return bool(due.knowledge.get(APPLIES_CREDIT)) or (is_found and is_whole)
 
 
 def _judged_by_code(sent: Sent, item: Item, due: Due, fault: RemoteFault) -> Outcome:

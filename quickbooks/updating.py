@@ -87,10 +87,12 @@ def _taken_off_step(
     is_too_much = (
         is_off <= 0 and of_all["there"] > total
     )  # of another payment, or not yet to be seen of this
-    if still_lags or is_too_much or payment.applied_to(billed, there) > total:
-        return _once_lists_are_current(due, link)
     credit = matching.credit_of(there)
     at_most = Decimal(due.knowledge.get("at_most", credit))
+    # QuickBooks took some off, and none of all that is off can be seen
+    is_unseen = at_most > 0 and of_all["there"] >= of_all["sent"] > 0
+    if still_lags or is_too_much or is_unseen or payment.applied_to(billed, there) > total:
+        return _once_lists_are_current(due, link)
     if is_off > min(credit, at_most) or _may_be_off_another(of_all, is_off, at_most):
         remote = replace(matching.remote_of(there), stale=link.stale)
         return Synced(remote, seen=dumps(there), applied="0.00")
