@@ -38,18 +38,36 @@ class Disconnected:
     revoked: bool  # False: Intuit has not answered yet; a job retries
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the page said that a person decides on."""
+
+    connection_id: int
+    waiting: int
+
+
+class NotAsShown(Exception):
+    """It is another connection by now, or more waits. Nothing was done; the page is shown again."""
+
+
 def disconnect(
-    sessions: Sessions, config: Config, organization_id: int, user: User
+    sessions: Sessions,
+    config: Config,
+    organization_id: int,
+    user: User,
+    shown: Shown | None = None,
 ) -> Disconnected | None:
-    """Ends the connection here at once, then at Intuit. None if there was none."""
+    """Ends the connection here at once, then at Intuit. None if there was none.
+
+    Raises NotAsShown."""
     with sessions.begin() as session:
-        live = next(
-            (row for row in lock_rows(session, config, organization_id) if row.is_live), None
-        )
+        live = _locked(session, config, organization_id, shown)
         if live is None:
             return None
         revocation = close(session, live, user, None)
         session.flush()
+        if shown and _held(session, live) > shown.waiting:  # no more can come, as it is closed
+            raise NotAsShown
         revocation_id = revocation.id if revocation else None
         waiting = lanes.waiting_behind_line(session, live.lane_id)
         name = live.company_name
@@ -57,14 +75,33 @@ def disconnect(
     return Disconnected(name, waiting, revoked)
 
 
+def _locked(
+    session: Session, config: Config, organization_id: int, shown: Shown | None
+) -> Connection | None:
+    """The live connection, if there is one. Raises NotAsShown if the page was about another."""
+    rows = lock_rows(session, config, organization_id)
+    live = next((row for row in rows if row.is_live), None)
+    if live and shown and live.id != shown.connection_id:
+        raise NotAsShown
+    return live
+
+
+def _held(session: Session, connection: Connection) -> int:
+    waiting = select(func.count()).where(
+        Entry.lane_id == connection.lane_id,
+        Entry.state == State.PENDING,
+        text(f"NOT {IS_OWN_CHECK}"),
+    )
+    return session.scalar(waiting) or 0
+
+
 def disconnect_once_sent(
-    sessions: Sessions, config: Config, organization_id: int, user: User
+    sessions: Sessions, config: Config, organization_id: int, user: User, shown: Shown
 ) -> bool:
-    """Requests a disconnect once everything waiting now is sent. False if not connected."""
+    """Requests a disconnect once everything waiting now is sent. False if not connected. Raises
+    NotAsShown if the page was about another connection."""
     with sessions.begin() as session:
-        live = next(
-            (row for row in lock_rows(session, config, organization_id) if row.is_live), None
-        )
+        live = _locked(session, config, organization_id, shown)
         if live is None:
             return False
         newest = select(func.coalesce(func.max(Entry.id), 0)).where(Entry.lane_id == live.lane_id)
@@ -77,12 +114,12 @@ def disconnect_once_sent(
 def stay_connected(sessions: Sessions, config: Config, organization_id: int, user: User) -> bool:
     """Cancels that request. False if there was none, or it is already disconnected."""
     with sessions.begin() as session:
-        for row in lock_rows(session, config, organization_id):
-            if row.is_live and row.is_ending:
-                row.disconnects_after = row.disconnects_by_id = None
-                audit(session, row, user.id, "quickbooks.stayed_connected")
-                return True
-    return False
+        live = _locked(session, config, organization_id, None)
+        if live is None or not live.is_ending:
+            return False
+        live.disconnects_after = live.disconnects_by_id = None
+        audit(session, live, user.id, "quickbooks.stayed_connected")
+    return True
 
 
 def disconnect_due(sessions: Sessions, config: Config) -> int:

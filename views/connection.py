@@ -299,14 +299,20 @@ def disconnect() -> ResponseReturnValue:
     user, organization_id, choice = person(), firm().id, request.form.get("choice")
     step_out()
     sessions, config = dunahub().sessions, dunahub().config
-    if choice == "send_first":
-        disconnecting.disconnect_once_sent(sessions, config, organization_id, user)
-        return redirect(url_for("connection.show_disconnect"), 303)
     if choice == "stay":
         if disconnecting.stay_connected(sessions, config, organization_id, user):
             flash(_("QuickBooks stays connected."), "good")
         return redirect(url_for("quickbooks.show"), 303)
-    ended = disconnecting.disconnect(sessions, config, organization_id, user)
+    try:
+        if choice == "send_first":
+            disconnecting.disconnect_once_sent(sessions, config, organization_id, user, _shown())
+            return redirect(url_for("connection.show_disconnect"), 303)
+        ended = disconnecting.disconnect(sessions, config, organization_id, user, _shown())
+    except disconnecting.NotAsShown:
+        flash(
+            _("This has changed since you opened the page. Look at it again, then decide."), "warn"
+        )
+        return redirect(url_for("connection.show_disconnect"), 303)
     if ended is None:
         flash(_("QuickBooks was not connected."))
     elif ended.revoked:
@@ -327,3 +333,15 @@ def disconnect() -> ResponseReturnValue:
             "warn",
         )
     return redirect(url_for("quickbooks.show"), 303)
+
+
+def _shown() -> disconnecting.Shown:
+    return disconnecting.Shown(
+        connection_id=_number("connection"),
+        waiting=_number("waiting"),
+    )
+
+
+def _number(name: str) -> int:
+    told = request.form.get(name, "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 19 else 0
