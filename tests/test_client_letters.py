@@ -14,13 +14,14 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from clients import post
+from clients.links import make_link
 from config import Config
 from db import Sessions
 from models.clients import ClientLetter, ClientLink
 from models.processors import ProcessorAccount
 from models.sales import Invoice, Proposal
 from tests.support.firm import new_firm, new_invoice, new_lead, new_payment
-from tests.support.meanwhile import each_moment, just_before_statement
+from tests.support.meanwhile import at_once, each_moment, just_before_statement
 from tests.support.postbox import Postbox, running_postbox
 from tests.support.visitor import Visitor, new_person
 
@@ -340,6 +341,27 @@ def test_the_letter_of_an_answered_proposal_asks_for_no_answer(
     page = ana.open(f"/proposals/{proposal.id}/send").text
     assert "You can see it here:" in page
     assert "accept it" not in page
+
+
+@pytest.mark.parametrize("answer", ["Accept", "Decline"])
+def test_what_a_client_answers_while_the_firm_sends_stays(
+    app: Flask, ana: Visitor, session: Session, postbox: tuple[Postbox, int], answer: str
+) -> None:
+    firm = session.execute(text("SELECT id FROM organizations")).scalar_one()
+    lead = new_lead(firm, email="maria@client.example")
+    proposal = Proposal(organization_id=firm, lead=lead, number="7", title="Roof")
+    session.add(proposal)
+    session.flush()
+    token = make_link(session, proposal).token
+    session.commit()
+    client = Visitor(app).open(f"/i/{token}")
+    ana.open(f"/proposals/{proposal.id}/send")
+    with at_once(app, "INSERT INTO client_links", lambda: client.submit(press=answer)) as came:
+        ana.submit(press="Send")
+    assert came
+    session.refresh(proposal)
+    assert proposal.status.startswith(answer.lower())
+    assert "Thank you. We have your answer." in client.text
 
 
 def test_a_mailed_paper_has_the_sums_of_its_lines(

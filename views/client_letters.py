@@ -65,7 +65,8 @@ def show_proposal(proposal_id: int) -> ResponseReturnValue:
 
 @client_letters.post("/proposals/<key:proposal_id>/send")
 def send_proposal(proposal_id: int) -> ResponseReturnValue:
-    return once.saved_before() or _send(own(Proposal, proposal_id))
+    # Locked: the client may be answering it by an earlier link.
+    return once.saved_before() or _send(own(Proposal, proposal_id, locked=True))
 
 
 def _show(document: Invoice | Proposal) -> ResponseReturnValue:
