@@ -29,11 +29,11 @@ def make_link(session: Session, document: Invoice | Proposal) -> ClientLink:
     return link
 
 
-def revoke_link(session: Session, document: Invoice | Proposal) -> bool:
-    """Revokes the open link; False if there was none. The next link has a new address."""
+def revoke_link(session: Session, document: Invoice | Proposal, token: str) -> bool:
+    """Revokes this link; False if it isn't open any more. The next link has a new address."""
     revoked = session.execute(
         update(ClientLink)
-        .where(_of(document), ClientLink.revoked_at.is_(None))
+        .where(_of(document), ClientLink.token == token, ClientLink.revoked_at.is_(None))
         .values(revoked_at=func.clock_timestamp())
         .returning(ClientLink.id)
     )

@@ -362,7 +362,7 @@ def _clients_who_owe(desk: Desk) -> dict[str, str]:
     )
     shown = {"late": late, "part_paid": part, "failed": failed, "hidden": hidden, "back": back}
     links = {name: make_link(desk.session, each).token for name, each in shown.items()}
-    revoke_link(desk.session, hidden)
+    revoke_link(desk.session, hidden, links["hidden"])
     desk.commit()
     return {f"client_{name}": token for name, token in links.items()}
 

@@ -36,6 +36,7 @@ class LetterRow:
 @dataclass(frozen=True)
 class ClientCard:
     address: str  # "": no open link
+    token: str
     on_its_way: Decimal
     failed: Decimal  # the last attempt, if it was a bank transfer that failed
     overpaid: Decimal
@@ -50,16 +51,18 @@ class ClientCard:
 
 def client_card(session: Session, document: Invoice | Proposal, base_url: str) -> ClientCard:
     link = link_of(session, document)
-    address = f"{base_url.rstrip('/')}/i/{link.token}" if link else ""
+    token = link.token if link else ""
+    address = f"{base_url.rstrip('/')}/i/{token}" if token else ""
     letters = tuple(_letter_row(letter) for letter in _letters_of(session, document))
     if isinstance(document, Proposal):
-        return ClientCard(address, Decimal(0), Decimal(0), Decimal(0), letters)
+        return ClientCard(address, token, Decimal(0), Decimal(0), Decimal(0), letters)
     # Once it is void, what was given back out of goodwill keeps nothing paid any more.
     overpaid = document.kept if document.voided_at else document.paid_amount - document.total
     out_of_sight = _out_of_sight(session, document) if document.balance > 0 else Decimal(0)
     coming = paying.on_its_way(session, document.id)
     return ClientCard(
         address=address,
+        token=token,
         on_its_way=Decimal(0) if out_of_sight else coming,
         out_of_sight=out_of_sight,
         failed=_failed(session, document),

@@ -111,6 +111,24 @@ def test_a_revoked_link_opens_nothing_and_the_next_is_another(
     assert Visitor(app).open(f"/i/{tokens[1]}").status == 200
 
 
+def test_an_old_page_does_not_revoke_the_next_link(
+    app: Flask, session: Session, firm: int, invoice: Invoice
+) -> None:
+    new_person(session, firm, "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example")
+    old = ana.open(f"/invoices/{invoice.id}").submit(press="Create a link").answer
+    ana.submit(press="Revoke the link")
+    ana.submit(press="Create a link")  # a colleague, who mails it
+    ana.answer = old
+    ana.submit(press="Revoke the link")
+    assert "This has changed since you opened the page." in ana.text
+    second = session.query(ClientLink).order_by(ClientLink.id.desc()).first()
+    assert second
+    assert Visitor(app).open(f"/i/{second.token}").status == 200
+    ana.submit(press="Revoke the link")  # now they know
+    assert Visitor(app).open(f"/i/{second.token}").status == 410
+
+
 def test_another_firm_can_neither_make_nor_revoke_it(
     app: Flask, session: Session, invoice: Invoice
 ) -> None:

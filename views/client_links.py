@@ -1,6 +1,6 @@
 """Creates, shows and revokes the secret address of a document."""
 
-from flask import Blueprint, flash, redirect, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from clients.links import make_link, revoke_link
@@ -63,7 +63,8 @@ def _make(document: Invoice | Proposal) -> ResponseReturnValue:
 
 
 def _revoke(document: Invoice | Proposal) -> ResponseReturnValue:
-    if revoke_link(session(), document):
+    token = request.form.get("link", "").replace("\x00", "")
+    if revoke_link(session(), document, token):
         kind = "proposal" if isinstance(document, Proposal) else "invoice"
         note(
             "client.link_revoked",
@@ -72,5 +73,9 @@ def _revoke(document: Invoice | Proposal) -> ResponseReturnValue:
             document=kind,
         )
         flash(_("The link no longer works."), "good")
+    else:
+        flash(
+            _("This has changed since you opened the page. Look at it again, then decide."), "warn"
+        )
     session().commit()
     return redirect(page_of(document) + "#client", 303)
