@@ -60,6 +60,12 @@ def account_of(
     )
 
 
+def account_by(database: Database, account_id: str) -> ProcessorAccount | None:
+    return database.scalar(
+        select(ProcessorAccount).where(ProcessorAccount.account_id == account_id)
+    )
+
+
 def is_open(account_id: InstrumentedAttribute[str]) -> ColumnElement[bool]:
     """Whether we have access to this account. Without it, there is no point in asking."""
     return account_id.in_(

@@ -20,6 +20,7 @@ from web.access import (
     books_required,
     firm,
     firms_only,
+    lock_firm,
     note,
     own,
     person,
@@ -199,6 +200,7 @@ def save(import_id: int) -> ResponseReturnValue:
     if kept.saved_at:
         session().commit()
         return redirect(address, 303)
+    lock_firm()  # what another import saves at the same time is compared with, too
     leads = [Lead(organization_id=firm().id, **row) for row in _preview(kept).new]
     session().add_all(leads)
     session().flush()

@@ -13,6 +13,7 @@ from processors.processor import AccessEnded, Processor, Refused, Unreachable
 from web.access import (
     dunahub,
     firm,
+    lock_firm,
     note,
     owner_required,
     person,
@@ -82,6 +83,10 @@ def _open_account(
     since = ended.ended_at if ended else organization.created_at
     key = f"account-{organization.id}-{since:%Y%m%d%H%M%S%f}"
     account_id = processor.open_account(email=email, name=organization.name, key=key)
+    lock_firm()
+    if stored := paying.account_by(session(), account_id):  # another owner pressed it, too
+        session().commit()
+        return stored
     if ended:
         session().execute(delete(ProcessorAccount).where(ProcessorAccount.id == ended.id))
     account = ProcessorAccount(

@@ -13,7 +13,7 @@ from wtforms.validators import ValidationError
 
 from db import breaks
 from languages import N_
-from models.accounts import INVITATION_LASTS, Invitation, Organization, Role, User
+from models.accounts import INVITATION_LASTS, Invitation, Role, User
 from notices import mail
 from notices.mail import Letter, NotMailed
 from notices.quoting import quoted
@@ -23,6 +23,7 @@ from web.access import (
     dunahub,
     firm,
     firms_only,
+    lock_firm,
     note,
     own,
     owner_required,
@@ -230,9 +231,11 @@ def _mailed(email: str, link: str) -> bool:
 @people.post("/invitations/<key:invitation_id>/withdraw")
 @owner_required
 def withdraw(invitation_id: int) -> ResponseReturnValue:
-    invitation = own(Invitation, invitation_id)
+    invitation = own(Invitation, invitation_id, locked=True)
     if invitation.accepted_at:
-        abort(404)
+        session().commit()
+        flash(_("%(email)s has already joined.", email=invitation.email), "warn")
+        return redirect(url_for("people.index"), 303)
     invitation.withdrawn_at = func.clock_timestamp()
     note("account.invitation_withdrawn", organization_id=firm().id, email=invitation.email)
     session().commit()
@@ -323,11 +326,7 @@ def _colleague(user_id: int, *, locked: bool = False) -> User:
         User.removed_at.is_(None),
     )
     if locked:
-        session().execute(
-            select(Organization.id)
-            .where(Organization.id == firm().id)
-            .with_for_update(key_share=True)
-        )
+        lock_firm()
         session().refresh(person(), ["role", "removed_at"])
         if not person().is_owner or person().removed_at:
             abort(403)

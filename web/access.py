@@ -232,6 +232,14 @@ def own(model: type[Model], key: int, *, locked: bool = False) -> Model:
     return record
 
 
+def lock_firm() -> None:
+    """For what only one person of the firm may do at a time, until the commit. Saving and sending
+    records goes on."""
+    session().execute(
+        select(Organization.id).where(Organization.id == firm().id).with_for_update(key_share=True)
+    )
+
+
 def note(
     action: str, *, reason: str | None = None, organization_id: int | None, **details: object
 ) -> None:
