@@ -200,11 +200,11 @@ class Panel:
     @property
     def stamp(self) -> str:
         """Changes whenever the panel would look different. The browser sends it with each poll."""
-        entry = f"{self.entry.id}.{self.entry.attempts}" if self.entry else ""
-        roots = ".".join(
-            f"{step.entry.id}{step.word.text}{step.entry.question}" for step in self.chain[:-1]
+        steps = (
+            f"{step.entry.id}.{step.entry.attempts} {step.entry.question} {step.word.text}"
+            for step in self.chain
         )
-        return f"{entry} {self.word.text} {roots}"
+        return f"{self.word.text} {' '.join(steps)}"
 
     @property
     def last_attempt(self) -> Attempt | None:

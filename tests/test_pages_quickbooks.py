@@ -14,6 +14,7 @@ from models.accounts import AuditEvent, Role
 from models.outbox import Entry, Lane
 from models.quickbooks import Connection, Tokens
 from models.sales import Lead
+from outbox import actions
 from simulator.testing import SimulatorHandle
 from tests.support.connected import CANADIAN, OAK, RIVERA, drain
 from tests.support.firm import entries_of, new_firm, new_invoice, new_lead, new_payment
@@ -518,6 +519,31 @@ def test_a_page_of_another_version_is_loaded_again(
     address = live(ana.open(f"/invoices/{invoice.id}"))
     assert bool(address) is not sends
     assert address is None or live(ana.open(address))
+
+
+def test_a_panel_refreshes_when_what_it_waits_for_fails_otherwise(
+    ana: Visitor,
+    sessions: Sessions,
+    config: Config,
+    session: Session,
+    firm: int,
+    simulator: SimulatorHandle,
+) -> None:
+    connect(ana)
+    simulator.fault(match={"path": "/customer", "times": 1}, do={"fault": {"code": "2210"}})
+    session.add(new_invoice(firm, new_lead(firm)))
+    session.commit()
+    drained(sessions, config, session)
+    assert ana.open("/invoices/1").panel().startswith("QuickBooks Waits")
+    address = live(ana)
+    assert address
+    simulator.fault(match={"path": "/customer", "times": 1}, do={"fault": {"code": "2050"}})
+    [again] = [entry for entry in entries_of(session) if entry.state == "failed"]
+    actions.requeue(session, [again.id], organization_id=firm)
+    session.commit()
+    drained(sessions, config, session)
+    assert [entry.fault_code for entry in entries_of(session) if entry.fault_code] == ["2050"]
+    assert "Waits for customer" in ana.open(address).panel()
 
 
 def test_badges_ask_less_often_as_time_goes_by_and_end(ana: Visitor) -> None:
