@@ -58,11 +58,11 @@ _MADE_MEANWHILE = {
 _COMPARED = {
     type_: text(
         f"""
-        SELECT snapshot.id, snapshot.operation, snapshot.payload,
-               link.remote_id,
-               coalesce(waiting.operation, link.declined_operation, link.sent_operation)
-                   AS last_operation,
-               coalesce(waiting.payload, link.declined_values, link.sent_values) AS last_values
+        SELECT snapshot.id, snapshot.operation, link.remote_id,
+               last.operation AS last_operation, is_same,
+               -- Few have changed: the others' values are not worth fetching.
+               CASE WHEN NOT is_same THEN snapshot.payload END AS payload,
+               CASE WHEN NOT is_same THEN last.payload END AS last_values
         FROM (
             SELECT link.aggregate_id AS id FROM outbox_links AS link
             WHERE link.lane_id = :lane AND link.aggregate_type = '{type_.value}'
@@ -87,6 +87,15 @@ _COMPARED = {
               AND entry.lane_id + 0 = :lane AND entry.state || '' IN ('pending', 'failed')
             ORDER BY entry.id DESC LIMIT 1
         ) AS waiting ON true
+        CROSS JOIN LATERAL (
+            SELECT coalesce(waiting.operation, link.declined_operation, link.sent_operation)
+                       AS operation,
+                   coalesce(waiting.payload, link.declined_values, link.sent_values) AS payload
+        ) AS last
+        CROSS JOIN LATERAL (
+            SELECT ((snapshot.operation, snapshot.payload) = (last.operation, last.payload))
+                       IS TRUE AS is_same
+        ) AS comparing
         ORDER BY snapshot.id
         """  # noqa: S608  (only constants of ours are put together)
     )
@@ -145,6 +154,8 @@ def withhold_changes(
 
 def has_changed(row: Row[Any]) -> bool:
     """Whether a record differs from what was last sent of it, or would be sent next."""
+    if row.is_same:
+        return False
     if row.last_values is None:
         # Made meanwhile; or a record that was only linked, with nothing to compare it to.
         is_new: bool = row.remote_id is None and row.operation == Operation.SAVE
