@@ -264,7 +264,10 @@ def test_nothing_is_taken_back_without_a_choice(at: Situation, customer: str) ->
     at.connect()
     lead = at.save_lead("Harborview")
     at.drain()
-    at.ana.post(f"/quickbooks/customers/{lead}", {"customer": customer})
+    link = at.link("lead", lead)
+    assert link
+    told = {"customer": customer, "linked": link.remote_id}
+    at.ana.post(f"/quickbooks/customers/{lead}", told)
     at.ana.open(f"/quickbooks/customers/{lead}")
     assert "Choose one of them first" in at.ana.text
     assert at.states() == ["lead synced"]
