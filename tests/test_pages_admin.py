@@ -159,6 +159,25 @@ def test_skip_and_undo_go_through_the_page(admin: Visitor, session: Session) -> 
     assert entries(session)[0].state == "pending"
 
 
+def test_rows_that_were_not_counted_are_not_acted_on(
+    admin: Visitor, session: Session, firms: tuple[int, int]
+) -> None:
+    session.add_all([new_lead(firms[0], f"Lead {number}") for number in range(ROWS_PER_PAGE + 10)])
+    session.commit()
+    first = entries(session)[0]
+    for entry in entries(session)[1:]:
+        fail(session, entry)
+    total = ROWS_PER_PAGE + 12
+    admin.open("/admin/outbox?state=failed").submit({"scope": "all"}, press="Skip…")
+    fail(session, first)  # an older row, since they were counted
+    admin.submit({"reason": "Old"}, press=f"Skip {total}")
+    assert "More rows match than were counted. Look at them again." in admin.text
+    assert {entry.state for entry in entries(session)} == {"failed"}
+    assert admin.page.select_one("#reason[value=Old]")
+    admin.submit(press=f"Skip {total + 1}")  # now they know
+    assert {entry.state for entry in entries(session)} == {"skipped"}
+
+
 def test_a_row_tells_its_whole_story(admin: Visitor, session: Session) -> None:
     entry = entries(session)[0]
     fail(session, entry)

@@ -280,8 +280,12 @@ def outbox_act() -> ResponseReturnValue:
     if not ids or len(ids) > bulk.MAX_ENTRIES:
         flash(_("Select at least one row.") if not ids else _("Too many: choose fewer."), "warn")
         return back
-    if not reason:
-        return render_template("admin/confirm.html", act=name, query=query(), **_summary(ids))
+    if has_grown := bool(reason) and _has_grown(ids):
+        flash(_("More rows match than were counted. Look at them again."), "warn")
+    if not reason or has_grown:
+        return render_template(
+            "admin/confirm.html", act=name, query=query(), reason=reason, **_summary(ids)
+        )
     if len(ids) > MAX_ROWS_AT_ONCE:
         bulk_id = bulk.decide(session(), name, ids, person().id, reason)
         session().commit()
@@ -307,6 +311,14 @@ def _chosen_ids() -> list[int]:
     if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in chosen):
         abort(400)
     return sorted({int(text) for text in chosen})
+
+
+def _has_grown(ids: Sequence[int]) -> bool:
+    """Whether more match by now than the page counted: older rows that have changed since."""
+    counted = request.form.get("counted", "")
+    is_number = counted.isascii() and counted.isdigit() and len(counted) < 19
+    is_all = request.form.get("scope") == "all"
+    return is_all and not (is_number and len(ids) <= int(counted))
 
 
 def _summary(ids: Sequence[int]) -> dict[str, object]:
