@@ -110,6 +110,11 @@ class Lane(Base):
     created_at: Mapped[CreatedAt]
     closed_at: Mapped[Moment | None]  # the last time
 
+    @property
+    def opens_by_itself(self) -> bool:
+        """Whether it is held for a plan, which is paid elsewhere: it is tried every few hours."""
+        return self.state == LaneState.HELD and self.hold_reason == "plan_lapsed"
+
 
 _RECORD_TYPES = ", ".join(f"'{type_.value}'" for type_ in RecordType)
 

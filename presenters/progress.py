@@ -16,11 +16,12 @@ from models.outbox import IS_OWN_CHECK, LaneState
 from models.quickbooks import Connection
 from presenters.status import PACE
 from web.access import session
-from web.asking import MAX_SINCE_AGE, pause_after
+from web.asking import MAX_SINCE_AGE, POLL_PAUSES, pause_after
 from web.formats import moment
 from web.languages import _, ngettext
 
 MIN_RECORDS_SHOWN = 20  # records: fewer are sent before one has read the number
+HELD_PAUSES = ((500, 15),)  # as web.asking.POLL_PAUSES: a plan is paid within minutes, or days
 EVENTS_SEARCHED = 100  # of an organization's acts, searched for the last one that sent many records
 BEGINNINGS = (
     "quickbooks.reconnected",
@@ -229,14 +230,17 @@ def moving_of(
 ) -> Moving:
     """`standing` and `failed` are what the page shows beside it; with the next poll they come back,
     to be compared."""
-    if connection is None or connection.lane.state != LaneState.OPEN:
+    if connection is None or not (
+        connection.lane.state == LaneState.OPEN or connection.lane.opens_by_itself
+    ):
         return Moving(None, None, False, None, None)
+    is_held = connection.lane.opens_by_itself
     progress = sending_of(connection, since)
     is_long = progress.total >= MIN_RECORDS_SHOWN and (since is not None or not progress.is_over)
-    reads = None if connection.customers_read_at else connection.company_name
+    reads = None if connection.customers_read_at or is_held else connection.company_name
     is_unread_long = connection.connected_at < datetime.now(UTC) - READING_TAKES
-    is_still = progress.is_over and not reads and not is_delayed
-    seconds = None if is_still else pause_after(round_)
+    is_still = progress.is_over and not (reads or is_delayed or is_held)
+    seconds = None if is_still else pause_after(round_, HELD_PAUSES if is_held else POLL_PAUSES)
     address = url_for(
         "quickbooks.show_progress",
         since=progress.since.isoformat() if progress.since else None,
@@ -245,7 +249,7 @@ def moving_of(
         failed=failed,
     )
     return Moving(
-        progress if is_long else None,
+        progress if is_long and not is_held else None,
         reads,
         is_unread_long,
         address if seconds else None,

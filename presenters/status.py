@@ -88,7 +88,8 @@ def say(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
 def _say_pending(it: Situation, now: datetime, zone: ZoneInfo) -> Word:
     since = it.entry.created_at
     if held := _why_on_hold(it):
-        return Word("pause", _("On hold"), "warn", since, held)
+        is_final = not it.entry.lane.opens_by_itself
+        return Word("pause", _("On hold"), "warn", since, held, is_final=is_final)
     if about := it.entry.awaited:
         words = _("Waits for %(record)s", record=it.waits_for or _(SHOWN[about.type].noun))
         return Word("clock", words, "warn", since, about=about, is_final=False)

@@ -401,14 +401,25 @@ def test_situation_19_a_lapsed_plan_or_a_lost_admin_is_one_banner(
 def test_situation_19_a_lapsed_plan_is_probed_and_goes_on_by_itself(at: Situation) -> None:
     at.connect()
     at.simulator.company(RIVERA, subscription_lapsed=True)
-    at.save_lead()
+    lead = at.save_lead()
     at.drain()
     at.simulator.company(RIVERA, subscription_lapsed=False)
     at.drain()
     assert at.states() == ["lead pending"]
+    settings = asks_next(at.ana.open(SETTINGS))
+    record = asks_next(at.ana.open(f"/leads/{lead}"))
+    assert asks_next(at.ana.open(settings)).startswith(settings.partition("?")[0])
     assert standing.probe_due(at.sessions, at.config) == 1
     at.drain()
     assert at.states() == ["lead synced"]
+    assert at.ana.open(settings).answer.headers["HX-Refresh"]
+    assert "In QuickBooks" in at.ana.open(record).text
+
+
+def asks_next(visitor: Visitor) -> str:
+    """The address that the page asks next."""
+    [asking] = visitor.page.select("#moving[hx-get], #live[hx-get]")
+    return str(asking["hx-get"])
 
 
 @pytest.mark.parametrize(
