@@ -156,8 +156,7 @@ def one_snapshot(sessions: Sessions) -> Iterator[Session]:
     """A session that reads what belongs together: what commits meanwhile is in all that it reads,
     or in nothing of it.
 
-    For reading only. A write or a lock fails there if someone has just written the same row, or one
-    that it refers to.
+    For reading only. A write or a lock fails there if someone has just written the same row.
     """
     with sessions() as session:
         session.connection(execution_options={"isolation_level": REPEATABLE_READ})

@@ -207,7 +207,7 @@ WRITTEN = ("organizations", "users", "accountant_links", "client_letters", "proc
 
 
 def write_all(sessions: Sessions) -> None:
-    """Others write each row that a page writes or refers to, unless the page has it locked."""
+    """Others write each row that a page writes, or refers to, unless the page has it locked."""
     for table in WRITTEN:
         with suppress(OperationalError), sessions.begin() as database:
             database.execute(text("SET LOCAL lock_timeout = '50ms'"))
@@ -231,6 +231,8 @@ def test_what_a_page_writes_fails_for_nobody_else(till: Till, name: str, noted: 
     pages = {"letter": f"/i/{till.token}?letter={letter.id}"}
     path = pages.get(name, name if name[0] == "/" else name.replace("books", books))
     for moment in each_moment():
+        till.session.execute(text("UPDATE client_letters SET opened_at = NULL"))
+        till.session.commit()
         with just_before_statement(till.app, moment, partial(write_all, till.sessions)) as came:
             page = till.owner.open(path)
             page.answer.get_data()  # a file, to its end

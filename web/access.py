@@ -87,7 +87,7 @@ def _only_reads() -> bool:
 def written_apart() -> Iterator[None]:
     """For what a page writes: in this block `session` and `note` use a transaction of their own,
     committed at its end. In the page's snapshot a write fails if someone has just written the same
-    row, or one that it refers to."""
+    row."""
     page = session()
     try:
         with dunahub().sessions.begin() as g.session:
