@@ -290,10 +290,8 @@ def _ours(row: Row[Any], zone: ZoneInfo, since: datetime | None = None) -> Ours:
 _APPLIED = text(
     """
     SELECT billed.remote_id,
-           sum(CASE WHEN link.seen IS NULL
-               THEN coalesce(link.remote_total::numeric, payment.amount)
-                    - coalesce(link.remote_balance::numeric, 0)
-               ELSE coalesce(seen.applied, 0) END) AS applied,
+           sum(takes.amount) AS applied,
+           sum(takes.amount) FILTER (WHERE link.doubts = '[]') AS sure,
            sum(sent.applied) AS sent
     FROM outbox_links AS billed
     JOIN payments AS payment ON payment.invoice_id = billed.aggregate_id
@@ -307,6 +305,12 @@ _APPLIED = text(
         WHERE line -> 'LinkedTxn' -> 0 ->> 'TxnId' = billed.remote_id
     ) AS seen
     CROSS JOIN LATERAL (
+        SELECT CASE WHEN link.seen IS NULL
+               THEN coalesce(link.remote_total::numeric, payment.amount)
+                    - coalesce(link.remote_balance::numeric, 0)
+               ELSE coalesce(seen.applied, 0) END AS amount
+    ) AS takes
+    CROSS JOIN LATERAL (
         SELECT sum((line ->> 'Amount')::numeric) AS applied
         FROM jsonb_array_elements(link.sent_document::jsonb -> 'Line') AS line
         WHERE line -> 'LinkedTxn' -> 0 ->> 'TxnId' = billed.remote_id
@@ -319,13 +323,20 @@ _APPLIED = text(
 
 
 def applied(session: Session, lane_id: int, entries: Sequence[Due]) -> Json:
-    """What our payments take now (`there`), and took as we sent them (`sent`), by the id in
-    QuickBooks of the invoices that these entries pay. Only asked once an invoice was found to be
-    paid, or was lowered."""
+    """What our payments take now (`there`; without those in doubt, `sure`), and took as they were
+    sent (`sent`), by the id in QuickBooks of the invoices these entries pay. Only asked once an
+    invoice was found to be paid, or was lowered."""
     asking = {"invoice_found", WAS_TAKEN_OFF}
     payments = [one for one in entries if one.record.type == RecordType.PAYMENT]
     invoices = [one.payload["invoice_id"] for one in payments if asking & one.knowledge.keys()]
     if not invoices:
         return {}
     rows = session.execute(_APPLIED, {"lane": lane_id, "invoices": invoices})
-    return {row.remote_id: {"there": str(row.applied), "sent": str(row.sent or 0)} for row in rows}
+    return {
+        row.remote_id: {
+            "there": str(row.applied),
+            "sure": str(row.sure or 0),
+            "sent": str(row.sent or 0),
+        }
+        for row in rows
+    }

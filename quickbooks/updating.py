@@ -85,12 +85,12 @@ def _taken_off_step(
     still_lags = "lagged" in due.knowledge and is_off <= 0
     total, of_all = Decimal(billed.total or 0), payment.applied_of_all(settings, billed)
     is_too_much = (
-        is_off <= 0 and of_all["there"] > total
+        is_off <= 0 and of_all["sure"] > total
     )  # of another payment, or not yet to be seen of this
     credit = matching.credit_of(there)
     at_most = Decimal(due.knowledge.get("at_most", credit))
     # QuickBooks took some off, and none of all that is off can be seen
-    is_unseen = at_most > 0 and of_all["there"] >= of_all["sent"] > 0
+    is_unseen = at_most > 0 and of_all["sure"] >= of_all["sent"] > 0
     if still_lags or is_too_much or is_unseen or payment.applied_to(billed, there) > total:
         return _once_lists_are_current(due, link)
     if is_off > min(credit, at_most) or _may_be_off_another(of_all, is_off, at_most):
@@ -102,7 +102,7 @@ def _taken_off_step(
 def _may_be_off_another(of_all: Mapping[str, Decimal], is_off: Decimal, at_most: Decimal) -> bool:
     """Whether QuickBooks may as well have taken it off another payment of the invoice: more is off
     all of them than it took, and it may be of either."""
-    others = of_all["sent"] - of_all["there"] - is_off
+    others = of_all["sent"] - of_all["sure"] - is_off
     return is_off + others > at_most and 0 < others <= at_most
 
 

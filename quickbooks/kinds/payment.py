@@ -135,10 +135,9 @@ def with_found_balance(
 
 
 def applied_of_all(settings: Json, billed: Remote) -> dict[str, Decimal]:
-    """What all our payments of the invoice take of it `there`, and took as `sent`: see
-    `own_books.applied`."""
+    """What all our payments of the invoice take of it: see `own_books.applied`."""
     told = settings.get("applied", {}).get(billed.id, {})
-    return {key: Decimal(told.get(key, 0)) for key in ("there", "sent")}
+    return {key: Decimal(told.get(key, 0)) for key in ("there", "sure", "sent")}
 
 
 def find_by(payload: Json, _links: Mapping[Record, Remote], _settings: Json) -> Question:
