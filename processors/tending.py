@@ -28,6 +28,7 @@ from processors.processor import AccessEnded, Processor, Refused, Session, Unrea
 FEE_CHECK_INTERVAL = timedelta(minutes=2)
 OPEN_CHECK_INTERVAL = timedelta(minutes=10)  # events arrive within seconds; this is for lost ones
 TRANSFER_CHECK_INTERVAL = timedelta(hours=6)  # a bank transfer takes days
+REFUNDS_READ_AGAIN_AFTER = timedelta(minutes=10)  # when they could not be read
 COMPARED_EVERY = timedelta(days=1)
 COMPARED_AGAIN = timedelta(hours=1)  # if Stripe didn't answer
 # longer than a bank transfer takes, or an outage of ours over a weekend
@@ -72,7 +73,10 @@ def read_refunds(sessions: Sessions, processor: Processor) -> int:
     with sessions() as database:
         due = database.scalars(
             select(Charge)
-            .where(Charge.refunds_due_at.is_not(None), paying.is_open(Charge.account_id))
+            .where(
+                Charge.refunds_due_at <= func.clock_timestamp(), paying.is_open(Charge.account_id)
+            )
+            .order_by(Charge.refunds_due_at)
             .limit(AT_ONCE)
         ).all()
     for charge in due:
@@ -81,6 +85,7 @@ def read_refunds(sessions: Sessions, processor: Processor) -> int:
             disputes = list(processor.disputes(charge.account_id, charge.payment_intent_id))
         except (Unreachable, Refused, AccessEnded) as problem:
             log.warning("refunds not read", payment=charge.payment_id, problem=str(problem))
+            _put_off(sessions, charge)
             continue
         with sessions.begin() as database:
             for refund in seen:
@@ -97,6 +102,19 @@ def read_refunds(sessions: Sessions, processor: Processor) -> int:
                 .values(refunds_due_at=None, refunds_read_at=Charge.refunds_due_at)
             )
     return len(due)
+
+
+def _put_off(sessions: Sessions, charge: Charge) -> None:
+    """Reads this one's refunds again later, so that it keeps no other from being read."""
+    with sessions.begin() as database:
+        database.execute(
+            update(Charge)
+            .where(
+                Charge.payment_id == charge.payment_id,
+                Charge.refunds_due_at == charge.refunds_due_at,
+            )
+            .values(refunds_due_at=func.clock_timestamp() + REFUNDS_READ_AGAIN_AFTER)
+        )
 
 
 def tend_checkouts(sessions: Sessions, processor: Processor) -> int:

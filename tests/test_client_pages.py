@@ -267,6 +267,19 @@ def test_a_client_answers_a_proposal_once(
     assert proposal.status == status
 
 
+def test_a_proposal_that_the_client_declined_stays_declined_when_it_is_billed(
+    app: Flask, session: Session, proposal: Proposal
+) -> None:
+    """They declined it while the firm had the new invoice open."""
+    new_person(session, proposal.organization_id, "ana@rivera.example")
+    ana = Visitor(app).sign_in("ana@rivera.example").open(f"/invoices/new?proposal={proposal.id}")
+    client = Visitor(app).open(link_to(session, proposal))
+    client.submit(press="Decline")
+    ana.submit(press="Save invoice")
+    assert "Your client declined this proposal. It stays declined." in ana.text
+    assert "This proposal was declined" in client.open(client.path).text
+
+
 def test_a_client_accepts_only_what_was_on_the_page(
     app: Flask, session: Session, proposal: Proposal
 ) -> None:

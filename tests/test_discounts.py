@@ -14,7 +14,7 @@ from models.sums import Discount, totals_of
 from quickbooks import checking, months
 from tests.support.connected import RIVERA
 from tests.support.firm import entries_of, new_firm, new_invoice, new_lead, new_line
-from tests.support.situation import SETTINGS, Situation
+from tests.support.situation import ANA, SETTINGS, Situation
 from tests.support.visitor import Visitor
 from tests.test_cases_counterpart import booked, edit_invoice, send_again
 
@@ -419,3 +419,19 @@ def test_the_preview_shows_the_discount(at: Situation) -> None:
     text = at.ana.open(f"{SETTINGS}/test-drive").text
     assert "Discount −$10.00" in text
     assert "Total $90.00" in text
+
+
+@pytest.mark.parametrize("then", [{"discount_value": "50"}, {"memo": "Thank you"}])
+def test_two_people_who_change_one_discount_never_mix_theirs(
+    at: Situation, then: dict[str, str]
+) -> None:
+    """Percent or dollars, and how many, are one thing."""
+    was = {"discount_kind": "percent", "discount_value": "10"}
+    invoice = at.save_invoice(at.save_lead(), "1000", **was)
+    bob = Visitor(at.app).sign_in(ANA)
+    bob.open(f"/invoices/{invoice}/edit")
+    now = {"discount_kind": "amount", "discount_value": "10"}
+    at.ana.open(f"/invoices/{invoice}/edit").submit(now, press="Save invoice")
+    assert at.invoice(invoice).total == 990
+    bob.submit(then, press="Save invoice")
+    assert at.invoice(invoice).total == (500 if "discount_value" in then else 990)

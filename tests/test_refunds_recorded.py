@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
+from models.processors import ProcessorAccount
 from processors import tending
 from processors.processor import RefundSeen
 from tests.support.situation import ANA
@@ -224,3 +225,35 @@ def test_what_went_back_long_ago_is_found_once_stripe_answers_again(
         read(till)
     assert went_back(till) == (30 if kind == "refund" else 100)
     assert till.charges[0].refunds_due_at is None
+
+
+def test_what_cannot_be_read_keeps_no_other_from_being_read(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More payments than are read at once are at an account that lost its access unsaid."""
+    till.pay()
+    _invoice, token = till.new_invoice(number="1044")
+    till.stripe.pay(till.page(token=token))
+    till.stripe.await_quiet()
+    lost, read = till.charges
+    gone = ProcessorAccount(organization_id=till.firm, is_live=True, account_id="acct_gone")
+    till.session.add(gone)
+    till.session.flush()
+    till.session.execute(
+        text("UPDATE charges SET account_id = 'acct_gone' WHERE payment_id = :id"),
+        {"id": lost.payment_id},
+    )
+    till.session.execute(DUE_AGAIN)
+    till.session.execute(
+        text(
+            "UPDATE charges SET refunds_due_at = now() - interval '1 hour' WHERE payment_id = :id"
+        ),
+        {"id": lost.payment_id},
+    )
+    till.session.commit()
+    monkeypatch.setattr(tending, "AT_ONCE", 1)
+    for _ in range(3):
+        tending.read_refunds(till.sessions, till.processor)
+    due = {charge.payment_id: charge.refunds_due_at for charge in till.charges}
+    assert due[read.payment_id] is None
+    assert due[lost.payment_id] is not None

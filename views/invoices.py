@@ -158,8 +158,11 @@ def create() -> ResponseReturnValue:
 
 
 def new_invoice(origin: Origin) -> Invoice:
-    """With the next number; billing a proposal means that it was agreed."""
-    if origin.proposal:
+    """With the next number. Billing a proposal means that it was agreed, unless the client has said
+    otherwise, perhaps a moment ago."""
+    if origin.proposal and origin.proposal.status == ProposalStatus.DECLINED:
+        flash(_("Your client declined this proposal. It stays declined."), "warn")
+    elif origin.proposal:
         origin.proposal.status = ProposalStatus.ACCEPTED
     return Invoice(
         organization_id=firm().id,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from babel import numbers
 from flask import request
@@ -314,6 +314,8 @@ class EditForm(Form):
     Two people who edit different fields of a record at the same time both keep their changes.
     """
 
+    TOGETHER: ClassVar[frozenset[str]] = frozenset()  # fields that say one thing
+
     was = HiddenField()  # name:digest of each field as shown
 
     @classmethod
@@ -338,13 +340,15 @@ class EditForm(Form):
     def catch_up(self, record: object) -> None:
         """Takes over others' changes, so that validation checks the
         result and not only this form."""
-        for field in self._remembered():
-            if not self._is_changed(field):
-                field.data = getattr(record, field.short_name)
+        unchanged = [field for field in self._remembered() if not self._is_changed(field)]
+        for field in unchanged:
+            field.data = getattr(record, field.short_name)
 
     def _is_changed(self, field: Field) -> bool:
         shown = dict(pair.split(":", 1) for pair in (self.was.data or "").split() if ":" in pair)
-        return shown.get(field.short_name) != _digest(field.data)
+        name = field.short_name
+        names = self.TOGETHER if name in self.TOGETHER else (name,)
+        return any(shown.get(each) != _digest(self[each].data) for each in names)
 
     def _remembered(self) -> Iterator[Field]:
         return (field for field in self if field.short_name in self.columns())

@@ -308,11 +308,13 @@ class LinesForm(EditForm):
 class DiscountedForm(LinesForm):
     """With one discount for the whole document."""
 
+    TOGETHER = frozenset({"discount_kind", "discount_value"})
+
     discount_kind = StringField(default=DiscountKind.PERCENT.value)
     discount_value = DiscountField(N_("Discount"))
 
     def columns(self) -> frozenset[str]:
-        return frozenset({"discount_kind", "discount_value"})
+        return self.TOGETHER
 
     @property
     def discount(self) -> Discount:
