@@ -130,12 +130,15 @@ def _credit_step(
     others = [line for line in lines_there(there) if own not in line["LinkedTxn"]]
     mine = payment.applied_to(billed, there)
     sent = documents.parsed(due.known.sent_document)
+    counted = mine  # of the payment as it was sent, and what was put on it since
+    if sent:
+        counted = payment.applied_to(billed, sent) + _put_on_unanswered(due, billed, mine)
     kept = Decimal(due.payload["amount"]) - Decimal(due.payload.get("refunded_amount", 0))
     applied = min(
         matching.credit_of(there),
         payment.open_balance(due.payload, billed),
         # what was on the invoice and is not now, the bookkeeper took off
-        kept - (payment.applied_to(billed, sent) if sent else mine),
+        kept - counted,
     )
     if applied <= 0 or billed.voided or is_gone:
         if sent and mine > payment.applied_to(billed, sent):
@@ -147,8 +150,17 @@ def _credit_step(
         "TotalAmt": Decimal(str(there["TotalAmt"])),
         "Line": [*others, {"Amount": mine + applied, "LinkedTxn": [own]}],
     }
-    stands = sent and {**sent, "Line": changes["Line"]}
+    # with what the bookkeeper took off, which stays known so: the next raise puts back none of it
+    stands = sent and {**sent, "Line": [*others, {"Amount": counted + applied, "LinkedTxn": [own]}]}
     return Write(due, "update", documents.sparse(matching.remote_of(there), changes), stands)
+
+
+def _put_on_unanswered(due: Due, billed: Remote, mine: Decimal) -> Decimal:
+    """What an earlier try put on the invoice, whose answer was lost."""
+    before = documents.parsed(due.known.seen)
+    if not due.known.doubts or before is None:
+        return Decimal(0)
+    return max(mine - payment.applied_to(billed, before), Decimal(0))
 
 
 def _as_it_is_there(due: Due, link: Remote, there: Json) -> Synced:

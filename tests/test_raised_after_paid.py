@@ -499,6 +499,30 @@ def test_of_two_payments_that_may_be_meant_none_is_put_back(
     assert unapplied(at) == left
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_the_bookkeeper_took_off_stays_off_however_often_it_is_raised(
+    at: Situation, *, is_lost: bool
+) -> None:
+    """QuickBooks took something off before, which is put back."""
+    at.connect()
+    invoice = at.save_invoice(at.save_lead(), "100")
+    at.pay(invoice, "100")
+    at.drain()
+    priced(at, invoice, "60")
+    wait_and_drain(at)
+    payment_id, invoice_id = at.books("Payment")[0]["Id"], at.books("Invoice")[0]["Id"]
+    at.simulator.act(RIVERA, "unapply", payment_id=payment_id, invoice_id=invoice_id)
+    for price, left in (("80", 40), ("200", 160), ("300", 260)):
+        if is_lost:
+            lost = {"reset": "after"}
+            at.simulator.fault(match={"path": "/payment", "method": "POST", "times": 1}, do=lost)
+        priced(at, invoice, price)
+        wait_and_drain(at)
+        assert (booked(at)["Balance"], unapplied(at)) == (left, [60])
+    ask(at)
+    assert (Kind.OFF_INVOICE, RecordType.PAYMENT, "1001") in differences(at)
+
+
 def test_what_was_taken_off_in_two_steps_before_it_was_read_pays_again(at: Situation) -> None:
     at.connect()
     invoice = at.save_invoice(at.save_lead(), "100")

@@ -321,9 +321,11 @@ class World:
                 raise Violated(f"{due.record.type} {due.record.id} is withheld, and was sent")
 
     def answered(self, sent: Sent, answer: Answer) -> None:
-        """What was on its way when a person disconnected is there now, and withheld no more."""
+        """What was on its way when a person disconnected is there now, or failed, and withheld no
+        more."""
         is_done = answer.status == 200 and not answer.body.startswith('{"Fault"')
-        if is_done and sent.method == "POST" and sent.sign_in != self.sign_in():
+        is_over = is_done or is_refused_by_a_rule(answer)
+        if is_over and sent.method == "POST" and sent.sign_in != self.sign_in():
             for due in sent.due.values():
                 self.withheld.pop(due.record, None)
 
