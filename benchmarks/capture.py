@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,7 @@ from outbox import capture
 from simulator.testing import ApiClient, SimulatorHandle, running_simulator
 from tests.support.firm import new_firm_with_lane
 from tests.support.visitor import Visitor, new_person
+from web import once
 
 LINES = 6
 LATENCY = 0.15  # seconds: Intuit's own latency on a good day
@@ -242,7 +244,9 @@ def _fields(token: str, lead: int) -> dict[str, str]:
 
 
 def _save_by_form(visitor: Visitor, fields: dict[str, str]) -> None:
-    answer = visitor.client.post("/invoices", data=fields)
+    # with a key of its own: the same form twice would save nothing the second time
+    key = secrets.token_urlsafe(16)
+    answer = visitor.client.post("/invoices", data={**fields, once.FIELD: key})
     assert answer.status_code == 303, answer.get_data(as_text=True)
 
 
