@@ -39,7 +39,8 @@ INVENTIONS = (
         (
             Change(
                 _WAVES,
-                "if talking := next((entry.id for entry in entries if entry.is_in_dialogue), 0):",
+                "if talking := next((entry.id for entry in entries if entry.talks_on(taken_back)),"
+                " 0):",
                 "if talking := next((entry.id for entry in entries if entry is None), 0):",
             ),
         ),
