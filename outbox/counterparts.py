@@ -196,10 +196,11 @@ _WRITE_COUNTERPARTS = prepared(
     CROSS JOIN LATERAL (SELECT * FROM outbox WHERE outbox.id = row.entry_id OFFSET 0) AS entry
     -- one by one: a plan that hashes all links, or all entries, is slower the more there are
     CROSS JOIN LATERAL (
-        SELECT (SELECT own.remote_id = row.remote_id FROM outbox_links AS own
+        SELECT (SELECT true FROM outbox_links AS own
                 WHERE own.lane_id = entry.lane_id
                   AND own.aggregate_type = entry.aggregate_type
-                  AND own.aggregate_id = entry.aggregate_id) AS is_own,
+                  AND own.aggregate_id = entry.aggregate_id
+                  AND own.remote_id = row.remote_id) AS is_own,  -- by either index
                (SELECT true FROM outbox_links AS other
                 WHERE other.lane_id = entry.lane_id
                   AND other.aggregate_type = entry.aggregate_type

@@ -407,7 +407,9 @@ _SETTLE_ENTRIES = prepared(
         entry_id bigint, state text, spends_attempt boolean, delay double precision,
         waits_for_type text, waits_for_id bigint, keeps_fault boolean, fault_code text,
         fault_about jsonb, fault_field text, fault_detail text, knowledge jsonb, checks boolean)
-    WHERE entry.id = row.entry_id AND entry.state = 'pending'
+    -- by its key: the index by state reads all that waits
+    WHERE entry.id = ANY(CAST(:entries AS bigint[])) AND entry.id = row.entry_id
+      AND entry.state || '' = 'pending'
     RETURNING entry.id, entry.state,
               extract(epoch FROM clock_timestamp() - entry.created_at) AS seconds
     """,
@@ -540,7 +542,11 @@ def settle_entries(
     rows = _rows(session, outcomes, due)
     settled = session.execute(
         _SETTLE_ENTRIES,
-        {"rows": as_json([vars(row) for row in rows]), "trace_id": trace_id},
+        {
+            "entries": [row.entry_id for row in rows],
+            "rows": as_json([vars(row) for row in rows]),
+            "trace_id": trace_id,
+        },
     )
     for entry in settled:
         if entry.state == State.SYNCED and not due[entry.id].checks:  # sent again: not a delay

@@ -17,7 +17,7 @@ from tests.support.connected import connect, drain, firm_of, new_owner
 from tests.support.firm import new_lead
 
 BIG = ("outbox", "outbox_links")
-ENTRIES = 6_000  # a plan for few rows that read all of these would be chosen gladly
+ENTRIES = 10_000  # a plan for few rows that reads all of these would still be chosen gladly
 
 Executed = dict[str, tuple[str, Mapping[str, Any]]]  # by name: the statement and its values
 
