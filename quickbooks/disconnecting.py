@@ -149,7 +149,7 @@ def _awaits_sending() -> ColumnElement[bool]:
         ),
         Entry.waits_for_type.is_(None),
         ~Entry.withheld,
-        text(f"NOT outbox.{IS_OWN_CHECK}"),  # nobody saved these
+        text(f"NOT outbox.{IS_OWN_CHECK}"),  # no person saved these
     )
 
 

@@ -15,13 +15,17 @@ from tests.test_changed_while_in_doubt import forget, wait_and_drain
 from tests.test_matching_books import ask, differences
 
 
-def priced(at: Situation, invoice: int, price: str) -> None:
+def save_price(at: Situation, invoice: int, price: str) -> None:
     """Its one line costs so much now, though more was paid."""
     at.ana.open(f"/invoices/{invoice}/edit")
     at.ana.submit({"lines-0-unit_price": price}, press="Save invoice")
     if "is saved." not in at.ana.text:
         at.ana.submit({"confirms_below_paid": "y"}, press="Save invoice")
     assert "is saved." in at.ana.text
+
+
+def priced(at: Situation, invoice: int, price: str) -> None:
+    save_price(at, invoice, price)
     at.drain()
 
 
